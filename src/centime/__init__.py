@@ -1,0 +1,28 @@
+"""centime: train, serve and price DeepSeek-class language models, with the bill in view at every step.
+
+`centime.load` and `centime.save` move a model between memory and a Hugging Face folder. They import torch on first
+use, so that the verbs that need no torch (`plan`, `bill`) start at once.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from centime.model.checkpoint import load, save
+
+try:
+    __version__ = version("centime")
+except PackageNotFoundError:  # run from a source tree with PYTHONPATH=src
+    __version__ = "0+source"
+
+__all__ = ["__version__", "load", "save"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"load", "save"}:
+        from centime.model import checkpoint
+
+        return getattr(checkpoint, name)
+    raise AttributeError(f"module 'centime' has no attribute {name!r}")

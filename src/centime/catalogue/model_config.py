@@ -1,0 +1,121 @@
+"""What a model is, as data: one typed configuration for the DeepSeek-V2 and V3 families and the dense baseline.
+
+Field names are Hugging Face's (config.json of deepseek-ai/DeepSeek-V2, -V2-Lite, -V3), so a config.json is read and
+written without a dictionary of synonyms. Sizes in comments use the legend: D hidden, H heads, L latent (kv_lora_rank),
+R rope dim, E experts, K top-k, F expert width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class YarnScaling(BaseModel):
+    """YaRN context extension of the rotary embedding (arXiv 2309.00071, section 3; V2 report section 3.1.4).
+
+    Defaults are DeepSeek-V3's: s = 40 over 4,096 positions, alpha 1 and beta 32, mscale 1.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    factor: float = Field(40.0, ge=1, description="s: the new context over the original one")
+    original_max_position_embeddings: int = Field(4096, gt=0, description="positions the model was pre-trained at")
+    beta_fast: float = Field(32.0, gt=0, description="rotations in the original context above which a frequency is kept")
+    beta_slow: float = Field(1.0, gt=0, description="rotations below which a frequency is divided by s")
+    mscale: float = Field(1.0, ge=0, description="slope of the magnitude correction of the rotated features")
+    mscale_all_dim: float = Field(1.0, ge=0, description="slope of the correction of the softmax scale (0: none)")
+
+
+class ModelConfig(BaseModel):
+    """A model of the DeepSeek-V2 or V3 family, or the dense multi-head baseline, complete enough to build and count.
+
+    `kv_lora_rank=None` is plain multi-head attention with rotary heads of `qk_rope_head_dim` (then
+    `qk_nope_head_dim=0` and `v_head_dim=qk_rope_head_dim`); `n_routed_experts=None` is a dense feed-forward everywhere.
+    Defaults are small and DeepSeek-V3-like.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vocab_size: int = Field(4096, gt=0, description="V")
+    hidden_size: int = Field(256, gt=0, description="D")
+    num_hidden_layers: int = Field(6, gt=0)
+    num_attention_heads: int = Field(8, gt=0, description="H")
+
+    kv_lora_rank: int | None = Field(64, gt=0, description="L, the latent; None: plain multi-head attention")
+    q_lora_rank: int | None = Field(None, gt=0, description="rank of the compressed query; None: a plain q_proj")
+    qk_nope_head_dim: int = Field(32, ge=0, description="part of a query or key head without rotation")
+    qk_rope_head_dim: int = Field(16, gt=0, description="R, the rotated part (of one key shared by all heads in MLA)")
+    v_head_dim: int = Field(32, gt=0)
+
+    intermediate_size: int = Field(1024, gt=0, description="width of a dense feed-forward")
+    moe_intermediate_size: int = Field(256, gt=0, description="F, width of one expert")
+    n_routed_experts: int | None = Field(16, gt=0, description="E; None: no experts at all")
+    n_shared_experts: int | None = Field(1, ge=0)
+    num_experts_per_tok: int = Field(4, gt=0, description="K")
+    first_k_dense_replace: int = Field(1, ge=0, description="the first layers keep a dense feed-forward")
+    moe_layer_freq: int = Field(1, gt=0, description="of the others, layer i has experts when i % moe_layer_freq == 0")
+
+    scoring_func: Literal["softmax", "sigmoid"] = "sigmoid"
+    topk_method: Literal["greedy", "group_limited_greedy", "noaux_tc"] = Field(
+        "noaux_tc",
+        description="V2-Lite: greedy; V2: group_limited_greedy (a group scores its maximum); "
+        "V3: noaux_tc (correction bias; a group scores the sum of its two best)",
+    )
+    n_group: int | None = Field(1, gt=0, description="groups of experts (one a node)")
+    topk_group: int | None = Field(1, gt=0, description="groups a token may use")
+    norm_topk_prob: bool = Field(True, description="gates of the chosen experts are scaled to sum to 1")
+    routed_scaling_factor: float = Field(1.0, gt=0)
+
+    num_nextn_predict_layers: int = Field(0, ge=0, description="MTP modules (V3: 1)")
+
+    rms_norm_eps: float = Field(1e-6, gt=0)
+    initializer_range: float = Field(0.006, gt=0, description="V2 and V3 reports: 0.006")
+    rope_theta: float = Field(10000.0, gt=0)
+    rope_scaling: YarnScaling | None = None
+    rope_interleave: bool = Field(True, description="rotate pairs (2i, 2i+1); False: halves (i, i + R/2)")
+    max_position_embeddings: int = Field(4096, gt=0)
+    tie_word_embeddings: bool = False
+
+    bos_token_id: int | None = 0
+    eos_token_id: int | None = 1
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelConfig:
+        if self.qk_rope_head_dim % 2:
+            raise ValueError(f"qk_rope_head_dim is {self.qk_rope_head_dim}; rotation works on pairs, make it even")
+        if self.kv_lora_rank is None:
+            if self.qk_nope_head_dim or self.v_head_dim != self.qk_rope_head_dim or self.q_lora_rank is not None:
+                raise ValueError(
+                    "kv_lora_rank is None, which is plain multi-head attention; it needs qk_nope_head_dim = 0, "
+                    "v_head_dim = qk_rope_head_dim and q_lora_rank = None"
+                )
+        if self.n_routed_experts is not None:
+            groups, kept = self.n_group or 1, self.topk_group or 1
+            if self.n_routed_experts % groups:
+                raise ValueError(f"n_routed_experts {self.n_routed_experts} is not a multiple of n_group {groups}")
+            if kept > groups:
+                raise ValueError(f"topk_group {kept} is more than n_group {groups}")
+            reachable = self.n_routed_experts // groups * kept if self.topk_method != "greedy" else self.n_routed_experts
+            if self.num_experts_per_tok > reachable:
+                raise ValueError(f"num_experts_per_tok {self.num_experts_per_tok} is more than the {reachable} experts a token can reach")
+            if self.topk_method == "noaux_tc" and groups > 1 and self.n_routed_experts // groups < 2:
+                raise ValueError("noaux_tc scores a group by its two best experts; each group needs at least two")
+        return self
+
+    @property
+    def is_mla(self) -> bool:
+        """Whether attention is multi-head latent attention (V2 report section 2.1) rather than plain multi-head."""
+        return self.kv_lora_rank is not None
+
+    def layer_has_experts(self, layer: int) -> bool:
+        """Whether decoder layer `layer` (0-based; MTP module k is layer num_hidden_layers + k) routes to experts."""
+        if self.n_routed_experts is None or layer < self.first_k_dense_replace:
+            return False
+        return layer >= self.num_hidden_layers or layer % self.moe_layer_freq == 0
+
+    @property
+    def shared_width(self) -> int:
+        """Width of the shared expert: DeepSeek stores n_shared_experts as one feed-forward of their summed width."""
+        return (self.n_shared_experts or 0) * self.moe_intermediate_size

@@ -1,0 +1,75 @@
+"""The verbs: each file here parses one verb's arguments, calls one function and prints. No logic lives here.
+
+A verb's module is imported only when that verb runs, so `centime bill` never waits for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from centime.errors import UserError
+
+# verb -> the line that `centime --help` shows; the module is centime.cli.<verb>, its typer app is `app`.
+VERBS = {
+    "train": "Train a model from a recipe: pretrain, context extension, sft; metered to the device-second.",
+    "bill": "What it really cost, in the shape of Table 1 of the DeepSeek-V3 report.",
+    "generate": "Complete a prompt with a model folder; the cost of the answer after it.",
+    "chat": "Talk to a model folder; the cost of each answer after it.",
+    "data": "Prepare text into token shards; check and describe them.",
+    "tokenizer": "Train a tokenizer on your text.",
+    "model": "Show what a model is and costs per token, without allocating a weight.",
+    "export": "Write a model folder in another format (GGUF).",
+    "evaluate": "Bits per byte of a model on held-out files, beside gzip and xz.",
+    "quickstart": "From nothing to a small trained model, its bill and its answers, offline, in minutes.",
+}
+
+
+class LazyGroup(TyperGroup):
+    """Imports centime.cli.<verb> when the verb is asked for, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        import importlib
+
+        module = importlib.import_module(f"centime.cli.{cmd_name}")
+        command: click.Command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line a verb, without importing any of them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print centime's version and exit.")) -> None:
+    """Train, serve and price DeepSeek-class language models, with the bill in view at every step."""
+    if version:
+        from centime import __version__
+
+        typer.echo(f"centime {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: a UserError becomes one sentence on stderr and exit code 2."""
+    try:
+        app(prog_name="centime")
+    except UserError as error:
+        print(f"centime: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output (head, less) has left
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,19 @@
+"""The one exception that reaches a person: a sentence, and exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can mend. The message says what was found, what was expected and what to do.
+
+    The command line prints it alone, without a traceback, and exits with code 2.
+    """
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """' Did you mean X?' when one of `choices` looks like `word`, else the empty string."""
+    match = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""

@@ -1,0 +1,87 @@
+"""Quantities as people write and read them: 14.8T tokens, 10m, $0.05, 1.5 GiB."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from centime.errors import UserError
+
+_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12, "p": 1e15}
+_SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_CURRENCY = {"$": "USD", "€": "EUR", "¥": "CNY", "£": "GBP"}
+
+
+def parse_count(text: str) -> float:
+    """'14.8T' -> 14.8e12, '2M' -> 2e6, '2_048' -> 2048.0. Raises UserError on anything else."""
+    match = re.fullmatch(r"\s*([\d_,]*\.?\d+(?:e[+-]?\d+)?)\s*([kmgbtp]?)\s*", text, re.IGNORECASE)
+    if not match:
+        raise UserError(f"{text!r} is not a quantity; write a number with an optional K, M, B or T, such as 2M or 14.8T.")
+    return float(match[1].replace("_", "").replace(",", "")) * _SCALE[match[2].lower()]
+
+
+def parse_duration(text: str) -> float:
+    """'10m' -> 600.0 seconds; units s, m or min, h, d. Raises UserError on anything else."""
+    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(s|min|m|h|d)\s*", text)
+    if not match:
+        raise UserError(f"{text!r} is not a duration; write a number and s, m, h or d, such as 90s or 10m.")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_money(text: str) -> tuple[float, str]:
+    """'$0.05' -> (0.05, 'USD'); '0.05 EUR' -> (0.05, 'EUR'). Raises UserError on anything else."""
+    stripped = text.strip()
+    if stripped[:1] in _CURRENCY:
+        return parse_count(stripped[1:]), _CURRENCY[stripped[0]]
+    match = re.fullmatch(r"(.+?)\s*(?:([A-Z]{3})|([$€¥£]))", stripped)
+    if not match:
+        raise UserError(f"{text!r} is not an amount of money; write it as '$0.05' or '0.05 EUR'.")
+    return parse_count(match[1]), match[2] or _CURRENCY[match[3]]
+
+
+def parse_price_per_hour(text: str) -> tuple[float, str]:
+    """'$2/h' or '2 EUR/h' or '$2' -> (2.0, 'USD' or 'EUR'), per device-hour. Raises UserError on anything else."""
+    return parse_money(re.sub(r"\s*/\s*(h|hour|hr)\s*$", "", text.strip()))
+
+
+def format_count(value: float) -> str:
+    """2_000_000 -> '2.00 M'; three significant digits above a thousand, as it is below."""
+    if abs(value) < 1000:
+        return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
+    scale = min(int(math.log10(abs(value)) // 3), 5)
+    scaled = value / 1000**scale
+    if abs(scaled) >= 999.5 and scale < 5:
+        scale, scaled = scale + 1, scaled / 1000
+    digits = max(0, 2 - int(math.log10(abs(scaled))))
+    return f"{scaled:.{digits}f} {('', 'K', 'M', 'B', 'T', 'P')[scale]}"
+
+
+def format_money(value: float, currency: str) -> str:
+    """0.0051 -> '$0.0051'; cents and up with two decimals, smaller amounts with three significant digits."""
+    symbol = next((s for s, code in _CURRENCY.items() if code == currency), "")
+    if value == 0 or abs(value) >= 0.995:
+        number = f"{value:,.2f}"
+    else:
+        number = f"{value:.{min(12, 2 - math.floor(math.log10(abs(value))))}f}"
+    return f"{symbol}{number}" if symbol else f"{number} {currency}"
+
+
+def format_duration(seconds: float) -> str:
+    """3725 -> '1h 02m'; 65 -> '1m 05s'; 5.21 -> '5.2s'."""
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600:02d}h"
+
+
+def format_bytes(count: float) -> str:
+    """1_610_612_736 -> '1.50 GiB'."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.2f} {unit}"
+        count /= 1024
+    return f"{count:.2f} TiB"
