@@ -1,0 +1,42 @@
+"""What every test gets: one thread, no network, a book of its own, and the shared data where there is any."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Set before torch or a tokenizer is imported, and inherited by every command that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of public data (tokenizers, prices, texts) that some tests compare with: $CENTIME_SHARED or ../shared.
+
+    A checkout without it skips those tests and says so.
+    """
+    folder = Path(os.environ.get("CENTIME_SHARED") or ROOT.parent / "shared")
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no shared data: neither $CENTIME_SHARED nor {ROOT.parent / 'shared'} has a data folder")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def centime_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A ledger and a cache of this test's own, so that no test reads or writes the person's."""
+    home = tmp_path_factory.mktemp("centime-home")
+    monkeypatch.setenv("CENTIME_HOME", str(home))
+    yield home
