@@ -22,7 +22,9 @@ class YarnScaling(BaseModel):
 
     factor: float = Field(40.0, ge=1, description="s: the new context over the original one")
     original_max_position_embeddings: int = Field(4096, gt=0, description="positions the model was pre-trained at")
-    beta_fast: float = Field(32.0, gt=0, description="rotations in the original context above which a frequency is kept")
+    beta_fast: float = Field(
+        32.0, gt=0, description="rotations in the original context above which a frequency is kept"
+    )
     beta_slow: float = Field(1.0, gt=0, description="rotations below which a frequency is divided by s")
     mscale: float = Field(1.0, ge=0, description="slope of the magnitude correction of the rotated features")
     mscale_all_dim: float = Field(1.0, ge=0, description="slope of the correction of the softmax scale (0: none)")
@@ -85,21 +87,26 @@ class ModelConfig(BaseModel):
     def _consistent(self) -> ModelConfig:
         if self.qk_rope_head_dim % 2:
             raise ValueError(f"qk_rope_head_dim is {self.qk_rope_head_dim}; rotation works on pairs, make it even")
-        if self.kv_lora_rank is None:
-            if self.qk_nope_head_dim or self.v_head_dim != self.qk_rope_head_dim or self.q_lora_rank is not None:
-                raise ValueError(
-                    "kv_lora_rank is None, which is plain multi-head attention; it needs qk_nope_head_dim = 0, "
-                    "v_head_dim = qk_rope_head_dim and q_lora_rank = None"
-                )
+        plain = self.qk_nope_head_dim == 0 and self.v_head_dim == self.qk_rope_head_dim and self.q_lora_rank is None
+        if self.kv_lora_rank is None and not plain:
+            raise ValueError(
+                "kv_lora_rank is None, which is plain multi-head attention; it needs qk_nope_head_dim = 0, "
+                "v_head_dim = qk_rope_head_dim and q_lora_rank = None"
+            )
         if self.n_routed_experts is not None:
             groups, kept = self.n_group or 1, self.topk_group or 1
             if self.n_routed_experts % groups:
                 raise ValueError(f"n_routed_experts {self.n_routed_experts} is not a multiple of n_group {groups}")
             if kept > groups:
                 raise ValueError(f"topk_group {kept} is more than n_group {groups}")
-            reachable = self.n_routed_experts // groups * kept if self.topk_method != "greedy" else self.n_routed_experts
+            reachable = (
+                self.n_routed_experts // groups * kept if self.topk_method != "greedy" else self.n_routed_experts
+            )
             if self.num_experts_per_tok > reachable:
-                raise ValueError(f"num_experts_per_tok {self.num_experts_per_tok} is more than the {reachable} experts a token can reach")
+                raise ValueError(
+                    f"num_experts_per_tok {self.num_experts_per_tok} is more than the {reachable} experts "
+                    "that a token can reach"
+                )
             if self.topk_method == "noaux_tc" and groups > 1 and self.n_routed_experts // groups < 2:
                 raise ValueError("noaux_tc scores a group by its two best experts; each group needs at least two")
         return self

@@ -1,1 +1,1 @@
-"""HOW it is computed: one operation a file, a plain PyTorch reference beside each fast path. Imports nothing of ours."""
+"""HOW it is computed: one operation a file, a plain reference beside each fast path. Imports nothing of ours."""

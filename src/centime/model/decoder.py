@@ -1,0 +1,145 @@
+"""The whole model: embedding, decoder blocks, final norm and head, with MTP modules beside them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from centime.catalogue.model_config import ModelConfig
+from centime.model.attention import LatentAttention, MultiHeadAttention, RopeTable
+from centime.model.cache import LatentCache, LayerCache
+from centime.model.experts import FeedForward, MixtureOfExperts
+from centime.model.linear import Linear, RMSNorm
+from centime.model.rope import positions, rope_for_positions
+from centime.model.router import Router, Routing
+
+
+class Features(NamedTuple):
+    """What the head turns into logits, and how its tokens were routed."""
+
+    hidden: Tensor  # [B, S, D], normed
+    routings: list[Routing]  # one an MoE layer, in order
+
+
+class Block(nn.Module):
+    """Pre-norm decoder layer: x + attention(norm(x)), then x + ffn(norm(x))."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.attention = LatentAttention(config) if config.is_mla else MultiHeadAttention(config)
+        self.ffn_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.ffn: MixtureOfExperts | FeedForward = (
+            MixtureOfExperts(config)
+            if config.layer_has_experts(layer)
+            else FeedForward(config.hidden_size, config.intermediate_size)
+        )
+
+    def forward(self, x_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None) -> tuple[Tensor, Routing | None]:
+        x = x_BSD + self.attention(self.attention_norm(x_BSD), rope, cache)
+        out = self.ffn(self.ffn_norm(x))
+        y, routing = out if isinstance(out, tuple) else (out, None)
+        return x + y, routing
+
+
+class MultiTokenPrediction(nn.Module):
+    """One MTP module: predicts one token further ahead from the previous depth (V3 report section 2.2, eq. 21 to 23).
+
+    The embedding and the head are the main model's; only the norms, the projection and one block are its own.
+    """
+
+    def __init__(self, config: ModelConfig, depth: int) -> None:
+        super().__init__()
+        D, eps = config.hidden_size, config.rms_norm_eps
+        self.embed_norm, self.hidden_norm, self.norm = (RMSNorm(D, eps) for _ in range(3))
+        self.project = Linear(2 * D, D)
+        self.block = Block(config, config.num_hidden_layers + depth)
+
+    def forward(self, hidden_BSD: Tensor, embedding_BSD: Tensor, rope: RopeTable) -> tuple[Tensor, Routing | None]:
+        """Representation at depth k - 1 and embedding of the token k ahead, both [B, S, D] -> that of depth k."""
+        x = self.project(torch.cat((self.embed_norm(embedding_BSD), self.hidden_norm(hidden_BSD)), dim=-1))
+        out: tuple[Tensor, Routing | None] = self.block(x, rope)
+        return out
+
+
+class Transformer(nn.Module):
+    """A DeepSeek-V2 or V3 language model, or its dense multi-head baseline: token ids in, logits out.
+
+    Weights are uninitialised until `init_weights` or `centime.load`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(
+            config.vocab_size, config.hidden_size, _weight=torch.empty(config.vocab_size, config.hidden_size)
+        )
+        self.layers = nn.ModuleList(Block(config, i) for i in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.head = None if config.tie_word_embeddings else Linear(config.hidden_size, config.vocab_size)
+        self.mtp = nn.ModuleList(MultiTokenPrediction(config, k) for k in range(config.num_nextn_predict_layers))
+
+    def forward(self, input_ids_BS: Tensor, cache: LatentCache | None = None) -> Tensor:
+        """Token ids int64 [B, S] -> logits [B, S, V]; with a cache, the ids are those after the cached ones."""
+        start = 0 if cache is None else cache.length
+        rope = rope_for_positions(self.config, positions(start, input_ids_BS.shape[1], input_ids_BS.device))
+        x = self.embed(input_ids_BS)
+        for i, block in enumerate(self.layers):
+            x, _ = block(x, rope, None if cache is None else LayerCache(cache, i))
+        if cache is not None:
+            cache.length += input_ids_BS.shape[1]
+        return self.unembed(self.norm(x))
+
+    def features(self, input_ids_BS: Tensor) -> Features:
+        """The training path: what the head sees at every position, and each MoE layer's routing."""
+        rope = rope_for_positions(self.config, positions(0, input_ids_BS.shape[1], input_ids_BS.device))
+        x, routings = self.embed(input_ids_BS), []
+        for block in self.layers:
+            x, routing = block(x, rope)
+            if routing is not None:
+                routings.append(routing)
+        return Features(self.norm(x), routings)
+
+    def mtp_features(self, hidden_BSD: Tensor, rows: Tensor) -> list[Features]:
+        """Features of every MTP depth; at depth k (from 1), position i predicts token i + 1 + k.
+
+        hidden [B, S, D] comes from `features`, normed as published engines feed it to DeepSeek's MTP weights;
+        rows [B, at least S + depths] are the token ids with those that follow.
+        """
+        S = hidden_BSD.shape[1]
+        rope = rope_for_positions(self.config, positions(0, S, rows.device))
+        x, found = hidden_BSD, []
+        for k, module in enumerate(self.mtp, start=1):
+            x, routing = module(x, self.embed(rows[:, k : k + S]), rope)
+            norm: RMSNorm = module.norm  # type: ignore[assignment]
+            found.append(Features(norm(x), [] if routing is None else [routing]))
+        return found
+
+    @property
+    def head_weight(self) -> Tensor:
+        """The output matrix [V, D]; the embedding itself when they are tied."""
+        return self.embed.weight if self.head is None else self.head.weight
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Normed hidden states [..., D] -> logits [..., V]."""
+        return F.linear(hidden, self.head_weight)
+
+    def routers(self) -> list[Router]:
+        """Every router, decoder layers first, then MTP modules: the order in which routings come."""
+        return [module for module in self.modules() if isinstance(module, Router)]
+
+    @torch.no_grad()
+    def init_weights(self, seed: int) -> None:
+        """Matrices normal(0, initializer_range), norms 1, routing bias 0 (V3 report section 4.2)."""
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in self.parameters():
+            if parameter.dim() == 1:
+                parameter.fill_(1.0)
+            else:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * self.config.initializer_range)
+        for router in self.routers():
+            if hasattr(router, "e_score_correction_bias"):
+                router.e_score_correction_bias.zero_()

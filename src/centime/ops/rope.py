@@ -1,0 +1,72 @@
+"""Rotary position embedding with YaRN's frequencies (RoFormer, arXiv 2104.09864; YaRN, arXiv 2309.00071).
+
+Everything here takes plain numbers, so that it can be checked against the papers one function at a time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def inverse_frequencies(rope_dim: int, theta: float, device: torch.device | None = None) -> Tensor:
+    """theta^(-2i/R) for i = 0 .. R/2 - 1, float32 [R/2] (RoFormer eq. 15)."""
+    return theta ** (-torch.arange(0, rope_dim, 2, dtype=torch.float32, device=device) / rope_dim)
+
+
+def yarn_inverse_frequencies(
+    rope_dim: int,
+    theta: float,
+    factor: float,
+    original_positions: int,
+    beta_fast: float,
+    beta_slow: float,
+    device: torch.device | None = None,
+) -> Tensor:
+    """ "NTK-by-parts" frequencies, float32 [R/2] (YaRN section 3.2, eq. 17 to 20).
+
+    A dimension that turns more than `beta_fast` times over the original context keeps its frequency; one that turns
+    less than `beta_slow` times is interpolated, its frequency divided by `factor`; a linear ramp lies between. As in
+    DeepSeek's code, the ends of the ramp are rounded outward to whole dimensions.
+    """
+
+    def dimension_turning(times: float) -> float:
+        """The (fractional) dimension whose feature turns `times` times over the original context."""
+        return rope_dim * math.log(original_positions / (times * 2 * math.pi)) / (2 * math.log(theta))
+
+    low = max(math.floor(dimension_turning(beta_fast)), 0)
+    high = min(math.ceil(dimension_turning(beta_slow)), rope_dim - 1)
+    width = max(high - low, 0.001)  # equal ends would divide by zero; the ramp is then a step
+    ramp = ((torch.arange(rope_dim // 2, dtype=torch.float32, device=device) - low) / width).clamp(0, 1)
+    kept = inverse_frequencies(rope_dim, theta, device)
+    return kept / factor * ramp + kept * (1 - ramp)
+
+
+def yarn_magnitude(factor: float, mscale: float) -> float:
+    """sqrt(1/t) = 0.1 * mscale * ln(s) + 1, the attention temperature of YaRN (eq. 22; V2 report section 3.1.4)."""
+    return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def rope_table(positions_S: Tensor, inverse_frequencies: Tensor, magnitude: float = 1.0) -> tuple[Tensor, Tensor]:
+    """(cos, sin), each float32 [S, R/2], for integer positions [S]; `magnitude` scales both."""
+    angles = positions_S.to(torch.float32)[:, None] * inverse_frequencies
+    return angles.cos() * magnitude, angles.sin() * magnitude
+
+
+def apply_rope(x_BSHR: Tensor, table: tuple[Tensor, Tensor], interleave: bool) -> Tensor:
+    """Rotates x [B, S, H, R] by table [S, R/2]; the arithmetic is float32, the result has x's dtype.
+
+    `interleave=True` rotates pairs (2i, 2i+1), as DeepSeek's weights expect; False rotates halves (i, i + R/2), as
+    Llama's do. Both leave the result in the layout of the input.
+    """
+    cos, sin = (t[:, None, :] for t in table)
+    x = x_BSHR.float()
+    if interleave:
+        even, odd = x[..., 0::2], x[..., 1::2]
+        rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+    else:
+        first, second = x.chunk(2, dim=-1)
+        rotated = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    return rotated.to(x_BSHR.dtype)
