@@ -1,0 +1,57 @@
+# Everything a person types; `make help` lists it. Each target sets up what it needs by itself.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Test workers, one a core; torch keeps to one thread in each.
+JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+SETUP := pyproject.toml constraints.txt scripts/install.py
+
+.PHONY: help quickstart test install lint format test-unit test-long test-torch bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+quickstart: $(VENV)/.installed ## from nothing to a small trained model, its bill and its answers, in minutes
+	$(BIN)/centime quickstart
+
+test: $(VENV)/.installed-dev ## the whole suite but the tests marked long
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not long"
+
+install: $(VENV)/.installed ## the set-up alone: .venv beside the code
+
+lint: $(VENV)/.installed-dev ## ruff, ruff format and mypy --strict on src
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## what lint would complain about, mended where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-unit: $(VENV)/.installed-dev ## the quick tests, a few minutes on two cores
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow and not long"
+
+test-long: $(VENV)/.installed-dev ## soak, fuzz and build runs of many minutes
+	$(PYTEST) -m long
+
+test-torch: ## the suite on another torch, in its own .venv-torch-V: make test-torch V=2.15.0
+	@test -n "$(V)" || { echo "test-torch: name a version, as in: make test-torch V=2.15.0" >&2; exit 2; }
+	$(MAKE) .venv-torch-$(V)/.installed-dev
+	OMP_NUM_THREADS=1 .venv-torch-$(V)/bin/python -m pytest -n $(JOBS) --dist worksteal -m "not long"
+
+bench: $(VENV)/.installed-dev ## training speed beside its peers, as ratios in one run
+	$(BIN)/python benchmarks/train.py
+
+clean: ## caches and builds; environments and runs stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.installed: $(SETUP)
+	$(PYTHON) scripts/install.py --venv $(VENV)
+
+$(VENV)/.installed-dev: $(SETUP)
+	$(PYTHON) scripts/install.py --venv $(VENV) --extras dev,peers
+
+.venv-torch-%/.installed-dev: $(SETUP)
+	$(PYTHON) scripts/install.py --venv .venv-torch-$* --extras dev,peers --torch $*
