@@ -1,0 +1,151 @@
+"""Recipes as TOML: reading, `a.b=value` overrides, writing with comments, and errors as sentences."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from centime.errors import UserError, nearest
+
+NONE = "none"  # TOML has no null: this word stands for it
+
+
+def load(text: str, where: str) -> dict[str, Any]:
+    """The tree of a TOML text, "none" read as None. Raises UserError with the line of a syntax error."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where} is not TOML: {error}. Mend that line.") from error
+    cleaned: dict[str, Any] = _nulls(tree)
+    return cleaned
+
+
+def _nulls(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _nulls(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_nulls(value) for value in node]
+    return None if node == NONE else node
+
+
+def override(tree: dict[str, Any], text: str) -> None:
+    """Sets 'a.b=value' in place; the value is TOML, or a bare word taken as a string. List items go by number."""
+    key, found, value = text.partition("=")
+    path = key.strip().split(".")
+    if not found or not all(path):
+        raise UserError(f"--set {text!r} is not of the form section.key=value, such as train.lr=3e-4.")
+    try:
+        parsed = tomllib.loads(f"x = {value.strip()}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    node: Any = tree
+    for i, part in enumerate(path[:-1]):
+        if isinstance(node, list):
+            node = _item(node, part, text)
+        else:
+            node = node.setdefault(part, {})
+        if isinstance(node, list) and len(node) == 1 and not path[i + 1].isdigit():
+            node = node[0]  # one [[context]] needs no number
+        if not isinstance(node, dict | list):
+            raise UserError(f"--set {text!r}: {'.'.join(path[: i + 1])} is a value, not a section.")
+    if isinstance(node, list):
+        _item(node, path[-1], text)
+        node[int(path[-1])] = _nulls(parsed)
+    else:
+        node[path[-1]] = _nulls(parsed)
+
+
+def _item(items: list[Any], index: str, text: str) -> Any:
+    if not index.isdigit() or int(index) >= len(items):
+        raise UserError(f"--set {text!r}: {index!r} is not one of the {len(items)} items there; count from 0.")
+    return items[int(index)]
+
+
+def dump(model: BaseModel) -> str:
+    """Every key of the tree, each with its description as a comment, tables after plain values."""
+    lines: list[str] = []
+    _table(model, "", lines)
+    return "\n".join(lines).strip() + "\n"
+
+
+def _table(model: BaseModel, prefix: str, lines: list[str]) -> None:
+    tables = []
+    for key, field in type(model).model_fields.items():
+        value = getattr(model, key)
+        if isinstance(value, BaseModel) or _is_tables(value):
+            tables.append((key, value, field.description))
+            continue
+        text = f"{key} = {_value(value)}"
+        lines.append(f"{text:<40} # {field.description}" if field.description else text)
+    for key, value, description in tables:
+        comment = f"  # {description}" if description else ""
+        for item in value if isinstance(value, list) else [value]:
+            bracket = f"[[{prefix}{key}]]" if isinstance(value, list) else f"[{prefix}{key}]"
+            lines += ["", f"{bracket}{comment}"]
+            _table(item, f"{prefix}{key}.", lines)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], BaseModel)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return f'"{NONE}"'
+    if isinstance(value, str | Path):
+        return json.dumps(str(value), ensure_ascii=False)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    return repr(value)
+
+
+def explain(
+    error: ValidationError, root: type[BaseModel], where: str, known_extra: dict[str, set[str]] | None = None
+) -> str:
+    """A pydantic error as sentences: the key, what was found, what is expected, the nearest valid name."""
+    sentences = []
+    for issue in error.errors():
+        path = [str(part) for part in issue["loc"]]
+        name = ".".join(path) or "the recipe"
+        if issue["type"] == "extra_forbidden":
+            section = _section(root, path[:-1])
+            names = set(section.model_fields) | (known_extra or {}).get(".".join(path[:-1]), set())
+            hint = nearest(path[-1], names)
+            sentences.append(f"{name} is not a key of a recipe.{hint or ' Known here: ' + ', '.join(sorted(names)) + '.'}")
+        elif issue["type"] == "missing":
+            sentences.append(f"{name} is missing; it is needed{_description(root, path)}.")
+        else:
+            found = "" if isinstance(issue["input"], dict) else f" is {issue['input']!r}, which"
+            message = issue["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            sentences.append(f"{name}{found} does not fit: {message}{_description(root, path)}.")
+    return f"{where}: " + " ".join(sentences)
+
+
+def _section(root: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    """The pydantic class at a path of keys (list numbers are passed over)."""
+    model = root
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is not None:
+            model = next(iter(_models(field.annotation)), model)
+    return model
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """BaseModel classes inside an annotation such as list[Context] or Sft | None."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [found for argument in typing.get_args(annotation) for found in _models(argument)]
+
+
+def _description(root: type[BaseModel], path: list[str]) -> str:
+    field = _section(root, path[:-1]).model_fields.get(path[-1]) if path else None
+    return f" ({field.description})" if field is not None and field.description else ""
