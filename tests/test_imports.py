@@ -1,0 +1,206 @@
+"""Who may import whom: the rules that keep the rooms apart, read from the source and checked again at run time.
+
+The planner's side (catalogue, plan, ledger) never touches torch, the operations and the model know nothing of what is
+above them, and the verbs import lazily. A file that breaks a rule is named with the line that does it.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "centime"
+
+# room -> the parts of centime it may import, besides itself. `errors` and `units` are words that every room shares.
+WORDS = {"errors", "units"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "units": {"errors"},
+    "ops": set(),
+    "catalogue": WORDS,
+    "plan": {"catalogue", *WORDS},
+    "ledger": {"catalogue", *WORDS},
+    "model": {"ops", "catalogue", "plan", *WORDS},
+    "data": {"catalogue", "ledger", *WORDS},
+    "recipe": {"catalogue", "plan", "recipe_toml", *WORDS},
+    "recipe_toml": WORDS,
+    "train": {
+        "catalogue",
+        "data",
+        "evaluate",
+        "ledger",
+        "model",
+        "ops",
+        "plan",
+        "recipe",
+        "recipe_toml",
+        "serve",
+        *WORDS,
+    },
+    "evaluate": {"catalogue", "data", "ledger", "model", "ops", "plan", "serve", *WORDS},
+    "serve": {"catalogue", "data", "ledger", "model", "ops", "plan", *WORDS},
+    "quickstart": {"catalogue", "data", "evaluate", "ledger", "model", "plan", "recipe", "serve", "train", *WORDS},
+}
+FACE = {"centime.load": "model", "centime.save": "model"}  # what the package itself offers, and whose it is
+FACES = {"cli", "__init__", "__main__"}  # the package's own doors: they may name any room, inside functions
+
+# Never imported by the product, at any depth: other people's implementations, which tests and benchmarks compare with.
+PEERS = {"transformers", "torchtitan", "llama_cpp", "focus_validator"}
+WITHOUT_TORCH = {"errors", "units", "catalogue", "plan", "ledger"}
+TORCHES = {"torch", "triton", "tensorboard"}
+# The rooms that load torch or arrow when imported.
+HEAVY = {"model", "ops", "train", "serve", "evaluate", "data"}
+# Libraries of the optional extras: importing a room must not need them, so they are imported inside functions.
+OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf"}
+
+
+def files() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    """'ops' for ops/norm.py and for ops/__init__.py, 'recipe' for recipe.py."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> Iterator[tuple[int, str]]:
+    """(line, dotted module) of every import of a file; those under `if TYPE_CHECKING` are types, not dependencies."""
+
+    def walk(node: ast.AST) -> Iterator[tuple[int, str]]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if top_level_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute(path, node)
+            # `from centime import ledger` names the room in the alias, `from centime.ledger import Book` in the module
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def absolute(path: Path, node: ast.ImportFrom) -> str:
+    """The module that an import statement names, relative dots resolved."""
+    if node.level == 0:
+        return node.module or ""
+    package = ("centime", *path.relative_to(SOURCE).parent.parts)
+    return ".".join((*package[: len(package) - node.level + 1], *((node.module,) if node.module else ())))
+
+
+def where(path: Path, line: int) -> str:
+    return f"{path.relative_to(SOURCE.parent)}:{line}"
+
+
+def test_every_room_has_a_rule() -> None:
+    rooms = {room(path) for path in files()}
+    assert rooms - FACES <= MAY_IMPORT.keys(), "a new room: say in MAY_IMPORT what it may import"
+
+
+def test_rooms_import_only_what_they_may() -> None:
+    broken = [
+        f"{where(path, line)} imports {module}"
+        for path in files()
+        if room(path) not in FACES
+        for line, module in imports(path)
+        if module.split(".")[0] == "centime"
+        and module not in {"centime", "centime.__version__"}
+        and FACE.get(module, module.split(".")[1]) not in {room(path), *MAY_IMPORT.get(room(path), set())}
+    ]
+    assert broken == []
+
+
+def test_planner_and_ledger_never_name_torch() -> None:
+    broken = [
+        f"{where(path, line)} imports {module}"
+        for path in files()
+        if room(path) in WITHOUT_TORCH
+        for line, module in imports(path)
+        if module.split(".")[0] in TORCHES
+    ]
+    assert broken == []
+
+
+def test_the_product_never_imports_its_peers() -> None:
+    broken = [
+        f"{where(path, line)} imports {module}"
+        for path in files()
+        for line, module in imports(path)
+        if module.split(".")[0] in PEERS
+    ]
+    assert broken == []
+
+
+def test_optional_libraries_and_verbs_are_imported_inside_functions() -> None:
+    broken = [
+        f"{where(path, line)} imports {module}"
+        for path in files()
+        for line, module in imports(path, top_level_only=True)
+        if module.split(".")[0] in OPTIONAL
+        or (room(path) == "cli" and module.split(".")[0] in {"torch", "numpy", "pyarrow", "tokenizers"})
+        or (room(path) == "cli" and heavy(module))
+    ]
+    assert broken == []
+
+
+def heavy(module: str) -> bool:
+    """Whether a verb would wait for torch by importing this module of ours at its top."""
+    parts = module.split(".")
+    return (
+        parts[0] == "centime" and len(parts) > 1 and parts[1] in {"model", "ops", "train", "serve", "evaluate", "data"}
+    )
+
+
+def test_model_files_know_nothing_of_ranks() -> None:
+    """Parallelism is applied from outside (train/): no file in model/ or ops/ imports torch.distributed."""
+    broken = [
+        f"{where(path, line)} imports {module}"
+        for path in files()
+        if room(path) in {"model", "ops"}
+        for line, module in imports(path)
+        if module.startswith("torch.distributed")
+    ]
+    assert broken == []
+
+
+def modules_of(*rooms: str) -> list[str]:
+    names = [
+        ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in files()
+        if room(path) in rooms
+    ]
+    assert names, f"no module in {rooms}"
+    return names
+
+
+@pytest.mark.parametrize("name", ["catalogue", "plan", "ledger"])
+def test_importing_a_room_of_the_planner_brings_no_torch(name: str) -> None:
+    """At run time too, and for every module of the room: what a library brings along counts."""
+    program = (
+        f"import sys\nfor name in {modules_of(name)!r}:\n    __import__(name)\n"
+        f"print([n for n in {sorted(TORCHES | PEERS)!r} if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_everything_brings_no_peer_and_no_extra() -> None:
+    """`import centime` and every room of it works with the plain dependencies, on any machine."""
+    everything = [name for name in modules_of(*MAY_IMPORT, "cli") if not name.endswith("__main__")]
+    blocked = sorted(PEERS | OPTIONAL)
+    program = (
+        "import sys\n"
+        f"for name in {blocked!r}:\n    sys.modules[name] = None\n"  # an import of it raises ImportError from here on
+        f"for name in {everything!r}:\n    __import__(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
