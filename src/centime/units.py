@@ -16,7 +16,9 @@ def parse_count(text: str) -> float:
     """'14.8T' -> 14.8e12, '2M' -> 2e6, '2_048' -> 2048.0. Raises UserError on anything else."""
     match = re.fullmatch(r"\s*([\d_,]*\.?\d+(?:e[+-]?\d+)?)\s*([kmgbtp]?)\s*", text, re.IGNORECASE)
     if not match:
-        raise UserError(f"{text!r} is not a quantity; write a number with an optional K, M, B or T, such as 2M or 14.8T.")
+        raise UserError(
+            f"{text!r} is not a quantity; write a number with an optional K, M, B or T, such as 2M or 14.8T."
+        )
     return float(match[1].replace("_", "").replace(",", "")) * _SCALE[match[2].lower()]
 
 
@@ -44,16 +46,22 @@ def parse_price_per_hour(text: str) -> tuple[float, str]:
     return parse_money(re.sub(r"\s*/\s*(h|hour|hr)\s*$", "", text.strip()))
 
 
-def format_count(value: float) -> str:
-    """2_000_000 -> '2.00 M'; three significant digits above a thousand, as it is below."""
+def format_count(value: float, significant: int = 3) -> str:
+    """2_000_000 -> '2.00 M'; so many significant digits above a thousand, as it is below."""
     if abs(value) < 1000:
-        return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
+        return f"{value:.0f}" if float(value).is_integer() else f"{value:.{significant}g}"
     scale = min(int(math.log10(abs(value)) // 3), 5)
     scaled = value / 1000**scale
     if abs(scaled) >= 999.5 and scale < 5:
         scale, scaled = scale + 1, scaled / 1000
-    digits = max(0, 2 - int(math.log10(abs(scaled))))
+    digits = max(0, significant - 1 - int(math.log10(abs(scaled))))
     return f"{scaled:.{digits}f} {('', 'K', 'M', 'B', 'T', 'P')[scale]}"
+
+
+def format_flops(value: float) -> str:
+    """249.7e9 -> '249.7 GFLOP'; four significant digits, SI prefixes (a thousand million is G, not B)."""
+    number, _, prefix = format_count(value, significant=4).partition(" ")
+    return f"{number} {prefix.replace('B', 'G')}FLOP"
 
 
 def format_money(value: float, currency: str) -> str:

@@ -1,0 +1,165 @@
+"""config.json to ModelConfig and back: round trips, what transformers 5 writes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from centime.catalogue.hf_config import family_of, from_hf, quantization, read, to_hf
+from centime.catalogue.model_config import ModelConfig, YarnScaling
+from centime.catalogue.presets import catalogue_models, names, preset
+from centime.errors import UserError
+from centime.plan.baseline import dense_baseline
+
+V3 = to_hf(preset("deepseek-v3"))
+YARN = YarnScaling(factor=4, original_max_position_embeddings=32)
+
+
+@pytest.mark.parametrize("name", [*names(), "centime-d4-mtp"])
+def test_round_trip(name: str) -> None:
+    assert from_hf(json.loads(json.dumps(to_hf(preset(name))))) == preset(name)
+
+
+@given(
+    st.sampled_from(["greedy", "group_limited_greedy", "noaux_tc"]),
+    st.sampled_from(["softmax", "sigmoid"]),
+    st.booleans(),
+    st.sampled_from([None, YARN, YarnScaling(mscale=0.707, mscale_all_dim=0.707)]),
+    st.booleans(),
+)
+def test_every_mixture_comes_back(
+    topk: Any, scoring: Any, interleave: bool, yarn: YarnScaling | None, mla: bool
+) -> None:
+    fields = {} if mla else {"kv_lora_rank": None, "qk_nope_head_dim": 0, "qk_rope_head_dim": 32, "v_head_dim": 32}
+    config = ModelConfig(
+        topk_method=topk, scoring_func=scoring, rope_interleave=interleave, rope_scaling=yarn, **fields
+    )
+    assert from_hf(to_hf(config)) == config
+
+
+def test_families() -> None:
+    assert family_of(preset("deepseek-v2-lite")) == "deepseek_v2"
+    assert family_of(preset("deepseek-v3")) == "deepseek_v3"
+    assert family_of(dense_baseline(preset("centime-d4"))) == "llama"
+
+
+def test_dense_baseline_round_trip_keeps_the_computation() -> None:
+    """Llama's file has no place for expert fields, and one number for YaRN's two: what is left computes the same."""
+    dense = dense_baseline(preset("centime-d4", rope_scaling=YARN))
+    back = from_hf(to_hf(dense))
+    assert back.rope_scaling is not None
+    assert back.rope_scaling.mscale == pytest.approx(YARN.mscale)  # features by magnitude(1), softmax untouched
+    assert back.rope_scaling.mscale_all_dim == 0
+    for field in (
+        "hidden_size",
+        "intermediate_size",
+        "qk_rope_head_dim",
+        "v_head_dim",
+        "rope_interleave",
+        "kv_lora_rank",
+    ):
+        assert getattr(back, field) == getattr(dense, field)
+    assert back.n_routed_experts is None
+
+
+def test_all_layers_dense_round_trip() -> None:
+    back = from_hf(to_hf(preset("centime-d4", n_routed_experts=None)))
+    assert back.is_mla
+    assert not any(back.layer_has_experts(layer) for layer in range(back.num_hidden_layers))
+
+
+def test_what_transformers_5_writes_for_v3() -> None:
+    """Rotary settings under rope_parameters, `dtype`, derived sizes, no scoring_func and no topk_method."""
+    raw = {key: value for key, value in V3.items() if key not in {"rope_scaling", "rope_theta", "torch_dtype"}}
+    del raw["scoring_func"], raw["topk_method"], raw["moe_layer_freq"]
+    raw |= {
+        "rope_parameters": {**V3["rope_scaling"], "rope_theta": 10000.0},
+        "dtype": "bfloat16",
+        "head_dim": 64,
+        "qk_head_dim": 192,
+        "pretraining_tp": 1,
+        "output_router_logits": False,
+        "pad_token_id": None,
+        "transformers_version": "5.23.0",
+    }
+    assert from_hf(raw) == preset("deepseek-v3")
+
+
+def test_catalogue_files_are_what_deepseek_publishes() -> None:
+    assert set(catalogue_models()) == {"deepseek-v2", "deepseek-v2-lite", "deepseek-v3"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"model_type": "deepseek_v4"}, "deepseek_v4.*centime computes deepseek_v2, deepseek_v3, llama"),
+        ({"hidden_act": "gelu"}, "hidden_act = 'gelu'.*'silu'"),
+        ({"attention_bias": True}, "attention_bias"),
+        ({"attention_dropout": 0.1}, "attention_dropout"),
+        ({"index_topk": 2048}, "'index_topk' = 2048.*may change the computation"),
+        ({"n_routed_expert": 4}, "Did you mean 'n_routed_experts'"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "linear"),
+        ({"rope_scaling": {"type": "yarn", "factor": 2.0}}, "original_max_position_embeddings"),
+        ({"rope_scaling": {**V3["rope_scaling"], "zeta": 2.0}}, "zeta"),
+        ({"rope_scaling": {**V3["rope_scaling"], "truncate": False}}, "truncate"),
+        ({"rope_scaling": {**V3["rope_scaling"], "attention_factor": 0.1}}, "scales rotated features by 0.1"),
+        ({"quantization_config": {"quant_method": "awq"}}, "'awq'"),
+        ({"qk_head_dim": 100}, "qk_head_dim = 100"),
+        ({"num_mtp_layers": 3}, "num_mtp_layers"),
+        ({"hidden_size": "wide"}, "hidden_size"),
+        ({"n_group": 7}, "n_group"),
+        ({"first_k_dense_replace": None}, "first_k_dense_replace"),
+    ],
+)
+def test_what_would_compute_something_else_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        from_hf({**V3, **change}, "config.json")
+
+
+@pytest.mark.parametrize(
+    "key", ["hidden_size", "kv_lora_rank", "n_routed_experts", "topk_group", "moe_intermediate_size"]
+)
+def test_a_size_left_out_is_asked_for(key: str) -> None:
+    with pytest.raises(UserError, match=key):
+        from_hf({name: value for name, value in V3.items() if name != key})
+
+
+def test_unknown_settings_that_are_off_are_ignored() -> None:
+    assert from_hf({**V3, "use_sparse_attention": False, "compress": None, "extra": []}) == preset("deepseek-v3")
+
+
+def test_attention_factor_is_understood() -> None:
+    raw = {**V3, "rope_scaling": {**V3["rope_scaling"], "attention_factor": 1.2}}
+    yarn = from_hf(raw).rope_scaling
+    assert yarn is not None
+    slope = 0.1 * math.log(yarn.factor)
+    assert (slope * yarn.mscale + 1) / (slope * yarn.mscale_all_dim + 1) == pytest.approx(1.2)
+
+
+def test_grouped_query_attention_is_refused() -> None:
+    raw = to_hf(dense_baseline(preset("centime-d4")))
+    with pytest.raises(UserError, match="grouped-query"):
+        from_hf({**raw, "num_key_value_heads": 2})
+
+
+def test_fp8_block() -> None:
+    fp8 = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+    assert quantization({"quantization_config": fp8}) == 128
+    assert quantization({}) is None
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no config\.json"):
+        read(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": ')
+    with pytest.raises(UserError, match="cannot be read as JSON"):
+        read(tmp_path)
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(UserError, match="expected a JSON object"):
+        read(tmp_path)
