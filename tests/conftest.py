@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,8 +34,8 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def centime_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def centime_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A ledger and a cache of this test's own, so that no test reads or writes the person's."""
     home = tmp_path_factory.mktemp("centime-home")
     monkeypatch.setenv("CENTIME_HOME", str(home))
-    yield home
+    return home

@@ -6,12 +6,12 @@ A verb's module is imported only when that verb runs, so `centime bill` never wa
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
-from centime.errors import UserError
+from centime.errors import UserError, nearest
 
 # verb -> the line that `centime --help` shows; the module is centime.cli.<verb>, its typer app is `app`.
 VERBS = {
@@ -29,22 +29,26 @@ VERBS = {
 
 
 class LazyGroup(TyperGroup):
-    """Imports centime.cli.<verb> when the verb is asked for, not before."""
+    """Imports centime.cli.<verb> when the verb is asked for, not before.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    The parser's own types are Any here: typer takes them from click or from a copy inside itself, by its version.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in VERBS:
-            return None
+            hint = nearest(cmd_name, VERBS)
+            raise UserError(f"{cmd_name!r} is not a verb.{hint} `centime --help` lists them.")
         import importlib
 
         module = importlib.import_module(f"centime.cli.{cmd_name}")
-        command: click.Command = typer.main.get_command(module.app)
+        command = typer.main.get_command(module.app)
         command.name = cmd_name
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """One line a verb, without importing any of them."""
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))

@@ -1,0 +1,91 @@
+"""The command line as a person meets it: every verb answers, the light ones at once, and a mistake gets a sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from centime.cli import VERBS
+
+LIGHT = ["bill", "model"]  # the verbs that need no torch
+CLI = Path(__file__).resolve().parents[1] / "src" / "centime" / "cli"
+
+
+def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "centime", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_version() -> None:
+    done = centime("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("centime ")
+
+
+def test_without_arguments_it_lists_every_verb() -> None:
+    done = centime()
+    listed = done.stdout + done.stderr
+    assert [verb for verb in VERBS if verb not in listed] == []
+
+
+def test_every_file_is_a_verb_and_every_verb_a_file() -> None:
+    assert {path.stem for path in CLI.glob("*.py")} - {"__init__"} == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    done = centime(verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"Usage: centime {verb}" in done.stdout
+    assert "--help" in done.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_does_not_wait_for_torch(verb: str) -> None:
+    program = (
+        "import sys\n"
+        "from centime.cli import app\n"
+        f"app([{verb!r}, '--help'], standalone_mode=False)\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.strip().splitlines()[-1] == "False", done.stderr
+
+
+@pytest.mark.parametrize("verb", LIGHT)
+def test_light_verbs_start_in_under_a_second(verb: str) -> None:
+    def seconds() -> float:
+        started = time.monotonic()
+        assert centime(verb, "--help").returncode == 0
+        return time.monotonic() - started
+
+    assert min(seconds() for _ in range(3)) < 1.0
+
+
+def test_a_misspelt_verb_gets_the_nearest_one() -> None:
+    done = centime("trian")
+    assert done.returncode == 2
+    assert "Did you mean 'train'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "no-such-recipe.toml"],
+        ["generate", "no-such-model", "--prompt", "hello"],
+        ["chat", "no-such-model"],
+        ["model", "show", "no-such-model"],
+        ["bill", "no-such-run"],
+    ],
+    ids=" ".join,
+)
+def test_what_does_not_exist_gets_a_sentence_that_names_it(arguments: list[str]) -> None:
+    done = centime(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "no-such-" in done.stderr
