@@ -1,0 +1,224 @@
+"""Dated prices per device-hour: given on the command line, from the user's overlay, from the catalogue; never invented.
+
+Order of precedence: `--price`, then $CENTIME_HOME/prices.toml (or prices.csv), then the catalogue's prices.csv. A
+device that none of them knows has no price, and the verbs then show device-time alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from centime.catalogue.chips import HERE, chip_for, names_match, words
+from centime.catalogue.home import centime_home
+from centime.errors import UserError, nearest
+from centime.units import format_money, parse_price_per_hour
+
+STALE_DAYS = 180  # an older figure is flagged: the median H100 hour moved by 38 % within five months of 2025-26
+
+
+class DeviceLike(Protocol):
+    """What a price depends on: `centime.ledger.device.Device` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def vcpus(self) -> int: ...
+    @property
+    def instance(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one hour of one device costs.
+
+    kind: 'given' on the command line; 'overlay', the user's own file; 'catalogue', a dated price of this very
+    device; 'assumed', a dated price of another machine taken for this one, which `note` names.
+    """
+
+    per_device_hour: float
+    currency: str  # ISO 4217
+    date: str  # ISO 8601; year or month alone where the source says no more
+    source: str
+    kind: str
+    note: str = ""
+
+    def age_days(self, today: datetime.date | None = None) -> int:
+        """Days since the price's date; a month or a year alone counts from its first day."""
+        return ((today or datetime.date.today()) - first_day(self.date)).days
+
+    def stale(self, today: datetime.date | None = None) -> bool:
+        """Whether the figure is older than 180 days."""
+        return self.age_days(today) > STALE_DAYS
+
+    def __str__(self) -> str:
+        flag = f", {self.age_days()} days old" if self.stale() else ""
+        note = f", {self.note}" if self.note else ""
+        return f"{format_money(self.per_device_hour, self.currency)} per device-hour ({self.kind}{note}; {self.date}{flag})"
+
+
+@dataclass(frozen=True)
+class PriceRow:
+    """One row of a price table. `per_hour` is for the whole item: one GPU, or one instance with `vcpus` vCPUs."""
+
+    id: str
+    kind: str  # median (over providers), rental, cpu, overlay
+    device: str
+    vcpus: int | None
+    provider: str
+    date: str
+    per_hour: float
+    currency: str
+    terms: str
+    confidence: str
+    source: str
+
+
+def first_day(date: str) -> datetime.date:
+    """'2026-06' -> 2026-06-01. Raises ValueError on anything but YYYY, YYYY-MM or YYYY-MM-DD."""
+    parts = [int(part) for part in date.split("-")]
+    return datetime.date(*(parts + [1, 1])[:3])
+
+
+def price_for(device: DeviceLike, given: str | None = None, *, today: datetime.date | None = None) -> Price | None:
+    """The price of an hour of `device`, or None when nobody knows one.
+
+    given: the text of `--price`, such as '$2/h', per device-hour; it overrides everything else.
+    Raises UserError on a `given` or an overlay file that cannot be read as a price.
+    """
+    if given is not None:
+        amount, currency = parse_price_per_hour(given)
+        return Price(amount, currency, str(today or datetime.date.today()), "the command line", "given")
+    return _from_overlay(device) or _from_catalogue(device)
+
+
+def ask_for_price(device: DeviceLike) -> str:
+    """The sentence a verb shows when it has device-time and no price."""
+    return (
+        f"no price is known for {device.name}: device-time only; give one with --price '$2/h', or in {overlay_path()}"
+    )
+
+
+def overlay_path() -> Path:
+    """The user's own prices: $CENTIME_HOME/prices.toml, or prices.csv where that exists and the former does not."""
+    toml, table = centime_home() / "prices.toml", centime_home() / "prices.csv"
+    return table if table.exists() and not toml.exists() else toml
+
+
+def _from_catalogue(device: DeviceLike) -> Price | None:
+    if device.kind == "cpu":
+        return _cpu_price(device)
+    chip = chip_for(device.name)
+    rows = [row for row in catalogue_rows() if row.kind != "cpu"]
+    found = [row for row in rows if chip and row.device == chip.name]
+    if not found and not chip:  # a GPU that is priced but has no row among the chips: its most precise namesakes
+        namesakes = [row for row in rows if names_match(row.device, device.name)]
+        longest = max((len(words(row.device)) for row in namesakes), default=0)
+        found = [row for row in namesakes if len(words(row.device)) == longest]
+    if not found:
+        return None
+    medians = [row for row in found if row.kind == "median"]
+    if medians:
+        row = max(medians, key=lambda row: row.date)
+    else:  # no published median: the lower median of the offers, a price that somebody really asks
+        row = sorted(found, key=lambda row: row.per_hour)[(len(found) - 1) // 2]
+    return Price(row.per_hour, row.currency, row.date, _cite(row), "catalogue", f"{row.device}, {row.provider}")
+
+
+def _cpu_price(device: DeviceLike) -> Price | None:
+    row = next((row for row in catalogue_rows() if row.kind == "cpu"), None)
+    if row is None or not row.vcpus:
+        return None
+    per_vcpu = row.per_hour / row.vcpus
+    known = device.instance is not None and device.instance in row.device
+    plural = "s" if device.vcpus != 1 else ""
+    note = f"priced as {device.vcpus} vCPU{plural} of {row.provider}, {row.device}, {format_money(per_vcpu, row.currency)} per vCPU-hour"
+    return Price(per_vcpu * device.vcpus, row.currency, row.date, _cite(row), "catalogue" if known else "assumed", note)
+
+
+def _from_overlay(device: DeviceLike) -> Price | None:
+    """The overlay's first row whose words are all in the device's name, or that names its chip."""
+    path = overlay_path()
+    if not path.exists():
+        return None
+    chip = chip_for(device.name)
+    for row in read_overlay(path):
+        if names_match(row.device, device.name) or (chip and row.device == chip.name):
+            scale = device.vcpus / row.vcpus if row.vcpus else 1.0
+            return Price(row.per_hour * scale, row.currency, row.date, row.source or str(path), "overlay", row.device)
+    return None
+
+
+def _cite(row: PriceRow) -> str:
+    return f"{row.id}: {row.source}"
+
+
+@functools.cache
+def catalogue_rows() -> tuple[PriceRow, ...]:
+    """Every row of the catalogue's prices.csv."""
+    with (HERE / "prices.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(_row(line, "prices.csv") for line in csv.DictReader(file))
+
+
+def read_overlay(path: Path) -> list[PriceRow]:
+    """The rows of a user's prices.toml ([[price]] tables) or prices.csv.
+
+    Keys: device (words of the device's name, or a chip of the catalogue), per_hour, currency, date, and, optional,
+    vcpus (the price is for that many vCPUs), source. Raises UserError naming the file, the entry and the key.
+    """
+    try:
+        if path.suffix == ".csv":
+            with path.open(encoding="utf-8", newline="") as file:
+                entries: list[Any] = list(csv.DictReader(file))
+        else:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            strange = next((key for key in tables if key != "price"), None)
+            if strange is not None:
+                raise UserError(f"{path} has a table {strange!r}; each price is a [[price]] table.")
+            entries = tables.get("price", [])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {error}; mend it or move it away.") from None
+    return [_overlay_row(entry, f"{path}, price {index}") for index, entry in enumerate(entries, 1)]
+
+
+def _overlay_row(entry: Mapping[str, Any], where: str) -> PriceRow:
+    needed, optional = ("device", "per_hour", "currency", "date"), ("vcpus", "source", "provider", "terms")
+    for key in entry:
+        if key not in needed + optional:
+            raise UserError(
+                f"{where}: unknown key {key!r}.{nearest(key, needed + optional)} Keys: {', '.join(needed + optional)}."
+            )
+    for key in needed:
+        if not str(entry.get(key) or "").strip():
+            raise UserError(f"{where}: {key!r} is missing; a price needs {', '.join(needed)}.")
+    defaults = {
+        "id": "own",
+        "kind": "overlay",
+        "provider": "",
+        "terms": "",
+        "confidence": "own",
+        "source": "",
+        "vcpus": "",
+    }
+    return _row({**defaults, **{key: str(value) for key, value in entry.items()}}, where)
+
+
+def _row(line: Mapping[str, str], where: str) -> PriceRow:
+    try:
+        per_hour, vcpus = float(line["per_hour"]), int(line["vcpus"]) if line["vcpus"] else None
+        first_day(line["date"])
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}: {error}; per_hour is a number, vcpus a whole one, date YYYY-MM-DD.") from None
+    if not per_hour >= 0 or (vcpus is not None and vcpus < 1):
+        raise UserError(
+            f"{where}: a price is at least 0 and vcpus at least 1; found {line['per_hour']}, {line['vcpus'] or 'none'}."
+        )
+    return PriceRow(**{**line, "per_hour": per_hour, "vcpus": vcpus})  # type: ignore[arg-type]

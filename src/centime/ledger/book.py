@@ -1,0 +1,201 @@
+"""The book: one SQLite file that every process of a user writes to, and the bill reads.
+
+Rows are whole statements, never increments: a process writes its own interval again and again with larger
+figures, so that writing twice changes nothing and a write that failed is made good by the next. A killed process's
+interval ends at its last heartbeat; what it may have run after that, at most one heartbeat's time, is booked as estimated.
+If the process turns out to live after all (it was frozen, or in another container), its next heartbeat takes its row back.
+
+WAL mode lets one process write while others read, and writers queue for a fraction of a millisecond. It needs a local
+disk: SQLite's WAL does not work on a network file system.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from centime.catalogue.home import centime_home
+from centime.errors import UserError
+from centime.ledger.interval import COLUMNS, HEARTBEAT_NS, OPEN, RECOVERED, Interval
+from centime.ledger.process import Identity, alive
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 10.0
+
+_TYPES = {
+    "int": "INTEGER NOT NULL",
+    "float": "REAL NOT NULL",
+    "str": "TEXT NOT NULL",
+    "float | None": "REAL",
+    "str | None": "TEXT",
+}
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS intervals (
+  {", ".join(f"{f.name} {_TYPES[str(f.type)]}" for f in dataclasses.fields(Interval))}, PRIMARY KEY (id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS intervals_run ON intervals (run);
+CREATE INDEX IF NOT EXISTS intervals_open ON intervals (state) WHERE state = 'open';
+CREATE TABLE IF NOT EXISTS plans (
+  run TEXT NOT NULL, run_path TEXT NOT NULL, wall_ns INTEGER NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (run, run_path));
+"""
+_UPSERT = (
+    f"INSERT INTO intervals ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
+)
+
+
+def default_book_path() -> Path:
+    """$CENTIME_HOME/ledger.sqlite (see `centime_home`)."""
+    return centime_home() / "ledger.sqlite"
+
+
+def name_of(run: str | os.PathLike[str]) -> tuple[str, str | None]:
+    """'runs/tiny' -> ('tiny', '/abs/runs/tiny'); a bare word that is no folder here -> (word, None)."""
+    text = os.fspath(run)
+    if os.sep in text or Path(text).is_dir():
+        path = Path(text).absolute()
+        path = Path(os.path.normpath(path))
+        return path.name, str(path)
+    return text, None
+
+
+class Book:
+    """The book at `path`, made if absent. Safe for threads and for several processes at once.
+
+    Raises UserError when the file cannot be opened, is no book, or is of a later version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = Path(path) if path is not None else default_book_path()
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise UserError(
+                    f"{self.path} was written by a later centime (version {version} of the book); upgrade centime."
+                )
+            connection.execute("PRAGMA synchronous = NORMAL")  # survives kill -9 at any instant
+            if version < SCHEMA_VERSION:
+                _wal(connection)
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        except (sqlite3.Error, OSError) as error:
+            raise UserError(
+                f"the ledger {self.path} cannot be opened ({error}); mend or move the file, or set CENTIME_HOME to another folder."
+            ) from None
+        return connection
+
+    def close(self) -> None:
+        """Close the file. In a forked child the parent's connection is left alone."""
+        if os.getpid() == self._pid:
+            with self._lock:
+                self._connection.close()
+
+    def __enter__(self) -> Book:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, rows: Iterable[Interval]) -> None:
+        """Write whole rows, new or known by their id, in one transaction. Raises sqlite3.Error (locked for long, disk full)."""
+        values = [tuple(getattr(row, name) for name in COLUMNS) for row in rows]
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(_UPSERT, values)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def remove(self, interval_id: str) -> None:
+        """Forget an interval that turned out to be nobody's."""
+        with self._lock:
+            self._connection.execute("DELETE FROM intervals WHERE id = ?", (interval_id,))
+
+    def intervals(self) -> list[Interval]:
+        """Every interval, oldest first; those of dead processes as recovered, whether the book can be written or not."""
+        self.settle()
+        with self._lock:
+            found = self._connection.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM intervals ORDER BY wall_start_ns, id"
+            ).fetchall()
+        return [settled(Interval(*values)) for values in found]
+
+    def settle(self) -> None:
+        """Mark the open intervals of dead processes as recovered, for good: after a reboot nobody could tell otherwise.
+
+        A book that cannot be written just now is left as it is; `intervals` sees the same all the same.
+        """
+        with self._lock, suppress(sqlite3.OperationalError):
+            query = f"SELECT {', '.join(COLUMNS)} FROM intervals WHERE state = ?"
+            for values in self._connection.execute(query, (OPEN,)).fetchall():
+                before = Interval(*values)
+                after = settled(before)
+                if after.state == RECOVERED:  # unless it has moved meanwhile, and so lives
+                    self._connection.execute(
+                        "UPDATE intervals SET state = ?, estimated_ns = ? WHERE id = ? AND state = ? AND measured_ns = ?",
+                        (RECOVERED, after.estimated_ns, after.id, OPEN, before.measured_ns),
+                    )
+
+    def set_plan(self, run: str | os.PathLike[str], plan: dict[str, Any]) -> None:
+        """Keep the forecast made before the run's first step; `bill` shows it beside the actual. A later one replaces it.
+
+        plan: any JSON object; the keys of a bill line (device_hours, cost, tokens, flops, mfu, energy_kwh), `seconds`,
+        `currency` and `stages` (a dict of stage to such keys) are set against what was booked.
+        """
+        name, path = name_of(run)
+        with self._lock:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?)", (name, path or "", time.time_ns(), json.dumps(plan))
+            )
+
+    def plan(self, run: str, run_path: str | None = None) -> dict[str, Any] | None:
+        """The plan of a run, the latest if several folders share the name and none is given."""
+        query = "SELECT plan FROM plans WHERE run = ? AND (? IS NULL OR run_path = ?) ORDER BY wall_ns DESC LIMIT 1"
+        with self._lock:
+            row = self._connection.execute(query, (run, run_path, run_path)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+
+def settled(interval: Interval, now_ns: int | None = None) -> Interval:
+    """The interval as it stands: an open one whose process is gone is recovered, with its last heartbeat's time estimated.
+
+    The next heartbeat was due HEARTBEAT_NS after the last and did not come: the process ran on for some part of that,
+    and the whole of it is booked, as estimated (less if less time than that has passed).
+    """
+    if interval.state != OPEN:
+        return interval
+    now = time.monotonic_ns() if now_ns is None else now_ns
+    age = now - (interval.mono_start_ns + interval.measured_ns)
+    if alive(Identity(interval.boot, interval.namespace, interval.pid, interval.started), age):
+        return interval
+    tail = HEARTBEAT_NS if age < 0 else min(HEARTBEAT_NS, age)  # below 0: another boot's clock
+    return dataclasses.replace(interval, state=RECOVERED, estimated_ns=tail)
+
+
+def _wal(connection: sqlite3.Connection) -> None:
+    """Turn WAL on. Two processes that make the book at once: SQLite does not wait for this lock, so we do."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -1,0 +1,121 @@
+"""A process's whole life on the bill: from its creation to its first meter, between meters, and after its last one.
+
+The stopwatch outside starts when the process is created, seconds before torch is imported and the first meter opens.
+A verb that uses a device says `begin(verb)` first of all: what no meter covers is then booked as stage 'startup'
+of the process's run, which the first meter names. A process killed before that leaves a 'startup' without a run; one
+that ends by itself without ever opening a meter (a mistyped option) leaves nothing.
+
+What remains outside the book is the interpreter's own end, after its last exit handler.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from contextlib import suppress
+
+from centime.errors import UserError
+from centime.ledger.book import default_book_path
+from centime.ledger.device import this_device
+from centime.ledger.energy import EnergyCounter
+from centime.ledger.interval import Interval, begin_interval
+from centime.ledger.process import process_start_ns
+from centime.ledger.recorder import Recorder, recorder_for
+
+STAGE = "startup"
+
+
+class _Life:
+    """What no meter covers, while nobody covers it: one open interval, in one recorder."""
+
+    def __init__(self) -> None:
+        self.pid = 0  # of the process that said begin; 0 where nobody did
+        self.start_ns = 0
+        self.claimed = False  # a meter has named the run
+        self.gap: tuple[Interval, Recorder] | None = None
+
+
+_life = _Life()
+
+
+def begin(verb: str) -> None:
+    """Book this process from its creation on. Call it before the heavy imports; a second call does nothing.
+
+    Under torchrun the ranks after the first wait for their own meters: the first rank's may count their devices.
+    A book that cannot be opened is left for the first meter to complain about.
+    """
+    if _life.pid == os.getpid():
+        return
+    _life.pid, _life.start_ns = os.getpid(), process_start_ns()
+    _life.claimed, _life.gap = False, None
+    atexit.register(_end)
+    if int(os.environ.get("RANK") or 0) > 0:
+        return
+    device = this_device("cpu")  # until a meter says better: asking a GPU's driver may take a second
+    interval = begin_interval(("", None), verb, STAGE, device, start_ns=_life.start_ns)
+    with suppress(UserError):
+        recorder = recorder_for(default_book_path())
+        recorder.switch(None, interval, EnergyCounter(device, 1), interval.mono_start_ns)
+        _life.gap = (interval, recorder)
+        recorder.start()
+
+
+def before(first: Interval, recorder: Recorder, counter: EnergyCounter) -> Interval | None:
+    """What was uncovered until a meter's first interval, for the caller to end at its start; None if nothing was."""
+    if _life.pid != os.getpid():
+        return None
+    gap, _life.gap = _life.gap, None
+    claimed, _life.claimed = _life.claimed, True
+    if gap is not None and gap[1] is not recorder:  # another book
+        if claimed:
+            gap[1].switch(gap[0], None, counter, first.mono_start_ns)
+        else:
+            gap[1].drop(gap[0])
+        gap[1].finish()
+        gap = None
+    if claimed:
+        return gap[0] if gap else None
+    if gap is None:
+        interval = begin_interval(("", None), first.verb, STAGE, this_device("cpu"), start_ns=_life.start_ns)
+        recorder.switch(None, interval, counter, first.mono_start_ns)
+    else:
+        interval = gap[0]
+    with recorder.lock:
+        _attribute(interval, first)
+    return interval
+
+
+def after(last: Interval, end_ns: int) -> Interval | None:
+    """The interval for the time after the last open meter ended, for the caller to begin; None if the process's life is not booked."""
+    if _life.pid != os.getpid() or _life.gap is not None:
+        return None
+    interval = begin_interval(("", None), last.verb, STAGE, this_device("cpu"), start_ns=end_ns)
+    _attribute(interval, last)
+    return interval
+
+
+def cover(interval: Interval, recorder: Recorder) -> None:
+    """`interval`, just begun, goes on until the next meter or the end of the process."""
+    _life.gap = (interval, recorder)
+
+
+def _attribute(interval: Interval, other: Interval) -> None:
+    """Whose it is, on what and at what price: the same as `other`."""
+    for name in (
+        "run", "run_path", "device", "device_kind", "vcpus", "devices", "peak_flops",
+        "price_per_hour", "currency", "price_date", "price_source", "price_kind", "price_note",
+    ):  # fmt: skip
+        setattr(interval, name, getattr(other, name))
+
+
+def _end() -> None:
+    """The exit handler, the last to run because it was registered first."""
+    if _life.pid != os.getpid() or _life.gap is None:  # a forked child has nothing to book
+        return
+    (interval, recorder), _life.gap = _life.gap, None
+    if _life.claimed:
+        recorder.switch(interval, None, EnergyCounter(this_device("cpu"), 1), time.monotonic_ns())
+    else:
+        recorder.drop(interval)
+    recorder.finish()
