@@ -1,0 +1,76 @@
+"""A folder that appears whole or not at all: written under another name beside it, synced to disk, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from centime.errors import UserError
+from centime.units import format_bytes
+
+
+@contextlib.contextmanager
+def atomic_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `out` to write into; on success it becomes `out`, on any failure it is removed.
+
+    What a killed process left behind is removed by the next one that writes the same `out` on the same machine.
+    Raises UserError when `out` exists and is not empty (unless `overwrite`), or the disk is full or not writable.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; expected the name of a folder to make. Choose another --out.")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise UserError(f"{out} already exists and is not empty. Choose another --out, or add --overwrite.")
+    parent, mark = out.absolute().parent, f".{out.name}.partial-{socket.gethostname()}-"
+    temporary = parent / f"{mark}{os.getpid()}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for stale in parent.glob(f"{mark}*"):
+            owner = stale.name.removeprefix(mark)
+            if owner.isdigit() and (int(owner) == os.getpid() or not psutil.pid_exists(int(owner))):
+                shutil.rmtree(stale, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.rglob("*"):
+            sync(file)
+        sync(temporary)
+        _replace(temporary, out)
+        sync(parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            written = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
+            raise UserError(
+                f"The disk that holds {parent} is full ({error.strerror}) after {format_bytes(written)}; nothing was "
+                "kept. Free some space, or choose an --out on another disk."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise UserError(f"{parent} cannot be written ({error.strerror}). Choose another --out.") from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(temporary: Path, out: Path) -> None:
+    """Rename over `out`; an old folder is moved aside first, for no system renames over one that holds files."""
+    if out.is_dir() and any(out.iterdir()):
+        aside = temporary.with_name(temporary.name + ".old")
+        os.rename(out, aside)
+        os.rename(temporary, out)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        os.rename(temporary, out)
+
+
+def sync(path: Path) -> None:
+    """Push a file or a folder to the disk itself."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,202 @@
+"""A tokenizer folder as DeepSeek ships it: tokenizer.json, tokenizer_config.json, and perhaps chat_template.jinja."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from centime.data.chat import Message, render
+from centime.errors import UserError
+
+BOS, EOS, PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
+FIM_HOLE, FIM_BEGIN, FIM_END = "<｜fim▁hole｜>", "<｜fim▁begin｜>", "<｜fim▁end｜>"
+USER, ASSISTANT, EOT = "<｜User｜>", "<｜Assistant｜>", "<|EOT|>"
+"""DeepSeek-V3's names, as its tokenizer.json spells them (full-width bars, U+FF5C, and U+2581 for the blanks)."""
+
+CHUNK = 1 << 16
+"""Characters from which a text is cut before it is encoded: the library's memory grows with the longest text."""
+
+# A place where every pre-tokenizer of the DeepSeek family cuts anyway: after a line end that no blank follows, or
+# before a single blank between a non-blank and a letter. Cutting a text there first leaves its tokens as they were.
+_SEAM = re.compile(r"(?<=\n)(?=\S)|(?<=\S)(?= [A-Za-z])")
+
+
+def seams(text: str, size: int = CHUNK) -> list[str]:
+    """Cut a long text into pieces of at least `size` characters whose tokens, joined, are the tokens of the whole."""
+    pieces, start = [], 0
+    while len(text) - start > 2 * size:
+        cut = _SEAM.search(text, start + size)
+        if cut is None or cut.start() >= len(text):
+            break
+        pieces.append(text[start : cut.start()])
+        start = cut.start()
+    pieces.append(text[start:])
+    return pieces
+
+
+class Tokenizer:
+    """Text to ids and back. Build it with `load_tokenizer`."""
+
+    def __init__(
+        self, folder: Path, backend: tokenizers.Tokenizer, config: dict[str, Any], template: str | None
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.chat_template = template
+        self._backend = backend
+        self.vocab_size: int = max(backend.get_vocab().values(), default=-1) + 1
+        """One more than the largest id, added tokens included: the least a model's vocab_size may be."""
+        self.bos_token, self.bos_id = self._named("bos_token", BOS)
+        self.eos_token, eos_id = self._named("eos_token", EOS)
+        if eos_id is None:
+            raise UserError(
+                f"{folder} names no end-of-sentence token; expected eos_token in its tokenizer_config.json: "
+                "add it, or copy tokenizer_config.json from the folder that the tokenizer comes from."
+            )
+        self.eos_id: int = eos_id
+        pad_id = self.token_id(PAD)
+        self.pad_id: int = eos_id if pad_id is None else pad_id
+
+    def _named(self, key: str, usual: str) -> tuple[str | None, int | None]:
+        """The token that the configuration calls `key`, or DeepSeek's usual one where it is silent, with its id."""
+        entry = self.config.get(key, usual)
+        word = entry.get("content") if isinstance(entry, dict) else entry
+        return (word, self._backend.token_to_id(word)) if isinstance(word, str) else (None, None)
+
+    def token_id(self, token: str) -> int | None:
+        """The id of a token by its exact name, or None."""
+        found: int | None = self._backend.token_to_id(token)
+        return found
+
+    def token_bytes(self, token_id: int) -> str | None:
+        """The vocabulary's own spelling of an id (byte-level: one visible character per byte), or None."""
+        found: str | None = self._backend.id_to_token(token_id)
+        return found
+
+    def encode(self, text: str, *, parse_special: bool = True) -> list[int]:
+        """Ids of a text, with no begin or end token added.
+
+        With `parse_special` a special token spelled in the text becomes that token, which a rendered chat needs. Text
+        from outside (documents) is encoded with parse_special=False: there '<｜User｜>' is nine ordinary characters.
+        """
+        backend = self._backend if parse_special else self._plain
+        ids: list[int] = backend.encode(_sound(text), add_special_tokens=False).ids
+        return ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """As encode, special tokens parsed, for many short texts at once, on all cores."""
+        sound = [_sound(text) for text in texts]
+        return [encoding.ids for encoding in self._backend.encode_batch_fast(sound, add_special_tokens=False)]
+
+    def encode_documents(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of many texts from outside: as encode(text, parse_special=False), long texts in bounded memory."""
+        pieces, owner = [], []
+        for number, text in enumerate(texts):
+            for piece in seams(_sound(text)):
+                pieces.append(piece)
+                owner.append(number)
+        rows: list[list[int]] = [[] for _ in texts]
+        for number, encoding in zip(
+            owner, self._plain.encode_batch_fast(pieces, add_special_tokens=False), strict=True
+        ):
+            rows[number].extend(encoding.ids)
+        return rows
+
+    def decode(self, ids: Iterable[int], *, skip_special: bool = False) -> str:
+        """The text of some ids; bytes that are no valid UTF-8 (half a character) come out as U+FFFD."""
+        text: str = self._backend.decode([int(i) for i in ids], skip_special_tokens=skip_special)
+        return text
+
+    def render_chat(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
+        """The text of [{"role", "content"}, ...] under the folder's chat template; UserError where it has none."""
+        if self.chat_template is None:
+            raise UserError(
+                f"{self.folder} has no chat template; expected chat_template in its tokenizer_config.json or a "
+                "chat_template.jinja beside it. Add one, or use a tokenizer made by `centime tokenizer train`."
+            )
+        return render(
+            self.chat_template,
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            where=str(self.folder),
+            bos_token=self.bos_token or "",
+            eos_token=self.eos_token,
+        )
+
+    @cached_property
+    def _plain(self) -> tokenizers.Tokenizer:
+        """The same tokenizer, blind to the control tokens that a text may spell.
+
+        Those marked special, and those written as tags (DeepSeek marks <｜User｜> and <think> as ordinary words).
+        """
+        described = json.loads(self._backend.to_str())
+        for token in described.get("added_tokens", []):
+            token["special"] = token["special"] or token["content"].startswith("<")
+        backend = tokenizers.Tokenizer.from_str(json.dumps(described))
+        backend.encode_special_tokens = True
+        return backend
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of what decides the ids: vocabulary, merges, added tokens, normalizer and pre-tokenizer.
+
+        Not of the file's bytes: other libraries write the same tokenizer with other spacing.
+        """
+        described = json.loads((self.folder / "tokenizer.json").read_bytes())
+        model = described["model"]
+        merges = [m.split(" ", 1) if isinstance(m, str) else m for m in model.get("merges", [])]
+        vocabulary = model.get("vocab", {})
+        added = sorted((t["id"], t["content"]) for t in described.get("added_tokens", []))
+        if isinstance(vocabulary, dict):  # some writers repeat the added tokens in the vocabulary, some do not
+            vocabulary = sorted({*((i, t) for t, i in vocabulary.items()), *added})
+        rules = [described.get("normalizer"), described.get("pre_tokenizer")]
+        canonical = json.dumps([vocabulary, merges, added, rules], sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _sound(text: str) -> str:
+    """The text, or with '?' for lone surrogates, which no UTF-8 text can hold and the library refuses."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """Read a tokenizer folder (or a model folder that holds one).
+
+    Raises UserError when tokenizer.json is absent or unreadable, or when no end-of-sentence token is named.
+    """
+    folder = Path(folder)
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        found = "no tokenizer.json in it" if folder.is_dir() else "no such folder"
+        raise UserError(
+            f"{folder} is no tokenizer folder ({found}); expected tokenizer.json and tokenizer_config.json. "
+            "Make one with `centime tokenizer train`, or give the folder of a DeepSeek model."
+        )
+    try:
+        backend = tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises bare Exception
+        raise UserError(
+            f"{file} is not a tokenizer that the tokenizers library can read ({error}); "
+            "copy it again from where it came, or make one with `centime tokenizer train`."
+        ) from error
+    backend.no_truncation()
+    backend.no_padding()
+    config_file, template_file = folder / "tokenizer_config.json", folder / "chat_template.jinja"
+    try:
+        config = json.loads(config_file.read_text("utf-8")) if config_file.is_file() else {}
+        template = template_file.read_text("utf-8") if template_file.is_file() else config.get("chat_template")
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{config_file} cannot be read ({error}); expected the JSON object of a Hugging Face tokenizer. "
+            "Copy it again from where it came."
+        ) from error
+    if isinstance(template, list):  # [{"name": "default", "template": ...}, ...]
+        template = next((t["template"] for t in template if t.get("name") == "default"), None)
+    return Tokenizer(folder, backend, config, template)
