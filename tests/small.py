@@ -1,0 +1,48 @@
+"""A tokenizer and a model small enough to make anew in a test, for tests/serve and tests/evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from centime.catalogue.model_config import ModelConfig
+from centime.data.bpe import train_tokenizer, write_tokenizer
+from centime.data.tokenizer import Tokenizer, load_tokenizer
+from centime.model import Transformer
+
+WORDS = "the cat sat on the mat and the dog ate the hat é ü 猫は眠る 🙂 0123456789 + = def f(x): return x\n"
+
+
+def small_tokenizer(folder: Path) -> Tokenizer:
+    """A byte-level BPE of 300 ids with the chat template, trained on a line."""
+    write_tokenizer(train_tokenizer([WORDS * 20], 300), folder)
+    return load_tokenizer(folder)
+
+
+def small_config(vocab_size: int, positions: int = 64) -> ModelConfig:
+    """V3-style: MLA, one dense and one MoE layer."""
+    return ModelConfig(
+        vocab_size=vocab_size,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        kv_lora_rank=16,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=8,
+        v_head_dim=8,
+        intermediate_size=64,
+        moe_intermediate_size=16,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        initializer_range=0.3,  # far from uniform, so that greedy and sampled answers differ
+        max_position_embeddings=positions,
+    )
+
+
+def small_model(tokenizer: Tokenizer, positions: int = 64, seed: int = 0) -> Transformer:
+    """Random weights, evaluation mode."""
+    with torch.device("cpu"):
+        model = Transformer(small_config(tokenizer.vocab_size, positions))
+    model.init_weights(seed)
+    return model.eval()
