@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+# On a CPU, up to this many positions the blocked form below is faster than the fused kernel (3 times at 256); beyond,
+# the probabilities it keeps for the backward pass, S^2 / 2 a head, would outgrow the rest of the activations.
+LONGEST_BLOCKED = 2048
+BLOCK = 256
 
 
 def causal_attention_reference(q_BHSC: Tensor, k_BHSC: Tensor, v_BHSV: Tensor, scale: float) -> Tensor:
@@ -15,13 +22,55 @@ def causal_attention_reference(q_BHSC: Tensor, k_BHSC: Tensor, v_BHSV: Tensor, s
     return (scores.masked_fill(future, float("-inf")).softmax(-1) @ v_BHSV.float()).to(q_BHSC.dtype)
 
 
-def causal_attention(q_BHSC: Tensor, k_BHSC: Tensor, v_BHSV: Tensor, scale: float) -> Tensor:
-    """The same through PyTorch's fused kernels: q, k [B, H, S, C], v [B, H, S, Cv] -> [B, H, S, Cv].
+class _BlockedCausalAttention(torch.autograd.Function):
+    """Row block by row block: each is three batched GEMMs over the keys it may see, half of the square skipped."""
 
-    Flash kernels want equal head sizes, and MLA's differ (192 and 128 in V3): zero columns on v make them equal, cost
-    less than the slow path loses, and come off the result unchanged.
+    @staticmethod
+    def forward(ctx: Any, q_NSC: Tensor, k_NSC: Tensor, v_NSV: Tensor, scale: float) -> Tensor:
+        S = q_NSC.shape[1]
+        q_NSC = q_NSC * scale
+        out, kept = torch.empty_like(v_NSV), []
+        for start in range(0, S, BLOCK):
+            end = min(start + BLOCK, S)
+            scores = torch.bmm(q_NSC[:, start:end], k_NSC[:, :end].transpose(1, 2))
+            future = torch.ones(end - start, end - start, dtype=torch.bool).triu_(1)
+            scores[:, :, start:].masked_fill_(future, float("-inf"))
+            weights = scores.softmax(-1)
+            torch.bmm(weights, v_NSV[:, :end], out=out[:, start:end])
+            kept.append(weights)
+        ctx.scale = scale
+        ctx.save_for_backward(q_NSC, k_NSC, v_NSV, out, *kept)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, out, *kept = ctx.saved_tensors
+        grad = grad_outputs[0].contiguous()
+        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        expected = torch.linalg.vecdot(grad, out)[..., None]  # sum_j p_ij dp_ij
+        for block, weights in enumerate(kept):
+            rows = slice(block * BLOCK, block * BLOCK + weights.shape[1])
+            keys = slice(0, rows.stop)
+            dv[:, keys] += torch.bmm(weights.transpose(1, 2), grad[:, rows])
+            dscores = torch.bmm(grad[:, rows], v[:, keys].transpose(1, 2)).sub_(expected[:, rows]).mul_(weights)
+            torch.bmm(dscores, k[:, keys], out=dq[:, rows])
+            dk[:, keys] += torch.bmm(dscores.transpose(1, 2), q[:, rows])
+        return dq.mul_(ctx.scale), dk, dv, None
+
+
+def causal_attention(q_BHSC: Tensor, k_BHSC: Tensor, v_BHSV: Tensor, scale: float) -> Tensor:
+    """The same, fast: q, k [B, H, S, C], v [B, H, S, Cv] -> [B, H, S, Cv].
+
+    Fused flash kernels want equal head sizes, and MLA's differ (192 and 128 in V3): zero columns on v make them equal,
+    cost less than the slow path loses, and come off the result unchanged.
     """
-    C, Cv = q_BHSC.shape[-1], v_BHSV.shape[-1]
+    B, H, S, C = q_BHSC.shape
+    Cv = v_BHSV.shape[-1]
+    if q_BHSC.device.type == "cpu" and S <= LONGEST_BLOCKED:
+        out: Tensor = _BlockedCausalAttention.apply(  # type: ignore[no-untyped-call]
+            *(t.reshape(B * H, S, t.shape[-1]) for t in (q_BHSC, k_BHSC, v_BHSV)), scale
+        )
+        return out.view(B, H, S, Cv)
     if Cv < C:
         v_BHSV = F.pad(v_BHSV, (0, C - Cv))
     elif Cv > C:

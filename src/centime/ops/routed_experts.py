@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from centime.ops.swiglu import swiglu
+
+# Segments are padded to a multiple of this many rows: GEMM libraries compile a kernel per shape, and routing would
+# otherwise show them a new shape for every expert in every step.
+SEGMENT = 32
 
 
 def routed_experts_reference(
@@ -22,21 +28,95 @@ def routed_experts_reference(
     return out
 
 
+class Dispatch(NamedTuple):
+    """Where each (token, choice) pair stands in the buffer of padded, expert-sorted rows."""
+
+    token_P: Tensor  # int64 [P], the token in each row; padding rows repeat some token and have gate 0
+    slot_TK: Tensor  # int64 [T * K], the row of each pair
+    segments: list[tuple[int, int, int]]  # (expert, first row, one past the last), experts without tokens left out
+
+
+def dispatch(expert_ids_TK: Tensor, experts: int) -> Dispatch:
+    """Sorts the T * K pairs by expert and rounds each expert's segment up to a multiple of `SEGMENT` rows."""
+    T, K = expert_ids_TK.shape
+    flat = expert_ids_TK.flatten()
+    order = flat.argsort(stable=True)
+    counts = torch.bincount(flat, minlength=experts)
+    padded = (counts + SEGMENT - 1) // SEGMENT * SEGMENT
+    shift = (padded.cumsum(0) - padded) - (counts.cumsum(0) - counts)  # rows of padding before each expert
+    rows = torch.arange(T * K, device=flat.device) + shift[flat[order]]
+    ends = padded.cumsum(0).tolist()
+    token = torch.zeros(ends[-1], dtype=torch.int64, device=flat.device).index_copy_(0, rows, order // K)
+    slot = torch.empty_like(order).index_copy_(0, order, rows)
+    segments = [(e, start, end) for e, (start, end) in enumerate(zip([0, *ends], ends, strict=False)) if end > start]
+    return Dispatch(token, slot, segments)
+
+
+class _RoutedExperts(torch.autograd.Function):
+    """Forward and backward as plain GEMMs on slices; autograd's own would zero and add [E, ...] once per expert."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
+    ) -> Tensor:
+        E, D, F_ = down_EDF.shape
+        plan = dispatch(expert_ids_TK, E)
+        x = x_TD.index_select(0, plan.token_P)
+        gate_P = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+        gate_P.index_copy_(0, plan.slot_TK, gates_TK.flatten().to(x.dtype))
+        h = x.new_empty(len(x), 2 * F_)
+        for e, start, end in plan.segments:
+            torch.mm(x[start:end], gate_up_E2FD[e].view(2 * F_, D).t(), out=h[start:end])
+        act = swiglu(*h.chunk(2, dim=-1)).mul_(gate_P[:, None])
+        y = x.new_empty(len(x), D)
+        for e, start, end in plan.segments:
+            torch.mm(act[start:end], down_EDF[e].t(), out=y[start:end])
+        ctx.plan, ctx.gates_dtype = plan, gates_TK.dtype
+        ctx.save_for_backward(x, h, gate_P, gate_up_E2FD, down_EDF)
+        return _sum_choices(y, plan, x_TD)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        x, h, gate_P, gate_up_E2FD, down_EDF = ctx.saved_tensors
+        plan: Dispatch = ctx.plan
+        D, F_ = down_EDF.shape[1:]
+        dy = grad_outputs[0].index_select(0, plan.token_P)
+        gate, up = h.chunk(2, dim=-1)
+        silu = F.silu(gate)
+        act = silu * up
+        gated_act = act * gate_P[:, None]
+        dact, ddown = x.new_empty(len(x), F_), torch.zeros_like(down_EDF)
+        for e, start, end in plan.segments:
+            torch.mm(dy[start:end], down_EDF[e], out=dact[start:end])
+            torch.mm(dy[start:end].t(), gated_act[start:end], out=ddown[e])
+        dgate_P = torch.linalg.vecdot(dact, act)
+        dact.mul_(gate_P[:, None])
+        dh = torch.empty_like(h)
+        torch.mul(dact, silu, out=dh[:, F_:])
+        dh[:, :F_] = torch.ops.aten.silu_backward(dact.mul_(up), gate)
+        dx, dgate_up = x.new_empty(len(x), D), torch.zeros_like(gate_up_E2FD)
+        for e, start, end in plan.segments:
+            torch.mm(dh[start:end], gate_up_E2FD[e].view(2 * F_, D), out=dx[start:end])
+            torch.mm(dh[start:end].t(), x[start:end], out=dgate_up[e].view(2 * F_, D))
+        dgates = dgate_P.index_select(0, plan.slot_TK).view(grad_outputs[0].shape[0], -1).to(ctx.gates_dtype)
+        return _sum_choices(dx, plan, grad_outputs[0]), None, dgates, dgate_up, ddown
+
+
+def _sum_choices(y_PD: Tensor, plan: Dispatch, like_TD: Tensor) -> Tensor:
+    """Each token's K rows added up -> [T, D]; a gather and a sum, so the order of addition never varies."""
+    T, D = like_TD.shape
+    return y_PD.index_select(0, plan.slot_TK).view(T, -1, D).sum(1)
+
+
 def routed_experts(
     x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
 ) -> Tensor:
-    """The same on contiguous slices: tokens are sorted by expert once, and every expert is three plain GEMMs.
+    """The same with tokens sorted by expert once and every expert three plain GEMMs on a contiguous slice.
 
     x [T, D], expert_ids int64 [T, K], gates [T, K], gate_up [E, 2, F, D], down [E, D, F] -> [T, D].
+    No token is dropped. Gradients reach x, gates and both weights.
     """
-    T, K = expert_ids_TK.shape
-    E, _, F_, D = gate_up_E2FD.shape
-    order = expert_ids_TK.flatten().argsort(stable=True)  # [T*K], slots grouped by expert
-    counts = torch.bincount(expert_ids_TK.flatten(), minlength=E).tolist()
-    x_sorted = x_TD[order // K]
-    outputs = []
-    for e, x_nD in enumerate(x_sorted.split(counts)):
-        gate, up = F.linear(x_nD, gate_up_E2FD[e].view(2 * F_, D)).chunk(2, dim=-1)
-        outputs.append(F.linear(swiglu(gate, up), down_EDF[e]))
-    y_TKD = torch.cat(outputs)[order.argsort()].view(T, K, D)
-    return torch.einsum("tk,tkd->td", gates_TK.to(x_TD.dtype), y_TKD)
+    out: Tensor = _RoutedExperts.apply(  # type: ignore[no-untyped-call]
+        x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF
+    )
+    return out

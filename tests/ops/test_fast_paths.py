@@ -1,0 +1,94 @@
+"""Every fast path against its plain reference, on random shapes, odd sizes included."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from centime.ops.attention import causal_attention, causal_attention_reference
+from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
+from centime.ops.routed_experts import dispatch, routed_experts, routed_experts_reference
+
+sizes = st.integers(1, 40)
+
+
+def assert_same(fast: list[Tensor], reference: list[Tensor], rtol: float = 1e-4) -> None:
+    """Close in units of the reference's own largest value; what should be zero may be rounding noise."""
+    for a, b in zip(fast, reference, strict=True):
+        bound = rtol * max(float(b.detach().abs().max()), 0.01)
+        assert float((a - b).detach().abs().max()) <= bound
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 70), st.integers(1, 24), st.integers(1, 24), st.integers(0))
+def test_causal_attention(B: int, H: int, S: int, C: int, Cv: int, seed: int) -> None:
+    torch.manual_seed(seed % 2**31)
+    q, k = (torch.randn(B, H, S, C, requires_grad=True) for _ in range(2))
+    v = torch.randn(B, H, S, Cv, requires_grad=True)
+    fast, plain = (f(q, k, v, 0.3) for f in (causal_attention, causal_attention_reference))
+    weights = torch.randn_like(fast)
+    assert_same([fast], [plain])
+    assert_same(*(list(torch.autograd.grad(out, (q, k, v), weights)) for out in (fast, plain)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("S", [255, 256, 257, 600, 2049])  # one short of a block, a block, over it, several, fused
+def test_causal_attention_over_block_edges(S: int) -> None:
+    torch.manual_seed(S)
+    q, k, v = (torch.randn(1, 2, S, c, requires_grad=True) for c in (24, 24, 16))
+    fast, plain = (f(q, k, v, 0.2) for f in (causal_attention, causal_attention_reference))
+    weights = torch.randn_like(fast)
+    assert_same([fast], [plain])
+    assert_same(*(list(torch.autograd.grad(out, (q, k, v), weights)) for out in (fast, plain)), rtol=1e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 80), st.integers(1, 9), sizes, sizes, st.data())
+def test_routed_experts(T: int, E: int, D: int, width: int, data: st.DataObject) -> None:
+    K = data.draw(st.integers(1, E))
+    torch.manual_seed(data.draw(st.integers(0, 2**31)))
+    favourites = torch.rand(E)  # some experts get no token, some nearly all
+    ids = torch.stack([torch.multinomial(favourites + 1e-6, K) for _ in range(T)])
+    x, gates = torch.randn(T, D, requires_grad=True), torch.rand(T, K, requires_grad=True)
+    gate_up, down = torch.randn(E, 2, width, D, requires_grad=True), torch.randn(E, D, width, requires_grad=True)
+    leaves = (x, gates, gate_up, down)
+    fast, plain = (f(x, ids, gates, gate_up, down) for f in (routed_experts, routed_experts_reference))
+    weights = torch.randn_like(fast)
+    assert_same([fast], [plain])
+    assert_same(*(list(torch.autograd.grad(out, leaves, weights)) for out in (fast, plain)), rtol=1e-3)
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.data())
+def test_dispatch_gives_every_pair_a_row_of_its_expert(T: int, E: int, data: st.DataObject) -> None:
+    K = data.draw(st.integers(1, E))
+    ids = torch.tensor([data.draw(st.permutations(range(E)))[:K] for _ in range(T)])
+    plan = dispatch(ids, E)
+    owner = {row: e for e, start, end in plan.segments for row in range(start, end)}
+    assert len(set(plan.slot_TK.tolist())) == T * K
+    for pair, row in enumerate(plan.slot_TK.tolist()):
+        assert owner[row] == ids.flatten()[pair]
+        assert plan.token_P[row] == pair // K
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 50), sizes, st.integers(2, 60), st.integers(1, 20), st.integers(0, 2**31))
+def test_linear_cross_entropy(T: int, D: int, V: int, chunk: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    hidden, weight = torch.randn(T, D, requires_grad=True), torch.randn(V, D, requires_grad=True)
+    targets, weights = torch.randint(V, (T,)), torch.rand(T) * torch.randint(0, 2, (T,))
+    fast = linear_cross_entropy(hidden, weight, targets, weights, chunk=chunk)
+    plain = linear_cross_entropy_reference(hidden, weight, targets, weights)
+    torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)
+    for a, b in zip(*(torch.autograd.grad(out * 3, (hidden, weight)) for out in (fast, plain)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_bfloat16_attention_stays_near_float32() -> None:
+    """The blocked form rounds scores and probabilities to bf16; the error stays that of bf16's 8 bits."""
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, 4, 300, c) for c in (48, 48, 32))
+    exact = causal_attention_reference(q, k, v, 48**-0.5)
+    rounded = causal_attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), 48**-0.5).float()
+    assert float((rounded - exact).norm() / exact.norm()) < 0.01
