@@ -1,0 +1,156 @@
+"""A folder of safetensors files, read and written one tensor at a time.
+
+Reading goes through the safetensors library, whose tensors are windows on the file. Writing is our own, because the
+library wants all tensors of a file in memory at once, and the format is small: a length, a JSON header, the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from centime.errors import UserError
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+_DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float8_e4m3fn: "F8_E4M3"}
+
+
+class TensorFiles:
+    """Which tensor lies in which of a folder's safetensors files, sharded or not. Raises UserError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        single, index = folder / SINGLE, folder / INDEX
+        if single.is_file():
+            with self.open(SINGLE) as handle:
+                self.file_of: dict[str, str] = dict.fromkeys(handle.keys(), SINGLE)
+        elif index.is_file():
+            try:
+                self.file_of = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{index} is not an index of safetensors files ({error}); copy it again.") from None
+        else:
+            other = sorted(path.name for pattern in ("*.bin", "*.pth", "*.pt") for path in folder.glob(pattern))
+            found = f"it has {other[0]}, which centime does not unpickle; convert it" if other else "it has no weights"
+            raise UserError(f"{folder} has neither {SINGLE} nor {INDEX}: {found}.")
+
+    @contextmanager
+    def open(self, file: str) -> Iterator[Any]:
+        """A safetensors handle on one file."""
+        path = self.folder / file
+        try:
+            with safe_open(str(path), framework="pt") as handle:
+                yield handle
+        except FileNotFoundError:
+            raise UserError(f"{path} is named in {INDEX} but is not there; copy the missing shard.") from None
+        except SafetensorError as error:
+            raise UserError(f"{path} is damaged or incomplete ({error}); copy it again.") from None
+
+    def describe(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """(shape, safetensors dtype) of every tensor, from the files' headers alone."""
+        found = {}
+        for file, names in self.by_file(self.file_of).items():
+            with self.open(file) as handle:
+                inside = set(handle.keys())
+                for name in names:
+                    if name not in inside:
+                        raise UserError(f"{INDEX} puts {name} in {self.folder / file}, which does not hold it.")
+                    part = handle.get_slice(name)
+                    found[name] = (tuple(part.get_shape()), str(part.get_dtype()))
+        return found
+
+    def by_file(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """`names` grouped by file, so that each is opened once."""
+        grouped: dict[str, list[str]] = {}
+        for name in names:
+            grouped.setdefault(self.file_of[name], []).append(name)
+        return grouped
+
+
+def write_tensors(
+    folder: Path,
+    shapes: dict[str, tuple[tuple[int, ...], torch.dtype]],
+    read: Callable[[str], Tensor],
+    shard_bytes: int,
+) -> None:
+    """Writes the named tensors into `folder`, in files of at most `shard_bytes` (a larger tensor gets its own), synced.
+
+    One file is `model.safetensors`; several carry an index. `read(name)` gives each tensor when its turn comes.
+    """
+    sizes = {name: _elements(shape) * dtype.itemsize for name, (shape, dtype) in shapes.items()}
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for name, size in sizes.items():
+        if shards[-1] and filled + size > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += size
+    if len(shards) == 1:
+        _write_file(folder / SINGLE, shards[0], shapes, read)
+        return
+    weight_map: dict[str, str] = {}
+    for number, names in enumerate(shards, start=1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        _write_file(folder / file, names, shapes, read)
+        weight_map |= dict.fromkeys(names, file)
+    index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
+    write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
+
+
+def _write_file(
+    path: Path, names: list[str], shapes: dict[str, tuple[tuple[int, ...], torch.dtype]], read: Callable[[str], Tensor]
+) -> None:
+    names = sorted(names, key=lambda name: -shapes[name][1].itemsize)  # wide types first keeps every tensor aligned
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in names:
+        shape, dtype = shapes[name]
+        start, end = end, end + _elements(shape) * dtype.itemsize
+        header[name] = {"dtype": _DTYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            tensor = read(name).detach().to(device="cpu", dtype=shapes[name][1]).contiguous()
+            file.write(tensor.view(-1).view(torch.uint8).numpy().data)
+        sync(file)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes and syncs one small file."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        sync(file)
+
+
+def sync(file: Any) -> None:
+    """Flushes an open file to the disk itself."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a folder's entries (a rename, a new file) durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _elements(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
