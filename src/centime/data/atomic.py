@@ -16,6 +16,14 @@ from centime.errors import UserError
 from centime.units import format_bytes
 
 
+def require_free(out: Path, *, overwrite: bool = False) -> None:
+    """Raise UserError when `out` is a file, or a folder with something in it that may not be overwritten."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; expected the name of a folder to make. Choose another --out.")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise UserError(f"{out} already exists and is not empty. Choose another --out, or add --overwrite.")
+
+
 @contextlib.contextmanager
 def atomic_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `out` to write into; on success it becomes `out`, on any failure it is removed.
@@ -23,10 +31,7 @@ def atomic_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     What a killed process left behind is removed by the next one that writes the same `out` on the same machine.
     Raises UserError when `out` exists and is not empty (unless `overwrite`), or the disk is full or not writable.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; expected the name of a folder to make. Choose another --out.")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise UserError(f"{out} already exists and is not empty. Choose another --out, or add --overwrite.")
+    require_free(out, overwrite=overwrite)
     parent, mark = out.absolute().parent, f".{out.name}.partial-{socket.gethostname()}-"
     temporary = parent / f"{mark}{os.getpid()}"
     try:

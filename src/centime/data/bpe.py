@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 
-from centime.data.atomic import atomic_folder
+from centime.data.atomic import atomic_folder, require_free
+from centime.data.documents import digest, is_held_out
+from centime.data.order import mix
+from centime.data.readers import ReadOptions, read_documents
+from centime.data.sources import expand
 from centime.data.tokenizer import (
     ASSISTANT,
     BOS,
@@ -21,6 +26,7 @@ from centime.data.tokenizer import (
     FIM_HOLE,
     PAD,
     USER,
+    seams,
 )
 from centime.errors import UserError
 
@@ -90,6 +96,64 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, *, show_progress: boo
         single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, backend.token_to_id(BOS))]
     )
     return backend
+
+
+@dataclass
+class Trained:
+    """What `train_on_sources` did."""
+
+    vocab_size: int = 0
+    documents: int = 0
+    text_bytes: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def train_on_sources(
+    specs: Sequence[str],
+    vocab_size: int,
+    out: Path,
+    *,
+    limit: int = 10**9,
+    holdout: float = 0.0,
+    options: ReadOptions | None = None,
+    exclude: Sequence[str] = (),
+    overwrite: bool = False,
+    progress: Callable[[int, int, int, int], None] = lambda *_: None,
+) -> Trained:
+    """Train on the documents of `specs`, about `limit` bytes of them, and write the folder `out`.
+
+    Documents that `prepare(..., holdout=holdout)` holds out are not read, so that a held-out text is new to the
+    tokenizer too. Raises UserError as `train_tokenizer` and the readers do.
+    """
+    files, notes = expand(specs, exclude)
+    done = Trained(notes=notes)
+    total = sum(file.size for file in files)
+    # Compressed sources hold more text than their size says; for those the limit is met by stopping.
+    share = min(1.0, limit / max(total, 1))
+
+    def texts() -> Iterator[str]:
+        before = 0
+        for file in files:
+            for text, position in read_documents(file, options or ReadOptions(), lambda _: None):
+                if is_held_out(digest(text.encode()), holdout):
+                    continue
+                done.documents += 1
+                for piece in seams(text):
+                    raw = piece.encode()
+                    if done.text_bytes and mix(digest(raw), 0x627065) >= share * 2.0**64:
+                        continue
+                    yield piece
+                    done.text_bytes += len(raw)
+                    progress(before + position, total, done.text_bytes, 0)
+                    if done.text_bytes >= limit:
+                        return
+            before += file.size
+
+    require_free(out, overwrite=overwrite)  # say so before the long work, not after it
+    backend = train_tokenizer(texts(), vocab_size)
+    done.vocab_size = backend.get_vocab_size()
+    write_tokenizer(backend, out, overwrite=overwrite)
+    return done
 
 
 def write_tokenizer(backend: tokenizers.Tokenizer, out: Path, *, overwrite: bool = False) -> None:

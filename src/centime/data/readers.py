@@ -10,7 +10,7 @@ import codecs
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast, get_args
 
 from centime.errors import UserError, nearest
 
@@ -44,6 +44,19 @@ class ReadOptions:
     """What stands between documents within one text file, such as '<|endoftext|>'; None: a file is a document."""
     undecodable: Undecodable = "strict"
     """Text that is not UTF-8: stop with an error, put U+FFFD for the bad bytes, or leave the document out."""
+
+
+def read_options(field: str = "text", separator: str | None = None, undecodable: str = "strict") -> ReadOptions:
+    """ReadOptions from what a person typed: '\\n' and '\\t' in a separator mean those characters.
+
+    Raises UserError on an unknown way with undecodable text.
+    """
+    ways = get_args(Undecodable)
+    if undecodable not in ways:
+        raise UserError(f"--undecodable {undecodable!r}: expected {', '.join(ways)}.{nearest(undecodable, ways)}")
+    if separator is not None:
+        separator = separator.replace("\\n", "\n").replace("\\t", "\t") or None
+    return ReadOptions(field, separator, cast(Undecodable, undecodable))
 
 
 class Unreadable(Exception):

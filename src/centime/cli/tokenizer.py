@@ -1,0 +1,99 @@
+"""`centime tokenizer`: train a tokenizer on your text, and look at what one does to a text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from centime.cli.data import Exclude, Field, Price, Separator, Sources, Undecodable
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def tokenizer() -> None:
+    """Train a tokenizer on your text."""
+
+
+@app.command()
+def train(
+    sources: Sources,
+    out: Annotated[Path, typer.Option(help="Folder to make: tokenizer.json and tokenizer_config.json.")],
+    vocab_size: Annotated[int, typer.Option(help="Ids in all, special tokens included (DeepSeek-V3: 128815).")] = 8192,
+    limit: Annotated[
+        str, typer.Option(help="Text to train on at most, in bytes, such as 500M; documents are taken evenly from all.")
+    ] = "1G",
+    holdout: Annotated[
+        float,
+        typer.Option(help="Leave out the documents that `centime data prepare --holdout` of this share holds out."),
+    ] = 0.01,
+    exclude: Exclude = None,
+    field: Field = "text",
+    separator: Separator = None,
+    undecodable: Undecodable = "strict",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")] = False,
+    price: Price = None,
+) -> None:
+    """Train a byte-level BPE in DeepSeek-V3's form on SOURCES."""
+    from centime.data.bpe import train_on_sources
+    from centime.data.display import source_bar
+    from centime.data.metering import metered, spent_line
+    from centime.data.readers import read_options
+    from centime.units import format_bytes, parse_count
+
+    with metered("tokenizer", out, price) as meter, source_bar("Reading") as show:
+        done = train_on_sources(
+            sources,
+            vocab_size,
+            out,
+            limit=int(parse_count(limit)),
+            holdout=holdout,
+            options=read_options(field, separator, undecodable),
+            exclude=exclude or (),
+            overwrite=overwrite,
+            progress=show,
+        )
+        spent = meter.spent()
+    for note in done.notes:
+        typer.echo(note)
+    typer.echo(
+        f"{out}: {done.vocab_size:,} ids from {format_bytes(done.text_bytes)} of text in {done.documents:,} documents."
+    )
+    if done.vocab_size < vocab_size:
+        typer.echo(f"The text had no more pairs to merge: {vocab_size:,} ids were asked for. More text gives more.")
+    typer.echo(spent_line(spent))
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(help="A tokenizer or model folder.")],
+    text: Annotated[str | None, typer.Argument(help="A text to cut into tokens.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What a tokenizer is, and how it cuts a text."""
+    from centime.data.tokenizer import load_tokenizer
+
+    loaded = load_tokenizer(folder)
+    ids = loaded.encode(text) if text is not None else []
+    described = {
+        "folder": str(folder),
+        "vocab_size": loaded.vocab_size,
+        "sha256": loaded.sha256,
+        "bos": [loaded.bos_token, loaded.bos_id],
+        "eos": [loaded.eos_token, loaded.eos_id],
+        "chat_template": loaded.chat_template is not None,
+        **({} if text is None else {"ids": ids, "tokens": [loaded.decode([i]) for i in ids]}),
+    }
+    if as_json:
+        typer.echo(json.dumps(described, indent=2, ensure_ascii=False))
+        return
+    template = "with" if loaded.chat_template is not None else "without"
+    typer.echo(
+        f"{folder}: {loaded.vocab_size:,} ids, begin {loaded.bos_token} ({loaded.bos_id}), end {loaded.eos_token} "
+        f"({loaded.eos_id}), {template} a chat template, {loaded.sha256[:12]}."
+    )
+    if text is not None:
+        typer.echo(f"{len(ids)} tokens for {len(text.encode())} bytes: " + "|".join(loaded.decode([i]) for i in ids))

@@ -1,0 +1,72 @@
+"""What prepared data is, in figures, and whether it still is what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from centime.data.shards import INDEX, ShardSet, require_tokenizer, split_folder
+from centime.data.tokenizer import load_tokenizer
+
+
+def splits(folder: Path) -> list[ShardSet]:
+    """The splits of a prepared folder (train, then holdout where there is one), or the one split that it is.
+
+    Raises UserError when the folder is no prepared data, or a file of it is missing or of the wrong size.
+    """
+    first = split_folder(folder)
+    found = [first]
+    if first != folder and (folder / "holdout" / INDEX).is_file():
+        found.append(folder / "holdout")
+    return [ShardSet(path) for path in found]
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Counts of every split, and how the data was made; JSON-ready. Token and byte counts are of whole documents."""
+    opened = splits(folder)
+    rows = []
+    for shards in opened:
+        index, lengths = shards.index, np.diff(shards.starts)
+        rows.append(
+            {
+                "split": index.split,
+                "tokens": index.tokens,
+                "documents": index.documents,
+                "bytes": index.bytes,
+                "bytes_per_token": index.bytes / index.tokens if index.tokens else None,
+                "median_document_tokens": int(np.median(lengths)) if len(lengths) else 0,
+                "longest_document_tokens": int(lengths.max(initial=0)),
+                "shards": len(index.shards),
+            }
+        )
+    first = opened[0].index
+    return {
+        "folder": str(folder),
+        "vocab_size": first.vocab_size,
+        "dtype": first.dtype,
+        "tokenizer_sha256": first.tokenizer_sha256,
+        "made": first.made,
+        "splits": rows,
+    }
+
+
+def check(folder: Path, tokenizer_folder: Path | None = None) -> Iterator[str]:
+    """A line for each thing found sound. Raises UserError, naming the file, on the first that is not."""
+    opened = splits(folder)
+    for shards in opened:
+        shards.check()
+        index = shards.index
+        yield (
+            f"{shards.folder}: sound; {index.tokens:,} tokens in {index.documents:,} documents, "
+            f"{len(index.shards)} shards, every checksum holds."
+        )
+    copy = folder / "tokenizer"
+    for candidate in (copy if copy.is_dir() else None, tokenizer_folder):
+        if candidate is not None:
+            tokenizer = load_tokenizer(candidate)
+            for shards in opened:
+                require_tokenizer(shards.folder, shards.index.tokenizer_sha256, candidate, tokenizer.sha256)
+            yield f"{candidate}: the tokenizer that the data was made with."

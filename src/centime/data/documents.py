@@ -1,0 +1,108 @@
+"""A document's split and its tokens, whole or as fill-in-the-middle: pure functions of its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from centime.data.order import mix
+from centime.data.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer
+from centime.errors import UserError
+
+
+def digest(raw: bytes) -> int:
+    """64 bits of a document's content."""
+    return int.from_bytes(blake2b(raw, digest_size=8).digest(), "little")
+
+
+def is_held_out(content: int, rate: float) -> bool:
+    """Whether a document of this digest belongs to the held-out split.
+
+    By content alone: the same text is always on the same side, whatever the seed, the order or the other documents, so
+    that copies do not leak from one side to the other.
+    """
+    return mix(content, 0x686F6C64) < rate * 2.0**64
+
+
+@dataclass(frozen=True)
+class Fim:
+    """Fill in the middle, at document level, in the PSM form of DeepSeek-V3 (report, section 4.1, rate 0.1):
+
+    <begin> prefix <hole> suffix <end> middle, then the end of sentence. The cuts fall between characters, anywhere
+    (Bavarian et al. 2022, arXiv 2207.14255, section 3).
+    """
+
+    rate: float
+    seed: int
+    begin: int
+    hole: int
+    end: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, rate: float, seed: int) -> Fim | None:
+        """None at a rate of 0. Raises UserError when the tokenizer lacks one of the three tokens."""
+        if rate == 0:
+            return None
+        ids = [tokenizer.token_id(name) for name in (FIM_BEGIN, FIM_HOLE, FIM_END)]
+        begin, hole, end = ids
+        if begin is None or hole is None or end is None:
+            raise UserError(
+                f"{tokenizer.folder} has no {FIM_BEGIN}, {FIM_HOLE} and {FIM_END}, which --fim needs. Use --fim 0, or "
+                "a tokenizer made by `centime tokenizer train`."
+            )
+        return cls(rate, seed, begin, hole, end)
+
+    def cuts(self, text: str, content: int) -> tuple[int, int] | None:
+        """Where the middle begins and ends, in characters; None for a document that stays whole."""
+        key = mix(content, self.seed, 0x66696D)
+        if len(text) < 3 or key >= self.rate * 2.0**64:
+            return None
+        first, second = sorted((mix(key, 1) % (len(text) + 1), mix(key, 2) % (len(text) + 1)))
+        return first, second
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A batch of documents for one split: tokens [sum of lengths], lengths and text_bytes [documents]."""
+
+    tokens: npt.NDArray[np.uint32]
+    lengths: npt.NDArray[np.int64]
+    text_bytes: npt.NDArray[np.int64]
+    fim: int
+
+
+def tokenise(tokenizer: Tokenizer, texts: Sequence[str], holdout: float, fim: Fim | None) -> tuple[Encoded, Encoded]:
+    """(train, held out): documents as [begin of sentence, text, end of sentence]. Held-out documents stay whole."""
+    pieces: list[str] = []
+    plans: list[tuple[bool, bool, int]] = []  # held out, filled in the middle, bytes of text
+    for text in texts:
+        raw = text.encode()
+        content = digest(raw)
+        held = is_held_out(content, holdout)
+        cut = None if held or fim is None else fim.cuts(text, content)
+        pieces += [text] if cut is None else [text[: cut[0]], text[cut[1] :], text[cut[0] : cut[1]]]
+        plans.append((held, cut is not None, len(raw)))
+    ids = iter(tokenizer.encode_documents(pieces))
+    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+    rows: tuple[list[list[int]], list[list[int]]] = ([], [])
+    sizes: tuple[list[int], list[int]] = ([], [])
+    for held, filled, size in plans:
+        if filled and fim is not None:
+            prefix, suffix, middle = next(ids), next(ids), next(ids)
+            row = [*start, fim.begin, *prefix, fim.hole, *suffix, fim.end, *middle, tokenizer.eos_id]
+        else:
+            row = [*start, *next(ids), tokenizer.eos_id]
+        rows[held].append(row)
+        sizes[held].append(size)
+    filled_count = sum(filled for _, filled, _ in plans)
+    return _packed(rows[False], sizes[False], filled_count), _packed(rows[True], sizes[True], 0)
+
+
+def _packed(rows: list[list[int]], sizes: list[int], fim: int) -> Encoded:
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    tokens = np.fromiter((i for row in rows for i in row), dtype=np.uint32, count=int(lengths.sum()))
+    return Encoded(tokens, lengths, np.array(sizes, dtype=np.int64), fim)

@@ -1,0 +1,228 @@
+"""Sources in, a folder of token shards out: read here, tokenised in other processes, written here in reading order."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from centime import __version__
+from centime.data.atomic import atomic_folder
+from centime.data.documents import Encoded, Fim, tokenise
+from centime.data.readers import ReadOptions, SourceFile, read_documents
+from centime.data.shards import Index
+from centime.data.sources import expand
+from centime.data.tokenizer import Tokenizer, load_tokenizer
+from centime.data.writer import SHARD_TOKENS, ShardWriter
+from centime.errors import UserError
+
+BATCH_CHARACTERS = 1 << 20
+"""Text sent to a worker at a time: large beside the cost of sending it, small beside the memory of a machine."""
+
+
+@dataclass
+class Progress:
+    """What `prepare` tells while it works; also its result."""
+
+    source_bytes: int = 0
+    """Bytes of the sources as stored, read so far, of `source_total`."""
+    source_total: int = 0
+    text_bytes: int = 0
+    tokens: int = 0
+    documents: int = 0
+    held_out_tokens: int = 0
+    held_out_documents: int = 0
+    fim_documents: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Documents left out, by reason."""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Batch:
+    """Texts for one worker, and the stored bytes they came from."""
+
+    texts: list[str] = field(default_factory=list)
+    characters: int = 0
+    source_bytes: int = 0
+
+
+def read_batches(files: Sequence[SourceFile], options: ReadOptions, skipped: Callable[[str], None]) -> Iterator[Batch]:
+    """Documents of all files in order, in batches; empty documents are left out."""
+    batch, before = Batch(), 0
+    for file in files:
+        for text, position in read_documents(file, options, skipped):
+            if not text:
+                skipped("empty")
+                continue
+            batch.texts.append(text)
+            batch.characters += len(text)
+            if batch.characters >= BATCH_CHARACTERS:
+                batch.source_bytes = before + position
+                yield batch
+                batch = Batch()
+        before += file.size
+    if batch.texts:
+        batch.source_bytes = before
+        yield batch
+
+
+def prepare(
+    specs: Sequence[str],
+    tokenizer_folder: str | Path,
+    out: str | Path,
+    *,
+    fim: float = 0.0,
+    holdout: float = 0.0,
+    seed: int = 0,
+    workers: int = 1,
+    options: ReadOptions | None = None,
+    exclude: Sequence[str] = (),
+    overwrite: bool = False,
+    shard_tokens: int = SHARD_TOKENS,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Progress:
+    """Tokenise `specs` into `out`/train and `out`/holdout, with a copy of the tokenizer in `out`/tokenizer.
+
+    The files written depend on the sources and the options, not on `workers`. `fim` and `holdout` are shares of the
+    documents (0 to 1). With `workers` above 1, call it under `if __name__ == "__main__"`: the processes are spawned.
+    Raises UserError for sources, a tokenizer or options that cannot do, and on a full disk; `out` then is as before.
+    """
+    for name, share in (("fim", fim), ("holdout", holdout)):
+        if not 0 <= share < 1:
+            raise UserError(f"--{name} {share} is not a share of the documents; expected at least 0 and below 1.")
+    if workers < 1:
+        raise UserError(f"--workers {workers}: expected at least 1.")
+    options = options or ReadOptions()
+    tokenizer = load_tokenizer(tokenizer_folder)
+    middle = Fim.of(tokenizer, fim, seed)
+    done = Progress()
+    files, done.notes = expand(specs, exclude)
+    done.source_total = sum(file.size for file in files)
+    made = {
+        "centime": __version__,
+        "sources": list(specs),
+        "files": len(files),
+        "seed": seed,
+        "fim": fim,
+        "holdout": holdout,
+        "field": options.field,
+        "separator": options.separator,
+        "undecodable": options.undecodable,
+    }
+    out = Path(out)
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        with contextlib.ExitStack() as stack:
+            train, held = (
+                stack.enter_context(
+                    ShardWriter(folder / split, split, tokenizer.vocab_size, tokenizer.sha256, shard_tokens)
+                )
+                for split in ("train", "holdout")
+            )
+            batches = read_batches(files, options, lambda why: done.skipped.update([why]))
+            for encoded, source_bytes in _encoded(batches, tokenizer, holdout, middle, workers, stack):
+                for writer, part in zip((train, held), encoded, strict=True):
+                    writer.append(part.tokens, part.lengths, part.text_bytes)
+                done.source_bytes = source_bytes
+                done.fim_documents += encoded[0].fim
+                _count(done, train.index, held.index)
+                progress(done)
+            if train.index.tokens == 0:
+                why = ", ".join(f"{count:,} {reason}" for reason, count in done.skipped.items())
+                held_note = f"; all {held.index.documents:,} documents were held out" if held.index.documents else ""
+                raise UserError(
+                    f"The corpus is empty: {' '.join(specs)} gave no text to train on"
+                    + (f" ({why})" if why else "")
+                    + held_note
+                    + ". Name sources that hold text, or lower --holdout."
+                )
+            for writer in (train, held):
+                writer.finish({**made, "fim_documents": done.fim_documents if writer is train else 0})
+        if held.index.documents == 0:
+            shutil.rmtree(folder / "holdout")
+        _copy_tokenizer(tokenizer.folder, folder / "tokenizer")
+    done.source_bytes = done.source_total
+    progress(done)
+    return done
+
+
+def _count(done: Progress, train: Index, held: Index) -> None:
+    done.tokens, done.documents = train.tokens, train.documents
+    done.held_out_tokens, done.held_out_documents = held.tokens, held.documents
+    done.text_bytes = train.bytes + held.bytes
+
+
+def _copy_tokenizer(source: Path, target: Path) -> None:
+    target.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _encoded(
+    batches: Iterator[Batch],
+    tokenizer: Tokenizer,
+    holdout: float,
+    fim: Fim | None,
+    workers: int,
+    stack: contextlib.ExitStack,
+) -> Iterator[tuple[tuple[Encoded, Encoded], int]]:
+    """((train, held out), source bytes so far) of each batch, in order, with a few batches in flight per worker."""
+    if workers == 1:
+        for batch in batches:
+            yield tokenise(tokenizer, batch.texts, holdout, fim), batch.source_bytes
+        return
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(str(tokenizer.folder), holdout, fim),
+    )
+    stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+    flying: deque[tuple[Future[tuple[Encoded, Encoded]], int]] = deque()
+    try:
+        for batch in batches:
+            flying.append((pool.submit(_work, batch.texts), batch.source_bytes))
+            if len(flying) > 2 * workers:
+                future, source_bytes = flying.popleft()
+                yield future.result(), source_bytes
+        while flying:
+            future, source_bytes = flying.popleft()
+            yield future.result(), source_bytes
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A tokenising process was killed from outside, most often for want of memory; nothing was kept. "
+            f"Use fewer --workers than {workers}, or free some memory."
+        ) from error
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(folder: str, holdout: float, fim: Fim | None) -> None:
+    """Run once in each worker: one thread, deaf to Ctrl-C (the parent tells it), gone when the parent is."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=follow, daemon=True).start()
+    _worker.update(tokenizer=load_tokenizer(folder), holdout=holdout, fim=fim)
+
+
+def _work(texts: list[str]) -> tuple[Encoded, Encoded]:
+    return tokenise(_worker["tokenizer"], texts, _worker["holdout"], _worker["fim"])
