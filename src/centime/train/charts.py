@@ -78,7 +78,7 @@ def line_chart(chart: Chart) -> str:
     x_low, x_high = min(xs), max(xs)
     x_high = x_high if x_high > x_low else x_low + 1
     low, high = min(ys), max(ys)
-    log = low > 0 and high / low > 50 and not chart.from_zero
+    log = low > 1e-30 and high / low > 50 and not chart.from_zero
     if log:
         low, high = math.log10(low), math.log10(high)
     elif chart.from_zero:
