@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from centime.ops import cross_entropy
 from centime.ops.attention import causal_attention, causal_attention_reference
 from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
 from centime.ops.routed_experts import dispatch, routed_experts, routed_experts_reference
@@ -78,7 +79,10 @@ def test_linear_cross_entropy(T: int, D: int, V: int, chunk: int, seed: int) -> 
     torch.manual_seed(seed)
     hidden, weight = torch.randn(T, D, requires_grad=True), torch.randn(V, D, requires_grad=True)
     targets, weights = torch.randint(V, (T,)), torch.rand(T) * torch.randint(0, 2, (T,))
-    fast = linear_cross_entropy(hidden, weight, targets, weights, chunk=chunk)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cross_entropy, "CHUNK", chunk)
+        patch.setattr(cross_entropy, "CACHED_LOGITS", 64 * V)
+        fast = linear_cross_entropy(hidden, weight, targets, weights)
     plain = linear_cross_entropy_reference(hidden, weight, targets, weights)
     torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)
     for a, b in zip(*(torch.autograd.grad(out * 3, (hidden, weight)) for out in (fast, plain)), strict=True):

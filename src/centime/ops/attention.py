@@ -33,8 +33,7 @@ class _BlockedCausalAttention(torch.autograd.Function):
         for start in range(0, S, BLOCK):
             end = min(start + BLOCK, S)
             scores = torch.bmm(q_NSC[:, start:end], k_NSC[:, :end].transpose(1, 2))
-            future = torch.ones(end - start, end - start, dtype=torch.bool).triu_(1)
-            scores[:, :, start:].masked_fill_(future, float("-inf"))
+            scores[:, :, start:] += scores.new_full((end - start, end - start), float("-inf")).triu_(1)
             weights = scores.softmax(-1)
             torch.bmm(weights, v_NSV[:, :end], out=out[:, start:end])
             kept.append(weights)

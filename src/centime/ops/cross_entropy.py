@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CHUNK = 2048  # rows per large GEMM: enough to run at full speed, 2048 x V logits of memory
+CACHED_LOGITS = 2**20  # logits per block on a CPU: 4 MiB in float32
+
 
 def linear_cross_entropy_reference(
     hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, weights_T: Tensor
@@ -18,26 +21,33 @@ def linear_cross_entropy_reference(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Computes loss and gradients chunk by chunk in the forward pass, since softmax - onehot is at hand there."""
+    """Computes loss and gradients in the forward pass, since softmax - onehot is at hand there.
+
+    `CHUNK` rows go through the large GEMMs at once; their logits pass in blocks that stay in a CPU's cache between
+    the matrix product, the softmax and the cast. The weights scale the small operands, never the logits.
+    """
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, weights_T: Tensor, chunk: int
-    ) -> Tensor:
+    def forward(ctx: Any, hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, weights_T: Tensor) -> Tensor:
+        T, V = hidden_TD.shape[0], weight_VD.shape[0]
         loss = torch.zeros((), dtype=torch.float32, device=hidden_TD.device)
-        grad_hidden = torch.empty_like(hidden_TD) if ctx.needs_input_grad[0] else None
-        grad_weight = torch.zeros_like(weight_VD) if ctx.needs_input_grad[1] else None
-        for start in range(0, hidden_TD.shape[0], chunk):
-            rows = slice(start, start + chunk)
-            h, target, w = hidden_TD[rows], targets_T[rows, None], weights_T[rows].float()
-            logp = F.log_softmax(F.linear(h, weight_VD).float(), dim=-1)
-            loss -= (logp.gather(1, target).squeeze(1) * w).sum()
-            grad = logp.exp_().scatter_add_(1, target, torch.full_like(target, -1.0, dtype=torch.float32))
-            grad_logits = grad.mul_(w[:, None]).to(h.dtype)
-            if grad_hidden is not None:
-                torch.mm(grad_logits, weight_VD, out=grad_hidden[rows])
-            if grad_weight is not None:
-                grad_weight.addmm_(grad_logits.T, h)
+        grad_hidden = torch.empty_like(hidden_TD)
+        grad_weight = torch.zeros_like(weight_VD)
+        grad_logits = hidden_TD.new_empty(min(CHUNK, T), V)
+        block = CHUNK if hidden_TD.is_cuda else max(64, CACHED_LOGITS // V)
+        for start in range(0, T, CHUNK):
+            end = min(start + CHUNK, T)
+            for first in range(start, end, block):
+                rows = slice(first, min(first + block, end))
+                target = targets_T[rows, None]
+                logp = F.linear(hidden_TD[rows], weight_VD).log_softmax(-1, dtype=torch.float32)
+                loss -= (logp.gather(1, target).squeeze(1) * weights_T[rows]).sum()
+                p = logp.exp_().scatter_add_(1, target, torch.full_like(target, -1.0, dtype=torch.float32))
+                grad_logits[first - start : rows.stop - start].copy_(p)
+            h, g, w = hidden_TD[start:end], grad_logits[: end - start], weights_T[start:end, None].to(hidden_TD.dtype)
+            torch.mm(g, weight_VD, out=grad_hidden[start:end])
+            grad_hidden[start:end] *= w
+            grad_weight.addmm_(g.T, h * w)
         ctx.save_for_backward(grad_hidden, grad_weight)
         return loss
 
@@ -45,19 +55,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
         grad_hidden, grad_weight = ctx.saved_tensors
-        scaled = (None if g is None else g.mul_(grad.to(g.dtype)) for g in (grad_hidden, grad_weight))
-        return (*scaled, None, None, None)
+        return grad_hidden * grad.to(grad_hidden.dtype), grad_weight * grad.to(grad_weight.dtype), None, None
 
 
-def linear_cross_entropy(
-    hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, weights_T: Tensor, chunk: int = 2048
-) -> Tensor:
-    """The same with at most `chunk` rows of logits alive at once; float32 scalar, gradients to hidden and weight.
+def linear_cross_entropy(hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, weights_T: Tensor) -> Tensor:
+    """The same with at most `CHUNK` rows of logits alive at once; float32 scalar, gradients to hidden and weight.
 
     hidden [T, D], weight [V, D], targets int64 [T], weights float [T] (0 leaves a position out; 1/N gives a mean).
-    The backward pass may run once only, as gradients are scaled in place.
     """
-    loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_TD, weight_VD, targets_T, weights_T, chunk
-    )
+    loss: Tensor = _LinearCrossEntropy.apply(hidden_TD, weight_VD, targets_T, weights_T)  # type: ignore[no-untyped-call]
     return loss
