@@ -351,7 +351,7 @@ def test_kill_at_random_instants_leaves_a_whole_model(tmp_path: Path) -> None:
         writer.stdout.readline()
         time.sleep(chance.random() * 0.4)
         writer.send_signal(signal.SIGKILL)
-        announced = int(([0] + writer.stdout.read().split())[-1])
+        announced = int(([0, *writer.stdout.read().split()])[-1])
         writer.wait()
         values = {float(tensor.min()) for tensor in centime.load(tmp_path / "m").state_dict().values()}
         values |= {float(tensor.max()) for tensor in centime.load(tmp_path / "m").state_dict().values()}

@@ -153,8 +153,8 @@ def _match(
     known = wanted.keys() | repeated.keys() | scales
     if unexpected := [name for name in present if name not in known and not name.endswith("rotary_emb.inv_freq")]:
         raise UserError(
-            f"{files.folder / files.file_of[unexpected[0]]} holds {_some(unexpected)}, which a model of this config.json "
-            "has no place for; correct config.json, or remove the tensor."
+            f"{files.folder / files.file_of[unexpected[0]]} holds {_some(unexpected)}, which a model of this "
+            "config.json has no place for; correct config.json, or remove the tensor."
         )
     for name, slot in {**wanted, **repeated}.items():
         where = f"{name} in {files.folder / files.file_of[name]}"

@@ -1,0 +1,255 @@
+"""The model against transformers 5 in float32: logits, every gradient, and each other's folders.
+
+Transformers is a peer, not a dependency: without it these tests are skipped (`pip install centime[peers]`).
+Its limits, which shape the configurations here: it has no `moe_layer_freq`, no dense-only MLA, normalises no gates in
+V2, always shares an expert, and uses 1e-6 in the norms of the latents whatever `rms_norm_eps` says.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import centime
+from centime.catalogue.hf_config import family_of
+from centime.catalogue.model_config import ModelConfig, YarnScaling
+from centime.catalogue.presets import preset
+from centime.model import Transformer
+from centime.model.names import slots
+from centime.plan.baseline import dense_baseline
+
+transformers = pytest.importorskip("transformers", minversion="5.0")
+
+V3: dict[str, Any] = {
+    "vocab_size": 73,
+    "hidden_size": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "kv_lora_rank": 20,
+    "qk_nope_head_dim": 10,
+    "qk_rope_head_dim": 6,
+    "v_head_dim": 14,
+    "intermediate_size": 52,
+    "moe_intermediate_size": 18,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 3,
+    "n_group": 4,
+    "topk_group": 2,
+    "routed_scaling_factor": 2.5,
+    "initializer_range": 0.2,  # large enough that attention and routing matter to every logit
+}
+V2 = V3 | {"hidden_size": 42, "scoring_func": "softmax", "topk_method": "greedy", "norm_topk_prob": False}
+YARN = YarnScaling(factor=8, original_max_position_embeddings=16, beta_fast=4, beta_slow=1)
+V2_YARN = YarnScaling(factor=40, original_max_position_embeddings=8, mscale=0.707, mscale_all_dim=0.707)
+
+CONFIGS = {
+    "V3": V3,
+    "V3, compressed query": V3 | {"q_lora_rank": 12},
+    "V3, YaRN": V3 | {"rope_scaling": YARN, "max_position_embeddings": 128},
+    "V3, YaRN of unequal slopes": V3 | {"rope_scaling": YARN.model_copy(update={"mscale": 0.5, "mscale_all_dim": 1.3})},
+    "V3, YaRN without softmax correction": V3 | {"rope_scaling": YARN.model_copy(update={"mscale_all_dim": 0.0})},
+    "V3, no groups": V3 | {"n_group": 1, "topk_group": 1, "n_shared_experts": 2},
+    "V3, three experts": V3 | {"n_routed_experts": 3, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1},
+    "V3, no dense layer": V3 | {"first_k_dense_replace": 0, "norm_topk_prob": False},
+    "V3, value heads wider than key heads": V3 | {"v_head_dim": 23, "qk_nope_head_dim": 5, "qk_rope_head_dim": 4},
+    "V3, halves rotated": V3 | {"rope_interleave": False, "rope_scaling": YARN},
+    "V3, tied": V3 | {"tie_word_embeddings": True, "rope_theta": 500.0},
+    "V2-Lite": V2 | {"n_group": 1, "topk_group": 1, "rope_scaling": V2_YARN},
+    "V2": V2 | {"topk_method": "group_limited_greedy", "q_lora_rank": 16, "routed_scaling_factor": 16.0},
+    "V2, YaRN, two shared experts": V2
+    | {
+        "topk_method": "group_limited_greedy",
+        "rope_scaling": V2_YARN,
+        "n_shared_experts": 2,
+        "first_k_dense_replace": 2,
+    },
+    "V2, YaRN of unequal slopes": V2 | {"rope_scaling": V2_YARN.model_copy(update={"mscale_all_dim": 1.0})},
+    "dense": dense_baseline(preset("centime-d2", vocab_size=73, initializer_range=0.1)).model_dump(),
+    "dense, YaRN": dense_baseline(
+        preset("centime-d2", vocab_size=73, initializer_range=0.1, rope_scaling=V2_YARN)
+    ).model_dump(),
+}
+
+
+def ours(fields: dict[str, Any], seed: int = 0) -> Transformer:
+    """A model away from any symmetry: random norms, a routing bias that matters, logits of size one."""
+    model = Transformer(ModelConfig.model_validate(fields))
+    model.init_weights(seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if "norm" in name:
+                tensor.copy_(1 + 0.3 * torch.randn(tensor.shape, generator=generator))
+            elif "correction_bias" in name:
+                tensor.copy_(0.1 * torch.randn(tensor.shape, generator=generator))
+            elif "router" in name:
+                tensor.mul_(3)  # scores far enough apart that rounding decides no choice
+    return model
+
+
+def theirs(folder: Path) -> Any:
+    """The folder in transformers, by its plainest code: its grouped GEMM refuses sizes that 4 does not divide."""
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
+    )
+
+
+def tokens(config: ModelConfig) -> Tensor:
+    return torch.randint(config.vocab_size, (2, 33), generator=torch.Generator().manual_seed(7))
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    """Largest difference over the largest number."""
+    with torch.no_grad():
+        return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_logits_and_gradients(name: str, tmp_path: Path) -> None:
+    mine = ours(CONFIGS[name])
+    centime.save(mine, tmp_path / "m")
+    peer = theirs(tmp_path / "m").train()
+    ids = tokens(mine.config)
+    logits, expected = mine(ids), peer(ids).logits
+    assert relative(logits, expected) < 1e-4
+    for out in (logits, expected):
+        F.cross_entropy(out[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+    gradients = {name: p.grad for name, p in mine.named_parameters() if p.grad is not None}
+    assert gradients.keys() == dict(mine.named_parameters()).keys()
+    checked = 0
+    for disk, expected_gradient in peer_gradients(peer).items():
+        slot = next(slot for slot in slots(mine.config) if slot.disk == disk)
+        assert relative(gradients[slot.ours][slot.index], expected_gradient) < 1e-3, disk
+        checked += expected_gradient.numel()
+    assert checked == sum(gradient.numel() for gradient in gradients.values())
+
+
+def peer_gradients(peer: Any) -> dict[str, Tensor]:
+    """Transformers' gradients by DeepSeek's names; it stacks experts too, [E, 2F, D] and [E, D, F]."""
+    found: dict[str, Tensor] = {}
+    for name, parameter in peer.named_parameters():
+        gradient = parameter.grad
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            stem, kind = name.rsplit(".", 1)
+            for expert, part in enumerate(gradient):
+                if kind == "down_proj":
+                    found[f"{stem}.{expert}.down_proj.weight"] = part
+                else:
+                    gate, up = part.chunk(2)
+                    found |= {f"{stem}.{expert}.gate_proj.weight": gate, f"{stem}.{expert}.up_proj.weight": up}
+        else:
+            found[name] = gradient
+    return found
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("split", [True, False])
+def test_each_reads_the_other_s_folder(name: str, split: bool, tmp_path: Path) -> None:
+    """Ours -> theirs -> ours, to the same bits; theirs with experts split into DeepSeek's names, and stacked."""
+    mine = ours(CONFIGS[name], seed=3)
+    centime.save(mine, tmp_path / "ours", shard_bytes=20_000)
+    peer = theirs(tmp_path / "ours")
+    peer.save_pretrained(tmp_path / "theirs", max_shard_size="30KB", save_original_format=split)
+    back = centime.load(tmp_path / "theirs")
+    # V3's config class announces a module even where there is none
+    assert back.config.num_nextn_predict_layers == 0
+    state = back.state_dict()
+    assert state.keys() == mine.state_dict().keys()
+    for key, tensor in mine.state_dict().items():
+        assert torch.equal(tensor, state[key]), key
+    ids = tokens(mine.config)
+    assert relative(mine(ids), back(ids)) < 1e-5  # Llama's one YaRN factor rounds our two slopes
+
+
+@pytest.mark.filterwarnings("ignore:.*holds none")
+@pytest.mark.parametrize("kind", ["V2", "V3", "Llama"])
+def test_a_model_born_in_transformers(kind: str, tmp_path: Path) -> None:
+    """Its own defaults, its own initialisation, its own config.json."""
+    sizes = {
+        "vocab_size": 50,
+        "hidden_size": 32,
+        "intermediate_size": 40,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    if kind != "Llama":
+        sizes |= {"moe_intermediate_size": 12, "n_routed_experts": 16, "num_experts_per_tok": 4, "kv_lora_rank": 8}
+        sizes |= {"qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8, "q_lora_rank": 6}
+    if kind == "V3":
+        sizes["first_k_dense_replace"] = 1
+    stem = kind if kind == "Llama" else f"Deepseek{kind}"
+    config = getattr(transformers, f"{stem}Config")(**sizes)
+    torch.manual_seed(0)
+    peer = getattr(transformers, f"{stem}ForCausalLM")(config).eval()
+    peer.save_pretrained(tmp_path / "m")
+    mine = centime.load(tmp_path / "m")
+    ids = tokens(mine.config)
+    with torch.no_grad():
+        assert relative(mine(ids), peer(ids).logits) < 1e-4
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["model_type"] == family_of(mine.config)
+
+
+def test_bf16_folder_is_the_same_bits_in_both(tmp_path: Path) -> None:
+    centime.save(ours(V3), tmp_path / "m", dtype=torch.bfloat16)
+    peer = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "m", dtype="auto")
+    assert peer.dtype == torch.bfloat16
+    centime.save(centime.load(tmp_path / "m"), tmp_path / "again")
+    peer.save_pretrained(tmp_path / "theirs")
+    first, second = (
+        transformers.AutoModelForCausalLM.from_pretrained(tmp_path / n, dtype="auto") for n in ("again", "theirs")
+    )
+    for (key, one), two in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(one, two), key
+
+
+def test_mtp(tmp_path: Path) -> None:
+    """DeepSeek-V3's MTP module by transformers' draft model, from the names on disk to the logits.
+
+    Transformers finds MTP weights by V3's own layer number, 61, so the model has as many (tiny) layers.
+    """
+    mtp = pytest.importorskip("transformers.modeling_layers")
+    if not hasattr(mtp, "MtpModel"):
+        pytest.skip("this version of transformers has no MTP")
+    sizes = {"hidden_size": 16, "intermediate_size": 8, "n_routed_experts": 4, "n_group": 2, "num_experts_per_tok": 2}
+    depth = {"num_hidden_layers": 61, "first_k_dense_replace": 60, "num_nextn_predict_layers": 1}
+    mine = ours(V3 | sizes | depth | {"rope_scaling": YARN})
+    centime.save(mine, tmp_path / "m")
+    peer = theirs(tmp_path / "m").eval()
+    draft = mtp.MtpModel.from_pretrained(peer)
+    ids = tokens(mine.config)
+    S = ids.shape[1] - 1
+    with torch.no_grad():
+        features = mine.features(ids[:, :S])
+        hidden = peer(ids[:, :S], output_hidden_states=True).hidden_states[-1]
+        assert relative(features.hidden, hidden) < 1e-4
+        ahead = draft.forward_layer(0, hidden, torch.arange(S)[None], None, input_ids=ids[:, 1:])
+        (found,) = mine.mtp_features(features.hidden, ids)
+        assert relative(mine.unembed(found.hidden), draft.shared_head(ahead)) < 1e-4
+
+
+def test_the_comparison_would_see_a_wrong_setting() -> None:
+    """Guards the comparison itself: each setting it covers moves these logits by far more than the tolerance."""
+    ids = tokens(ModelConfig.model_validate(V3))
+    with torch.no_grad():
+        logits = ours(V3)(ids)
+        assert 0.1 < float(logits.std()) < 10
+        for change in (
+            {"rope_scaling": YARN},
+            {"rope_scaling": YARN.model_copy(update={"mscale_all_dim": 0.0})},
+            {"rope_interleave": False},
+            {"rope_theta": 500.0},
+            {"n_group": 1, "topk_group": 1},
+            {"topk_method": "greedy"},
+            {"norm_topk_prob": False},
+            {"routed_scaling_factor": 2.4},
+        ):
+            model = ours(V3)
+            other = Transformer(ModelConfig.model_validate(V3 | change))
+            other.load_state_dict(model.state_dict(), strict=False)
+            assert relative(other(ids), logits) > 1e-2, change
