@@ -6,8 +6,8 @@ FOLDER holds hardware.csv and prices.csv as the research tables are laid out: on
 `source`, `confidence` and, for chips, `memory_fields`, the columns that somebody recalled rather than read. What is
 recalled is not shipped: such a cell is left empty, so that nothing downstream can quote it.
 
-Only the columns that the product reads are kept. Rows marked uncertain are dropped; owners' cost models (`gpu_tco`) and API list prices are
-not device rentals and stay out.
+Only the columns that the product reads are kept. Rows marked uncertain are dropped; owners' cost models (`gpu_tco`),
+past prices and API list prices are not what a device-hour costs now, and stay out.
 """
 
 from __future__ import annotations

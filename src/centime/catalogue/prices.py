@@ -62,7 +62,8 @@ class Price:
     def __str__(self) -> str:
         flag = f", {self.age_days()} days old" if self.stale() else ""
         note = f", {self.note}" if self.note else ""
-        return f"{format_money(self.per_device_hour, self.currency)} per device-hour ({self.kind}{note}; {self.date}{flag})"
+        amount = format_money(self.per_device_hour, self.currency)
+        return f"{amount} per device-hour ({self.kind}{note}; {self.date}{flag})"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class PriceRow:
 def first_day(date: str) -> datetime.date:
     """'2026-06' -> 2026-06-01. Raises ValueError on anything but YYYY, YYYY-MM or YYYY-MM-DD."""
     parts = [int(part) for part in date.split("-")]
-    return datetime.date(*(parts + [1, 1])[:3])
+    return datetime.date(*[*parts, 1, 1][:3])
 
 
 def price_for(device: DeviceLike, given: str | None = None, *, today: datetime.date | None = None) -> Price | None:
@@ -139,8 +140,9 @@ def _cpu_price(device: DeviceLike) -> Price | None:
         return None
     per_vcpu = row.per_hour / row.vcpus
     known = device.instance is not None and device.instance in row.device
-    plural = "s" if device.vcpus != 1 else ""
-    note = f"priced as {device.vcpus} vCPU{plural} of {row.provider}, {row.device}, {format_money(per_vcpu, row.currency)} per vCPU-hour"
+    vcpus = f"{device.vcpus} vCPU{'s' if device.vcpus != 1 else ''}"
+    rate = format_money(per_vcpu, row.currency)
+    note = f"priced as {vcpus} of {row.provider}, {row.device}, {rate} per vCPU-hour"
     return Price(per_vcpu * device.vcpus, row.currency, row.date, _cite(row), "catalogue" if known else "assumed", note)
 
 

@@ -1,4 +1,4 @@
-"""What was spent: a meter of device-time, energy and tokens, the book it writes, the bill made from the book. No torch."""
+"""What was spent: the meter of device-time, energy and tokens, the book it writes, the bill made of it. No torch."""
 
 from __future__ import annotations
 

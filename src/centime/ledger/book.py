@@ -2,8 +2,9 @@
 
 Rows are whole statements, never increments: a process writes its own interval again and again with larger
 figures, so that writing twice changes nothing and a write that failed is made good by the next. A killed process's
-interval ends at its last heartbeat; what it may have run after that, at most one heartbeat's time, is booked as estimated.
-If the process turns out to live after all (it was frozen, or in another container), its next heartbeat takes its row back.
+interval ends at its last heartbeat; what it may have run after that, at most one heartbeat's time, is booked as
+estimated. If the process turns out to live after all (frozen, or in another container), its next heartbeat takes its
+row back.
 
 WAL mode lets one process write while others read, and writers queue for a fraction of a millisecond. It needs a local
 disk: SQLite's WAL does not work on a network file system.
@@ -46,8 +47,8 @@ CREATE TABLE IF NOT EXISTS plans (
   run TEXT NOT NULL, run_path TEXT NOT NULL, wall_ns INTEGER NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (run, run_path));
 """
 _UPSERT = (
-    f"INSERT INTO intervals ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
+    f"INSERT INTO intervals ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+    "ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
 )
 
 
@@ -93,7 +94,8 @@ class Book:
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         except (sqlite3.Error, OSError) as error:
             raise UserError(
-                f"the ledger {self.path} cannot be opened ({error}); mend or move the file, or set CENTIME_HOME to another folder."
+                f"the ledger {self.path} cannot be opened ({error}); "
+                "mend or move the file, or set CENTIME_HOME to another folder."
             ) from None
         return connection
 
@@ -110,7 +112,7 @@ class Book:
         self.close()
 
     def write(self, rows: Iterable[Interval]) -> None:
-        """Write whole rows, new or known by their id, in one transaction. Raises sqlite3.Error (locked for long, disk full)."""
+        """Write whole rows, new or known by their id, in one transaction. Raises sqlite3.Error (locked, disk full)."""
         values = [tuple(getattr(row, name) for name in COLUMNS) for row in rows]
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -128,7 +130,7 @@ class Book:
             self._connection.execute("DELETE FROM intervals WHERE id = ?", (interval_id,))
 
     def intervals(self) -> list[Interval]:
-        """Every interval, oldest first; those of dead processes as recovered, whether the book can be written or not."""
+        """Every interval, oldest first; those of dead processes as recovered, even if the book cannot be written."""
         self.settle()
         with self._lock:
             found = self._connection.execute(
@@ -148,12 +150,13 @@ class Book:
                 after = settled(before)
                 if after.state == RECOVERED:  # unless it has moved meanwhile, and so lives
                     self._connection.execute(
-                        "UPDATE intervals SET state = ?, estimated_ns = ? WHERE id = ? AND state = ? AND measured_ns = ?",
+                        "UPDATE intervals SET state = ?, estimated_ns = ? "
+                        "WHERE id = ? AND state = ? AND measured_ns = ?",
                         (RECOVERED, after.estimated_ns, after.id, OPEN, before.measured_ns),
                     )
 
     def set_plan(self, run: str | os.PathLike[str], plan: dict[str, Any]) -> None:
-        """Keep the forecast made before the run's first step; `bill` shows it beside the actual. A later one replaces it.
+        """Keep the forecast made before the run's first step, for `bill` to show beside the actual; a later one wins.
 
         plan: any JSON object; the keys of a bill line (device_hours, cost, tokens, flops, mfu, energy_kwh), `seconds`,
         `currency` and `stages` (a dict of stage to such keys) are set against what was booked.
@@ -173,7 +176,7 @@ class Book:
 
 
 def settled(interval: Interval, now_ns: int | None = None) -> Interval:
-    """The interval as it stands: an open one whose process is gone is recovered, with its last heartbeat's time estimated.
+    """The interval as it stands: an open one whose process is gone is recovered.
 
     The next heartbeat was due HEARTBEAT_NS after the last and did not come: the process ran on for some part of that,
     and the whole of it is booked, as estimated (less if less time than that has passed).

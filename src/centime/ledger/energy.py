@@ -34,7 +34,7 @@ class EnergyCounter:
 
 
 def _nvml(devices: int) -> Callable[[], int] | None:
-    """Reads the first `devices` GPUs' nvmlDeviceGetTotalEnergyConsumption: millijoules since the driver loaded (Volta and later)."""
+    """Reads the first `devices` GPUs' own counters: millijoules since the driver loaded (Volta and later)."""
     nvml = nvml_library()
     if nvml is None:
         return None

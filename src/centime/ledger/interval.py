@@ -19,7 +19,7 @@ OPEN, CLOSED, RECOVERED = "open", "closed", "recovered"
 
 @dataclass(slots=True)
 class Interval:
-    """Times are integer nanoseconds. Only its own process writes an interval's times; another one may only mark it recovered."""
+    """Times are integer nanoseconds. Only its own process writes an interval's times; others may mark it recovered."""
 
     id: str
     run: str  # '' while its process has not said which
@@ -99,9 +99,9 @@ def begin_interval(
         id=uuid.uuid4().hex, run="", run_path=None, verb=verb, stage=stage,
         device="", device_kind="", vcpus=0, devices=1,
         host=platform.node(), boot=who.boot, namespace=who.namespace, pid=who.pid, started=who.started,
-        wall_start_ns=time.time_ns() - (now - start), mono_start_ns=start, measured_ns=now - start, estimated_ns=0, state=OPEN,
-        tokens=0, flops=0.0, energy_uj=0, energy_source="none",
-        price_per_hour=None, currency=None, price_date=None, price_source=None, price_kind=None, price_note=None, peak_flops=None,
+        wall_start_ns=time.time_ns() - (now - start), mono_start_ns=start, measured_ns=now - start, estimated_ns=0,
+        state=OPEN, tokens=0, flops=0.0, energy_uj=0, energy_source="none", price_per_hour=None, currency=None,
+        price_date=None, price_source=None, price_kind=None, price_note=None, peak_flops=None,
     )  # fmt: skip
     interval.attribute(run, device, devices, price, peak)
     return interval

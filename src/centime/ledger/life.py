@@ -87,7 +87,7 @@ def before(first: Interval, recorder: Recorder, counter: EnergyCounter) -> Inter
 
 
 def after(last: Interval, end_ns: int) -> Interval | None:
-    """The interval for the time after the last open meter ended, for the caller to begin; None if the process's life is not booked."""
+    """The interval for the time after the last meter, for the caller to begin; None in a process without `begin`."""
     if _life.pid != os.getpid() or _life.gap is not None:
         return None
     interval = begin_interval(("", None), last.verb, STAGE, this_device("cpu"), start_ns=end_ns)

@@ -37,11 +37,11 @@ class Meter:
     """Books `devices` devices from `with` to its end, in integer nanoseconds of the monotonic clock.
 
     run: a run folder's path or a name; verb: what the user typed; stage: the first stage ('pretrain', 'context', 'sft',
-    'serve', ...). price: per device-hour, None if nobody knows one. peak_flops: FLOP/s of one device, for MFU; by default
-    the catalogue's peak for the device, and for a CPU, which has none there, what the caller measured.
+    'serve', ...). price: per device-hour, None if nobody knows one. peak_flops: FLOP/s of one device, for MFU; by
+    default the catalogue's peak for the device, and for a CPU, which has none there, what the caller measured.
 
-    A meter opened inside another one of the same process and device suspends the outer one until it ends. A process that
-    said `life.begin` also books the time before its first meter and after its last, as stage 'startup'.
+    A meter opened inside another one of the same process and device suspends the outer one until it ends. A process
+    that said `life.begin` also books the time before its first meter and after its last, as stage 'startup'.
     Time while the machine is suspended is not device-time: the monotonic clock stands still, and nothing is booked.
     Raises UserError when the book cannot be opened or written at the start; later trouble with it never stops the work.
     """
@@ -121,7 +121,7 @@ class Meter:
             self._recorder.switch(old, new, self._counter, new.mono_start_ns)
 
     def add(self, tokens: int = 0, flops: float = 0.0) -> None:
-        """Add tokens and model FLOPs to the open interval. Costs about a microsecond; written with the next heartbeat."""
+        """Add tokens and model FLOPs to the open interval. Costs about a microsecond; the next heartbeat writes it."""
         recorder = self._recorder
         if recorder is None:
             raise RuntimeError("Meter.add outside `with`: there is no interval to add to")

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-# Seen from another pid namespace a process cannot be asked for; its heartbeat (every 0.25 s) being this old says it is gone.
+# A process in another pid namespace cannot be asked for; its heartbeat (every 0.25 s) being this old says it is gone.
 SILENT_NS = 60 * 10**9
 
 
@@ -45,7 +45,7 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """When the process began, or None when there is none or it is a zombie. Raises PermissionError if it is hidden from us."""
+    """When the process began; None when there is none, or a zombie. Raises PermissionError if it is hidden from us."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError, NotADirectoryError):

@@ -2,8 +2,8 @@
 
 Only this thread writes while the work runs, so that a locked book or a full disk never stops the work; what could not
 be written stays and is written with the next heartbeat. PyTorch, NumPy, SQLite and the tokenizers let go of Python's
-lock while they compute, so the thread gets its turn within milliseconds; a call that holds the lock for longer delays the
-heartbeat by as much.
+lock while they compute, so the thread gets its turn within milliseconds; a call that holds the lock for longer delays
+the heartbeat by as much.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Recorder:
         self._stopping = False
 
     def switch(self, old: Interval | None, new: Interval | None, counter: EnergyCounter, at_ns: int) -> None:
-        """End `old` and begin `new` at the instant `at_ns`, as one change: no nanosecond and no joule falls between them.
+        """End `old` and begin `new` at the instant `at_ns`, as one change: no nanosecond, no joule falls between them.
 
         counter: of `new`, or of `old` where there is no new one. The start of `new` may lie before `at_ns`.
         """
@@ -118,8 +118,8 @@ class Recorder:
         except sqlite3.Error as error:
             lacking = sum(row.device_ns for row in self._closed.values()) / 1e9
             print(
-                f"centime: the ledger {self.book.path} could not be written ({error}): up to {lacking:.1f} device-seconds "
-                "at the end of this run may be missing from the bill.",
+                f"centime: the ledger {self.book.path} could not be written ({error}): up to {lacking:.1f} "
+                "device-seconds at the end of this run may be missing from the bill.",
                 file=sys.stderr,
             )
         if not self._open:
@@ -144,7 +144,7 @@ _recorders: dict[tuple[int, str], Recorder] = {}
 
 
 def recorder_for(path: Path) -> Recorder:
-    """This process's recorder for the book at `path`: meters of one process share a thread and a connection of its own."""
+    """This process's recorder for the book at `path`: the meters of one process share a thread and a connection."""
     key = (os.getpid(), str(path.absolute()))
     recorder = _recorders.get(key)
     if recorder is None:

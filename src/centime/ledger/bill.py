@@ -1,0 +1,289 @@
+"""The bill: the book's intervals summed in the shape of Table 1 of the DeepSeek-V3 report (arXiv:2412.19437).
+
+Training first (pre-training, context extension, post-training, total), then what surrounds it, then serving. Nothing is
+rounded before it is printed; device-time is summed in integer nanoseconds.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from centime.catalogue.prices import STALE_DAYS, first_day
+from centime.ledger.book import Book
+from centime.ledger.interval import OPEN, RECOVERED, Interval
+from centime.ledger.runs import intervals_of
+
+HOUR_NS = 3_600_000_000_000
+KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as nanoseconds in an hour
+
+TRAINING, PREPARATION, EVALUATION, SERVING, OTHER = "training", "data", "evaluation", "serving", "other"
+SECTIONS = (TRAINING, PREPARATION, EVALUATION, OTHER, SERVING)  # in the bill's order
+
+# A stage belongs to a section by its own name; one that is not here ('startup', ...) by the verb that booked it.
+_STAGE_SECTION = {
+    **dict.fromkeys(("pretrain", "context", "sft", "grpo", "rl", "distill"), TRAINING),
+    **dict.fromkeys(("tokenizer", "data", "prepare"), PREPARATION),
+    **dict.fromkeys(("evaluate",), EVALUATION),
+    **dict.fromkeys(("generate", "chat", "serve", "prefill", "decode", "idle"), SERVING),
+}
+_VERB_SECTION = {
+    "train": TRAINING,
+    "quickstart": TRAINING,
+    "tune": TRAINING,
+    "data": PREPARATION,
+    "tokenizer": PREPARATION,
+    "evaluate": EVALUATION,
+    "generate": SERVING,
+    "chat": SERVING,
+    "serve": SERVING,
+}
+_STAGE_ORDER = ("pretrain", "context", "sft", "distill", "grpo", "rl")
+
+
+def section_of(interval: Interval) -> str:
+    """training, data, evaluation, serving or other."""
+    return _STAGE_SECTION.get(interval.stage) or _VERB_SECTION.get(interval.verb, OTHER)
+
+
+@dataclass
+class Line:
+    """What one stage spent on one device, or a total. Sums of intervals; None is unknown, not nought."""
+
+    stage: str
+    section: str
+    device: str
+    devices: int = 0  # at once
+    measured_ns: int = 0  # device-nanoseconds
+    estimated_ns: int = 0
+    tokens: int = 0
+    flops: float = 0.0
+    peak_flop: float | None = 0.0  # what the devices could have done in the measured time; None: a peak is unknown
+    energy_uj: int | None = None
+    energy_sources: set[str] = field(default_factory=set)
+    cost: float | None = None
+    cost_sources: set[str] = field(default_factory=set)
+    currencies: set[str] = field(default_factory=set)
+
+    def add(self, interval: Interval) -> None:
+        """Sum one interval in."""
+        self.devices = max(self.devices, interval.devices)
+        self.measured_ns += interval.measured_ns * interval.devices
+        self.estimated_ns += interval.estimated_ns * interval.devices
+        self.tokens += interval.tokens
+        self.flops += interval.flops
+        if interval.flops and self.peak_flop is not None:
+            seconds = interval.measured_ns / 1e9 * interval.devices
+            self.peak_flop = None if not interval.peak_flops else self.peak_flop + interval.peak_flops * seconds
+        if interval.energy_source != "none":
+            self.energy_uj = (self.energy_uj or 0) + interval.energy_uj
+        self.energy_sources.add({"tdp": "estimated"}.get(interval.energy_source, interval.energy_source))
+        if interval.cost is not None and interval.currency is not None:
+            self.cost = (self.cost or 0.0) + interval.cost
+            self.currencies.add(interval.currency)
+        self.cost_sources.add(interval.price_kind or "none")
+
+    @property
+    def device_ns(self) -> int:
+        """Device-nanoseconds, measured and estimated."""
+        return self.measured_ns + self.estimated_ns
+
+    @property
+    def mfu(self) -> float | None:
+        """Model FLOPs over what the devices' peak allows in the same time; None where either is unknown."""
+        return self.flops / self.peak_flop if self.flops and self.peak_flop else None
+
+    @property
+    def energy_source(self) -> str:
+        """nvml or rapl (measured), estimated, mixed or none."""
+        return _one(self.energy_sources)
+
+    @property
+    def cost_source(self) -> str:
+        """given, overlay, catalogue, assumed, mixed or none."""
+        return _one(self.cost_sources)
+
+    @property
+    def money(self) -> float | None:
+        """The cost, where it is in one currency."""
+        return self.cost if len(self.currencies) == 1 else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The line as `centime bill --json` prints it (docs/bill.md names the keys)."""
+        return {
+            "stage": self.stage,
+            "device": self.device,
+            "devices": self.devices,
+            "device_hours": self.device_ns / HOUR_NS,
+            "tokens": self.tokens,
+            "flops": self.flops,
+            "mfu": self.mfu,
+            "energy_kwh": None if self.energy_uj is None else self.energy_uj / KWH_UJ,
+            "energy_source": self.energy_source,
+            "cost": self.money,
+            "cost_source": self.cost_source,
+            "section": self.section,
+            "currency": next(iter(self.currencies)) if len(self.currencies) == 1 else None,
+            "measured_device_ns": self.measured_ns,
+            "estimated_device_ns": self.estimated_ns,
+        }
+
+
+@dataclass
+class Bill:
+    """Lines in the order of printing, their total, and what has to be said beside them."""
+
+    run: str | None  # None: everything in the book
+    lines: list[Line]
+    total: Line
+    training: Line  # the total of Table 1: the lines of section 'training'
+    price_date: str | None
+    plan: dict[str, Any] | None
+    runs: list[dict[str, Any]]
+    notes: list[str]
+
+    @property
+    def currency(self) -> str | None:
+        """The bill's currency; None without a price or with several."""
+        return next(iter(self.total.currencies)) if len(self.total.currencies) == 1 else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole bill as JSON values."""
+        return {
+            "currency": self.currency,
+            "price_date": self.price_date,
+            "lines": [line.as_json() for line in self.lines],
+            "total": self.total.as_json(),
+            "plan": self.plan,
+            "run": self.run,
+            "training": self.training.as_json(),
+            "runs": self.runs,
+            "notes": self.notes,
+        }
+
+
+def bill(book: Book, run: str | None = None) -> Bill:
+    """The bill of one run (its folder or its name), or of everything in the book.
+
+    Raises UserError for a run that the book does not know, or a name that several folders share.
+    """
+    chosen = intervals_of(book.intervals(), run)
+    lines: dict[tuple[str, ...], Line] = {}
+    total, training = Line("total", "", ""), Line("total", TRAINING, "")
+    for interval in chosen:
+        section = section_of(interval)
+        key = (section, interval.stage, interval.device, interval.currency or "")
+        if key not in lines:
+            lines[key] = Line(interval.stage, section, interval.device)
+        for line in (lines[key], total, *([training] if section == TRAINING else [])):
+            line.add(interval)
+    for line in (total, training):
+        line.device = _one({part.device for part in lines.values() if line is total or part.section == TRAINING})
+    return Bill(
+        run=run,
+        lines=sorted(lines.values(), key=_order),
+        total=total,
+        training=training,
+        price_date=_span(sorted({interval.price_date for interval in chosen if interval.price_date})),
+        plan=_plan(book, chosen, lines.values(), training) if run is not None and chosen else None,
+        runs=_runs(chosen),
+        notes=_notes(chosen),
+    )
+
+
+def _order(line: Line) -> tuple[int, int, str, str]:
+    """Sections in order; Table 1's stages first among their kind, start-up last."""
+    known = _STAGE_ORDER.index(line.stage) if line.stage in _STAGE_ORDER else len(_STAGE_ORDER)
+    return SECTIONS.index(line.section), known + (line.stage == "startup"), line.stage, line.device
+
+
+def _one(values: set[str]) -> str:
+    """The only value, 'mixed' for several, 'none' for none."""
+    return "none" if not values else next(iter(values)) if len(values) == 1 else "mixed"
+
+
+def _span(dates: Sequence[str]) -> str | None:
+    return None if not dates else dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+
+
+def _plan(book: Book, chosen: list[Interval], lines: Iterable[Line], training: Line) -> dict[str, Any] | None:
+    """{predicted: as it was set, actual: the same quantities as booked, stages included}."""
+    predicted = book.plan(chosen[0].run, chosen[0].run_path)
+    if predicted is None:
+        return None
+    by_stage: dict[str, Line] = {line.stage: line for line in lines if line.section == TRAINING}
+    actual: dict[str, Any] = _actual(predicted, training)
+    stages = predicted.get("stages")
+    if isinstance(stages, dict):
+        actual["stages"] = {
+            stage: _actual(wanted, by_stage[stage])
+            for stage, wanted in stages.items()
+            if stage in by_stage and isinstance(wanted, dict)
+        }
+    return {"predicted": predicted, "actual": actual}
+
+
+def _actual(predicted: dict[str, Any], line: Line) -> dict[str, Any]:
+    booked = line.as_json() | {"seconds": line.device_ns / 1e9 / max(1, line.devices)}
+    return {key: booked[key] for key in predicted if key in booked}
+
+
+def _runs(chosen: list[Interval]) -> list[dict[str, Any]]:
+    """One entry a run, the latest last."""
+    sums: dict[tuple[str, str | None], Line] = {}
+    last: dict[tuple[str, str | None], int] = {}
+    for interval in chosen:
+        key = (interval.run, interval.run_path)
+        sums.setdefault(key, Line("", "", "")).add(interval)
+        last[key] = max(last.get(key, 0), interval.wall_start_ns)
+    return [
+        {
+            "run": run,
+            "path": path,
+            "last": _utc(last[run, path]),
+            "device_hours": line.device_ns / HOUR_NS,
+            "cost": line.money,
+            "currency": next(iter(line.currencies)) if len(line.currencies) == 1 else None,
+        }
+        for (run, path), line in sorted(sums.items(), key=lambda item: last[item[0]])
+    ]
+
+
+def _notes(chosen: list[Interval]) -> list[str]:
+    """What the reader has to know: assumptions, old prices, missing prices, kills, runs still going on."""
+    notes = []
+    for text in sorted({i.price_note for i in chosen if i.price_kind == "assumed" and i.price_note}):
+        notes.append(f"cost assumed: {text}")
+    for date in sorted({i.price_date for i in chosen if i.price_date and _age(i) > STALE_DAYS}):
+        oldest = max(_age(i) for i in chosen if i.price_date == date)
+        notes.append(f"the price of {date} was {oldest} days old when it was used (more than {STALE_DAYS})")
+    for device in sorted({i.device for i in chosen if i.price_per_hour is None}):
+        hours = sum(i.device_ns for i in chosen if i.price_per_hour is None and i.device == device) / HOUR_NS
+        notes.append(f"{hours:.4g} device-hours of {device} have no price: run with --price '$2/h'")
+    if len({i.currency for i in chosen if i.currency}) > 1:
+        notes.append("several currencies: costs are not added up")
+    if any(i.energy_source == "tdp" for i in chosen):
+        notes.append("energy estimated from power at full load: an upper bound for the device alone")
+    recovered = [i for i in chosen if i.state == RECOVERED]
+    if recovered:
+        seconds = sum(i.estimated_ns * i.devices for i in recovered) / 1e9
+        ends = "process was" if len(recovered) == 1 else "processes were"
+        notes.append(
+            f"{len(recovered)} {ends} killed: {seconds:.2f} device-seconds after the last heartbeat are estimated"
+        )
+    running = sum(i.state == OPEN for i in chosen)
+    if running:
+        notes.append(f"{running} interval{'s' if running > 1 else ''} still open: booked up to the last heartbeat")
+    return notes
+
+
+def _age(interval: Interval) -> int:
+    """How old the price was, in days, when the interval began."""
+    used = datetime.datetime.fromtimestamp(interval.wall_start_ns / 1e9, datetime.UTC).date()
+    return (used - first_day(interval.price_date)).days if interval.price_date else 0
+
+
+def _utc(wall_ns: int) -> str:
+    return datetime.datetime.fromtimestamp(wall_ns / 1e9, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

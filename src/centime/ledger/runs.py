@@ -1,0 +1,47 @@
+"""Which intervals a person means by a run: its folder, or its name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from centime.errors import UserError, nearest
+from centime.ledger.book import name_of
+from centime.ledger.interval import Interval
+
+
+def intervals_of(intervals: list[Interval], run: str | None) -> list[Interval]:
+    """The intervals of `run`, or all of them for None.
+
+    A path means that folder alone; a bare word means the folder of that name here, if the book knows it, else the run
+    of that name wherever it lies. Raises UserError when the book knows none, with the nearest names, or when several
+    folders share the name.
+    """
+    if run is None:
+        return intervals
+    name, path = name_of(run)
+    if path is not None:
+        found = [interval for interval in intervals if interval.run_path == path]
+        if found or os.sep in run.rstrip(os.sep):
+            return found or _unknown(run, [i.run_path for i in intervals if i.run_path])
+    found = [interval for interval in intervals if interval.run == name]
+    folders = sorted({interval.run_path or "(no folder)" for interval in found})
+    if len(folders) > 1:
+        raise UserError(f"{len(folders)} runs are called {name!r}: {', '.join(folders)}; give the folder's path.")
+    return found or _unknown(run, [i.run for i in intervals if i.run])
+
+
+def _unknown(run: str, known: list[str]) -> list[Interval]:
+    if not known:
+        raise UserError(f"the ledger has no run {run!r}: no run has been booked yet.")
+    names = list(dict.fromkeys(reversed(known)))  # the latest first
+    hint = nearest(run, names) or _nearest_folder(run, names)
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    raise UserError(f"the ledger has no run {run!r}.{hint} It knows: {shown}.")
+
+
+def _nearest_folder(run: str, names: list[str]) -> str:
+    """A folder elsewhere with the same last name: the run may have been moved."""
+    last = Path(run).name
+    same = [name for name in names if Path(name).name == last]
+    return f" Did you mean {same[0]!r}?" if same else ""

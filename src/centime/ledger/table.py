@@ -1,0 +1,149 @@
+"""The bill for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from centime.ledger.bill import HOUR_NS, KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line
+from centime.units import format_count, format_money
+
+_LABELS = {
+    "pretrain": "Pre-training",
+    "context": "Context extension",
+    "sft": "Post-training (SFT)",
+    "grpo": "Post-training (GRPO)",
+    "distill": "Post-training (distillation)",
+    "startup": "Start-up and exit",
+    "tokenizer": "Tokenizer",
+    "prepare": "Data preparation",
+    "data": "Data preparation",
+    "evaluate": "Evaluation",
+    "generate": "Generation",
+    "chat": "Chat",
+    "serve": "Serving",
+}
+_TITLES = {TRAINING: "Training", "data": "Data", "evaluation": "Evaluation", "other": "Other", SERVING: "Serving"}
+_ESTIMATED, _ASSUMED = "~", "*"
+_MARKS = {_ESTIMATED: "estimated", _ASSUMED: "assumed"}
+
+
+def table_of(bill: Bill) -> RenderableType:
+    """The bill as a table, its plan beside it where there is one, and its notes."""
+    one_device = bill.total.device != "mixed" and len({line.devices for line in bill.lines}) == 1
+    whose = f"Bill of {bill.run}" if bill.run else "Bill of everything in the ledger"
+    on = f", on {bill.total.devices} x {bill.total.device}" if one_device else ""
+    table = Table(title=whose + on, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    if not one_device:
+        table.add_column("device")
+        table.add_column("devices", justify="right", no_wrap=True)
+    for heading in ("device-hours", "tokens", "MFU", "energy", "cost"):
+        table.add_column(heading, justify="right", no_wrap=True)
+
+    def row(label: str, line: Line, end: bool = False) -> None:
+        device = [] if one_device else [line.device, str(line.devices)]
+        style = "bold" if line is bill.total or line is bill.training else ""
+        table.add_row(label, *device, *_cells(line), style=style, end_section=end)
+
+    many = len({line.section for line in bill.lines}) > 1
+    for section in SECTIONS:
+        lines = [line for line in bill.lines if line.section == section]
+        if many and lines:
+            table.add_row(Text(_TITLES[section], style="italic"))
+        for line in lines:
+            row(_LABELS.get(line.stage, line.stage.capitalize()), line, end=line is lines[-1] and section != TRAINING)
+        if lines and section == TRAINING:
+            row("Total", bill.training, end=True)
+    if many or not bill.training.device_ns:
+        row("Everything", bill.total)
+    parts: list[RenderableType] = [table]
+    if bill.plan:
+        parts.append(_plan_table(bill.plan, bill.currency))
+    if bill.run is None and len(bill.runs) > 1:
+        parts.append(_runs_table(bill.runs))
+    parts.append(Text(_legend(bill), style="dim"))
+    parts += [Text(f"- {note}.", style="dim") for note in bill.notes]
+    return Group(*parts)
+
+
+def _legend(bill: Bill) -> str:
+    """Which figures are measured, and the date of the price."""
+    cells = "".join(cell for line in (*bill.lines, bill.total) for cell in _cells(line))
+    marks = [f"{mark} {text}" for mark, text in _MARKS.items() if mark in cells]
+    dated = f" Prices of {bill.price_date}." if bill.price_date else ""
+    return (f"Measured, but for {', '.join(marks)}." if marks else "Everything is measured.") + dated
+
+
+def _cells(line: Line) -> list[str]:
+    hours = _hours(line.device_ns / HOUR_NS) + (_ESTIMATED if line.estimated_ns else "")
+    energy, cost = "", "no price"
+    if line.energy_uj is not None:
+        mark = _ESTIMATED if line.energy_source in {"estimated", "mixed"} else ""
+        energy = _energy(line.energy_uj / KWH_UJ) + mark
+    if line.money is not None:
+        currency = next(iter(line.currencies))
+        mark = _ASSUMED if line.cost_sources & {"assumed"} else ""
+        partly = "+" if "none" in line.cost_sources else ""
+        cost = format_money(line.money, currency) + partly + mark
+    elif line.currencies:
+        cost = "see lines"
+    mfu = f"{line.mfu:.1%}" if line.mfu is not None else ""
+    return [hours, format_count(line.tokens) if line.tokens else "", mfu, energy, cost]
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.1f}" if hours >= 1000 else f"{hours:.4g}" if hours >= 0.001 or hours == 0 else f"{hours:.2e}"
+
+
+def _energy(kwh: float) -> str:
+    return f"{kwh:,.4g} kWh" if kwh >= 1 else f"{kwh * 1000:.3g} Wh"
+
+
+def _plan_table(plan: dict[str, Any], currency: str | None) -> Table:
+    table = Table(title="Plan against actual", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for heading in ("plan", "actual", "actual / plan"):
+        table.add_column(heading, justify="right")
+    groups = [("", plan["predicted"], plan["actual"])]
+    stages = plan["actual"].get("stages", {})
+    groups += [
+        (f"{_LABELS.get(stage, stage)}: ", plan["predicted"]["stages"][stage], stages[stage]) for stage in stages
+    ]
+    for prefix, predicted, actual in groups:
+        for key, was in actual.items():
+            planned = predicted[key]
+            if isinstance(planned, bool) or not isinstance(planned, (int, float)) or not isinstance(was, (int, float)):
+                continue
+            ratio = f"{was / planned:.2f}" if planned else ""
+            table.add_row(
+                prefix + key.replace("_", " "), _value(key, planned, currency), _value(key, was, currency), ratio
+            )
+    return table
+
+
+def _value(key: str, value: float, currency: str | None) -> str:
+    if key == "cost" and currency:
+        return format_money(value, currency)
+    if key == "device_hours":
+        return _hours(value)
+    if key == "energy_kwh":
+        return _energy(value)
+    if key == "mfu":
+        return f"{value:.1%}"
+    return format_count(value)
+
+
+def _runs_table(runs: list[dict[str, Any]]) -> Table:
+    table = Table(title="Runs, the latest last", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("run", "last", "device-hours", "cost"):
+        table.add_column(heading, justify="right" if heading in {"device-hours", "cost"} else "left")
+    for run in runs[-20:]:
+        name = run["run"] or "(killed before it had a name)"
+        cost = format_money(run["cost"], run["currency"]) if run["cost"] is not None else "no price"
+        table.add_row(name, run["last"][:16].replace("T", " "), _hours(run["device_hours"]), cost)
+    return table
