@@ -28,6 +28,10 @@ VERBS = {
 }
 
 
+# The verbs that use a device: their process is booked from its creation on (centime.ledger.life).
+METERED = {"train", "generate", "chat", "data", "tokenizer", "evaluate", "quickstart"}
+
+
 class LazyGroup(TyperGroup):
     """Imports centime.cli.<verb> when the verb is asked for, not before.
 
@@ -69,6 +73,10 @@ def root(version: bool = typer.Option(False, "--version", help="Print centime's 
 
 def main() -> None:
     """Entry point: a UserError becomes one sentence on stderr and exit code 2."""
+    if METERED.intersection(sys.argv[1:2]) and "--help" not in sys.argv:
+        from centime.ledger import life
+
+        life.begin(sys.argv[1])
     try:
         app(prog_name="centime")
     except UserError as error:
