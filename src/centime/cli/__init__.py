@@ -72,11 +72,22 @@ def root(version: bool = typer.Option(False, "--version", help="Print centime's 
 
 
 def main() -> None:
-    """Entry point: a UserError becomes one sentence on stderr and exit code 2."""
+    """Entry point: a verb, from the creation of its process to its exit code."""
     if METERED.intersection(sys.argv[1:2]) and "--help" not in sys.argv:
         from centime.ledger import life
 
         life.begin(sys.argv[1])
+        try:
+            _run()
+        except SystemExit as leaving:
+            life.leave(leaving.code)
+            raise
+    else:
+        _run()
+
+
+def _run() -> None:
+    """A UserError becomes one sentence on stderr and exit code 2."""
     try:
         app(prog_name="centime")
     except UserError as error:

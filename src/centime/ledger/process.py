@@ -90,7 +90,7 @@ def alive(identity: Identity, heartbeat_age_ns: int) -> bool:
 
 
 def process_start_ns() -> int:
-    """The monotonic nanosecond at which this process was created (fork), to the kernel's clock tick of 10 ms.
+    """The monotonic nanosecond at which this process was created (fork), or up to a kernel tick (10 ms) after it.
 
     Time before the first line of Python is device-time too: the stopwatch outside began when the process did.
     """
@@ -98,7 +98,7 @@ def process_start_ns() -> int:
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        age = since_boot - ticks * 10**9 // os.sysconf("SC_CLK_TCK")
+        age = since_boot - (ticks + 1) * 10**9 // os.sysconf("SC_CLK_TCK")  # the tick's end: never before the process
     except (OSError, AttributeError, ValueError):
         import psutil
 
