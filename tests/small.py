@@ -10,6 +10,7 @@ from centime.catalogue.model_config import ModelConfig
 from centime.data.bpe import train_tokenizer, write_tokenizer
 from centime.data.tokenizer import Tokenizer, load_tokenizer
 from centime.model import Transformer
+from centime.model.checkpoint import save
 
 WORDS = "the cat sat on the mat and the dog ate the hat é ü 猫は眠る 🙂 0123456789 + = def f(x): return x\n"
 
@@ -46,3 +47,10 @@ def small_model(tokenizer: Tokenizer, positions: int = 64, seed: int = 0) -> Tra
         model = Transformer(small_config(tokenizer.vocab_size, positions))
     model.init_weights(seed)
     return model.eval()
+
+
+def small_folder(folder: Path, positions: int = 64) -> Path:
+    """A model folder with its tokenizer, as `centime train` leaves one."""
+    tokenizer = small_tokenizer(folder.parent / f"{folder.name}-tokenizer")
+    save(small_model(tokenizer, positions), folder, tokenizer=tokenizer.folder)
+    return folder

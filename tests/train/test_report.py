@@ -27,12 +27,16 @@ BILL = {
     "price_date": "2026-11-01",
     "lines": [
         {"stage": "pretrain", "device": "a CPU", "devices": 1, "device_hours": 0.5, "tokens": 81920, "flops": 2e12,
-         "mfu": 0.31, "energy_kwh": 0.02, "energy_source": "estimated", "cost": 0.04, "cost_source": "measured"},
+         "mfu": 0.31, "energy_kwh": 0.02, "energy_source": "estimated", "cost": 0.04, "cost_source": "assumed"},
         {"stage": "sft", "device": "a CPU", "devices": 1, "device_hours": 0.1, "tokens": 20480, "flops": None,
          "mfu": None, "energy_kwh": None, "energy_source": None, "cost": None, "cost_source": None},
     ],
     "total": {"device_hours": 0.6, "tokens": 102400, "flops": 2e12, "cost": 0.04},
-    "plan": {"device_hours": 0.5, "tokens": 100000, "cost": 0.05},
+    "plan": {
+        "predicted": {"device_hours": 0.5, "tokens": 100000, "cost": 0.05, "stages": {"sft": {"tokens": 25600}}},
+        "actual": {"device_hours": 0.6, "tokens": 102400, "cost": 0.04, "stages": {"sft": {"tokens": 20480}}},
+    },
+    "notes": ["cost assumed: priced as 2 vCPUs"],
 }  # fmt: skip
 
 
@@ -100,7 +104,9 @@ def test_the_page_says_what_the_run_says(folder: Path) -> None:
     assert "50 steps of pre-training, then post-training" in page.text
     assert "a run & <co>" in page.text
     assert "$0.0400" in page.text  # the bill
-    assert "Post-training, 1 × a CPU" in page.text
+    assert "assumed price" in page.text
+    assert "Cost assumed: priced as 2 vCPUs." in page.text
+    assert "Post-training: tokens 25.6 K 20.5 K 0.80" in page.text
     assert "0.80" in page.text  # cost: actual over plan
     assert "1.20" in page.text  # device time: actual over plan
     assert "1.430" in page.text  # held-out

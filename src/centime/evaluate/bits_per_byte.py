@@ -13,7 +13,7 @@ has charged are charged, so that beyond the first window every token has at leas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +54,7 @@ class BitsPerByte:
     documents: int
     window: int
     stride: int
+    computed_tokens: int  # run through the model, those of overlapping windows again
 
     @property
     def bits_per_byte(self) -> float:
@@ -90,24 +91,42 @@ def read_files(paths: Sequence[Path], tokenizer: Tokenizer) -> tuple[Text, list[
     return Text(documents, sum(map(len, contents))), contents
 
 
-def read_split(folder: Path, tokenizer: Tokenizer) -> Text:
-    """A split that `centime data prepare` wrote. Raises UserError when another tokenizer made it or it has no text."""
+def read_split(folder: Path, tokenizer: Tokenizer) -> tuple[Text, list[bytes]]:
+    """A split that `centime data prepare` wrote, and the bytes of its documents.
+
+    A folder with train/ and holdout/ means its holdout. Raises UserError when another tokenizer made it, when it holds
+    no text, or when its documents are not text in order (fill-in-the-middle), whose bytes nobody could compare.
+    """
     from centime.data.shards import ShardSet, require_tokenizer
 
-    shards = ShardSet(folder)
+    shards = ShardSet(folder / "holdout" if (folder / "holdout").is_dir() else folder)
     require_tokenizer(shards.folder, shards.index.tokenizer_sha256, tokenizer.folder, tokenizer.sha256)
     if not shards.index.bytes:
         raise UserError(f"{shards.folder} holds no text; prepare it from more text, or hold out a larger share.")
-    return Text([shards.document(i) for i in range(shards.index.documents)], shards.index.bytes)
+    documents = [shards.document(i) for i in range(shards.index.documents)]
+    edges = {tokenizer.bos_id, tokenizer.eos_id}
+    contents = [tokenizer.decode(t for t in ids.tolist() if t not in edges).encode() for ids in documents]
+    if sum(map(len, contents)) != shards.index.bytes:
+        raise UserError(
+            f"{shards.folder} decodes to {sum(map(len, contents)):,} bytes and its text had {shards.index.bytes:,}: it "
+            "was prepared with fill-in-the-middle; evaluate on its holdout, on text files, or prepare it with --fim 0."
+        )
+    return Text(documents, shards.index.bytes), contents
 
 
 @torch.inference_mode()
 def bits_per_byte(
-    model: Transformer, text: Text, *, window: int | None = None, stride: int | None = None
+    model: Transformer,
+    text: Text,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    progress: Callable[[int, int], None] = lambda charged, total: None,
 ) -> BitsPerByte:
     """Charges `text` to `model` in windows of `window` tokens that advance by `stride`.
 
     window: None is all of the model's positions, 4,096 at most; stride: None is half a window.
+    progress: told the tokens charged so far, and all of them.
     Raises UserError on a window that the model has not, a stride outside 1 to window, or tokens it does not know.
     """
     positions = model.config.max_position_embeddings
@@ -125,13 +144,17 @@ def bits_per_byte(
         )
     was_training = model.training
     model.eval()
-    nats, most = 0.0, max(1, _LOGITS_BYTES // (4 * window * model.config.vocab_size))
+    nats, charged, computed = 0.0, 0, 0
+    most = max(1, _LOGITS_BYTES // (4 * window * model.config.vocab_size))
     for rows, first in _batches(stream, window, stride, most):
         nats += _charged(model, rows, first)
+        charged += rows.shape[0] * (rows.shape[1] - 1 - first)
+        computed += rows.shape[0] * (rows.shape[1] - 1)
+        progress(charged, len(stream) - 1)
     model.train(was_training)
     if not math.isfinite(nats):
         raise UserError("the model's loss is not finite: its weights are damaged or overflow; try --dtype float32.")
-    return BitsPerByte(nats / math.log(2), text.bytes, len(stream) - 1, len(text.documents), window, stride)
+    return BitsPerByte(nats / math.log(2), text.bytes, len(stream) - 1, len(text.documents), window, stride, computed)
 
 
 def _batches(stream: Ids, window: int, stride: int, most: int) -> Iterator[tuple[Ids, int]]:

@@ -26,6 +26,7 @@ class Series:
 
     name: str
     points: Sequence[Point]
+    tone: int = 0  # 0, 1 or 2: the page's colour; the same thing has the same colour in every chart
     dots: bool = False
 
 
@@ -112,11 +113,11 @@ def line_chart(chart: Chart) -> str:
         y = py(chart.level[0])
         out += [_rule("level", _LEFT, right, y, y), _text("label", _LEFT + 6, y - 5, "start", chart.level[1])]
     hover = []
-    for i, (series, points) in enumerate(drawn):
-        out += _drawn_series(i, series, points, px, py)
+    for series, points in drawn:
+        out += _drawn_series(series, points, px, py)
         for x, mean, _, _ in points:
             words = f"{chart.format_x(x)} {chart.x_title}", f"{series.name}: {chart.format_y(mean)}"
-            hover.append([round(px(x), 1), round(py(mean), 1), i, *words])
+            hover.append([round(px(x), 1), round(py(mean), 1), series.tone, *words])
     data = escape(json.dumps(hover, ensure_ascii=False, separators=(",", ":")))
     return "".join([*out, f'<g class="hover" data-points="{data}"></g></svg>'])
 
@@ -135,13 +136,12 @@ def _trimmed(text: str) -> str:
 
 
 def _drawn_series(
-    index: int,
     series: Series,
     points: list[tuple[float, float, float, float]],
     px: Callable[[float], float],
     py: Callable[[float], float],
 ) -> list[str]:
-    kind = f"s{index}"
+    kind = f"s{series.tone}"
     if series.dots or len(points) == 1:
         return [f'<circle class="{kind}" cx="{px(x):.1f}" cy="{py(y):.1f}" r="3.5"/>' for x, y, _, _ in points]
     out = []

@@ -183,9 +183,9 @@ def _charts(run: Run) -> list[Chart]:
         evaluation: str = "",
         **more: Any,
     ) -> Chart:
-        series = [Series(name, _points(run.steps, key)) for key, name in lines.items()]
+        series = [Series(name, _points(run.steps, key), i) for i, (key, name) in enumerate(lines.items())]
         if evaluation:
-            series.append(Series("held-out", _points(run.evaluations, evaluation), dots=True))
+            series.append(Series("held-out", _points(run.evaluations, evaluation), tone=2, dots=True))
         marks = [(at, stage) for at, stage in run.starts]
         return Chart(title, unit, [s for s in series if s.points], format_y, _count, marks=marks, **more)
 
@@ -210,13 +210,13 @@ def _charts(run: Run) -> list[Chart]:
 
 
 def _planned_cost(bill: Mapping[str, Any] | None) -> tuple[float, str] | None:
-    cost: Any = ((bill or {}).get("plan") or {}).get("cost")
+    cost: Any = (((bill or {}).get("plan") or {}).get("predicted") or {}).get("cost")
     return (float(cost), "plan") if _finite(cost) else None
 
 
 def _legend(chart: Chart) -> list[tuple[int, str, bool]]:
-    """(index, name, dots) of each series; one series needs none, its title says it."""
-    return [(i, s.name, s.dots) for i, s in enumerate(chart.series)] if len(chart.series) > 1 else []
+    """(tone, name, dots) of each series; one series needs none, its title says it."""
+    return [(s.tone, s.name, s.dots) for s in chart.series] if len(chart.series) > 1 else []
 
 
 def _table(chart: Chart) -> tuple[list[str], list[list[str]]]:

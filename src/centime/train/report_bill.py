@@ -12,10 +12,14 @@ _STAGES = {
     "pretrain": "Pre-training",
     "context": "Context extension",
     "sft": "Post-training",
-    "evaluation": "Evaluation",
-    "serving": "Serving",
+    "startup": "Start-up and exit",
+    "data": "Data preparation",
+    "tokenizer": "Tokenizer",
+    "evaluate": "Evaluation",
+    "generate": "Generation",
     "total": "Total",
 }
+_MEASURED = {"nvml", "rapl"}
 
 
 def stage_name(stage: str) -> str:
@@ -33,46 +37,62 @@ def _energy(kwh: float) -> str:
     return f"{kwh:.3g} kWh" if kwh >= 1 else f"{1000 * kwh:.3g} Wh"
 
 
-def _kinds(currency: str) -> list[tuple[str, str, str, Callable[[float], str]]]:
-    """(key, label, key of its source, how it is written) of every figure that a bill line or a plan may hold."""
+def _kinds(currency: str) -> list[tuple[str, str, Callable[[float], str]]]:
+    """(key, label, how it is written) of every figure that a bill line or a plan may hold."""
     return [
-        ("device_hours", "Device time", "", lambda hours: units.format_duration(hours * 3600)),
-        ("tokens", "Tokens", "", units.format_count),
-        ("flops", "Model FLOPs", "", units.format_count),
-        ("mfu", "MFU", "", lambda share: f"{100 * share:.1f} %"),
-        ("energy_kwh", "Energy", "energy_source", _energy),
-        ("cost", "Cost", "cost_source", lambda money: units.format_money(money, currency)),
+        ("device_hours", "Device time", lambda hours: units.format_duration(hours * 3600)),
+        ("tokens", "Tokens", units.format_count),
+        ("flops", "Model FLOPs", units.format_count),
+        ("mfu", "MFU", lambda share: f"{100 * share:.1f} %"),
+        ("energy_kwh", "Energy", _energy),
+        ("cost", "Cost", lambda money: units.format_money(money, currency)),
     ]
 
 
+def _source(line: Mapping[str, Any], key: str) -> str:
+    """The word beside a figure: estimated or assumed, and where a price comes from; nothing beside what is measured."""
+    if key == "device_hours":
+        return "partly estimated" if _number(line, "estimated_device_ns") else ""
+    if key == "energy_kwh":
+        source = str(line.get("energy_source") or "")
+        return "measured" if source in _MEASURED else source
+    if key == "cost":
+        source = str(line.get("cost_source") or "")
+        return f"{source} price" if source in {"given", "catalogue", "overlay", "assumed"} else source
+    return ""
+
+
 def bill_table(bill: Mapping[str, Any]) -> dict[str, Any]:
-    """Head, rows of (text, source) cells, the total last, and the closing note of a bill in its JSON shape."""
+    """Head, rows of (text, source) cells, the total last, and the closing notes of a bill in its JSON shape."""
     kinds = _kinds(bill.get("currency") or "USD")
     rows = []
-    for line in [*bill["lines"], {"stage": "total", **(bill.get("total") or {})}]:
+    for line in [*bill["lines"], {**(bill.get("total") or {}), "stage": "total", "device": ""}]:
         name = stage_name(str(line.get("stage", "")))
-        device = line.get("device")
-        label = f"{name}, {line.get('devices', 1)} × {device}" if device else name
-        cells = [(label, "")]
-        for key, _, source, write in kinds:
+        device = f"{line.get('devices', 1)} × {line['device']}" if line.get("device") else ""
+        cells = [(name, device)]
+        for key, _, write in kinds:
             value = _number(line, key)
-            cells.append(("–", "") if value is None else (write(value), str(line.get(source) or "") if source else ""))
+            shown = value is not None and (value or key in {"device_hours", "cost"})
+            cells.append((write(value), _source(line, key)) if value is not None and shown else ("–", ""))
         rows.append(cells)
     date = bill.get("price_date")
-    note = f"Prices in {bill.get('currency') or 'USD'} of {date}. " if date else "No price is known for this device. "
-    return {
-        "head": ["Stage", *(label for _, label, _, _ in kinds)],
-        "rows": rows,
-        "note": note + "The word beside a figure says where it comes from: measured, estimated or assumed.",
-    }
+    money = f"Prices in {bill.get('currency') or 'USD'}, of {date}." if date else "No price is known for this device."
+    notes = [money, *(f"{str(note)[:1].upper()}{str(note)[1:]}." for note in bill.get("notes") or [])]
+    return {"head": ["Stage", *(label for _, label, _ in kinds)], "rows": rows, "notes": notes}
 
 
 def plan_table(bill: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """(label, planned, actual, ratio) for every figure known on both sides; empty without a plan."""
-    plan, total = bill.get("plan") or {}, bill.get("total") or {}
+    """(label, planned, actual, ratio) of every figure known on both sides, whole and by stage; [] without a plan."""
+    plan = bill.get("plan") or {}
+    planned, actual = plan.get("predicted") or {}, plan.get("actual") or {}
+    sides = [("", planned, actual)]
+    stages = actual.get("stages") or {}
+    sides += [(f"{stage_name(stage)}: ", planned["stages"][stage], found) for stage, found in stages.items()]
     rows = []
-    for key, label, _, write in _kinds(bill.get("currency") or "USD"):
-        planned, actual = _number(plan, key), _number(total, key)
-        if planned is not None and actual is not None:
-            rows.append((label, write(planned), write(actual), f"{actual / planned:.2f}" if planned else "–"))
+    for prefix, predicted, booked in sides:
+        for key, label, write in _kinds(bill.get("currency") or "USD"):
+            before, after = _number(predicted, key), _number(booked, key)
+            if before is not None and after is not None:
+                name = f"{prefix}{label.lower() if prefix and label != 'MFU' else label}"
+                rows.append((name, write(before), write(after), f"{after / before:.2f}" if before else "–"))
     return rows
