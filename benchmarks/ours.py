@@ -1,0 +1,33 @@
+"""centime's own step on the benchmark's shape: the engine and the trainer of `centime train`, nothing special."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from shapes import CLIP, LEARNING_RATE
+
+
+def build(folder: Path, sequence: int) -> Callable[[torch.Tensor, torch.Tensor], float]:
+    """The step of the model in `folder`, in bf16 over fp32 masters; the optimizer's defaults are the benchmark's.
+
+    The correction bias stands still and the balance loss is off, as in the peers, so that losses can be compared.
+    """
+    import centime
+    from centime.recipe import Optimizer
+    from centime.train.engine import SingleDevice
+    from centime.train.schedule import StepSettings
+    from centime.train.step import Batch, Trainer
+
+    engine = SingleDevice(centime.load(folder), Optimizer(), torch.bfloat16)
+    settings = StepSettings(lr=LEARNING_RATE, mtp_weight=0.0, bias_speed=0.0, balance_weight=0.0)
+
+    def step(inputs: torch.Tensor, targets: torch.Tensor) -> float:
+        rows = torch.cat((inputs, targets[:, -1:]), dim=1)
+        return trainer.step(
+            Batch(rows, loss_tokens=targets.numel(), sequences=len(rows), tokens=targets.numel()), settings
+        ).loss
+
+    trainer = Trainer(engine, micro_batch=4096 // sequence, clip=CLIP)  # `centime train`'s own: 4,096 tokens at once
+    return step
