@@ -42,7 +42,7 @@ def distance(
         inputs = [leaf.detach().to(kind).requires_grad_() for leaf in leaves]
         out = call(*inputs)
         seed = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out.device, out.dtype)
-        return [out, *torch.autograd.grad(out, inputs, seed)]
+        return [out.detach(), *torch.autograd.grad(out, inputs, seed)]
 
     pairs = zip(outcome(fast, dtype), outcome(reference, torch.float32), strict=True)
     return max(float((a.float() - b).norm() / (b.norm() + 1e-12)) for a, b in pairs)
@@ -111,7 +111,7 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def training(depth: int, device: str, steps: int, peak: float) -> dict[str, float | str]:
+def training(depth: int, device: str, steps: int, peak: float) -> dict[str, float | str | None]:
     """tokens/s and share of the measured bf16 GEMM peak of whole training steps at one depth."""
     config = preset(f"centime-d{depth}")
     model = Transformer(config)
@@ -128,7 +128,7 @@ def training(depth: int, device: str, steps: int, peak: float) -> dict[str, floa
         "parameters": counts.total_params,
         "tokens_per_s": tokens / seconds,
         "share_of_gemm_peak": tokens * counts.train_flops_per_token / seconds / peak,
-        "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else float("nan"),
+        "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None,
     }
 
 
