@@ -17,7 +17,7 @@ from centime.errors import UserError
 from centime.evaluate.bits_per_byte import BitsPerByte
 from centime.evaluate.comparison import Comparison
 from centime.evaluate.compressors import Compressed
-from centime.ledger import Book, life
+from centime.ledger import Book
 from centime.ledger.bill import bill
 
 
@@ -49,9 +49,7 @@ def centime(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_files_and_the_same_files_prepared_give_the_same(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_and_the_same_files_prepared_give_the_same(folder: Path, tmp_path: Path) -> None:
     texts = tmp_path / "texts"
     texts.mkdir()
     for i in range(4):
@@ -78,17 +76,13 @@ def test_files_and_the_same_files_prepared_give_the_same(
     split = json.loads(centime("evaluate", folder, out, "--window", 32, "--json").stdout)
     assert 0 < split["bytes"] < len(data)
 
-    monkeypatch.setattr(life, "begin", lambda verb: None)
     table = CliRunner().invoke(app, ["evaluate", str(folder), str(files[0])])
     assert "xz -9 wins" in table.stdout or "gzip -9 wins" in table.stdout
     assert "in windows that advance by 64" in " ".join(table.stdout.split())
 
 
 @pytest.mark.slow
-def test_what_cannot_be_evaluated_gets_a_sentence(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(life, "begin", lambda verb: None)  # in this process, whose life is not booked
+def test_what_cannot_be_evaluated_gets_a_sentence(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     (tmp_path / "good.txt").write_text("the cat")
     for arguments, words in (

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from centime.cli import app
 from centime.errors import UserError
-from centime.ledger import Book, life
+from centime.ledger import Book
 from centime.ledger.bill import bill
 
 pytestmark = pytest.mark.slow
@@ -30,9 +30,8 @@ def centime(*arguments: object, said: str = "") -> subprocess.CompletedProcess[s
     return subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=120)
 
 
-def refused(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
-    """The sentence of a command that a mistake stops; run in this process, whose life is not booked."""
-    monkeypatch.setattr(life, "begin", lambda verb: None)
+def refused(*arguments: object) -> str:
+    """The sentence of a command that a mistake stops."""
     done = CliRunner().invoke(app, [*map(str, arguments)])
     assert isinstance(done.exception, UserError), done.output
     assert done.stdout == ""
@@ -65,19 +64,17 @@ def test_an_answer_its_cost_and_its_line_in_the_ledger(folder: Path) -> None:
     assert {line["stage"] for line in serving} == {"generate", "startup"}  # loading is on the bill too
 
 
-def test_a_prompt_may_be_piped_in_and_go_through_the_template(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(life, "begin", lambda verb: None)
+def test_a_prompt_may_be_piped_in_and_go_through_the_template(folder: Path) -> None:
     common, runner = ["generate", str(folder), "--json", "--max-tokens", "3"], CliRunner()
     plain = json.loads(runner.invoke(app, common, input="the cat").stdout)
     chat = json.loads(runner.invoke(app, [*common, "--chat"], input="the cat").stdout)
     assert chat["prompt_tokens"] == plain["prompt_tokens"] + 2  # user, assistant
 
 
-def test_a_run_folder_is_as_good_as_its_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_folder_is_as_good_as_its_model(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(folder, run / "model")
     (run / "recipe.toml").write_text("")
-    monkeypatch.setattr(life, "begin", lambda verb: None)
     done = CliRunner().invoke(app, ["generate", str(run), "--prompt", "the", "--max-tokens", "2"])
     assert done.exit_code == 0, done.output
     assert bill(Book(), str(run)).total.tokens > 0
@@ -108,10 +105,8 @@ def test_a_chat_of_three_turns(folder: Path) -> None:
         (("--prompt", "the cat " * 200), "shorten the prompt"),
     ],
 )
-def test_bad_options_get_a_sentence(
-    folder: Path, arguments: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert words in refused(monkeypatch, "generate", folder, "--prompt", "the", *arguments)
+def test_bad_options_get_a_sentence(folder: Path, arguments: tuple[str, ...], words: str) -> None:
+    assert words in refused("generate", folder, "--prompt", "the", *arguments)
 
 
 def test_a_refusal_leaves_with_code_2(tmp_path: Path) -> None:
@@ -121,9 +116,7 @@ def test_a_refusal_leaves_with_code_2(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_folders_that_are_no_model_get_a_sentence(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_that_are_no_model_get_a_sentence(folder: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("tokenizer*"))
     unfinished = tmp_path / "unfinished"
@@ -137,4 +130,4 @@ def test_folders_that_are_no_model_get_a_sentence(
         (unfinished, "may not be finished"),
     ):
         for verb in ("generate", "chat"):
-            assert words in refused(monkeypatch, verb, path, *(("--prompt", "the") if verb == "generate" else ()))
+            assert words in refused(verb, path, *(("--prompt", "the") if verb == "generate" else ()))
