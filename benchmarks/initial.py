@@ -1,4 +1,4 @@
-"""One set of initial weights for every stack: a Hugging Face folder with DeepSeek-V3's names, normal(0, 0.02), norms 1."""
+"""One set of initial weights for every stack: a Hugging Face folder with DeepSeek-V3's names, normal(0, 0.02)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+
 from shapes import INITIALIZER_RANGE, SHAPE
 
 

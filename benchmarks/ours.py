@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
 from shapes import CLIP, LEARNING_RATE
 
 
@@ -24,10 +25,8 @@ def build(folder: Path, sequence: int) -> Callable[[torch.Tensor, torch.Tensor],
     settings = StepSettings(lr=LEARNING_RATE, mtp_weight=0.0, bias_speed=0.0, balance_weight=0.0)
 
     def step(inputs: torch.Tensor, targets: torch.Tensor) -> float:
-        rows = torch.cat((inputs, targets[:, -1:]), dim=1)
-        return trainer.step(
-            Batch(rows, loss_tokens=targets.numel(), sequences=len(rows), tokens=targets.numel()), settings
-        ).loss
+        rows, tokens = torch.cat((inputs, targets[:, -1:]), dim=1), targets.numel()
+        return trainer.step(Batch(rows, loss_tokens=tokens, sequences=len(rows), tokens=tokens), settings).loss
 
     trainer = Trainer(engine, micro_batch=4096 // sequence, clip=CLIP)  # `centime train`'s own: 4,096 tokens at once
     return step

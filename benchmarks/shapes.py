@@ -56,7 +56,7 @@ def flops_per_token(sequence: int) -> int:
 
 
 def batches(sequence: int, batch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless (inputs, targets), each [batch, sequence]: arithmetic progressions modulo 512, learnable in tens of steps."""
+    """Endless (inputs, targets), each [batch, sequence]: arithmetic progressions modulo 512, soon learnt."""
     step = 0
     while True:
         draw = torch.Generator().manual_seed(step)

@@ -1,19 +1,20 @@
 """Training speed beside other people's stacks, as ratios in one run.
 
-usage: benchmarks/train.py [--sequence 256|1024|both] [--peers transformers,torchtitan] [--rounds 6] [--steps 3] [--json]
+usage: benchmarks/train.py [--sequence 256|1024|both] [--peers transformers,torchtitan] [--rounds 8] [--steps 3]
+                           [--threads 2] [--json]
 
-One full training step (forward, backward, clip, AdamW) of the shape in shapes.py, 2,048 tokens a step, bf16 compute, from
-the same initial weights on the same batches. Every contestant is a process of its own with --threads threads; all
-are started first, then they take turns, a few steps each (A B C A B C ...), so that a machine that drifts drifts for all.
-The peers are transformers' DeepseekV3 (eager) and torchtitan's deepseek_v3 modules (eager, and compiled per block), both
-under bf16 autocast with a fused AdamW.
+One full training step (forward, backward, clip, AdamW) of the shape in shapes.py, 2,048 tokens a step, bf16 compute,
+from the same initial weights on the same batches. Every contestant is a process of its own with --threads threads; all
+are started first, then they take turns, a few steps each (A B C A B C ...): a machine that drifts drifts for all.
+The peers are transformers' DeepseekV3 (eager) and torchtitan's deepseek_v3 modules (eager, and compiled per block),
+both under bf16 autocast with a fused AdamW.
 
 - tokens/s: 2,048 over the median second of its steps, warm-up steps left out;
-- ratio: the median over rounds of (peer's median second / ours) within the round;
+- peak: model FLOPs per second over the best that a bf16 product of two 2048 x 2048 matrices reached in the same rounds;
+- centime is: the median over rounds of (its median second / centime's) within the round;
 - ready: from starting the process to the end of its first training step: interpreter, imports, building the model,
-  reading its weights, compiling;
+  reading its weights, compiling (from nothing);
 - memory: the process's largest resident set;
-- peak: model FLOPs per second over what a bf16 product of two 2048 x 2048 matrices reaches in the same rounds;
 - off: the largest distance of its losses from those of the fp32 reference (transformers in fp32) on the same steps.
 """
 
@@ -33,10 +34,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from contestant import GEMM_SIZE
-from initial import write
 from rich.console import Console
 from rich.table import Table
+
+from contestant import GEMM_SIZE
+from initial import write
 from shapes import BATCH, active_matmul_params, flops_per_token
 
 HERE = Path(__file__).parent
@@ -130,6 +132,11 @@ def ratios(ours: Contestant, theirs: Contestant) -> list[float]:
     return [statistics.median(their) / statistics.median(our) for our, their in pairs]
 
 
+def furthest(losses: list[float], reference: list[float]) -> float | None:
+    """Largest distance of the losses from the reference's on the same steps; None where there is no reference."""
+    return max((abs(a - b) for a, b in zip(losses, reference, strict=True)), default=None) if reference else None
+
+
 def measure(sequence: int, names: list[str], rounds: int, steps: int, threads: int, say: Any) -> dict[str, Any]:
     """All contestants at one sequence length; what `--json` prints of it."""
     with tempfile.TemporaryDirectory(prefix="centime-bench-") as temporary:
@@ -175,9 +182,7 @@ def measure(sequence: int, names: list[str], rounds: int, steps: int, threads: i
             "ours_over_it": statistics.median(per_round),
             "ours_over_it_by_round": per_round,
             "losses": contestant.losses,
-            "furthest_from_reference": max(
-                (abs(a - b) for a, b in zip(contestant.losses, losses, strict=False)), default=None
-            ),
+            "furthest_from_reference": furthest(contestant.losses, losses),
         }
     return found
 
@@ -185,10 +190,10 @@ def measure(sequence: int, names: list[str], rounds: int, steps: int, threads: i
 def show(console: Console, result: dict[str, Any], absent: dict[str, str], threads: int) -> None:
     """The table of one sequence length."""
     table = Table(
-        title=f"{result['sequence']:,} tokens x {result['batch']}, {threads} threads, bf16; the machine's GEMM reaches "
+        title=f"{result['sequence']:,} tokens x {result['batch']}, {threads} threads, bf16; peak: "
         f"{result['gemm_flops_per_second'] / 1e9:,.0f} GFLOP/s",
-        caption=f"{active_matmul_params() / 1e6:.1f} M active parameters, {result['flops_per_token'] / 1e6:.1f} MFLOP a "
-        "token; ratio: median over rounds (slowest to fastest)",
+        caption=f"{active_matmul_params() / 1e6:.1f} M active parameters, "
+        f"{result['flops_per_token'] / 1e6:.1f} MFLOP a token; ratios: median over rounds (lowest to highest)",
     )
     for column in ("", "tokens/s", "peak", "centime is", "ready", "memory", "off"):
         table.add_column(column, justify="left" if not column else "right")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+
 from shapes import BETAS, CLIP, LEARNING_RATE, WEIGHT_DECAY
 
 Step = Callable[[torch.Tensor, torch.Tensor], float]

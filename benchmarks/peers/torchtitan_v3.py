@@ -22,9 +22,7 @@ from peers.common import Step, autocast_step
 from shapes import SHAPE
 
 NEEDS_TRITON = "torchtitan.distributed.minimal_async_ep"
-COMMAND_LINE = (
-    "tyro"  # torchtitan's command-line parser; `pip install --no-deps` leaves it out and a benchmark has no use for it
-)
+COMMAND_LINE = "tyro"  # torchtitan's command-line parser: left out by `pip install --no-deps`, of no use here
 
 
 class _Empty(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -123,4 +121,4 @@ def build(folder: Path, sequence: int, precision: str, compiled: bool = False) -
     model.train()
     if compiled:
         apply_compile(model, compile_config=CompileConfig(enable=True), parallel_dims=SimpleNamespace(tp_enabled=False))
-    return autocast_step(model, lambda tokens: model(tokens), precision)
+    return autocast_step(model, model, precision)
