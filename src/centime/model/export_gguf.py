@@ -1,0 +1,274 @@
+"""A model as one GGUF file for llama.cpp: architecture `deepseek2` for MLA, `llama` for the dense baseline.
+
+llama.cpp computes MLA in its absorbed form, so kv_up is stored as its two halves, the key half transposed
+(`attn_k_b` [H, L, nope], `attn_v_b` [H, v, L]). It rotates pairs (2i, 2i+1); rows that rotate halves are reordered.
+MTP modules are left out, as by llama.cpp's own converter.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from centime.catalogue.model_config import ModelConfig
+from centime.errors import UserError
+from centime.model.decoder import Transformer
+from centime.model.gguf_vocabulary import Vocabulary, read_vocabulary
+
+TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+
+
+def export_gguf(model: Transformer, tokenizer: Path, out: Path, dtype: str = "bf16", name: str = "") -> list[str]:
+    """Writes `model` and the tokenizer of folder `tokenizer` to the file `out`; matrices in `dtype`, the rest float32.
+
+    Returns sentences about what llama.cpp will compute otherwise, for a person to read. Raises UserError where it
+    could not compute the model at all, where the `gguf` package is absent, and when the file cannot be written.
+    """
+    try:
+        import gguf
+    except ImportError:
+        raise UserError("GGUF export needs the gguf package; install it with: pip install 'centime[gguf]'.") from None
+    if dtype not in TYPES:
+        raise UserError(f"{dtype!r} is not a type of GGUF export; choose one of {', '.join(TYPES)}.")
+    config = model.config
+    notes = _check(config)
+    vocabulary = read_vocabulary(tokenizer, config.vocab_size)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
+    writer = gguf.GGUFWriter(temporary, "deepseek2" if config.is_mla else "llama")
+    writer.add_name(name or out.stem)
+    file_types = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16"}
+    writer.add_file_type(gguf.LlamaFileType[file_types[dtype]])
+    _write_sizes(writer, config)
+    _write_vocabulary(writer, config, vocabulary)
+    try:
+        _write_tensors(writer, temporary, model, dtype)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, out)
+    except OSError as error:
+        raise UserError(f"{out} could not be written ({error}).") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return notes
+
+
+def _check(config: ModelConfig) -> list[str]:
+    """UserError for what llama.cpp (2026) cannot compute; sentences for what it computes otherwise."""
+    yarn, experts = config.rope_scaling, config.n_routed_experts is not None
+    depth = config.num_hidden_layers
+    if not config.is_mla and experts:
+        raise UserError(
+            "llama.cpp has no plain multi-head attention with DeepSeek's experts; only MLA models have them."
+        )
+    if not config.is_mla and config.num_attention_heads * config.v_head_dim != config.hidden_size:
+        raise UserError("llama.cpp's llama architecture needs heads x head size = hidden size.")
+    if experts and config.moe_layer_freq != 1:
+        raise UserError(
+            f"llama.cpp has experts in every layer after the dense ones; moe_layer_freq is {config.moe_layer_freq}."
+        )
+    if experts and not config.shared_width:
+        raise UserError("llama.cpp's deepseek2 always has a shared expert; this model has none.")
+    if config.is_mla and not config.qk_nope_head_dim:
+        raise UserError("llama.cpp's deepseek2 needs a part of each head without rotation; qk_nope_head_dim is 0.")
+    if config.is_mla and yarn is not None and yarn.mscale != yarn.mscale_all_dim:
+        raise UserError(
+            f"llama.cpp takes one YaRN slope for features and softmax; this model has mscale {yarn.mscale} and "
+            f"mscale_all_dim {yarn.mscale_all_dim}."
+        )
+    if config.is_mla and config.q_lora_rank is not None and depth in (26, 27):
+        raise UserError(f"llama.cpp takes a deepseek2 of {depth} layers for V2-Lite, which has no q_lora_rank.")
+    notes = []
+    if experts and config.topk_method == "group_limited_greedy" and _groups(config) > 1:
+        notes.append(
+            "llama.cpp ranks a group of experts by the sum of its two best, as V3 does; this model, like V2, by its "
+            "best one. Where they disagree, tokens visit other experts."
+        )
+    if config.num_nextn_predict_layers:
+        notes.append("The MTP modules are left out; llama.cpp decodes this model without them.")
+    return notes
+
+
+def _groups(config: ModelConfig) -> int:
+    """Groups that restrict a token's choice; 1 where all are open."""
+    groups, kept = config.n_group or 1, config.topk_group or 1
+    return 1 if config.topk_method == "greedy" or kept == groups else groups
+
+
+def _write_sizes(writer: Any, config: ModelConfig) -> None:
+    import gguf
+
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_rope_dimension_count(config.qk_rope_head_dim)
+    writer.add_rope_freq_base(config.rope_theta)
+    if config.kv_lora_rank is None:
+        writer.add_head_count_kv(config.num_attention_heads)
+    else:
+        writer.add_head_count_kv(1)  # absorbed, all heads read one latent
+        writer.add_q_lora_rank(config.q_lora_rank or 0)  # llama.cpp asks for it, and reads 0 as a plain query
+        writer.add_kv_lora_rank(config.kv_lora_rank)
+        writer.add_key_length(config.kv_lora_rank + config.qk_rope_head_dim)
+        writer.add_value_length(config.kv_lora_rank)
+        writer.add_key_length_mla(config.qk_nope_head_dim + config.qk_rope_head_dim)
+        writer.add_value_length_mla(config.v_head_dim)
+        _write_expert_sizes(writer, config)
+    yarn = config.rope_scaling
+    if yarn is None:
+        return
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(yarn.factor)
+    writer.add_rope_scaling_orig_ctx_len(yarn.original_max_position_embeddings)
+    writer.add_rope_scaling_yarn_beta_fast(yarn.beta_fast)
+    writer.add_rope_scaling_yarn_beta_slow(yarn.beta_slow)
+    per_slope = 0.1 * math.log(yarn.factor)
+    if config.is_mla and yarn.mscale_all_dim:
+        # 0.1 x the slope: llama.cpp divides by 0.1 again for this architecture.
+        writer.add_rope_scaling_yarn_log_mul(0.1 * yarn.mscale_all_dim)
+    else:
+        # Without a slope llama.cpp scales rotated features by 0.1 ln(s) + 1; this factor turns that into ours.
+        wanted = 1.0 if config.is_mla else per_slope * yarn.mscale + 1
+        writer.add_rope_scaling_attn_factors(wanted / (per_slope + 1))
+
+
+def _write_expert_sizes(writer: Any, config: ModelConfig) -> None:
+    import gguf
+
+    if config.n_routed_experts is None:
+        writer.add_leading_dense_block_count(config.num_hidden_layers)
+        writer.add_expert_feed_forward_length(config.intermediate_size)
+        writer.add_expert_shared_count(0)
+        return
+    writer.add_leading_dense_block_count(min(config.first_k_dense_replace, config.num_hidden_layers))
+    writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+    writer.add_expert_count(config.n_routed_experts)
+    writer.add_expert_used_count(config.num_experts_per_tok)
+    writer.add_expert_shared_count(config.n_shared_experts or 0)
+    writer.add_expert_weights_scale(config.routed_scaling_factor)
+    writer.add_expert_weights_norm(config.norm_topk_prob and config.num_experts_per_tok > 1)
+    kinds = gguf.ExpertGatingFuncType
+    writer.add_expert_gating_func(kinds.SIGMOID if config.scoring_func == "sigmoid" else kinds.SOFTMAX)
+    if _groups(config) > 1:
+        writer.add_expert_group_count(_groups(config))
+        writer.add_expert_group_used_count(config.topk_group or 1)
+
+
+def _write_vocabulary(writer: Any, config: ModelConfig, vocabulary: Vocabulary) -> None:
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(vocabulary.pre)
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_types(vocabulary.kinds)
+    writer.add_token_merges(vocabulary.merges)
+    if config.bos_token_id is not None:
+        writer.add_bos_token_id(config.bos_token_id)
+    if config.eos_token_id is not None:
+        writer.add_eos_token_id(config.eos_token_id)
+    writer.add_add_bos_token(vocabulary.add_bos)
+    if vocabulary.chat_template:
+        writer.add_chat_template(vocabulary.chat_template)
+
+
+def _write_tensors(writer: Any, path: Path, model: Transformer, dtype: str) -> None:
+    """Header first, then one tensor at a time."""
+    import gguf
+
+    def kind(name: str, tensor: Tensor) -> torch.dtype:
+        """Vectors and the router stay float32 in every llama.cpp file: small, and routing is decided by them."""
+        return torch.float32 if tensor.dim() == 1 or "ffn_gate_inp" in name else TYPES[dtype]
+
+    names = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+    for name, tensor in _tensors(model):
+        stored = kind(name, tensor)
+        raw = gguf.GGMLQuantizationType[names[stored]]
+        writer.add_tensor_info(name, tuple(tensor.shape), None, tensor.numel() * stored.itemsize, raw_dtype=raw)
+    writer.write_header_to_file(path)
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for name, tensor in _tensors(model):
+        data = tensor.detach().to(device="cpu", dtype=kind(name, tensor)).contiguous()
+        writer.write_tensor_data(data.view(-1).view(torch.uint8).numpy())
+    writer.close()
+
+
+def _tensors(model: Transformer) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor by llama.cpp's name; views of the model's own wherever the layout is the same."""
+    config, state = model.config, model.state_dict()
+    yield "token_embd.weight", state["embed.weight"]
+    yield "output_norm.weight", state["norm.weight"]
+    if not config.tie_word_embeddings:
+        yield "output.weight", state["head.weight"]
+    attention = _latent_attention if config.is_mla else _plain_attention
+    for layer in range(config.num_hidden_layers):
+        inside = _inside(state, f"layers.{layer}.")
+        yield f"blk.{layer}.attn_norm.weight", inside["attention_norm.weight"]
+        yield f"blk.{layer}.ffn_norm.weight", inside["ffn_norm.weight"]
+        for name, tensor in attention(config, _inside(inside, "attention.")):
+            yield f"blk.{layer}.{name}.weight", tensor
+        for name, tensor in _feed_forward(_inside(inside, "ffn.")):
+            yield f"blk.{layer}.{name}", tensor
+
+
+def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _latent_attention(config: ModelConfig, state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    H, nope, R, L = config.num_attention_heads, config.qk_nope_head_dim, config.qk_rope_head_dim, config.kv_lora_rank
+    query = "attn_q" if config.q_lora_rank is None else "attn_q_b"
+    weight = state["q.weight" if config.q_lora_rank is None else "q_up.weight"]
+    yield query, _pairs(config, weight.unflatten(0, (H, nope + R)), nope).flatten(0, 1)
+    if config.q_lora_rank is not None:
+        yield "attn_q_a", state["q_down.weight"]
+        yield "attn_q_a_norm", state["q_norm.weight"]
+    yield "attn_kv_a_mqa", _pairs(config, state["kv_down.weight"], L or 0)
+    yield "attn_kv_a_norm", state["kv_norm.weight"]
+    keys, values = state["kv_up.weight"].unflatten(0, (H, -1)).split([nope, config.v_head_dim], dim=1)
+    yield "attn_k_b", keys.transpose(1, 2)
+    yield "attn_v_b", values
+    yield "attn_output", state["out.weight"]
+
+
+def _plain_attention(config: ModelConfig, state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    for name in ("q", "k"):
+        heads = state[f"{name}.weight"].unflatten(0, (config.num_attention_heads, -1))
+        yield f"attn_{name}", _pairs(config, heads, 0).flatten(0, 1)
+    yield "attn_v", state["v.weight"]
+    yield "attn_output", state["out.weight"]
+
+
+def _pairs(config: ModelConfig, weight: Tensor, start: int) -> Tensor:
+    """[..., rows, D] with the rows from `start` on in the order (2i, 2i+1) that llama.cpp rotates."""
+    if config.rope_interleave:
+        return weight
+    rotated = weight[..., start:, :]
+    paired = rotated.unflatten(-2, (2, -1)).transpose(-3, -2).flatten(-3, -2)
+    return torch.cat((weight[..., :start, :], paired), dim=-2)
+
+
+def _feed_forward(state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    if "gate_up" in state:
+        yield "ffn_gate.weight", state["gate_up"][0]
+        yield "ffn_up.weight", state["gate_up"][1]
+        yield "ffn_down.weight", state["down"]
+        return
+    yield "ffn_gate_inp.weight", state["router.weight"]
+    if "router.e_score_correction_bias" in state:
+        yield "exp_probs_b.bias", state["router.e_score_correction_bias"]
+    yield "ffn_gate_exps.weight", state["experts.gate_up"][:, 0]
+    yield "ffn_up_exps.weight", state["experts.gate_up"][:, 1]
+    yield "ffn_down_exps.weight", state["experts.down"]
+    if "shared.gate_up" in state:
+        yield "ffn_gate_shexp.weight", state["shared.gate_up"][0]
+        yield "ffn_up_shexp.weight", state["shared.gate_up"][1]
+        yield "ffn_down_shexp.weight", state["shared.down"]
