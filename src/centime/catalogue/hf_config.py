@@ -69,6 +69,12 @@ _IRRELEVANT = frozenset(
 )  # fmt: skip
 
 
+def model_folder(path: Path) -> Path:
+    """`path` itself, or the model/ inside it when `path` is a finished run's folder."""
+    inside = path / "model"
+    return inside if not (path / "config.json").is_file() and (inside / "config.json").is_file() else path
+
+
 def read(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
     """The configuration in `folder`/config.json, and that file as it stands. Raises UserError."""
     path = folder / "config.json"

@@ -24,7 +24,7 @@ def model() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A name (centime-d4, deepseek-v3, ...) or a folder with a config.json.")],
+    name: Annotated[str, typer.Argument(help="A name (centime-d4, deepseek-v3, ...) or a model or run folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     sequence: Annotated[int, typer.Option(help="Tokens per sequence, for the attention's FLOPs.", min=1)] = 4096,
     dense: Annotated[bool, typer.Option(help="Show the dense model with equal FLOPs per token instead.")] = False,
@@ -32,12 +32,12 @@ def show(
     """Parameters, FLOPs per token and KV bytes per token of a model, and every size they follow from."""
     from rich.console import Console
 
-    from centime.catalogue.hf_config import read
+    from centime.catalogue.hf_config import model_folder, read
     from centime.catalogue.presets import preset
     from centime.plan.baseline import dense_baseline
     from centime.plan.counts import count
 
-    config = read(Path(name))[0] if Path(name).is_dir() else preset(name)
+    config = read(model_folder(Path(name)))[0] if Path(name).is_dir() else preset(name)
     title = name
     if dense:
         config, title = dense_baseline(config, sequence), f"dense baseline of {name}"

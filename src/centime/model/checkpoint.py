@@ -39,15 +39,16 @@ _DTYPE_NAMES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16":
 def load(
     path: str | os.PathLike[str], dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> Transformer:
-    """The model in folder `path`, on `device`, its parameters in `dtype` (None: as config.json says, else float32).
+    """The model in folder `path`, or in its model/ when it is a run's folder, on `device`.
 
+    Parameters are in `dtype`; None is the type that config.json states, float32 where it states none.
     Block-scaled FP8 weights are dequantised on the way. The routing bias stays float32 in any dtype. MTP modules that
     config.json announces but no file holds (transformers leaves them out) are dropped with a warning.
 
     Raises UserError, before any weight is read, when a tensor is missing, unexpected or of the wrong shape or type,
     and when a file is absent or damaged.
     """
-    folder = Path(path)
+    folder = hf_config.model_folder(Path(path))
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; a model is a folder with config.json and .safetensors files.")
     config, raw = hf_config.read(folder)

@@ -1,0 +1,76 @@
+"""`centime model`: the figures a person reads and the same as JSON, from names, model folders and run folders."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from centime.catalogue.hf_config import to_hf
+from centime.catalogue.presets import names, preset
+from centime.cli import app
+from centime.errors import UserError
+from centime.plan.counts import count
+
+
+def centime(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_deepseek_v3_in_words() -> None:
+    text = centime("model", "show", "deepseek-v3")
+    for figure in ("671.0 B", "37.55 B", "36.63 B", "250.4 GFLOP", "260.6 GFLOP", "70,272 B"):
+        assert figure in text
+
+
+def test_json_is_the_counts() -> None:
+    found = json.loads(centime("model", "show", "deepseek-v2-lite", "--json", "--sequence", "1024"))
+    assert found["counts"] == json.loads(json.dumps(count(preset("deepseek-v2-lite"), 1024).to_json()))
+    assert found["config"]["q_lora_rank"] is None
+
+
+def test_a_folder_and_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "run" / "model" / "config.json").write_text(json.dumps(to_hf(preset("centime-d3"))))
+    direct = json.loads(centime("model", "show", str(tmp_path / "run" / "model"), "--json"))
+    assert json.loads(centime("model", "show", str(tmp_path / "run"), "--json"))["config"] == direct["config"]
+    assert direct["counts"]["total_params"] == count(preset("centime-d3")).total_params
+
+
+def test_the_dense_baseline() -> None:
+    dense = json.loads(centime("model", "show", "centime-d4", "--dense", "--json"))
+    moe = json.loads(centime("model", "show", "centime-d4", "--json"))
+    assert dense["config"]["n_routed_experts"] is None
+    ratio = dense["counts"]["train_flops_per_token"] / moe["counts"]["train_flops_per_token"]
+    assert ratio == pytest.approx(1, abs=0.03)
+
+
+def test_the_list_has_every_name() -> None:
+    text = centime("model", "list")
+    assert [name for name in names() if name not in text] == []
+    assert set(json.loads(centime("model", "list", "--json"))) == set(names())
+
+
+@pytest.mark.parametrize("name", ["deepseek-v33", "./absent"])
+def test_an_unknown_name_gets_a_sentence(name: str) -> None:
+    with pytest.raises(UserError, match="There is no model called"):
+        centime("model", "show", name)
+
+
+def test_no_weight_and_no_torch() -> None:
+    """671 B parameters shown by a process that stays below 200 MB and never loads torch."""
+    program = (
+        "import resource, sys\n"
+        "from centime.cli import app\n"
+        "app(['model', 'show', 'deepseek-v3'], standalone_mode=False)\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "sys.exit('torch' in sys.modules or used > 200_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
