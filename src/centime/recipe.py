@@ -185,6 +185,8 @@ def _expand_model(table: dict[str, Any]) -> dict[str, Any]:
 
     base = preset(str(start)) if start is not None else from_depth(int(depth))
     stated = base.model_dump(exclude_unset=True)
+    if depth is not None or str(start).startswith("centime-"):
+        del stated["vocab_size"]  # ours take the tokenizer's; DeepSeek's own models keep theirs
     return {**stated, **fields}
 
 

@@ -48,6 +48,9 @@ class Engine(Protocol):
     def load(self, state: Mapping[str, Tensor], moments: bool = True) -> None:
         """Sets weights and buffers, and the optimizer's moments if asked (else they start anew)."""
 
+    def forget_moments(self) -> None:
+        """Lets the optimizer start anew."""
+
 
 def buffers(model: nn.Module) -> dict[str, Tensor]:
     """The persistent buffers by name: the routing biases."""
@@ -64,17 +67,17 @@ class SingleDevice:
         self.model = model
         self.flat = FlatParameters(model, compute_dtype, group_parameters(model, settings))
         self.objective = Objective(model)
-        self._make_optimizers()
+        self.forget_moments()
 
-    def _make_optimizers(self) -> None:
+    def forget_moments(self) -> None:
         flat = self.flat
         matrices, grads = flat.named(flat.master), flat.named(flat.grad)
         muon_names = flat.named(flat.master[flat.segments[0]], 0)
         self._matrices = {name: _with_grad(matrices[name], grads[name]) for name in muon_names}
-        self._vectors = [
+        decayed, plain = self._vectors = [
             [_with_grad(flat.master[s], flat.grad[s])] if s.stop > s.start else [] for s in flat.segments[1:]
         ]
-        self.optimizers = build(self.settings, list(self._matrices.values()), *self._vectors, bf16=self.bf16)
+        self.optimizers = build(self.settings, list(self._matrices.values()), decayed, plain, self.bf16)
 
     def begin_step(self) -> None:
         self.flat.begin_step()
@@ -127,7 +130,7 @@ class SingleDevice:
         self.flat.load({name: state[f"weight/{name}"] for name in self.flat.named(self.flat.master)})
         for name, tensor in buffers(self.model).items():
             tensor.copy_(state[f"buffer/{name}"])
-        self._make_optimizers()
+        self.forget_moments()
         if not moments or not any(key.startswith(MOMENTS) for key in state):
             return
         for p in self._matrices.values():

@@ -22,6 +22,7 @@ class Batch:
     rows: Tensor  # int64 [n, S + 1 + D]
     loss_tokens: float  # sum of weights over all ranks
     sequences: int  # over all ranks
+    tokens: int  # inputs that are not padding, over all ranks
     weights: Tensor | None = None  # float32 [n, S + D]
     lengths: Tensor | None = None  # int64 [n]
 
@@ -85,7 +86,11 @@ class Trainer:
                 rows, weights, lengths = (_padded(t, missing) for t in (rows, weights[start:end], lengths[start:end]))
                 longest = max(int(lengths.max()), 1)  # padding that all rows share is not computed
                 rows, weights = rows[:, : longest + 1 + depths], weights[:, : longest + depths]
-            yield MicroBatch(*(None if t is None else t.to(self._device, non_blocking=True) for t in (rows, weights, lengths)))
+            yield MicroBatch(
+                rows.to(self._device, non_blocking=True),
+                None if weights is None else weights.to(self._device, non_blocking=True),
+                None if lengths is None else lengths.to(self._device, non_blocking=True),
+            )
 
 
 def _padded(tensor: Tensor, rows: int) -> Tensor:

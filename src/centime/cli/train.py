@@ -1,0 +1,31 @@
+"""`centime train`: a recipe in, a model and its bill out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def train(
+    recipe: Path = typer.Argument(..., help="A recipe (.toml), or with --resume a run's folder."),
+    settings: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Change a key of the recipe, such as train.lr=3e-4; may be repeated."
+    ),
+    run: Path = typer.Option(None, "--run", help="The run's folder; runs/NAME if left out.", file_okay=False),
+    resume: bool = typer.Option(False, "--resume", help="Go on from the run's last checkpoint."),
+    budget: str = typer.Option(
+        None, help="Fit the stages under a time (10m), money ('$0.05') or tokens (2M-tokens), all stages together."
+    ),
+    price: str = typer.Option(None, help="Price per device-hour, such as '$0.10/h'; else the catalogue's."),
+) -> None:
+    """Train a model from a recipe: pretrain, context extension, sft; metered to the device-second."""
+    from centime.ledger import life
+
+    life.begin("train")
+    from centime.train.command import train as run_train
+
+    raise typer.Exit(run_train(recipe, settings, run, resume=resume, budget=budget, price=price))

@@ -1,0 +1,102 @@
+"""Where a step's rows come from: packed text for pretrain and context, prompt-answer pairs for sft.
+
+Each is a pure function of the step: the schedule says which rows, the loader what they hold, and every rank takes its
+contiguous share, so that the global order is the same for any number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from centime.data.loader import Loader
+from centime.data.pairs import PairLoader
+from centime.data.tokenizer import Tokenizer
+from centime.recipe import Data, Sft, Source
+from centime.train.schedule import Schedule
+from centime.train.step import Batch
+
+
+class Rows(Protocol):
+    """Rows by number, as this rank's share of `count` of them."""
+
+    fingerprint: str
+
+    def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
+        """Rows [first, first + count) of the global order, of which this rank holds its share."""
+
+
+def own_share(count: int, rank: int, world: int) -> tuple[int, int]:
+    """[low, high) of `count` rows for a rank: shares differ by what is left over alone."""
+    share = -(-count // world)
+    return min(rank * share, count), min((rank + 1) * share, count)
+
+
+class TextRows:
+    """Packed rows of S + 1 + D tokens; every position is trained on."""
+
+    def __init__(
+        self, sources: Sequence[Source], sequence_length: int, seed: int, mtp_depth: int, start: Sequence[int] | None = None
+    ) -> None:
+        self.loader = Loader(
+            [(source.path, source.weight) for source in sources], sequence_length, seed, 1 + mtp_depth, start
+        )
+        self.fingerprint = self.loader.fingerprint
+        self.bytes_per_token = self.loader.total_bytes / self.loader.total_tokens
+
+    def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
+        low, high = own_share(count, rank, world)
+        rows = torch.from_numpy(self.loader.rows(first + low, high - low))
+        tokens = count * self.loader.sequence_length
+        return Batch(rows, loss_tokens=tokens, sequences=count, tokens=tokens)
+
+
+class PairRows:
+    """One pair a row, padded on the right, with the loss on the answer alone.
+
+    Padding is never computed with: causal attention lets no token see it, and loads and balance leave it out.
+    """
+
+    def __init__(self, path: Path, tokenizer: Tokenizer, sequence_length: int, seed: int, mtp_depth: int) -> None:
+        self.loader = PairLoader(path, tokenizer, sequence_length, seed, extra=1)
+        self.fingerprint = self.loader.fingerprint
+        self.depth = mtp_depth
+
+    def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
+        tokens, answers = (torch.from_numpy(array) for array in self.loader.rows(first, count))
+        width = tokens.shape[1]
+        last = (answers * torch.arange(width)).amax(-1)  # index of a row's last answer token: as many inputs predict up to it
+        low, high = own_share(count, rank, world)
+        return Batch(
+            rows=torch.nn.functional.pad(tokens[low:high], (0, self.depth)),
+            weights=torch.nn.functional.pad(answers[low:high, 1:].float(), (0, self.depth)),
+            lengths=last[low:high],
+            loss_tokens=float(answers[:, 1:].sum()),
+            sequences=count,
+            tokens=int(last.sum()),
+        )
+
+
+class StageRows:
+    """The rows of one stage by step."""
+
+    def __init__(self, rows: Rows, schedule: Schedule, rank: int, world: int) -> None:
+        self.rows, self.schedule, self.place = rows, schedule, (rank, world)
+
+    def batch(self, step: int) -> Batch:
+        """The rows of a step, from 0."""
+        schedule = self.schedule
+        return self.rows.batch(int(schedule.first_row[step]), int(schedule.rows[step]), *self.place)
+
+
+def text_rows(data: Data, sequence_length: int, seed: int, mtp_depth: int, start: Sequence[int] | None) -> TextRows:
+    """The training mixture."""
+    return TextRows(data.train, sequence_length, seed, mtp_depth, start)
+
+
+def pair_rows(sft: Sft, tokenizer: Tokenizer, seed: int, mtp_depth: int) -> PairRows:
+    """The pairs of the sft stage."""
+    return PairRows(sft.data, tokenizer, sft.sequence_length, seed, mtp_depth)

@@ -1,0 +1,65 @@
+"""metrics.jsonl: one JSON object a step and one an evaluation, flushed as they come."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import IO, Any
+
+
+class MetricsFile:
+    """Appends to `path`. On a resume, what comes after the checkpoint's step is dropped first: it will come again."""
+
+    def __init__(self, path: Path, global_step: int) -> None:
+        if path.exists():
+            kept = [line for line in _lines(path) if line["global_step"] <= global_step - ("eval_loss" in line)]
+            partial = path.with_suffix(".partial")
+            partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            partial.replace(path)
+        self._file: IO[str] = path.open("a", encoding="utf-8")
+
+    def on_stage(self, name: str, steps: int, done: int) -> None:
+        pass
+
+    def on_step(self, record: dict[str, Any]) -> None:
+        self._write(record)
+
+    def on_evaluation(self, record: dict[str, Any]) -> None:
+        self._write(record)
+
+    def on_note(self, text: str) -> None:
+        pass
+
+    def close(self) -> None:
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError:
+            pass
+
+    def _write(self, record: dict[str, Any]) -> None:
+        """A full disk loses lines of metrics, never the run."""
+        try:
+            self._file.write(json.dumps({key: _plain(value) for key, value in record.items()}) + "\n")
+            self._file.flush()
+        except OSError:
+            pass
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN: a number that is not finite is written as text, which a reader of numbers passes over."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of the file; one cut short by a kill is left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return found

@@ -1,0 +1,35 @@
+"""The same figures as TensorBoard scalars, by global step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+class TensorBoard:
+    """Writes event files into `folder`; on a resume, later events of the same steps replace earlier ones."""
+
+    def __init__(self, folder: Path, global_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=global_step + 1)
+
+    def on_stage(self, name: str, steps: int, done: int) -> None:
+        pass
+
+    def on_step(self, record: dict[str, Any]) -> None:
+        self._scalars("train", record)
+
+    def on_evaluation(self, record: dict[str, Any]) -> None:
+        self._scalars("held-out", record)
+
+    def on_note(self, text: str) -> None:
+        pass
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _scalars(self, group: str, record: dict[str, Any]) -> None:
+        for key, value in record.items():
+            if isinstance(value, int | float) and key not in {"step", "global_step"}:
+                self._writer.add_scalar(f"{group}/{key}", value, record["global_step"])

@@ -1,0 +1,51 @@
+"""What `centime train` does around a run: find recipe and folder, run, print the bill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from centime import recipe as recipes
+from centime.errors import UserError
+from centime.ledger import Book
+from centime.ledger.bill import bill
+from centime.ledger.table import table_of
+from centime.train.run import TrainingRun
+from centime.train.setup import Setup
+
+RUNS = Path("runs")  # where a run's folder goes by default
+
+
+def train(
+    recipe: Path, settings: list[str], folder: Path | None, *, resume: bool, budget: str | None, price: str | None
+) -> int:
+    """Runs `recipe` (a .toml, or the folder of a run to resume) and prints its bill; the exit code.
+
+    0 when the model is saved, 128 + the signal when one stopped it. Raises UserError where the user can mend something.
+    """
+    if recipe.is_dir():
+        if not resume:
+            raise UserError(f"{recipe} is a folder; give a recipe (.toml), or add --resume to go on with the run in it.")
+        folder, recipe = folder or recipe, recipe / "recipe.toml"
+    tree = recipes.read(recipe, settings)
+    setup = Setup(tree, folder or RUNS / tree.name, resume, budget, price)
+    try:
+        outcome = TrainingRun(setup).go()
+    except UserError:
+        show_bill(setup)
+        raise
+    show_bill(setup)
+    if outcome.signal is not None:
+        setup.console.print(f"Stopped by {outcome.signal.name} and saved; go on with: centime train {outcome.folder} --resume")
+        return 128 + outcome.signal
+    setup.console.print(f"The model is in {setup.folder.model}; talk to it with: centime generate {setup.folder.model}")
+    return 0
+
+
+def show_bill(setup: Setup) -> None:
+    """The run's bill as a table; nothing when nothing was booked."""
+    try:
+        with Book() as book:
+            made = bill(book, str(setup.folder.path))
+    except UserError:
+        return
+    setup.console.print(table_of(made), markup=False)

@@ -1,0 +1,55 @@
+"""Loss and bits per byte on the held-out shards, on rows that are the same at every evaluation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from centime.recipe import Source
+from centime.train.batches import TextRows
+from centime.train.loss import Share
+from centime.train.step import Trainer
+
+FINAL = 10  # the last evaluation of a stage takes this many times the rows of the others
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean next-token loss in nats, and in bits per byte of text."""
+
+    loss: float
+    bits_per_byte: float
+    tokens: int
+
+
+class HeldOut:
+    """Evaluates on the first rows of the held-out shards, each token predicted from those before it in its row."""
+
+    def __init__(self, sources: list[Source], sequence_length: int, mtp_depth: int, rows: int) -> None:
+        self._text = TextRows(sources, sequence_length, seed=0, mtp_depth=mtp_depth)
+        self._available = max(1, self._text.loader.total_tokens // sequence_length)
+        self.rows = min(rows, self._available)
+
+    def rows_in(self, steps: int, every: int) -> int:
+        """Rows that all evaluations of a stage take together."""
+        return (steps - 1) // every * self.rows + min(self.rows * FINAL, self._available)
+
+    @torch.no_grad()
+    def evaluate(self, trainer: Trainer, final: bool = False) -> Evaluation:
+        """Every rank calls it; the result is that of all rows."""
+        engine = trainer.engine
+        count = min(self.rows * FINAL, self._available) if final else self.rows
+        batch = self._text.batch(0, count, engine.rank, engine.world)
+        share = Share(batch.loss_tokens, batch.sequences, mtp_weight=0.0, balance_weight=0.0)
+        total = sum(engine.objective(micro, share).parts[0] for micro in trainer.micro_batches(batch))
+        loss = torch.as_tensor(total)
+        engine.all_reduce(loss)
+        nats = float(loss)
+        return Evaluation(nats, bits_per_byte(nats, self._text.bytes_per_token), batch.tokens)
+
+
+def bits_per_byte(nats_per_token: float, bytes_per_token: float) -> float:
+    """A loss in nats a token as bits a byte of text, at the data's mean bytes a token."""
+    return nats_per_token / math.log(2) / bytes_per_token

@@ -1,0 +1,131 @@
+"""The run folder: what was asked, with which versions, what came of it.
+
+    recipe.toml     the resolved recipe, every default visible
+    run.json        versions, device, git revision, and how a budget resized the stages
+    metrics.jsonl   a line a step and a line an evaluation
+    checkpoints/    what `--resume` continues from
+    tensorboard/    the same figures for TensorBoard
+    samples.jsonl   what the model wrote at the end of each stage
+    model/          the result: a Hugging Face folder with its tokenizer
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import safetensors
+import tokenizers
+import torch
+
+import centime
+from centime import recipe as recipes
+from centime.errors import UserError
+from centime.recipe import Recipe
+
+
+class RunFolder:
+    """A run's folder, made anew or found again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe, self.info = path / "recipe.toml", path / "run.json"
+        self.metrics, self.checkpoints, self.model = path / "metrics.jsonl", path / "checkpoints", path / "model"
+        self.tensorboard, self.samples = path / "tensorboard", path / "samples.jsonl"
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run lives here already."""
+        return self.recipe.exists()
+
+    def check(self, recipe: Recipe, resume: bool) -> None:
+        """Refuses to mix two runs. Raises UserError when one is here and `resume` is not asked, or its recipe differs."""
+        if self.begun and not resume:
+            raise UserError(
+                f"{self.path} already holds a run; continue it with --resume, or give another folder with --run."
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file; give a folder for the run with --run.")
+        if self.begun:
+            changed = differences(recipes.read(self.recipe), recipe)
+            if changed:
+                raise UserError(
+                    f"{self.path} was begun with another recipe: {', '.join(changed[:5])} differ. Resume with the recipe "
+                    f"it was begun with ({self.recipe}), or give another folder with --run."
+                )
+
+    def begin(self, recipe: Recipe, info: dict[str, Any]) -> None:
+        """Makes the folder and writes recipe.toml and run.json."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_info(info)
+            _replace(self.recipe, recipes.write(recipe))
+        except OSError as error:
+            raise UserError(f"The run folder {self.path} cannot be written ({error.strerror}); give another with --run.") from error
+
+    def write_info(self, info: dict[str, Any]) -> None:
+        """run.json, whole or not at all."""
+        _replace(self.info, json.dumps(info, indent=1) + "\n")
+
+    def read_info(self) -> dict[str, Any]:
+        """run.json of a run that has begun."""
+        found: dict[str, Any] = json.loads(self.info.read_text(encoding="utf-8"))
+        return found
+
+
+def differences(before: Recipe, after: Recipe) -> list[str]:
+    """Keys whose values differ, the [run] section left out: it does not change what is learned."""
+    old, new = (_flat(recipe.model_dump(mode="json", exclude={"run"})) for recipe in (before, after))
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(tree, dict):
+        return {name: value for key, item in tree.items() for name, value in _flat(item, f"{prefix}{key}.").items()}
+    if isinstance(tree, list):
+        return {name: value for i, item in enumerate(tree) for name, value in _flat(item, f"{prefix}{i}.").items()}
+    return {prefix.removesuffix("."): tree}
+
+
+def versions() -> dict[str, str | None]:
+    """What the run was made with."""
+    return {
+        "centime": centime.__version__,
+        "git_revision": git_revision(),
+        "python": sys.version.split()[0],
+        "torch": str(torch.__version__),
+        "numpy": str(numpy.__version__),
+        "tokenizers": str(tokenizers.__version__),
+        "safetensors": str(safetensors.__version__),
+        "platform": platform.platform(),
+    }
+
+
+def git_revision() -> str | None:
+    """Revision of the source tree that is running, with '+changes' where it differs from it; None outside of git."""
+    here = Path(__file__).resolve().parent
+    try:
+        revision = _git(here, "rev-parse", "HEAD")
+        return revision + ("+changes" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=5)
+    return done.stdout.strip()
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

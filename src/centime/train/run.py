@@ -1,0 +1,244 @@
+"""A whole run: forecast, the stages one after another, the saved model. All of it metered."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from centime.ledger import Book, Meter
+from centime.model import Transformer
+from centime.model.checkpoint import save_state
+from centime.train import parallel
+from centime.train.apply import apply
+from centime.train.budget import fit
+from centime.train.callbacks import Callback, MetricsFile, Progress, TensorBoard
+from centime.train.engine import Engine, SingleDevice
+from centime.train.evaluation import HeldOut
+from centime.train.folder import versions
+from centime.train.forecast import Forecast, measure, stage_forecast
+from centime.train.loop import Clock, Ending, StageLoop
+from centime.train.loop import Progress as Where
+from centime.train.memory import peak_bytes
+from centime.train.peak import measured_peak
+from centime.train.samples import write_sample
+from centime.train.setup import Setup
+from centime.train.show import show_forecast
+from centime.train.signals import StopSignals
+from centime.train.stages import StagePlan
+from centime.train.state import Checkpoints, read
+from centime.train.step import Trainer
+
+FINISH_SHARE = 0.02  # of a budget in time or money: kept for the last evaluation and the saving of the model
+STAGE_GRACE = 0.5  # share of the later stages' planned time that a slow stage may use up before it is cut short
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. signal: the one that stopped it, None when it is finished."""
+
+    folder: Path
+    signal: signal.Signals | None
+
+
+class TrainingRun:
+    """Runs a setup to its end, or to a signal."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.first = setup.ranks.rank == 0
+        self.factors = setup.factors or [1.0] * len(setup.stages)
+
+    def go(self) -> Outcome:
+        """Trains. Raises UserError when the run stops itself with a diagnosis or the model cannot be saved."""
+        setup = self.setup
+        torch.use_deterministic_algorithms(setup.recipe.run.deterministic, warn_only=True)
+        self.began = time.monotonic()
+        peak = setup.metered.peak_flops or measured_peak(setup.device, setup.dtype)
+        self.peak_flops = peak * setup.ranks.world
+        with ExitStack() as stack:
+            stack.enter_context(parallel.group(setup.ranks))
+            self.signals = stack.enter_context(StopSignals())
+            self.book = stack.enter_context(Book())
+            self.meter = stack.enter_context(
+                Meter(
+                    self.book,
+                    run=setup.folder.path,
+                    verb="train",
+                    stage=setup.stages[0].name,
+                    device=setup.metered,
+                    price=setup.price,
+                    peak_flops=peak,
+                )
+            )
+            return self._train(stack)
+
+    def _train(self, stack: ExitStack) -> Outcome:
+        setup = self.setup
+        path = parallel.from_first(Checkpoints.newest(setup.folder.checkpoints) if setup.resuming else None, setup.ranks)
+        state, meta = read(path) if path else (None, None)
+        where = Where() if meta is None else Where(**{f.name: meta[f.name] for f in fields(Where)})
+        self.began -= where.device_ns / 1e9 / setup.ranks.world  # a budget is the whole run's, earlier attempts included
+        engine = self._engine(setup.stages[where.stage], None)
+        stages, forecast = setup.stages, self._forecast(engine)
+        if not setup.resuming:
+            stages, forecast = self._begin(forecast)
+        if state is not None:
+            engine.load(state)
+        callbacks = self._callbacks(where)
+        for callback in callbacks:
+            stack.callback(callback.close)
+        checkpoints = self._checkpoints(callbacks) if self.first else None
+        if checkpoints is not None:
+            stack.callback(checkpoints.wait)
+        while True:
+            stages, forecast = self._fit_rest(where, stages, forecast)
+            plan = stages[where.stage]
+            self.meter.stage(plan.name)
+            loop = StageLoop(
+                plan=plan,
+                trainer=Trainer(engine, setup.micro_batches[where.stage], setup.recipe.optimizer.clip),
+                progress=where,
+                run=setup.recipe.run,
+                meter=self.meter,
+                clock=Clock([stage.seconds for stage in forecast.stages]),
+                callbacks=callbacks,
+                checkpoints=checkpoints,
+                held_out=self._held_out(plan),
+                signals=self.signals,
+                deadline=self._end() - STAGE_GRACE * sum(stage.seconds for stage in forecast.stages[where.stage + 1 :]),
+                peak_flops=self.peak_flops,
+            )
+            ending = loop.go()
+            if ending is Ending.SIGNAL:
+                return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM))
+            if ending is Ending.BUDGET:
+                for callback in callbacks:
+                    callback.on_note(f"{plan.name} stops at step {where.step}: its share of the budget is spent.")
+            self._sample(engine, plan, where)
+            if where.stage + 1 == len(stages):
+                break
+            where.stage, where.step = where.stage + 1, 0
+            state = {name: tensor.clone() for name, tensor in engine.state().items()}
+            del engine, loop
+            engine = self._engine(stages[where.stage], state)
+        self._save_model(engine, plan)
+        return Outcome(setup.folder.path, None)
+
+    def _engine(self, plan: StagePlan, state: Mapping[str, Tensor] | None) -> Engine:
+        """The stage's model on this rank: fresh weights, or those of the stage before."""
+        setup, settings = self.setup, self.setup.recipe.optimizer
+        with setup.device:
+            model = Transformer(plan.config)
+        if state is None:
+            model.init_weights(setup.recipe.seed)
+        apply(model, setup.recipe.run)
+        alone = setup.ranks.world == 1
+        engine: Engine = (
+            SingleDevice(model, settings, setup.dtype) if alone else parallel.Sharded(model, settings, setup.dtype, setup.ranks)
+        )
+        if state is not None:
+            engine.load(state, moments=plan.keep_moments)
+        return engine
+
+    def _forecast(self, engine: Engine) -> Forecast:
+        """What the stages take, from a few timed steps of each one's shape."""
+        setup, run, made = self.setup, self.setup.recipe.run, []
+        for plan, micro_batch in zip(setup.stages, setup.micro_batches, strict=True):
+            cost = measure(engine, plan, micro_batch, setup.recipe.optimizer.clip)
+            held_out = self._held_out(plan)
+            rows = held_out.rows_in(plan.schedule.steps, run.evaluate_every) if held_out else 0
+            made.append(stage_forecast(plan, cost, micro_batch, setup.ranks.world, rows))
+        memory = setup.memory_bytes if setup.device.type == "cpu" else max(setup.memory_bytes, peak_bytes(setup.device))
+        return parallel.from_first(Forecast(made, memory, setup.ranks.world, setup.price), setup.ranks)
+
+    def _begin(self, forecast: Forecast) -> tuple[list[StagePlan], Forecast]:
+        """Fits a new run to its budget, says what it will take, and makes its folder."""
+        setup = self.setup
+        self.factors = parallel.from_first(
+            fit(
+                [stage.seconds for stage in forecast.stages],
+                [stage.tokens for stage in forecast.stages],
+                self._end() - time.monotonic(),
+                setup.allowed_tokens,
+                setup.open_ended,
+            ),
+            setup.ranks,
+        )
+        stages, fitted = setup.plan(self.factors), forecast.scaled(self.factors)
+        if self.first:
+            show_forecast(setup, stages, fitted, self.peak_flops)
+            self.book.set_plan(setup.folder.path, fitted.as_plan())
+            setup.folder.begin(setup.recipe, self._info())
+        return stages, fitted
+
+    def _fit_rest(self, where: Where, stages: list[StagePlan], forecast: Forecast) -> tuple[list[StagePlan], Forecast]:
+        """At the start of a later stage: what is left of a budget in time or money, spread over what is left to do."""
+        planned = sum(stage.seconds for stage in forecast.stages[where.stage :])
+        left = parallel.from_first(self._end() - time.monotonic(), self.setup.ranks)
+        if where.stage == 0 or where.step or planned <= left:
+            return stages, forecast
+        shrink = [1.0 if i < where.stage else max(left, 0.0) / planned for i in range(len(stages))]
+        self.factors = [factor * times for factor, times in zip(self.factors, shrink, strict=True)]
+        if self.first:
+            self.setup.folder.write_info(self._info())
+        return self.setup.plan(self.factors), forecast.scaled(shrink)
+
+    def _end(self) -> float:
+        """time.monotonic() at which training must be over for the budget to hold."""
+        return self.began + self.setup.allowed_seconds * (1 - FINISH_SHARE)
+
+    def _info(self) -> dict[str, Any]:
+        """What goes into run.json."""
+        setup = self.setup
+        return {
+            "versions": versions(),
+            "device": asdict(setup.metered),
+            "ranks": setup.ranks.world,
+            "precision": str(setup.dtype).removeprefix("torch."),
+            "micro_batches": setup.micro_batches,
+            "budget": setup.budget_text,
+            "fitted": self.factors,
+        }
+
+    def _held_out(self, plan: StagePlan) -> HeldOut | None:
+        """Evaluation at the stage's length; none without held-out shards, nor in sft, whose pairs have no held-out part."""
+        recipe = self.setup.recipe
+        if not recipe.data.held_out or plan.name == "sft":
+            return None
+        depth = recipe.model.num_nextn_predict_layers
+        return HeldOut(recipe.data.held_out, plan.stage.sequence_length, depth, recipe.run.evaluate_rows)
+
+    def _callbacks(self, where: Where) -> list[Callback]:
+        """On the first rank the progress bar, metrics.jsonl and TensorBoard; on the others nothing."""
+        if not self.first:
+            return []
+        folder, step = self.setup.folder, where.global_step
+        found: list[Callback] = [MetricsFile(folder.metrics, step), Progress(self.setup.console)]
+        return [*found, TensorBoard(folder.tensorboard, step)] if self.setup.recipe.run.tensorboard else found
+
+    def _checkpoints(self, callbacks: list[Callback]) -> Checkpoints:
+        def tell(text: str) -> None:
+            for callback in callbacks:
+                callback.on_note(text)
+
+        return Checkpoints(self.setup.folder.checkpoints, self.setup.recipe.run.keep, tell)
+
+    def _sample(self, engine: Engine, plan: StagePlan, where: Where) -> None:
+        """A few words of the model at the end of a stage; on one device only, as generation runs the whole model."""
+        if isinstance(engine, SingleDevice):
+            write_sample(self.setup.folder.samples, engine.model, self.setup.tokenizer, plan, where.tokens, self.setup.recipe)
+
+    def _save_model(self, engine: Engine, plan: StagePlan) -> None:
+        """The result as a Hugging Face folder, in the type that it was trained to compute in (routing bias in fp32)."""
+        state = engine.state()
+        if self.first:
+            whole = {name.partition("/")[2]: tensor for name, tensor in state.items() if name.startswith(("weight/", "buffer/"))}
+            save_state(plan.config, whole, self.setup.folder.model, self.setup.recipe.data.tokenizer, self.setup.dtype)

@@ -1,0 +1,47 @@
+"""What the model writes at the end of a stage, for the reader of the report: samples.jsonl."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from centime.data.tokenizer import Tokenizer
+from centime.model import Transformer
+from centime.recipe import Recipe
+from centime.serve.generate import Session
+from centime.serve.sampling import Sampling
+from centime.train.batches import PairRows, TextRows
+from centime.train.stages import StagePlan
+
+PROMPT, LENGTH = 24, 64  # tokens
+
+
+def write_sample(
+    path: Path, model: Transformer, tokenizer: Tokenizer, plan: StagePlan, tokens: int, recipe: Recipe
+) -> None:
+    """Appends the model's continuation of a held-out beginning (of a prompt, after sft), greedily drawn.
+
+    The key `tokens` is how many the run had trained on. A full disk loses the sample, never the run.
+    """
+    prompt = _prompt(plan, recipe)
+    answer = Session(model, tokenizer).answer(prompt, Sampling(temperature=0.0), max_tokens=LENGTH)
+    model.train()
+    record = {"stage": plan.name, "tokens": tokens, "prompt": tokenizer.decode(prompt), "text": answer.text}
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    except OSError:
+        pass
+
+
+def _prompt(plan: StagePlan, recipe: Recipe) -> list[int]:
+    """Token ids: the beginning of the first held-out row, or the first pair's prompt."""
+    if isinstance(plan.rows, PairRows):
+        tokens, answers = plan.rows.loader.rows(0, 1)
+        first: list[int] = tokens[0, : int(answers[0].argmax())].tolist()
+        return first
+    sources = recipe.data.held_out or recipe.data.train
+    rows = TextRows(sources, plan.stage.sequence_length, seed=0, mtp_depth=0)
+    length = min(PROMPT, plan.stage.sequence_length // 2)
+    found: list[int] = rows.loader.rows(0, 1)[0, :length].tolist()
+    return found

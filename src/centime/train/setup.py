@@ -1,0 +1,77 @@
+"""All that can be known and checked before a device is used: a resolved recipe with its data, device, price and stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from centime.catalogue.prices import price_for
+from centime.data.tokenizer import load_tokenizer
+from centime.ledger.device import this_device
+from centime.recipe import Recipe
+from centime.train import parallel
+from centime.train.budget import Budget, parse_budget
+from centime.train.folder import RunFolder
+from centime.train.memory import default_micro_batch, require_disk, require_fit
+from centime.train.stages import StagePlan, plan_stages, resolve
+
+
+class Setup:
+    """One run, ready to begin or to go on."""
+
+    def __init__(self, recipe: Recipe, folder: Path, resume: bool, budget: str | None, price: str | None) -> None:
+        """Raises UserError on a folder in use, missing data, another tokenizer, a budget without a price, too little memory."""
+        self.ranks = parallel.ranks()
+        self.console = Console(stderr=True, highlight=False, quiet=self.ranks.rank > 0)
+        self.folder = RunFolder(folder)
+        self.tokenizer = load_tokenizer(recipe.data.tokenizer)
+        self.open_ended = recipe.train.tokens is None
+        self.recipe = resolve(recipe, self.tokenizer)
+        self.folder.check(self.recipe, resume)
+        self.resuming = self.folder.begun
+        self.device = parallel.device(self.ranks)
+        self.dtype = compute_dtype(recipe.run.precision, self.device)
+        self.metered = this_device("gpu" if self.device.type == "cuda" else "cpu")
+        self.price = price_for(self.metered, price)
+        info = self.folder.read_info() if self.resuming else {}
+        stated = budget or info.get("budget")
+        self.budget_text: str | None = stated
+        self.budget: Budget | None = parse_budget(stated) if stated else None
+        self.allowed_seconds = self.budget.seconds(self.price, self.ranks.world) if self.budget else float("inf")
+        tokens_only = self.budget is not None and self.budget.kind == "tokens"
+        self.allowed_tokens = self.budget.amount if self.budget and tokens_only else float("inf")
+        self.factors: list[float] | None = info.get("fitted")
+        self.stages = self.plan(self.factors)
+        self.micro_batches = [self._micro_batch(stage) for stage in self.stages]
+        self.memory_bytes = max(
+            require_fit(self.recipe, stage.config, stage.stage.sequence_length, micro, self.device, self.dtype, self.ranks.world)
+            for stage, micro in zip(self.stages, self.micro_batches, strict=True)
+        )
+        if self.ranks.rank == 0:
+            existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+            require_disk(existing, self.recipe.model, recipe.run.keep)
+
+    def plan(self, factors: list[float] | None) -> list[StagePlan]:
+        """The stages, each of its factor times the tokens that the recipe states."""
+        return plan_stages(self.recipe, self.tokenizer, factors)
+
+    def _micro_batch(self, plan: StagePlan) -> int:
+        largest = -(-int(plan.schedule.rows.max()) // self.ranks.world)
+        recompute = self.recipe.run.activation_checkpointing
+        length = plan.stage.sequence_length
+        default = default_micro_batch(plan.config, length, largest, self.device, self.dtype, recompute)
+        return min(self.recipe.run.micro_batch or default, largest)
+
+
+def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """bf16 or fp32; 'auto' takes bf16 where the processor multiplies it natively, elsewhere it would be slower."""
+    if precision == "auto":
+        native = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if device.type == "cuda"
+            else torch.cpu._is_avx512_bf16_supported()
+        )
+        precision = "bf16" if native else "fp32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32

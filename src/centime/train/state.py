@@ -1,0 +1,152 @@
+"""Checkpoints: a folder is whole or absent, written beside the training, rotated, and enough to resume bit by bit."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from centime.errors import UserError
+from centime.units import format_bytes
+
+TENSORS, META = "tensors.safetensors", "state.json"
+_PARTIAL = ".partial-"  # a folder of this name is not a checkpoint: it was never finished, or is being deleted
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.bfloat16: "BF16", torch.int64: "I64"}
+
+
+class Checkpoints:
+    """The checkpoints of one run, in `folder`/step-XXXXXXXX.
+
+    keep: how many stay; tell: called, from the writer's thread, with a sentence when a save failed (training goes on
+    and the last good checkpoint stays).
+    """
+
+    def __init__(self, folder: Path, keep: int, tell: Callable[[str], None]) -> None:
+        self.folder, self.keep, self._tell = folder, keep, tell
+        self._writer: threading.Thread | None = None
+        self._failed = False
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{_PARTIAL}*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], wait: bool = False) -> bool:
+        """Copies the tensors at once and writes them in a thread; with `wait`, returns when they are on the disk.
+
+        A save that is still being written is waited for first. Returns False if a save waited for has failed.
+        """
+        good = self.wait()
+        if self.path(step).exists():
+            return good
+        snapshot = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+        self._writer = threading.Thread(target=self._write, args=(step, snapshot, dict(meta)), name="checkpoint")
+        self._writer.start()
+        return self.wait() if wait else good
+
+    def wait(self) -> bool:
+        """Waits for the writer; False if its save failed."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        failed, self._failed = self._failed, False
+        return not failed
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step is."""
+        return self.folder / f"step-{step:08d}"
+
+    def steps(self) -> list[int]:
+        """Steps of which there is a checkpoint, in order."""
+        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+
+    @staticmethod
+    def newest(folder: Path) -> Path | None:
+        """The newest whole checkpoint in a folder, None if there is none."""
+        return max(folder.glob("step-*"), default=None)
+
+    def _write(self, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        partial = self.folder / f"{_PARTIAL}{step:08d}-{os.getpid()}"
+        try:
+            partial.mkdir()
+            write_tensors(partial / TENSORS, tensors)
+            _write_synced(partial / META, json.dumps(meta, indent=1).encode())
+            _sync(partial)
+            partial.rename(self.path(step))
+            _sync(self.folder)
+            self._rotate()
+        except OSError as error:
+            self._failed = True
+            shutil.rmtree(partial, ignore_errors=True)
+            size = format_bytes(sum(tensor.nbytes for tensor in tensors.values()))
+            why = "the disk is full" if error.errno in _FULL else str(error.strerror or error)
+            last = f"the last good one is {self.path(self.steps()[-1])}" if self.steps() else "there is none before it"
+            self._tell(
+                f"The checkpoint of step {step} was not saved ({why}; it takes {size}); {last}. "
+                "Free space there or lower run.keep; training goes on."
+            )
+
+    def _rotate(self) -> None:
+        for step in self.steps()[: -self.keep]:
+            doomed = self.folder / f"{_PARTIAL}deleted-{step:08d}-{os.getpid()}"
+            self.path(step).rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and meta of one checkpoint. Raises UserError naming the folder if it is damaged."""
+    try:
+        with safe_open(path / TENSORS, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        meta: dict[str, Any] = json.loads((path / META).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"The checkpoint {path} cannot be read ({error}). Delete that folder and resume: the one before it is used."
+        ) from error
+    return tensors, meta
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """A safetensors file, streamed tensor by tensor and synced to the disk. Raises OSError."""
+    header: dict[str, Any] = {}
+    offset = 0
+    for name, tensor in tensors.items():
+        header[name] = {
+            "dtype": _DTYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + tensor.nbytes],
+        }
+        offset += tensor.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for tensor in tensors.values():
+            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Makes names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
