@@ -119,7 +119,8 @@ def show(
     made = described["made"]
     typer.echo(
         f"Vocabulary {described['vocab_size']:,} ({described['dtype']}), "
-        f"tokenizer {described['tokenizer_sha256'][:12]}; fill-in-the-middle {made.get('fim', 0):g}, held out {made.get('holdout', 0):g}, seed {made.get('seed', 0)}."
+        f"tokenizer {described['tokenizer_sha256'][:12]}; fill-in-the-middle {made.get('fim', 0):g}, "
+        f"held out {made.get('holdout', 0):g}, seed {made.get('seed', 0)}."
     )
     typer.echo(f"Made by centime {made.get('centime', '?')} from {' '.join(made.get('sources', []))}")
 

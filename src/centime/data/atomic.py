@@ -48,11 +48,11 @@ def atomic_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
         _replace(temporary, out)
         sync(parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             written = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
             raise UserError(
-                f"The disk that holds {parent} is full ({error.strerror}) after {format_bytes(written)}; nothing was "
-                "kept. Free some space, or choose an --out on another disk."
+                f"{parent} takes no more ({error.strerror}) after {format_bytes(written)}; nothing was kept. "
+                "Free some space, or choose an --out on another disk."
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError(f"{parent} cannot be written ({error.strerror}). Choose another --out.") from error

@@ -172,6 +172,6 @@ def write_tokenizer(backend: tokenizers.Tokenizer, out: Path, *, overwrite: bool
         "chat_template": template,
     }
     with atomic_folder(out, overwrite=overwrite) as folder:
-        backend.save(str(folder / "tokenizer.json"))
+        (folder / "tokenizer.json").write_text(backend.to_str(pretty=True), "utf-8")
         text = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
         (folder / "tokenizer_config.json").write_text(text, "utf-8")

@@ -5,11 +5,13 @@ $HF_ENDPOINT names another server that speaks the Hub's API, $HF_TOKEN opens pri
 
 from __future__ import annotations
 
+import io
 import os
 import re
+from collections.abc import Callable
 from fnmatch import fnmatch
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from centime.data.readers import SourceFile
 from centime.data.sources import HUB, kind_of
@@ -97,13 +99,50 @@ def _listing(name: str, revision: str | None, spec: str) -> tuple[str, dict[str,
     return commit, sizes, HfFileSystem(endpoint=endpoint)
 
 
+class _Remote(io.RawIOBase):
+    """A file of the Hub, read by ranges; whatever the client raises becomes a sentence."""
+
+    def __init__(self, system: HfFileSystem, name: str, commit: str, path: str) -> None:
+        super().__init__()
+        self._name, self._path, self._endpoint = name, path, system.endpoint
+        self._file: Any = None
+        self._file = self._tried(system.open, f"datasets/{name}@{commit}/{path}", "rb", block_size=_BLOCK)
+
+    def _tried(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except Exception as error:  # each version of the client has its own exceptions
+            raise _unreachable(f"{self._path} of {self._name}", self._endpoint, error) from error
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        raw: bytes = self._tried(self._file.read, size)
+        return raw
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+
 def _open(system: HfFileSystem, name: str, commit: str, path: str) -> BinaryIO:
-    return cast(BinaryIO, system.open(f"datasets/{name}@{commit}/{path}", "rb", block_size=_BLOCK))
+    return cast(BinaryIO, _Remote(system, name, commit, path))
 
 
-def _unreachable(name: str, endpoint: str, error: Exception) -> UserError:
+def _unreachable(what: str, endpoint: str, error: Exception) -> UserError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     return UserError(
-        f"The Hub at {endpoint} did not answer for {name} ({reason}). If {name} is a path here, check its spelling; "
-        "else check the network, set HF_ENDPOINT to a mirror, or give a folder with the files downloaded."
+        f"The Hub at {endpoint} did not give {what} ({reason}). If that is a path here, check its spelling; else check "
+        "the network, set HF_ENDPOINT to a mirror, or download the files and give their folder."
     )

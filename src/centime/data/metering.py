@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
-from centime.ledger import Book, Meter, Spent, default_book_path, life
+from centime.ledger import Book, Meter, Spent, default_book_path
 
 
 @contextlib.contextmanager
@@ -18,17 +20,25 @@ def metered(verb: str, out: Path, price: str | None) -> Iterator[Meter]:
     from centime.catalogue.prices import price_for
     from centime.ledger.device import this_device
 
-    life.begin(verb)
     device = this_device("cpu")
-    with Meter(
-        Book(default_book_path()),
-        run=out,
-        verb=verb,
-        stage="data",
-        device=device,
-        price=price_for(device, price),
-    ) as meter:
-        yield meter
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        with Meter(
+            Book(default_book_path()),
+            run=out,
+            verb=verb,
+            stage="data",
+            device=device,
+            price=price_for(device, price),
+        ) as meter:
+            yield meter
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """SIGTERM ends the verb as an exception does: temporary files go, the book is closed."""
+    raise SystemExit(128 + number)
 
 
 def spent_line(spent: Spent) -> str:

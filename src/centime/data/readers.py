@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal, cast, get_args
 
@@ -68,45 +69,56 @@ def read_documents(file: SourceFile, options: ReadOptions, skipped: Callable[[st
 
     Raises UserError naming the file when it is damaged, not UTF-8 (unless options say otherwise) or lacks the field.
     """
-    import pyarrow as pa
-
-    try:
+    with _damage_named(file):
         if file.kind == "parquet":
             yield from _parquet(file, options, skipped)
         elif file.kind == "jsonl":
             yield from _json_lines(file, options, skipped)
         else:
             yield from _text(file, options, skipped)
-    except (pa.ArrowException, EOFError) as error:
+
+
+@contextmanager
+def _damage_named(file: SourceFile) -> Iterator[None]:
+    """Turn what the system or Arrow say of a file into a UserError that names it."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; Arrow's own have no number
+            raise UserError(
+                f"{file.name} cannot be read: {_first_line(error)}. Check the file and its permissions, or leave it "
+                "out with --exclude."
+            ) from error
         what = {"gzip": "gzip", "zstd": "zstd"}.get(file.compression or "", file.kind)
         raise UserError(
             f"{file.name} is damaged or cut short: {_first_line(error)} (expected a whole {what} file). "
             "Fetch it again, or leave it out with --exclude."
         ) from error
-    except OSError as error:
-        raise UserError(
-            f"{file.name} cannot be read: {_first_line(error)}. Check the file and its permissions, or leave it out "
-            "with --exclude."
-        ) from error
 
 
 def json_records(file: SourceFile) -> Iterator[tuple[int, Any, int]]:
     """(line number from 1, parsed value, position) of every non-blank line of a JSON-lines file."""
-    for number, (line, position) in enumerate(_lines(file), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield number, json.loads(line), position
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{file.name}, line {number} is not UTF-8 ({error.reason} at byte {error.start} of the line); "
-                "JSON lines are UTF-8: convert the file."
-            ) from error
-        except ValueError as error:
-            raise UserError(
-                f"{file.name}, line {number} is not JSON ({error}); expected one JSON object a line. Mend the line; "
-                "if it is the last, the file may be cut short: fetch it again."
-            ) from error
+    with _damage_named(file):
+        for number, (line, position) in enumerate(_lines(file), start=1):
+            if line.strip():
+                yield number, _parsed(file, number, line), position
+
+
+def _parsed(file: SourceFile, number: int, line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file.name}, line {number} is not UTF-8 ({error.reason} at byte {error.start} of the line); "
+            "JSON lines are UTF-8: convert the file."
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"{file.name}, line {number} is not JSON ({error}); expected one JSON object a line. Mend the line; "
+            "if it is the last, the file may be cut short: fetch it again."
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

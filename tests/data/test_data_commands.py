@@ -1,0 +1,86 @@
+"""The verbs as a person types them: tokenizer train, data prepare, show, check; metered, and in sentences."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def centime(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "centime", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number}.txt").write_text(f"The {number}th text says {number * number} and no more.\n" * 5)
+    (folder / "bad.txt").write_bytes(b"caf\xe9")
+    return folder
+
+
+def test_from_text_to_checked_shards(corpus: Path, tmp_path: Path, centime_home: Path) -> None:
+    tok, out = tmp_path / "tok", tmp_path / "out"
+    refused = centime("tokenizer", "train", corpus, "--out", tok, "--vocab-size", "400", code=2)
+    assert f"{corpus}/bad.txt is not UTF-8 text (byte 0xe9 at offset 3)" in refused.stderr
+    assert not tok.exists()
+    trained = centime(
+        "tokenizer", "train", corpus, "--out", tok, "--vocab-size", "400", "--exclude", "bad.txt", "--price", "$1/h"
+    )
+    assert "ids from" in trained.stdout
+    assert "Spent" in trained.stdout
+    assert "$" in trained.stdout.splitlines()[-1]
+    shown = json.loads(centime("tokenizer", "show", tok, "The text", "--json").stdout)
+    assert shown["bos"] == ["<｜begin▁of▁sentence｜>", 0]
+    assert "".join(shown["tokens"]) == "The text"
+
+    arguments = (corpus, "--tokenizer", tok, "--out", out, "--fim", "0.1", "--holdout", "0.2", "--workers", "2")
+    prepared = centime("data", "prepare", *arguments, "--undecodable", "skip", "--price", "$1/h")
+    assert "Documents left out: 1 not UTF-8" in prepared.stdout
+    assert "bytes per token" in prepared.stdout
+    described = json.loads(centime("data", "show", out, "--json").stdout)
+    train, held = described["splits"]
+    assert (train["split"], held["split"]) == ("train", "holdout")
+    assert train["documents"] + held["documents"] == 60
+    assert train["bytes"] + held["bytes"] == sum(len(path.read_bytes()) for path in corpus.glob("[0-9]*.txt"))
+    assert train["bytes_per_token"] == train["bytes"] / train["tokens"]
+    assert described["made"]["fim"] == 0.1
+    text = centime("data", "show", out).stdout
+    assert f"{train['tokens']:,}" in text
+    assert "fill-in-the-middle 0.1, held out 0.2, seed 0" in text
+    assert "every checksum holds" in centime("data", "check", out, "--tokenizer", tok).stdout
+    with sqlite3.connect(centime_home / "ledger.sqlite") as book:
+        tables = [name for (name,) in book.execute("select name from sqlite_master where type = 'table'")]
+        rows = [row for table in tables if "interval" in table for row in book.execute(f"select * from {table}")]
+    assert any("data" in row and train["tokens"] + held["tokens"] in row for row in rows), "the tokens are on the book"
+
+
+def test_check_names_what_is_wrong(corpus: Path, tmp_path: Path) -> None:
+    tok, other, out = tmp_path / "tok", tmp_path / "other", tmp_path / "out"
+    for folder, size in ((tok, 400), (other, 300)):
+        centime("tokenizer", "train", corpus / "*[0-9].txt", "--out", folder, "--vocab-size", str(size))
+    centime("data", "prepare", corpus / "*[0-9].txt", "--tokenizer", tok, "--out", out, "--workers", "1")
+    wrong = centime("data", "check", out, "--tokenizer", other, code=2)
+    assert "train was tokenised with another tokenizer" in wrong.stderr
+    assert f"prepare the data again with --tokenizer {other}" in wrong.stderr
+    tokens = out / "train" / "tokens-00000.bin"
+    raw = bytearray(tokens.read_bytes())
+    raw[100] ^= 4
+    tokens.write_bytes(raw)
+    corrupt = centime("data", "check", out, code=2)
+    assert f"{tokens} is corrupt" in corrupt.stderr
+    assert "Run `centime data prepare` again" in corrupt.stderr
+    tokens.write_bytes(raw[:-1])
+    for verb in ("check", "show"):
+        assert f"{tokens} is truncated" in centime("data", verb, out, code=2).stderr
+    assert "is no prepared data" in centime("data", "show", corpus, code=2).stderr
