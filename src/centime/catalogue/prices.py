@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import datetime
 import functools
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -179,13 +180,13 @@ def read_overlay(path: Path) -> list[PriceRow]:
     try:
         if path.suffix == ".csv":
             with path.open(encoding="utf-8", newline="") as file:
-                entries: list[Any] = list(csv.DictReader(file))
+                entries: Any = list(csv.DictReader(file, restkey="(no heading)"))
         else:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
-            strange = next((key for key in tables if key != "price"), None)
+            entries = tables.get("price", [])
+            strange = next((key for key in tables if key != "price"), None if isinstance(entries, list) else "price")
             if strange is not None:
                 raise UserError(f"{path} has a table {strange!r}; each price is a [[price]] table.")
-            entries = tables.get("price", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path} cannot be read: {error}; mend it or move it away.") from None
     return [_overlay_row(entry, f"{path}, price {index}") for index, entry in enumerate(entries, 1)]
@@ -198,6 +199,8 @@ def _overlay_row(entry: Mapping[str, Any], where: str) -> PriceRow:
             raise UserError(
                 f"{where}: unknown key {key!r}.{nearest(key, needed + optional)} Keys: {', '.join(needed + optional)}."
             )
+    if not re.fullmatch("[A-Z]{3}", str(entry.get("currency", "USD"))):
+        raise UserError(f"{where}: currency {entry['currency']!r} is no code of three capitals, such as USD or EUR.")
     for key in needed:
         if not str(entry.get(key) or "").strip():
             raise UserError(f"{where}: {key!r} is missing; a price needs {', '.join(needed)}.")

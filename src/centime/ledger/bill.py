@@ -61,7 +61,7 @@ class Line:
     tokens: int = 0
     flops: float = 0.0
     peak_flop: float | None = 0.0  # what the devices could have done in the measured time; None: a peak is unknown
-    energy_uj: int | None = None
+    energy_uj: float | None = None
     energy_sources: set[str] = field(default_factory=set)
     cost: float | None = None
     cost_sources: set[str] = field(default_factory=set)

@@ -76,22 +76,12 @@ def _charges(interval: Interval) -> Iterator[dict[str, str]]:
     """The interval's charges, one for each calendar month (UTC) that it touches; their sums are the interval's."""
     parts = _months(interval.wall_start_ns, interval.measured_ns + interval.estimated_ns)
     whole = sum(ns for _, _, ns in parts)
-    measured_left, tokens_left, flops_left, energy_left = (
-        interval.measured_ns,
-        interval.tokens,
-        interval.flops,
-        interval.energy_uj,
-    )
+    measured_left, tokens_left = interval.measured_ns, interval.tokens
     for index, (month, start, ns) in enumerate(parts):
-        last = index == len(parts) - 1
-        measured = min(ns, measured_left)
-        tokens = tokens_left if last else interval.tokens * ns // whole
-        flops = flops_left if last else interval.flops * (ns / whole)
-        energy = energy_left if last else interval.energy_uj * ns // whole
-        measured_left, tokens_left, flops_left, energy_left = (
-            measured_left - measured, tokens_left - tokens, flops_left - flops, energy_left - energy,
-        )  # fmt: skip
-        yield _charge(interval, month, start, ns, measured, tokens, flops, energy)
+        measured = min(ns, measured_left)  # what is estimated lies at the end
+        tokens = tokens_left if index == len(parts) - 1 else interval.tokens * ns // whole
+        measured_left, tokens_left = measured_left - measured, tokens_left - tokens
+        yield _charge(interval, month, start, ns, measured, tokens, ns / whole)
 
 
 def _months(start_ns: int, length_ns: int) -> list[tuple[datetime.datetime, int, int]]:
@@ -111,15 +101,9 @@ def _next_month(month: datetime.datetime) -> datetime.datetime:
 
 
 def _charge(
-    interval: Interval,
-    month: datetime.datetime,
-    start: int,
-    ns: int,
-    measured: int,
-    tokens: int,
-    flops: float,
-    energy_uj: int,
+    interval: Interval, month: datetime.datetime, start: int, ns: int, measured: int, tokens: int, share: float
 ) -> dict[str, str]:
+    """The charge for `ns` of the interval from wall time `start` on, `measured` of them measured; `share` of it all."""
     device_ns = ns * interval.devices
     hours = (Decimal(device_ns) / _HOUR_NS).quantize(_HOUR_DIGITS)
     price = Decimal(str(interval.price_per_hour))
@@ -127,7 +111,8 @@ def _charge(
     run = interval.run or "(unnamed)"
     kind = interval.device_kind.upper()
     tags = {"centime/run": run, "centime/stage": interval.stage, "centime/verb": interval.verb}
-    kwh = (Decimal(energy_uj) / _HOUR_NS).quantize(_HOUR_DIGITS)  # as many microjoules in a kWh as ns in an hour
+    # a kilowatt-hour has as many microjoules as an hour has nanoseconds
+    kwh = (Decimal(interval.energy_uj * share) / _HOUR_NS).quantize(_HOUR_DIGITS)
     sku = f"{kind.lower()}-hour:{interval.device}" + (f":{interval.vcpus}-vcpu" if interval.vcpus else "")
     end_s = -(-(start + ns) // 10**9)  # whole seconds, as FOCUS writes time: rounded outwards
     return {
@@ -170,7 +155,7 @@ def _charge(
         "x_EnergyKwh": "" if interval.energy_source == "none" else _number(kwh),
         "x_EnergySource": interval.energy_source,
         "x_EstimatedDeviceNanoseconds": str((ns - measured) * interval.devices),
-        "x_Flops": _number(Decimal(flops)),
+        "x_Flops": _number(Decimal(interval.flops * share)),
         "x_MeasuredDeviceNanoseconds": str(measured * interval.devices),
         "x_PriceDate": interval.price_date or "",
         "x_PriceKind": interval.price_kind or "",

@@ -46,7 +46,7 @@ class Interval:
     # what for
     tokens: int
     flops: float
-    energy_uj: int
+    energy_uj: float  # microjoules; not an integer column, for 2,048 GPUs pass 2^63 of them in a quarter
     energy_source: str  # nvml, rapl: measured; tdp: estimated; none
     # at what price per device-hour; None: no price known
     price_per_hour: float | None
@@ -100,7 +100,7 @@ def begin_interval(
         device="", device_kind="", vcpus=0, devices=1,
         host=platform.node(), boot=who.boot, namespace=who.namespace, pid=who.pid, started=who.started,
         wall_start_ns=time.time_ns() - (now - start), mono_start_ns=start, measured_ns=now - start, estimated_ns=0,
-        state=OPEN, tokens=0, flops=0.0, energy_uj=0, energy_source="none", price_per_hour=None, currency=None,
+        state=OPEN, tokens=0, flops=0.0, energy_uj=0.0, energy_source="none", price_per_hour=None, currency=None,
         price_date=None, price_source=None, price_kind=None, price_note=None, peak_flops=None,
     )  # fmt: skip
     interval.attribute(run, device, devices, price, peak)
