@@ -85,7 +85,9 @@ class Pretrain(Stage):
     tokens: Tokens | None = Field(
         None, description='tokens to train on ("14.8T"); none: what --budget pays for, else 20 a parameter (Chinchilla)'
     )
-    batch_size_start: int | None = Field(None, gt=0, description="sequences of the first step (V3: 3072); none: no ramp")
+    batch_size_start: int | None = Field(
+        None, gt=0, description="sequences of the first step (V3: 3072); none: no ramp"
+    )
     batch_ramp_until: Milestone = Field(0.0, description="the batch grows linearly in tokens until here (V3: 469B)")
 
 
@@ -151,7 +153,7 @@ class Recipe(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run and its folder")
     seed: int = Field(0, ge=0, description="of the initial weights and of the order of the data")
     model: ModelConfig = Field(
-        description='[model] takes preset = "deepseek-v3" or depth = 6 as a start, and any field of config.json beside it'
+        description='preset = "deepseek-v3" or depth = 6 as a start, and any field of config.json beside it'
     )
     data: Data
     train: Pretrain = Field(default=Pretrain(), description="pre-training")
@@ -191,11 +193,13 @@ def _expand_model(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(path: Path, overrides: list[str] | None = None) -> Recipe:
-    """The recipe in a TOML file, with `a.b=value` overrides applied. Raises UserError with the key and what it expects."""
+    """The recipe in a TOML file, with `a.b=value` overrides applied. Raises UserError naming the key."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"The recipe {path} cannot be read ({error.strerror}); give the path of a .toml file.") from error
+        raise UserError(
+            f"The recipe {path} cannot be read ({error.strerror}); give the path of a .toml file."
+        ) from error
     return parse(text, overrides, where=str(path))
 
 
@@ -207,7 +211,9 @@ def parse(text: str, overrides: list[str] | None = None, where: str = "the recip
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise UserError(recipe_toml.explain(error, Recipe, where, known_extra={"model": {"preset", "depth"}})) from error
+        raise UserError(
+            recipe_toml.explain(error, Recipe, where, known_extra={"model": {"preset", "depth"}})
+        ) from error
 
 
 def write(recipe: Recipe) -> str:

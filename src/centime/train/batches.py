@@ -39,7 +39,12 @@ class TextRows:
     """Packed rows of S + 1 + D tokens; every position is trained on."""
 
     def __init__(
-        self, sources: Sequence[Source], sequence_length: int, seed: int, mtp_depth: int, start: Sequence[int] | None = None
+        self,
+        sources: Sequence[Source],
+        sequence_length: int,
+        seed: int,
+        mtp_depth: int,
+        start: Sequence[int] | None = None,
     ) -> None:
         self.loader = Loader(
             [(source.path, source.weight) for source in sources], sequence_length, seed, 1 + mtp_depth, start
@@ -68,7 +73,9 @@ class PairRows:
     def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
         tokens, answers = (torch.from_numpy(array) for array in self.loader.rows(first, count))
         width = tokens.shape[1]
-        last = (answers * torch.arange(width)).amax(-1)  # index of a row's last answer token: as many inputs predict up to it
+        last = (answers * torch.arange(width)).amax(
+            -1
+        )  # index of a row's last answer token: as many inputs predict up to it
         low, high = own_share(count, rank, world)
         return Batch(
             rows=torch.nn.functional.pad(tokens[low:high], (0, self.depth)),

@@ -33,9 +33,13 @@ class Budget:
         if self.kind == "time":
             return self.amount
         if price is None:
-            raise UserError(f"A budget of {self} needs a price of this device; give it with --price, such as --price '$0.10/h'.")
+            raise UserError(
+                f"A budget of {self} needs a price of this device; give it with --price, such as --price '$0.10/h'."
+            )
         if price.currency != self.currency:
-            raise UserError(f"The budget is in {self.currency} and the price in {price.currency}; give both in one currency.")
+            raise UserError(
+                f"The budget is in {self.currency} and the price in {price.currency}; give both in one currency."
+            )
         return self.amount / (price.per_device_hour * devices) * 3600
 
 
@@ -50,14 +54,18 @@ def parse_budget(text: str) -> Budget:
         try:
             amount, currency = parse_money(stripped)
         except UserError as error:
-            raise UserError(f"{text!r} is not a budget; write a time (10m), money ('$0.05') or tokens (2M-tokens).") from error
+            raise UserError(
+                f"{text!r} is not a budget; write a time (10m), money ('$0.05') or tokens (2M-tokens)."
+            ) from error
         budget = Budget("money", amount, currency)
     if budget.amount <= 0:
         raise UserError(f"A budget of {text!r} buys nothing; give more than zero.")
     return budget
 
 
-def fit(seconds: list[float], tokens: list[int], allowed_seconds: float, allowed_tokens: float, stretch: bool) -> list[float]:
+def fit(
+    seconds: list[float], tokens: list[int], allowed_seconds: float, allowed_tokens: float, stretch: bool
+) -> list[float]:
     """Factors on each stage's tokens that bring all stages under the ceilings.
 
     seconds, tokens: what the stages take as the recipe states them; stretch: the recipe leaves the length of the first

@@ -24,7 +24,9 @@ def train(
     """
     if recipe.is_dir():
         if not resume:
-            raise UserError(f"{recipe} is a folder; give a recipe (.toml), or add --resume to go on with the run in it.")
+            raise UserError(
+                f"{recipe} is a folder; give a recipe (.toml), or add --resume to go on with the run in it."
+            )
         folder, recipe = folder or recipe, recipe / "recipe.toml"
     tree = recipes.read(recipe, settings)
     setup = Setup(tree, folder or RUNS / tree.name, resume, budget, price)
@@ -35,7 +37,9 @@ def train(
         raise
     show_bill(setup)
     if outcome.signal is not None:
-        setup.console.print(f"Stopped by {outcome.signal.name} and saved; go on with: centime train {outcome.folder} --resume")
+        setup.console.print(
+            f"Stopped by {outcome.signal.name} and saved; go on with: centime train {outcome.folder} --resume"
+        )
         return 128 + outcome.signal
     setup.console.print(f"The model is in {setup.folder.model}; talk to it with: centime generate {setup.folder.model}")
     return 0

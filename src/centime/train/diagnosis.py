@@ -19,13 +19,17 @@ def diagnose(engine: Engine, micro: MicroBatch, share: Share) -> str:
     if weights:
         return f"the weights are already damaged, first in {weights[0].partition('/')[2]} ({len(weights)} tensors)"
     if output:
-        largest = max(engine.state().items(), key=lambda item: float(item[1].abs().max()) if item[0].startswith("weight/") else 0.0)
+        largest = max(
+            engine.state().items(),
+            key=lambda item: float(item[1].abs().max()) if item[0].startswith("weight/") else 0.0,
+        )
         return (
             f"the forward pass overflows first in {output}; the largest weight is in "
             f"{largest[0].partition('/')[2]} ({float(largest[1].abs().max()):.3g})"
         )
     if gradients:
-        return f"the forward pass is finite and the gradient is not, first seen in {gradients[-1]} ({len(gradients)} tensors)"
+        where = f"{gradients[-1]} ({len(gradients)} tensors)"
+        return f"the forward pass is finite and the gradient is not, first seen in {where}"
     return "loss and gradients are finite again: a passing fault of the data or the device"
 
 
@@ -42,7 +46,11 @@ def first_bad_output(objective: nn.Module, micro: MicroBatch, share: Share) -> s
 
         return hook
 
-    handles = [module.register_forward_hook(watch(name.removeprefix("model."))) for name, module in objective.named_modules() if name]
+    handles = [
+        module.register_forward_hook(watch(name.removeprefix("model.")))
+        for name, module in objective.named_modules()
+        if name
+    ]
     try:
         objective(micro, share)
     finally:

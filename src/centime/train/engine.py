@@ -1,4 +1,4 @@
-"""Parameters, gradients and optimizer as the step sees them; here on one device, in parallel.py sharded over several."""
+"""Parameters, gradients and optimizer as the step sees them: here on one device, in parallel.py sharded."""
 
 from __future__ import annotations
 
@@ -150,4 +150,3 @@ def _with_grad(values: Tensor, grad: Tensor) -> nn.Parameter:
     leaf = nn.Parameter(values.detach(), requires_grad=True)
     leaf.grad = grad
     return leaf
-

@@ -1,12 +1,12 @@
 """The run folder: what was asked, with which versions, what came of it.
 
-    recipe.toml     the resolved recipe, every default visible
-    run.json        versions, device, git revision, and how a budget resized the stages
-    metrics.jsonl   a line a step and a line an evaluation
-    checkpoints/    what `--resume` continues from
-    tensorboard/    the same figures for TensorBoard
-    samples.jsonl   what the model wrote at the end of each stage
-    model/          the result: a Hugging Face folder with its tokenizer
+recipe.toml     the resolved recipe, every default visible
+run.json        versions, device, git revision, and how a budget resized the stages
+metrics.jsonl   a line a step and a line an evaluation
+checkpoints/    what `--resume` continues from
+tensorboard/    the same figures for TensorBoard
+samples.jsonl   what the model wrote at the end of each stage
+model/          the result: a Hugging Face folder with its tokenizer
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RunFolder:
         return self.recipe.exists()
 
     def check(self, recipe: Recipe, resume: bool) -> None:
-        """Refuses to mix two runs. Raises UserError when one is here and `resume` is not asked, or its recipe differs."""
+        """Refuses to mix two runs: raises UserError when one is here and `resume` is not asked, or it differs."""
         if self.begun and not resume:
             raise UserError(
                 f"{self.path} already holds a run; continue it with --resume, or give another folder with --run."
@@ -56,8 +56,8 @@ class RunFolder:
             changed = differences(recipes.read(self.recipe), recipe)
             if changed:
                 raise UserError(
-                    f"{self.path} was begun with another recipe: {', '.join(changed[:5])} differ. Resume with the recipe "
-                    f"it was begun with ({self.recipe}), or give another folder with --run."
+                    f"{self.path} was begun with another recipe: {', '.join(changed[:5])} differ. Resume with "
+                    f"its own recipe ({self.recipe}), or give another folder with --run."
                 )
 
     def begin(self, recipe: Recipe, info: dict[str, Any]) -> None:
@@ -67,7 +67,9 @@ class RunFolder:
             self.write_info(info)
             _replace(self.recipe, recipes.write(recipe))
         except OSError as error:
-            raise UserError(f"The run folder {self.path} cannot be written ({error.strerror}); give another with --run.") from error
+            raise UserError(
+                f"The run folder {self.path} cannot be written ({error.strerror}); give another with --run."
+            ) from error
 
     def write_info(self, info: dict[str, Any]) -> None:
         """run.json, whole or not at all."""

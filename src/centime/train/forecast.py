@@ -46,7 +46,9 @@ def measure(engine: Engine, plan: StagePlan, micro_batch: int, clip: float) -> S
     trainer = Trainer(engine, micro_batch, clip)
     rows = plan.steps(engine.rank, engine.world)
     largest = int(plan.schedule.rows.max())
-    still = StepSettings(lr=0.0, mtp_weight=plan.stage.mtp_weight, bias_speed=0.0, balance_weight=plan.stage.balance_loss)
+    still = StepSettings(
+        lr=0.0, mtp_weight=plan.stage.mtp_weight, bias_speed=0.0, balance_weight=plan.stage.balance_loss
+    )
     one = _time(trainer, _some(rows, micro_batch * engine.world, largest), still)
     engine.forget_moments()
     if largest <= micro_batch * engine.world:
@@ -108,7 +110,13 @@ class Forecast:
 
         def line(tokens: float, flops: float, seconds: float) -> dict[str, Any]:
             hours = seconds / 3600 * self.devices
-            return {"tokens": tokens, "flops": flops, "seconds": seconds, "device_hours": hours, "cost": self.cost(seconds)}
+            return {
+                "tokens": tokens,
+                "flops": flops,
+                "seconds": seconds,
+                "device_hours": hours,
+                "cost": self.cost(seconds),
+            }
 
         stages = self.stages
         total = line(sum(s.tokens for s in stages), sum(s.flops for s in stages), self.seconds)
@@ -121,8 +129,13 @@ class Forecast:
     def scaled(self, factors: list[float]) -> Forecast:
         """The same with each stage's length changed."""
         stages = [
-            replace(s, steps=max(1, round(s.steps * f)), tokens=round(s.tokens * f), flops=s.flops * f, seconds=s.seconds * f)
+            replace(
+                s,
+                steps=max(1, round(s.steps * f)),
+                tokens=round(s.tokens * f),
+                flops=s.flops * f,
+                seconds=s.seconds * f,
+            )
             for s, f in zip(self.stages, factors, strict=True)
         ]
         return replace(self, stages=stages)
-

@@ -1,4 +1,4 @@
-"""One stage's loop: a step, its record, and on their steps evaluation and checkpoint; leaves on a signal or the budget."""
+"""One stage's loop: steps, records, evaluations and checkpoints; leaves on a signal or the budget."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from centime.train.callbacks import Callback
 from centime.train.diagnosis import diagnose
 from centime.train.evaluation import HeldOut, bits_per_byte
 from centime.train.loss import Share
+from centime.train.schedule import StepSettings
 from centime.train.signals import StopSignals
 from centime.train.stages import StagePlan
 from centime.train.state import Checkpoints
-from centime.train.schedule import StepSettings
 from centime.train.step import Batch, StepResult, Trainer
 
 LOAD_RECORDS = 160  # steps of a stage whose expert loads go to metrics.jsonl: as many columns as a picture has
@@ -149,9 +149,7 @@ class StageLoop:
             "step": progress.step,
             "global_step": progress.global_step,
             "tokens": progress.tokens,
-            "loss": result.loss
-            + settings.mtp_weight * result.mtp_loss
-            + settings.balance_weight * result.balance_loss,
+            "loss": result.loss + settings.mtp_weight * result.mtp_loss + settings.balance_weight * result.balance_loss,
             "main_loss": result.loss,
             "grad_norm": result.gradient_norm,
             "lr": settings.lr,
@@ -191,7 +189,11 @@ class StageLoop:
             return
         share = Share(batch.loss_tokens, batch.sequences, settings.mtp_weight, settings.balance_weight)
         cause = diagnose(self.trainer.engine, next(self.trainer.micro_batches(batch)), share)
-        saved = f"the last good checkpoint is of step {self.checkpoints.steps()[-1]}" if self.checkpoints and self.checkpoints.steps() else "no checkpoint was made yet"
+        saved = (
+            f"the last good checkpoint is of step {self.checkpoints.steps()[-1]}"
+            if self.checkpoints and self.checkpoints.steps()
+            else "no checkpoint was made yet"
+        )
         raise UserError(
             f"{progress.skipped_in_a_row} steps in a row were not finite, the last one {where}: {cause}. "
             f"Lower the stage's lr (now {settings.lr:.3g}) or optimizer.clip, lengthen warmup_steps, or try "

@@ -50,11 +50,13 @@ class Objective(nn.Module):
         self.routers = len(model.routers())
 
     def forward(self, batch: MicroBatch, share: Share) -> Losses:
-        """Cross entropy of eq. 24 and 25 of the V3 report and the balance loss of eq. 17, each a part of the step's mean."""
+        """The V3 report's cross entropy (eq. 24, 25) and balance loss (eq. 17), each a part of the step's mean."""
         model, rows = self.model, batch.rows
         depths = len(model.mtp)
         S = rows.shape[1] - 1 - depths
-        weights = rows.new_ones(rows.shape[0], S + depths, dtype=torch.float32) if batch.weights is None else batch.weights
+        weights = (
+            rows.new_ones(rows.shape[0], S + depths, dtype=torch.float32) if batch.weights is None else batch.weights
+        )
         weights = weights / share.loss_tokens
         features = model.features(rows[:, :S])
         routings = list(features.routings)

@@ -31,7 +31,9 @@ def state_bytes(config: ModelConfig, compute_dtype: torch.dtype, muon: bool, wor
     return parameters * each // world
 
 
-def activation_bytes(config: ModelConfig, sequence_length: int, sequences: int, compute_dtype: torch.dtype, recompute: bool) -> int:
+def activation_bytes(
+    config: ModelConfig, sequence_length: int, sequences: int, compute_dtype: torch.dtype, recompute: bool
+) -> int:
     """What the forward pass keeps for the backward one, counted from the shapes; a little below what is measured.
 
     Per token and layer: inputs of every matrix, queries, keys, values and their result, gate, up and product of every
@@ -46,7 +48,11 @@ def activation_bytes(config: ModelConfig, sequence_length: int, sequences: int, 
     for layer in range(layers):
         if config.layer_has_experts(layer):
             used = config.num_experts_per_tok
-            ffn = used * (2 * D + 3 * config.moe_intermediate_size) + 3 * config.shared_width + 4 * (config.n_routed_experts or 0)
+            ffn = (
+                used * (2 * D + 3 * config.moe_intermediate_size)
+                + 3 * config.shared_width
+                + 4 * (config.n_routed_experts or 0)
+            )
         else:
             ffn = 3 * config.intermediate_size
         per_layer.append((attention + ffn + D) * width)
@@ -61,9 +67,14 @@ def available_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = psutil.virtual_memory().available
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
         try:
-            free = min(free, int(Path("/sys/fs/cgroup", limit).read_text()) - int(Path("/sys/fs/cgroup", used).read_text()))
+            free = min(
+                free, int(Path("/sys/fs/cgroup", limit).read_text()) - int(Path("/sys/fs/cgroup", used).read_text())
+            )
         except (OSError, ValueError):
             continue
     return max(free, 0)
@@ -78,7 +89,12 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def default_micro_batch(
-    config: ModelConfig, sequence_length: int, batch_size: int, device: torch.device, compute_dtype: torch.dtype, recompute: bool
+    config: ModelConfig,
+    sequence_length: int,
+    batch_size: int,
+    device: torch.device,
+    compute_dtype: torch.dtype,
+    recompute: bool,
 ) -> int:
     """Sequences computed at once where the recipe does not say: 4,096 tokens on a CPU (its caches), more on a GPU."""
     tokens = 4096
@@ -89,7 +105,13 @@ def default_micro_batch(
 
 
 def require_fit(
-    recipe: Recipe, config: ModelConfig, sequence_length: int, micro_batch: int, device: torch.device, compute_dtype: torch.dtype, world: int
+    recipe: Recipe,
+    config: ModelConfig,
+    sequence_length: int,
+    micro_batch: int,
+    device: torch.device,
+    compute_dtype: torch.dtype,
+    world: int,
 ) -> int:
     """Bytes a rank needs for a stage, before anything is allocated. Raises UserError with the knob to turn."""
     ranks_here = world if device.type == "cpu" else 1  # gloo ranks share this machine's memory
@@ -109,7 +131,10 @@ def require_fit(
         )
     if state + one <= free:
         fits = max(1, int((free - state) // one))
-        raise UserError(f"{found} One micro-batch of {micro_batch} sequences is too many: set run.micro_batch = {min(fits, micro_batch - 1)}.")
+        raise UserError(
+            f"{found} One micro-batch of {micro_batch} sequences is too many: "
+            f"set run.micro_batch = {min(fits, micro_batch - 1)}."
+        )
     knob = "shorten the stage's sequence_length" if recompute else "set run.activation_checkpointing = true"
     raise UserError(f"{found} Even one sequence of {sequence_length} tokens is too long: {knob}.")
 
@@ -121,6 +146,6 @@ def require_disk(folder: Path, config: ModelConfig, keep: int) -> None:
     free = shutil.disk_usage(folder).free
     if need > free:
         raise UserError(
-            f"{folder} is on a disk with {format_bytes(free)} free, and {keep + 1} checkpoints take {format_bytes(need)}: "
-            "free some space, lower run.keep, or put the run elsewhere with --run."
+            f"{folder} is on a disk with {format_bytes(free)} free, and {keep + 1} checkpoints take "
+            f"{format_bytes(need)}: free some space, lower run.keep, or put the run elsewhere with --run."
         )

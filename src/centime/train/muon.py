@@ -22,7 +22,9 @@ V4_STEPS: Coefficients = (FAST,) * 8 + (EXACT,) * 2
 FIVE_STEPS: Coefficients = (FAST,) * 5
 
 
-def orthogonalise(matrices: Tensor, coefficients: Coefficients = V4_STEPS, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+def orthogonalise(
+    matrices: Tensor, coefficients: Coefficients = V4_STEPS, dtype: torch.dtype = torch.bfloat16
+) -> Tensor:
     """U V^T of each matrix's singular value decomposition U S V^T, approximately; [..., M, N] in, the same out.
 
     X = X / |X|, then X <- a X + (b X X^T + c (X X^T)^2) X a step. A zero matrix stays zero.

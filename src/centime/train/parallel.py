@@ -1,7 +1,7 @@
 """Several processes under torchrun: FSDP2 applied to the model from outside, state gathered to whole tensors.
 
-Every block is one unit of sharding; the objective, with all that is no block (embedding, norms, head), is the root. Checkpoints hold
-whole tensors by name, so a run resumes on any number of devices, one included, in the same order of data.
+Every block is one unit of sharding; the objective, with all that is no block (embedding, norms, head), is the root.
+Checkpoints hold whole tensors by name, so a run resumes on any number of devices, one included, in the same order.
 """
 
 from __future__ import annotations
@@ -84,9 +84,7 @@ class Sharded:
         self.groups = group_parameters(model, settings)
         mesh = init_device_mesh(self._device.type, (place.world,))
         # Inputs keep their types: the rotary table stays fp32 beside bf16 activations, as on one device.
-        policy = MixedPrecisionPolicy(
-            param_dtype=compute_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
-        )
+        policy = MixedPrecisionPolicy(param_dtype=compute_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
         for block in blocks(model):
             fully_shard(block, mesh=mesh, mp_policy=policy)
         self.objective = Objective(model)

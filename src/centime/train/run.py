@@ -82,10 +82,14 @@ class TrainingRun:
 
     def _train(self, stack: ExitStack) -> Outcome:
         setup = self.setup
-        path = parallel.from_first(Checkpoints.newest(setup.folder.checkpoints) if setup.resuming else None, setup.ranks)
+        path = parallel.from_first(
+            Checkpoints.newest(setup.folder.checkpoints) if setup.resuming else None, setup.ranks
+        )
         state, meta = read(path) if path else (None, None)
         where = Where() if meta is None else Where(**{f.name: meta[f.name] for f in fields(Where)})
-        self.began -= where.device_ns / 1e9 / setup.ranks.world  # a budget is the whole run's, earlier attempts included
+        self.began -= (
+            where.device_ns / 1e9 / setup.ranks.world
+        )  # a budget is the whole run's, earlier attempts included
         engine = self._engine(setup.stages[where.stage], None)
         stages, forecast = setup.stages, self._forecast(engine)
         if not setup.resuming:
@@ -142,7 +146,9 @@ class TrainingRun:
         apply(model, setup.recipe.run)
         alone = setup.ranks.world == 1
         engine: Engine = (
-            SingleDevice(model, settings, setup.dtype) if alone else parallel.Sharded(model, settings, setup.dtype, setup.ranks)
+            SingleDevice(model, settings, setup.dtype)
+            if alone
+            else parallel.Sharded(model, settings, setup.dtype, setup.ranks)
         )
         if state is not None:
             engine.load(state, moments=plan.keep_moments)
@@ -209,7 +215,7 @@ class TrainingRun:
         }
 
     def _held_out(self, plan: StagePlan) -> HeldOut | None:
-        """Evaluation at the stage's length; none without held-out shards, nor in sft, whose pairs have no held-out part."""
+        """Evaluation at the stage's length; none without held-out shards, nor in sft, which has no held-out pairs."""
         recipe = self.setup.recipe
         if not recipe.data.held_out or plan.name == "sft":
             return None
@@ -234,11 +240,17 @@ class TrainingRun:
     def _sample(self, engine: Engine, plan: StagePlan, where: Where) -> None:
         """A few words of the model at the end of a stage; on one device only, as generation runs the whole model."""
         if isinstance(engine, SingleDevice):
-            write_sample(self.setup.folder.samples, engine.model, self.setup.tokenizer, plan, where.tokens, self.setup.recipe)
+            write_sample(
+                self.setup.folder.samples, engine.model, self.setup.tokenizer, plan, where.tokens, self.setup.recipe
+            )
 
     def _save_model(self, engine: Engine, plan: StagePlan) -> None:
         """The result as a Hugging Face folder, in the type that it was trained to compute in (routing bias in fp32)."""
         state = engine.state()
         if self.first:
-            whole = {name.partition("/")[2]: tensor for name, tensor in state.items() if name.startswith(("weight/", "buffer/"))}
+            whole = {
+                name.partition("/")[2]: tensor
+                for name, tensor in state.items()
+                if name.startswith(("weight/", "buffer/"))
+            }
             save_state(plan.config, whole, self.setup.folder.model, self.setup.recipe.data.tokenizer, self.setup.dtype)

@@ -71,7 +71,9 @@ class Schedule:
         end = self.stage.lr_end_ratio
         if p < cosine:
             return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * (p - constant) / (cosine - constant)))
-        return next((ratio for until, ratio in self.plateaus if p < until), self.plateaus[-1][1] if self.plateaus else end)
+        return next(
+            (ratio for until, ratio in self.plateaus if p < until), self.plateaus[-1][1] if self.plateaus else end
+        )
 
 
 def share(milestone: Milestone, tokens: float) -> float:

@@ -1,4 +1,4 @@
-"""All that can be known and checked before a device is used: a resolved recipe with its data, device, price and stages."""
+"""All that can be checked before a device is used: a resolved recipe with its data, device, price and stages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Setup:
     """One run, ready to begin or to go on."""
 
     def __init__(self, recipe: Recipe, folder: Path, resume: bool, budget: str | None, price: str | None) -> None:
-        """Raises UserError on a folder in use, missing data, another tokenizer, a budget without a price, too little memory."""
+        """Raises UserError on a folder in use, missing data, another tokenizer, no price, too little memory."""
         self.ranks = parallel.ranks()
         self.console = Console(stderr=True, highlight=False, quiet=self.ranks.rank > 0)
         self.folder = RunFolder(folder)
@@ -46,7 +46,9 @@ class Setup:
         self.stages = self.plan(self.factors)
         self.micro_batches = [self._micro_batch(stage) for stage in self.stages]
         self.memory_bytes = max(
-            require_fit(self.recipe, stage.config, stage.stage.sequence_length, micro, self.device, self.dtype, self.ranks.world)
+            require_fit(
+                self.recipe, stage.config, stage.stage.sequence_length, micro, self.device, self.dtype, self.ranks.world
+            )
             for stage, micro in zip(self.stages, self.micro_batches, strict=True)
         )
         if self.ranks.rank == 0:

@@ -12,36 +12,36 @@ from centime.train.setup import Setup
 from centime.train.stages import StagePlan
 from centime.units import format_bytes, format_count, format_duration, format_money
 
+LEAST_SPREAD = 0.05  # a few steps in a row repeat more closely than a whole run does
+
 
 def show_forecast(setup: Setup, stages: list[StagePlan], forecast: Forecast, peak_flops: float) -> None:
     """Prints the model, the stages with time and money, and the memory."""
-    say, config = setup.console.print, setup.recipe.model
+    say, config, price = setup.console.print, setup.recipe.model, setup.price
     counts = count(config, setup.recipe.train.sequence_length)
+    ranks = f", {setup.ranks.world} ranks" if setup.ranks.world > 1 else ""
+    precision = str(setup.dtype).removeprefix("torch.")
     say(
-        f"{setup.recipe.name}: {format_count(counts.total_params)} parameters, {format_count(counts.active_params)} active, "
-        f"{str(setup.dtype).removeprefix('torch.')} on {setup.metered}"
-        + (f", {setup.ranks.world} ranks" if setup.ranks.world > 1 else "")
+        f"{setup.recipe.name}: {format_count(counts.total_params)} parameters, {format_count(counts.active_params)} "
+        f"active, {precision} on {setup.metered}{ranks}"
     )
-    price = setup.price
-    table = Table("stage", "steps", "sequences x length", "tokens", "time", "MFU", *(["money"] if price else []), box=None, pad_edge=False)
+    columns = ["stage", "steps", "sequences x length", "tokens", "time", "MFU", *(["money"] if price else [])]
+    table = Table(*columns, box=None, pad_edge=False)
     for plan, stage in zip(stages, forecast.stages, strict=True):
+        mfu = stage.flops / stage.seconds / peak_flops
         cells = [stage.name, f"{stage.steps:,}", f"{int(plan.schedule.rows.max())} x {plan.stage.sequence_length}"]
-        cells += [format_count(stage.tokens), format_duration(stage.seconds), f"{100 * stage.flops / stage.seconds / peak_flops:.0f} %"]
+        cells += [format_count(stage.tokens), format_duration(stage.seconds), f"{100 * mfu:.0f} %"]
         table.add_row(*cells, *([format_money(forecast.cost(stage.seconds) or 0.0, price.currency)] if price else []))
     say(table)
-    spread = max(stage.spread for stage in forecast.stages)
-    total = format_duration(forecast.seconds)
+    spread = max(LEAST_SPREAD, *(stage.spread for stage in forecast.stages))
     money = f" and {format_money(forecast.cost(forecast.seconds) or 0.0, price.currency)}" if price else ""
-    say(f"Forecast: {total}{money}, give or take {100 * max(spread, 0.05):.0f} % (from timed steps).")
-    say(f"Memory: about {format_bytes(forecast.memory_bytes)} a rank of {format_bytes(available_bytes(setup.device))} free.")
-    if price is None:
-        say(f"Money: {ask_for_price(setup.metered)}.")
-    else:
-        say(f"Price: {price}.")
+    say(f"Forecast: {format_duration(forecast.seconds)}{money}, give or take {100 * spread:.0f} % (a few timed steps).")
+    free = available_bytes(setup.device)
+    say(f"Memory: about {format_bytes(forecast.memory_bytes)} a rank; {format_bytes(free)} are free.")
+    say(f"Price: {price}." if price else f"Money: {ask_for_price(setup.metered)}.")
     if setup.budget is not None:
-        say(f"Budget: {setup.budget}; the stages are at {', '.join(f'{100 * f:.0f} %' for f in setup_factors(stages, setup))} of the recipe's tokens.")
-
-
-def setup_factors(stages: list[StagePlan], setup: Setup) -> list[float]:
-    """Each stage's tokens over those that the recipe states."""
-    return [plan.schedule.tokens / whole.schedule.tokens for plan, whole in zip(stages, setup.stages, strict=True)]
+        shares = (
+            f"{plan.name} {100 * plan.schedule.tokens / whole.schedule.tokens:.0f} %"
+            for plan, whole in zip(stages, setup.stages, strict=True)
+        )
+        say(f"Budget: {setup.budget}; of the recipe's tokens that is {', '.join(shares)}.")

@@ -13,7 +13,9 @@ from centime.recipe import Context, Recipe, Stage
 from centime.train.batches import PairRows, StageRows, TextRows, pair_rows, text_rows
 from centime.train.schedule import Schedule, make_schedule
 
-VOCABULARY_MULTIPLE = 64  # unstated vocab_size is the tokenizer's, rounded up to whole GEMM tiles (V3: 128,815 to 129,280)
+VOCABULARY_MULTIPLE = (
+    64  # unstated vocab_size is the tokenizer's, rounded up to whole GEMM tiles (V3: 128,815 to 129,280)
+)
 CHINCHILLA = 20  # tokens a parameter, where neither the recipe nor a budget says more (arXiv 2203.15556)
 
 
@@ -54,8 +56,8 @@ def resolve(recipe: Recipe, tokenizer: Tokenizer) -> Recipe:
         vocabulary = -(-tokenizer.vocab_size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
     elif model.vocab_size < tokenizer.vocab_size:
         raise UserError(
-            f"model.vocab_size is {model.vocab_size} and the tokenizer {recipe.data.tokenizer} has {tokenizer.vocab_size} "
-            "tokens; leave vocab_size out of [model], or train a smaller tokenizer."
+            f"model.vocab_size is {model.vocab_size} and the tokenizer {recipe.data.tokenizer} has "
+            f"{tokenizer.vocab_size} tokens; leave vocab_size out of [model], or train a smaller tokenizer."
         )
     else:
         vocabulary = model.vocab_size

@@ -31,7 +31,12 @@ class Progress:
         self._steps, self._record, self._held_out = steps, {}, ""
         self._console.print(f"[bold]{name}[/bold]: {steps - done} steps" + (f", from step {done}" if done else ""))
         if self._console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[figures]}"),
+            )
             self._bar = RichProgress(*columns, console=self._console, transient=True)
             self._task = self._bar.add_task(name, total=steps, completed=done, figures="")
             self._bar.start()
@@ -62,7 +67,11 @@ class Progress:
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
-        self._console.print(f"  step {self._record['step']}/{self._steps}  {self._figures(self._record)}", highlight=False, soft_wrap=True)
+        self._console.print(
+            f"  step {self._record['step']}/{self._steps}  {self._figures(self._record)}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     def _figures(self, record: dict[str, Any]) -> str:
         """loss 3.21 | 1.71 bits/byte | 12.3 K tok/s | MFU 31 % | imbalance 0.4 | $0.0012 of $0.0040 | 3m 10s left"""
