@@ -42,7 +42,8 @@ class Receipt:
         if answer.reused_tokens:
             prompt += f" ({answer.reused_tokens:,} from the cache)"
         seconds = answer.prefill_seconds + answer.decode_seconds
-        parts = [f"{prompt} + {len(answer.tokens):,} generated tokens in {format_duration(seconds)}"]
+        took = f"{seconds:.3g} s" if seconds < 60 else format_duration(seconds)
+        parts = [f"{prompt} + {len(answer.tokens):,} generated tokens in {took}"]
         if answer.tokens_per_second:
             parts.append(f"{answer.tokens_per_second:,.1f} tokens/s after the first")
         parts.append(f"{self.device_ns / 1e9:.3g} device-seconds")

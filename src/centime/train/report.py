@@ -6,6 +6,7 @@ Reads `metrics.jsonl` (a JSON object a line, see docs/train.md), `recipe.toml`, 
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ from centime.train.charts import MOST_POINTS, Chart, Point, Series, line_chart, 
 from centime.train.report_bill import bill_table, plan_table, stage_name
 
 Record = dict[str, Any]
-_MOST_MOMENTS = 160  # columns of an expert-load picture
+_COLUMNS = 160  # of an expert-load picture, evenly spaced in tokens
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ def _count(value: float) -> str:
 def _charts(run: Run) -> list[Chart]:
     """Every curve for which the run has numbers."""
     currency = (run.bill or {}).get("currency") or "USD"
+    span = (0.0, float(run.steps[-1]["tokens"])) if run.steps else None
 
     def chart(
         title: str,
@@ -187,7 +189,7 @@ def _charts(run: Run) -> list[Chart]:
         if evaluation:
             series.append(Series("held-out", _points(run.evaluations, evaluation), tone=2, dots=True))
         marks = [(at, stage) for at, stage in run.starts]
-        return Chart(title, unit, [s for s in series if s.points], format_y, _count, marks=marks, **more)
+        return Chart(title, unit, [s for s in series if s.points], format_y, _count, marks=marks, span=span, **more)
 
     def money(value: float) -> str:
         return units.format_money(value, currency)
@@ -265,8 +267,10 @@ def _loads(run: Run) -> list[dict[str, Any]]:
     moments = [r for r in moments if len(r["expert_load"]) == len(moments[-1]["expert_load"])]
     if not moments:
         return []
-    count = min(len(moments), _MOST_MOMENTS)
-    chosen = [moments[round(i * (len(moments) - 1) / max(count - 1, 1))] for i in range(count)]
+    tokens = [float(r["tokens"]) for r in moments]
+    each = (tokens[-1] - tokens[0]) / (_COLUMNS - 1)
+    last_before = [bisect.bisect_right(tokens, tokens[0] + i * each + 1e-6) - 1 for i in range(_COLUMNS)]
+    chosen = [moments[i] for i in last_before] if each > 0 else moments[-1:]
     out = []
     for layer in range(len(moments[-1]["expert_load"])):
         columns = []

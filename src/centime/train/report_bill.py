@@ -93,6 +93,6 @@ def plan_table(bill: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
         for key, label, write in _kinds(bill.get("currency") or "USD"):
             before, after = _number(predicted, key), _number(booked, key)
             if before is not None and after is not None:
-                name = f"{prefix}{label.lower() if prefix and label != 'MFU' else label}"
+                name = f"{prefix}{label[0].lower() + label[1:] if prefix and label != 'MFU' else label}"
                 rows.append((name, write(before), write(after), f"{after / before:.2f}" if before else "–"))
     return rows
