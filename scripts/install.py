@@ -30,9 +30,8 @@ CONSTRAINTS = ROOT / "constraints.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PROBE_SECONDS = 5.0  # how long the first index may take to answer before we go on without it
 RESOLVE_SECONDS = 180.0  # how long the index may take to say what would be downloaded
-# Stated, as approximate, only when the index does not say: the CPU wheel of torch 2.13 and everything else, and the
-# same with the CUDA libraries that the default Linux wheel brings.
-APPROXIMATE = {"cpu": "about 400 MB", "cuda": "about 3 GB"}
+# Stated, as approximate, only when the index does not say.
+APPROXIMATE = "about 400 MB with a CPU build of torch, about 3 GB with a CUDA build, for a first installation"
 
 
 class SetupError(Exception):
@@ -63,9 +62,10 @@ def install(venv: Path, extras: list[str], torch: str | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         constraints = write_constraints(Path(scratch) / "constraints.txt", torch)
         index = torch_index()
-        # Our own setuptools builds the editable package: no hidden download, and the version is pinned like the rest.
         requirements = ["setuptools", f"torch=={torch}" if torch else "torch"]
-        pip(python, "install", *index, "-c", str(constraints), "--quiet", "setuptools")
+        # A pip that can say what it would download without downloading it, and our own setuptools to build the
+        # editable package: 3 MB that come unannounced.
+        pip(python, "install", *index, "-c", str(constraints), "--quiet", "pip", "setuptools")
         target = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
         arguments = [*index, "-c", str(constraints), "--no-build-isolation", *requirements, "--editable", target]
         announce(python, arguments)
@@ -156,8 +156,7 @@ def announce(python: Path, arguments: list[str]) -> None:
             run(command, timeout=RESOLVE_SECONDS)
             wanted = json.loads(report.read_text())["install"]
         except (subprocess.TimeoutExpired, OSError, ValueError, KeyError):
-            kind = "cuda" if has_nvidia_driver() else "cpu"
-            print(f"install: the index does not say how much; {APPROXIMATE[kind]} for a first installation")
+            print(f"install: the index does not say how much; {APPROXIMATE}", flush=True)
             return
     urls = [item["download_info"]["url"] for item in wanted if "dir_info" not in item["download_info"]]
     if not urls:

@@ -17,7 +17,7 @@ SMALLEST = 1_000_000  # bytes; below this the library is not there as text (a zi
 
 @dataclass(frozen=True)
 class Corpus:
-    """Python files, each either to learn from or to be judged on. `train` and `held_out` are sorted."""
+    """Text files, each either to learn from or to be judged on. `train` and `held_out` are sorted."""
 
     root: Path
     train: list[Path]
@@ -32,15 +32,22 @@ class Corpus:
         return sum(path.stat().st_size for path in self.held_out)
 
 
-def standard_library(root: Path | None = None, *, most_held_out: int = 400_000) -> Corpus:
-    """The standard library of the Python that runs this (or of `root`), split by file.
+def standard_library() -> Corpus:
+    """The Python files of the standard library of the Python that runs this.
 
-    A file is held out by a hash of its path inside the library, so the split is the same on every machine with the same
-    library; at most `most_held_out` bytes are, and the others of that hash are left out altogether.
-    Raises UserError when the library is not there as UTF-8 source files.
+    Raises UserError when it is not there as source (a zip, or byte code alone).
     """
-    root = root or Path(sysconfig.get_path("stdlib"))
-    files = [path for path in sorted(root.rglob("*.py")) if not NOT_LIBRARY.intersection(path.relative_to(root).parts)]
+    return corpus(Path(sysconfig.get_path("stdlib")), "*.py")
+
+
+def corpus(root: Path, pattern: str = "*", *, most_held_out: int = 400_000) -> Corpus:
+    """The UTF-8 files below `root` whose names fit `pattern`, split by file.
+
+    A file is held out by a hash of its path below `root`, so the split is the same on every machine with the same
+    files; at most `most_held_out` bytes are, and the others of that hash are left out altogether.
+    Raises UserError when there is too little text to learn from or to judge on.
+    """
+    files = [path for path in sorted(root.rglob(pattern)) if not NOT_LIBRARY.intersection(path.relative_to(root).parts)]
     train: list[Path] = []
     held_out: list[Path] = []
     left = most_held_out
@@ -52,18 +59,18 @@ def standard_library(root: Path | None = None, *, most_held_out: int = 400_000) 
         elif path.stat().st_size <= left:
             held_out.append(path)
             left -= path.stat().st_size
-    corpus = Corpus(root, train, held_out)
-    if not held_out or corpus.train_bytes < SMALLEST:
+    found = Corpus(root, train, held_out)
+    if not held_out or found.train_bytes < SMALLEST:
         raise UserError(
-            f"{root} holds {corpus.train_bytes:,} bytes of Python source, the quickstart needs {SMALLEST:,}: this Python "
-            "came without its library's source. Install the full Python, or name a folder of text: centime quickstart --text DIR"
+            f"{root} holds {found.train_bytes:,} bytes of text in {len(train) + len(held_out)} files; the quickstart "
+            f"needs {SMALLEST:,} bytes in a few dozen files. Name a folder that has them: centime quickstart --text DIR"
         )
-    return corpus
+    return found
 
 
 def _is_text(path: Path) -> bool:
-    """Whether the file is non-empty UTF-8; the library has a few files of older encodings."""
+    """Whether it is a file of non-empty UTF-8; the library has a few of older encodings."""
     try:
-        return bool(path.read_bytes().decode("utf-8"))
+        return path.is_file() and bool(path.read_bytes().decode("utf-8"))
     except (OSError, UnicodeDecodeError):
         return False

@@ -1,0 +1,25 @@
+"""`centime quickstart`: from nothing to a small trained model, its bill and its answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Folder of the run; where there is one already, OUT-2 and so on.")] = Path(
+        "runs/quickstart"
+    ),
+    budget: Annotated[str, typer.Option(help="Of the training: a time (3m), money ('$0.01') or tokens.")] = "3m",
+    text: Annotated[Path | None, typer.Option(help="A folder of text to learn from instead.", exists=True)] = None,
+    price: Annotated[str | None, typer.Option(help="Per device-hour, such as '$0.08/h'; else the catalogue's.")] = None,
+) -> None:
+    """Train a small model on Python's own library, and see what it can do and what it cost. Offline, in minutes."""
+    from centime.quickstart import quickstart as run
+
+    raise typer.Exit(run(out, budget, text, price))

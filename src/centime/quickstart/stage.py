@@ -1,0 +1,29 @@
+"""The model as it was at the end of an earlier stage, from the run's checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from centime import recipe as recipes
+from centime.errors import UserError
+from centime.model import Transformer
+from centime.train.folder import RunFolder
+from centime.train.stages import stage_configs
+from centime.train.state import META, read
+
+
+def before_sft(folder: Path) -> Transformer:
+    """The model of a finished run just before its sft stage. Raises UserError when that checkpoint is gone."""
+    run = RunFolder(folder)
+    configs = stage_configs(recipes.read(run.recipe))
+    wanted = len(configs) - 2  # sft is the last stage
+    paths = sorted(run.checkpoints.glob("step-*"))
+    found = [path for path in paths if json.loads((path / META).read_text(encoding="utf-8"))["stage"] == wanted]
+    if not found:
+        raise UserError(f"{run.checkpoints} has no checkpoint from before sft; raise run.keep in the recipe.")
+    tensors, _ = read(found[-1])
+    model = Transformer(configs[wanted])
+    kinds = ("weight/", "buffer/")
+    model.load_state_dict({name.split("/", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(kinds)})
+    return model.eval()
