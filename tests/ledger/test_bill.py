@@ -40,7 +40,8 @@ def test_the_shape_is_table_1_then_the_rest_then_serving(book: Book) -> None:
         [
             made("generate", 0.5, verb="generate"),
             made("sft", 5),
-            made("context", 119),
+            made("context-2", 19),
+            made("context-1", 100),
             made("startup", 1),
             made("pretrain", 2664, tokens=14_800_000_000_000, flops=1e6 * 3600, peak_flops=1e6),
             made("data", 2, verb="data"),
@@ -49,9 +50,9 @@ def test_the_shape_is_table_1_then_the_rest_then_serving(book: Book) -> None:
         ]
     )
     whole = bill(book)
-    sections = ["training"] * 4 + ["data", "evaluation", "other", "serving"]
+    sections = ["training"] * 5 + ["data", "evaluation", "other", "serving"]
     assert [line.section for line in whole.lines] == sections
-    assert [line.stage for line in whole.lines[:4]] == ["pretrain", "context", "sft", "startup"]
+    assert [line.stage for line in whole.lines[:5]] == ["pretrain", "context-1", "context-2", "sft", "startup"]
     assert whole.training.device_ns == (2664 + 119 + 5 + 1) * HOUR
     assert whole.training.cost == pytest.approx(2789 * 2)
     assert whole.total.device_ns == round((2789 + 9.5) * HOUR)
@@ -59,8 +60,9 @@ def test_the_shape_is_table_1_then_the_rest_then_serving(book: Book) -> None:
     order = [
         "Training",
         "Pre-training",
-        "Context extension",
-        "Post-training (SFT)",
+        "Context extension 1",
+        "Context extension 2",
+        "Post-training, SFT",
         "Start-up",
         "Total",
         "Serving",
@@ -250,19 +252,13 @@ def test_the_whole_book_lists_its_runs(book: Book) -> None:
 
 
 def test_it_fits_a_terminal_of_80_columns(book: Book) -> None:
+    large = {"tokens": 14_800_000_000_000, "flops": 1.0, "peak_flops": 1e-3, "price_kind": "assumed"}
     book.write(
-        [
-            made(
-                "pretrain",
-                1300,
-                devices=2048,
-                tokens=14_800_000_000_000,
-                flops=1.0,
-                peak_flops=1e9,
-                price_kind="assumed",
-            )
-        ]
+        [made("pretrain", 1300, devices=2048, **large), made("sft", 0.001, devices=2048, price_per_hour=1e-7, **large)]
     )
     shown = printed(bill(book), width=80)
     assert "…" not in shown
-    assert "2,662,400.0" in shown
+    assert "2,662,402.0" in shown
+    assert "on 2048 x Test CPU (2 vCPU)" in shown
+    book.write([made("generate", 1e-9, price_per_hour=0.0816, verb="generate")])
+    assert "…" not in printed(bill(book), width=100)

@@ -43,9 +43,15 @@ _VERB_SECTION = {
 _STAGE_ORDER = ("pretrain", "context", "sft", "distill", "grpo", "rl")
 
 
+def kind_of(stage: str) -> str:
+    """The stage without its number: a run's second context extension is 'context-2'."""
+    base, _, number = stage.rpartition("-")
+    return base if number.isdigit() else stage
+
+
 def section_of(interval: Interval) -> str:
     """training, data, evaluation, serving or other."""
-    return _STAGE_SECTION.get(interval.stage) or _VERB_SECTION.get(interval.verb, OTHER)
+    return _STAGE_SECTION.get(kind_of(interval.stage)) or _VERB_SECTION.get(interval.verb, OTHER)
 
 
 @dataclass
@@ -174,9 +180,9 @@ def bill(book: Book, run: str | None = None) -> Bill:
     total, training = Line("total", "", ""), Line("total", TRAINING, "")
     for interval in chosen:
         section = section_of(interval)
-        key = (section, interval.stage, interval.device, interval.currency or "")
+        key = (section, interval.stage, interval.device_label, interval.currency or "")
         if key not in lines:
-            lines[key] = Line(interval.stage, section, interval.device)
+            lines[key] = Line(interval.stage, section, interval.device_label)
         for line in (lines[key], total, *([training] if section == TRAINING else [])):
             line.add(interval)
     for line in (total, training):
@@ -195,8 +201,9 @@ def bill(book: Book, run: str | None = None) -> Bill:
 
 def _order(line: Line) -> tuple[int, int, str, str]:
     """Sections in order; Table 1's stages first among their kind, start-up last."""
-    known = _STAGE_ORDER.index(line.stage) if line.stage in _STAGE_ORDER else len(_STAGE_ORDER)
-    return SECTIONS.index(line.section), known + (line.stage == "startup"), line.stage, line.device
+    kind = kind_of(line.stage)
+    known = _STAGE_ORDER.index(kind) if kind in _STAGE_ORDER else len(_STAGE_ORDER) + (kind == "startup")
+    return SECTIONS.index(line.section), known, line.stage, line.device
 
 
 def _one(values: set[str]) -> str:

@@ -58,6 +58,11 @@ class Interval:
     peak_flops: float | None  # of one device, FLOP/s
 
     @property
+    def device_label(self) -> str:
+        """The device with its size, which is part of what it is: 'AMD EPYC (2 vCPU)'."""
+        return f"{self.device} ({self.vcpus} vCPU)" if self.vcpus else self.device
+
+    @property
     def device_ns(self) -> int:
         """Device-nanoseconds, measured and estimated."""
         return (self.measured_ns + self.estimated_ns) * self.devices

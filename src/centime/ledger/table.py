@@ -9,15 +9,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centime.ledger.bill import HOUR_NS, KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line
-from centime.units import format_count, format_money
+from centime.ledger.bill import HOUR_NS, KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
+from centime.units import format_count, format_duration, format_money
 
 _LABELS = {
     "pretrain": "Pre-training",
     "context": "Context extension",
-    "sft": "Post-training (SFT)",
-    "grpo": "Post-training (GRPO)",
-    "distill": "Post-training (distillation)",
+    "sft": "Post-training, SFT",
+    "grpo": "Post-training, GRPO",
+    "distill": "Distillation",
     "startup": "Start-up and exit",
     "tokenizer": "Tokenizer",
     "prepare": "Data preparation",
@@ -37,7 +37,7 @@ def table_of(bill: Bill) -> RenderableType:
     one_device = bill.total.device != "mixed" and len({line.devices for line in bill.lines}) == 1
     whose = f"Bill of {bill.run}" if bill.run else "Bill of everything in the ledger"
     on = f", on {bill.total.devices} x {bill.total.device}" if one_device else ""
-    table = Table(title=whose + on, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=whose + on, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     if not one_device:
         table.add_column("device")
@@ -56,7 +56,7 @@ def table_of(bill: Bill) -> RenderableType:
         if many and lines:
             table.add_row(Text(_TITLES[section], style="italic"))
         for line in lines:
-            row(_LABELS.get(line.stage, line.stage.capitalize()), line, end=line is lines[-1] and section != TRAINING)
+            row(_label(line.stage), line, end=line is lines[-1] and section != TRAINING)
         if lines and section == TRAINING:
             row("Total", bill.training, end=True)
     if many or not bill.training.device_ns:
@@ -69,6 +69,12 @@ def table_of(bill: Bill) -> RenderableType:
     parts.append(Text(_legend(bill), style="dim"))
     parts += [Text(f"- {note}.", style="dim") for note in bill.notes]
     return Group(*parts)
+
+
+def _label(stage: str) -> str:
+    """'context-2' -> 'Context extension 2'."""
+    kind = kind_of(stage)
+    return _LABELS.get(kind, kind.capitalize()) + stage[len(kind) :].replace("-", " ")
 
 
 def _legend(bill: Bill) -> str:
@@ -101,19 +107,19 @@ def _hours(hours: float) -> str:
 
 
 def _energy(kwh: float) -> str:
-    return f"{kwh:,.4g} kWh" if kwh >= 1 else f"{kwh * 1000:.3g} Wh"
+    return f"{kwh:,.4g} kWh" if kwh >= 1 else f"{kwh * 1000:.2g} Wh"
 
 
 def _plan_table(plan: dict[str, Any], currency: str | None) -> Table:
-    table = Table(title="Plan against actual", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="Plan against actual", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     table.add_column("")
     for heading in ("plan", "actual", "actual / plan"):
         table.add_column(heading, justify="right")
     groups = [("", plan["predicted"], plan["actual"])]
     stages = plan["actual"].get("stages", {})
-    groups += [
-        (f"{_LABELS.get(stage, stage)}: ", plan["predicted"]["stages"][stage], stages[stage]) for stage in stages
-    ]
+    groups += [(f"{_label(stage)}: ", plan["predicted"]["stages"][stage], stages[stage]) for stage in stages]
     for prefix, predicted, actual in groups:
         for key, was in actual.items():
             planned = predicted[key]
@@ -133,13 +139,17 @@ def _value(key: str, value: float, currency: str | None) -> str:
         return _hours(value)
     if key == "energy_kwh":
         return _energy(value)
+    if key == "seconds":
+        return format_duration(value)
     if key == "mfu":
         return f"{value:.1%}"
     return format_count(value)
 
 
 def _runs_table(runs: list[dict[str, Any]]) -> Table:
-    table = Table(title="Runs, the latest last", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="Runs, the latest last", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for heading in ("run", "last", "device-hours", "cost"):
         table.add_column(heading, justify="right" if heading in {"device-hours", "cost"} else "left")
     for run in runs[-20:]:
