@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +56,7 @@ def prepare(
     from centime.data.metering import metered, spent_line
     from centime.data.prepare import prepare as run
     from centime.data.readers import read_options
+    from centime.ledger.device import this_device
 
     with metered("data", out, price) as meter, source_bar("Tokenising") as show:
         counted = 0
@@ -75,7 +75,7 @@ def prepare(
             fim=fim,
             holdout=holdout,
             seed=seed,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or this_device("cpu").vcpus,
             options=read_options(field, separator, undecodable),
             exclude=exclude or (),
             overwrite=overwrite,

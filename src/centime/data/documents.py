@@ -13,6 +13,8 @@ from centime.data.order import mix
 from centime.data.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer
 from centime.errors import UserError
 
+Ids = npt.NDArray[np.uint32]
+
 
 def digest(raw: bytes) -> int:
     """64 bits of a document's content."""
@@ -69,7 +71,7 @@ class Fim:
 class Encoded:
     """A batch of documents for one split: tokens [sum of lengths], lengths and text_bytes [documents]."""
 
-    tokens: npt.NDArray[np.uint32]
+    tokens: Ids
     lengths: npt.NDArray[np.int64]
     text_bytes: npt.NDArray[np.int64]
     fim: int
@@ -87,22 +89,24 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str], holdout: float, fim: Fi
         pieces += [text] if cut is None else [text[: cut[0]], text[cut[1] :], text[cut[0] : cut[1]]]
         plans.append((held, cut is not None, len(raw)))
     ids = iter(tokenizer.encode_documents(pieces))
-    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    rows: tuple[list[list[int]], list[list[int]]] = ([], [])
+    start = [] if tokenizer.bos_id is None else [np.array([tokenizer.bos_id], dtype=np.uint32)]
+    end = np.array([tokenizer.eos_id], dtype=np.uint32)
+    marks = None if fim is None else np.array([[fim.begin], [fim.hole], [fim.end]], dtype=np.uint32)
+    rows: tuple[list[Ids], list[Ids]] = ([], [])
     sizes: tuple[list[int], list[int]] = ([], [])
     for held, filled, size in plans:
-        if filled and fim is not None:
+        if filled and marks is not None:
             prefix, suffix, middle = next(ids), next(ids), next(ids)
-            row = [*start, fim.begin, *prefix, fim.hole, *suffix, fim.end, *middle, tokenizer.eos_id]
+            parts = [*start, marks[0], prefix, marks[1], suffix, marks[2], middle, end]
         else:
-            row = [*start, *next(ids), tokenizer.eos_id]
-        rows[held].append(row)
+            parts = [*start, next(ids), end]
+        rows[held].append(np.concatenate(parts))
         sizes[held].append(size)
     filled_count = sum(filled for _, filled, _ in plans)
     return _packed(rows[False], sizes[False], filled_count), _packed(rows[True], sizes[True], 0)
 
 
-def _packed(rows: list[list[int]], sizes: list[int], fim: int) -> Encoded:
+def _packed(rows: list[Ids], sizes: list[int], fim: int) -> Encoded:
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    tokens = np.fromiter((i for row in rows for i in row), dtype=np.uint32, count=int(lengths.sum()))
+    tokens = np.concatenate(rows) if rows else np.empty(0, dtype=np.uint32)
     return Encoded(tokens, lengths, np.array(sizes, dtype=np.int64), fim)

@@ -119,6 +119,7 @@ def prepare(
         "field": options.field,
         "separator": options.separator,
         "undecodable": options.undecodable,
+        "notes": done.notes,
     }
     out = Path(out)
     with atomic_folder(out, overwrite=overwrite) as folder:
