@@ -68,10 +68,16 @@ def test_dense_baseline_round_trip_keeps_the_computation() -> None:
     assert back.n_routed_experts is None
 
 
-def test_all_layers_dense_round_trip() -> None:
-    back = from_hf(to_hf(preset("centime-d4", n_routed_experts=None)))
+@pytest.mark.parametrize("mtp", [0, 2])
+def test_all_layers_dense_round_trip(mtp: int) -> None:
+    """Written with a number of experts, which transformers insists on, in layers that do not exist."""
+    raw = to_hf(preset("centime-d4", n_routed_experts=None, n_shared_experts=None, num_nextn_predict_layers=mtp))
+    assert isinstance(raw["n_routed_experts"], int)
+    assert isinstance(raw["n_shared_experts"], int)
+    back = from_hf(raw)
     assert back.is_mla
-    assert not any(back.layer_has_experts(layer) for layer in range(back.num_hidden_layers))
+    assert back.n_routed_experts is None
+    assert back.num_nextn_predict_layers == mtp
 
 
 def test_what_transformers_5_writes_for_v3() -> None:

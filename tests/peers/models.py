@@ -46,6 +46,7 @@ CONFIGS = {
     "V3, value heads wider than key heads": V3 | {"v_head_dim": 23, "qk_nope_head_dim": 5, "qk_rope_head_dim": 4},
     "V3, halves rotated": V3 | {"rope_interleave": False, "rope_scaling": YARN},
     "V3, tied": V3 | {"tie_word_embeddings": True, "rope_theta": 500.0},
+    "V3, no experts": V3 | {"n_routed_experts": None, "n_shared_experts": None},
     "V2-Lite": V2 | {"n_group": 1, "topk_group": 1, "rope_scaling": V2_YARN},
     "V2": V2 | {"topk_method": "group_limited_greedy", "q_lora_rank": 16, "routed_scaling_factor": 16.0},
     "V2, YaRN, two shared experts": V2

@@ -39,7 +39,6 @@ CASES: dict[str, dict[str, Any]] = {
     "V2, groups all open": V2 | {"topk_method": "group_limited_greedy", "topk_group": 4, "q_lora_rank": 16},
     "V3, YaRN without magnitude": V3
     | {"rope_scaling": YARN.model_copy(update={"mscale": 0.0, "mscale_all_dim": 0.0}), "qk_nope_head_dim": 12},
-    "dense MLA": V3 | {"n_routed_experts": None},
     "dense, pairs rotated": CONFIGS["dense"] | {"rope_interleave": True},
 }
 

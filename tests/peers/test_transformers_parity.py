@@ -1,8 +1,9 @@
 """The model against transformers 5 in float32: logits, every gradient, and each other's folders.
 
 Transformers is a peer, not a dependency: without it these tests are skipped (`pip install centime[peers]`).
-Its limits, which shape the configurations here: it has no `moe_layer_freq`, no dense-only MLA, normalises no gates in
-V2, always shares an expert, and uses 1e-6 in the norms of the latents whatever `rms_norm_eps` says.
+Its limits, which shape the configurations here: it has no `moe_layer_freq`, normalises no gates in V2, normalises a
+single gate in V3 (DeepSeek's own modelling file does not), and uses 1e-6 in the norms of the latents whatever
+`rms_norm_eps` says.
 """
 
 from __future__ import annotations

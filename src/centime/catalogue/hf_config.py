@@ -23,7 +23,8 @@ _COMMON = {"moe_layer_freq": 1, "num_nextn_predict_layers": 0, "rope_interleave"
 _FAMILIES: dict[str, dict[str, Any]] = {
     "deepseek_v2": _COMMON | {"scoring_func": "softmax", "topk_method": "greedy", "norm_topk_prob": False},
     "deepseek_v3": _COMMON | {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "norm_topk_prob": True},
-    "llama": {"n_routed_experts": None, "n_shared_experts": None, "kv_lora_rank": None, "rope_interleave": False},
+    "llama": _COMMON
+    | {"n_routed_experts": None, "n_shared_experts": None, "kv_lora_rank": None, "rope_interleave": False},
 }
 _ARCHITECTURES = {
     "deepseek_v2": "DeepseekV2ForCausalLM",
@@ -161,8 +162,10 @@ def _attention(fields: dict[str, Any], raw: Mapping[str, Any], family: str, wher
 
 
 def _experts(fields: dict[str, Any], where: str) -> None:
-    """Expert sizes and groups must be stated where there are experts; the rest do not matter where there are none."""
-    if fields["n_routed_experts"] is None:
+    """Expert sizes and groups must be stated where there are experts; experts that no layer has are none."""
+    first = fields.get("first_k_dense_replace")
+    if fields["n_routed_experts"] is None or (isinstance(first, int) and first >= _layers(fields)):
+        fields["n_routed_experts"] = None
         for name in (*_EXPERT_SIZES, "n_group", "topk_group"):
             if fields.get(name) is None:
                 fields.pop(name, None)
@@ -270,9 +273,16 @@ def to_hf(config: ModelConfig, dtype: str = "float32") -> dict[str, Any]:
             per_slope = 0.1 * math.log(yarn.factor)
             raw["rope_scaling"]["attention_factor"] = per_slope * yarn.mscale + 1
             del raw["rope_scaling"]["mscale"], raw["rope_scaling"]["mscale_all_dim"]
-    elif config.n_routed_experts is None:
-        raw["first_k_dense_replace"] = config.num_hidden_layers
+    else:
+        raw["n_shared_experts"] = config.n_shared_experts or 0  # transformers wants numbers here, and null in neither
+        if config.n_routed_experts is None:
+            raw |= {"n_routed_experts": 1, "first_k_dense_replace": _layers(raw)}
     return raw
+
+
+def _layers(fields: Mapping[str, Any]) -> int:
+    """Decoder layers and MTP modules together."""
+    return int(fields["num_hidden_layers"]) + int(fields["num_nextn_predict_layers"])
 
 
 _DEEPSEEK_ONLY = [
