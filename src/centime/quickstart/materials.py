@@ -42,10 +42,11 @@ def make_sums(folder: Path) -> list[Sum]:
     return sums("test", TEST_SUMS, TOP)
 
 
-def make_recipe(folder: Path) -> Recipe:
+def make_recipe(folder: Path, evaluate_rows: int) -> Recipe:
     """The quickstart's recipe with its paths in `folder`."""
     text = resources.files("centime.quickstart").joinpath("recipe.toml").read_text(encoding="utf-8")
-    return recipes.parse(text.replace("{folder}", folder.as_posix()), where="the quickstart's recipe")
+    settings = [f"run.evaluate_rows={evaluate_rows}"]
+    return recipes.parse(text.replace("{folder}", folder.as_posix()), settings, where="the quickstart's recipe")
 
 
 def free_folder(wanted: Path) -> Path:

@@ -70,7 +70,7 @@ def quickstart(wanted: Path, budget: str, text: Path | None, price_text: str | N
             f"Tokenizer: {tokenizer.vocab_size:,} ids, {found.train_bytes / tokens:.2f} bytes a token; "
             f"{tokens:,} tokens to learn from."
         )
-        setup = Setup(make_recipe(folder), folder, False, SMOKE_BUDGET if smoke else budget, price_text)
+        setup = Setup(make_recipe(folder, evaluate_rows=1 if smoke else 8), folder, False, budget, price_text)
         outcome = TrainingRun(setup).go()
         if outcome.signal is not None:
             out.print(f"Stopped by {outcome.signal.name} and saved; go on with: {command()} train {folder} --resume")

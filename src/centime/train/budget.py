@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +42,14 @@ class Budget:
                 f"The budget is in {self.currency} and the price in {price.currency}; give both in one currency."
             )
         return self.amount / (price.per_device_hour * devices) * 3600
+
+
+SMOKE = "16K-tokens"  # a few steps of every stage
+
+
+def asked(budget: str | None) -> str | None:
+    """`budget`, or a tiny one when CENTIME_SMOKE=1 asks for the same path with few steps."""
+    return SMOKE if os.environ.get("CENTIME_SMOKE") == "1" else budget
 
 
 def parse_budget(text: str) -> Budget:

@@ -12,7 +12,7 @@ from centime.data.tokenizer import load_tokenizer
 from centime.ledger.device import this_device
 from centime.recipe import Recipe
 from centime.train import parallel
-from centime.train.budget import Budget, parse_budget
+from centime.train.budget import Budget, asked, parse_budget
 from centime.train.folder import RunFolder
 from centime.train.memory import default_micro_batch, require_disk, require_fit
 from centime.train.stages import StagePlan, plan_stages, resolve
@@ -36,7 +36,7 @@ class Setup:
         self.metered = this_device("gpu" if self.device.type == "cuda" else "cpu")
         self.price = price_for(self.metered, price)
         info = self.folder.read_info() if self.resuming else {}
-        stated = budget or info.get("budget")
+        stated = asked(budget) or info.get("budget")
         self.budget_text: str | None = stated
         self.budget: Budget | None = parse_budget(stated) if stated else None
         self.allowed_seconds = self.budget.seconds(self.price, self.ranks.world) if self.budget else float("inf")
