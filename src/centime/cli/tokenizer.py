@@ -44,7 +44,7 @@ def train(
     from centime.data.readers import read_options
     from centime.units import format_bytes, parse_count
 
-    with metered("tokenizer", out, price) as meter, source_bar("Reading") as show:
+    with metered("tokenizer", out, price) as meter, source_bar("Reading, then merging") as show:
         done = train_on_sources(
             sources,
             vocab_size,

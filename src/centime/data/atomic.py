@@ -31,6 +31,7 @@ def atomic_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     What a killed process left behind is removed by the next one that writes the same `out` on the same machine.
     Raises UserError when `out` exists and is not empty (unless `overwrite`), or the disk is full or not writable.
     """
+    _recover(out)
     require_free(out, overwrite=overwrite)
     parent, mark = out.absolute().parent, f".{out.name}.partial-{socket.gethostname()}-"
     temporary = parent / f"{mark}{os.getpid()}"
@@ -61,10 +62,23 @@ def atomic_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _aside(out: Path) -> Path:
+    return out.absolute().with_name(f".{out.name}.aside")
+
+
+def _recover(out: Path) -> None:
+    """Undo what a process killed between the two renames of `_replace` left: the old folder comes back."""
+    if _aside(out).is_dir():
+        if out.exists():
+            shutil.rmtree(_aside(out), ignore_errors=True)
+        else:
+            os.rename(_aside(out), out)
+
+
 def _replace(temporary: Path, out: Path) -> None:
     """Rename over `out`; an old folder is moved aside first, for no system renames over one that holds files."""
     if out.is_dir() and any(out.iterdir()):
-        aside = temporary.with_name(temporary.name + ".old")
+        aside = _aside(out)
         os.rename(out, aside)
         os.rename(temporary, out)
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,66 @@
+"""A folder appears whole or not at all, and an old one is never lost to a kill."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from centime.data.atomic import atomic_folder
+from centime.errors import UserError
+
+# Writes `out` anew and dies, as by kill -9, at the system call given: the n-th rename or the n-th fsync.
+DIES = """
+import os, sys
+from pathlib import Path
+from centime.data.atomic import atomic_folder
+out, call, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+real, count = getattr(os, call), 0
+def dying(*arguments):
+    global count
+    count += 1
+    if count == number:
+        os._exit(9)
+    return real(*arguments)
+setattr(os, call, dying)
+with atomic_folder(out, overwrite=True) as folder:
+    (folder / "file").write_text("new")
+"""
+
+
+@pytest.mark.parametrize(("call", "number"), [("rename", 1), ("rename", 2), ("fsync", 1), ("fsync", 2), ("fsync", 3)])
+def test_killed_at_any_call_leaves_the_old_or_the_new(tmp_path: Path, call: str, number: int) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "file").write_text("old")
+    died = subprocess.run([sys.executable, "-c", DIES, str(out), call, str(number)], check=False)
+    assert died.returncode == 9
+    with pytest.raises(UserError, match="already exists and is not empty"), atomic_folder(out):
+        pass
+    assert (out / "file").read_text() == ("new" if (call, number) == ("fsync", 3) else "old")
+    with atomic_folder(out, overwrite=True) as folder:
+        (folder / "file").write_text("third")
+    assert (out / "file").read_text() == "third"
+    assert list(tmp_path.iterdir()) == [out], "and what the killed one left is gone"
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    def fails() -> None:
+        with atomic_folder(tmp_path / "deep" / "out") as folder:
+            (folder / "file").write_text("half")
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        fails()
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_place_that_may_not_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match=r"cannot be written .*Choose another --out"), atomic_folder(tmp_path / "out"):
+        pass
+    tmp_path.chmod(0o700)
