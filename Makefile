@@ -7,10 +7,10 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart test install lint format test-unit test-long test-torch bench clean
+.PHONY: help quickstart test install lint format test-unit test-long test-torch focus-validator bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 quickstart: $(VENV)/.installed ## from nothing to a small trained model, its bill and its answers, in minutes
 	$(BIN)/centime quickstart
@@ -40,6 +40,8 @@ test-torch: ## the suite on another torch, in its own .venv-torch-V: make test-t
 	$(MAKE) .venv-torch-$(V)/.installed-dev
 	OMP_NUM_THREADS=1 .venv-torch-$(V)/bin/python -m pytest -n $(JOBS) --dist worksteal -m "not long"
 
+focus-validator: .venv-focus/.installed ## the FinOps Foundation's checker of FOCUS files, which one test asks; needs a Python 3.12
+
 bench: $(VENV)/.installed-dev ## training speed beside its peers, as ratios in one run
 	$(BIN)/python benchmarks/train.py
 
@@ -55,3 +57,12 @@ $(VENV)/.installed-dev: $(SETUP)
 
 .venv-torch-%/.installed-dev: $(SETUP)
 	$(PYTHON) scripts/install.py --venv .venv-torch-$* --extras dev,peers --torch $*
+
+# It pins NumPy 1.26, which neither our NumPy nor a Python after 3.12 agrees with; pyarrow 20 and later want NumPy 2.
+PYTHON312 ?= $(shell for p in python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python); do \
+	$$p -c pass 2>/dev/null && echo $$p && break; done)
+.venv-focus/.installed:
+	@test -n "$(PYTHON312)" || { echo "focus-validator: no Python 3.12 here; name one with PYTHON312=" >&2; exit 2; }
+	$(PYTHON312) -m venv .venv-focus
+	.venv-focus/bin/python -m pip install --quiet focus-validator==2.2.1 "pyarrow<20"
+	touch $@
