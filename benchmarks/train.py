@@ -1,7 +1,7 @@
 """Training speed beside other people's stacks, as ratios in one run.
 
 usage: benchmarks/train.py [--sequence 256|1024|both] [--peers transformers,torchtitan] [--rounds 8] [--steps 3]
-                           [--threads 2] [--json]
+                           [--warm-up 3] [--threads 2] [--json]
 
 One full training step (forward, backward, clip, AdamW) of the shape in shapes.py, 2,048 tokens a step, bf16 compute,
 from the same initial weights on the same batches. Every contestant is a process of its own with --threads threads; all
@@ -49,7 +49,6 @@ PEERS = {  # package -> (its contestants, how to get it)
         "pip install --no-deps torchtitan==0.3.0 spmd_types==0.2.3",
     ),
 }
-WARM_UP = 3  # steps after the first one that are not timed
 
 
 @dataclass
@@ -137,8 +136,9 @@ def furthest(losses: list[float], reference: list[float]) -> float | None:
     return max((abs(a - b) for a, b in zip(losses, reference, strict=True)), default=None) if reference else None
 
 
-def measure(sequence: int, names: list[str], rounds: int, steps: int, threads: int, say: Any) -> dict[str, Any]:
+def measure(sequence: int, names: list[str], options: argparse.Namespace, say: Any) -> dict[str, Any]:
     """All contestants at one sequence length; what `--json` prints of it."""
+    threads = options.threads
     with tempfile.TemporaryDirectory(prefix="centime-bench-") as temporary:
         folder = write(Path(temporary))
         gemm = Contestant("gemm", folder, sequence, threads)
@@ -148,11 +148,11 @@ def measure(sequence: int, names: list[str], rounds: int, steps: int, threads: i
             for contestant in [gemm, *running]:
                 say(f"starting {contestant.name}")
                 contestant.start()
-                contestant.run(WARM_UP, timed=False)
-            for number in range(rounds):
-                say(f"round {number + 1} of {rounds}")
+                contestant.run(options.warm_up, timed=False)
+            for number in range(options.rounds):
+                say(f"round {number + 1} of {options.rounds}")
                 for contestant in [gemm, *running]:
-                    contestant.run(steps)
+                    contestant.run(options.steps)
             losses: list[float] = []
             if importlib.util.find_spec("transformers") is not None:
                 say("the fp32 reference")
@@ -222,6 +222,7 @@ def main() -> None:
     parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated, of " + ", ".join(PEERS))
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--steps", type=int, default=3, help="timed steps of each contestant a round")
+    parser.add_argument("--warm-up", type=int, default=3, help="steps after the first one that are not timed")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -238,9 +239,7 @@ def main() -> None:
             found = measure(
                 length,
                 names,
-                options.rounds,
-                options.steps,
-                options.threads,
+                options,
                 lambda what, length=length: status.update(f"{length} tokens: {what}"),
             )
         results.append(found)
