@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from tests.ledger.made import HOUR, at, made
 
+from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.bill import Bill, bill
@@ -168,13 +169,35 @@ def test_an_old_price_is_flagged_by_its_age_when_it_was_used(book: Book) -> None
     assert bill(book).price_date == "2025-12-01 to 2025-12-18"
 
 
+def test_a_price_given_later_is_for_what_has_none(book: Book) -> None:
+    book.write([made(), made("context", 3, price_per_hour=None, currency=None, price_date=None, price_kind=None)])
+    whole = bill(book, price=Price(0.5, "USD", "2026-07-01", "the command line", "given"))
+    assert [line.cost for line in whole.lines] == [2.0, 1.5]
+    assert whole.price_date == "2026-06-01 to 2026-07-01"
+
+
+def test_devices_are_those_in_use_at_once(book: Book) -> None:
+    start = at("2026-06-15T12:00")
+    book.write(
+        [
+            made(wall_start_ns=start),
+            made(wall_start_ns=start + 1000),  # a second rank, beside the first
+            made(wall_start_ns=start + HOUR - 500),  # the first again, resumed: its clock overlaps by a hair
+            made("context", wall_start_ns=start + 5 * HOUR, devices=8),
+        ]
+    )
+    whole = bill(book)
+    assert [line.devices for line in whole.lines] == [2, 8]
+    assert (whole.total.devices, whole.total.device_ns) == (8, 11 * HOUR)
+
+
 def test_no_price_no_money_but_a_way_to_give_one(book: Book) -> None:
     book.write([made(price_per_hour=None, currency=None, price_date=None, price_kind=None)])
     whole = bill(book)
     assert (whole.currency, whole.price_date, whole.total.cost) == (None, None, None)
     shown = printed(whole)
     assert "no price" in shown
-    assert "1 device-hours of Test CPU have no price: run with --price" in shown
+    assert "1 device-hours of Test CPU have no price: give one with --price" in shown
 
 
 def test_several_currencies_are_not_added_up(book: Book) -> None:
@@ -200,7 +223,13 @@ def test_a_run_still_going_on_is_said_to(book: Book) -> None:
 
 
 def test_plan_against_actual(book: Book) -> None:
-    book.write([made("pretrain", 2), made("startup", 0.5), made("generate", 9, verb="generate")])
+    book.write(
+        [
+            made("pretrain", 2),
+            made("startup", 0.5, wall_start_ns=at("2026-06-15T14:00")),
+            made("generate", 9, verb="generate"),
+        ]
+    )
     plan = {
         "cost": 4.0,
         "device_hours": 2.0,
@@ -252,13 +281,12 @@ def test_the_whole_book_lists_its_runs(book: Book) -> None:
 
 
 def test_it_fits_a_terminal_of_80_columns(book: Book) -> None:
-    large = {"tokens": 14_800_000_000_000, "flops": 1.0, "peak_flops": 1e-3, "price_kind": "assumed"}
-    book.write(
-        [made("pretrain", 1300, devices=2048, **large), made("sft", 0.001, devices=2048, price_per_hour=1e-7, **large)]
-    )
+    large = {"tokens": 14_800_000_000_000, "flops": 1.0, "peak_flops": 1e-3, "price_kind": "assumed", "devices": 2048}
+    later = at("2027-06-15T12:00")
+    book.write([made("pretrain", 1300, **large), made("sft", 0.001, wall_start_ns=later, price_per_hour=1e-7, **large)])
     shown = printed(bill(book), width=80)
     assert "…" not in shown
     assert "2,662,402.0" in shown
     assert "on 2048 x Test CPU (2 vCPU)" in shown
-    book.write([made("generate", 1e-9, price_per_hour=0.0816, verb="generate")])
+    book.write([made("generate", 1e-9, wall_start_ns=later + HOUR, price_per_hour=0.0816, verb="generate")])
     assert "…" not in printed(bill(book), width=100)

@@ -52,6 +52,14 @@ def test_rapl_adds_the_packages_up_and_survives_their_wrap_around(tmp_path: Path
     assert counter.microjoules(SECOND) == 1_542
 
 
+def test_ranks_on_one_processor_share_its_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = powercap(tmp_path)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    counter = EnergyCounter(CPU, 1, powercap=tmp_path)
+    first.write_text("999500")
+    assert counter.microjoules(SECOND) == 250
+
+
 def test_rapl_that_may_not_be_read_is_no_counter(tmp_path: Path) -> None:
     first, _ = powercap(tmp_path)
     first.unlink()

@@ -97,9 +97,14 @@ def price_for(device: DeviceLike, given: str | None = None, *, today: datetime.d
     Raises UserError on a `given` or an overlay file that cannot be read as a price.
     """
     if given is not None:
-        amount, currency = parse_price_per_hour(given)
-        return Price(amount, currency, str(today or datetime.date.today()), "the command line", "given")
+        return price_given(given, today)
     return _from_overlay(device) or _from_catalogue(device)
+
+
+def price_given(text: str, today: datetime.date | None = None) -> Price:
+    """The price that `--price` says, of today. Raises UserError on a text that is none."""
+    amount, currency = parse_price_per_hour(text)
+    return Price(amount, currency, str(today or datetime.date.today()), "the command line", "given")
 
 
 def ask_for_price(device: DeviceLike) -> str:

@@ -13,11 +13,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def bill(
     run: str = typer.Argument(None, help="A run's folder or name; everything in the ledger if left out."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON (docs/bill.md names its keys)."),
+    price: str = typer.Option(
+        None, "--price", help="Per device-hour, such as '$2/h': for what was booked without a price."
+    ),
     focus: Path = typer.Option(
         None, "--focus", help="Also write the charges to this CSV file, as FinOps FOCUS 1.2.", dir_okay=False
     ),
 ) -> None:
     """What it really cost: device-hours, energy, money per stage, in the shape of Table 1 of the DeepSeek-V3 report."""
+    from centime.catalogue.prices import price_given
     from centime.ledger.bill import bill as bill_of
     from centime.ledger.book import Book, default_book_path
 
@@ -28,11 +32,12 @@ def bill(
         )
         return
     with Book(path) as book:
-        made = bill_of(book, run)
+        given = price_given(price) if price is not None else None
+        made = bill_of(book, run, given)
         if focus is not None:
             from centime.ledger.focus import write_focus
 
-            written, left_out = write_focus(book, focus, run)
+            written, left_out = write_focus(book, focus, run, given)
     if as_json:
         import json
 

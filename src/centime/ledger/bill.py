@@ -7,16 +7,18 @@ rounded before it is printed; device-time is summed in integer nanoseconds.
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from centime.catalogue.prices import STALE_DAYS, first_day
+from centime.catalogue.prices import STALE_DAYS, Price, first_day
 from centime.ledger.book import Book
 from centime.ledger.interval import OPEN, RECOVERED, Interval
-from centime.ledger.runs import intervals_of
+from centime.ledger.runs import intervals_of, with_price
 
 HOUR_NS = 3_600_000_000_000
+JITTER_NS = 1_000_000  # the wall clock is read a little after the monotonic one: no overlap of successive intervals
 KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as nanoseconds in an hour
 
 TRAINING, PREPARATION, EVALUATION, SERVING, OTHER = "training", "data", "evaluation", "serving", "other"
@@ -61,7 +63,7 @@ class Line:
     stage: str
     section: str
     device: str
-    devices: int = 0  # at once
+    spans: list[tuple[int, int, int]] = field(default_factory=list)  # start, end (wall clock), devices
     measured_ns: int = 0  # device-nanoseconds
     estimated_ns: int = 0
     tokens: int = 0
@@ -75,7 +77,8 @@ class Line:
 
     def add(self, interval: Interval) -> None:
         """Sum one interval in."""
-        self.devices = max(self.devices, interval.devices)
+        end = interval.wall_start_ns + interval.measured_ns
+        self.spans.append((interval.wall_start_ns, max(interval.wall_start_ns, end - JITTER_NS), interval.devices))
         self.measured_ns += interval.measured_ns * interval.devices
         self.estimated_ns += interval.estimated_ns * interval.devices
         self.tokens += interval.tokens
@@ -95,6 +98,13 @@ class Line:
     def device_ns(self) -> int:
         """Device-nanoseconds, measured and estimated."""
         return self.measured_ns + self.estimated_ns
+
+    @property
+    def devices(self) -> int:
+        """The most devices in use at once: of one meter, or of several processes side by side (torchrun's ranks)."""
+        changes = [(start, devices) for start, _, devices in self.spans]
+        changes += [(end + 1, -devices) for _, end, devices in self.spans]
+        return max(itertools.accumulate((change for _, change in sorted(changes)), initial=0))
 
     @property
     def mfu(self) -> float | None:
@@ -170,12 +180,13 @@ class Bill:
         }
 
 
-def bill(book: Book, run: str | None = None) -> Bill:
+def bill(book: Book, run: str | None = None, price: Price | None = None) -> Bill:
     """The bill of one run (its folder or its name), or of everything in the book.
 
+    price: for what was booked without one.
     Raises UserError for a run that the book does not know, or a name that several folders share.
     """
-    chosen = intervals_of(book.intervals(), run)
+    chosen = with_price(intervals_of(book.intervals(), run), price)
     lines: dict[tuple[str, ...], Line] = {}
     total, training = Line("total", "", ""), Line("total", TRAINING, "")
     for interval in chosen:
@@ -268,7 +279,7 @@ def _notes(chosen: list[Interval]) -> list[str]:
         notes.append(f"the price of {date} was {oldest} days old when it was used (more than {STALE_DAYS})")
     for device in sorted({i.device for i in chosen if i.price_per_hour is None}):
         hours = sum(i.device_ns for i in chosen if i.price_per_hour is None and i.device == device) / HOUR_NS
-        notes.append(f"{hours:.4g} device-hours of {device} have no price: run with --price '$2/h'")
+        notes.append(f"{hours:.4g} device-hours of {device} have no price: give one with --price '$2/h'")
     if len({i.currency for i in chosen if i.currency}) > 1:
         notes.append("several currencies: costs are not added up")
     if any(i.energy_source == "tdp" for i in chosen):

@@ -6,6 +6,7 @@ machine, and its memory is outside it. What the machine around a GPU draws is in
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +62,8 @@ def _nvml(devices: int) -> Callable[[], int] | None:
 
 
 def _rapl(powercap: Path) -> Callable[[], int] | None:
-    """Sums the package domains (intel-rapl:N, on AMD too) and undoes the counters' wrap-around.
+    """Sums the package domains (intel-rapl:N, on AMD too) and undoes the counters' wrap-around; under torchrun, this
+    rank's equal share of it.
 
     None where they cannot be read: since Linux 5.10 only root may, by default.
     """
@@ -77,7 +79,7 @@ def _rapl(powercap: Path) -> Callable[[], int] | None:
         return None
     if not counters:
         return None
-    used = 0
+    used, ranks = 0, int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
 
     def since() -> int:
         nonlocal used
@@ -86,6 +88,6 @@ def _rapl(powercap: Path) -> Callable[[], int] | None:
                 now = int(path.read_text())
                 used += (now - before[index]) % (span + 1)
                 before[index] = now
-        return used
+        return used // ranks
 
     return since

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.ledger.book import Book
 from centime.ledger.interval import Interval
-from centime.ledger.runs import intervals_of
+from centime.ledger.runs import intervals_of, with_price
 
 MANDATORY = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
@@ -48,13 +49,13 @@ _HOUR_DIGITS = Decimal(
 )  # hours are written to 3.6 ns; device-seconds (ConsumedQuantity) and x_ columns are exact
 
 
-def write_focus(book: Book, path: Path, run: str | None = None) -> tuple[int, int]:
+def write_focus(book: Book, path: Path, run: str | None = None, price: Price | None = None) -> tuple[int, int]:
     """Write the charges of a run, or of everything, to `path`; returns (rows written, unpriced intervals left out).
 
-    Columns sorted by name, ours (`x_`) last; the file appears whole or not at all.
+    Columns sorted by name, ours (`x_`) last; the file appears whole or not at all. price: for what has none.
     Raises UserError for an unknown run or a file that cannot be written.
     """
-    chosen = [interval for interval in intervals_of(book.intervals(), run) if interval.device_ns > 0]
+    chosen = [i for i in with_price(intervals_of(book.intervals(), run), price) if i.device_ns > 0]
     priced = [interval for interval in chosen if interval.price_per_hour is not None]
     rows = [row for interval in priced for row in _charges(interval)]
     partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -153,7 +154,7 @@ def _charge(
         **dict.fromkeys(EMPTY, ""),
         "x_Devices": str(interval.devices),
         "x_EnergyKwh": "" if interval.energy_source == "none" else _number(kwh),
-        "x_EnergySource": interval.energy_source,
+        "x_EnergySource": {"tdp": "estimated"}.get(interval.energy_source, interval.energy_source),
         "x_EstimatedDeviceNanoseconds": str((ns - measured) * interval.devices),
         "x_Flops": _number(Decimal(interval.flops * share)),
         "x_MeasuredDeviceNanoseconds": str(measured * interval.devices),

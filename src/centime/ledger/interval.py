@@ -78,13 +78,17 @@ class Interval:
         """Say whose the interval is, on what and at what price."""
         self.run, self.run_path = run
         self.device, self.device_kind, self.vcpus, self.devices = device.name, device.kind, device.vcpus, devices
+        self.set_price(price)
+        self.peak_flops = peak
+
+    def set_price(self, price: Price | None) -> None:
+        """What an hour of one device costs; None: nobody knows."""
         self.price_per_hour = price.per_device_hour if price else None
         self.currency = price.currency if price else None
         self.price_date = price.date if price else None
         self.price_source = price.source if price else None
         self.price_kind = price.kind if price else None
         self.price_note = price.note if price else None
-        self.peak_flops = peak
 
 
 def begin_interval(

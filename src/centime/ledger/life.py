@@ -17,6 +17,7 @@ import sys
 import time
 from contextlib import suppress
 
+from centime.catalogue.prices import price_for
 from centime.errors import UserError
 from centime.ledger.book import default_book_path
 from centime.ledger.device import this_device
@@ -56,8 +57,8 @@ def begin(verb: str) -> None:
     if int(os.environ.get("RANK") or 0) > 0:
         return
     device = this_device("cpu")  # until a meter says better: asking a GPU's driver may take a second
-    interval = begin_interval(("", None), verb, STAGE, device, start_ns=_life.start_ns)
     with suppress(UserError):
+        interval = begin_interval(("", None), verb, STAGE, device, price=price_for(device), start_ns=_life.start_ns)
         recorder = recorder_for(default_book_path())
         recorder.switch(None, interval, EnergyCounter(device, 1), interval.mono_start_ns)
         _life.gap = (interval, recorder)
@@ -130,7 +131,7 @@ def _end() -> None:
             recorder.switch(interval, None, EnergyCounter(this_device("cpu"), 1), time.monotonic_ns())
         else:
             recorder.drop(interval)
-        recorder.finish()
+        recorder.finish(leaving=_life.exit_code is not None)
     if _life.exit_code is not None:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):  # closed, or its reader has left

@@ -13,7 +13,7 @@ from centime.ledger import life
 from centime.ledger.book import Book, name_of
 from centime.ledger.device import Device
 from centime.ledger.energy import EnergyCounter
-from centime.ledger.interval import CLOSED, Interval, begin_interval
+from centime.ledger.interval import Interval, begin_interval
 from centime.ledger.recorder import Recorder, recorder_for
 
 HOUR_NS = 3_600_000_000_000
@@ -64,8 +64,7 @@ class Meter:
         self._device, self._devices, self._price = device, devices, price
         self._peak = peak_flops if peak_flops is not None else device.peak_flops
         self._interval: Interval | None = None  # the open one; None before, after, and while an inner meter books
-        self._ended: list[Interval] = []  # closed, or being closed; folded into _ended_ns by spent()
-        self._ended_ns = 0
+        self._ended_ns = 0  # of the intervals before
         self._waiting_tokens, self._waiting_flops = 0, 0.0  # added while no interval is open
         self._recorder: Recorder | None = None
 
@@ -117,8 +116,8 @@ class Meter:
         old = self._interval
         if old is not None and self._recorder is not None:
             new = self._begin()
-            self._ended.append(old)
             self._recorder.switch(old, new, self._counter, new.mono_start_ns)
+            self._ended_ns += old.measured_ns
 
     def add(self, tokens: int = 0, flops: float = 0.0) -> None:
         """Add tokens and model FLOPs to the open interval. Costs about a microsecond; the next heartbeat writes it."""
@@ -136,9 +135,6 @@ class Meter:
 
     def spent(self) -> Spent:
         """Device-time and money of this meter since it opened, without what meters inside it booked."""
-        for interval in [interval for interval in self._ended if interval.state == CLOSED]:
-            self._ended.remove(interval)
-            self._ended_ns += interval.measured_ns
         running = self._interval
         device_ns = (self._ended_ns + (time.monotonic_ns() - running.mono_start_ns if running else 0)) * self._devices
         if self._price is None:
@@ -163,9 +159,9 @@ class Meter:
         if successor is not None:
             at_ns = successor.mono_start_ns
         assert at_ns is not None
-        if mine is not None:
-            self._ended.append(mine)
         if mine is not None and self._recorder is not None and self._recorder is not recorder:  # another book
             self._recorder.switch(mine, None, self._counter, at_ns)
-            mine = None
-        recorder.switch(mine, successor, counter, at_ns)
+            recorder.switch(None, successor, counter, at_ns)
+        else:
+            recorder.switch(mine, successor, counter, at_ns)
+        self._ended_ns += mine.measured_ns if mine is not None else 0

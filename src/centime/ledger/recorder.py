@@ -106,8 +106,9 @@ class Recorder:
             self._thread = threading.Thread(target=self._beat, name="centime-ledger", daemon=True)
             self._thread.start()
 
-    def finish(self) -> None:
-        """Write the last word, and close the file if nothing is open any more.
+    def finish(self, leaving: bool = False) -> None:
+        """Write the last word, and close the file if nothing is open any more, unless the process is `leaving`:
+        SQLite takes a last connection's time to tidy its log, and the next one does it as well.
 
         A book that cannot be written even now is told to the user, with what it lacks.
         """
@@ -122,7 +123,7 @@ class Recorder:
                 "device-seconds at the end of this run may be missing from the bill.",
                 file=sys.stderr,
             )
-        if not self._open:
+        if not self._open and not leaving:
             self._stopping = True
             self._wake.set()
             if self._thread is not None:

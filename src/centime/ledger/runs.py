@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from centime.catalogue.prices import Price
 from centime.errors import UserError, nearest
 from centime.ledger.book import name_of
 from centime.ledger.interval import Interval
@@ -29,6 +30,16 @@ def intervals_of(intervals: list[Interval], run: str | None) -> list[Interval]:
     if len(folders) > 1:
         raise UserError(f"{len(folders)} runs are called {name!r}: {', '.join(folders)}; give the folder's path.")
     return found or _unknown(run, [i.run for i in intervals if i.run])
+
+
+def with_price(intervals: list[Interval], price: Price | None) -> list[Interval]:
+    """The same, with `price` set on those that were booked without one (in memory; the book stays as it is)."""
+    if price is None:
+        return intervals
+    for interval in intervals:
+        if interval.price_per_hour is None:
+            interval.set_price(price)
+    return intervals
 
 
 def _unknown(run: str, known: list[str]) -> list[Interval]:
