@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import re
 import sqlite3
 import subprocess
 import sys
@@ -63,6 +67,24 @@ def test_from_text_to_checked_shards(corpus: Path, tmp_path: Path, centime_home:
         tables = [name for (name,) in book.execute("select name from sqlite_master where type = 'table'")]
         rows = [row for table in tables if "interval" in table for row in book.execute(f"select * from {table}")]
     assert any("data" in row and train["tokens"] + held["tokens"] in row for row in rows), "the tokens are on the book"
+
+
+def test_a_terminal_gets_a_bar_and_a_pipe_none(corpus: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
+    arguments = ["data", "prepare", str(corpus / "*[0-9].txt"), "--tokenizer", str(tokenizer_folder), "--workers", "1"]
+    assert centime(*arguments, "--out", tmp_path / "piped").stderr == ""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "centime", *arguments, "--out", str(tmp_path / "seen")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # what a terminal says once its last writer is gone
+            while block := os.read(ours, 4096):
+                seen += block
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"Tokenising" in seen
+    assert b"100%" in seen
+    assert re.search(rb"[KM]iB/s .*tokens", seen)
 
 
 def test_check_names_what_is_wrong(corpus: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.data.made import numbered, write_split
 
 from centime.data.shards import ShardSet
+from centime.data.writer import ShardWriter
 from centime.errors import UserError
 
 
@@ -20,6 +21,19 @@ def test_documents_come_back_as_written(tmp_path: Path) -> None:
     assert shards.document_bytes().tolist() == [2 * len(document) for document in documents]
     assert len(shards.index.shards) == 3, "a document never crosses shards, and closes the one that it fills"
     shards.check()
+
+
+def test_how_documents_are_handed_over_changes_no_byte(tmp_path: Path) -> None:
+    """One at a time, or all at once: the shards end at the same documents."""
+    documents = numbered([3, 49, 1, 120, 7, 50, 2])
+    write_split(tmp_path / "at once", documents)
+    with ShardWriter(tmp_path / "singly", "train", 60000, "a", 50) as writer:
+        for document in documents:
+            length = np.array([len(document)])
+            writer.append(np.array(document), length, length * 2)
+        writer.finish({})
+    for file in (tmp_path / "at once").iterdir():
+        assert (tmp_path / "singly" / file.name).read_bytes() == file.read_bytes()
 
 
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(65536, "uint16"), (65537, "uint32")])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from centime.data.prepare import Progress
     from centime.ledger import Spent
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 Sources = Annotated[
     list[str],
@@ -103,7 +103,7 @@ def show(
         typer.echo(json.dumps(described, indent=2))
         return
     table = Table("split", box=None, pad_edge=False)
-    for heading in ("tokens", "documents", "text", "bytes/token", "tokens/document: median, longest", "shards"):
+    for heading in ("tokens", "documents", "text", "bytes/token", "median document", "longest", "shards"):
         table.add_column(heading, justify="right")
     for split in described["splits"]:
         table.add_row(
@@ -112,7 +112,8 @@ def show(
             f"{split['documents']:,}",
             format_bytes(split["bytes"]),
             f"{split['bytes_per_token']:.2f}" if split["tokens"] else "-",
-            f"{split['median_document_tokens']:,}, {split['longest_document_tokens']:,}",
+            f"{split['median_document_tokens']:,}",
+            f"{split['longest_document_tokens']:,}",
             str(split["shards"]),
         )
     Console().print(table)

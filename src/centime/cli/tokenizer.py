@@ -10,7 +10,7 @@ import typer
 
 from centime.cli.data import Exclude, Field, Price, Separator, Sources, Undecodable
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()
