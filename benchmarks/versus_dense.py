@@ -1,7 +1,7 @@
 """The architecture's own promise: a mixture of experts with latent attention against a dense model, at equal FLOPs.
 
-usage: benchmarks/versus_dense.py [--steps 500] [--folder build/versus_dense] [--picture docs/img/versus_dense.svg]
-                                  [--threads 1] [--time] [--json]
+usage: benchmarks/versus_dense.py [--steps 1000] [--folder build/versus_dense] [--picture docs/img/versus_dense.svg]
+                                  [--threads 1] [--arm dense|mixture] [--time] [--json]
 
 Same text, tokenizer, order of rows, optimizer, schedule and code; a training token costs both the same (within 10 %).
 1. Both are swept over the same five learning rates, on runs of SWEEP of the whole, seed 0.
@@ -9,8 +9,8 @@ Same text, tokenizer, order of rows, optimizer, schedule and code; a training to
 3. The answer is the FLOPs that the mixture spends to end at the dense model's final held-out loss, over the dense
    model's; and the same in seconds, with a step's time measured for both in turns (--time; on a quiet machine).
 
-Every finished run is kept in FOLDER/results.json and never run again: stop and start it as you like. Losses and FLOPs
-do not depend on what else the machine does; only --time does.
+Every finished run is kept in FOLDER/runs and never run again: stop and start it as you like. Losses and FLOPs do not
+depend on what else the machine does; only --time does.
 """
 
 from __future__ import annotations
@@ -32,44 +32,50 @@ from versus.arms import ARMS, SEQUENCE, Arm, arms, prepare_text
 from versus.picture import draw
 from versus.run import BATCH, WARM_UP, Learner, fingerprint, train
 
-RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
+RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
 SEEDS = (0, 1, 2)
 SWEEP = 0.4  # length of the sweep's runs, of the whole
 ENDS = {"dense": (0.4, 0.65, 1.0), "mixture": (0.25, 0.4, 0.65, 1.0)}  # lengths that get an end of their own
 
 
 class Results:
-    """The finished runs in a file, each under a key that says all that it depends on."""
+    """The finished runs, a file each, under a key that says all that a run depends on."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
 
-    def keep(self, key: str, value: Any) -> None:
-        """Adds one and writes the file, whole or not at all."""
-        self.found[key] = value
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.found, indent=1) + "\n")
-        os.replace(temporary, self.path)
+    def _path(self, key: str) -> Path:
+        return self.folder / (key.replace(" ", "_") + ".json")
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """What was kept under the key, if anything was."""
+        path = self._path(key)
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def keep(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
+        """Writes it, whole or not at all, and returns it."""
+        temporary = self._path(key).with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(value) + "\n")
+        os.replace(temporary, self._path(key))
+        return value
 
 
 class Experiment:
     """The runs that the comparison needs, in order, each made once."""
 
     def __init__(self, folder: Path, steps: int, say: Any) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.steps, self.say, self.arms = steps, say, arms()
-        self.results = Results(folder / "results.json")
+        self.results = Results(folder / "runs")
         self.shards = prepare_text(folder)
         self.mark = fingerprint(self.arms, self.shards)
 
     def run(self, arm: Arm, lr: float, seed: int, ends: list[int]) -> Run:
         """The run, from the file if it is there."""
         key = f"{self.mark} {arm.name} lr {lr:g} seed {seed} ends {','.join(map(str, ends))}"
-        if key not in self.results.found:
-            self.results.keep(key, train(arm, self.shards, lr, seed, ends, lambda what: self.say(f"{key}: {what}")))
-        found: Run = self.results.found[key]
-        return found
+        if (found := self.results.get(key)) is not None:
+            return found
+        return self.results.keep(key, train(arm, self.shards, lr, seed, ends, lambda what: self.say(f"{key}: {what}")))
 
     def sweep(self, arm: Arm) -> tuple[float, list[tuple[float, float]]]:
         """The best of RATES on short runs, and the loss of each."""
@@ -79,6 +85,10 @@ class Experiment:
     def seeds(self, arm: Arm, lr: float) -> list[Run]:
         """The arm's runs of every seed, with all their ends."""
         return [self.run(arm, lr, seed, [round(self.steps * share) for share in ENDS[arm.name]]) for seed in SEEDS]
+
+    def seconds(self) -> dict[str, Any] | None:
+        """A step's seconds by arm, if they were measured."""
+        return self.results.get(f"{self.mark} seconds")
 
     def time_steps(self, threads: int, rounds: int = 8, steps: int = 4) -> None:
         """Median seconds of a step of each arm, in turns."""
@@ -130,10 +140,11 @@ def show(console: Console, found: dict[str, Any], sweeps: dict[str, list[tuple[f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500, help="of the dense model's whole run")
+    parser.add_argument("--steps", type=int, default=1000, help="of the dense model's whole run")
     parser.add_argument("--folder", type=Path, default=Path("build/versus_dense"))
     parser.add_argument("--picture", type=Path, default=Path("docs/img/versus_dense.svg"))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--arm", choices=ARMS, action="append", help="make the runs of this one alone, to share cores")
     parser.add_argument("--time", action="store_true", help="measure a step's time (again), after the runs")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -144,15 +155,17 @@ def main() -> None:
     with progress.status("preparing the text") as status:
         experiment = Experiment(options.folder, options.steps, status.update)
         rates, sweeps, runs = {}, {}, {}
-        for name in ARMS:
+        wanted = options.arm or ARMS
+        for name in wanted:
             rates[name], sweeps[name] = experiment.sweep(experiment.arms[name])
-        for name in ARMS:
+        for name in wanted:
             runs[name] = experiment.seeds(experiment.arms[name], rates[name])
+        if set(wanted) != set(ARMS):
+            return
         if options.time:
             status.update("a step's time")
             experiment.time_steps(options.threads)
-    seconds = experiment.results.found.get(f"{experiment.mark} seconds")
-    found = summary(experiment.arms, runs, seconds)
+    found = summary(experiment.arms, runs, experiment.seconds())
     draw(experiment.arms, runs, found, options.picture)
     if options.json:
         print(json.dumps(found | {"sweeps": sweeps}))

@@ -20,10 +20,10 @@ from centime.plan.baseline import dense_baseline
 from centime.plan.counts import Counts, count
 
 ARMS = ("dense", "mixture")
-SEQUENCE = 256
-VOCABULARY = 2048
+SEQUENCE = 128
+VOCABULARY = 1024
 HELD_OUT = 0.03  # of the files
-WIDTH, LAYERS, HEADS, EXPERTS, CHOSEN = 128, 3, 4, 64, 4
+WIDTH, LAYERS, HEADS, EXPERTS, CHOSEN = 128, 2, 4, 64, 4
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Arm:
 
 
 def mixture_config() -> ModelConfig:
-    """Latent attention and experts; no dense layer in front: V3's 3 of 61 round to none of three."""
+    """Latent attention and experts; no dense layer in front: V3's 3 of 61 round to none of two."""
     expert = WIDTH // 2
     return ModelConfig(
         vocab_size=VOCABULARY,

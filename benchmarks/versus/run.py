@@ -24,7 +24,7 @@ from centime.train.schedule import StepSettings
 from centime.train.step import Batch, Trainer
 from versus.arms import SEQUENCE, Arm
 
-BATCH = 16  # sequences a step: 4,096 tokens
+BATCH = 32  # sequences a step: 4,096 tokens
 DECAY = 0.3  # of a run's tokens (V3: 4.3 T of 14.3 T), along a cosine to LAST of the peak
 LAST = 0.1
 WARM_UP = 50  # steps
