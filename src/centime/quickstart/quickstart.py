@@ -28,6 +28,7 @@ from centime.quickstart.materials import TOP, free_folder, make_recipe, make_sha
 from centime.quickstart.stage import before_sft
 from centime.serve.generate import Session
 from centime.serve.sampling import Sampling
+from centime.train.report import write_report
 from centime.train.run import TrainingRun
 from centime.train.setup import Setup
 from centime.units import format_bytes
@@ -81,7 +82,9 @@ def quickstart(wanted: Path, budget: str, text: Path | None, price_text: str | N
         meter.stage("evaluate")
         show_bits(out, model, tokenizer, found, folder / "model", meter, SMOKE_BYTES if smoke else None)
         show_sums(out, before_sft(folder), model, tokenizer, problems[: SMOKE_SUMS if smoke else None], meter)
-        out.print(table_of(bill(book, str(folder))))
+        made = bill(book, str(folder))
+        out.print(table_of(made))
+    out.print(f"Curves, expert load, samples: {write_report(folder, made.as_json())}, for a browser.\n")
     out.print(next_steps(folder))
     return 0
 

@@ -9,6 +9,7 @@ from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.bill import bill
 from centime.ledger.table import table_of
+from centime.train.report import write_report
 from centime.train.run import TrainingRun
 from centime.train.setup import Setup
 
@@ -46,10 +47,17 @@ def train(
 
 
 def show_bill(setup: Setup) -> None:
-    """The run's bill as a table; nothing when nothing was booked."""
+    """The run's bill as a table, and its report as a page; nothing when nothing was booked."""
     try:
         with Book() as book:
             made = bill(book, str(setup.folder.path))
     except UserError:
         return
     setup.console.print(table_of(made), markup=False)
+    if setup.ranks.rank == 0 and setup.folder.metrics.exists():
+        try:
+            report = write_report(setup.folder.path, made.as_json())
+        except UserError as error:  # a full disk costs the page, not the run
+            setup.console.print(str(error), markup=False)
+        else:
+            setup.console.print(f"The report is {report}, for a browser.", markup=False)

@@ -42,13 +42,16 @@ class Run:
 def write_report(folder: Path, bill: Mapping[str, Any] | None = None) -> Path:
     """Writes `folder`/report.html and returns its path. `bill` is the ledger's bill of this run in its JSON shape.
 
-    Raises UserError when the folder has no metrics.jsonl.
+    Raises UserError when the folder has no metrics.jsonl or cannot be written to.
     """
     page = render(read_run(folder, bill))
     path = folder / "report.html"
     partial = folder / "report.html.partial"
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written ({error.strerror}); free the disk or mend its rights.") from error
     return path
 
 

@@ -34,7 +34,9 @@ def _number(line: Mapping[str, Any], key: str) -> float | None:
 
 
 def _energy(kwh: float) -> str:
-    return f"{kwh:.3g} kWh" if kwh >= 1 else f"{1000 * kwh:.3g} Wh"
+    if kwh >= 1:
+        return f"{kwh:.3g} kWh"
+    return f"{1e3 * kwh:.3g} Wh" if kwh >= 1e-4 or not kwh else f"{1e6 * kwh:.2g} mWh"
 
 
 def _kinds(currency: str) -> list[tuple[str, str, Callable[[float], str]]]:
@@ -68,6 +70,8 @@ def bill_table(bill: Mapping[str, Any]) -> dict[str, Any]:
     rows = []
     for line in [*bill["lines"], {**(bill.get("total") or {}), "stage": "total", "device": ""}]:
         name = stage_name(str(line.get("stage", "")))
+        if line.get("stage") == "startup" and line.get("section") not in {None, "training"}:
+            name += f" ({line['section']})"
         device = f"{line.get('devices', 1)} × {line['device']}" if line.get("device") else ""
         cells = [(name, device)]
         for key, _, write in kinds:
