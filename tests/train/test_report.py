@@ -154,6 +154,10 @@ def test_a_run_with_almost_nothing_still_has_a_page(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"metrics\.jsonl does not exist"):
         write_report(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("")
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(UserError, match="could not be written"):
+        write_report(tmp_path)
 
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)

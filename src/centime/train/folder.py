@@ -6,6 +6,7 @@ metrics.jsonl   a line a step and a line an evaluation
 checkpoints/    what `--resume` continues from
 tensorboard/    the same figures for TensorBoard
 samples.jsonl   what the model wrote at the end of each stage
+report.html     the run as a page, with its bill
 model/          the result: a Hugging Face folder with its tokenizer
 """
 
