@@ -1,7 +1,7 @@
 """The architecture's own promise: a mixture of experts with latent attention against a dense model, at equal FLOPs.
 
-usage: benchmarks/versus_dense.py [--steps 1000] [--folder build/versus_dense] [--picture docs/img/versus_dense.svg]
-                                  [--threads 1] [--arm dense|mixture] [--time] [--json]
+usage: benchmarks/versus_dense.py [--steps 2400] [--folder build/versus_dense] [--picture docs/img/versus_dense.svg]
+                                  [--threads 1] [--arm dense|mixture] [--seed N] [--time] [--json]
 
 Same text, tokenizer, order of rows, optimizer, schedule and code; a training token costs both the same (within 10 %).
 1. Both are swept over the same five learning rates, on runs of SWEEP of the whole, seed 0.
@@ -20,6 +20,7 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ from versus.arms import ARMS, SEQUENCE, Arm, arms, prepare_text
 from versus.picture import draw
 from versus.run import BATCH, WARM_UP, Learner, fingerprint, train
 
-RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
+RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
 SEEDS = (0, 1, 2)
-SWEEP = 0.4  # length of the sweep's runs, of the whole
-ENDS = {"dense": (0.4, 0.65, 1.0), "mixture": (0.25, 0.4, 0.65, 1.0)}  # lengths that get an end of their own
+SWEEP = 0.25  # length of the sweep's runs, of the whole
+ENDS = {"dense": (0.25, 0.5, 1.0), "mixture": (0.25, 0.4, 0.6, 1.0)}  # lengths that get an end of their own
 
 
 class Results:
@@ -82,9 +83,9 @@ class Experiment:
         end = round(self.steps * SWEEP)
         return best_lr([self.run(arm, lr, 0, [end]) for lr in RATES], end)
 
-    def seeds(self, arm: Arm, lr: float) -> list[Run]:
+    def seeds(self, arm: Arm, lr: float, seeds: Sequence[int] = SEEDS) -> list[Run]:
         """The arm's runs of every seed, with all their ends."""
-        return [self.run(arm, lr, seed, [round(self.steps * share) for share in ENDS[arm.name]]) for seed in SEEDS]
+        return [self.run(arm, lr, seed, [round(self.steps * share) for share in ENDS[arm.name]]) for seed in seeds]
 
     def seconds(self) -> dict[str, Any] | None:
         """A step's seconds by arm, if they were measured."""
@@ -140,11 +141,12 @@ def show(console: Console, found: dict[str, Any], sweeps: dict[str, list[tuple[f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1000, help="of the dense model's whole run")
+    parser.add_argument("--steps", type=int, default=2400, help="of the dense model's whole run")
     parser.add_argument("--folder", type=Path, default=Path("build/versus_dense"))
     parser.add_argument("--picture", type=Path, default=Path("docs/img/versus_dense.svg"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--arm", choices=ARMS, action="append", help="make the runs of this one alone, to share cores")
+    parser.add_argument("--seed", type=int, choices=SEEDS, action="append", help="and of these seeds alone")
     parser.add_argument("--time", action="store_true", help="measure a step's time (again), after the runs")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -159,8 +161,8 @@ def main() -> None:
         for name in wanted:
             rates[name], sweeps[name] = experiment.sweep(experiment.arms[name])
         for name in wanted:
-            runs[name] = experiment.seeds(experiment.arms[name], rates[name])
-        if set(wanted) != set(ARMS):
+            runs[name] = experiment.seeds(experiment.arms[name], rates[name], options.seed or SEEDS)
+        if options.arm or options.seed:
             return
         if options.time:
             status.update("a step's time")

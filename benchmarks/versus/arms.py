@@ -1,7 +1,7 @@
 """What is compared: two models that cost the same a token, on the same text.
 
-The mixture is DeepSeek's architecture at the size of an hour on one core: latent attention, 64 fine-grained experts of
-which a token visits 4, one shared expert, the correction bias. The dense model is plain multi-head attention and one
+The mixture is DeepSeek's architecture at the size of an hour on one core: latent attention, 64 experts of which a token
+visits 2, one shared expert, the correction bias. The dense model is plain multi-head attention and one
 SwiGLU a layer, widened until a training token costs the same FLOPs; depth, width, heads and vocabulary are equal.
 """
 
@@ -21,9 +21,10 @@ from centime.plan.counts import Counts, count
 
 ARMS = ("dense", "mixture")
 SEQUENCE = 128
-VOCABULARY = 1024
+VOCABULARY = 512
 HELD_OUT = 0.03  # of the files
-WIDTH, LAYERS, HEADS, EXPERTS, CHOSEN = 128, 2, 4, 64, 4
+WIDTH, LAYERS, HEADS, EXPERTS, CHOSEN = 64, 2, 2, 64, 2
+ROPE_THETA = 300.0  # 10,000 is for 4,096 positions; at 128 most of its frequencies would stand still
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Arm:
 
 def mixture_config() -> ModelConfig:
     """Latent attention and experts; no dense layer in front: V3's 3 of 61 round to none of two."""
-    expert = WIDTH // 2
+    expert = WIDTH
     return ModelConfig(
         vocab_size=VOCABULARY,
         hidden_size=WIDTH,
@@ -49,7 +50,7 @@ def mixture_config() -> ModelConfig:
         num_attention_heads=HEADS,
         kv_lora_rank=WIDTH // 2,
         qk_nope_head_dim=32,
-        qk_rope_head_dim=16,
+        qk_rope_head_dim=32,
         v_head_dim=32,
         intermediate_size=(CHOSEN + 1) * expert,
         moe_intermediate_size=expert,
@@ -60,6 +61,7 @@ def mixture_config() -> ModelConfig:
         routed_scaling_factor=math.sqrt(CHOSEN),
         initializer_range=round(0.5 / math.sqrt(WIDTH), 4),
         max_position_embeddings=SEQUENCE,
+        rope_theta=ROPE_THETA,
     )
 
 
@@ -78,10 +80,12 @@ def arms() -> dict[str, Arm]:
 
 def prepare_text(folder: Path) -> Path:
     """Tokenise this Python's standard library, tests included (30 MB of code), once; returns the shards' folder."""
-    shards = folder / "data"
+    shards = folder / f"data-{VOCABULARY}"
     if not shards.exists():
         sources, excluded = [sysconfig.get_path("stdlib") + "/**/*.py"], ["*site-packages*", "*dist-packages*"]
         options = ReadOptions(undecodable="skip")
-        train_on_sources(sources, VOCABULARY, folder / "tokenizer", options=options, exclude=excluded, overwrite=True)
-        prepare(sources, folder / "tokenizer", shards, holdout=HELD_OUT, options=options, exclude=excluded)
+        tokenizer = folder / f"tokenizer-{VOCABULARY}"
+        held = {"holdout": HELD_OUT, "options": options, "exclude": excluded}
+        train_on_sources(sources, VOCABULARY, tokenizer, overwrite=True, **held)  # of the training files alone
+        prepare(sources, tokenizer, shards, **held)
     return shards
