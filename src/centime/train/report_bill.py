@@ -36,7 +36,7 @@ def _number(line: Mapping[str, Any], key: str) -> float | None:
 def _energy(kwh: float) -> str:
     if kwh >= 1:
         return f"{kwh:.3g} kWh"
-    return f"{1e3 * kwh:.3g} Wh" if kwh >= 1e-4 or not kwh else f"{1e6 * kwh:.2g} mWh"
+    return f"{1e3 * kwh:.3g} Wh" if kwh >= 1e-6 or not kwh else f"{1e6 * kwh:.2g} mWh"
 
 
 def _kinds(currency: str) -> list[tuple[str, str, Callable[[float], str]]]:
