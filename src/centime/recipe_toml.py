@@ -119,7 +119,9 @@ def explain(
             section = _section(root, path[:-1])
             names = set(section.model_fields) | (known_extra or {}).get(".".join(path[:-1]), set())
             hint = nearest(path[-1], names)
-            sentences.append(f"{name} is not a key of a recipe.{hint or ' Known here: ' + ', '.join(sorted(names)) + '.'}")
+            sentences.append(
+                f"{name} is not a key of a recipe.{hint or ' Known here: ' + ', '.join(sorted(names)) + '.'}"
+            )
         elif issue["type"] == "missing":
             sentences.append(f"{name} is missing; it is needed{_description(root, path)}.")
         else:

@@ -137,6 +137,8 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 def losses(folder: Path) -> list[tuple[str, int, float]]:
     """(stage, step, loss) of every step of a run, evaluations as (stage, -step, loss)."""
     return [
-        (line["stage"], line["step"], line["loss"]) if "loss" in line else (line["stage"], -line["step"], line["eval_loss"])
+        (line["stage"], line["step"], line["loss"])
+        if "loss" in line
+        else (line["stage"], -line["step"], line["eval_loss"])
         for line in metrics(folder)
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 
 import centime
 from centime.model import Routing
@@ -14,7 +15,6 @@ from centime.train.apply import apply
 from centime.train.balance import expert_loads, imbalance, sequence_balance_loss, update_bias
 from centime.train.engine import SingleDevice
 from centime.train.schedule import StepSettings
-from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 
 
 def routing(scores: torch.Tensor, ids: torch.Tensor) -> Routing:

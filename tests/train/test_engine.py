@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 
 from centime.recipe import Optimizer
 from centime.train.engine import SingleDevice
@@ -11,7 +12,6 @@ from centime.train.loss import MicroBatch, Objective, Share
 from centime.train.mixed_precision import FlatParameters
 from centime.train.optimizer import group_parameters
 from centime.train.schedule import StepSettings
-from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 
 
 def test_fp32_steps_are_those_of_plain_torch() -> None:

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 
 from centime.train.loss import MicroBatch, Objective, Share
 from centime.train.step import Batch
-from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 
 
 def test_main_and_mtp_losses_are_eq_24_and_25() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.train.made import CONFIG, RECIPE, model
 
 from centime import recipe as recipes
 from centime.catalogue.presets import preset
@@ -14,7 +15,6 @@ from centime.plan.counts import count
 from centime.train import memory
 from centime.train.engine import SingleDevice
 from centime.train.memory import activation_bytes, require_disk, require_fit, state_bytes
-from tests.train.made import CONFIG, RECIPE, model
 
 CPU = torch.device("cpu")
 RECIPE_TREE = recipes.parse(RECIPE.format(corpus="x"))

@@ -27,7 +27,10 @@ def kept(folder: Path, keep: int = 2) -> tuple[Checkpoints, list[str]]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(shapes=st.lists(st.lists(st.integers(0, 5), max_size=3), max_size=5), dtype=st.sampled_from(["float32", "bfloat16", "int64"]))
+@given(
+    shapes=st.lists(st.lists(st.integers(0, 5), max_size=3), max_size=5),
+    dtype=st.sampled_from(["float32", "bfloat16", "int64"]),
+)
 def test_files_are_safetensors(shapes: list[list[int]], dtype: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("tensors") / "x.safetensors"
     made = {f"t{i}": torch.randn(shape).mul(100).to(getattr(torch, dtype)) for i, shape in enumerate(shapes)}

@@ -24,6 +24,7 @@ class Rows(Protocol):
     """Rows by number, as this rank's share of `count` of them."""
 
     fingerprint: str
+    tokens_per_row: float  # inputs that are not padding, on average
 
     def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
         """Rows [first, first + count) of the global order, of which this rank holds its share."""
@@ -50,6 +51,7 @@ class TextRows:
             [(source.path, source.weight) for source in sources], sequence_length, seed, 1 + mtp_depth, start
         )
         self.fingerprint = self.loader.fingerprint
+        self.tokens_per_row = float(sequence_length)
         self.bytes_per_token = self.loader.total_bytes / self.loader.total_tokens
 
     def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
@@ -69,6 +71,8 @@ class PairRows:
         self.loader = PairLoader(path, tokenizer, sequence_length, seed, extra=1)
         self.fingerprint = self.loader.fingerprint
         self.depth = mtp_depth
+        some = min(self.loader.pairs, 1024)
+        self.tokens_per_row = self.batch(0, some, rank=0, world=1).tokens / some
 
     def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
         tokens, answers = (torch.from_numpy(array) for array in self.loader.rows(first, count))

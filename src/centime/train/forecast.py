@@ -83,8 +83,9 @@ def stage_forecast(plan: StagePlan, cost: StepCost, micro_batch: int, world: int
     per_rank = -(-plan.schedule.rows // world)
     micro_batches = int((-(-per_rank // micro_batch)).sum()) + evaluated_rows / world / micro_batch / 3
     seconds = plan.schedule.steps * cost.overhead + micro_batches * cost.micro_batch
-    tokens = plan.schedule.tokens
-    return StageForecast(plan.name, plan.schedule.steps, tokens, tokens * plan.flops_per_token, seconds, cost.spread)
+    return StageForecast(
+        plan.name, plan.schedule.steps, plan.tokens, plan.tokens * plan.flops_per_token, seconds, cost.spread
+    )
 
 
 @dataclass(frozen=True)

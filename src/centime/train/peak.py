@@ -7,7 +7,7 @@ import time
 import torch
 
 
-def measured_peak(device: torch.device, dtype: torch.dtype, size: int = 1024, seconds: float = 0.2) -> float:
+def measured_peak(device: torch.device, dtype: torch.dtype, size: int = 2048, seconds: float = 0.25) -> float:
     """FLOP/s of the best of a few square GEMMs of `size` in `dtype`; takes about `seconds`."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     torch.mm(a, b)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from centime.errors import UserError
 from centime.ledger import Book, Meter
 from centime.model import Transformer
 from centime.model.checkpoint import save_state
@@ -94,7 +95,12 @@ class TrainingRun:
         stages, forecast = setup.stages, self._forecast(engine)
         if not setup.resuming:
             stages, forecast = self._begin(forecast)
-        if state is not None:
+        if state is not None and meta is not None:
+            if meta["rows"] != stages[where.stage].rows.fingerprint:
+                raise UserError(
+                    f"The data of {setup.folder.path} has changed since its last checkpoint; a resumed run would "
+                    "repeat or miss tokens. Put the prepared folder back as it was, or begin another run with --run."
+                )
             engine.load(state)
         callbacks = self._callbacks(where)
         for callback in callbacks:

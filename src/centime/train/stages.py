@@ -33,8 +33,13 @@ class StagePlan:
     @property
     def flops_per_token(self) -> float:
         """Model FLOPs of training one token, MTP included where it is trained (recompute never counts)."""
-        counts = count(self.config, self.stage.sequence_length)
+        counts = count(self.config, round(self.rows.tokens_per_row))
         return counts.train_flops_per_token_with_mtp if self.stage.mtp_weight else counts.train_flops_per_token
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the stage will train on, padding left out."""
+        return round(float(self.schedule.rows.sum()) * self.rows.tokens_per_row)
 
     @property
     def bytes_per_token(self) -> float | None:

@@ -11,6 +11,7 @@ from rich.progress import Progress as RichProgress
 
 from centime.units import format_count, format_duration, format_money
 
+SMOOTHING = 10.0  # steps of the running means
 SECONDS_A_LINE = 10.0  # between lines where the output is not a terminal
 
 
@@ -25,10 +26,11 @@ class Progress:
         self._steps = 0
         self._record: dict[str, Any] = {}
         self._held_out = ""
+        self._smooth: dict[str, float] = {}
 
     def on_stage(self, name: str, steps: int, done: int) -> None:
         self._finish_stage()
-        self._steps, self._record, self._held_out = steps, {}, ""
+        self._steps, self._record, self._held_out, self._smooth = steps, {}, "", {}
         self._console.print(f"[bold]{name}[/bold]: {steps - done} steps" + (f", from step {done}" if done else ""))
         if self._console.is_terminal:
             columns = (
@@ -42,7 +44,7 @@ class Progress:
             self._bar.start()
 
     def on_step(self, record: dict[str, Any]) -> None:
-        self._record = record
+        self._record = record = record | self._smoothed(record)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=record["step"], figures=self._figures(record))
         elif time.monotonic() - self._last_line >= SECONDS_A_LINE:
@@ -56,6 +58,14 @@ class Progress:
 
     def close(self) -> None:
         self._finish_stage()
+
+    def _smoothed(self, record: dict[str, Any]) -> dict[str, float]:
+        """Speed and MFU as running means, easier to read than one step's."""
+        for key in ("tokens_per_s", "mfu"):
+            if key in record:
+                before = self._smooth.get(key, record[key])
+                self._smooth[key] = before + (record[key] - before) / SMOOTHING
+        return self._smooth
 
     def _finish_stage(self) -> None:
         if self._bar is not None:

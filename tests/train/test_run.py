@@ -1,0 +1,297 @@
+"""Whole runs: every stage, the run folder, resuming to the same bits, stopping, refusing."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.train.made import RECIPE, losses, metrics, write_recipe
+
+import centime
+from centime import recipe as recipes
+from centime.data.tokenizer import load_tokenizer
+from centime.errors import UserError
+from centime.ledger import Book
+from centime.ledger.bill import bill
+from centime.train import command, loop
+from centime.train.schedule import StepSettings
+from centime.train.step import Batch, StepResult, Trainer
+
+
+def train(recipe: Path, folder: Path, *settings: str, **options: Any) -> int:
+    """`centime train` in this process."""
+    stated = {"resume": False, "budget": None, "price": "$1/h"} | options
+    return command.train(recipe, list(settings), folder, **stated)
+
+
+@pytest.fixture(scope="module")
+def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe over the corpus."""
+    return write_recipe(tmp_path_factory.mktemp("recipe"), corpus)
+
+
+@pytest.fixture(scope="module")
+def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CENTIME_HOME", str(home))
+        assert train(small, folder) == 0
+        with Book() as book:
+            (folder / "bill.json").write_text(json.dumps(bill(book, str(folder)).as_json()))
+    return folder
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: int = signal.SIGTERM) -> None:
+    """Sends this process a signal while its step number `steps` is computed."""
+    real, seen = Trainer.step, [0]
+
+    def step(self: Trainer, batch: Batch, settings: StepSettings) -> StepResult:
+        if settings.lr:  # not one of the forecast's
+            seen[0] += 1
+            if seen[0] == steps:
+                signal.raise_signal(number)
+        return real(self, batch, settings)
+
+    monkeypatch.setattr(Trainer, "step", step)
+
+
+def test_the_folder_of_a_finished_run(finished: Path, small: Path, corpus: Path) -> None:
+    recipe = recipes.read(finished / "recipe.toml")
+    assert recipe.model.vocab_size == 448  # the tokenizer's 400, rounded up
+    info = json.loads((finished / "run.json").read_text())
+    assert info["versions"]["torch"] == str(torch.__version__)
+    assert info["versions"]["git_revision"]
+    assert {line["stage"] for line in metrics(finished)} == {"pretrain", "context", "sft"}
+    samples = [json.loads(line) for line in (finished / "samples.jsonl").read_text().splitlines()]
+    assert [sample["stage"] for sample in samples] == ["pretrain", "context", "sft"]
+    assert "+" in samples[2]["prompt"]
+    model = centime.load(finished / "model")
+    assert model.config.rope_scaling is not None
+    assert model.config.rope_scaling.factor == 2
+    assert model.config.max_position_embeddings == 64
+    assert load_tokenizer(finished / "model").sha256 == load_tokenizer(corpus / "tokenizer").sha256
+    steps = sorted((finished / "checkpoints").iterdir())
+    assert [path.name for path in steps][-1] == f"step-{metrics(finished)[-1]['global_step']:08d}"
+    assert len(steps) == 2
+
+
+def test_metrics_say_what_the_bar_shows(finished: Path) -> None:
+    steps = [line for line in metrics(finished) if "loss" in line]
+    assert [line["global_step"] for line in steps] == list(range(1, len(steps) + 1))
+    first = [line for line in steps if line["stage"] == "pretrain"]
+    for key in (
+        "bits_per_byte",
+        "mfu",
+        "max_violation",
+        "cost",
+        "projected_cost",
+        "tokens_per_s",
+        "seconds_left",
+        "lr",
+    ):
+        assert all(math.isfinite(line[key]) and line[key] >= 0 for line in first), key
+    assert first[0]["expert_load"]
+    assert [len(layer) for layer in first[0]["expert_load"]] == [4, 4]
+    evaluations = [line for line in metrics(finished) if "eval_loss" in line]
+    assert [line["step"] for line in evaluations if line["stage"] == "pretrain"] == [5, 10, 15, len(first)]
+    ratio = first[0]["bits_per_byte"] / first[0]["main_loss"]
+    assert evaluations[0]["eval_bits_per_byte"] / evaluations[0]["eval_loss"] == pytest.approx(ratio, rel=0.1)
+    assert evaluations[-1]["eval_loss"] < evaluations[0]["eval_loss"]
+
+
+def test_the_bill_has_the_stages_and_the_plan(finished: Path) -> None:
+    made = json.loads((finished / "bill.json").read_text())
+    tokens = {line["stage"]: line["tokens"] for line in made["lines"] if line["tokens"]}
+    trained = {line["stage"]: line["tokens"] for line in metrics(finished)}
+    assert tokens["pretrain"] == trained["pretrain"]
+    assert tokens["context"] == trained["context"] - trained["pretrain"]
+    assert tokens["sft"] == trained["sft"] - trained["context"]
+    assert made["plan"]["predicted"]["tokens"] == pytest.approx(sum(tokens.values()), rel=0.05)
+    assert set(made["plan"]["predicted"]["stages"]) == {"pretrain", "context", "sft"}
+
+
+@pytest.mark.parametrize("steps", [1, 7, 18, 20, 26])
+def test_a_stopped_run_resumes_to_the_same_bits(
+    steps: int, finished: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in every stage, at a stage's end and off the checkpoints' steps."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, steps)
+        assert train(small, tmp_path / "run") == 128 + signal.SIGTERM
+    assert metrics(tmp_path / "run")[-1]["global_step"] == steps
+    assert not (tmp_path / "run" / "model").exists()
+    assert train(tmp_path / "run", None, resume=True) == 0  # type: ignore[arg-type]
+    assert losses(tmp_path / "run") == losses(finished)
+    names = ("model.safetensors", "config.json")
+    assert all((tmp_path / "run/model" / n).read_bytes() == (finished / "model" / n).read_bytes() for n in names)
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: Path, small: Path) -> None:
+    before = (finished / "metrics.jsonl").read_bytes()
+    assert train(small, finished, resume=True) == 0
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_folder_in_use_and_a_changed_recipe_are_refused(finished: Path, small: Path) -> None:
+    with pytest.raises(UserError, match="already holds a run; continue it with --resume"):
+        train(small, finished)
+    with pytest.raises(UserError, match=r"another recipe: train\.lr differ"):
+        train(small, finished, "train.lr=0.5", resume=True)
+    with pytest.raises(UserError, match=r"add --resume"):
+        train(finished, finished)
+
+
+def test_run_settings_may_change_on_a_resume(small: Path, finished: Path, tmp_path: Path) -> None:
+    """Micro-batches and checkpoints are how, not what: the same run up to rounding."""
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 9)
+        train(small, tmp_path / "run", "run.precision=fp32")
+    assert train(small, tmp_path / "run", "run.precision=fp32", "run.micro_batch=3", resume=True) == 0
+    for (stage, step, a), (other, at, b) in zip(losses(tmp_path / "run"), losses(finished), strict=True):
+        assert (stage, step) == (other, at)
+        assert a == pytest.approx(b, rel=0.03)
+
+
+@pytest.mark.parametrize("changed", ["tokens", "tokenizer"])
+def test_changed_data_is_refused_on_a_resume(
+    changed: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    recipe = write_recipe(tmp_path, copy)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 6)
+        train(recipe, tmp_path / "run")
+    if changed == "tokens":
+        shutil.rmtree(copy / "train")
+        shutil.copytree(copy / "holdout", copy / "train")
+    else:
+        described = json.loads((copy / "tokenizer/tokenizer.json").read_text())
+        described["model"]["merges"] = described["model"]["merges"][:-1]
+        (copy / "tokenizer/tokenizer.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match="has changed since" if changed == "tokens" else "tokenizer"):
+        train(recipe, tmp_path / "run", resume=True)
+
+
+def test_skipped_steps_are_counted_and_too_many_stop_the_run(small: Path, tmp_path: Path) -> None:
+    """A learning rate that destroys the weights: skipped steps, then a sentence that names the trouble."""
+    with pytest.raises(
+        UserError, match=r"3 steps in a row were not finite.*(layers|embed|head|norm|mtp).*[Ll]ower the stage's lr"
+    ):
+        train(
+            small,
+            tmp_path / "run",
+            "train.lr=1e30",
+            "train.warmup_steps=0",
+            "optimizer.weight_decay=0",
+            "run.nonfinite_limit=3",
+        )
+    assert [line.get("skipped", False) for line in metrics(tmp_path / "run")[-3:]] == [True] * 3
+
+
+def test_one_bad_step_is_passed_over(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = Trainer.step, [0]
+
+    def step(self: Trainer, batch: Batch, settings: StepSettings) -> StepResult:
+        seen[0] += bool(settings.lr)
+        if seen[0] == 6 and settings.lr:
+            batch = Batch(batch.rows, 1e-300, batch.sequences, batch.tokens, batch.weights, batch.lengths)
+        return real(self, batch, settings)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    assert train(small, tmp_path / "run") == 0
+    assert [line["step"] for line in metrics(tmp_path / "run") if line.get("skipped")] == [6]
+
+
+def test_a_budget_in_tokens_is_a_ceiling_with_the_whole_recipe_in_small(small: Path, tmp_path: Path) -> None:
+    assert train(small, tmp_path / "run", budget="4K-tokens") == 0
+    lines = [line for line in metrics(tmp_path / "run") if "loss" in line]
+    assert lines[-1]["tokens"] <= 4000
+    assert {line["stage"] for line in lines} == {"pretrain", "context", "sft"}
+    pretrain = [line["lr"] for line in lines if line["stage"] == "pretrain"]
+    assert max(pretrain) == 3e-3
+    assert pretrain[-1] < 1e-3
+
+
+def test_a_budget_in_time_ends_in_time(small: Path, tmp_path: Path) -> None:
+    """A recipe of hours is done in seconds, all stages, and the last checkpoint and model are there."""
+    start = time.monotonic()
+    assert (
+        train(small, tmp_path / "run", "train.tokens=100M", "context.tokens=10M", "sft.epochs=200", budget="20s") == 0
+    )
+    assert time.monotonic() - start < 40
+    assert {line["stage"] for line in metrics(tmp_path / "run")} == {"pretrain", "context", "sft"}
+    assert (tmp_path / "run/model/config.json").exists()
+
+
+def test_a_second_signal_leaves_at_once(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Trainer.step
+
+    def step(self: Trainer, batch: Batch, settings: StepSettings) -> StepResult:
+        if settings.lr:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return real(self, batch, settings)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        train(small, tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_muon_fp32_and_recompute_run_whole(small: Path, tmp_path: Path) -> None:
+    settings = (
+        "optimizer.name=muon",
+        "run.precision=fp32",
+        "run.activation_checkpointing=true",
+        "run.tensorboard=true",
+    )
+    assert train(small, tmp_path / "run", *settings) == 0
+    assert list((tmp_path / "run/tensorboard").glob("events*"))
+    assert centime.load(tmp_path / "run/model").embed.weight.dtype == torch.float32
+    first, *_, last = [
+        line["loss"] for line in metrics(tmp_path / "run") if line["stage"] == "pretrain" and "loss" in line
+    ]
+    assert last < first
+
+
+def test_training_from_another_thread_cannot_take_signals_and_does_not_try(small: Path, tmp_path: Path) -> None:
+    ended: list[int] = []
+    thread = threading.Thread(
+        target=lambda: ended.append(train(small, tmp_path / "run", "train.tokens=512", "context.tokens=256"))
+    )
+    thread.start()
+    thread.join()
+    assert ended == [0]
+
+
+def test_missing_parts_are_named(corpus: Path, tmp_path: Path) -> None:
+    def refused(match: str, *settings: str, text: str = RECIPE) -> None:
+        with pytest.raises(UserError, match=match):
+            train(write_recipe(tmp_path, corpus, text), tmp_path / "run", *settings)
+        assert not (tmp_path / "run").exists()
+
+    refused("no prepared data", 'data.train=[{path="nowhere"}]')
+    refused("no tokenizer folder", "data.tokenizer=nowhere")
+    refused("vocab_size is 300.*400", "model.vocab_size=300")
+    refused("longer than the 64 tokens", "sft.sequence_length=65")
+    refused("out of order|in order", "train.constant_until=0.9", "train.cosine_until=0.5")
+    refused("nowhere.jsonl", "sft.data=nowhere.jsonl")
+
+
+def test_the_clock_weighs_what_is_left() -> None:
+    clock = loop.Clock([10.0, 20.0])
+    clock.enter(0, steps=100, done=0)
+    assert clock.seconds_left(0) == pytest.approx(30, rel=0.01)
+    clock.began -= 20.0  # half the steps took twice as long as planned for all
+    assert clock.seconds_left(50) == pytest.approx(20 + 80, rel=0.01)
