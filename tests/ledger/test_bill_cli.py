@@ -46,6 +46,22 @@ def test_table_json_and_focus_of_one_run(tmp_path: Path) -> None:
     assert "Did you mean 'tiny'?" in mistaken.stderr
 
 
+def test_a_price_for_what_was_booked_without_one() -> None:
+    with Book() as book:
+        book.write([made(hours=3, price_per_hour=None, currency=None, price_date=None, price_kind=None)])
+    assert "no price" in centime("bill").stdout
+    values = json.loads(centime("bill", "--json", "--price", "2 EUR/h").stdout)
+    assert (values["total"]["cost"], values["currency"], values["total"]["cost_source"]) == (6.0, "EUR", "given")
+    assert centime("bill", "--price", "cheap").returncode == 2
+
+
+def test_a_verb_that_is_mistyped_costs_nothing() -> None:
+    done = centime("train", "no-such-recipe.toml")
+    assert done.returncode == 2
+    assert "no-such-recipe.toml" in done.stderr
+    assert Book().intervals() == []
+
+
 def test_it_starts_without_torch_and_in_well_under_a_second() -> None:
     with Book() as book:
         book.write([made(tokens=number) for number in range(1000)])

@@ -81,12 +81,14 @@ def test_a_process_is_booked_from_its_creation_to_its_end() -> None:
     assert sum(interval.tokens for interval in intervals) % 100 == 0
 
 
-@pytest.mark.slow
-def test_two_writers_and_kills_at_random_instants() -> None:
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(8, marks=pytest.mark.slow), pytest.param(150, marks=pytest.mark.long)], ids=str
+)
+def test_two_writers_and_kills_at_random_instants(rounds: int) -> None:
     """What was measured is never more than the stopwatch says; what it lacks is a heartbeat, a second at worst."""
-    luck = random.Random(0)
+    luck = random.Random(rounds)
     watched: list[Watched] = []
-    for round_number in range(8):
+    for round_number in range(rounds):
         pair = [Watched(f"pair{round_number}", 60.0) for _ in range(2)]
         for one, delay in zip(pair, sorted(luck.uniform(0.02, 1.2) for _ in pair), strict=True):
             time.sleep(max(0.0, delay - (time.monotonic_ns() - one.began) / 1e9))
@@ -109,7 +111,7 @@ def test_two_writers_and_kills_at_random_instants() -> None:
         assert one.elapsed - measured < 1_000_000_000 + TICK
         assert 0 < sum(interval.estimated_ns for interval in intervals) <= HEARTBEAT_NS
         estimated += sum(interval.estimated_ns for interval in intervals)
-    assert begun >= 8
+    assert begun >= rounds // 4  # a loaded machine may take most of a delay to start Python
     assert estimated <= begun * HEARTBEAT_NS
     assert [interval for interval in everything if interval.pid not in {one.process.pid for one in watched}] == []
 
