@@ -75,7 +75,8 @@ def line_chart(chart: Chart) -> str:
     drawn = [(s, bucketed(s.points)) for s in chart.series if s.points]
     if not drawn:
         return '<p class="empty">Nothing was recorded.</p>'
-    xs = [p[0] for _, points in drawn for p in points] + [x for x, _ in chart.marks] + [*(chart.span or ())]
+    xs: list[float] = [p[0] for _, points in drawn for p in points]
+    xs += [*(x for x, _ in chart.marks), *(chart.span or ())]
     ys = [v for _, points in drawn for p in points for v in p[2:]] + ([chart.level[0]] if chart.level else [])
     x_low, x_high = min(xs), max(xs)
     x_high = x_high if x_high > x_low else x_low + 1
