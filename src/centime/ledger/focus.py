@@ -34,7 +34,8 @@ FILLED = (
 )  # fmt: skip
 EMPTY = (
     "AvailabilityZone", "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName",
-    "CommitmentDiscountStatus", "CommitmentDiscountType", "RegionId", "RegionName", "SubAccountId", "SubAccountName",
+    "CommitmentDiscountStatus", "CommitmentDiscountType", "InvoiceId", "RegionId", "RegionName", "SubAccountId",
+    "SubAccountName",
 )  # fmt: skip
 OURS = (
     "x_Devices", "x_EnergyKwh", "x_EnergySource", "x_EstimatedDeviceNanoseconds", "x_Flops",
