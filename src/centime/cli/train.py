@@ -23,9 +23,6 @@ def train(
     price: str = typer.Option(None, help="Price per device-hour, such as '$0.10/h'; else the catalogue's."),
 ) -> None:
     """Train a model from a recipe: pretrain, context extension, sft; metered to the device-second."""
-    from centime.ledger import life
-
-    life.begin("train")
     from centime.train.command import train as run_train
 
     raise typer.Exit(run_train(recipe, settings, run, resume=resume, budget=budget, price=price))
