@@ -35,7 +35,9 @@ def test_about_a_tenth_of_all_pairs_is_for_the_test() -> None:
 
 
 def test_a_problem_reads_as_it_should() -> None:
-    assert (Sum(12, 34).prompt, Sum(12, 34).answer) == ("12 + 34", "46")
+    assert (Sum(12, 34).prompt, Sum(12, 34).answer) == ("1 2 + 3 4", "0 4 6")
+    assert (Sum(7, 8, 3).prompt, Sum(7, 8, 3).answer) == ("0 0 7 + 0 0 8", "0 0 1 5")
+    assert {one.digits for top in (9, 99, 5000) for one in sums("train", 5, top)} == {1, 2, 4}
 
 
 def test_too_many_are_refused_in_a_sentence() -> None:
@@ -50,8 +52,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 def test_marking_counts_exact_answers_alone(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the model's answers: right, right with spaces, wrong, right but going on."""
-    problems = [Sum(1, 2), Sum(3, 4), Sum(5, 6), Sum(7, 8)]
-    answers = ["3", " 7 ", "12", "15 and so on"]
+    problems = [Sum(1, 2, 1), Sum(3, 4, 1), Sum(5, 6, 1), Sum(7, 8, 1)]
+    answers = ["0 3", " 0 7 ", "1 2", "1 5 and so on"]
     seen: list[str] = []
 
     def greedy(model: object, prompts: list[list[int]], **_: object) -> list[list[int]]:
@@ -61,7 +63,7 @@ def test_marking_counts_exact_answers_alone(tokenizer: Tokenizer, monkeypatch: p
     monkeypatch.setattr("centime.serve.generate.greedy", greedy)
     marks = mark(None, tokenizer, problems)  # type: ignore[arg-type]
     assert (marks.right, marks.total, marks.accuracy) == (2, 4, 0.5)
-    assert marks.examples[2] == ("5 + 6", "11", "12")
+    assert marks.examples[2] == ("5 + 6", "1 1", "1 2")
     assert all(text.endswith("<｜Assistant｜>") for text in seen)
 
 

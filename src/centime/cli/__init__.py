@@ -5,6 +5,7 @@ A verb's module is imported only when that verb runs, so `centime bill` never wa
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -73,6 +74,11 @@ def root(version: bool = typer.Option(False, "--version", help="Print centime's 
 
 def main() -> None:
     """Entry point: a verb, from the creation of its process to its exit code."""
+    # libgomp spins for milliseconds where threads wait for each other, and a small model's threads wait thousands of
+    # times a second: with another program on the cores, training at the default was six times slower than at this
+    # count, which on idle cores costs a few per cent.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if METERED.intersection(sys.argv[1:2]) and "--help" not in sys.argv:
         from centime.ledger import life
 

@@ -21,7 +21,7 @@ from centime.ledger.bill import bill
 from centime.ledger.device import this_device
 from centime.ledger.table import table_of
 from centime.model import Transformer
-from centime.model.checkpoint import load
+from centime.model.checkpoint import load, save
 from centime.plan.counts import count
 from centime.quickstart.corpus import Corpus, corpus, standard_library
 from centime.quickstart.materials import TOP, free_folder, make_recipe, make_shards, make_sums, make_tokenizer
@@ -76,12 +76,13 @@ def quickstart(wanted: Path, budget: str, text: Path | None, price_text: str | N
         if outcome.signal is not None:
             out.print(f"Stopped by {outcome.signal.name} and saved; go on with: {command()} train {folder} --resume")
             return 128 + outcome.signal
+        save(before_sft(folder), folder / "base", tokenizer.folder, dtype=setup.dtype)
+        base, model = load(folder / "base"), load(folder / "model")
         meter.stage("generate")
-        model = load(folder / "model")
-        show_samples(out, model, tokenizer, meter)
+        show_samples(out, base, tokenizer, meter)
         meter.stage("evaluate")
-        show_bits(out, model, tokenizer, found, folder / "model", meter, SMOKE_BYTES if smoke else None)
-        show_sums(out, before_sft(folder), model, tokenizer, problems[: SMOKE_SUMS if smoke else None], meter)
+        show_bits(out, base, tokenizer, found, folder / "base", meter, SMOKE_BYTES if smoke else None)
+        show_sums(out, base, model, tokenizer, problems[: SMOKE_SUMS if smoke else None], meter)
         made = bill(book, str(folder))
         out.print(table_of(made))
     out.print(f"Curves, expert load, samples: {write_report(folder, made.as_json())}, for a browser.\n")
@@ -91,7 +92,7 @@ def quickstart(wanted: Path, budget: str, text: Path | None, price_text: str | N
 
 def show_samples(out: Console, model: Transformer, tokenizer: Tokenizer, meter: Meter) -> None:
     """A continuation of each prompt."""
-    out.rule("What it writes")
+    out.rule("What it writes, before sft")
     session = Session(model, tokenizer)
     for prompt in PROMPTS:
         ids = [*([] if tokenizer.bos_id is None else [tokenizer.bos_id]), *tokenizer.encode(prompt)]
@@ -104,7 +105,7 @@ def show_bits(
     out: Console, model: Transformer, tokenizer: Tokenizer, found: Corpus, folder: Path, meter: Meter, most: int | None
 ) -> None:
     """Bits per byte on the held-out files as one text, beside gzip -9 and xz -9 of the same bytes."""
-    out.rule("How well it predicts code it has not seen")
+    out.rule("How well it predicts code it has not seen, before sft")
     files: list[Path] = []
     left = most if most is not None else found.held_out_bytes
     for path in found.held_out:
@@ -135,7 +136,8 @@ def show_sums(
         f"{prompt} = {got!r}{'' if got == expected else f' (it is {expected})'}"
         for prompt, expected, got in marks[1].examples[:3]
     ]
-    out.print("For example: " + "; ".join(examples) + ".\n")
+    out.print("For example: " + "; ".join(examples) + ".")
+    out.print("Sums are now all it knows: what it had learnt of code is in base/, the model before sft.\n")
 
 
 def _book(meter: Meter, model: Transformer, tokens: int) -> None:
@@ -153,8 +155,8 @@ def next_steps(folder: Path) -> str:
     centime = command()
     return (
         "Try next:\n"
-        f"  {centime} generate {folder} --prompt 'def read('\n"
-        f"  {centime} generate {folder} --chat --prompt '12 + 34'\n"
-        f"  {centime} train {folder}/recipe.toml --run {folder.with_name('whole')}   # the same recipe in full; "
+        f"  {centime} generate {folder}/base --prompt 'def read('\n"
+        f"  {centime} generate {folder} --chat --prompt '1 2 + 3 4'\n"
+        f"  {centime} train {folder}/recipe.toml --out {folder.with_name('whole')}   # the same recipe in full; "
         "it says first what it will take"
     )

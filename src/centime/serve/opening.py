@@ -37,7 +37,7 @@ def find(path: Path) -> tuple[Path, Path]:
     Raises UserError when neither is there.
     """
     if (path / "config.json").is_file():
-        inside_run = path.name == "model" and (path.parent / "recipe.toml").is_file()
+        inside_run = (path.parent / "recipe.toml").is_file()
         return path, path.parent if inside_run else path
     if (path / "model" / "config.json").is_file():
         return path / "model", path
