@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import tracemalloc
 from collections import Counter
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.data.made import numbered, write_split
 
-from centime.data.loader import Loader
+from centime.data import loader as loader_module
+from centime.data.loader import EPOCH_PARTS, Loader
 from centime.data.order import MIXTURE_BLOCK
 from centime.data.tokenizer import Tokenizer
 from centime.data.writer import ShardWriter
@@ -29,23 +31,38 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=12), sequence=st.integers(1, 40), extra=st.integers(0, 3)
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=8), sequence=st.integers(1, 20), extra=st.integers(0, 3)
 )
 def test_every_token_is_an_input_once_an_epoch(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], sequence: int, extra: int
 ) -> None:
-    """Whatever the documents, S rows over the inputs alone hold S whole epochs: each token exactly S times."""
+    """Whatever documents and row length: as many blocks of rows as make whole epochs hold each token equally."""
     total = sum(lengths)
     loader = Loader(
         [(write_split(tmp_path_factory.mktemp("c"), numbered(lengths), shard_tokens=7), 1.0)], sequence, 3, extra
     )
-    rows = loader.rows(0, total)  # `total` rows of S inputs: S epochs, whatever S divides
-    assert rows.shape == (total, sequence + extra)
-    assert Counter(rows[:, :sequence].ravel().tolist()) == dict.fromkeys(range(total), sequence)
+    block = max(1, total // sequence // EPOCH_PARTS)
+    tokens = math.lcm(total, block * sequence)
+    rows = loader.rows(0, tokens // sequence)
+    assert rows.shape == (tokens // sequence, sequence + extra)
+    assert Counter(rows[:, :sequence].ravel().tolist()) == dict.fromkeys(range(total), tokens // total)
 
 
-def test_targets_are_the_inputs_moved_by_one_across_rows_and_epochs(corpus: tuple[Path, int]) -> None:
+def test_rows_are_dealt_in_shuffled_blocks_of_the_stream(tmp_path: Path) -> None:
+    """A block holds its own rows, each once, and neighbours in the dealt order are seldom neighbours in the text."""
+    loader = Loader([(write_split(tmp_path / "one", numbered([6400])), 1.0)], 10, seed=2, extra=1)  # one document
+    places = loader.rows(0, 640)[:, 0].reshape(EPOCH_PARTS, -1) // 10
+    for block, part in enumerate(places):
+        assert sorted(part.tolist()) == list(range(80 * block, 80 * (block + 1)))
+        assert (np.diff(part) == 1).mean() < 0.1
+    assert (places[1] - 80 != places[0]).any()
+
+
+def test_targets_are_the_inputs_moved_by_one_across_rows_and_epochs(
+    corpus: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Read as one stream, each row's look-ahead is the beginning of the next row, at an epoch's end too."""
+    monkeypatch.setattr(loader_module, "SHUFFLE_BLOCK", 1)
     loader = Loader([(corpus[0], 1.0)], 32, seed=5, extra=3)
     rows = loader.rows(0, 3 * corpus[1] // 32)
     np.testing.assert_array_equal(rows[:-1, 32:], rows[1:, :3])
@@ -100,7 +117,8 @@ def test_mixing_by_weight_reads_each_source_without_loss(tmp_path: Path) -> None
         mine = rows[source == number]
         flat = mine[:, :8].ravel()
         per_epoch = 45 * 7
-        epochs = len(flat) // per_epoch
+        whole = math.lcm(per_epoch, 8 * (per_epoch // 8 // EPOCH_PARTS))
+        epochs = len(flat) // whole * whole // per_epoch
         assert epochs > 10
         counted = Counter(flat[: epochs * per_epoch].tolist())
         assert counted == dict.fromkeys(range(10_000 * number, 10_000 * number + per_epoch), epochs)
@@ -110,17 +128,23 @@ def test_mixing_by_weight_reads_each_source_without_loss(tmp_path: Path) -> None
         )
 
 
-def test_a_later_stage_goes_on_where_an_earlier_one_stopped(corpus: tuple[Path, int], tmp_path: Path) -> None:
+def test_a_later_stage_goes_on_where_an_earlier_one_stopped(
+    corpus: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Context extension reads longer rows from the same documents: no token twice before the epoch is over."""
+    monkeypatch.setattr(loader_module, "SHUFFLE_BLOCK", 5)
     folder, total = corpus
     short = Loader([(folder, 1.0)], 16, seed=7, extra=1)
     long = Loader([(folder, 1.0)], 64, seed=7, extra=1, start=short.position(20))
-    tokens = [*short.rows(0, 20)[:, :16].ravel(), *long.rows(0, (total - 320) // 64)[:, :64].ravel()]
-    assert len(set(tokens)) == len(tokens) > total - 64
+    longer = (total - 320) // 64 // 2 * 2  # whole blocks of the longer rows: an eighth of their epoch is two
+    tokens = [*short.rows(0, 20)[:, :16].ravel(), *long.rows(0, longer)[:, :64].ravel()]
+    assert len(set(tokens)) == len(tokens) > total - 128
+    assert short.position(18) == short.position(20) == (320,), "a begun block is left behind whole"
     both = [(folder, 1.0), (write_split(tmp_path / "b", numbered([100], first=5000)), 3.0)]
     mixed = Loader(both, 16, seed=7, extra=1)
     again = Loader(both, 16, seed=7, extra=1, start=mixed.position(12))
-    assert mixed.position(12)[0] + mixed.position(12)[1] == 12 * 16
+    assert all(place % 16 == 0 for place in mixed.position(12))
+    assert sum(mixed.position(12)) >= 12 * 16
     assert again.position(0) == mixed.position(12)
 
 
