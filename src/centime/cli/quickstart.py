@@ -15,7 +15,9 @@ def quickstart(
     out: Annotated[Path, typer.Option(help="Folder of the run; where there is one already, OUT-2 and so on.")] = Path(
         "runs/quickstart"
     ),
-    budget: Annotated[str, typer.Option(help="Of the training: a time (3.5m), money ('$0.01') or tokens.")] = "3.5m",
+    budget: Annotated[
+        str | None, typer.Option(help="A ceiling on the training: a time (2m), money ('$0.002') or tokens (1M-tokens).")
+    ] = None,
     text: Annotated[Path | None, typer.Option(help="A folder of text to learn from instead.", exists=True)] = None,
     price: Annotated[str | None, typer.Option(help="Per device-hour, such as '$0.08/h'; else the catalogue's.")] = None,
 ) -> None:

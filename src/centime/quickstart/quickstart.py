@@ -41,11 +41,11 @@ SMOKE_BUDGET, SMOKE_BYTES, SMOKE_SUMS = (
 PROMPTS = ("def main(", "class Node:\n    def __init__(self, ", "import os\n")
 
 
-def quickstart(wanted: Path, budget: str, text: Path | None, price_text: str | None) -> int:
+def quickstart(wanted: Path, budget: str | None, text: Path | None, price_text: str | None) -> int:
     """Runs all of it in `wanted` (or its next free neighbour) and prints what came out; the exit code.
 
-    budget: of the training alone, as `centime train --budget` takes it. text: a folder to learn from instead of the
-    standard library. Raises UserError where the user can mend something.
+    budget: a ceiling on the training alone, as `centime train --budget` takes it. text: a folder to learn from instead
+    of the standard library. Raises UserError where the user can mend something.
     """
     smoke = os.environ.get("CENTIME_SMOKE") == "1"
     out = Console(highlight=False, markup=False, soft_wrap=True)
@@ -157,6 +157,5 @@ def next_steps(folder: Path) -> str:
         "Try next:\n"
         f"  {centime} generate {folder}/base --prompt 'def read('\n"
         f"  {centime} generate {folder} --chat --prompt '1 2 + 3 4'\n"
-        f"  {centime} train {folder}/recipe.toml --out {folder.with_name('whole')}   # the same recipe in full; "
-        "it says first what it will take"
+        f"  {centime} train {folder}/recipe.toml --out {folder.with_name('longer')} --set train.tokens=10M --budget 15m"
     )
