@@ -38,7 +38,15 @@ def test_every_key_of_ours_is_documented() -> None:
     def undocumented(section: type[recipe.Section], path: str) -> list[str]:
         return [f"{path}.{name}" for name, field in section.model_fields.items() if not field.description]
 
-    sections = (recipe.Source, recipe.Pretrain, recipe.Context, recipe.Sft, recipe.Optimizer, recipe.Run, recipe.Plateau)
+    sections = (
+        recipe.Source,
+        recipe.Pretrain,
+        recipe.Context,
+        recipe.Sft,
+        recipe.Optimizer,
+        recipe.Run,
+        recipe.Plateau,
+    )
     assert [name for section in sections for name in undocumented(section, section.__name__)] == []
 
 

@@ -15,7 +15,7 @@ def train(
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Change a key of the recipe, such as train.lr=3e-4; may be repeated."
     ),
-    run: Path = typer.Option(None, "--run", help="The run's folder; runs/NAME if left out.", file_okay=False),
+    out: Path = typer.Option(None, help="The run's folder; runs/NAME if left out.", file_okay=False),
     resume: bool = typer.Option(False, "--resume", help="Go on from the run's last checkpoint."),
     budget: str = typer.Option(
         None, help="Fit the stages under a time (10m), money ('$0.05') or tokens (2M-tokens), all stages together."
@@ -25,4 +25,4 @@ def train(
     """Train a model from a recipe: pretrain, context extension, sft; metered to the device-second."""
     from centime.train.command import train as run_train
 
-    raise typer.Exit(run_train(recipe, settings, run, resume=resume, budget=budget, price=price))
+    raise typer.Exit(run_train(recipe, settings, out, resume=resume, budget=budget, price=price))

@@ -49,16 +49,16 @@ class RunFolder:
         """Refuses to mix two runs: raises UserError when one is here and `resume` is not asked, or it differs."""
         if self.begun and not resume:
             raise UserError(
-                f"{self.path} already holds a run; continue it with --resume, or give another folder with --run."
+                f"{self.path} already holds a run; continue it with --resume, or give another folder with --out."
             )
         if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is a file; give a folder for the run with --run.")
+            raise UserError(f"{self.path} is a file; give a folder for the run with --out.")
         if self.begun:
             changed = differences(recipes.read(self.recipe), recipe)
             if changed:
                 raise UserError(
                     f"{self.path} was begun with another recipe: {', '.join(changed[:5])} differ. Resume with "
-                    f"its own recipe ({self.recipe}), or give another folder with --run."
+                    f"its own recipe ({self.recipe}), or give another folder with --out."
                 )
 
     def begin(self, recipe: Recipe, info: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ class RunFolder:
             _replace(self.recipe, recipes.write(recipe))
         except OSError as error:
             raise UserError(
-                f"The run folder {self.path} cannot be written ({error.strerror}); give another with --run."
+                f"The run folder {self.path} cannot be written ({error.strerror}); give another with --out."
             ) from error
 
     def write_info(self, info: dict[str, Any]) -> None:

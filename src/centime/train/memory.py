@@ -147,5 +147,5 @@ def require_disk(folder: Path, config: ModelConfig, keep: int) -> None:
     if need > free:
         raise UserError(
             f"{folder} is on a disk with {format_bytes(free)} free, and {keep + 1} checkpoints take "
-            f"{format_bytes(need)}: free some space, lower run.keep, or put the run elsewhere with --run."
+            f"{format_bytes(need)}: free some space, lower run.keep, or put the run elsewhere with --out."
         )

@@ -99,7 +99,7 @@ class TrainingRun:
             if meta["rows"] != stages[where.stage].rows.fingerprint:
                 raise UserError(
                     f"The data of {setup.folder.path} has changed since its last checkpoint; a resumed run would "
-                    "repeat or miss tokens. Put the prepared folder back as it was, or begin another run with --run."
+                    "repeat or miss tokens. Put the prepared folder back as it was, or begin another run with --out."
                 )
             engine.load(state)
         callbacks = self._callbacks(where)

@@ -1,0 +1,92 @@
+"""FSDP2 over gloo processes: the same losses as one process, and checkpoints that fit any number of ranks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.train.made import centime, losses, metrics, write_recipe
+
+import centime as package
+from centime.ledger import Book
+from centime.train.batches import own_share
+
+FP32 = ("--set", "run.precision=fp32", "--price", "$1/h")
+
+
+@pytest.fixture(scope="module")
+def recipe(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recipe(tmp_path_factory.mktemp("recipe"), corpus)
+
+
+@pytest.fixture(scope="module")
+def alone(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of one process."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    done = centime("train", recipe, "--out", folder, *FP32)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def torchrun(ranks: int, *arguments: str | Path) -> list[str]:
+    """The command line of `torchrun --nproc-per-node=RANKS -m centime ...` on a free port."""
+    launch = ["-m", "torch.distributed.run", f"--nproc-per-node={ranks}", "--standalone", "-m", "centime"]
+    return [sys.executable, *launch, *map(str, arguments)]
+
+
+def close(folder: Path, other: Path, rel: float = 1e-5) -> None:
+    found, expected = losses(folder), losses(other)
+    assert [x[:2] for x in found] == [x[:2] for x in expected]
+    assert [x[2] for x in found] == pytest.approx([x[2] for x in expected], rel=rel)
+
+
+@pytest.mark.parametrize(("count", "world"), [(7, 2), (1, 4), (8, 3), (0, 2)])
+def test_shares_cover_all_rows_in_order(count: int, world: int) -> None:
+    shares = [range(*own_share(count, rank, world)) for rank in range(world)]
+    assert [row for share in shares for row in share] == list(range(count))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_ranks_have_the_losses_of_one(optimizer: str, recipe: Path, alone: Path, tmp_path: Path) -> None:
+    """All three stages, uneven batches (the ramp passes through odd ones), loads and bias counted over both."""
+    chosen = ("--set", f"optimizer.name={optimizer}", *FP32)
+    if optimizer == "muon":
+        alone = tmp_path / "alone"
+        assert centime("train", recipe, "--out", alone, *chosen).returncode == 0
+    folder = tmp_path / "run"
+    launch = torchrun(2, "train", recipe, "--out", folder, *chosen)
+    done = subprocess.run(launch, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    close(folder, alone, 1e-4 if optimizer == "muon" else 1e-5)
+    loads = [[line["expert_load"] for line in metrics(path) if "expert_load" in line] for path in (folder, alone)]
+    assert loads[0][:3] == loads[1][:3]
+    ours, theirs = (package.load(path / "model").state_dict() for path in (folder, alone))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert (ours[name] - tensor).abs().max() < 1e-3, name
+    assert any(tensor.abs().max() > 0 for name, tensor in ours.items() if "correction_bias" in name)
+    with Book() as book:
+        tokens = sum(interval.tokens for interval in book.intervals() if interval.run_path == str(folder))
+    assert tokens == pytest.approx(metrics(folder)[-1]["tokens"], abs=len(metrics(folder)))
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_ranks(recipe: Path, alone: Path, tmp_path: Path) -> None:
+    """Two ranks, stopped by torchrun's SIGTERM inside pre-training; then one process; the same order of data."""
+    folder = tmp_path / "run"
+    launch = torchrun(2, "train", recipe, "--out", folder, *FP32, "--set", "run.checkpoint_every=1")
+    process = subprocess.Popen(launch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(folder.glob("checkpoints/step-*")) and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()
+    process.wait(timeout=120)
+    stopped = json.loads((max(folder.glob("checkpoints/step-*")) / "state.json").read_text())
+    assert 0 < stopped["global_step"] < len([line for line in metrics(alone) if "loss" in line])
+    done = centime("train", recipe, "--out", folder, "--resume", *FP32)
+    assert done.returncode == 0, done.stderr
+    close(folder, alone)
