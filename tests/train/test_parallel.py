@@ -33,7 +33,7 @@ def alone(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def torchrun(ranks: int, *arguments: str | Path) -> list[str]:
-    """The command line of `torchrun --nproc-per-node=RANKS -m centime ...` on a free port."""
+    """The command line of `torchrun --nproc-per-node=RANKS -m centime ...`."""
     launch = ["-m", "torch.distributed.run", f"--nproc-per-node={ranks}", "--standalone", "-m", "centime"]
     return [sys.executable, *launch, *map(str, arguments)]
 
