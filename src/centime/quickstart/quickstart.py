@@ -130,7 +130,7 @@ def show_sums(
     for name, model in (("before sft", before), ("after sft", after)):
         marks.append(mark(model, tokenizer, problems))
         _book(meter, model, marks[-1].prompt_tokens + marks[-1].generated_tokens)
-        table.add_row(name, f"{marks[-1].right} ({100 * marks[-1].accuracy:.0f} %)", str(marks[-1].total))
+        table.add_row(name, f"{marks[-1].right} ({100 * marks[-1].accuracy:.3g} %)", str(marks[-1].total))
     out.print(table)
     examples = [
         f"{prompt} = {got!r}{'' if got == expected else f' (it is {expected})'}"
