@@ -28,7 +28,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, weights_T: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, weights_T: Tensor, gradients: bool
+    ) -> Tensor:
         T, V = hidden_TD.shape[0], weight_VD.shape[0]
         loss = torch.zeros((), dtype=torch.float32, device=hidden_TD.device)
         grad_hidden = torch.empty_like(hidden_TD)
@@ -42,8 +44,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 target = targets_T[rows, None]
                 logp = F.linear(hidden_TD[rows], weight_VD).log_softmax(-1, dtype=torch.float32)
                 loss -= (logp.gather(1, target).squeeze(1) * weights_T[rows]).sum()
+                if not gradients:
+                    continue
                 p = logp.exp_().scatter_add_(1, target, torch.full_like(target, -1.0, dtype=torch.float32))
                 grad_logits[first - start : rows.stop - start].copy_(p)
+            if not gradients:
+                continue
             h, g, w = hidden_TD[start:end], grad_logits[: end - start], weights_T[start:end, None].to(hidden_TD.dtype)
             torch.mm(g, weight_VD, out=grad_hidden[start:end])
             grad_hidden[start:end] *= w
@@ -55,13 +61,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
         grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad.to(grad_hidden.dtype), grad_weight * grad.to(grad_weight.dtype), None, None
+        return grad_hidden * grad.to(grad_hidden.dtype), grad_weight * grad.to(grad_weight.dtype), None, None, None
 
 
 def linear_cross_entropy(hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, weights_T: Tensor) -> Tensor:
     """The same with at most `CHUNK` rows of logits alive at once; float32 scalar, gradients to hidden and weight.
 
     hidden [T, D], weight [V, D], targets int64 [T], weights float [T] (0 leaves a position out; 1/N gives a mean).
+    Under torch.no_grad the loss alone is computed, a third of the work.
     """
-    loss: Tensor = _LinearCrossEntropy.apply(hidden_TD, weight_VD, targets_T, weights_T)  # type: ignore[no-untyped-call]
+    gradients = torch.is_grad_enabled()
+    loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden_TD, weight_VD, targets_T, weights_T, gradients
+    )
     return loss

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from centime.errors import UserError
@@ -21,6 +20,7 @@ from centime.train import parallel
 from centime.train.apply import apply
 from centime.train.budget import fit
 from centime.train.callbacks import Callback, MetricsFile, Progress, TensorBoard
+from centime.train.determinism import deterministic
 from centime.train.engine import Engine, SingleDevice
 from centime.train.evaluation import HeldOut
 from centime.train.folder import versions
@@ -60,11 +60,11 @@ class TrainingRun:
     def go(self) -> Outcome:
         """Trains. Raises UserError when the run stops itself with a diagnosis or the model cannot be saved."""
         setup = self.setup
-        torch.use_deterministic_algorithms(setup.recipe.run.deterministic, warn_only=True)
         self.began = time.monotonic()
-        peak = setup.metered.peak_flops or measured_peak(setup.device, setup.dtype)
-        self.peak_flops = peak * setup.ranks.world
         with ExitStack() as stack:
+            stack.enter_context(deterministic(setup.recipe.run.deterministic))
+            peak = setup.metered.peak_flops or measured_peak(setup.device, setup.dtype)
+            self.peak_flops = peak * setup.ranks.world
             stack.enter_context(parallel.group(setup.ranks))
             self.signals = stack.enter_context(StopSignals())
             self.book = stack.enter_context(Book())
