@@ -62,7 +62,7 @@ class TrainingRun:
         setup = self.setup
         self.began = time.monotonic()
         with ExitStack() as stack:
-            # On a CPU the operations of a step add in a fixed order as they are, and the switch would slow some of them.
+            # On a CPU a step adds in a fixed order as it is, and the switch would slow some operations.
             on_gpu = setup.device.type == "cuda"
             stack.enter_context(deterministic(setup.recipe.run.deterministic and on_gpu))
             peak = setup.metered.peak_flops or measured_peak(setup.device, setup.dtype)
