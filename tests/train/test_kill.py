@@ -61,16 +61,28 @@ def same(folder: Path, whole: Path) -> None:
     assert not list((folder / "checkpoints").glob(".partial*"))
 
 
-def later(seconds: float, generator: random.Random) -> float:
-    """An instant in the part of a run in which it trains: the first third is imports and forecast."""
-    return seconds * generator.uniform(0.3, 1.0)
-
-
 @pytest.mark.slow
-def test_killed_three_times(recipe: Path, whole: tuple[Path, float], tmp_path: Path) -> None:
-    generator = random.Random(0)
-    assert kill_and_resume(recipe, tmp_path / "run", [later(whole[1], generator) for _ in range(3)])
-    same(tmp_path / "run", whole[0])
+def test_killed_three_times_while_it_trains(recipe: Path, whole: tuple[Path, float], tmp_path: Path) -> None:
+    """Each kill comes a random moment after a step, so that it falls into training however busy the machine is."""
+    folder, generator, steps = tmp_path / "run", random.Random(0), len(losses(whole[0]))
+    for share in (0.2, 0.4, 0.7):
+        process = subprocess.Popen(
+            command("train", recipe, "--out", folder, *SETTINGS, "--resume"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wanted = int(share * steps)
+        record = folder / "metrics.jsonl"
+        while process.poll() is None and not (record.exists() and record.read_text().count("\n") >= wanted):
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0, 0.03))
+        assert process.poll() is None, "the run ended before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = centime("train", recipe, "--out", folder, *SETTINGS, "--resume")
+    assert done.returncode == 0, done.stderr
+    same(folder, whole[0])
 
 
 @pytest.mark.long

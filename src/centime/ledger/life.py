@@ -65,6 +65,13 @@ def begin(verb: str) -> None:
         recorder.start()
 
 
+def unmetered_seconds() -> float:
+    """Seconds since the creation of the process while no meter has opened yet; 0 after that, or without `begin`."""
+    if _life.pid != os.getpid() or _life.claimed:
+        return 0.0
+    return (time.monotonic_ns() - _life.start_ns) / 1e9
+
+
 def before(first: Interval, recorder: Recorder, counter: EnergyCounter) -> Interval | None:
     """What was uncovered until a meter's first interval, for the caller to end at its start; None if nothing was."""
     if _life.pid != os.getpid():

@@ -106,8 +106,11 @@ class Forecast:
         """Money of some seconds on all devices."""
         return None if self.price is None else seconds / 3600 * self.devices * self.price.per_device_hour
 
-    def as_plan(self) -> dict[str, Any]:
-        """The forecast as the ledger keeps it."""
+    def as_plan(self, startup_seconds: float = 0.0, timing_seconds: float = 0.0) -> dict[str, Any]:
+        """The forecast as the ledger keeps it, with what is spent already: start-up, and the steps timed for it.
+
+        The bill has the latter in the first stage.
+        """
 
         def line(tokens: float, flops: float, seconds: float) -> dict[str, Any]:
             hours = seconds / 3600 * self.devices
@@ -119,8 +122,9 @@ class Forecast:
                 "cost": self.cost(seconds),
             }
 
-        stages = self.stages
-        total = line(sum(s.tokens for s in stages), sum(s.flops for s in stages), self.seconds)
+        stages = [replace(self.stages[0], seconds=self.stages[0].seconds + timing_seconds), *self.stages[1:]]
+        seconds = startup_seconds + sum(s.seconds for s in stages)
+        total = line(sum(s.tokens for s in stages), sum(s.flops for s in stages), seconds)
         return total | {
             "currency": self.price.currency if self.price else None,
             "memory_bytes": self.memory_bytes,

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from centime.errors import UserError
-from centime.ledger import Book, Meter
+from centime.ledger import Book, Meter, life
 from centime.model import Transformer
 from centime.model.checkpoint import save_state
 from centime.train import parallel
@@ -70,6 +70,7 @@ class TrainingRun:
             stack.enter_context(parallel.group(setup.ranks))
             self.signals = stack.enter_context(StopSignals())
             self.book = stack.enter_context(Book())
+            self.startup_seconds = life.unmetered_seconds()
             self.meter = stack.enter_context(
                 Meter(
                     self.book,
@@ -189,7 +190,8 @@ class TrainingRun:
         stages, fitted = setup.plan(self.factors), forecast.scaled(self.factors)
         if self.first:
             show_forecast(setup, stages, fitted, self.peak_flops)
-            self.book.set_plan(setup.folder.path, fitted.as_plan())
+            timing = self.meter.spent().device_ns / 1e9
+            self.book.set_plan(setup.folder.path, fitted.as_plan(self.startup_seconds, timing))
             setup.folder.begin(setup.recipe, self._info())
         return stages, fitted
 
