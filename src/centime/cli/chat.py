@@ -9,7 +9,7 @@ import typer
 
 from centime.cli.generate import DeviceName, Dtype, MaxTokens, Model, PriceText, Seed, Stop, Temperature, TopP
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

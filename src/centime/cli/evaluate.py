@@ -10,7 +10,7 @@ import typer
 
 from centime.cli.generate import DeviceName, Dtype, Model, PriceText
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

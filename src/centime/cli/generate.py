@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 Model = Annotated[Path, typer.Argument(help="Model folder, or the folder of a finished run.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens to generate.")]

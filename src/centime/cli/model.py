@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from centime.catalogue.model_config import ModelConfig
     from centime.plan.counts import Counts
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()
