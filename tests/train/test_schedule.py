@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from centime import recipe as recipes
+from centime.catalogue.model_config import YarnScaling
+from centime.catalogue.presets import preset
 from centime.errors import UserError
-from centime.recipe import Plateau, Pretrain
+from centime.recipe import Pretrain
 from centime.train.schedule import make_schedule
-
-V3 = Pretrain(
-    tokens=14_800_000_000_000,
-    sequence_length=4096,
-    batch_size=15360,
-    batch_size_start=3072,
-    batch_ramp_until=469e9,
-    lr=2.2e-4,
-    warmup_steps=2000,
-    constant_until=10e12,
-    cosine_until=14.3e12,
-    lr_end_ratio=0.1,
-    plateaus=[Plateau(until=14.633e12, ratio=0.1), Plateau(until=14.8e12, ratio=7.3e-6 / 2.2e-4)],
-    bias_update_until=14.3e12,
-    mtp_weight_until=10e12,
-)
+from centime.train.stages import stage_configs
 
 
-def test_deepseek_v3_schedule() -> None:
-    """V3 report section 4.2, read off at the milestones it names."""
-    schedule = make_schedule(V3, V3.tokens)
+def test_deepseek_v3_schedule(root: Path) -> None:
+    """The shipped recipe against the V3 report, section 4.2, read off at the milestones it names."""
+    stage = recipes.read(root / "recipes/deepseek-v3.toml").train
+    assert stage.tokens is not None
+    schedule = make_schedule(stage, stage.tokens)
     seen = schedule.first_row * 4096
 
     def at(tokens: float):
@@ -48,6 +40,21 @@ def test_deepseek_v3_schedule() -> None:
     assert schedule.rows[0] == 3072
     assert schedule.rows[int(np.searchsorted(seen, 234.5e9))] == pytest.approx((3072 + 15360) / 2, rel=1e-2)
     assert set(schedule.rows[seen > 470e9]) == {15360}
+
+
+def test_deepseek_v3_context_extension(root: Path) -> None:
+    """Section 4.3: two phases of 1,000 steps, batches of 1,920 and 480, YaRN at s = 40 over 4,096 positions."""
+    recipe = recipes.read(root / "recipes/deepseek-v3.toml")
+    for context, length in zip(recipe.context, (32768, 131072), strict=True):
+        schedule = make_schedule(context, context.tokens)
+        assert (schedule.steps, schedule.stage.sequence_length) == (1000, length)
+        assert {schedule.settings(i).lr for i in range(1000)} == {7.3e-6}
+        assert schedule.settings(0).bias_speed == 0
+    before, *after = stage_configs(recipe)
+    assert before.rope_scaling is None
+    for config in (*after[:2], preset("deepseek-v3")):
+        assert config.rope_scaling == YarnScaling(factor=40, original_max_position_embeddings=4096)
+        assert config.max_position_embeddings == 163840
 
 
 @given(
