@@ -42,7 +42,7 @@ test-torch: ## the suite on another torch, in its own .venv-torch-V: make test-t
 
 focus-validator: .venv-focus/.installed ## the FinOps Foundation's checker of FOCUS files, which one test asks; needs a Python 3.12
 
-bench: $(VENV)/.installed-dev ## training speed beside its peers, as ratios in one run
+bench: $(VENV)/.installed-bench ## training speed beside its peers, as ratios in one run
 	$(BIN)/python benchmarks/train.py
 
 clean: ## caches and builds; environments and runs stay
@@ -54,6 +54,11 @@ $(VENV)/.installed: $(SETUP)
 
 $(VENV)/.installed-dev: $(SETUP)
 	$(PYTHON) scripts/install.py --venv $(VENV) --extras dev,peers
+
+# torchtitan's own requirements are for training on GPUs; the modules that the benchmark takes need none of them.
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --no-deps torchtitan==0.3.0 spmd_types==0.2.3
+	touch $@
 
 .venv-torch-%/.installed-dev: $(SETUP)
 	$(PYTHON) scripts/install.py --venv .venv-torch-$* --extras dev,peers --torch $*
