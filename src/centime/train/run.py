@@ -27,7 +27,7 @@ from centime.train.folder import versions
 from centime.train.forecast import Forecast, measure, stage_forecast
 from centime.train.loop import Clock, Ending, StageLoop
 from centime.train.loop import Progress as Where
-from centime.train.memory import peak_bytes
+from centime.train.memory import peak_bytes, snapshot_bytes
 from centime.train.peak import measured_peak
 from centime.train.samples import write_sample
 from centime.train.setup import Setup
@@ -171,7 +171,9 @@ class TrainingRun:
             held_out = self._held_out(plan)
             rows = held_out.rows_in(plan.schedule.steps, run.evaluate_every) if held_out else 0
             made.append(stage_forecast(plan, cost, micro_batch, setup.ranks.world, rows))
-        memory = setup.memory_bytes if setup.device.type == "cpu" else max(setup.memory_bytes, peak_bytes(setup.device))
+        memory = peak_bytes(setup.device)  # the timed steps have used all but a checkpoint's copy
+        if setup.device.type == "cpu":
+            memory += snapshot_bytes(setup.recipe.model, setup.recipe.optimizer.name == "muon")
         return parallel.from_first(Forecast(made, memory, setup.ranks.world, setup.price), setup.ranks)
 
     def _begin(self, forecast: Forecast) -> tuple[list[StagePlan], Forecast]:

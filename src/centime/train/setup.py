@@ -45,12 +45,9 @@ class Setup:
         self.factors: list[float] | None = info.get("fitted")
         self.stages = self.plan(self.factors)
         self.micro_batches = [self._micro_batch(stage) for stage in self.stages]
-        self.memory_bytes = max(
-            require_fit(
-                self.recipe, stage.config, stage.stage.sequence_length, micro, self.device, self.dtype, self.ranks.world
-            )
-            for stage, micro in zip(self.stages, self.micro_batches, strict=True)
-        )
+        for stage, micro in zip(self.stages, self.micro_batches, strict=True):
+            length = stage.stage.sequence_length
+            require_fit(self.recipe, stage.config, length, micro, self.device, self.dtype, self.ranks.world)
         if self.ranks.rank == 0:
             existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
             require_disk(existing, self.recipe.model, recipe.run.keep)

@@ -37,7 +37,8 @@ def show_forecast(setup: Setup, stages: list[StagePlan], forecast: Forecast, pea
     money = f" and {format_money(forecast.cost(forecast.seconds) or 0.0, price.currency)}" if price else ""
     say(f"Forecast: {format_duration(forecast.seconds)}{money}, give or take {100 * spread:.0f} % (a few timed steps).")
     free = available_bytes(setup.device)
-    say(f"Memory: about {format_bytes(forecast.memory_bytes)} a rank; {format_bytes(free)} are free.")
+    rank = " a rank" if setup.ranks.world > 1 else ""
+    say(f"Memory: {format_bytes(forecast.memory_bytes)}{rank} at its peak; {format_bytes(free)} more are free.")
     say(f"Price: {price}." if price else f"Money: {ask_for_price(setup.metered)}.")
     if setup.budget is not None:
         shares = (
