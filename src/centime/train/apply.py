@@ -20,6 +20,6 @@ def apply(model: Transformer, run: Run) -> None:
     """Wraps every block's forward as the recipe asks. Parameter names stay as they are."""
     for block in blocks(model):
         if run.compile:
-            block.compile(dynamic=False)
+            block.compile()
         if run.activation_checkpointing:
             block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)

@@ -60,7 +60,8 @@ class TrainingRun:
     def go(self) -> Outcome:
         """Trains. Raises UserError when the run stops itself with a diagnosis or the model cannot be saved."""
         setup = self.setup
-        self.began = time.monotonic()
+        self.startup_seconds = life.unmetered_seconds()
+        self.began = time.monotonic() - self.startup_seconds
         with ExitStack() as stack:
             # On a CPU a step adds in a fixed order as it is, and the switch would slow some operations.
             on_gpu = setup.device.type == "cuda"
@@ -70,7 +71,6 @@ class TrainingRun:
             stack.enter_context(parallel.group(setup.ranks))
             self.signals = stack.enter_context(StopSignals())
             self.book = stack.enter_context(Book())
-            self.startup_seconds = life.unmetered_seconds()
             self.meter = stack.enter_context(
                 Meter(
                     self.book,
