@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -51,20 +50,10 @@ def test_help_of_a_verb_does_not_wait_for_torch(verb: str) -> None:
         "import sys\n"
         "from centime.cli import app\n"
         f"app([{verb!r}, '--help'], standalone_mode=False)\n"
-        "print('torch' in sys.modules, file=sys.stderr)"
+        "print(*sorted({'torch', 'numpy', 'transformers', 'pyarrow'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.stderr.strip().splitlines()[-1] == "False", done.stderr
-
-
-@pytest.mark.parametrize("verb", LIGHT)
-def test_light_verbs_start_in_under_a_second(verb: str) -> None:
-    def seconds() -> float:
-        started = time.monotonic()
-        assert centime(verb, "--help").returncode == 0
-        return time.monotonic() - started
-
-    assert min(seconds() for _ in range(3)) < 1.0
+    assert (done.returncode, done.stderr) == (0, "\n")
 
 
 def test_a_misspelt_verb_gets_the_nearest_one() -> None:
