@@ -37,11 +37,11 @@ CURVE_EVERY = 200  # steps between two held-out losses on the constant part
 class Learner:
     """A model with its trainer and its text; the same seed gives both arms the same rows in the same order."""
 
-    def __init__(self, arm: Arm, shards: Path, seed: int) -> None:
+    def __init__(self, arm: Arm, shards: Path, seed: int, optimizer: Optimizer | None = None) -> None:
         self.arm = arm
         self.model = Transformer(arm.config)
         self.model.init_weights(seed)
-        self.engine = SingleDevice(self.model, Optimizer(), torch.bfloat16)
+        self.engine = SingleDevice(self.model, optimizer or Optimizer(), torch.bfloat16)
         self.trainer = Trainer(self.engine, micro_batch=BATCH, clip=1.0)
         text = Loader([(shards / "train", 1.0)], SEQUENCE, seed=seed)
         # Rows come in a shuffled order of their own, one epoch at most: rows that follow each other in a document would
@@ -82,9 +82,11 @@ def fingerprint(arms: dict[str, Arm], shards: Path) -> str:
     return hashlib.sha256(json.dumps([shapes, text, way]).encode()).hexdigest()[:12]
 
 
-def train(arm: Arm, shards: Path, lr: float, seed: int, ends: list[int], say: Any) -> dict[str, Any]:
+def train(
+    arm: Arm, shards: Path, lr: float, seed: int, ends: list[int], say: Any, optimizer: Optimizer | None = None
+) -> dict[str, Any]:
     """A run with an end at each number of steps in `ends`; the account of it, as kept in the results file."""
-    learner = Learner(arm, shards, seed)
+    learner = Learner(arm, shards, seed, optimizer)
     branches = {round(end * (1 - DECAY)): end for end in ends}
     last, curve, found = max(branches), [], {}
     began = time.process_time()
