@@ -295,3 +295,12 @@ def test_the_clock_weighs_what_is_left() -> None:
     assert clock.seconds_left(0) == pytest.approx(30, rel=0.01)
     clock.began -= 20.0  # half the steps took twice as long as planned for all
     assert clock.seconds_left(50) == pytest.approx(20 + 80, rel=0.01)
+
+
+@pytest.mark.long
+def test_compiled_blocks_run_whole(small: Path, finished: Path, tmp_path: Path) -> None:
+    """Minutes of compilation; the losses are those of the plain run, up to rounding."""
+    assert train(small, tmp_path / "run", "run.compile=true", "run.precision=fp32") == 0
+    for (stage, step, a), (other, at, b) in zip(losses(tmp_path / "run"), losses(finished), strict=True):
+        assert (stage, step) == (other, at)
+        assert a == pytest.approx(b, rel=0.03)
