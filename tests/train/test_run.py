@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from tests.train.made import RECIPE, losses, metrics, write_recipe
+from tests.train.made import command as command_line
 
 import centime
 from centime import recipe as recipes
@@ -263,6 +266,19 @@ def test_muon_fp32_and_recompute_run_whole(small: Path, tmp_path: Path) -> None:
         line["loss"] for line in metrics(tmp_path / "run") if line["stage"] == "pretrain" and "loss" in line
     ]
     assert last < first
+
+
+@pytest.mark.slow
+def test_a_full_disk_costs_checkpoints_and_not_the_run(small: Path, tmp_path: Path) -> None:
+    """Files may grow to 400 KiB, a checkpoint takes 600: the run ends, and says every time what it could not save."""
+    line = shlex.join(command_line("train", small, "--out", tmp_path / "run", "--price", "$1/h"))
+    done = subprocess.run(["bash", "-c", f"ulimit -f 400; {line}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "The checkpoint of step 4 was not saved (the disk is full;" in said
+    assert "there is none before it" in said
+    assert not list((tmp_path / "run/checkpoints").iterdir())
+    assert centime.load(tmp_path / "run/model").config.vocab_size == 448
 
 
 def test_training_from_another_thread_cannot_take_signals_and_does_not_try(small: Path, tmp_path: Path) -> None:

@@ -38,8 +38,9 @@ def train(
         raise
     show_bill(setup)
     if outcome.signal is not None:
+        saved = "and saved" if outcome.saved else "without saving its last steps"
         setup.console.print(
-            f"Stopped by {outcome.signal.name} and saved; go on with: centime train {outcome.folder} --resume"
+            f"Stopped by {outcome.signal.name} {saved}; go on with: centime train {outcome.folder} --resume"
         )
         return 128 + outcome.signal
     setup.console.print(f"The model is in {setup.folder.model}; talk to it with: centime generate {setup.folder.model}")

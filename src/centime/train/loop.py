@@ -87,6 +87,7 @@ class StageLoop:
     signals: StopSignals
     deadline: float  # time.monotonic() at which the stage's share of the budget is spent
     peak_flops: float | None  # of all devices
+    saved: bool = True  # whether the checkpoint that was waited for last is on the disk
 
     def go(self) -> Ending:
         """From progress.step to the stage's end, or to a signal or the deadline; saves on leaving.
@@ -121,7 +122,7 @@ class StageLoop:
                 or progress.step % self.run.checkpoint_every == 0
                 or ending is not Ending.FINISHED
             ):
-                self.save(wait=ending is Ending.SIGNAL)
+                self.saved = self.save(wait=ending is Ending.SIGNAL)
 
     def save(self, wait: bool) -> bool:
         """A checkpoint of now; every rank calls it. False if a save that was waited for has failed."""

@@ -43,10 +43,11 @@ STAGE_GRACE = 0.5  # share of the later stages' planned time that a slow stage m
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. signal: the one that stopped it, None when it is finished."""
+    """How a run ended. signal: the one that stopped it, None when it is finished; saved: nothing was lost by it."""
 
     folder: Path
     signal: signal.Signals | None
+    saved: bool = True
 
 
 class TrainingRun:
@@ -105,6 +106,7 @@ class TrainingRun:
                     "repeat or miss tokens. Put the prepared folder back as it was, or begin another run with --out."
                 )
             engine.load(state)
+        del state  # as large as the optimizer
         callbacks = self._callbacks(where)
         for callback in callbacks:
             stack.callback(callback.close)
@@ -131,7 +133,7 @@ class TrainingRun:
             )
             ending = loop.go()
             if ending is Ending.SIGNAL:
-                return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM))
+                return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), loop.saved)
             if ending is Ending.BUDGET:
                 for callback in callbacks:
                     callback.on_note(f"{plan.name} stops at step {where.step}: its share of the budget is spent.")
@@ -139,9 +141,10 @@ class TrainingRun:
             if where.stage + 1 == len(stages):
                 break
             where.stage, where.step = where.stage + 1, 0
-            state = {name: tensor.clone() for name, tensor in engine.state().items()}
+            before = {name: tensor.clone() for name, tensor in engine.state().items()}
             del engine, loop
-            engine = self._engine(stages[where.stage], state)
+            engine = self._engine(stages[where.stage], before)
+            del before
         self._save_model(engine, plan)
         return Outcome(setup.folder.path, None)
 

@@ -67,10 +67,13 @@ class Setup:
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
     """bf16 or fp32; 'auto' takes bf16 where the processor multiplies it natively, elsewhere it would be slower."""
     if precision == "auto":
-        native = (
-            torch.cuda.is_bf16_supported(including_emulation=False)
-            if device.type == "cuda"
-            else torch.cpu._is_avx512_bf16_supported()
-        )
-        precision = "bf16" if native else "fp32"
+        precision = "bf16" if _native_bf16(device) else "fp32"
     return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _native_bf16(device: torch.device) -> bool:
+    """Whether the processor has bf16 products; torch tells it of CPUs by functions that not every version has."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in known)
