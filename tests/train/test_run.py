@@ -140,9 +140,11 @@ def test_a_stopped_run_resumes_to_the_same_bits(
 
 
 def test_resuming_a_finished_run_changes_nothing(finished: Path, small: Path) -> None:
-    before = (finished / "metrics.jsonl").read_bytes()
+    kept = {name: (finished / name).read_bytes() for name in ("metrics.jsonl", "samples.jsonl", "recipe.toml")}
+    weights = (finished / "model/model.safetensors").read_bytes()
     assert train(small, finished, resume=True) == 0
-    assert (finished / "metrics.jsonl").read_bytes() == before
+    assert {name: (finished / name).read_bytes() for name in kept} == kept
+    assert (finished / "model/model.safetensors").read_bytes() == weights
 
 
 def test_a_folder_in_use_and_a_changed_recipe_are_refused(finished: Path, small: Path) -> None:
@@ -230,9 +232,9 @@ def test_a_budget_in_time_ends_in_time(small: Path, tmp_path: Path) -> None:
     """A recipe of hours is done in seconds, all stages, and the last checkpoint and model are there."""
     start = time.monotonic()
     assert (
-        train(small, tmp_path / "run", "train.tokens=100M", "context.tokens=10M", "sft.epochs=200", budget="20s") == 0
+        train(small, tmp_path / "run", "train.tokens=100M", "context.tokens=10M", "sft.epochs=200", budget="8s") == 0
     )
-    assert time.monotonic() - start < 40
+    assert time.monotonic() - start < 20
     assert {line["stage"] for line in metrics(tmp_path / "run")} == {"pretrain", "context", "sft"}
     assert (tmp_path / "run/model/config.json").exists()
 

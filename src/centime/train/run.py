@@ -87,24 +87,20 @@ class TrainingRun:
 
     def _train(self, stack: ExitStack) -> Outcome:
         setup = self.setup
-        path = parallel.from_first(
-            Checkpoints.newest(setup.folder.checkpoints) if setup.resuming else None, setup.ranks
-        )
-        state, meta = read(path) if path else (None, None)
-        where = Where() if meta is None else Where(**{f.name: meta[f.name] for f in fields(Where)})
+        newest = Checkpoints.newest(setup.folder.checkpoints) if setup.resuming else None
+        path = parallel.from_first(newest, setup.ranks)
+        state, meta = read(path) if path else ({}, {})
+        where = Where(**{f.name: meta[f.name] for f in fields(Where) if meta})
         self.began -= (
             where.device_ns / 1e9 / setup.ranks.world
         )  # a budget is the whole run's, earlier attempts included
-        engine = self._engine(setup.stages[where.stage], None)
+        self.meter.stage(setup.stages[where.stage].name)
+        engine = self._engine(setup.stages[where.stage], {})
         stages, forecast = setup.stages, self._forecast(engine)
         if not setup.resuming:
             stages, forecast = self._begin(forecast)
-        if state is not None and meta is not None:
-            if meta["rows"] != stages[where.stage].rows.fingerprint:
-                raise UserError(
-                    f"The data of {setup.folder.path} has changed since its last checkpoint; a resumed run would "
-                    "repeat or miss tokens. Put the prepared folder back as it was, or begin another run with --out."
-                )
+        if state:
+            self._require_same_rows(meta["rows"], stages[where.stage])
             engine.load(state)
         del state  # as large as the optimizer
         callbacks = self._callbacks(where)
@@ -117,20 +113,7 @@ class TrainingRun:
             stages, forecast = self._fit_rest(where, stages, forecast)
             plan = stages[where.stage]
             self.meter.stage(plan.name)
-            loop = StageLoop(
-                plan=plan,
-                trainer=Trainer(engine, setup.micro_batches[where.stage], setup.recipe.optimizer.clip),
-                progress=where,
-                run=setup.recipe.run,
-                meter=self.meter,
-                clock=Clock([stage.seconds for stage in forecast.stages]),
-                callbacks=callbacks,
-                checkpoints=checkpoints,
-                held_out=self._held_out(plan),
-                signals=self.signals,
-                deadline=self._end() - STAGE_GRACE * sum(stage.seconds for stage in forecast.stages[where.stage + 1 :]),
-                peak_flops=self.peak_flops,
-            )
+            loop = self._loop(engine, plan, where, forecast, callbacks, checkpoints)
             ending = loop.go()
             if ending is Ending.SIGNAL:
                 return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), loop.saved)
@@ -148,12 +131,46 @@ class TrainingRun:
         self._save_model(engine, plan)
         return Outcome(setup.folder.path, None)
 
-    def _engine(self, plan: StagePlan, state: Mapping[str, Tensor] | None) -> Engine:
-        """The stage's model on this rank: fresh weights, or those of the stage before."""
+    def _require_same_rows(self, fingerprint: str, plan: StagePlan) -> None:
+        if fingerprint != plan.rows.fingerprint:
+            raise UserError(
+                f"The data of {self.setup.folder.path} has changed since its last checkpoint; a resumed run would "
+                "repeat or miss tokens. Put the prepared folder back as it was, or begin another run with --out."
+            )
+
+    def _loop(
+        self,
+        engine: Engine,
+        plan: StagePlan,
+        where: Where,
+        forecast: Forecast,
+        callbacks: list[Callback],
+        checkpoints: Checkpoints | None,
+    ) -> StageLoop:
+        """The loop of the stage that the run is in."""
+        setup = self.setup
+        seconds = [stage.seconds for stage in forecast.stages]
+        return StageLoop(
+            plan=plan,
+            trainer=Trainer(engine, setup.micro_batches[where.stage], setup.recipe.optimizer.clip),
+            progress=where,
+            run=setup.recipe.run,
+            meter=self.meter,
+            clock=Clock(seconds),
+            callbacks=callbacks,
+            checkpoints=checkpoints,
+            held_out=self._held_out(plan),
+            signals=self.signals,
+            deadline=self._end() - STAGE_GRACE * sum(seconds[where.stage + 1 :]),
+            peak_flops=self.peak_flops,
+        )
+
+    def _engine(self, plan: StagePlan, state: Mapping[str, Tensor]) -> Engine:
+        """The stage's model on this rank: fresh weights, or where there is a `state` those of the stage before."""
         setup, settings = self.setup, self.setup.recipe.optimizer
         with setup.device:
             model = Transformer(plan.config)
-        if state is None:
+        if not state:
             model.init_weights(setup.recipe.seed)
         apply(model, setup.recipe.run)
         alone = setup.ranks.world == 1
@@ -162,7 +179,7 @@ class TrainingRun:
             if alone
             else parallel.Sharded(model, settings, setup.dtype, setup.ranks)
         )
-        if state is not None:
+        if state:
             engine.load(state, moments=plan.keep_moments)
         return engine
 

@@ -19,17 +19,21 @@ PROMPT, LENGTH = 24, 64  # tokens
 def write_sample(
     path: Path, model: Transformer, tokenizer: Tokenizer, plan: StagePlan, tokens: int, recipe: Recipe
 ) -> None:
-    """Appends the model's continuation of a held-out beginning (of a prompt, after sft), greedily drawn.
+    """Adds the model's continuation of a held-out beginning (of a prompt, after sft), greedily drawn.
 
-    The key `tokens` is how many the run had trained on. A full disk loses the sample, never the run.
+    A stage has one sample, the latest; its key `tokens` is how many the run had trained on. A full disk loses the
+    sample, never the run.
     """
     prompt = _prompt(plan, recipe)
     answer = Session(model, tokenizer).answer(prompt, Sampling(temperature=0.0), max_tokens=LENGTH)
     model.train()
     record = {"stage": plan.name, "tokens": tokens, "prompt": tokenizer.decode(prompt), "text": answer.text}
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if json.loads(line)["stage"] != plan.name]
+        partial = path.with_suffix(".partial")
+        partial.write_text("\n".join([*kept, json.dumps(record, ensure_ascii=False)]) + "\n", encoding="utf-8")
+        partial.replace(path)
     except OSError:
         pass
 
