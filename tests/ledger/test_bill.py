@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.bill import Bill, bill
 from centime.ledger.interval import OPEN, RECOVERED
+from centime.ledger.process import _started, this_process
 from centime.ledger.table import table_of
 
 LINE_KEYS = {
@@ -218,8 +220,19 @@ def test_mfu_needs_every_peak(book: Book) -> None:
 
 
 def test_a_run_still_going_on_is_said_to(book: Book) -> None:
-    book.write([made(state=OPEN)])
-    assert any("1 interval still open" in note for note in bill(book).notes)
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        book.write([made(state=OPEN, pid=other.pid, started=_started(other.pid))])
+        assert any("1 interval still open" in note for note in bill(book).notes)
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_verb_that_prints_its_own_bill_does_not_call_itself_open(book: Book) -> None:
+    own = this_process()
+    book.write([made(state=OPEN, boot=own.boot, namespace=own.namespace, pid=own.pid, started=own.started)])
+    assert not any("still open" in note for note in bill(book).notes)
 
 
 def test_plan_against_actual(book: Book) -> None:

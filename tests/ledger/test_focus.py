@@ -120,7 +120,9 @@ def test_a_long_interval_is_split_by_month_and_adds_up(
     assert sum(int(row["x_Tokens"]) for row in rows) == tokens
     assert sum(Decimal(row["ConsumedQuantity"]) for row in rows) * 10**9 == interval.device_ns
     assert float(sum(Decimal(row["x_Flops"]) for row in rows)) == pytest.approx(1e20)
-    assert float(sum(Decimal(row["EffectiveCost"]) for row in rows)) == pytest.approx(interval.cost, abs=1e-10)
+    assert float(sum(Decimal(row["EffectiveCost"]) for row in rows)) == pytest.approx(
+        interval.cost, rel=1e-12, abs=1e-10
+    )
     for row in rows:
         first, last, begin, end = (
             datetime.datetime.fromisoformat(row[name])

@@ -15,6 +15,7 @@ from typing import Any
 from centime.catalogue.prices import STALE_DAYS, Price, first_day
 from centime.ledger.book import Book
 from centime.ledger.interval import OPEN, RECOVERED, Interval
+from centime.ledger.process import this_process
 from centime.ledger.runs import intervals_of, with_price
 
 HOUR_NS = 3_600_000_000_000
@@ -291,7 +292,8 @@ def _notes(chosen: list[Interval]) -> list[str]:
         notes.append(
             f"{len(recovered)} {ends} killed: {seconds:.2f} device-seconds after the last heartbeat are estimated"
         )
-    running = sum(i.state == OPEN for i in chosen)
+    own = this_process()  # whoever prints its own bill is not done yet, and knows it
+    running = sum(i.state == OPEN and (i.boot, i.pid, i.started) != (own.boot, own.pid, own.started) for i in chosen)
     if running:
         notes.append(f"{running} interval{'s' if running > 1 else ''} still open: booked up to the last heartbeat")
     return notes
