@@ -231,9 +231,7 @@ def test_a_budget_in_tokens_is_a_ceiling_with_the_whole_recipe_in_small(small: P
 def test_a_budget_in_time_ends_in_time(small: Path, tmp_path: Path) -> None:
     """A recipe of hours is done in seconds, all stages, and the last checkpoint and model are there."""
     start = time.monotonic()
-    assert (
-        train(small, tmp_path / "run", "train.tokens=100M", "context.tokens=10M", "sft.epochs=200", budget="8s") == 0
-    )
+    assert train(small, tmp_path / "run", "train.tokens=100M", "context.tokens=10M", "sft.epochs=200", budget="8s") == 0
     assert time.monotonic() - start < 20
     assert {line["stage"] for line in metrics(tmp_path / "run")} == {"pretrain", "context", "sft"}
     assert (tmp_path / "run/model/config.json").exists()
