@@ -89,6 +89,7 @@ class Book:
                     f"{self.path} was written by a later centime (version {version} of the book); upgrade centime."
                 )
             connection.execute("PRAGMA synchronous = NORMAL")  # survives kill -9 at any instant
+            connection.execute("PRAGMA wal_autocheckpoint = 32")  # heartbeats rewrite a page or two: a log of 128 KiB
             if version < SCHEMA_VERSION:
                 _wal(connection)
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
