@@ -1,8 +1,8 @@
 """What a language model is made of, as the planner sees it: blocks of a token mixer and a feed-forward, and how many.
 
-Wider than `ModelConfig`, which is what centime can build: here are also grouped-query attention, sliding windows, sparse
-attention, state-space layers and mixtures with a latent. Sizes are in elements; the legend is DESIGN's: D hidden,
-H heads, L latent, R rope dim, E experts, K top-k, F expert width, V vocabulary.
+Wider than `ModelConfig`, which is what centime can build: here are also grouped-query attention, sliding windows,
+sparse attention, state-space layers and mixtures with a latent. Sizes are in elements; the letters: D hidden, H heads,
+L latent, R rope dim, E experts, K top-k, F expert width, V vocabulary.
 """
 
 from __future__ import annotations

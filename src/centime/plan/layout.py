@@ -11,7 +11,7 @@ Recompute = Literal["none", "selective", "full"]
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to train on `gpus` chips. dp is what tp, cp and pp leave: gpus = tp * cp * pp * dp; ep divides dp * cp * tp."""
+    """One way to train on `gpus` chips: gpus = tp * cp * pp * dp, and ep divides dp * cp * tp."""
 
     gpus: int
     tp: int = 1  # tensor parallel, with sequence parallelism in between (arXiv 2205.05198)
