@@ -196,3 +196,10 @@ def test_the_fingerprint_tells_other_data_from_the_same(tmp_path: Path) -> None:
     known = Loader([(first, 1.0)], 8).fingerprint
     assert known == Loader([(same, 1.0)], 8).fingerprint
     assert len({known, Loader([(other, 1.0)], 8).fingerprint, Loader([(first, 1.0)], 9).fingerprint}) == 3
+
+
+def test_the_fingerprint_tells_another_order_of_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_split(tmp_path / "a", numbered([5, 6]))
+    known = Loader([(folder, 1.0)], 8).fingerprint
+    monkeypatch.setattr(loader_module, "SHUFFLE_BLOCK", loader_module.SHUFFLE_BLOCK * 2)
+    assert Loader([(folder, 1.0)], 8).fingerprint != known

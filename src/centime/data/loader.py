@@ -141,6 +141,7 @@ class Loader:
         what = [
             [[shard.tokens_sha256 for shard in stream.shards.index.shards] for stream in self._streams],
             [self._weights, self._start, self.sequence_length, self.extra, self.seed],
+            [SHUFFLE_BLOCK, EPOCH_PARTS],  # a run from before they changed had another order
         ]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
