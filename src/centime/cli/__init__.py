@@ -17,6 +17,7 @@ from centime.errors import UserError, nearest
 # verb -> the line that `centime --help` shows; the module is centime.cli.<verb>, its typer app is `app`.
 VERBS = {
     "train": "Train a model from a recipe: pretrain, context extension, sft; metered to the device-second.",
+    "plan": "What it will cost to train and to serve: before a cent is spent, with intervals and sources.",
     "bill": "What it really cost, in the shape of Table 1 of the DeepSeek-V3 report.",
     "generate": "Complete a prompt with a model folder; the cost of the answer after it.",
     "chat": "Talk to a model folder; the cost of each answer after it.",
@@ -34,21 +35,25 @@ METERED = {"train", "generate", "chat", "data", "tokenizer", "evaluate", "quicks
 
 
 class LazyGroup(TyperGroup):
-    """Imports centime.cli.<verb> when the verb is asked for, not before.
+    """Imports <package>.<verb> when the verb is asked for, not before.
 
     The parser's own types are Any here: typer takes them from click or from a copy inside itself, by its version.
     """
 
+    verbs = VERBS
+    package = "centime.cli"
+    path = "centime"  # what a person types before the verb
+
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(VERBS)
+        return list(self.verbs)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in VERBS:
-            hint = nearest(cmd_name, VERBS)
-            raise UserError(f"{cmd_name!r} is not a verb.{hint} `centime --help` lists them.")
+        if cmd_name not in self.verbs:
+            hint = nearest(cmd_name, self.verbs)
+            raise UserError(f"{cmd_name!r} is not a verb of `{self.path}`.{hint} `{self.path} --help` lists them.")
         import importlib
 
-        module = importlib.import_module(f"centime.cli.{cmd_name}")
+        module = importlib.import_module(f"{self.package}.{cmd_name}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
         return command
@@ -56,7 +61,7 @@ class LazyGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """One line a verb, without importing any of them."""
         with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl(list(self.verbs.items()))
 
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)

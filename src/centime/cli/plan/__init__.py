@@ -1,0 +1,54 @@
+"""`centime plan`: what it will cost. A sub-verb is a module here, imported when it is asked for.
+
+To add one: centime/cli/plan/<name>.py with
+
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+    @app.command()
+    def serve(model: Annotated[str, typer.Option(help=...)], ..., as_json: AsJson = False, html: Html = None,
+              lang: Lang = "en", card: CardFile = None) -> None:
+        from centime.cli.plan.common import emit
+        from centime.plan.serving import ServingRequest, plan_serving
+
+        emit(plan_serving(ServingRequest(...)), as_json=as_json, html=html, lang=lang, card=card)
+
+and its line in PLANS below. A plan is any object of centime.plan.card.Plan: `verb` (a class attribute), `title(lang)`,
+`sections(lang)` (centime.plan.sections), `to_json()`, `inputs()`; its module offers `from_inputs(inputs) -> plan`, by
+which `centime plan rerun` builds it again: `inputs` hold what the planner was asked with dates and prices resolved.
+Texts go through centime.plan.text. Quantities come as text and are parsed by centime.units.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from centime.cli import LazyGroup
+
+# sub-verb -> the line that `centime plan --help` shows.
+PLANS = {
+    "train": "What a training run takes: GPU-hours, days, money, step time, memory; by stage, with intervals.",
+    "serve": "What serving a model takes: units, batch, latency, tokens per second, $ per million tokens, margin.",
+    "explain": "Why two plans differ: the cost ratio split into its causes.",
+    "lifetime": "The split between training and inference over a model's life, and the cheapest size for it.",
+    "fleet": "Demand over years to GPUs, power and money by month, with percentiles.",
+    "budget": "What a budget buys, rent against own, and what the answer depends on most.",
+    "compare": "Models, chips or layouts side by side, with what may be bought where and when.",
+    "check": "Predict every row of a file of published runs, and say how far off.",
+    "rerun": "Compute a card's plan again: the same number, or what changed and by how much.",
+}
+
+
+class PlanGroup(LazyGroup):
+    """The sub-verbs of `centime plan`."""
+
+    verbs = PLANS
+    package = "centime.cli.plan"
+    path = "centime plan"
+
+
+app = typer.Typer(cls=PlanGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def plan() -> None:
+    """What it will cost to train and to serve, before a cent is spent. Needs no GPU and no torch."""

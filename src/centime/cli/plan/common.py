@@ -1,0 +1,51 @@
+"""What all plans share on the command line: their options, and the one way out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from centime.plan.card import Plan
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/plan.md names its keys).")]
+Html = Annotated[
+    Path | None, typer.Option("--html", help="Also write a page with charts to this file.", dir_okay=False)
+]
+Lang = Annotated[str, typer.Option("--lang", help="Language of the table and the page: en or fr.")]
+CardFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--card", help="Also write the plan's card to this file: `centime plan rerun` takes it.", dir_okay=False
+    ),
+]
+
+
+def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path | None) -> None:
+    """Prints the plan, as a table or as JSON with its card, and writes the page and the card where asked."""
+    from centime.plan.card import make_card, write_card
+    from centime.plan.text import words
+
+    words(lang)  # an unknown language is said before anything is written
+    made = make_card(plan, sys.argv[1:])
+    if card is not None:
+        write_card(card, made)
+    if html is not None:
+        from centime.plan.page import write_page
+
+        write_page(html, plan.title(lang), plan.sections(lang), lang, made)
+    if as_json:
+        typer.echo(json.dumps({**plan.to_json(), "card": made}, indent=2))
+        return
+    from rich.console import Console
+
+    from centime.plan.sections import print_sections
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(plan.title(lang), style="bold")
+    console.print()
+    print_sections(console, plan.sections(lang))

@@ -1,0 +1,160 @@
+"""The card of a plan: enough to cite a figure, and to compute it again.
+
+A card is JSON: `card` (the version of its form), `verb`, `command` (as given), `inputs` (as resolved: what the
+planner was really asked, dates and prices written out), `centime` (version), `date`, `sha256` (of every catalogue file,
+of the fitted constants, of the user's own overlays, and one of the planner's code), `formulas` (where docs derive them)
+and `figures` (the plan's top-level numbers).
+
+`inputs` rebuild the plan: each verb names a module in PLANNERS whose `from_inputs(inputs)` does it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Protocol
+
+from centime import __version__
+from centime.catalogue.home import centime_home
+from centime.errors import UserError
+from centime.plan.sections import Section
+
+FORM = 1  # of the card; another number is another set of keys
+
+# verb -> the module whose `from_inputs(inputs: dict) -> Plan` rebuilds a plan from a card.
+PLANNERS = {
+    "train": "centime.plan.training",
+    "serve": "centime.plan.serving",
+    "explain": "centime.plan.explain",
+    "lifetime": "centime.plan.lifetime",
+    "fleet": "centime.plan.fleet",
+    "budget": "centime.plan.budget",
+    "compare": "centime.plan.compare",
+    "check": "centime.plan.check",
+}
+
+# verb -> where the docs derive what it computes with.
+FORMULAS = {
+    "train": ("docs/planner.md#counts", "docs/planner.md#step", "docs/planner.md#memory", "docs/planner.md#goodput"),
+    "serve": ("docs/planner.md#counts", "docs/planner.md#serving", "docs/planner.md#arrivals"),
+    "explain": ("docs/planner.md#counts", "docs/planner.md#explain"),
+    "lifetime": ("docs/planner.md#lifetime",),
+    "fleet": ("docs/planner.md#fleet",),
+    "budget": ("docs/planner.md#budget",),
+    "compare": ("docs/planner.md#counts", "docs/planner.md#export-status"),
+    "check": ("docs/planner.md#intervals",),
+}
+
+
+class Plan(Protocol):
+    """What every plan offers its faces: the terminal, the page, JSON and the card."""
+
+    verb: str
+
+    def title(self, lang: str) -> str:
+        """One line, in the language."""
+
+    def sections(self, lang: str) -> list[Section]:
+        """What it shows, in order."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Documented, stable keys; numbers at the top level are the figures that a card cites."""
+
+    def inputs(self) -> dict[str, Any]:
+        """JSON values that rebuild the plan on another day: nothing is left to a default that may change."""
+
+
+def make_card(plan: Plan, command: Sequence[str] = (), today: datetime.date | None = None) -> dict[str, Any]:
+    """The card of a plan. command: the arguments as given, such as ["plan", "train", "--model", ...]."""
+    return {
+        "card": FORM,
+        "verb": plan.verb,
+        "command": shlex.join(["centime", *command]) if command else "",
+        "inputs": plan.inputs(),
+        "centime": __version__,
+        "date": str(today or datetime.date.today()),
+        "sha256": hashes(),
+        "formulas": list(FORMULAS[plan.verb]),
+        "figures": figures(plan),
+    }
+
+
+def figures(plan: Plan) -> dict[str, float]:
+    """The numbers at the top level of the plan's JSON."""
+    return {
+        key: value
+        for key, value in plan.to_json().items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def hashes() -> dict[str, str]:
+    """sha256 of all that a plan's numbers come from besides its inputs, by path within the package."""
+    package = files("centime")
+    found = {}
+    code = hashlib.sha256()
+    for room in ("catalogue", "plan"):
+        for path, entry in _below(package.joinpath(room), room):
+            if path.endswith((".csv", ".json")) or (path.endswith(".toml") and "/french/" not in path):
+                found[path] = hashlib.sha256(entry.read_bytes()).hexdigest()
+            elif path.endswith(".py"):
+                code.update(path.encode() + b"\0" + entry.read_bytes())
+    found["code"] = code.hexdigest()
+    for own in sorted(path for pattern in ("*.csv", "*.toml") for path in centime_home().glob(pattern)):
+        found[f"$CENTIME_HOME/{own.name}"] = hashlib.sha256(own.read_bytes()).hexdigest()
+    return found
+
+
+def _below(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+        path = f"{name}/{entry.name}"
+        if entry.is_dir():
+            if entry.name != "__pycache__":
+                yield from _below(entry, path)
+        else:
+            yield path, entry
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Writes the card as JSON. Raises UserError where it cannot be written."""
+    try:
+        path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"the card could not be written to {path} ({error.strerror}); give another --card FILE."
+        ) from None
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card in a file: a card itself, or the --json output of a plan, which carries one.
+
+    Raises UserError where the file cannot be read, or is no card of a form and a verb that this centime knows.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); give a card that a plan wrote with --card."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); give a card that a plan wrote with --card.") from None
+    if isinstance(found, dict) and isinstance(found.get("card"), dict):
+        found = found["card"]
+    if not isinstance(found, dict) or "card" not in found:
+        raise UserError(f"{path} is not a card: it has no key 'card'; give one that a plan wrote with --card.")
+    if found["card"] != FORM:
+        raise UserError(
+            f"{path}: form {found['card']!r} of a card is not known; this centime writes and reads form {FORM}."
+        )
+    for key, kind in (("verb", str), ("inputs", dict), ("figures", dict), ("sha256", dict), ("centime", str)):
+        if not isinstance(found.get(key), kind):
+            raise UserError(f"{path}: key {key!r} of the card is missing or mangled; write the card again with --card.")
+    if found["verb"] not in PLANNERS:
+        raise UserError(f"{path}: {found['verb']!r} is not a plan; a card's verb is one of {', '.join(PLANNERS)}.")
+    return found

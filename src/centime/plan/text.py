@@ -1,0 +1,81 @@
+"""What the planner says, in English and in French.
+
+The English sentence is the key, so that code reads as it speaks:
+
+    say = words(lang)                                  # once, in sections(lang)
+    say("Step time")                                   # a label
+    say("{tried} layouts tried", tried=21_340)         # a sentence with values
+    said("Price of {chip} as of {date}", chip=..., date=...)   # outside sections: a str in English that remembers
+
+`said` makes a string (English, fit for JSON) that `say(...)` can still turn into French: assumptions and notes are made
+with it where the figure is computed. French lives in plan/french/*.toml, one file a part of the planner, a line a
+sentence: `"Step time" = "Durée d'un pas"`. A test reads the source and names every sentence without a French line.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+from centime.errors import UserError
+
+LANGUAGES = ("en", "fr")
+
+Words = Callable[..., str]
+
+
+class Said(str):
+    """An English sentence that remembers what it was made of: its template and its values."""
+
+    template: str
+    values: dict[str, Any]
+
+
+def said(template: str, **values: Any) -> Said:
+    """The sentence with its values, in English; `words("fr")` turns it into French later."""
+    out = Said(template.format(**values) if values else template)
+    out.template, out.values = template, values
+    return out
+
+
+def words(lang: str) -> Words:
+    """The speaker of a language. Raises UserError on any but en and fr."""
+    if lang not in LANGUAGES:
+        raise UserError(f"{lang!r} is not a language the planner speaks; write --lang en or --lang fr.")
+    return _english if lang == "en" else _french
+
+
+def _english(text: str, **values: Any) -> str:
+    return text.format(**values) if values else str(text)
+
+
+def _french(text: str, **values: Any) -> str:
+    if isinstance(text, Said):
+        values = text.values
+        text = text.template
+    translated = french().get(text, text)
+    inner = {key: _french(value) if isinstance(value, Said) else value for key, value in values.items()}
+    return translated.format(**inner) if values else translated
+
+
+@functools.cache
+def french() -> dict[str, str]:
+    """Every French line of plan/french/*.toml by its English sentence."""
+    found: dict[str, str] = {}
+    for entry in files("centime.plan").joinpath("french").iterdir():
+        if entry.name.endswith(".toml"):
+            found |= tomllib.loads(entry.read_text(encoding="utf-8"))
+    return found
+
+
+def number(text: str, lang: str) -> str:
+    """A formatted figure as the language writes it: '$2,788.5' is '2 788,5 $' in French (narrow no-break spaces)."""
+    if lang != "fr":
+        return text
+    text = re.sub(r"(?<=\d),(?=\d{3})", "\u202f", text)
+    text = re.sub(r"(?<=\d)\.(?=\d)", ",", text)
+    return re.sub(r"^(-?)([$€£¥])(.+)$", "\\1\\3\u202f\\2", text)
