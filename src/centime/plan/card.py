@@ -14,7 +14,7 @@ import datetime
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -55,7 +55,9 @@ FORMULAS = {
 class Plan(Protocol):
     """What every plan offers its faces: the terminal, the page, JSON and the card."""
 
-    verb: str
+    @property
+    def verb(self) -> str:
+        """The sub-verb that makes it: a key of PLANNERS (a class attribute does)."""
 
     def title(self, lang: str) -> str:
         """One line, in the language."""
@@ -64,7 +66,7 @@ class Plan(Protocol):
         """What it shows, in order."""
 
     def to_json(self) -> dict[str, Any]:
-        """Documented, stable keys; numbers at the top level are the figures that a card cites."""
+        """Documented, stable keys; a card cites the numbers at the top level, and in `interval` and `total`."""
 
     def inputs(self) -> dict[str, Any]:
         """JSON values that rebuild the plan on another day: nothing is left to a default that may change."""
@@ -86,12 +88,17 @@ def make_card(plan: Plan, command: Sequence[str] = (), today: datetime.date | No
 
 
 def figures(plan: Plan) -> dict[str, float]:
-    """The numbers at the top level of the plan's JSON."""
-    return {
-        key: value
-        for key, value in plan.to_json().items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    """The numbers that a card cites: at the top level of the plan's JSON, and of its `interval` and `total`."""
+    said = plan.to_json()
+    found = dict(_numbers(said))
+    for part in ("interval", "total"):
+        if isinstance(said.get(part), dict):
+            found |= {f"{part}.{key}": value for key, value in _numbers(said[part])}
+    return found
+
+
+def _numbers(of: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    return ((k, v) for k, v in of.items() if isinstance(v, int | float) and not isinstance(v, bool))
 
 
 def hashes() -> dict[str, str]:
