@@ -1,0 +1,121 @@
+"""Money over time: net present value, internal rate of return, payback, depreciation, rent against own.
+
+Cash flows are yearly, `flows[0]` today and undiscounted, as in numpy-financial: NPV = sum of C_t / (1 + r)^t.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+HOURS_PER_YEAR = 8766.0  # 365.25 days
+
+
+def npv(rate: float, flows: Sequence[float]) -> float:
+    """Net present value at a yearly `rate` above -1."""
+    return sum(flow / (1 + rate) ** year for year, flow in enumerate(flows))
+
+
+def irr(flows: Sequence[float]) -> float | None:
+    """The yearly rate at which the NPV is zero, by bisection; None where the flows never change sign."""
+    if not any(flow < 0 for flow in flows) or not any(flow > 0 for flow in flows):
+        return None
+    low, high = -0.9999, 1.0
+    while npv(high, flows) > 0 and high < 1e6:
+        high *= 2
+    if npv(low, flows) < 0 or npv(high, flows) > 0:
+        return None
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if npv(middle, flows) > 0 else (low, middle)
+    return (low + high) / 2
+
+
+def payback(flows: Sequence[float]) -> float | None:
+    """Years until the undiscounted sum is no longer negative, linear within a year; None if it stays negative."""
+    total = 0.0
+    for year, flow in enumerate(flows):
+        if total < 0 <= total + flow:
+            return year - 1 + -total / flow
+        total += flow
+    return 0.0 if flows and flows[0] >= 0 else None
+
+
+def annuity(rate: float, years: float) -> float:
+    """The constant yearly payment, at the end of each year, worth 1 today: r / (1 - (1 + r)^-n), or 1/n at r = 0."""
+    return 1 / years if abs(rate) < 1e-12 else rate / -math.expm1(-years * math.log1p(rate))
+
+
+def straight_line(cost: float, life: float, years: int, salvage: float = 0.0) -> list[float]:
+    """Book value at the start and after each of `years` years, down to `salvage` at the end of the life."""
+    return [cost - (cost - salvage) * min(1.0, year / life) for year in range(years + 1)]
+
+
+def economic_value(cost: float, falls_per_year: float, rate: float, life: float, years: int) -> list[float]:
+    """What the asset is worth as the rents it can still earn fall: at the start and after each of `years` years.
+
+    Rents fall by `falls_per_year`; their value over the rest of a life of `life` years, discounted, is scaled so that
+    it equals the cost at the start. Older, the asset earns less and for a shorter time.
+    """
+    keep = (1 - falls_per_year) / (1 + rate)
+
+    def remaining(year: float) -> float:
+        left = max(0.0, life - year)
+        if left == 0:
+            return 0.0
+        decay = -math.log(keep) if keep > 0 else math.inf
+        worth = left if decay == 0 else (0.0 if math.isinf(decay) else -math.expm1(-decay * left) / decay)
+        return (1 - falls_per_year) ** year * worth
+
+    whole = remaining(0)
+    return [cost * remaining(year) / whole if whole else 0.0 for year in range(years + 1)]
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """One GPU, owned: USD a year, and what an hour of it costs at a utilisation."""
+
+    capex_it: float  # what wears out with the chip, USD
+    capex_building: float
+    life_it: float  # years
+    life_building: float
+    kw: float  # facility power
+    usd_per_kwh: float
+    upkeep: float  # share of capex a year
+    rate: float  # discount rate
+
+    @property
+    def per_year(self) -> float:
+        """Annuity of both parts, power around the clock, upkeep."""
+        capital = self.capex_it * annuity(self.rate, self.life_it)
+        capital += self.capex_building * annuity(self.rate, self.life_building)
+        return capital + self.running_per_year
+
+    @property
+    def running_per_year(self) -> float:
+        """Power and upkeep."""
+        power = self.kw * HOURS_PER_YEAR * self.usd_per_kwh
+        return power + (self.capex_it + self.capex_building) * self.upkeep
+
+    def per_hour(self, utilisation: float = 1.0) -> float:
+        """Cost of a GPU-hour that is used."""
+        return self.per_year / (HOURS_PER_YEAR * utilisation)
+
+
+def break_even_utilisation(own: Ownership, rent_per_hour: float) -> float:
+    """Share of hours from which on owning is cheaper than renting those hours; above 1: never."""
+    return own.per_year / (rent_per_hour * HOURS_PER_YEAR)
+
+
+def break_even_months(own: Ownership, rent_per_hour: float, utilisation: float, falls_per_year: float) -> float | None:
+    """Months until the rent that was saved has paid for the GPU (undiscounted); None if never within ten years."""
+    paid = own.capex_it + own.capex_building
+    saved = 0.0
+    for month in range(120):
+        rent = rent_per_hour * (1 - falls_per_year) ** (month / 12) * HOURS_PER_YEAR / 12 * utilisation
+        gain = rent - own.running_per_year / 12
+        if gain > 0 and saved + gain >= paid:
+            return month + (paid - saved) / gain
+        saved += gain
+    return None

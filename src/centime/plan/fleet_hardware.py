@@ -1,0 +1,119 @@
+"""Fills what a scenario leaves out (rates, prices, power, purchase) from the planner and the catalogue, and says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from centime.catalogue.chips import Chip
+from centime.plan.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
+from centime.plan.fleet_simulation import Draw, Hardware
+from centime.plan.scenario import Scenario
+from centime.plan.text import Said, said
+from centime.plan.uncertain import Uncertain
+
+ALWAYS = -(10**6)  # a month before all others
+
+
+def resolve(scenario: Scenario) -> tuple[Scenario, list[Said]]:
+    """The scenario with every number stated, and a sentence for each that was filled in."""
+    from centime.catalogue.chips import chip
+
+    said_of: list[Said] = []
+    changes: dict[str, Any] = {}
+    first = chip(scenario.serving.chip)
+    if scenario.serving.input_tokens_per_s_per_gpu is None or scenario.serving.output_tokens_per_s_per_gpu is None:
+        from centime.plan.productivity import serving_rates
+
+        rates, note = serving_rates(scenario)
+        changes |= {
+            f"serving.{key}": value.model_dump()
+            for key, value in rates.items()
+            if scenario.number(f"serving.{key}") is None
+        }
+        changes["serving.rates_at"] = "peak"
+        said_of.append(note)
+    if scenario.power.it_kw_per_gpu is None:
+        kw, note = facility_kw(first)
+        changes["power.it_kw_per_gpu"] = _number(kw / scenario.power.pue.mid, str(note))
+        said_of.append(note)
+    if scenario.money.gpu_hour is None:
+        changes["money.gpu_hour"], note = _hour(first, scenario.start)
+        said_of.append(note)
+    if scenario.money.mode == "own" and scenario.money.capex_per_gpu is None:
+        changes["money.capex_per_gpu"], note = _capex(first)
+        said_of.append(note)
+    for index, generation in enumerate(scenario.generations):
+        later = chip(generation.chip)
+        if generation.gpu_hour is None:
+            changes[f"generations.{index}.gpu_hour"], note = _hour(later, generation.available)
+            said_of.append(note)
+        if scenario.money.mode == "own" and generation.capex_per_gpu is None:
+            changes[f"generations.{index}.capex_per_gpu"], note = _capex(later)
+            said_of.append(note)
+    return scenario.replace(changes), said_of
+
+
+def hardware(scenario: Scenario, draw: Draw) -> list[Hardware]:
+    """The generations of a resolved scenario; the first is `serving.chip`, with which every speed is compared."""
+    import numpy as np
+
+    from centime.catalogue.chips import chip
+
+    own = scenario.money.mode == "own"
+    one = np.ones_like(draw("money.gpu_hour"))
+    first = chip(scenario.serving.chip)
+    start, end = _window(scenario, first, ALWAYS, -ALWAYS)
+    kw = draw("power.it_kw_per_gpu") * draw("power.pue")
+    found = [
+        Hardware(
+            first.name, start, end, one, draw("money.gpu_hour"),
+            draw("money.capex_per_gpu") if own else 0 * one, kw, first.memory_gb or 0.0,
+        )
+    ]  # fmt: skip
+    for index, generation in enumerate(scenario.generations):
+        later, path = chip(generation.chip), f"generations.{index}"
+        last = scenario.index(generation.until) if generation.until else -ALWAYS
+        start, end = _window(scenario, later, scenario.index(generation.available), last)
+        found.append(
+            Hardware(
+                later.name, start, end, draw(f"{path}.speed"), draw(f"{path}.gpu_hour"),
+                draw(f"{path}.capex_per_gpu") if own else 0 * one,
+                facility_kw(later)[0] * draw("power.pue") / scenario.power.pue.mid, later.memory_gb or 0.0,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _window(scenario: Scenario, bought: Chip, first: int, last: int) -> tuple[int, int]:
+    """Months in which the chip may be ordered for the scenario's region."""
+    if scenario.supply.region != "cn":
+        return first, last
+    from centime.catalogue.export_rules import sale_windows
+
+    spans = [
+        (scenario.index(start) if start else ALWAYS, scenario.index(end) if end else -ALWAYS)
+        for start, end in sale_windows(bought)
+    ]
+    inside = [(max(first, a), min(last, b)) for a, b in spans if max(first, a) <= min(last, b) and b >= 0]
+    return inside[0] if inside else (-ALWAYS, ALWAYS)  # never
+
+
+def _hour(bought: Chip, date: str) -> tuple[dict[str, Any], Said]:
+    """The catalogue's price of a GPU-hour, with the spread of its offers."""
+    from centime.catalogue.prices import gpu_hour
+
+    price = gpu_hour(bought, date)
+    note = said("{chip}: {price}", chip=bought.name, price=str(price))
+    return _number(price.per_device_hour, price.source), note
+
+
+def _capex(bought: Chip) -> tuple[dict[str, Any], Said]:
+    """All-in purchase per GPU, with the spread of the building's cost."""
+    low, mid, high = (build_cost(bought, usd_per_kw=usd).total for usd in BUILDING_USD_PER_KW.three)
+    note = said("{chip} costs ${usd:,.0f} all-in: price, server and network, {kw:.2f} kW of building",
+                chip=bought.name, usd=mid, kw=facility_kw(bought)[0])  # fmt: skip
+    return Uncertain(low=low, mid=mid, high=high, source=BUILDING_USD_PER_KW.source).model_dump(), note
+
+
+def _number(value: float, source: str) -> dict[str, Any]:
+    return Uncertain(mid=value, source=source).model_dump()

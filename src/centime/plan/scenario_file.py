@@ -1,0 +1,100 @@
+"""Scenarios from TOML: the shipped ones by name, a person's own by file, and what is wrong with one as sentences."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from centime.errors import UserError, nearest
+from centime.plan import scenario as types
+from centime.plan.scenario import Scenario
+from centime.plan.uncertain import Uncertain
+
+
+def shipped() -> list[str]:
+    """Names of the scenarios that come with the package."""
+    folder = files("centime.catalogue").joinpath("scenarios")
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load(name_or_file: str) -> Scenario:
+    """The scenario of a TOML file, or a shipped one by its name. Raises UserError naming the key and the remedy."""
+    path = Path(name_or_file)
+    if path.suffix == ".toml" or path.exists():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{path} cannot be read: {error}. Give a TOML file or one of {', '.join(shipped())}."
+            ) from None
+        return parse(text, str(path))
+    if name_or_file not in shipped():
+        hint = nearest(name_or_file, shipped())
+        raise UserError(
+            f"{name_or_file!r} is neither a file nor a shipped scenario.{hint} Shipped: {', '.join(shipped())}."
+        )
+    return parse(files("centime.catalogue").joinpath(f"scenarios/{name_or_file}.toml").read_text("utf-8"), name_or_file)
+
+
+def parse(text: str, where: str) -> Scenario:
+    """A scenario from TOML text; `where` names it in errors."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where} is not TOML: {error}. Mend that line.") from None
+    return validated(tree, where)
+
+
+def validated(tree: dict[str, Any], where: str) -> Scenario:
+    """The scenario of a tree of values. Raises UserError: the key, what was found, what was expected."""
+    try:
+        scenario = Scenario.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{where}: " + " ".join(_sentence(issue) for issue in error.errors())) from None
+    if not re.fullmatch(r"\d{4}(-\d{2}){0,2}", scenario.money.price_date):
+        raise UserError(f"{where}: money.price_date {scenario.money.price_date!r} is no date; write YYYY-MM-DD.")
+    return scenario
+
+
+def _sentence(issue: Any) -> str:
+    """One pydantic issue as a sentence: the key, what was found, what was expected, the nearest name."""
+    parts = [str(part) for part in issue["loc"]]
+    name = ".".join(parts) or "the scenario"
+    if issue["type"] == "extra_forbidden":
+        known = _fields(parts[:-1])
+        return (
+            f"{name} is not a key of a scenario.{nearest(parts[-1], known) or ' Known here: ' + ', '.join(known) + '.'}"
+        )
+    if issue["type"] == "missing":
+        field = _section(parts[:-1]).model_fields.get(parts[-1])
+        return f"{name} is missing{f' ({field.description})' if field and field.description else ''}."
+    found = "" if isinstance(issue["input"], dict | BaseModel) else f" is {issue['input']!r}, which"
+    message = issue["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{name}{found} does not fit: {message}."
+
+
+def _section(path: list[str]) -> type[BaseModel]:
+    """The class at a path of keys; list numbers are passed over."""
+    model: type[BaseModel] = Scenario
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is not None:
+            text = str(field.annotation)
+            named = [cls for cls in _CLASSES if cls is field.annotation or f"{cls.__module__}.{cls.__name__}" in text]
+            model = named[0] if named else model
+    return model
+
+
+def _fields(path: list[str]) -> list[str]:
+    return sorted(_section(path).model_fields)
+
+
+_CLASSES: tuple[type[BaseModel], ...] = (
+    Uncertain,
+    *(found for found in vars(types).values() if isinstance(found, type) and issubclass(found, types.Section)),
+)

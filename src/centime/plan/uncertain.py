@@ -1,0 +1,87 @@
+"""A number that nobody knows exactly: its middle, its 10th and 90th percentile, and who says so."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from centime.errors import UserError
+from centime.units import parse_count
+
+Z90 = 1.2815515655446004  # the 90th percentile of the standard normal distribution
+
+
+class Uncertain(BaseModel):
+    """A median with an 80 % interval and a source. In TOML a bare number, a quantity ("608B") or a table of these keys.
+
+    Between the percentiles values follow two half distributions that meet at the median: log-normal where all three
+    are above zero (factors, prices, rates), normal and never below zero otherwise. low = mid = high is a fixed number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mid: float = Field(description="median")
+    low: float | None = Field(None, description="10th percentile; mid if left out")
+    high: float | None = Field(None, description="90th percentile; mid if left out")
+    source: str = Field("", description="who says so; without one the number is listed as an assumption")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | cls) else {"mid": value}
+
+    @field_validator("mid", "low", "high", mode="before")
+    @classmethod
+    def _quantity(cls, value: Any) -> Any:
+        try:
+            return parse_count(value) if isinstance(value, str) else value
+        except UserError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Uncertain:
+        if not all(math.isfinite(v) and v >= 0 for v in self.three):
+            raise ValueError("low, mid and high are finite and not negative")
+        if not self.three[0] <= self.mid <= self.three[2]:
+            raise ValueError(f"low {self.low} <= mid {self.mid} <= high {self.high} does not hold")
+        return self
+
+    @property
+    def three(self) -> tuple[float, float, float]:
+        """(low, mid, high), with mid where an end is left out."""
+        return (
+            self.mid if self.low is None else self.low,
+            self.mid,
+            self.mid if self.high is None else self.high,
+        )
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is nothing to draw."""
+        return self.three[0] == self.three[2]
+
+    def at(self, z: Any) -> Any:
+        """The value z standard deviations from the median; z is a number or an array."""
+        import numpy as np
+
+        low, mid, high = self.three
+        z = np.asarray(z, dtype=float)
+        if low > 0:
+            spread = np.where(z < 0, math.log(mid / low), math.log(high / mid))
+            return mid * np.exp(z / Z90 * spread)
+        return np.maximum(0.0, mid + z / Z90 * np.where(z < 0, mid - low, high - mid))
+
+    def draw(self, draws: int, seed: int, name: str) -> Any:
+        """`draws` values [draws]. Each name has a stream of its own: changing one input leaves the others' draws."""
+        import numpy as np
+
+        if self.fixed:
+            return np.full(draws, self.mid)
+        return self.at(np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(draws))
+
+    def with_mid(self, mid: float) -> Uncertain:
+        """The same number, known exactly to be `mid`."""
+        return Uncertain(mid=mid, source=self.source)
