@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from centime.plan import schedules
-from centime.plan.layout import Schedule
+from centime.plan.layout import Layout, Schedule
 from centime.plan.schedules import Kind, Work
 
 
@@ -236,6 +236,27 @@ def phases(
     if schedule == "zb":
         return Phases(warm * f, warm * b, warm * w, steady, idle)
     return Phases(warm * f, warm * (b + w), 0.0, steady, idle)
+
+
+def layout_phases(
+    layout: Layout,
+    micro_batches: int,
+    f: float,
+    b: float,
+    w: float,
+    send: float = 0.0,
+    overlapped: float | None = None,
+    slowest: float = 1.0,
+) -> Phases:
+    """`phases` of a layout, with f, b, w and `overlapped` of a whole stage, all of its chunks together.
+
+    Without a pipeline there is nothing but forwards and backwards in turn.
+    """
+    if layout.pp == 1:
+        return Phases(0.0, 0.0, 0.0, micro_batches * (f + b + w), 0.0)
+    n = schedules.path_chunks(layout.schedule, layout.vp)
+    both = None if overlapped is None else overlapped / n
+    return phases(layout.schedule, layout.pp, layout.vp, micro_batches, f / n, b / n, w / n, send, both, slowest)
 
 
 def _hops_1f1b(p: int, m: int) -> int:
