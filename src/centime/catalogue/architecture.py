@@ -1,8 +1,8 @@
 """What a language model is made of, as the planner sees it: blocks of a token mixer and a feed-forward, and how many.
 
 Wider than `ModelConfig`, which is what centime can build: here are also grouped-query attention, sliding windows,
-sparse attention, state-space layers and mixtures with a latent. Sizes are in elements; the letters: D hidden, H heads,
-L latent, R rope dim, E experts, K top-k, F expert width, V vocabulary.
+sparse and compressed attention, state-space layers and mixtures with a latent. Sizes are in elements; D hidden,
+H heads, L latent, R rope dim, E experts, K top-k, F expert width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ class SoftmaxAttention:
     window: int | None = None  # a query meets at most so many keys; None: all before it
     output_gate: bool = False  # a sigmoid gate on the output, as wide as the heads together
     bias: bool = False
+    value_dim: int | None = None  # of a value head; None: head_dim
+
+    @property
+    def value_head(self) -> int:
+        """Width of a value head."""
+        return self.head_dim if self.value_dim is None else self.value_dim
 
 
 @dataclass(frozen=True)
@@ -35,28 +41,43 @@ class LatentAttention:
     index_topk: int | None = None  # DeepSeek sparse attention: keys a query keeps; None: all
     index_heads: int = 0
     index_dim: int = 0
+    output_gate: bool = False
 
 
 @dataclass(frozen=True)
 class CompressedAttention:
-    """DeepSeek-V4's attention: one shared key-value head over compressed positions beside a sliding window."""
+    """DeepSeek-V4's attention (arXiv 2606.19348): one shared key-value head over compressed positions and a window.
+
+    `compression` positions become one entry; 0 leaves the window alone. With `index_topk` an indexer picks the entries
+    that a query meets (and each entry overlaps its neighbour, which doubles the compressor); without it, all are met.
+    """
 
     heads: int
     q_rank: int
     head_dim: int
     window: int
     index_topk: int | None
+    compression: int = 0
+    index_heads: int = 0
+    index_dim: int = 0
+    out_groups: int = 1  # the output projection works per group of heads, then mixes groups through `out_rank`
+    out_rank: int = 0
 
 
 @dataclass(frozen=True)
 class StateSpace:
-    """A Mamba-2 mixer (arXiv 2405.21060), or a linear attention of the same cost (gated delta net)."""
+    """A Mamba-2 mixer (arXiv 2405.21060), or a linear attention of the same shape (gated delta net, `delta`).
+
+    `heads` of `head_dim` values each keep a state of head_dim x state_dim; keys and queries are shared by
+    heads / groups of them.
+    """
 
     heads: int
     head_dim: int
     state_dim: int
     groups: int
     conv_width: int = 4
+    delta: bool = False  # the delta rule: two gates a head instead of one, and the state is read once more
 
 
 Mixer = SoftmaxAttention | LatentAttention | CompressedAttention | StateSpace
@@ -68,6 +89,7 @@ class FeedForward:
 
     width: int
     gated: bool = True
+    bias: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +105,7 @@ class Experts:
     correction_bias: bool = False
     groups: int = 1  # routing is limited to `top_groups` of them
     top_groups: int = 1
+    bias: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,19 +119,25 @@ class Block:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A whole model. `published_*` are what its makers state, in parameters; None where nobody does."""
+    """A whole model. `published_*` are what its makers state, in parameters; None where nobody does.
+
+    Layers that alternate are gathered by kind, in the order of each kind's first layer: what is counted does not
+    depend on the order, and a pipeline's stages hold mixtures of them.
+    """
 
     name: str
     hidden: int  # D
     vocab: int  # V
     blocks: tuple[Block, ...]
     tied: bool = False  # embedding and head are one matrix
-    mtp_modules: int = 0  # each one more layer like the last block's, with a projection of 2 D -> D
+    mtp_modules: int = 0  # each one `mtp_block` more, with a projection of 2 D -> D
     learned_positions: int = 0  # rows of a learned position table (0: rotary or none)
     published_params: float | None = None
     published_active: float | None = None
     source: str = ""
     assumptions: tuple[str, ...] = ()  # what was filled in, a sentence each
+    mtp_blocks: tuple[Block, ...] = ()  # what an MTP module consists of; empty: one layer like the last block's
+    norm_bias: bool = False  # LayerNorm with a bias, and biases in every linear layer (GPT-3's kind)
 
     @property
     def layers(self) -> int:
@@ -119,3 +148,9 @@ class Architecture:
     def is_mixture(self) -> bool:
         """Whether any layer routes to experts."""
         return any(isinstance(block.feed_forward, Experts) for block in self.blocks)
+
+    @property
+    def mtp_layers(self) -> tuple[Block, ...]:
+        """The layers of one MTP module."""
+        last = self.blocks[-1]
+        return self.mtp_blocks or (Block(last.mixer, last.feed_forward, 1),)

@@ -1,19 +1,33 @@
-"""Accelerators and processors: peaks, memory, power, each with its source; found by the name that a driver reports."""
+"""Accelerators and processors: peaks, memory, links, power, each with its source; found by any name they go by."""
 
 from __future__ import annotations
 
 import csv
 import functools
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from centime.catalogue.home import centime_home
+from centime.errors import UserError, nearest
+
 HERE = Path(__file__).parent
+
+# The peak that a precision computes at. MXFP8 and DeepSeek's blocks are FP8 products; NVFP4 and MXFP4 are FP4's.
+_PEAK_OF = {
+    "bf16": "bf16", "fp16": "bf16", "fp8": "fp8", "fp8-cs": "fp8", "fp8-sc": "fp8", "fp8-block": "fp8",
+    "fp8_block": "fp8", "mxfp8": "fp8", "int8": "fp8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4",
+}  # fmt: skip
+_NARROWER = {"fp4": "fp8", "fp8": "bf16"}  # a chip without a precision computes it at the next wider one
 
 
 @dataclass(frozen=True)
 class Chip:
-    """One row of chips.csv. A figure is None where the catalogue has no source for it."""
+    """One row of chips.csv. A figure is None where the catalogue has no source for it and nobody assumed one.
+
+    Rates are dense and per chip, bandwidths in one direction.
+    """
 
     name: str
     vendor: str
@@ -28,6 +42,46 @@ class Chip:
     driver_names: str
     confidence: str  # primary: from the maker or the author; secondary: reported by others; memory: only its name
     source: str
+    aliases: str = ""
+    generation: str = ""
+    scaleup_tech: str = ""
+    scaleup_gb_s: float | None = None  # NVLink and its like, GB/s per chip in one direction
+    scaleup_domain: float | None = None  # chips that it joins
+    scaleout_gb_s: float | None = None  # the network between domains, GB/s per chip in one direction
+    power_kw_all_in: float | None = None  # per chip with its share of server, network and cooling
+    tpp: float | None = None  # US total processing performance: TFLOPS x bits, dense
+    purchase_usd: float | None = None
+    purchase_note: str = ""
+    rent_low_usd_h: float | None = None
+    rent_high_usd_h: float | None = None
+    rent_note: str = ""
+    tco_hyperscaler_usd_h: float | None = None  # owner's cost per hour
+    tco_neocloud_usd_h: float | None = None
+    rent_3yr_usd_h: float | None = None
+    export_status: str = ""  # into China, in words; `export_rules` says it by date
+    export_rule: str = ""
+    notes: str = ""
+    assumptions: tuple[str, ...] = ()  # what was filled in without a source, a sentence each
+
+    def peak(self, precision: str = "bf16") -> float:
+        """Dense peak in FLOP/s at 'bf16', 'fp8' (and its block formats) or 'fp4'; a precision that the chip lacks
+        computes at the next wider one. Raises UserError on a precision that is none, or a chip without any peak."""
+        wanted = _PEAK_OF.get(precision.lower().split()[0] if precision.strip() else "")
+        if wanted is None:
+            raise UserError(
+                f"There is no precision {precision!r}.{nearest(precision.lower(), _PEAK_OF)} "
+                f"Known: {', '.join(_PEAK_OF)}."
+            )
+        while True:
+            found = {"bf16": self.bf16_tflops, "fp8": self.fp8_tflops, "fp4": self.fp4_tflops}[wanted]
+            if found is not None:
+                return found * 1e12
+            if wanted not in _NARROWER:
+                raise UserError(f"The catalogue has no peak for {self.name}; state one in {overlay_path()}.")
+            wanted = _NARROWER[wanted]
+
+
+_TEXTS = {field.name for field in fields(Chip) if field.type == "str"}
 
 
 @dataclass(frozen=True)
@@ -54,17 +108,109 @@ def names_match(pattern: str, device_name: str) -> bool:
 
 @functools.cache
 def chips() -> tuple[Chip, ...]:
-    """Every chip of the catalogue, in the order in which driver names are tried."""
-    texts = {"name", "vendor", "launched", "driver_names", "confidence", "source"}
+    """Every chip of the catalogue as its sources have it, in the order in which driver names are tried."""
     with (HERE / "chips.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Chip(**{key: value if key in texts else (float(value) if value else None) for key, value in row.items()})  # type: ignore[arg-type]
-            for row in csv.DictReader(file)
-        )
+        return tuple(_chip(row, "chips.csv") for row in csv.DictReader(file))
+
+
+def _chip(row: Mapping[str, str], where: str) -> Chip:
+    known = {field.name for field in fields(Chip)} - {"assumptions"}
+    values: dict[str, str | float | None] = {}
+    for key, text in row.items():
+        if key not in known:
+            raise UserError(f"{where}: unknown column {key!r}.{nearest(str(key), known)}")
+        if key in _TEXTS:
+            values[key] = text or ""
+            continue
+        try:
+            number = float(text) if text else None
+        except ValueError:
+            raise UserError(f"{where}: {key} of {row.get('name')!r} is {text!r}; expected a number.") from None
+        values[key] = number
+        if number is not None and not number >= 0:
+            raise UserError(f"{where}: {key} of {row.get('name')!r} is {text}; a figure is not negative.")
+    if not values.get("name"):
+        raise UserError(f"{where}: a chip has no name.")
+    for field in known - values.keys():
+        values[field] = "" if field in _TEXTS else None
+    return Chip(**values)  # type: ignore[arg-type]
+
+
+def overlay_path() -> Path:
+    """The user's own chips: $CENTIME_HOME/chips.csv, with those of chips.csv's columns that are known."""
+    return centime_home() / "chips.csv"
+
+
+def _overlay() -> tuple[Chip, ...]:
+    path = overlay_path()
+    return _read_overlay(path, path.stat().st_mtime_ns) if path.is_file() else ()
+
+
+@functools.lru_cache(maxsize=4)
+def _read_overlay(path: Path, _changed: int) -> tuple[Chip, ...]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(_chip(row, str(path)) for row in csv.DictReader(file, restkey="(no heading)"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {error}; mend it or move it away.") from None
+
+
+@functools.cache
+def _planned() -> dict[str, Chip]:
+    """Every chip with its assumed figures filled in, by every spelling of its names."""
+    assumed: dict[str, list[tuple[str, float, str]]] = {}
+    with (HERE / "chip_assumptions.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            assumed.setdefault(row["chip"], []).append((row["field"], float(row["value"]), row["why"]))
+    return _by_spelling(_filled(chip, assumed.get(chip.name, [])) for chip in chips())
+
+
+def _filled(chip: Chip, assumed: list[tuple[str, float, str]]) -> Chip:
+    missing = [(field, value, why) for field, value, why in assumed if getattr(chip, field) is None]
+    notes = tuple(f"{chip.name}: {field} {value:g}, {why}" for field, value, why in missing)
+    return replace(chip, **{field: value for field, value, _ in missing}, assumptions=notes)  # type: ignore[arg-type]
+
+
+def _spelling(name: str) -> str:
+    """'NVIDIA H200-SXM-141GB' and 'h200_sxm_141gb' are one."""
+    return re.sub(r"[^a-z0-9.]", "", name.lower().removeprefix("nvidia").removeprefix("amd"))
+
+
+def _by_spelling(table: Iterable[Chip]) -> dict[str, Chip]:
+    found: dict[str, Chip] = {}
+    for chip in table:
+        for name in [chip.name, *chip.aliases.split("|")]:
+            if name:
+                found.setdefault(_spelling(name), chip)
+    return found
+
+
+def chip(name: str) -> Chip:
+    """The chip called `name` ('h800', 'H100 SXM 80GB (DGX)', 'b200_sxm'), the user's own first, gaps filled by stated
+    assumptions. Raises UserError with the nearest names where there is none."""
+    for table in (_by_spelling(_overlay()), _planned()):
+        if _spelling(name) in table:
+            return table[_spelling(name)]
+    by_driver = chip_for(name)
+    if by_driver is not None:
+        return _planned()[_spelling(by_driver.name)]
+    choices = chip_names()
+    raise UserError(
+        f"There is no chip called {name!r}.{nearest(name, [*choices, *_planned()])} Known: {', '.join(choices)}; "
+        f"or add it to {overlay_path()}."
+    )
+
+
+def chip_names() -> list[str]:
+    """Every chip of the user's table and the catalogue."""
+    return list(dict.fromkeys(found.name for found in (*_overlay(), *chips())))
 
 
 def chip_for(device_name: str) -> Chip | None:
-    """The chip that a driver calls `device_name` ('NVIDIA H100 80GB HBM3'), or None when the catalogue has none."""
+    """The chip that a driver calls `device_name` ('NVIDIA H100 80GB HBM3'), or None when the catalogue has none.
+
+    Its figures are the sourced ones alone: what meters a machine does not assume.
+    """
     for chip in chips():
         if chip.name == device_name or (chip.driver_names and names_match(chip.driver_names, device_name)):
             return chip

@@ -1,0 +1,342 @@
+"""Every model that the planner knows, by any of the names that people write for it.
+
+`architecture("DeepSeekV3")` finds a row of models.csv (or of the user's $CENTIME_HOME/models.csv, which comes first), a
+preset of centime's own (`centime-d4`), or a model folder with config.json. Names are compared without case, spaces and
+punctuation, then without the owner in front of a slash and the precision behind: `nvidia/Qwen3-235B-A22B-NVFP4` and
+`Qwen3_235B_a22B` are one model.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from centime.catalogue.architecture import (
+    Architecture,
+    Block,
+    CompressedAttention,
+    Experts,
+    FeedForward,
+    LatentAttention,
+    Mixer,
+    SoftmaxAttention,
+    StateSpace,
+)
+from centime.catalogue.home import centime_home
+from centime.catalogue.layer_pattern import parse_pattern
+from centime.catalogue.model_config import ModelConfig
+from centime.errors import UserError, nearest
+
+TABLE = Path(__file__).parent / "models.csv"
+
+_HEADING = """
+    name aliases pattern hidden vocab heads kv_heads head_dim value_dim window window_heads window_kv_heads
+    window_head_dim output_gate bias q_rank kv_rank nope_dim rope_dim index_topk index_heads index_dim out_groups
+    out_rank ssm_heads ssm_head_dim ssm_state ssm_groups delta ffn gated experts top_k expert_width shared_width
+    latent_dim correction_bias groups top_groups tied mtp_modules mtp_pattern learned_positions norm_bias
+    published_params published_active source assumptions
+"""
+COLUMNS = _HEADING.split()
+_NEEDED = ("name", "pattern", "hidden", "vocab")
+_TEXTS = {"name", "aliases", "pattern", "mtp_pattern", "source", "assumptions"}
+
+# Behind a name these say how its numbers are stored, or how it was tuned, not what it is made of.
+_SUFFIX = re.compile(
+    r"[-_ ](fp8|fp4|nvfp4|mxfp4|mxfp8|bf16|int4|int8|awq|static|pertensor|instruct|it|thinking|base|chat|hf)$", re.I
+)
+
+
+def spellings(name: str) -> list[str]:
+    """How `name` is looked up, most literal first: all of it; without parentheses, owner, precision."""
+    bare = re.sub(r"\([^)]*\)", " ", name).strip()
+    bare = bare.rsplit("/", 1)[-1].strip()
+    forms = [name, bare]
+    while (shorter := _SUFFIX.sub("", bare)) != bare:
+        bare = shorter
+        forms.append(bare)
+    return list(dict.fromkeys(re.sub(r"[^a-z0-9]", "", form.lower()) for form in forms))
+
+
+def architecture(name: str) -> Architecture:
+    """The model called `name`: of the user's table, of the catalogue, a preset, or a folder with config.json.
+
+    Raises UserError with the nearest names where there is none.
+    """
+    found = known(name)
+    if found is not None:
+        return found
+    if re.fullmatch(r"centime-d\d+(-mtp)?", name):
+        from centime.catalogue.presets import preset
+
+        return from_config(preset(name), name)
+    folder = Path(name).expanduser()
+    if (folder / "config.json").is_file() or (folder / "model" / "config.json").is_file():
+        from centime.catalogue.hf_config import model_folder, read
+
+        return from_config(read(model_folder(folder))[0], name)
+    choices = names()
+    raise UserError(
+        f"There is no model called {name!r}.{nearest(name, choices)} Known are {len(choices)} models, such as "
+        "DeepSeek-V3, Llama-3.1-405B and centime-d4; give a folder with config.json, or add a row to "
+        f"{overlay_path()}."
+    )
+
+
+def known(name: str) -> Architecture | None:
+    """The model of the user's table or the catalogue that `name` names, or None."""
+    own = _overlay(overlay_path())
+    for form in spellings(name):
+        for table in (own, _catalogue()):
+            if form in table:
+                return table[form]
+    return None
+
+
+def names() -> list[str]:
+    """Every model of the user's table and the catalogue, by its own name."""
+    return list(
+        dict.fromkeys(arch.name for table in (_overlay(overlay_path()), _catalogue()) for arch in table.values())
+    )
+
+
+def overlay_path() -> Path:
+    """The user's own models: $CENTIME_HOME/models.csv, with models.csv's columns (those that apply)."""
+    return centime_home() / "models.csv"
+
+
+@functools.cache
+def _catalogue() -> dict[str, Architecture]:
+    return read_table(TABLE)
+
+
+def _overlay(path: Path) -> dict[str, Architecture]:
+    return _read_cached(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@functools.lru_cache(maxsize=4)
+def _read_cached(path: Path, _changed: int) -> dict[str, Architecture]:
+    return read_table(path)
+
+
+def read_table(path: Path) -> dict[str, Architecture]:
+    """The models of a table by every spelling of their names and aliases. Raises UserError naming row and column."""
+    found: dict[str, Architecture] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, restkey="(no heading)"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {error}; mend it or move it away.") from None
+    for index, row in enumerate(rows, 1):
+        arch = _from_row(row, f"{path}, model {index}")
+        for alias in [arch.name, *(row.get("aliases") or "").split("|")]:
+            if alias.strip():
+                literal, *shorter = spellings(alias)
+                found[literal] = arch
+                for form in shorter:
+                    found.setdefault(form, arch)
+    return found
+
+
+def _from_row(row: Mapping[str, str], where: str) -> Architecture:
+    for key in row:
+        if key not in COLUMNS:
+            raise UserError(f"{where}: unknown column {key!r}.{nearest(str(key), COLUMNS)}")
+    for key in _NEEDED:
+        if not (row.get(key) or "").strip():
+            raise UserError(f"{where}: {key!r} is missing; a model needs at least {', '.join(_NEEDED)}.")
+    sizes: dict[str, float] = {}
+    for key in COLUMNS:
+        if key in _TEXTS or not (row.get(key) or "").strip():
+            continue
+        try:
+            sizes[key] = float(row[key])
+        except ValueError:
+            raise UserError(f"{where}: {key} is {row[key]!r}; expected a number.") from None
+        if sizes[key] < 0:
+            raise UserError(f"{where}: {key} is {row[key]}; a size is not negative.")
+    try:
+        blocks = blocks_of(row["pattern"], sizes)
+        mtp = blocks_of(row["mtp_pattern"], sizes) if (row.get("mtp_pattern") or "").strip() else ()
+    except KeyError as error:
+        raise UserError(f"{where}: the pattern {row['pattern']!r} needs the column {error.args[0]!r}.") from None
+    except ValueError as error:
+        raise UserError(f"{where}: {error}.") from None
+    notes = tuple(note.strip() for note in (row.get("assumptions") or "").split("|") if note.strip())
+    return Architecture(
+        name=row["name"].strip(),
+        hidden=int(sizes["hidden"]),
+        vocab=int(sizes["vocab"]),
+        blocks=blocks,
+        tied=bool(sizes.get("tied")),
+        mtp_modules=int(sizes.get("mtp_modules", 0)),
+        learned_positions=int(sizes.get("learned_positions", 0)),
+        published_params=sizes.get("published_params"),
+        published_active=sizes.get("published_active"),
+        source=(row.get("source") or "").strip(),
+        assumptions=notes,
+        mtp_blocks=mtp,
+        norm_bias=bool(sizes.get("norm_bias")),
+    )
+
+
+def blocks_of(pattern: str, sizes: Mapping[str, float]) -> tuple[Block, ...]:
+    """The blocks that a layer pattern and a row's sizes describe, gathered by kind in order of first appearance.
+
+    Raises ValueError on a pattern that is none, KeyError on a size that it needs.
+    """
+    repeats: dict[str, int] = {}
+    for layer in parse_pattern(pattern):
+        repeats[layer] = repeats.get(layer, 0) + 1
+    found = []
+    for layer, repeat in repeats.items():
+        match = re.fullmatch(r"(C\d+|[AWLS])?(D\d*|E)?", layer)
+        assert match is not None  # parse_pattern's letters
+        mixer = _mixer(match[1], sizes) if match[1] else None
+        feed_forward = _feed_forward(match[2], sizes) if match[2] else None
+        found.append(Block(mixer, feed_forward, repeat))
+    return tuple(found)
+
+
+def _whole(sizes: Mapping[str, float], key: str) -> int | None:
+    return int(sizes[key]) if key in sizes else None
+
+
+def _mixer(letter: str, sizes: Mapping[str, float]) -> Mixer:
+    if letter in "AW":
+        windowed = letter == "W"
+        heads = int(sizes.get("window_heads", sizes["heads"]) if windowed else sizes["heads"])
+        kv_heads = int(sizes.get("kv_heads", heads))
+        head_dim = int(sizes["head_dim"] if "head_dim" in sizes else sizes["hidden"] // sizes["heads"])
+        if windowed:
+            kv_heads = int(sizes.get("window_kv_heads", kv_heads))
+            head_dim = int(sizes.get("window_head_dim", head_dim))
+        return SoftmaxAttention(
+            heads,
+            kv_heads,
+            head_dim,
+            window=int(sizes["window"]) if windowed else None,
+            output_gate=bool(sizes.get("output_gate")),
+            bias=bool(sizes.get("bias")),
+            value_dim=_whole(sizes, "value_dim"),
+        )
+    if letter == "L":
+        return LatentAttention(
+            int(sizes["heads"]),
+            _whole(sizes, "q_rank"),
+            int(sizes["kv_rank"]),
+            int(sizes["nope_dim"]),
+            int(sizes["rope_dim"]),
+            int(sizes["value_dim"]),
+            _whole(sizes, "index_topk"),
+            int(sizes.get("index_heads", 0)),
+            int(sizes.get("index_dim", 0)),
+            output_gate=bool(sizes.get("output_gate")),
+        )
+    if letter == "S":
+        return StateSpace(
+            int(sizes["ssm_heads"]),
+            int(sizes["ssm_head_dim"]),
+            int(sizes["ssm_state"]),
+            int(sizes["ssm_groups"]),
+            delta=bool(sizes.get("delta")),
+        )
+    compression = int(letter[1:])
+    picks = 0 < compression < 64  # V4: an indexer on the lightly compressed layers (4), none on the heavily (128)
+    return CompressedAttention(
+        int(sizes["heads"]),
+        int(sizes["q_rank"]),
+        int(sizes["head_dim"]),
+        int(sizes["window"]),
+        int(sizes["index_topk"]) if picks else None,
+        compression,
+        int(sizes["index_heads"]) if picks else 0,
+        int(sizes["index_dim"]) if picks else 0,
+        int(sizes["out_groups"]),
+        int(sizes["out_rank"]),
+    )
+
+
+def _feed_forward(letter: str, sizes: Mapping[str, float]) -> FeedForward | Experts:
+    gated = bool(sizes.get("gated", 1))
+    if letter.startswith("D"):
+        return FeedForward(int(letter[1:] or sizes["ffn"]), gated)
+    return Experts(
+        int(sizes["experts"]),
+        int(sizes["top_k"]),
+        int(sizes["expert_width"]),
+        int(sizes.get("shared_width", 0)),
+        gated,
+        _whole(sizes, "latent_dim"),
+        bool(sizes.get("correction_bias")),
+        int(sizes.get("groups", 1)),
+        int(sizes.get("top_groups", 1)),
+        bias=bool(sizes.get("bias")),
+    )
+
+
+def from_config(config: ModelConfig, name: str = "") -> Architecture:
+    """The architecture of a model that centime can build."""
+    mixer: Mixer
+    if config.kv_lora_rank is None:
+        heads = config.num_attention_heads
+        mixer = SoftmaxAttention(heads, heads, config.v_head_dim)
+    else:
+        mixer = LatentAttention(
+            config.num_attention_heads,
+            config.q_lora_rank,
+            config.kv_lora_rank,
+            config.qk_nope_head_dim,
+            config.qk_rope_head_dim,
+            config.v_head_dim,
+        )
+    dense = FeedForward(config.intermediate_size)
+    mixture = Experts(
+        config.n_routed_experts or 0,
+        min(config.num_experts_per_tok, config.n_routed_experts or 0),
+        config.moe_intermediate_size,
+        config.shared_width,
+        correction_bias=config.topk_method == "noaux_tc",
+        groups=config.n_group or 1,
+        top_groups=config.topk_group or 1,
+    )
+    kinds = [config.layer_has_experts(layer) for layer in range(config.num_hidden_layers)]
+    last = config.layer_has_experts(config.num_hidden_layers)  # an MTP module's layer
+    return Architecture(
+        name=name,
+        hidden=config.hidden_size,
+        vocab=config.vocab_size,
+        blocks=tuple(Block(mixer, mixture if kind else dense, kinds.count(kind)) for kind in dict.fromkeys(kinds)),
+        tied=config.tie_word_embeddings,
+        mtp_modules=config.num_nextn_predict_layers,
+        source="its configuration",
+        mtp_blocks=(Block(mixer, mixture if last else dense),) if config.num_nextn_predict_layers else (),
+    )
+
+
+def from_sizes(**columns: str | float | None) -> Architecture:
+    """The architecture that a row of a runs table describes: model, arch, params_total_b, params_active_b, layers,
+    hidden, heads, kv_heads, ffn, vocab, n_experts, topk, attention, seq_len; text or numbers, empty where unknown.
+
+    A model that the catalogue knows takes the catalogue's sizes (a learned position table has a row per position of
+    `seq_len`), unless the row's own layers or hidden size say otherwise. What neither says is filled in by a stated
+    assumption. Raises UserError when there are not even layers and hidden size, or a parameter count.
+    """
+    from centime.catalogue.estimated_sizes import estimate
+
+    text = {key: "" if value is None else str(value).strip() for key, value in columns.items()}
+    found = known(text.get("model", "")) if text.get("model") else None
+    if found is not None and _agrees(found, text):
+        length = text.get("seq_len", "")
+        return replace(found, learned_positions=int(float(length))) if found.learned_positions and length else found
+    return estimate(text)
+
+
+def _agrees(arch: Architecture, text: Mapping[str, str]) -> bool:
+    for key, value in (("layers", arch.layers), ("hidden", arch.hidden)):
+        if text.get(key) and float(text[key]) != value:
+            return False
+    return True
