@@ -370,6 +370,14 @@ PUBLISHED = {  # what the makers state, where the name does not: parameters, act
 }
 
 
+OVERRIDES: dict[str, Row] = {
+    "Nemotron-3-Super-120B-A12B": {
+        "mtp_modules": 2,
+        "assumptions": "two prediction depths share one module's weights in training (Megatron-Bridge); counted as two",
+    },
+}
+
+
 def build(configs: Path, kept: Path, own: Path, columns: list[str]) -> list[dict[str, str]]:
     """Rows of models.csv. `own` holds configurations that the package ships, as NAME.json; `kept` the tables kept by
     hand: models.csv for models without a config.json, model_aliases.csv for names that no rule finds."""
@@ -384,6 +392,7 @@ def build(configs: Path, kept: Path, own: Path, columns: list[str]) -> list[dict
         by_name[line["name"]]["aliases"].append(line["alias"])
     for row in rows:
         row["aliases"] = "|".join(row["aliases"])
+        row.update(OVERRIDES.get(row["name"], {}))
         if row["name"] in PUBLISHED:
             row["published_params"], row["published_active"] = PUBLISHED[row["name"]]
     rows += _table(kept / "models.csv")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture, Block, Experts, FeedForward, SoftmaxAttention
 from centime.errors import UserError
@@ -11,7 +10,7 @@ from centime.errors import UserError
 _HIDDEN_PER_LAYER = 128  # width over depth of Llama 2 7B, Llama 3 8B (4,096 / 32) and PaLM's neighbours
 _HEAD_DIM = 128
 _VOCAB = 50_304  # GPT-2's 50,257 padded to a multiple of 64
-_FINE_EXPERT = 0.5  # a guess for an expert's width over D where neither sizes nor parameters say
+_TOP_K = 8  # of V3, Qwen3 and Kimi K2
 
 
 def estimate(text: Mapping[str, str]) -> Architecture:
@@ -39,17 +38,21 @@ def estimate(text: Mapping[str, str]) -> Architecture:
         notes.append(f"{row.name}: a vocabulary of {vocab}, assumed")
     head_dim = max(1, hidden // heads) if "heads" in row.given else _HEAD_DIM
     mixer = SoftmaxAttention(heads, kv_heads, head_dim)
-    experts, top_k = row.whole("n_experts"), row.whole("topk")
-    ffn = row.whole("ffn")
+    attention = 2 * hidden * mixer.head_dim * (mixer.heads + mixer.kv_heads)
+    rest = layers * attention + 2 * vocab * hidden  # parameters outside the feed-forwards; norms are too few to matter
+    experts, top_k, ffn = row.whole("n_experts"), row.whole("topk"), row.whole("ffn")
     part: FeedForward | Experts
-    if experts:
-        top_k = top_k or 2
-        part = Experts(experts, min(top_k, experts), ffn or round(_FINE_EXPERT * hidden))
+    if experts or (total and active) or "moe" in row.given.get("arch", ""):
+        part, note = _mixture(experts, top_k, ffn, total, active, layers * 3 * hidden, rest)
+        notes += [f"{row.name}: {note}"] if note else []
+    elif ffn:
+        part = FeedForward(ffn, gated=ffn < 4 * hidden)  # two matrices are as a rule 4 D wide, three 8/3 D to 3.5 D
+    elif total:
+        part = FeedForward(max(1, round((total - rest) / (layers * 3 * hidden))))
+        notes.append(f"{row.name}: a feed-forward of {part.width}, which brings it to {total / 1e9:.4g} B parameters")
     else:
-        part = FeedForward(ffn or 4 * hidden, gated=ffn is None or ffn < 4 * hidden)
-    if ffn is None:
-        part, note = _with_width_for(part, total, layers, hidden, vocab, mixer)
-        notes.append(f"{row.name}: {note}")
+        part = FeedForward(4 * hidden, gated=False)
+        notes.append(f"{row.name}: a feed-forward of 4 D, assumed")
     return Architecture(
         row.name,
         hidden,
@@ -62,16 +65,33 @@ def estimate(text: Mapping[str, str]) -> Architecture:
     )
 
 
-def _with_width_for(
-    part: FeedForward | Experts, total: float | None, layers: int, hidden: int, vocab: int, mixer: SoftmaxAttention
-) -> tuple[FeedForward | Experts, str]:
-    """The feed-forward with the width that makes all parameters come to `total`; norms are too few to matter."""
-    if total is None:
-        return part, f"a feed-forward of {part.width}, assumed"
-    attention = 2 * hidden * mixer.head_dim * (mixer.heads + mixer.kv_heads)
-    matrices = (3 if part.gated else 2) * (part.experts if isinstance(part, Experts) else 1)
-    width = max(1, round((total - 2 * vocab * hidden - layers * attention) / (layers * matrices * hidden)))
-    return replace(part, width=width), f"a feed-forward of {width}, which brings it to {total / 1e9:.4g} B parameters"
+def _mixture(
+    experts: int | None,
+    top_k: int | None,
+    width: int | None,
+    total: float | None,
+    active: float | None,
+    per_width: int,
+    rest: float,
+) -> tuple[Experts, str]:
+    """Experts from what is known of them; `per_width` parameters per unit of width of one expert in every layer."""
+    if experts and top_k and width:
+        return Experts(experts, min(top_k, experts), width), ""
+    if total is None or (active is None and not experts):
+        raise UserError(
+            "A mixture of experts needs n_experts, topk and ffn, or params_total_b and params_active_b; "
+            "add those columns."
+        )
+    if top_k is None and experts and active and active > rest:
+        top_k = max(1, round(experts * (active - rest) / (total - rest)))
+    top_k = top_k or min(_TOP_K, experts or _TOP_K)
+    if width is None:
+        width = max(1, round((active - rest) / (top_k * per_width))) if active and active > rest else 1
+        if experts:  # the total is the better known of the two
+            width = max(1, round((total - rest) / (experts * per_width)))
+    experts = experts or max(top_k, round((total - rest) / (width * per_width)))
+    note = f"the best {top_k} of {experts} experts of width {width}, assumed to come to {total / 1e9:.4g} B parameters"
+    return Experts(experts, min(top_k, experts), width), note
 
 
 class _Row:

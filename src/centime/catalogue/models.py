@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from centime.catalogue.architecture import (
     Architecture,
@@ -28,8 +29,10 @@ from centime.catalogue.architecture import (
 )
 from centime.catalogue.home import centime_home
 from centime.catalogue.layer_pattern import parse_pattern
-from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError, nearest
+
+if TYPE_CHECKING:  # pydantic takes 0.1 s to import
+    from centime.catalogue.model_config import ModelConfig
 
 TABLE = Path(__file__).parent / "models.csv"
 
