@@ -1,0 +1,257 @@
+"""The fastest layout that fits: every way to spread a model over up to so many chips, priced one by one.
+
+The candidates are whole: every degree that divides heads, experts, layers and batch, every schedule, and every number
+of replicas, those that leave chips idle too. So a larger machine's candidates contain a smaller one's, and more chips
+are never slower. Shapes with fewer replicas than could be had are priced only where their arithmetic alone would beat
+the best layout so far, which cannot change the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import nsmallest
+from math import gcd
+from typing import Protocol
+
+from centime.catalogue.architecture import Architecture, Experts, FeedForward, SoftmaxAttention
+from centime.catalogue.chips import Chip
+from centime.errors import UserError
+from centime.plan.layout import Layout, Recompute, Schedule
+
+MICRO_BATCHES = (1, 2, 4, 8, 16)  # sequences; more at once only cost memory
+CONTEXT = (1, 2, 4, 8, 16, 32, 64)
+CHUNKS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
+RECOMPUTE: tuple[Recompute, ...] = ("none", "selective", "full")
+LONG = 4096  # tokens; shorter slices of a sequence are not worth context parallelism
+
+
+class CostModel(Protocol):
+    """What the search asks of a predictor."""
+
+    def seconds(self, layout: Layout) -> float:
+        """Of one optimizer step."""
+
+    def least_seconds(self, layout: Layout) -> float:
+        """What no layout of these tp, pp, cp, ep, dp and micro-batch takes less than, whatever else it chooses."""
+
+    def fits(self, layout: Layout) -> bool:
+        """Whether the chip's memory holds it."""
+
+    def breakdown(self, layout: Layout) -> dict[str, float]:
+        """Seconds of a step by part."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A layout and what it does: seconds of a step, tokens per second of the whole machine."""
+
+    layout: Layout
+    seconds: float
+    tokens_per_s: float
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What the search found.
+
+    tried: valid layouts looked at; feasible: those of them that fit memory, all priced. top: the ten fastest, the best
+    first. breakdown, runner_up_breakdown: seconds of a step by part. complete: False where the time limit cut it short.
+    """
+
+    gpus: int
+    tried: int
+    feasible: int
+    complete: bool
+    top: tuple[Candidate, ...]
+    breakdown: dict[str, float]
+    runner_up_breakdown: dict[str, float]
+
+    @property
+    def best(self) -> Candidate:
+        """The fastest layout."""
+        return self.top[0]
+
+    @property
+    def idle(self) -> int:
+        """Chips that the best layout leaves unused."""
+        return self.gpus - self.best.layout.gpus
+
+    def why(self) -> str:
+        """A sentence: what the best layout saves, and what it pays, beside the runner-up."""
+        if len(self.top) < 2:
+            return "No other layout fits."
+        names = sorted({*self.breakdown, *self.runner_up_breakdown})
+        saved = {n: self.runner_up_breakdown.get(n, 0.0) - self.breakdown.get(n, 0.0) for n in names}
+        total = self.top[1].seconds - self.best.seconds
+        parts = sorted(saved.items(), key=lambda item: -abs(item[1]))[:3]
+        words = ", ".join(f"{n.replace('_', ' ')} {-s:+.3f} s" for n, s in parts if abs(s) > 5e-4)
+        return f"It is {total:.3f} s a step faster than the runner-up" + (f": {words}." if words else ".")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The degrees that decide a stage's arithmetic."""
+
+    tp: int
+    cp: int
+    pp: int
+    dp: int
+    ep: int
+    micro_batch: int
+    widest: bool  # no more replicas could be had
+
+    def layout(self, schedule: Schedule = "1f1b", vp: int = 1, zero: int = 1, recompute: Recompute = "none") -> Layout:
+        """The shape with the rest chosen."""
+        gpus = self.tp * self.cp * self.pp * self.dp
+        return Layout(gpus, self.tp, self.pp, vp, self.cp, self.ep, zero, self.micro_batch, schedule, recompute)
+
+
+def _divisors(n: int) -> list[int]:
+    small = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
+    return sorted({*small, *(n // d for d in small)})
+
+
+def _tensor_degrees(arch: Architecture, chip: Chip, gpus: int) -> list[int]:
+    """Divisors of every layer's heads and widths, within the scale-up domain; key-value heads divide or repeat."""
+    widths = [block.mixer.heads for block in arch.blocks if block.mixer is not None]
+    widths += [block.feed_forward.width for block in arch.blocks if isinstance(block.feed_forward, FeedForward)]
+    groups = [block.mixer.kv_heads for block in arch.blocks if isinstance(block.mixer, SoftmaxAttention)]
+    limit = min(gpus, int(chip.scaleup_domain or 1))
+    return [tp for tp in _divisors(gcd(*widths)) if tp <= limit and all(kv % tp == 0 or tp % kv == 0 for kv in groups)]
+
+
+def _pipeline_degrees(arch: Architecture, gpus: int) -> list[int]:
+    """Powers of two and three times them, and what divides the layers, up to one stage a layer."""
+    usual = {k << i for k in (1, 3) for i in range(12)}
+    return sorted(pp for pp in usual | set(_divisors(arch.layers)) if pp <= min(arch.layers, gpus))
+
+
+def shapes(arch: Architecture, chip: Chip, gpus: int, seq: int, global_batch: int) -> Iterator[Shape]:
+    """All shapes on up to `gpus` chips whose replicas and micro-batches divide the batch."""
+    experts = [block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, Experts)]
+    expert_degrees = _divisors(gcd(*experts)) if experts else [1]
+    context = [cp for cp in CONTEXT if cp == 1 or (seq % (2 * cp) == 0 and seq // cp >= LONG)]
+    pipeline = _pipeline_degrees(arch, gpus)
+    for tp in _tensor_degrees(arch, chip, gpus):
+        for cp in context:
+            for pp in pipeline:
+                most = gpus // (tp * cp * pp)
+                for micro_batch in MICRO_BATCHES:
+                    if most < 1 or global_batch % micro_batch:
+                        continue
+                    replicas = [dp for dp in _divisors(global_batch // micro_batch) if dp <= most]
+                    for ep in expert_degrees:
+                        fitting = [dp for dp in replicas if tp * cp * dp % ep == 0]
+                        for dp in fitting:
+                            yield Shape(tp, cp, pp, dp, ep, micro_batch, dp == fitting[-1])
+
+
+def schedules_of(shape: Shape, arch: Architecture, global_batch: int) -> Iterator[tuple[Schedule, int]]:
+    """The schedules and numbers of chunks that exist for a shape."""
+    pp, micro_batches = shape.pp, global_batch // (shape.dp * shape.micro_batch)
+    yield "1f1b", 1
+    if pp == 1:
+        return
+    yield "zb", 1
+    if micro_batches >= 2 * pp:
+        if pp % 2 == 0 and micro_batches % 2 == 0:
+            yield "dualpipe", 1
+        if 2 * pp <= arch.layers:
+            yield "dualpipev", 1
+    for vp in CHUNKS:
+        if vp * pp <= arch.layers:
+            yield "interleaved", vp
+
+
+def sharding_of(shape: Shape, global_batch: int) -> tuple[int, ...]:
+    """ZeRO stages worth a look.
+
+    2 only where a replica has one micro-batch: gradients kept in shards are otherwise reduced after every one of them,
+    and then weights may as well be sharded.
+    """
+    if shape.dp * shape.cp == 1 and shape.tp * shape.cp * shape.dp == shape.ep:
+        return (0,)
+    return (0, 1, 2, 3) if global_batch == shape.dp * shape.micro_batch else (0, 1, 3)
+
+
+def search(
+    arch: Architecture,
+    chip: Chip,
+    gpus: int,
+    seq: int,
+    global_batch: int,
+    precision: str = "bf16",
+    cost: CostModel | None = None,
+    max_seconds: float = 60.0,
+) -> SearchResult:
+    """The layout on up to `gpus` chips with the shortest step of `global_batch` sequences of `seq` tokens.
+
+    cost: who prices a layout; `plan.step` at `precision` where it is not given. max_seconds: the time after which the
+    search stops with what it has. Raises UserError where nothing fits.
+    """
+    if gpus < 1 or seq < 1 or global_batch < 1:
+        raise UserError(
+            f"gpus, seq and global_batch must be at least 1; found gpus={gpus}, seq={seq}, global_batch={global_batch}."
+        )
+    if cost is None:
+        from centime.plan.layout_cost import StepCost
+
+        cost = StepCost(arch, chip, seq, global_batch, precision)
+    stop = time.monotonic() + max_seconds
+    run = _Run(arch, global_batch, cost)
+    narrower = []
+    complete = True
+    for shape in shapes(arch, chip, gpus, seq, global_batch):
+        if time.monotonic() > stop:
+            complete = False
+            break
+        if shape.widest:
+            run.price(shape)
+        else:
+            narrower.append(shape)
+    for shape in narrower:
+        if not complete or time.monotonic() > stop:
+            complete = False
+            break
+        if cost.least_seconds(shape.layout()) < run.fastest:
+            run.price(shape)
+    if not run.found:
+        raise UserError(
+            f"No layout of {arch.name} fits {gpus} x {chip.name} ({chip.memory_gb or 0:g} GB) with sequences of {seq} "
+            f"tokens, {run.tried:,} tried; use more chips, chips with more memory, or shorter sequences."
+        )
+    top = nsmallest(10, run.found, key=_order)
+    best = tuple(Candidate(layout, seconds, global_batch * seq / seconds) for seconds, layout in top)
+    runner_up = cost.breakdown(best[1].layout) if len(best) > 1 else {}
+    return SearchResult(gpus, run.tried, len(run.found), complete, best, cost.breakdown(best[0].layout), runner_up)
+
+
+def _order(found: tuple[float, Layout]) -> tuple[float, int, int, int, int, int]:
+    """The faster, among equals the one on fewer chips, then the plainer."""
+    seconds, layout = found
+    return seconds, layout.gpus, layout.tp * layout.cp, layout.pp * layout.vp, layout.ep, layout.zero
+
+
+class _Run:
+    """What a search has seen so far."""
+
+    def __init__(self, arch: Architecture, global_batch: int, cost: CostModel) -> None:
+        self.arch, self.global_batch, self.cost = arch, global_batch, cost
+        self.tried = 0
+        self.fastest = float("inf")
+        self.found: list[tuple[float, Layout]] = []
+
+    def price(self, shape: Shape) -> None:
+        """Price all of a shape's layouts that fit."""
+        fits, seconds_of = self.cost.fits, self.cost.seconds
+        for schedule, vp in schedules_of(shape, self.arch, self.global_batch):
+            for zero in sharding_of(shape, self.global_batch):
+                for recompute in RECOMPUTE:
+                    self.tried += 1
+                    layout = shape.layout(schedule, vp, zero, recompute)
+                    if fits(layout):
+                        seconds = seconds_of(layout)
+                        self.found.append((seconds, layout))
+                        self.fastest = min(self.fastest, seconds)
