@@ -64,6 +64,12 @@ def format_flops(value: float) -> str:
     return f"{number} {prefix.replace('B', 'G')}FLOP"
 
 
+def format_watts(value: float) -> str:
+    """2.15e9 -> '2.15 GW'; three significant digits, SI prefixes."""
+    number, _, prefix = format_count(value).partition(" ")
+    return f"{number} {prefix.replace('B', 'G').replace('K', 'k')}W"
+
+
 def format_money(value: float, currency: str) -> str:
     """0.0051 -> '$0.0051'; cents and up with two decimals, smaller amounts with three significant digits."""
     symbol = next((s for s, code in _CURRENCY.items() if code == currency), "")

@@ -66,7 +66,7 @@ def economic_value(cost: float, falls_per_year: float, rate: float, life: float,
             return 0.0
         decay = -math.log(keep) if keep > 0 else math.inf
         worth = left if decay == 0 else (0.0 if math.isinf(decay) else -math.expm1(-decay * left) / decay)
-        return (1 - falls_per_year) ** year * worth
+        return float((1 - falls_per_year) ** year) * worth
 
     whole = remaining(0)
     return [cost * remaining(year) / whole if whole else 0.0 for year in range(years + 1)]
@@ -113,7 +113,7 @@ def break_even_months(own: Ownership, rent_per_hour: float, utilisation: float, 
     paid = own.capex_it + own.capex_building
     saved = 0.0
     for month in range(120):
-        rent = rent_per_hour * (1 - falls_per_year) ** (month / 12) * HOURS_PER_YEAR / 12 * utilisation
+        rent = rent_per_hour * float((1 - falls_per_year) ** (month / 12)) * HOURS_PER_YEAR / 12 * utilisation
         gain = rent - own.running_per_year / 12
         if gain > 0 and saved + gain >= paid:
             return month + (paid - saved) / gain

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from centime.plan.fleet import DAYS, SERIES, Band, FleetPlan
 from centime.plan.scenario import Scenario
-from centime.plan.sections import BarChart, Figure, Figures, Line, LineChart, Notes, Section, Table
+from centime.plan.sections import BarChart, Figure, Figures, Format, Line, LineChart, Notes, Section, Table
 from centime.plan.text import Words, number, words
-from centime.units import format_count, format_money
+from centime.units import format_count, format_money, format_watts
 
 DRIVES_SHOWN = 8
 INPUTS = {  # the scenario's numbers by the words a person reads
@@ -63,8 +63,8 @@ def _figures(plan: FleetPlan, say: Words, lang: str) -> Figures:
     series = plan.series
     last = scenario.month(scenario.months - 1)
 
-    def interval(band: Band, index: int, scale: float = 1.0) -> str:
-        low, high = (format_count(v / scale) for v in (band.low[index], band.high[index]))
+    def interval(band: Band, index: int, scale: float = 1.0, form: Format = format_count) -> str:
+        low, high = (form(v / scale) for v in (band.low[index], band.high[index]))
         return number(say("80 %: {low} to {high}", low=low, high=high), lang)
 
     def money(band: Band, index: int, scale: float) -> str:
@@ -101,8 +101,8 @@ def _figures(plan: FleetPlan, say: Words, lang: str) -> Figures:
             ),
             Figure(
                 say("Power, {month}", month=last),
-                number(f"{format_count(series['megawatts'].mid[-1])} MW", lang),
-                interval(series["megawatts"], -1),
+                number(format_watts(series["megawatts"].mid[-1] * 1e6), lang),
+                interval(series["megawatts"], -1, 1e-6, format_watts),
             ),
             Figure(
                 say("Spent over all months"),

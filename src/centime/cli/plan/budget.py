@@ -1,0 +1,56 @@
+"""`centime plan budget`: what a budget buys, and the investor's figures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def budget(
+    capex: Annotated[str, typer.Option("--capex", help="The amount, in dollars: '80B$'.")],
+    years: Annotated[int, typer.Option("--years", help="Horizon of the investor's figures.")] = 5,
+    gpu: Annotated[str, typer.Option("--gpu", help="The chip that is bought.")] = "gb200",
+    split: Annotated[str, typer.Option("--split", help="Shares of the GPU-hours.")] = "train=0.3,serve=0.7",
+    of: Annotated[
+        str | None, typer.Option("--of", help="Whose later figures stand beside: Microsoft, Meta, ...")
+    ] = None,
+    train_model: Annotated[
+        list[str] | None, typer.Option("--train-model", help="Models whose training runs are counted; may be repeated.")
+    ] = None,
+    serve_model: Annotated[str, typer.Option("--serve-model", help="The model that is served.")] = "deepseek-v3",
+    chip_price: Annotated[str | None, typer.Option("--chip-price", help="Purchase price of a chip: '$40000'.")] = None,
+    price: Annotated[str | None, typer.Option("--price", help="Rent of a GPU-hour: '$2/h'.")] = None,
+    power_price: Annotated[str | None, typer.Option("--power-price", help="Of a kWh: '$0.08'.")] = None,
+    discount: Annotated[float, typer.Option("--discount", help="Yearly discount rate.")] = 0.1,
+    as_json: AsJson = False,
+    html: Html = None,
+    lang: Lang = "en",
+    card: CardFile = None,
+) -> None:
+    """What a budget buys: chips, power, training runs, tokens; rent against own, depreciation, NPV, a tornado chart."""
+    from centime.cli.plan.common import emit
+    from centime.plan.budget import plan_budget
+    from centime.plan.budget_inputs import BudgetRequest, in_dollars, parse_split
+
+    train, serve = parse_split(split)
+    asked = BudgetRequest(
+        capex=in_dollars(capex, "--capex"),
+        chip=gpu,
+        years=years,
+        train=train,
+        serve=serve,
+        discount=discount,
+        of=of,
+        models=tuple(train_model) if train_model else BudgetRequest.models,
+        serve_model=serve_model,
+        chip_price=None if chip_price is None else in_dollars(chip_price, "--chip-price"),
+        rent=None if price is None else in_dollars(price, "--price"),
+        usd_per_kwh=None if power_price is None else in_dollars(power_price, "--power-price"),
+    )
+    emit(plan_budget(asked), as_json=as_json, html=html, lang=lang, card=card)

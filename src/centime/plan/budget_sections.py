@@ -1,0 +1,256 @@
+"""What a budget plan shows: what it buys, what it earns, rent against own, the tornado, the later actuals, sources."""
+
+from __future__ import annotations
+
+from centime.plan.budget import BudgetPlan
+from centime.plan.budget_inputs import LABELS, table
+from centime.plan.finance import break_even_months, break_even_utilisation
+from centime.plan.sections import (
+    Figure,
+    Figures,
+    Format,
+    Lever,
+    Line,
+    LineChart,
+    Notes,
+    Section,
+    StackedBars,
+    Table,
+    Tornado,
+)
+from centime.plan.text import Words, number, words
+from centime.units import format_count, format_watts
+
+SHOWN = 12  # levers of the tornado
+
+
+def dollars(value: float) -> str:
+    """-12.3e9 -> '-$12.3 B'; below a thousand with cents."""
+    sign = "-" if value < 0 else ""
+    return f"{sign}${abs(value):,.2f}" if abs(value) < 1000 else f"{sign}${format_count(abs(value))}"
+
+
+def megawatts(value: float) -> str:
+    """2150 -> '2.15 GW'."""
+    return format_watts(value * 1e6)
+
+
+def title(plan: BudgetPlan, lang: str) -> str:
+    """One line: the amount, the chip, the years."""
+    return words(lang)(
+        "What {capex} buys in {chip}, over {years} years",
+        capex=number(dollars(plan.request.capex), lang),
+        chip=plan.chip,
+        years=plan.request.years,
+    )
+
+
+def sections(plan: BudgetPlan, lang: str) -> list[Section]:
+    """Everything, in order."""
+    say = words(lang)
+    out: list[Section] = [_figures(plan, say, lang), _capex(plan, say), _mixes(plan, say, lang)]
+    out += [_investor(plan, say, lang), _depreciation(plan, say), _tornado(plan, say, lang)]
+    if plan.actuals:
+        out.append(_actuals(plan, say, lang))
+    out.append(_inputs(plan, say, lang))
+    out.append(Notes(say("Assumptions"), [number(say(text), lang) for text in plan.assumptions]))
+    out.append(Notes(say("Sources"), list(plan.sources)))
+    return out
+
+
+def _band(plan: BudgetPlan, key: str, say: Words, lang: str, form: Format = format_count) -> str:
+    low, _, high = plan.bands[key]
+    return number(say("80 %: {low} to {high}", low=form(low), high=form(high)), lang)
+
+
+def _figures(plan: BudgetPlan, say: Words, lang: str) -> Figures:
+    base = plan.base
+    own = base.own
+    items = [
+        Figure(say("GPUs"), number(format_count(base.gpus), lang), _band(plan, "gpus", say, lang)),
+        Figure(
+            say("All-in, per GPU"),
+            number(dollars(own.capex_it + own.capex_building), lang),
+            say("chip, server, network, building"),
+        ),
+        Figure(
+            say("Facility power"), number(megawatts(base.megawatts), lang),
+            _band(plan, "megawatts", say, lang, megawatts),
+        ),
+        Figure(
+            say("Tokens generated a day"),
+            number(format_count(base.output_per_day), lang),
+            _band(plan, "output_tokens_per_day", say, lang),
+        ),
+    ]  # fmt: skip
+    for model in plan.run_hours:
+        items.append(
+            Figure(
+                say("Training runs of {model} a year", model=model),
+                number(format_count(plan.runs_per_year(model)), lang),
+                number(say("{hours} GPU-hours each", hours=format_count(plan.run_hours[model])), lang),
+            )
+        )
+    items.append(Figure(say("NPV"), number(dollars(base.npv), lang), _band(plan, "npv_usd", say, lang, dollars)))
+    return Figures(items)
+
+
+def _capex(plan: BudgetPlan, say: Words) -> StackedBars:
+    base = plan.base
+    parts = {
+        say("chips"): base.capex_chips,
+        say("server, network, storage"): base.capex_rest_of_it,
+        say("building and power"): base.capex_building,
+    }
+    return StackedBars(say("Where the capex goes"), "USD", [(plan.chip, parts)], format=dollars)
+
+
+def _mixes(plan: BudgetPlan, say: Words, lang: str) -> Table:
+    """The frontier between training and serving."""
+    head = [say("Share of training")]
+    head += [say("runs of {model} a year", model=model) for model in plan.run_hours]
+    head += [say("tokens generated a day"), "NPV"]
+    rows = [
+        [
+            number(f"{share:.0%}", lang),
+            *(number(format_count(runs[model]), lang) for model in plan.run_hours),
+            number(format_count(tokens), lang),
+            number(dollars(worth), lang),
+        ]
+        for share, runs, tokens, worth in plan.frontier
+    ]
+    return Table(
+        say("Mixes of training and serving"),
+        head,
+        rows,
+        say("Every row is the same fleet, all inputs at their medians."),
+    )
+
+
+def _investor(plan: BudgetPlan, say: Words, lang: str) -> Table:
+    base, own = plan.base, plan.base.own
+    rent, falls = plan.inputs_used["rent"].mid, plan.inputs_used["rent_falls"].mid
+    use = plan.inputs_used["serve_use"].mid
+    months = break_even_months(own, rent, use, falls)
+    full = break_even_months(own, rent, 1.0, falls)
+
+    def percent(value: float | None) -> str:
+        return say("none") if value is None else number(f"{value:.1%}", lang)
+
+    def years(value: float | None) -> str:
+        return say("never") if value is None else number(say("{n:.1f} years", n=value), lang)
+
+    def in_months(value: float | None) -> str:
+        return say("not within ten years") if value is None else number(say("{n:.0f} months", n=value), lang)
+
+    def interval(key: str, money: bool = False) -> str:
+        low, _, high = plan.bands[key]
+        return number(f"{dollars(low)} – {dollars(high)}" if money else f"{low:.1%} – {high:.1%}", lang)
+
+    rows = [
+        [
+            say("NPV at {rate:.0%}", rate=plan.request.discount),
+            number(dollars(base.npv), lang),
+            interval("npv_usd", True),
+        ],
+        [say("IRR"), percent(base.irr), interval("irr")],
+        [say("Payback"), years(base.payback), ""],
+        [
+            say("Load of the serving GPUs at which the NPV is zero"),
+            percent(base.break_even_load),
+            interval("break_even_load") if "break_even_load" in plan.bands else "",
+        ],
+        [
+            say("NPV if the fleet is rented out instead"),
+            number(dollars(base.npv_rented_out), lang),
+            interval("npv_rented_out_usd", True),
+        ],
+        [
+            say("Owner's cost of a GPU-hour, always on"),
+            number(dollars(own.per_hour()), lang),
+            interval("owner_cost_per_gpu_hour_usd", True),
+        ],
+        [say("Rent of a GPU-hour"), number(dollars(rent), lang), ""],
+        [say("Use from which owning beats renting"), percent(break_even_utilisation(own, rent)), ""],
+        [say("Rent saved pays the GPU after, at {use:.0%} use", use=use), in_months(months), ""],
+        [say("the same, always in use"), in_months(full), ""],
+    ]
+    if plan.request.serve:
+        rows.append(
+            [say("Owner's cost of a million tokens generated"), number(dollars(base.cost_per_m_output), lang), ""]
+        )
+        rows.append(
+            [
+                say("List price of the same, prompts included ({date})", date=table()["token_prices"]["date"]),
+                number(dollars(plan.inputs_used["token_revenue"].mid), lang),
+                "",
+            ]
+        )
+    return Table(say("For the investor"), ["", say("all inputs at their medians"), say("10th – 90th percentile")], rows)
+
+
+def _depreciation(plan: BudgetPlan, say: Words) -> LineChart:
+    names = {
+        "straight_3": say("straight line, 3 years"),
+        "straight_5": say("straight line, 5 years"),
+        "straight_6": say("straight line, 6 years"),
+        "economic": say("by the rents it can still earn"),
+    }
+    lines = [
+        Line(names[key], [(float(year), value) for year, value in enumerate(values)])
+        for key, values in plan.depreciation().items()
+    ]
+    return LineChart(
+        say("Value of a GPU with its server and network"), "USD", say("year"), lines, format=dollars,
+        format_x=lambda x: f"{x:.0f}",
+    )  # fmt: skip
+
+
+def _tornado(plan: BudgetPlan, say: Words, lang: str) -> Tornado:
+    swings = [
+        Lever(
+            say(LABELS[swing.name]),
+            swing.low,
+            swing.high,
+            number(f"{swing.low_input:.3g}" if swing.low_input < 1000 else format_count(swing.low_input), lang),
+            number(f"{swing.high_input:.3g}" if swing.high_input < 1000 else format_count(swing.high_input), lang),
+        )
+        for swing in plan.swings[:SHOWN]
+    ]
+    return Tornado(
+        say("What the NPV depends on most"), "USD", plan.base.npv, swings, format=dollars,
+        note=say("Each input at its 10th and its 90th percentile, the others at their medians."),
+    )  # fmt: skip
+
+
+def _actuals(plan: BudgetPlan, say: Words, lang: str) -> Table:
+    """Announced and later figures of the entity, and what each would buy at the same all-in cost."""
+    each = plan.base.gpus / plan.request.capex
+    rows = []
+    for row in plan.actuals:
+        amounts = sorted({row.low, row.high})
+        money = " – ".join(dollars(v * 1e9) for v in amounts)
+        gpus = " – ".join(format_count(v * 1e9 * each) for v in amounts)
+        rows.append([f"{row.id} {row.metric}", row.period, number(money, lang), number(gpus, lang), row.note])
+    return Table(
+        say("{entity}: announced and actual", entity=plan.actuals[0].entity),
+        [say("figure"), say("period"), say("capex"), say("GPUs at the same cost"), say("note")],
+        rows,
+        say("Whole-company capex; how much of it is for AI is not published."),
+    )
+
+
+def _inputs(plan: BudgetPlan, say: Words, lang: str) -> Table:
+    """Every input with its interval and its source."""
+
+    def text(value: float) -> str:
+        return number(f"{value:.3g}" if value < 1000 else format_count(value), lang)
+
+    rows = []
+    for name, value in plan.inputs_used.items():
+        low, mid, high = value.three
+        rows.append([say(LABELS[name]), text(low), text(mid), text(high), value.source])
+    return Table(
+        say("Inputs"), ["", say("10th percentile"), say("median"), say("90th percentile"), say("source")], rows,
+        say("USD; rates a year; speeds in tokens/s per GPU."),
+    )  # fmt: skip
