@@ -123,6 +123,9 @@ ALIASES = {
     "MI455X (announced)": "MI455X",
 }
 
+# What the owners' cost model calls the chips.
+TCO_ITEMS = {"H100": "H100 SXM 80GB", "GB200": "GB200 NVL72", "GB300": "GB300 NVL72"}
+
 # The item of a price row -> the chip it prices. An item that is not here is kept under its own name.
 PRICE_ITEMS = {
     "H100 SXM": "H100 SXM 80GB",
@@ -237,6 +240,58 @@ def prices(table: Path) -> list[dict[str, str]]:
     return rows
 
 
+def price_history(table: Path) -> list[dict[str, str]]:
+    """Rows of price_history.csv: what an hour cost before, and what owning a chip costs an hour (kind 'tco ...')
+    or whose price stands for it ('as')."""
+    rows = []
+    for row in read(table):
+        if row["kind"] == "gpu_rental_history" and "cohort median" not in row["terms"]:
+            kind = "history"
+        elif row["kind"] == "gpu_tco":
+            owners = {"hyperscaler owned TCO": "tco hyperscaler", "neocloud owned TCO": "tco neocloud"}
+            kind = owners.get(row["terms"], "3 years")
+        else:
+            continue
+        device = PRICE_ITEMS.get(row["item"]) or TCO_ITEMS.get(row["item"], row["item"])
+        rows.append(
+            {
+                "id": row["id"],
+                "kind": kind,
+                "device": device,
+                "provider": row["provider"],
+                "date": iso_date(row["date"]),
+                "per_hour": row["usd_per_gpu_hour"],
+                "currency": "USD",
+                "terms": row["terms"],
+                "confidence": row["confidence"],
+                "source": row["source"],
+            }
+        )
+    return rows + read(SOURCES / "price_history.csv")
+
+
+def api_prices(table: Path) -> list[dict[str, str]]:
+    """Rows of api_prices.csv: list prices of model APIs per million tokens, then DeepSeek's own price lists."""
+    rows = [
+        {
+            "id": row["id"],
+            "model": row["item"],
+            "provider": row["provider"],
+            "date": row["date"],
+            "hit": row["cached_input_usd_per_m"],
+            "miss": row["input_usd_per_m"],
+            "output": row["output_usd_per_m"],
+            "currency": "USD",
+            "terms": row["terms"],
+            "confidence": row["confidence"],
+            "source": row["source"],
+        }
+        for row in read(table)
+        if row["kind"] == "api_price" and row["confidence"] != "uncertain"
+    ]
+    return rows + read(SOURCES / "api_prices.csv")
+
+
 def read(table: Path) -> list[dict[str, str]]:
     with table.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -258,6 +313,9 @@ if __name__ == "__main__":
     write(CATALOGUE / "chips.csv", chips(given.folder / "hardware.csv"))
     write(CATALOGUE / "chip_assumptions.csv", chip_assumptions(given.folder / "hardware.csv"))
     write(CATALOGUE / "prices.csv", prices(given.folder / "prices.csv"))
+    write(CATALOGUE / "price_history.csv", price_history(given.folder / "prices.csv"))
+    write(CATALOGUE / "api_prices.csv", api_prices(given.folder / "prices.csv"))
+    write(CATALOGUE / "export_rules.csv", read(SOURCES / "export_rules.csv"))
     write(CATALOGUE / "market.csv", read(given.folder / "market.csv"))
     if given.configs:
         from catalogue_models import build

@@ -1,0 +1,163 @@
+"""What an hour of a chip costs at a date: the price that a plan multiplies by, and the spread of offers around it.
+
+`centime.catalogue.prices` finds the price of the machine in hand today; here a plan asks about any chip and any date,
+and always gets an answer that says what it is: given, the user's own, a dated catalogue figure, or assumed.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import functools
+import re
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from centime.catalogue.chips import Chip, chip, words
+from centime.catalogue.prices import Price, catalogue_rows, first_day, overlay_path, price_given, read_overlay
+from centime.errors import UserError
+
+HISTORY = Path(__file__).parent / "price_history.csv"
+
+# The chip whose market rent and purchase price are both known, to which others without a rent are held.
+_REFERENCE = "H100 SXM 80GB"
+
+
+@dataclass(frozen=True)
+class RentRange:
+    """The offers for an hour of one chip that the catalogue has, in USD, newest date first considered."""
+
+    chip: str
+    low: float
+    median: float
+    high: float
+    offers: int
+    date: str
+    source: str
+
+
+@dataclass(frozen=True)
+class _Dated:
+    kind: str  # median, rental, history, tco hyperscaler, tco neocloud, 3 years; as: what the chip in `provider` costs
+    provider: str
+    date: str
+    per_hour: float
+    terms: str
+    confidence: str
+    cite: str
+
+
+@functools.cache
+def _dated(name: str) -> tuple[_Dated, ...]:
+    """Every dated figure of a chip, oldest first."""
+    rows = [
+        _Dated(row.kind, row.provider, row.date, row.per_hour, row.terms, row.confidence, f"{row.id}: {row.source}")
+        for row in catalogue_rows()
+        if row.device == name
+    ]
+    with HISTORY.open(encoding="utf-8", newline="") as file:
+        rows += [
+            _Dated(row["kind"], row["provider"], row["date"], float(row["per_hour"]), row["terms"], row["confidence"],
+                   f"{row['id']}: {row['source']}")
+            for row in csv.DictReader(file)
+            if row["device"] == name
+        ]  # fmt: skip
+    return tuple(sorted(rows, key=lambda row: first_day(row.date)))
+
+
+def gpu_hour(which: str | Chip, date: str | None = None, given: str | None = None) -> Price:
+    """The price of an hour of a chip in force on `date` (None: the newest known).
+
+    Order: `given` ('$2/h'); the user's own table; the newest median or market figure (a primary one where there is
+    one) or lower median of offers not after `date` (before the first of them, the first); a rent that the chip's own row states; an owner's cost; at last the
+    purchase price at the ratio of rent to purchase of an H100, assumed. Raises UserError where none of these is known.
+    """
+    found = chip(which) if isinstance(which, str) else which
+    if given is not None:
+        return price_given(given)
+    path = overlay_path()
+    if path.exists():
+        for row in read_overlay(path):
+            if row.device == found.name or words(row.device) <= words(found.name):
+                return Price(row.per_hour, row.currency, row.date, row.source or str(path), "overlay", row.device)
+    return _market(found, date) or _like(found, date) or _stated(found) or _owned(found) or _from_purchase(found)
+
+
+def _market(found: Chip, date: str | None) -> Price | None:
+    rows = [row for row in _dated(found.name) if row.kind in ("median", "history", "rental")]
+    if not rows:
+        return None
+    limit = _day(date) if date else datetime.date.max
+    before = [row for row in rows if first_day(row.date) <= limit]
+    pool = before or [row for row in rows if row.date == rows[0].date]
+    general = [row for row in pool if row.kind != "rental"]
+    if general:
+        row = ([row for row in general if row.confidence == "primary"] or general)[-1]
+        return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", f"{found.name}, {row.provider}, {row.terms}")
+    newest = [row for row in pool if row.date == pool[-1].date]
+    row = sorted(newest, key=lambda one: one.per_hour)[(len(newest) - 1) // 2]
+    return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", f"{found.name}, {row.provider}")
+
+
+def _like(found: Chip, date: str | None) -> Price | None:
+    """The market price of the chip that stands for one without a market of its own."""
+    for row in _dated(found.name):
+        if row.kind == "as" and (price := _market(chip(row.provider), date)) is not None:
+            note = f"{found.name}, {row.terms}: {price.note}"
+            return Price(price.per_device_hour, price.currency, price.date, price.source, "assumed", note)
+    return None
+
+
+def _day(date: str) -> datetime.date:
+    try:
+        return first_day(date)
+    except ValueError:
+        raise UserError(f"{date!r} is not a date; write 2025-04-09, or 2025-04 or 2025 for its first day.") from None
+
+
+def _stated(found: Chip) -> Price | None:
+    if found.rent_low_usd_h is None:
+        return None
+    note = f"{found.name}: the rent that its row states, undated; dated by its launch"
+    return Price(found.rent_low_usd_h, "USD", _launch_year(found), found.source, "assumed", note)
+
+
+def _launch_year(found: Chip) -> str:
+    """A date before which a figure without a date of its own cannot be: the year of the launch."""
+    match = re.search(r"\b20\d\d", found.launched)
+    return match[0] if match else "2022"  # the first year of the catalogue's rents
+
+
+def _owned(found: Chip) -> Price | None:
+    for kind in ("3 years", "tco neocloud", "tco hyperscaler"):
+        for row in reversed(_dated(found.name)):
+            if row.kind == kind:
+                return Price(row.per_hour, "USD", row.date, row.cite, "assumed", f"{found.name}, {row.terms}")
+    return None
+
+
+def _from_purchase(found: Chip) -> Price:
+    reference = chip(_REFERENCE)
+    rent = _market(reference, None)
+    if found.purchase_usd is None or rent is None or not reference.purchase_usd:
+        raise UserError(
+            f"No price of an hour is known for {found.name}; give one with --price '$2/h', or in {overlay_path()}."
+        )
+    per_hour = found.purchase_usd * rent.per_device_hour / reference.purchase_usd
+    note = (
+        f"{found.name} costs ${found.purchase_usd:,.0f} to buy; an hour of it at the H100's ratio of rent to purchase"
+    )
+    return Price(per_hour, "USD", rent.date, f"{found.purchase_note or found.source}; {rent.source}", "assumed", note)
+
+
+def rent_range(which: str | Chip) -> RentRange | None:
+    """Lowest, median and highest of the newest offers for a chip; None where the catalogue has no offers."""
+    found = chip(which) if isinstance(which, str) else which
+    offers = [row for row in _dated(found.name) if row.kind == "rental"]
+    if not offers:
+        return None
+    prices = [row.per_hour for row in offers]
+    return RentRange(
+        found.name, min(prices), statistics.median(prices), max(prices), len(prices), offers[-1].date, offers[-1].cite
+    )
