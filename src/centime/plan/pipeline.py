@@ -93,6 +93,10 @@ def simulate(
                 (item.other_chunk, item.other_micro_batch) if item.kind == "FB" else (item.chunk, item.micro_batch)
             )
             part = place[stage][chunk]
+            own = forward_end.get((micro_batch, part))
+            if own is None:
+                return None
+            ready = max(ready, own)
             if part == parts - 1:
                 return ready
             came = backward_end.get((micro_batch, part + 1))
@@ -215,9 +219,9 @@ def phases(
         return _phases_bidirectional(schedule, p, m, f, b, w, send, unit if overlapped is None else overlapped, slowest)
     passes = m * (chunks if schedule == "interleaved" else 1)
     if schedule == "interleaved":
-        group = min(p, m)
+        group = p + m % p if m >= p else m  # the largest
         warm = sum(min(2 * s + (chunks - 1) * group, passes) for s in range(p)) / p
-        idle = (p - 1) * unit + (p - group) * (chunks - 1) * unit
+        idle = (p - 1) * unit + max(0, p - m) * (chunks - 1) * unit
         idle += 2 * (p * chunks - 1) * send if p > 1 else 0.0
     elif schedule == "zb":
         warm = sum(min(s + 1, m) for s in range(p)) / p

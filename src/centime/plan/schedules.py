@@ -113,7 +113,7 @@ def _interleaved(stages: int, stage: int, chunks: int, micro_batches: int) -> li
     groups = [range(start, end) for start, end in zip(starts, [*starts[1:], micro_batches], strict=True)]
     forward = [(chunk, i) for group in groups for chunk in range(chunks) for i in group]
     backward = [(chunk, i) for group in groups for chunk in reversed(range(chunks)) for i in group]
-    warm = min(2 * (stages - stage - 1) + (chunks - 1) * len(groups[0]), len(forward))
+    warm = min(2 * (stages - stage - 1) + (chunks - 1) * max(map(len, groups)), len(forward))
     work = [Work("F", *item) for item in forward[:warm]]
     for i in range(len(forward) - warm):
         work += (Work("F", *forward[warm + i]), Work("BW", *backward[i]))
