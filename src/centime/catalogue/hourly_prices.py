@@ -69,9 +69,10 @@ def _dated(name: str) -> tuple[_Dated, ...]:
 def gpu_hour(which: str | Chip, date: str | None = None, given: str | None = None) -> Price:
     """The price of an hour of a chip in force on `date` (None: the newest known).
 
-    Order: `given` ('$2/h'); the user's own table; the newest median or market figure (a primary one where there is
-    one) or lower median of offers not after `date` (before the first of them, the first); a rent that the chip's own row states; an owner's cost; at last the
-    purchase price at the ratio of rent to purchase of an H100, assumed. Raises UserError where none of these is known.
+    Order: `given` ('$2/h'); the user's own table; the newest median or market figure (a primary one where there is one)
+    or lower median of offers not after `date`, or the first of them if all are later; the same of the chip that stands
+    for this one; a rent that the chip's own row states; an owner's cost; at last the purchase price at the ratio of
+    rent to purchase of an H100, assumed. Raises UserError where none of these is known.
     """
     found = chip(which) if isinstance(which, str) else which
     if given is not None:
