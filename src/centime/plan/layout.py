@@ -111,11 +111,11 @@ def objections(
 
     Memory is not among them (`plan.memory`). seq in tokens and global_batch in sequences add their own, where given.
     """
-    tp, pp, cp, dp = layout.tp, layout.pp, layout.cp, layout.dp
     for field in ("gpus", "tp", "pp", "vp", "cp", "ep", "micro_batch"):
         if getattr(layout, field) < 1:
             yield f"{field}: found {getattr(layout, field)}; it must be at least 1."
             return
+    tp, pp, cp, dp = layout.tp, layout.pp, layout.cp, layout.dp
     if layout.zero not in (0, 1, 2, 3):
         yield f"zero: found {layout.zero}; choose 0, 1, 2 or 3."
     if tp * cp * pp * dp != layout.gpus:
