@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "evaluate": {"catalogue", "data", "ledger", "model", "ops", "plan", "serve", *WORDS},
     "serve": {"catalogue", "data", "ledger", "model", "ops", "plan", *WORDS},
+    "calibrate": {"catalogue", "ledger", "model", "ops", "plan", "recipe", "train", *WORDS},
     "quickstart": {"catalogue", "data", "evaluate", "ledger", "model", "plan", "recipe", "serve", "train", *WORDS},
 }
 FACE = {"centime.load": "model", "centime.save": "model"}  # what the package itself offers, and whose it is
@@ -54,7 +55,7 @@ PEERS = {"transformers", "torchtitan", "llama_cpp", "focus_validator"}
 WITHOUT_TORCH = {"errors", "units", "catalogue", "plan", "ledger"}
 TORCHES = {"torch", "triton", "tensorboard"}
 # The rooms that load torch or arrow when imported.
-HEAVY = {"model", "ops", "train", "serve", "evaluate", "data"}
+HEAVY = {"model", "ops", "train", "serve", "evaluate", "data", "calibrate"}
 # Libraries of the optional extras: importing a room must not need them, so they are imported inside functions.
 OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf"}
 

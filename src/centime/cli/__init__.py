@@ -18,6 +18,7 @@ from centime.errors import UserError, nearest
 VERBS = {
     "train": "Train a model from a recipe: pretrain, context extension, sft; metered to the device-second.",
     "plan": "What it will cost to train and to serve: before a cent is spent, with intervals and sources.",
+    "calibrate": "Measure this machine in under a minute, so that plans for it start from what it really does.",
     "bill": "What it really cost, in the shape of Table 1 of the DeepSeek-V3 report.",
     "generate": "Complete a prompt with a model folder; the cost of the answer after it.",
     "chat": "Talk to a model folder; the cost of each answer after it.",
@@ -31,7 +32,7 @@ VERBS = {
 
 
 # The verbs that use a device: their process is booked from its creation on (centime.ledger.life).
-METERED = {"train", "generate", "chat", "data", "tokenizer", "evaluate", "quickstart"}
+METERED = {"train", "generate", "chat", "data", "tokenizer", "evaluate", "quickstart", "calibrate"}
 
 
 class LazyGroup(TyperGroup):

@@ -129,6 +129,16 @@ def _plan_table(plan: dict[str, Any], currency: str | None) -> Table:
             table.add_row(
                 prefix + key.replace("_", " "), _value(key, planned, currency), _value(key, was, currency), ratio
             )
+    profile = plan["predicted"].get("by_profile")
+    took = plan["actual"].get("seconds")
+    if profile and took:
+        label = f"seconds, by the profile of {profile['made'][:10]}"
+        table.add_row(
+            label,
+            format_duration(profile["seconds"]),
+            format_duration(took),
+            f"{took / profile['seconds']:.2f}",
+        )
     return table
 
 

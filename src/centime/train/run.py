@@ -19,6 +19,7 @@ from centime.model.checkpoint import save_state
 from centime.train import parallel
 from centime.train.apply import apply
 from centime.train.budget import fit
+from centime.train.by_profile import stage_seconds
 from centime.train.callbacks import Callback, MetricsFile, Progress, TensorBoard
 from centime.train.determinism import deterministic
 from centime.train.engine import Engine, SingleDevice
@@ -67,7 +68,8 @@ class TrainingRun:
             # On a CPU a step adds in a fixed order as it is, and the switch would slow some operations.
             on_gpu = setup.device.type == "cuda"
             stack.enter_context(deterministic(setup.recipe.run.deterministic and on_gpu))
-            peak = setup.metered.peak_flops or measured_peak(setup.device, setup.dtype)
+            profile = setup.profile
+            peak = setup.metered.peak_flops or (profile.peak() if profile else measured_peak(setup.device, setup.dtype))
             self.peak_flops = peak * setup.ranks.world
             stack.enter_context(parallel.group(setup.ranks))
             self.signals = stack.enter_context(StopSignals())
@@ -185,12 +187,10 @@ class TrainingRun:
 
     def _forecast(self, engine: Engine) -> Forecast:
         """What the stages take, from a few timed steps of each one's shape."""
-        setup, run, made = self.setup, self.setup.recipe.run, []
+        setup, made = self.setup, []
         for plan, micro_batch in zip(setup.stages, setup.micro_batches, strict=True):
             cost = measure(engine, plan, micro_batch, setup.recipe.optimizer.clip)
-            held_out = self._held_out(plan)
-            rows = held_out.rows_in(plan.schedule.steps, run.evaluate_every) if held_out else 0
-            made.append(stage_forecast(plan, cost, micro_batch, setup.ranks.world, rows))
+            made.append(stage_forecast(plan, cost, micro_batch, setup.ranks.world, self._evaluated_rows(plan)))
         memory = peak_bytes(setup.device)  # the timed steps have used all but a checkpoint's copy
         if setup.device.type == "cpu":
             memory += snapshot_bytes(setup.recipe.model, setup.recipe.optimizer.name == "muon")
@@ -211,11 +211,28 @@ class TrainingRun:
         )
         stages, fitted = setup.plan(self.factors), forecast.scaled(self.factors)
         if self.first:
-            show_forecast(setup, stages, fitted, self.peak_flops)
             timing = self.meter.spent().device_ns / 1e9
-            self.book.set_plan(setup.folder.path, fitted.as_plan(self.startup_seconds, timing))
+            by_profile = self._by_profile(stages)
+            show_forecast(setup, stages, fitted, self.peak_flops, sum(by_profile.values()))
+            plan = fitted.as_plan(self.startup_seconds, timing)
+            if setup.profile is not None:
+                plan["by_profile"] = {
+                    "made": setup.profile.made,
+                    "seconds": self.startup_seconds + timing + sum(by_profile.values()),
+                    "stages": by_profile,
+                }
+            self.book.set_plan(setup.folder.path, plan)
             setup.folder.begin(setup.recipe, self._info())
         return stages, fitted
+
+    def _by_profile(self, stages: list[StagePlan]) -> dict[str, float]:
+        """Seconds of each stage by the machine's profile; empty without one."""
+        setup, made = self.setup, {}
+        for plan, micro_batch in zip(stages, setup.micro_batches, strict=True):
+            if setup.profile is not None:
+                rows = self._evaluated_rows(plan)
+                made[plan.name] = stage_seconds(setup.profile, plan, micro_batch, setup.recipe.optimizer, rows)
+        return made
 
     def _fit_rest(self, where: Where, stages: list[StagePlan], forecast: Forecast) -> tuple[list[StagePlan], Forecast]:
         """At the start of a later stage: what is left of a budget in time or money, spread over what is left to do."""
@@ -253,6 +270,10 @@ class TrainingRun:
             return None
         depth = recipe.model.num_nextn_predict_layers
         return HeldOut(recipe.data.held_out, plan.stage.sequence_length, depth, recipe.run.evaluate_rows)
+
+    def _evaluated_rows(self, plan: StagePlan) -> int:
+        held_out = self._held_out(plan)
+        return held_out.rows_in(plan.schedule.steps, self.setup.recipe.run.evaluate_every) if held_out else 0
 
     def _callbacks(self, where: Where) -> list[Callback]:
         """On the first rank the progress bar, metrics.jsonl and TensorBoard; on the others nothing."""

@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from centime.catalogue.machine import MachineProfile, read_profile
 from centime.catalogue.prices import price_for
 from centime.data.tokenizer import load_tokenizer
 from centime.ledger.device import this_device
 from centime.recipe import Recipe
 from centime.train import parallel
 from centime.train.budget import Budget, asked, parse_budget
+from centime.train.by_profile import fits
 from centime.train.folder import RunFolder
 from centime.train.memory import default_micro_batch, require_disk, require_fit
 from centime.train.stages import StagePlan, plan_stages, resolve
@@ -34,6 +36,7 @@ class Setup:
         self.device = parallel.device(self.ranks)
         self.dtype = compute_dtype(recipe.run.precision, self.device)
         self.metered = this_device("gpu" if self.device.type == "cuda" else "cpu")
+        self.profile = self._profile()
         self.price = price_for(self.metered, price)
         info = self.folder.read_info() if self.resuming else {}
         stated = asked(budget) or info.get("budget")
@@ -51,6 +54,12 @@ class Setup:
         if self.ranks.rank == 0:
             existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
             require_disk(existing, self.recipe.model, recipe.run.keep)
+
+    def _profile(self) -> MachineProfile | None:
+        """What `centime calibrate` found out about this very device; None on several, which it does not describe."""
+        profile = read_profile() if self.ranks.world == 1 else None
+        dtype = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        return profile if profile and fits(profile, self.metered, torch.get_num_threads(), dtype) else None
 
     def plan(self, factors: list[float] | None) -> list[StagePlan]:
         """The stages, each of its factor times the tokens that the recipe states."""

@@ -15,8 +15,10 @@ from centime.units import format_bytes, format_count, format_duration, format_mo
 LEAST_SPREAD = 0.05  # a few steps in a row repeat more closely than a whole run does
 
 
-def show_forecast(setup: Setup, stages: list[StagePlan], forecast: Forecast, peak_flops: float) -> None:
-    """Prints the model, the stages with time and money, and the memory."""
+def show_forecast(
+    setup: Setup, stages: list[StagePlan], forecast: Forecast, peak_flops: float, by_profile: float = 0.0
+) -> None:
+    """Prints the model, the stages with time and money, and the memory. by_profile: seconds, 0 without a profile."""
     say, config, price = setup.console.print, setup.recipe.model, setup.price
     counts = count(config, setup.recipe.train.sequence_length)
     ranks = f", {setup.ranks.world} ranks" if setup.ranks.world > 1 else ""
@@ -36,6 +38,8 @@ def show_forecast(setup: Setup, stages: list[StagePlan], forecast: Forecast, pea
     spread = max(LEAST_SPREAD, *(stage.spread for stage in forecast.stages))
     money = f" and {format_money(forecast.cost(forecast.seconds) or 0.0, price.currency)}" if price else ""
     say(f"Forecast: {format_duration(forecast.seconds)}{money}, give or take {100 * spread:.0f} % (a few timed steps).")
+    if setup.profile is not None:
+        say(f"By this machine's profile of {setup.profile.made[:10]}: {format_duration(by_profile)}.")
     free = available_bytes(setup.device)
     rank = " a rank" if setup.ranks.world > 1 else ""
     say(f"Memory: {format_bytes(forecast.memory_bytes)}{rank} at its peak; {format_bytes(free)} more are free.")

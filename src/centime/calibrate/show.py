@@ -1,0 +1,46 @@
+"""A machine's profile as a person reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from centime.catalogue.machine import MachineProfile
+from centime.units import format_duration
+
+WARN_ERROR = 0.2  # a left-out step further off than this: the machine was busy, or drifted
+
+
+def show(profile: MachineProfile, path: Path) -> None:
+    """Prints rates by shape, and how well the parts explain whole steps."""
+    console = Console(highlight=False)
+    console.print(f"{profile.device}, {profile.threads} threads, torch {profile.torch}, {profile.made}")
+    console.print(
+        f"memory {profile.memory_bytes_per_s / 1e9:.1f} GB/s (copy, read and written); "
+        f"an operator {profile.operator_s * 1e6:.1f} us; best product "
+        + ", ".join(f"{profile.peak(dtype) / 1e9:,.0f} GFLOP/s in {dtype}" for dtype in ("bf16", "fp32"))
+    )
+    products = Table("product", box=None, pad_edge=False)
+    for heading in ("bf16 GFLOP/s", "fp32 GFLOP/s"):
+        products.add_column(heading, justify="right")
+    fp32 = {(gemm.m, gemm.k, gemm.n): gemm.flops_per_s for gemm in profile.gemms if gemm.dtype == "fp32"}
+    for gemm in (gemm for gemm in profile.gemms if gemm.dtype == "bf16"):
+        shape = (gemm.m, gemm.k, gemm.n)
+        products.add_row(" x ".join(map(str, shape)), f"{gemm.flops_per_s / 1e9:,.0f}", f"{fp32[shape] / 1e9:,.0f}")
+    console.print(products)
+    attention = Table("attention", box=None, pad_edge=False)
+    attention.add_column("GFLOP/s", justify="right")
+    for rate in profile.attention:
+        attention.add_row(f"{rate.sequence:,} tokens, {rate.heads} heads", f"{rate.flops_per_s / 1e9:,.0f}")
+    console.print(attention)
+    for link in profile.links:
+        console.print(f"all-to-all among {link.devices} devices: {link.bytes_per_s / 1e9:.1f} GB/s a device")
+    console.print(
+        f"{len(profile.steps)} training steps explained by their parts; the worst of them, left out of the fit, "
+        f"within {profile.fit_error:.0%}."
+    )
+    if profile.fit_error > WARN_ERROR:
+        console.print("That is a lot: was the machine busy? Calibrate again when it is idle.")
+    console.print(f"Written to {path} in {format_duration(profile.seconds)}; `plan` and `train` read it from there.")

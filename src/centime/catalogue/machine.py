@@ -1,0 +1,136 @@
+"""What `centime calibrate` found out about a machine: rates of its own products, memory, attention and training steps.
+
+A profile is a JSON file, $CENTIME_HOME/machine.json, that `plan` and `train` read. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from centime.catalogue.home import centime_home
+from centime.errors import UserError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class GemmRate:
+    """A product [m, k] x [k, n]."""
+
+    dtype: str  # bf16, fp32
+    m: int
+    k: int
+    n: int
+    flops_per_s: float
+
+
+@dataclass(frozen=True)
+class AttentionRate:
+    """Causal attention forward and backward of one layer; model FLOPs, causal pairs counted once."""
+
+    sequence: int
+    heads: int
+    key_dim: int
+    value_dim: int
+    flops_per_s: float
+
+
+@dataclass(frozen=True)
+class Link:
+    """An all-to-all among devices, bytes that one device sends a second."""
+
+    devices: int
+    bytes_each: int
+    bytes_per_s: float
+
+
+@dataclass(frozen=True)
+class StepSample:
+    """A whole training step of centime's own, measured: what the parts are fitted to."""
+
+    depth: int  # the preset
+    tokens: int
+    sequence: int
+    optimizer: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class MachineProfile:
+    """One machine, measured at one time."""
+
+    device: str
+    threads: int
+    made: str  # ISO 8601, UTC
+    torch: str
+    dtype: str  # what a training step computes in here: bf16 or fp32
+    memory_bytes_per_s: float  # a large copy, read and written bytes
+    operator_s: float  # one small operator, from Python
+    gemms: list[GemmRate]
+    attention: list[AttentionRate]
+    links: list[Link]
+    steps: list[StepSample]
+    factors: dict[str, float] = field(default_factory=dict)  # fitted: what a part takes over its raw measurement
+    fit_error: float = 0.0  # largest relative error of a left-out step sample
+    seconds: float = 0.0  # that the calibration took
+    version: int = VERSION
+
+    def rate(self, dtype: str, m: float, k: float, n: float) -> float:
+        """FLOP/s of a product of this size: that of the measured ones, weighted by nearness in log size."""
+        import math
+
+        near = weight_sum = 0.0
+        for gemm in self.gemms:
+            if gemm.dtype != dtype:
+                continue
+            distance = sum(math.log(a / b) ** 2 for a, b in ((m, gemm.m), (k, gemm.k), (n, gemm.n)))
+            weight = 1.0 / (distance + 0.05) ** 2
+            near += weight * math.log(gemm.flops_per_s)
+            weight_sum += weight
+        if not weight_sum:
+            raise UserError(f"The machine's profile has no {dtype} products; run `centime calibrate` again.")
+        return math.exp(near / weight_sum)
+
+    def peak(self, dtype: str | None = None) -> float:
+        """FLOP/s of the best product measured."""
+        return max(gemm.flops_per_s for gemm in self.gemms if gemm.dtype == (dtype or self.dtype))
+
+
+def profile_path() -> Path:
+    """$CENTIME_HOME/machine.json."""
+    return centime_home() / "machine.json"
+
+
+def read_profile(path: Path | None = None) -> MachineProfile | None:
+    """The profile, or None where there is none. Raises UserError on a file that is no profile."""
+    path = path or profile_path()
+    if not path.exists():
+        return None
+    try:
+        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if tree["version"] != VERSION:
+            raise ValueError(f"version {tree['version']}")
+        lists = {"gemms": GemmRate, "attention": AttentionRate, "links": Link, "steps": StepSample}
+        return MachineProfile(**tree | {key: [kind(**row) for row in tree[key]] for key, kind in lists.items()})
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is no machine profile of this version ({error}); make it anew with `centime calibrate`."
+        ) from None
+
+
+def write_profile(profile: MachineProfile, path: Path | None = None) -> Path:
+    """Writes it whole or not at all. Raises UserError where the folder cannot be written."""
+    path = path or profile_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
+            json.dump(asdict(profile), file, indent=1)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise UserError(f"The profile cannot be written to {path} ({error.strerror}); name another --out.") from None
+    return path

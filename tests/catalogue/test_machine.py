@@ -1,0 +1,49 @@
+"""The machine's profile on disk, and rates between the measured ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.plan.test_machine import machine
+
+from centime.catalogue.machine import read_profile, write_profile
+from centime.errors import UserError
+
+
+def test_a_profile_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    path = write_profile(machine(), tmp_path / "deep" / "machine.json")
+    assert read_profile(path) == machine()
+    assert [file.name for file in path.parent.iterdir()] == ["machine.json"]
+    assert read_profile(tmp_path / "none.json") is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"version": 99}', '{"version": 1, "gemms": 3}'])
+def test_a_file_that_is_no_profile_is_a_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "machine.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="centime calibrate"):
+        read_profile(path)
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="--out"):
+        write_profile(machine(), tmp_path / "file" / "machine.json")
+
+
+@given(st.floats(1, 1e5), st.floats(1, 1e5), st.floats(1, 1e5))
+def test_a_rate_lies_among_the_measured_ones(m: float, k: float, n: float) -> None:
+    profile = machine()
+    known = [gemm.flops_per_s for gemm in profile.gemms]
+    assert min(known) * 0.999 <= profile.rate("bf16", m, k, n) <= max(known) * 1.001
+
+
+def test_a_rate_of_a_measured_shape_is_close_to_it() -> None:
+    profile = machine()
+    gemm = profile.gemms[1]
+    assert profile.rate("bf16", gemm.m, gemm.k, gemm.n) == pytest.approx(gemm.flops_per_s, rel=0.05)
+    with pytest.raises(UserError, match="fp8"):
+        profile.rate("fp8", 1, 1, 1)

@@ -1,0 +1,43 @@
+"""A calibrated machine: what train says before its first step, and what the bill makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.train.made import centime, write_recipe
+
+from centime.catalogue.machine import read_profile
+
+
+@pytest.mark.slow
+def test_train_says_what_the_profile_says_and_the_bill_what_came_of_it(
+    corpus: Path, tmp_path: Path, centime_home: Path
+) -> None:
+    calibrated = centime("calibrate", CENTIME_SMOKE="1")
+    assert "training steps explained by their parts" in calibrated.stdout, calibrated.stderr
+    profile = read_profile(centime_home / "machine.json")
+    assert profile is not None
+    assert all(factor > 0 for factor in profile.factors.values())
+    bill = json.loads(centime("bill", "calibrate", "--json").stdout)
+    assert bill["lines"][0]["device_hours"] > 0
+    folder = tmp_path / "run"
+    run = centime("train", write_recipe(tmp_path, corpus), "--out", folder, "--set", f"run.precision={profile.dtype}")
+    assert run.returncode == 0, run.stderr
+    assert f"By this machine's profile of {profile.made[:10]}:" in run.stderr
+    assert f"seconds, by the profile of {profile.made[:10]}" in centime("bill", folder).stdout
+    planned = json.loads(centime("bill", folder, "--json").stdout)["plan"]["predicted"]["by_profile"]
+    assert planned["seconds"] > sum(planned["stages"].values()) > 0
+    assert list(planned["stages"]) == ["pretrain", "context", "sft"]
+
+
+def test_a_profile_of_another_type_is_not_taken(corpus: Path, tmp_path: Path, centime_home: Path) -> None:
+    from tests.plan.test_machine import machine
+
+    from centime.catalogue.machine import write_profile
+
+    write_profile(machine(), centime_home / "machine.json")  # of a device called "cpu"
+    run = centime("train", write_recipe(tmp_path, corpus), "--out", tmp_path / "run", "--budget", "64-tokens")
+    assert run.returncode == 0, run.stderr
+    assert "By this machine's profile" not in run.stderr
