@@ -58,9 +58,13 @@ def api_prices() -> tuple[ApiPrice, ...]:
         )
 
 
-def api_price(model: str, date: str | None = None, provider: str | None = None) -> ApiPrice:
-    """The newest list price of `model` not after `date` (None: the newest). Raises UserError where there is none."""
+def api_price(model: str, date: str | None = None, provider: str | None = None, off_peak: bool = False) -> ApiPrice:
+    """The newest list price of `model` not after `date` (None: the newest), by day or, where there is one, off-peak.
+
+    Raises UserError where there is none.
+    """
     found = [row for row in api_prices() if row.model == model and provider in (None, row.provider)]
+    found = [row for row in found if row.terms.startswith("off-peak") == off_peak]
     if not found:
         names = {row.model for row in api_prices()}
         raise UserError(f"No API price is known for {model!r}.{nearest(model, names)}")

@@ -195,8 +195,9 @@ def chip(name: str) -> Chip:
     if by_driver is not None:
         return _planned()[_spelling(by_driver.name)]
     choices = chip_names()
+    spoken = [alias for found in (*_overlay(), *chips()) for alias in found.aliases.split("|")]
     raise UserError(
-        f"There is no chip called {name!r}.{nearest(name, [*choices, *_planned()])} Known: {', '.join(choices)}; "
+        f"There is no chip called {name!r}.{nearest(name, [*spoken, *choices])} Known: {', '.join(choices)}; "
         f"or add it to {overlay_path()}."
     )
 

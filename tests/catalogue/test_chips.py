@@ -1,0 +1,177 @@
+"""Chips by any name, what is sourced and what is assumed, export rules by date, the market."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from centime.catalogue.chips import chip, chip_for, chip_names, chips, overlay_path
+from centime.catalogue.export_rules import TABLE, availability, sale_windows, status
+from centime.catalogue.market import figure, figures, market
+from centime.errors import UserError
+
+# What reports hide, or leave out.
+UNNAMED = {"high-end device D", "lower-spec devices", ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("h800", "H800 SXM 80GB"),
+        ("H800 SXM", "H800 SXM 80GB"),
+        ("H100 SXM 80GB (DGX)", "H100 SXM 80GB"),
+        ("b200_sxm", "B200 SXM 180GB"),
+        ("NVIDIA H200-SXM-141GB", "H200 SXM 141GB"),
+        ("Nvidia A100 GPU", "A100 SXM 80GB"),
+        ("AMD Instinct MI325X 256GB HBM3e", "MI325X"),
+        ("H100 SXM 96GB HBM2e 500W (Meta Grand Teton)", "H100 SXM 96GB 500W"),
+        ("NVIDIA H100 80GB HBM3", "H100 SXM 80GB"),
+        ("910c", "Ascend 910C"),
+    ],
+)
+def test_one_chip_has_many_names(name: str, meant: str) -> None:
+    assert chip(name).name == meant
+
+
+def test_chips_of_the_published_runs_are_known(shared: Path) -> None:
+    tables = [shared / "data" / "plan" / name for name in ("training_runs.csv", "serving_runs.csv")]
+    if not all(table.exists() for table in tables):
+        pytest.skip("the shared data has no tables of runs")
+    unknown = set()
+    for name in {row["gpu"] for table in tables for row in csv.DictReader(table.open(encoding="utf-8", newline=""))}:
+        try:
+            chip(name)
+        except UserError:
+            unknown.add(name)
+    assert unknown == UNNAMED
+
+
+def test_an_unknown_chip_gets_the_nearest() -> None:
+    with pytest.raises(UserError, match="Did you mean 'H800"):
+        chip("H8000")
+
+
+def test_h800_is_an_h100_with_less_than_half_of_its_links() -> None:
+    full, cut = chip("h100"), chip("h800")
+    assert (cut.peak("bf16"), cut.peak("fp8"), cut.memory_tb_s) == (
+        full.peak("bf16"),
+        full.peak("fp8"),
+        full.memory_tb_s,
+    )
+    assert (full.scaleup_gb_s, cut.scaleup_gb_s) == (450, 200)
+    assert (cut.scaleup_domain, cut.scaleout_gb_s) == (8, 50)
+    assert (chip("H100 SXM 96GB 500W").tdp_watts, chip("H100 SXM 96GB 500W").memory_tb_s) == (500, 2.4)
+
+
+def test_what_is_assumed_is_said_and_never_metered() -> None:
+    planned, metered = chip("GH200"), chip_for("NVIDIA GH200 480GB")
+    assert metered is not None
+    assert (metered.tdp_watts, planned.tdp_watts) == (None, 1000)
+    assert any("tdp_watts" in note for note in planned.assumptions)
+    assert metered.assumptions == ()
+    assert chip("H100").assumptions == ()
+
+
+def test_peaks() -> None:
+    assert chip("A100").peak("fp8") == chip("A100").peak("bf16") == 312e12  # no FP8: computed at the next wider
+    assert chip("B200").peak("NVFP4") == 9000e12
+    with pytest.raises(UserError, match="no precision 'fp7'"):
+        chip("H100").peak("fp7")
+    for found in chips():
+        if found.bf16_tflops and found.fp8_tflops:
+            assert found.fp8_tflops >= found.bf16_tflops
+
+
+def test_a_users_own_chips_come_first() -> None:
+    overlay_path().write_text("name,bf16_tflops,memory_gb,memory_tb_s\nours,100,32,1.5\n")
+    assert chip("Ours").peak() == 100e12
+    assert "ours" in chip_names()
+    for text, sentence in (
+        ("name,bf16\nours,100\n", "unknown column 'bf16'"),
+        ("name,bf16_tflops\nours,fast\n", "bf16_tflops of 'ours' is 'fast'"),
+        ("name,bf16_tflops\nours,-1\n", "not negative"),
+        ("name,bf16_tflops\n,1\n", "no name"),
+    ):
+        overlay_path().write_text(text)
+        with pytest.raises(UserError, match=sentence):
+            chip("ours")
+
+
+@pytest.mark.parametrize(
+    ("name", "date", "buyer", "expected"),
+    [
+        ("H800", "2023-06", "cn", "allowed"),
+        ("H800", "2023-10-16", "cn", "allowed"),
+        ("H800", "2023-10-17", "cn", "banned"),
+        ("H100", "2023-01-01", "cn", "banned"),
+        ("H100", "2023-01-01", "us", "allowed"),
+        ("H20", "2025-05-01", "cn", "banned"),
+        ("H20", "2025-09", "cn", "licence"),
+        ("H200", "2025-12-31", "cn", "banned"),
+        ("H200", "2026-01-15", "cn", "licence"),
+        ("B200", "2026-06", "cn", "banned"),
+        ("B200", "2024", "cn", "not on sale"),
+        ("910C", "2026", "cn", "allowed"),
+        ("910C", "2026", "us", "banned"),
+        ("910C", "2026", "any", "allowed"),
+        ("RTX 5090", "2025-06", "cn", "banned"),  # derived from its TPP
+        ("T4", "2025", "cn", "allowed"),
+        ("TPU v5p", "2025", "us", "cloud only"),
+    ],
+)
+def test_who_may_buy_what_and_when(name: str, date: str, buyer: str, expected: str) -> None:
+    assert status(name, date, buyer).status == expected
+
+
+def test_a_status_names_its_rule() -> None:
+    found = status("H800", "2024-06", "cn")
+    assert "2023-10-17" in str(found)
+    assert not found.may_buy
+    assert set(availability("H20", "2026")) == {"cn", "us", "any"}
+    assert "derived: TPP" in status("RTX 5090", "2025-06", "cn").note
+    with pytest.raises(UserError, match="no region 'eu'"):
+        status("H20", "2025", "eu")
+    with pytest.raises(UserError, match="'soon' is not a date"):
+        status("H20", "soon", "cn")
+
+
+def test_windows_of_sale() -> None:
+    assert sale_windows("H800") == [("2023-03-21", "2023-10-17")]
+    assert sale_windows("H20") == [("2023-11-09", "2025-04"), ("2025-07", None)]
+    assert sale_windows("H200") == [("2026-01-15", None)]
+    assert sale_windows("B200") == []
+    assert sale_windows("H800", "any") == [("2023-03-21", None)]
+
+
+def test_export_rules_leave_no_gap_and_speak_of_chips_there_are() -> None:
+    by_chip: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in csv.DictReader(TABLE.open(encoding="utf-8", newline="")):
+        assert chip(row["chip"]).name == row["chip"]
+        assert row["status"] in {"allowed", "licence", "banned"}
+        assert row["rule"] or row["status"] == "allowed"
+        by_chip.setdefault((row["chip"], row["buyer"]), []).append(row)
+    for rows in by_chip.values():
+        assert all(one["to"] == two["from"] for one, two in itertools.pairwise(rows))
+        assert rows[-1]["to"] == ""
+
+
+@given(st.sampled_from([found.name for found in chips()]), st.dates().map(str))
+def test_any_is_never_worse_than_a_buyer(name: str, date: str) -> None:
+    found = availability(name, date)
+    assert found["any"].may_buy == (found["cn"].may_buy or found["us"].may_buy)
+
+
+def test_the_market() -> None:
+    assert {row.unit for row in figures("capex", "Meta")} == {"B$"}
+    assert figure("M048").low == 226.75
+    assert figure("M048").middle == pytest.approx(252.375)
+    assert all(row.source and row.low <= row.high for row in market())
+    with pytest.raises(UserError, match=r"no 'Metta'.* Did you mean 'Meta'"):
+        figures("capex", "Metta")
+    with pytest.raises(UserError, match="no row 'M999'"):
+        figure("M999")

@@ -1,0 +1,72 @@
+"""The price of an hour of any chip at any date, and price lists of APIs."""
+
+from __future__ import annotations
+
+import pytest
+
+from centime.catalogue.api_prices import api_price, api_prices
+from centime.catalogue.hourly_prices import rent_range
+from centime.catalogue.prices import gpu_hour, overlay_path
+from centime.errors import UserError
+
+
+def test_the_price_that_was_in_force() -> None:
+    assert gpu_hour("h100", "2024-12").per_device_hour == 2.99
+    assert gpu_hour("h100", "2023-06").per_device_hour == 8.0
+    assert gpu_hour("h100", "2019").per_device_hour == 8.0  # the first that is known
+    assert gpu_hour("h100").per_device_hour == 2.95
+
+
+def test_h800s_price_is_the_reports() -> None:
+    price = gpu_hour("h800")
+    assert (price.per_device_hour, price.currency, price.kind) == (2.0, "USD", "catalogue")
+    assert "2412.19437" in price.source
+
+
+def test_a_price_given_or_ones_own_comes_first() -> None:
+    assert gpu_hour("h800", given="$1.5/h").kind == "given"
+    overlay_path().write_text(
+        '[[price]]\ndevice = "H800"\nper_hour = 1.25\ncurrency = "EUR"\ndate = "2026-10-01"\nsource = "our contract"\n'
+    )
+    assert (gpu_hour("h800").per_device_hour, gpu_hour("h800").kind) == (1.25, "overlay")
+
+
+def test_what_is_assumed_says_so() -> None:
+    for name, words in (
+        ("H20", "ratio of rent to purchase"),
+        ("GB300", "3-year rental"),
+        ("A800", "taken for the A100"),
+    ):
+        price = gpu_hour(name)
+        assert price.kind == "assumed"
+        assert words in price.note
+        assert price.per_device_hour > 0
+
+
+def test_nobody_knows() -> None:
+    with pytest.raises(UserError, match="No price of an hour is known for Ascend 910C; give one with --price"):
+        gpu_hour("910C")
+    with pytest.raises(UserError, match="'then' is not a date"):
+        gpu_hour("h100", "then")
+
+
+def test_the_spread_of_offers() -> None:
+    found = rent_range("h100")
+    assert found is not None
+    assert found.low < found.median < found.high
+    assert found.offers > 10
+    assert rent_range("h800") is None
+
+
+def test_price_lists() -> None:
+    r1 = api_price("deepseek-r1", "2025-02-01")
+    assert (r1.hit, r1.miss, r1.output) == (0.14, 0.55, 2.19)
+    # the day that DeepSeek published: 342 B tokens hit, 266 B missed, 168 B came out, worth $562,027 by its own count
+    assert r1.revenue(342e9, 266e9, 168e9) == pytest.approx(562_027, rel=0.001)
+    assert api_price("deepseek-v3").date == "2025-02-08"
+    assert api_price("deepseek-v3", off_peak=True).date == "2025-02-26"
+    assert all(row.miss >= 0 and row.output >= 0 and row.source for row in api_prices())
+    with pytest.raises(UserError, match=r"No API price is known for 'deepseek-v33'\. Did you mean 'deepseek-v3'"):
+        api_price("deepseek-v33")
+    with pytest.raises(UserError, match="as early as 2020"):
+        api_price("deepseek-r1", "2020")
