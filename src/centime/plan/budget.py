@@ -86,7 +86,7 @@ class BudgetPlan:
     def to_json(self) -> dict[str, Any]:
         """Documented in docs/plan-fleet.md. Every [a, b, c] is the 10th percentile, the median, the 90th."""
         rent = self.inputs_used["rent"].mid
-        own, use = self.base.own, self.inputs_used["serve_use"].mid
+        own, use = self.base.own, self.inputs_used["rent_use"].mid
         return {
             "capex_usd": self.request.capex,
             "chip": self.chip,
@@ -152,7 +152,9 @@ def plan_budget(request: BudgetRequest) -> BudgetPlan:
     for model in request.models:
         hours[model], note = run_gpu_hours(model, chip.name)
         trained.append(note)
-    return _planned(request, chip.name, inputs, hours, actuals, [*notes(request, chip, inputs), served, *trained])
+    base = outcome(request, {name: value.mid for name, value in inputs.items()})
+    said_of = [*notes(request, chip, inputs, base.input_per_day + base.output_per_day), served, *trained]
+    return _planned(request, chip.name, inputs, hours, actuals, said_of)
 
 
 def from_inputs(saved: dict[str, Any]) -> BudgetPlan:

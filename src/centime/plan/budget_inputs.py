@@ -13,13 +13,15 @@ from importlib.resources import files
 from typing import Any
 
 from centime.catalogue.chips import Chip
+from centime.catalogue.market import figure
 from centime.errors import UserError
 from centime.plan.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw, purchase_usd, rest_share
+from centime.plan.demand import DAYS_PER_MONTH
 from centime.plan.text import Said, said
 from centime.plan.uncertain import Uncertain
 from centime.units import parse_money
 
-DAY6 = "M047: deepseek-ai/open-infra-index, day 6"
+GOOGLE = "M030"  # the largest published number of tokens
 PROMPT_PER_OUTPUT = 608 / 168  # input tokens per token generated, DeepSeek's day (M047)
 HIT_SHARE = 0.563  # of them found in the cache (M047)
 
@@ -35,6 +37,7 @@ LABELS = {
     "availability": "GPUs in working order",
     "train_use": "Hours of training used",
     "serve_use": "Load of serving GPUs",
+    "rent_use": "Hours rented out",
     "prefill": "Prefill speed",
     "decode": "Decode speed",
     "software": "Software gains a year",
@@ -55,12 +58,15 @@ def table() -> dict[str, Any]:
 
 def token_revenue() -> Uncertain:
     """USD that a million generated tokens bring with the prompts that come with them (M047's mix), by list prices."""
-    prices = table()["token_prices"]
+    from centime.catalogue.api_prices import api_prices
 
-    def blended(of: dict[str, float]) -> float:
-        return of["output"] + PROMPT_PER_OUTPUT * (HIT_SHARE * of["hit"] + (1 - HIT_SHARE) * of["miss"])
-
-    return Uncertain(source=prices["source"], **{end: blended(prices[end]) for end in ("low", "mid", "high")})
+    rows = {row.id: row for row in api_prices()}
+    ends, texts = {}, []
+    for end, id in table()["token_prices"].items():
+        row = rows[id]
+        ends[end] = row.revenue(1e6 * PROMPT_PER_OUTPUT * HIT_SHARE, 1e6 * PROMPT_PER_OUTPUT * (1 - HIT_SHARE), 1e6)
+        texts.append(f"{end} {row.id} {row.model} ({row.date})")
+    return Uncertain(source=f"list prices: {', '.join(texts)}", **ends)
 
 
 @dataclass(frozen=True)
@@ -156,21 +162,22 @@ def levers(request: BudgetRequest, chip: Chip, prefill: Uncertain, decode: Uncer
 
 
 def _rent(request: BudgetRequest, chip: Chip) -> Uncertain:
-    """The price of a GPU-hour: given, or what the catalogue's offers span."""
+    """The price of a GPU-hour: given, or the catalogue's with what its offers and long contracts span."""
     if request.rent is not None:
         return Uncertain(mid=request.rent, source="the command line")
-    known = [v for v in (chip.rent_low_usd_h, chip.rent_3yr_usd_h, chip.rent_high_usd_h, chip.tco_neocloud_usd_h) if v]
-    if not known:
-        raise UserError(f"no rent is known for an hour of {chip.name}; give one with --price '$2/h'.")
-    middle = chip.rent_3yr_usd_h or sorted(known)[len(known) // 2]
-    return Uncertain(
-        low=min(known), mid=middle, high=max(*known, 1.2 * middle),
-        source=f"catalogue: {chip.rent_note or 'three-year contract and owner costs, SemiAnalysis TCO model, 2026-04'}",
-    )  # fmt: skip
+    from centime.catalogue.hourly_prices import rent_range
+    from centime.catalogue.prices import gpu_hour
+
+    price, offers = gpu_hour(chip), rent_range(chip)
+    ends = [offers.low, offers.high] if offers else [chip.tco_neocloud_usd_h, chip.rent_3yr_usd_h]
+    middle = price.per_device_hour
+    low, *_, high = sorted([end for end in ends if end] + [middle, middle * (1 if offers else 1.2)])
+    return Uncertain(low=low, mid=middle, high=high, source=f"{price.source}: {price.note} ({price.date})")
 
 
-def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain]) -> list[Said]:
-    """What the budget assumes, a sentence each."""
+def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_day: float) -> list[Said]:
+    """What the budget assumes, a sentence each. per_day: tokens in and out that the fleet serves."""
+    google = figure(GOOGLE)
     return [
         said("All capex is spent at once and serves from the first day; taxes and financing are left out."),
         said(
@@ -184,5 +191,10 @@ def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain]) -> l
         said("Training hours are valued at the rent that they save, served tokens at list prices, all of them sold."),
         said("The prompts come in DeepSeek's mix: {n:.2f} per token generated, {hit:.1%} cached.",
              n=PROMPT_PER_OUTPUT, hit=HIT_SHARE),
+        said(
+            "The fleet's tokens are {share:.1f} times all of Google's of {period} ({id}): whether the market takes them "
+            "at the list price is not modelled.",
+            share=per_day * DAYS_PER_MONTH / (google.middle * 1e12), period=google.period, id=google.id,
+        ),
         said("{model} is served at the speed predicted for {chip}.", model=request.serve_model, chip=chip.name),
     ]  # fmt: skip

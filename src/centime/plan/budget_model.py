@@ -33,7 +33,7 @@ class Outcome:
     npv: float
     irr: float | None
     payback: float | None
-    npv_rented_out: float  # the same fleet rented out at market rents, at the load of serving
+    npv_rented_out: float  # the same fleet rented out at market rents, as much as rented fleets are
     break_even_load: float | None  # of serving GPUs, at which the split's NPV is zero
     own: Ownership
     serve_share: float
@@ -90,7 +90,7 @@ def outcome(request: BudgetRequest, values: Values) -> Outcome:
     training = [train_hours * r * a for r, a in zip(rents, alive, strict=True)]
     rest_value = gpus * _rest_value(request, values, chip + rest, building)
     flows = _flows(spent, [s + t - costs * a for s, t, a in zip(serving, training, alive, strict=True)], rest_value)
-    rented = [hours * values["serve_use"] * r * a - costs * a for r, a in zip(rents, alive, strict=True)]
+    rented = [hours * values["rent_use"] * r * a - costs * a for r, a in zip(rents, alive, strict=True)]
     worth, from_tokens = npv(request.discount, flows), npv(request.discount, [0.0, *serving])
     needed = values["serve_use"] * (1 - worth / from_tokens) if from_tokens > 0 else None
     return Outcome(

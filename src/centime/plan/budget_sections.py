@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from centime.plan.budget import BudgetPlan
-from centime.plan.budget_inputs import LABELS, table
+from centime.plan.budget_inputs import LABELS
 from centime.plan.finance import break_even_months, break_even_utilisation
 from centime.plan.sections import (
     Figure,
@@ -130,7 +130,7 @@ def _mixes(plan: BudgetPlan, say: Words, lang: str) -> Table:
 def _investor(plan: BudgetPlan, say: Words, lang: str) -> Table:
     base, own = plan.base, plan.base.own
     rent, falls = plan.inputs_used["rent"].mid, plan.inputs_used["rent_falls"].mid
-    use = plan.inputs_used["serve_use"].mid
+    use = plan.inputs_used["rent_use"].mid
     months = break_even_months(own, rent, use, falls)
     full = break_even_months(own, rent, 1.0, falls)
 
@@ -181,7 +181,7 @@ def _investor(plan: BudgetPlan, say: Words, lang: str) -> Table:
         )
         rows.append(
             [
-                say("List price of the same, prompts included ({date})", date=table()["token_prices"]["date"]),
+                say("List price of the same, prompts included"),
                 number(dollars(plan.inputs_used["token_revenue"].mid), lang),
                 "",
             ]

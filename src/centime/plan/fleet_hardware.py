@@ -11,7 +11,7 @@ from centime.plan.scenario import Scenario
 from centime.plan.text import Said, said
 from centime.plan.uncertain import Uncertain
 
-ALWAYS = -(10**6)  # a month before all others
+ALWAYS, NEVER = -(10**6), 10**6  # a month before all others, and one after them
 
 
 def resolve(scenario: Scenario) -> tuple[Scenario, list[Said]]:
@@ -44,6 +44,12 @@ def resolve(scenario: Scenario) -> tuple[Scenario, list[Said]]:
         said_of.append(note)
     for index, generation in enumerate(scenario.generations):
         later = chip(generation.chip)
+        if generation.speed is None:
+            from centime.plan.productivity import relative_speed
+
+            speed, note = relative_speed(scenario, generation.chip)
+            changes[f"generations.{index}.speed"] = speed.model_dump()
+            said_of.append(note)
         if generation.gpu_hour is None:
             changes[f"generations.{index}.gpu_hour"], note = _hour(later, generation.available)
             said_of.append(note)
@@ -62,21 +68,21 @@ def hardware(scenario: Scenario, draw: Draw) -> list[Hardware]:
     own = scenario.money.mode == "own"
     one = np.ones_like(draw("money.gpu_hour"))
     first = chip(scenario.serving.chip)
-    start, end = _window(scenario, first, ALWAYS, -ALWAYS)
+    spans = _spans(scenario, first, ALWAYS, NEVER)
     kw = draw("power.it_kw_per_gpu") * draw("power.pue")
     found = [
         Hardware(
-            first.name, start, end, one, draw("money.gpu_hour"),
+            first.name, ALWAYS, spans, one, draw("money.gpu_hour"),
             draw("money.capex_per_gpu") if own else 0 * one, kw, first.memory_gb or 0.0,
         )
     ]  # fmt: skip
     for index, generation in enumerate(scenario.generations):
         later, path = chip(generation.chip), f"generations.{index}"
-        last = scenario.index(generation.until) if generation.until else -ALWAYS
-        start, end = _window(scenario, later, scenario.index(generation.available), last)
+        last = scenario.index(generation.until) if generation.until else NEVER
+        spans = _spans(scenario, later, scenario.index(generation.available), last)
         found.append(
             Hardware(
-                later.name, start, end, draw(f"{path}.speed"), draw(f"{path}.gpu_hour"),
+                later.name, spans[0][0] if spans else NEVER, spans, draw(f"{path}.speed"), draw(f"{path}.gpu_hour"),
                 draw(f"{path}.capex_per_gpu") if own else 0 * one,
                 facility_kw(later)[0] * draw("power.pue") / scenario.power.pue.mid, later.memory_gb or 0.0,
             )
@@ -84,27 +90,38 @@ def hardware(scenario: Scenario, draw: Draw) -> list[Hardware]:
     return found
 
 
-def _window(scenario: Scenario, bought: Chip, first: int, last: int) -> tuple[int, int]:
-    """Months in which the chip may be ordered for the scenario's region."""
-    if scenario.supply.region != "cn":
-        return first, last
+def _spans(scenario: Scenario, bought: Chip, first: int, last: int) -> tuple[tuple[int, int], ...]:
+    """Months in which the chip may be ordered for the scenario's region, within first and last."""
     from centime.catalogue.export_rules import sale_windows
 
-    spans = [
-        (scenario.index(start) if start else ALWAYS, scenario.index(end) if end else -ALWAYS)
-        for start, end in sale_windows(bought)
-    ]
-    inside = [(max(first, a), min(last, b)) for a, b in spans if max(first, a) <= min(last, b) and b >= 0]
-    return inside[0] if inside else (-ALWAYS, ALWAYS)  # never
+    if scenario.supply.region == "any":
+        return ((first, last),)
+    found = []
+    for start, end in sale_windows(bought, scenario.supply.region):
+        begins = ALWAYS if start is None else _index(scenario, start)
+        ends = NEVER if end is None else _index(scenario, end) - 1
+        if max(first, begins) <= min(last, ends):
+            found.append((max(first, begins), min(last, ends)))
+    return tuple(found)
+
+
+def _index(scenario: Scenario, date: str) -> int:
+    """The month of '2025', '2025-04' or '2025-04-09'."""
+    from centime.catalogue.export_rules import day
+
+    return scenario.index(day(date).isoformat()[:7])
 
 
 def _hour(bought: Chip, date: str) -> tuple[dict[str, Any], Said]:
-    """The catalogue's price of a GPU-hour, with the spread of its offers."""
+    """The catalogue's price of a GPU-hour, with the spread of its offers where that contains the price."""
+    from centime.catalogue.hourly_prices import rent_range
     from centime.catalogue.prices import gpu_hour
 
-    price = gpu_hour(bought, date)
-    note = said("{chip}: {price}", chip=bought.name, price=str(price))
-    return _number(price.per_device_hour, price.source), note
+    price, offers = gpu_hour(bought, date), rent_range(bought)
+    mid, note = price.per_device_hour, said("{chip}: {price}", chip=bought.name, price=str(price))
+    if offers and offers.low <= mid <= offers.high:
+        return Uncertain(low=offers.low, mid=mid, high=offers.high, source=price.source).model_dump(), note
+    return _number(mid, price.source), note
 
 
 def _capex(bought: Chip) -> tuple[dict[str, Any], Said]:

@@ -24,12 +24,16 @@ class Hardware:
 
     chip: str
     first: int  # month of the first order, may be negative
-    last: int  # month of the last order
+    spans: tuple[tuple[int, int], ...]  # (first, last) months of orders
     speed: Any  # tokens/s per GPU over the first generation's
     gpu_hour: Any  # at the scenario's start (or when it arrives, if later)
     capex: Any  # all-in, per GPU, likewise
     kw: Any  # facility power per GPU
     memory_gb: float
+
+    def open(self, month: int) -> bool:
+        """Whether it can be ordered in that month."""
+        return any(first <= month <= last for first, last in self.spans)
 
 
 @dataclass(frozen=True)
@@ -316,7 +320,7 @@ class _Fleet:
         """The generation that serves cheapest among those that can be ordered, by median price and speed."""
         import numpy as np
 
-        open_ = [i for i, g in enumerate(self.hardware) if g.first <= month <= g.last]
+        open_ = [i for i, g in enumerate(self.hardware) if g.open(month)]
         return min(
             open_, key=lambda i: np.median(self.hardware[i].gpu_hour) / np.median(self.hardware[i].speed), default=None
         )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from centime.errors import UserError
 from centime.plan.demand import FLAT, DayShape
 from centime.plan.uncertain import Uncertain
 
@@ -87,7 +88,9 @@ class Generation(Section):
     chip: str = Field(description="a name of the catalogue")
     available: Month = Field(description="first month of orders")
     until: Month | None = Field(None, description="last month of orders; none: open")
-    speed: Uncertain = Field(description="tokens/s per GPU over the first generation's")
+    speed: Uncertain | None = Field(
+        None, description="tokens/s per GPU over the first generation's; left out: predicted"
+    )
     gpu_hour: Uncertain | None = Field(None, description="price of a GPU-hour; left out: the catalogue's")
     capex_per_gpu: Uncertain | None = Field(None, description="all-in purchase per GPU; left out: derived")
 
@@ -187,7 +190,10 @@ class Scenario(Section):
         months = [point.month for point in self.demand.observed]
         if months != sorted(set(months)):
             raise ValueError("demand.observed has its months in order, each once")
-        DayShape(tuple(self.demand.hourly), self.serving.headroom.mid)
+        try:
+            DayShape(tuple(self.demand.hourly), self.serving.headroom.mid)
+        except UserError as error:
+            raise ValueError(f"demand.hourly: {error}".rstrip(".")) from None
         return self
 
     def number(self, path: str) -> Uncertain | None:
