@@ -78,7 +78,7 @@ def test_a_quarter_of_microsoft_adds_the_gigawatt_it_reports() -> None:
 def test_an_owners_hour_is_near_the_published_one(name: str) -> None:
     """SemiAnalysis's cost of owners that pay about list prices (P0151 to P0163, neoclouds)."""
     published = chip(name).tco_neocloud_usd_h
-    assert middle(BudgetRequest(capex=1e9, chip=name)).own.per_hour() == pytest.approx(published, rel=0.3)
+    assert middle(BudgetRequest(capex=1e9, chip=name)).own.per_hour() == pytest.approx(published, rel=0.2)
 
 
 def test_cash_flows_add_up() -> None:

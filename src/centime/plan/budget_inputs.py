@@ -15,7 +15,7 @@ from typing import Any
 from centime.catalogue.chips import Chip
 from centime.catalogue.market import figure
 from centime.errors import UserError
-from centime.plan.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw, purchase_usd, rest_share
+from centime.plan.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw, is_rack, purchase_usd, rest_share
 from centime.plan.demand import DAYS_PER_MONTH
 from centime.plan.text import Said, said
 from centime.plan.uncertain import Uncertain
@@ -132,7 +132,8 @@ def in_dollars(text: str, option: str) -> float:
 
 def levers(request: BudgetRequest, chip: Chip, prefill: Uncertain, decode: Uncertain) -> dict[str, Uncertain]:
     """Every input by its name in LABELS. prefill, decode: tokens/s per GPU at its limit."""
-    price, rest = purchase_usd(chip, request.chip_price), rest_share(chip)
+    price = purchase_usd(chip, request.chip_price)
+    rest = rest_share(chip, price)
     kw, _ = facility_kw(chip)
     found = {name: Uncertain(**values) for name, values in table().items() if name in LABELS} | {
         "chip_price": Uncertain(
@@ -141,7 +142,12 @@ def levers(request: BudgetRequest, chip: Chip, prefill: Uncertain, decode: Uncer
             high=1.2 * price,
             source=f"catalogue: {chip.purchase_note or 'given'}; range assumed (volume discounts, scarcity)",
         ),
-        "rest_of_it": Uncertain(low=0.6 * rest, mid=rest, high=1.6 * rest, source=f"{BERNSTEIN}; range assumed"),
+        "rest_of_it": Uncertain(
+            low=0.6 * rest,
+            mid=rest,
+            high=1.6 * rest,
+            source=f"{BERNSTEIN}; network of arXiv:2505.09343, table 3; range assumed",
+        ),
         "building": BUILDING_USD_PER_KW,
         "kw": Uncertain(low=0.9 * kw, mid=kw, high=1.15 * kw, source="catalogue, all-in; range assumed"),
         "prefill": prefill,
@@ -184,7 +190,7 @@ def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_
             "The price of ${price:,.0f} is {covers}; with the rest of the IT and {kw:.2f} kW of building a GPU costs "
             "${total:,.0f} all-in.",
             price=inputs["chip_price"].mid,
-            covers=said("the rack's share per GPU") if rest_share(chip) < 0.2 else said("the bare chip's"),
+            covers=said("the rack's share per GPU") if is_rack(chip) else said("the bare chip's"),
             kw=inputs["kw"].mid,
             total=inputs["chip_price"].mid * (1 + inputs["rest_of_it"].mid) + inputs["kw"].mid * inputs["building"].mid,
         ),
@@ -192,8 +198,8 @@ def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_
         said("The prompts come in DeepSeek's mix: {n:.2f} per token generated, {hit:.1%} cached.",
              n=PROMPT_PER_OUTPUT, hit=HIT_SHARE),
         said(
-            "The fleet's tokens are {share:.1f} times all of Google's of {period} ({id}): whether the market takes them "
-            "at the list price is not modelled.",
+            "The fleet's tokens are {share:.1f} times all of Google's of {period} ({id}): whether the market takes "
+            "them at the list price is not modelled.",
             share=per_day * DAYS_PER_MONTH / (google.middle * 1e12), period=google.period, id=google.id,
         ),
         said("{model} is served at the speed predicted for {chip}.", model=request.serve_model, chip=chip.name),

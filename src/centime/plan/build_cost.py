@@ -19,13 +19,14 @@ from centime.plan.uncertain import Uncertain
 
 BERNSTEIN = "Bernstein, Oct 2025, in investing.com 'How much does a GW of data center capacity actually cost?'"
 RACK_USD, RACK_IT_USD, RACK_FACILITY_USD = 5.9e6, 3.4e6, 2.5e6
-GIGAWATT_USD, GPU_SHARE = 35e9, 0.39
+GIGAWATT_USD, GPU_SHARE, NETWORK_SHARE = 35e9, 0.39, 0.13
 RACK_KW = 1e6 * RACK_USD / GIGAWATT_USD  # 168.6 kW of facility power per NVL72 rack
 RACK_LIST_USD = 3.1e6  # the price of an NVL72 rack as sold (chips.csv, GB200 NVL72: fetchlogic.net)
 
 # What is bought beside the purchase price of the catalogue, as a share of it.
 REST_OF_RACK = RACK_IT_USD / RACK_LIST_USD - 1  # scale-out network and storage around a rack: 0.097
-REST_OF_CHIP = RACK_IT_USD / RACK_USD / GPU_SHARE - 1  # server, network and storage around a bare chip: 0.478
+REST_OF_CHIP = (RACK_IT_USD / RACK_USD - GPU_SHARE - NETWORK_SHARE) / GPU_SHARE  # server and storage of a chip: 0.144
+NETWORK_USD = 4_390  # per GPU of a two-layer fat tree at 400 Gbit/s (arXiv:2505.09343, table 3)
 RACK_DOMAIN = 9  # chips in one scale-up domain from which on the catalogue's purchase price is a rack's, per chip
 
 # $10 to 12 M per MW is the rule for plain data centres, and an AI one can cost the double.
@@ -58,9 +59,14 @@ class BuildCost:
         return self.it + self.building
 
 
-def rest_share(chip: Chip) -> float:
-    """IT bought beside the catalogue's purchase price, as a share of it."""
-    return REST_OF_RACK if (chip.scaleup_domain or 0) >= RACK_DOMAIN else REST_OF_CHIP
+def is_rack(chip: Chip) -> bool:
+    """Whether the catalogue's purchase price is a share of a rack's, server and inner network included."""
+    return (chip.scaleup_domain or 0) >= RACK_DOMAIN
+
+
+def rest_share(chip: Chip, price: float) -> float:
+    """IT bought beside a purchase price, as a share of it."""
+    return REST_OF_RACK if is_rack(chip) else REST_OF_CHIP + NETWORK_USD / price
 
 
 def purchase_usd(chip: Chip, given: float | None = None) -> float:
@@ -79,7 +85,7 @@ def build_cost(
     """The all-in cost of one GPU of `chip`. Raises UserError where no purchase price or power is known."""
     bought = purchase_usd(chip, price)
     power = kw if kw is not None else facility_kw(chip)[0]
-    return BuildCost(bought, bought * rest_share(chip), power * usd_per_kw, power)
+    return BuildCost(bought, bought * rest_share(chip, bought), power * usd_per_kw, power)
 
 
 def facility_kw(chip: Chip) -> tuple[float, Said]:
