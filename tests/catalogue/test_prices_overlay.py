@@ -1,8 +1,7 @@
-"""A user's own prices, and the script that builds the catalogue's."""
+"""A user's own prices."""
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,22 +71,3 @@ def test_a_mistake_in_it_is_a_sentence_that_names_the_place(text: str, sentence:
     with pytest.raises(UserError, match=sentence) as error:
         price_for(H100)
     assert str(centime_home / "prices.toml") in str(error.value)
-
-
-def test_the_catalogue_is_what_its_script_builds_from_the_research_tables(
-    root: Path, shared: Path, tmp_path: Path
-) -> None:
-    spec = importlib.util.spec_from_file_location("build_catalogue", root / "scripts" / "build_catalogue.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    tables = shared / "data" / "plan"
-    if not (tables / "prices.csv").exists():
-        pytest.skip("the shared data has no research tables of prices")
-    for name, rows in (
-        ("chips", script.chips(tables / "hardware.csv")),
-        ("prices", script.prices(tables / "prices.csv")),
-    ):
-        script.write(tmp_path / f"{name}.csv", rows)
-        assert (tmp_path / f"{name}.csv").read_bytes() == (root / "src/centime/catalogue" / f"{name}.csv").read_bytes()

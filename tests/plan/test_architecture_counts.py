@@ -20,8 +20,8 @@ from centime.catalogue.architecture import (
     SoftmaxAttention,
     StateSpace,
 )
-from centime.catalogue.models import architecture, from_config, from_sizes
-from centime.catalogue.presets import preset
+from centime.catalogue.models import architecture, from_sizes
+from centime.catalogue.presets import names, preset
 from centime.plan.architecture_counts import (
     attention_flops,
     count_architecture,
@@ -145,17 +145,14 @@ def test_v3_in_full() -> None:
 
 
 @pytest.mark.parametrize("name", ["deepseek-v3", "deepseek-v2", "deepseek-v2-lite", "centime-d4", "centime-d6-mtp"])
-def test_the_same_as_the_counts_of_what_centime_builds(name: str) -> None:
-    exact, found = count(preset(name), 4096), count_architecture(from_config(preset(name), name), 4096)
-    assert found.total_params == exact.total_params
-    assert found.active_params == exact.active_params
-    assert found.active_params_without_embedding == exact.active_params_without_embedding
-    assert found.matmul_params == exact.active_matmul_params
-    assert found.mtp_params == exact.mtp_params
-    assert found.mtp_active_params == exact.mtp_active_params
-    assert found.train_flops_per_token == pytest.approx(exact.train_flops_per_token, rel=1e-12)
-    assert found.train_flops_per_token_with_mtp == pytest.approx(exact.train_flops_per_token_with_mtp, rel=1e-12)
-    assert found.kv_bytes_per_token() == exact.kv_bytes_per_token
+def test_modules_add_up_to_the_whole(name: str) -> None:
+    found = count(preset(name))
+    inside = [part for kind, part in found.parts.items() if kind != "MTP modules"]
+    assert sum(part.total for part in inside) == found.total_params
+    assert sum(part.active for part in inside) == found.active_params
+    assert sum(part.matmul for part in inside) == found.active_matmul_params
+    if name in names():
+        assert count_architecture(architecture(name)).total_params == found.total_params
 
 
 def test_matrices_add_up_to_the_counts() -> None:
