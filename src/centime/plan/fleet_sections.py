@@ -209,7 +209,7 @@ def _jevons(plan: FleetPlan, say: Words, lang: str) -> Table:
     of = plan.jevons
 
     def three(values: tuple[float, float, float], percent: bool = False) -> str:
-        low, mid, high = (f"{v:.0%}" if percent else f"{v:.3g}" for v in values)
+        low, mid, high = (f"{v:.0%}" if percent else format_count(v) for v in values)
         return number(f"{mid} ({low} – {high})", lang)
 
     rows = [

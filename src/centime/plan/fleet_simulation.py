@@ -113,6 +113,16 @@ def token_cost_index(hardware: list[Hardware], prices: Any, software: Any) -> An
     return cheapest / cheapest[:, :1]
 
 
+def _departure(scenario: Scenario, index: Any, mid_index: Any) -> Any:
+    """Cost of a token over that of the median path, from the last published demand on; 1 before it [draws, months]."""
+    known = max([0, *(scenario.index(point.month) for point in scenario.demand.observed)])
+    if known >= index.shape[1]:
+        return index / index
+    relative = index / mid_index / (index[:, known] / mid_index[:, known])[:, None]
+    relative[:, :known] = 1.0
+    return relative
+
+
 def simulate(
     scenario: Scenario, hardware: list[Hardware], draw: Draw, middle: Draw, middle_hardware: list[Hardware]
 ) -> Simulation:
@@ -133,7 +143,7 @@ def simulate(
     answer = -draw("elasticity.price_elasticity")[:, None] * draw("elasticity.pass_through")[:, None]
     mid_answer = -middle("elasticity.price_elasticity") * middle("elasticity.pass_through")
     already = scenario.demand.growth_kind == "observed"
-    relative = index / mid_index[:, :months] if already else index
+    relative = _departure(scenario, index, mid_index[:, :months]) if already else index
     demand = demand_path(scenario, draw, months) * relative**answer
     mid_demand = demand_path(scenario, middle, horizon)[0] * (1.0 if already else mid_index[0] ** mid_answer)
 
@@ -271,6 +281,11 @@ class _Fleet:
         if month >= self.life:
             gone = self.coming[:, :, month - self.life] * (self.survives**self.life)[:, None]
             self.count = np.maximum(self.count - gone, 0.0)
+        if self.scenario.money.mode == "rent":  # what is needed neither now nor after the lead time is given back
+            gpus = np.maximum(self.count.sum(axis=1), 1e-9)
+            speed = np.maximum((self.count * self.speed).sum(axis=1) / gpus, 1e-9)
+            kept = _whole(np.maximum(need, expected) / speed, self.scenario)
+            self.count = self.count * np.minimum(1.0, kept / gpus)[:, None]
         which = self._best(month)
         ordered = np.zeros(self.draws)
         if which is not None:
@@ -288,11 +303,6 @@ class _Fleet:
             now = self.lead == 0
             if month > 0 or now.any():
                 self.count[now, which] += ordered[now]
-        if self.scenario.money.mode == "rent":  # what is not needed is given back
-            have = (self.count * self.speed).sum(axis=1)
-            node = self.scenario.serving.gpus_per_node
-            keep = np.minimum(1.0, (need + node) / np.maximum(have, 1e-9))
-            self.count = self.count * keep[:, None]
         return ordered
 
     def paid(self, month: int, falls: Any) -> Any:
