@@ -2,17 +2,18 @@
 
 The candidates are whole: every degree that divides heads, experts, layers and batch, every schedule, and every number
 of replicas, those that leave chips idle too. So a larger machine's candidates contain a smaller one's, and more chips
-are never slower. Shapes with fewer replicas than could be had are priced only where their arithmetic alone would beat
-the best layout so far, which cannot change the answer.
+are never slower. A shape whose arithmetic alone takes longer than the tenth best layout so far is passed over where it
+has fewer replicas than could be had, or once `PRICED` layouts have been; that cannot change the ten best.
 """
 
 from __future__ import annotations
 
 import time
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
-from heapq import nsmallest
 from math import gcd
+from operator import itemgetter
 from typing import Protocol
 
 from centime.catalogue.architecture import Architecture, Experts, FeedForward, SoftmaxAttention
@@ -24,6 +25,8 @@ MICRO_BATCHES = (1, 2, 4, 8, 16)  # sequences; more at once only cost memory
 CONTEXT = (1, 2, 4, 8, 16, 32, 64)
 CHUNKS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
 RECOMPUTE: tuple[Recompute, ...] = ("none", "selective", "full")
+PRICED = 25_000
+TOP = 10
 LONG = 4096  # tokens; shorter slices of a sequence are not worth context parallelism
 
 
@@ -201,47 +204,50 @@ def search(
         cost = StepCost(arch, chip, seq, global_batch, precision)
     stop = time.monotonic() + max_seconds
     run = _Run(arch, global_batch, cost)
-    narrower = []
+    later = []  # by the seconds that their arithmetic alone takes
     complete = True
     for shape in shapes(arch, chip, gpus, seq, global_batch):
-        if time.monotonic() > stop:
-            complete = False
-            break
-        if shape.widest:
+        if shape.widest and run.feasible < PRICED:
             run.price(shape)
         else:
-            narrower.append(shape)
-    for shape in narrower:
-        if not complete or time.monotonic() > stop:
+            later.append((cost.least_seconds(shape.layout()), shape))
+        if run.top and time.monotonic() > stop:
             complete = False
             break
-        if cost.least_seconds(shape.layout()) < run.fastest:
-            run.price(shape)
-    if not run.found:
+    later.sort(key=itemgetter(0))
+    for least, shape in later:
+        if least > run.bound:
+            break
+        if run.top and time.monotonic() > stop:
+            complete = False
+            break
+        run.price(shape)
+    if not run.top:
         raise UserError(
             f"No layout of {arch.name} fits {gpus} x {chip.name} ({chip.memory_gb or 0:g} GB) with sequences of {seq} "
             f"tokens, {run.tried:,} tried; use more chips, chips with more memory, or shorter sequences."
         )
-    top = nsmallest(10, run.found, key=_order)
-    best = tuple(Candidate(layout, seconds, global_batch * seq / seconds) for seconds, layout in top)
-    runner_up = cost.breakdown(best[1].layout) if len(best) > 1 else {}
-    return SearchResult(gpus, run.tried, len(run.found), complete, best, cost.breakdown(best[0].layout), runner_up)
+    top = tuple(Candidate(layout, order[0], global_batch * seq / order[0]) for order, layout in run.top)
+    runner_up = cost.breakdown(top[1].layout) if len(top) > 1 else {}
+    return SearchResult(gpus, run.tried, run.feasible, complete, top, cost.breakdown(top[0].layout), runner_up)
 
 
-def _order(found: tuple[float, Layout]) -> tuple[float, int, int, int, int, int]:
+Order = tuple[float, int, int, int, int, int]
+
+
+def _order(seconds: float, layout: Layout) -> Order:
     """The faster, among equals the one on fewer chips, then the plainer."""
-    seconds, layout = found
     return seconds, layout.gpus, layout.tp * layout.cp, layout.pp * layout.vp, layout.ep, layout.zero
 
 
 class _Run:
-    """What a search has seen so far."""
+    """What a search has seen so far: how much, and the ten best in order."""
 
     def __init__(self, arch: Architecture, global_batch: int, cost: CostModel) -> None:
         self.arch, self.global_batch, self.cost = arch, global_batch, cost
-        self.tried = 0
-        self.fastest = float("inf")
-        self.found: list[tuple[float, Layout]] = []
+        self.tried = self.feasible = 0
+        self.bound = float("inf")  # seconds of the tenth best
+        self.top: list[tuple[Order, Layout]] = []
 
     def price(self, shape: Shape) -> None:
         """Price all of a shape's layouts that fit."""
@@ -252,6 +258,13 @@ class _Run:
                     self.tried += 1
                     layout = shape.layout(schedule, vp, zero, recompute)
                     if fits(layout):
-                        seconds = seconds_of(layout)
-                        self.found.append((seconds, layout))
-                        self.fastest = min(self.fastest, seconds)
+                        self.feasible += 1
+                        self._keep(seconds_of(layout), layout)
+
+    def _keep(self, seconds: float, layout: Layout) -> None:
+        if seconds > self.bound:
+            return
+        insort(self.top, (_order(seconds, layout), layout), key=itemgetter(0))
+        del self.top[TOP:]
+        if len(self.top) == TOP:
+            self.bound = self.top[-1][0][0]

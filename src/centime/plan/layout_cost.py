@@ -1,0 +1,98 @@
+"""The planner's own predictor as the layout search asks it: seconds, memory and a lower bound of a layout."""
+
+from __future__ import annotations
+
+from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip
+from centime.plan.efficiency import Constants, Software, fitted, rates
+from centime.plan.layout import Layout, Recompute
+from centime.plan.memory import AS_STATED, Memory, memory_of, usable_bytes
+from centime.plan.step import Stage, StepTimes, stage_of, step_of
+from centime.plan.work import work_of
+
+TODAY = Software(2026.5)  # as `plan.memory` has it where nobody says
+
+
+class StepCost:
+    """Prices layouts with `plan.step` and `plan.memory`; what several layouts share is computed once."""
+
+    def __init__(
+        self,
+        arch: Architecture,
+        chip: Chip,
+        seq: int,
+        global_batch: int,
+        precision: str,
+        software: Software = TODAY,
+        constants: Constants | None = None,
+    ) -> None:
+        self.arch, self.chip, self.seq, self.global_batch = arch, chip, seq, global_batch
+        self.precision, self.software = precision, software
+        self.constants = constants or fitted()
+        self.limit = usable_bytes(chip)
+        self.work = work_of(arch, seq)
+        self.rates = rates(chip, precision, software, self.constants)
+        self.stages: dict[tuple[int | str, ...], Stage] = {}
+        self.least: dict[tuple[int, ...], float] = {}
+        self.states: dict[tuple[int, ...], float] = {}
+        self.passing: dict[tuple[int | str, ...], float] = {}
+
+    def seconds(self, layout: Layout) -> float:
+        """Of one optimizer step."""
+        return self._times(layout).total
+
+    def breakdown(self, layout: Layout) -> dict[str, float]:
+        """Seconds of a step by part."""
+        return self._times(layout).parts
+
+    def fits(self, layout: Layout) -> bool:
+        """Whether the chip's memory holds it.
+
+        What weights, gradients and optimizer take does not depend on micro-batch, recomputation or schedule (but for
+        DualPipe's second copy of the model), nor what a micro-batch leaves on ZeRO or experts' places: each is asked of
+        `plan.memory` once.
+        """
+        key = (layout.tp, layout.pp, layout.cp, layout.dp, layout.ep, layout.zero, layout.schedule == "dualpipe")
+        states = self.states.get(key)
+        if states is None:
+            memory = self.memory(layout)
+            states = self.states[key] = memory.weights + memory.gradients + memory.optimizer
+        if states > self.limit:
+            return False
+        run = (
+            *(layout.tp, layout.pp, layout.cp, layout.vp, layout.micro_batch),
+            *(layout.schedule, layout.recompute, layout.micro_batches(self.global_batch)),
+        )
+        passing = self.passing.get(run)
+        if passing is None:
+            memory = self.memory(layout)
+            passing = self.passing[run] = memory.activations + memory.buffers
+        return states + passing <= self.limit
+
+    def least_seconds(self, layout: Layout) -> float:
+        """Of all micro-batches on the mean stage, with nothing recomputed, experts' traffic hidden, and no bubble."""
+        key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch)
+        each = self.least.get(key)
+        if each is None:
+            parts = self._stage(layout, "none").parts
+            each = self.least[key] = sum(parts.values()) - parts["expert_parallel"]
+        return layout.micro_batches(self.global_batch) * each
+
+    def _stage(self, layout: Layout, recompute: Recompute) -> Stage:
+        key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch, recompute)
+        stage = self.stages.get(key)
+        if stage is None:
+            quantized, again = self.precision != "bf16", AS_STATED[recompute]
+            stage = stage_of(self.work, layout, self.seq, self.rates, self.constants, quantized, again)
+            self.stages[key] = stage
+        return stage
+
+    def _times(self, layout: Layout) -> StepTimes:
+        stage = self._stage(layout, layout.recompute)
+        return step_of(self.work, stage, layout, self.seq, self.global_batch, self.rates, self.software, self.constants)
+
+    def memory(self, layout: Layout) -> Memory:
+        """Bytes of the fullest chip."""
+        return memory_of(
+            self.arch, self.chip, layout, self.seq, self.global_batch, self.precision, software=self.software
+        )
