@@ -6,7 +6,7 @@ from typing import Any
 
 from centime.catalogue.chips import Chip
 from centime.plan.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
-from centime.plan.fleet_simulation import Draw, Hardware
+from centime.plan.fleet_paths import Draw, Hardware
 from centime.plan.scenario import Scenario
 from centime.plan.text import Said, said
 from centime.plan.uncertain import Uncertain
