@@ -45,8 +45,8 @@ FORMULAS = {
     "serve": ("docs/planner.md#counts", "docs/planner.md#serving", "docs/planner.md#arrivals"),
     "explain": ("docs/planner.md#counts", "docs/planner.md#explain"),
     "lifetime": ("docs/planner.md#lifetime",),
-    "fleet": ("docs/planner.md#fleet",),
-    "budget": ("docs/planner.md#budget",),
+    "fleet": ("docs/plan-fleet.md#fleet",),
+    "budget": ("docs/plan-fleet.md#budget",),
     "compare": ("docs/planner.md#counts", "docs/planner.md#export-status"),
     "check": ("docs/planner.md#intervals",),
 }
