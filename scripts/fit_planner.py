@@ -25,8 +25,8 @@ import numpy as np
 
 from centime.errors import UserError
 from centime.plan.check_training import seconds_of, target_of, times_of
-from centime.plan.efficiency import FILE, Constants, family
-from centime.plan.intervals import run_features
+from centime.plan.efficiency import FILE, Constants, generation
+from centime.plan.intervals import KINDS, model_family, run_features
 from centime.plan.published_run import Run, read_run
 
 NAMES = [field.name for field in fields(Constants)]
@@ -90,11 +90,11 @@ class Sample:
 
     @property
     def family(self) -> str:
-        return re.sub(r"[^a-z].*", "", self.row["model"].lower().replace("llama", "llama-"))
+        return model_family(self.run.arch)
 
     @property
     def generation(self) -> str:
-        return family(self.run.chip)
+        return generation(self.run.chip)
 
 
 PHASES = {
@@ -250,7 +250,7 @@ def report(samples: Sequence[Sample], inside: np.ndarray, outside: np.ndarray, k
         say(f"  left out: {name}"[:34], outside[chosen])
 
 
-def write(path: Path, runs: Path, fit: Fit, outside: np.ndarray) -> None:
+def write(path: Path, runs: Path, fit: Fit, outside: dict[str, np.ndarray]) -> None:
     """plan/constants.json: constants with their priors, where they come from, left-out errors for the intervals."""
     best = constants_of(fit.x)
     points = [run_features(sample.run, times_of(sample.run, best)) for sample in fit.samples]
@@ -259,15 +259,17 @@ def write(path: Path, runs: Path, fit: Fit, outside: np.ndarray) -> None:
         "fitted": date.today().isoformat(),
         "data": {"rows": len(fit.samples), "sha256": hashlib.sha256(runs.read_bytes()).hexdigest()},
         "in_the_fit": summary(fit.r[: len(fit.samples)]),
-        "cells_left_out": summary(outside),
+        **{f"{kind}_left_out": summary(r) for kind, r in outside.items()},
         "constants": {
             name: {"value": round(getattr(best, name), 5), "prior": float(prior), "spread": float(spread)}
             for name, prior, spread in zip(NAMES, PRIOR, SPREAD, strict=True)
         },
-        "left_out": [
-            [*(round(float(value), 3) for value in point), round(float(error), 4)]
-            for point, error in zip(points, outside, strict=True)
-        ],
+        "left_out": {
+            "families": sorted({sample.family for sample in fit.samples}),
+            "generations": sorted({sample.generation for sample in fit.samples}),
+            "features": [[round(float(value), 3) for value in point] for point in points],
+            **{kind: [round(float(error), 4) for error in r] for kind, r in outside.items()},
+        },
     }
     text = json.dumps(content, indent=1)
     text = re.sub(r"\[\s+([^\[\]]*?)\s+\]", lambda match: "[" + re.sub(r"\s+", " ", match[1]) + "]", text)
@@ -300,12 +302,15 @@ def main() -> None:
                 off = seconds / sample.seconds - 1
                 print(f"{sample.row['id']}: {seconds:.2f} s, published {sample.seconds:.2f} s ({off:+.1%})")
         return
-    key = keys[arguments.leave_out or "cell"]
-    outside = left_out(fit, key, arguments.exact)
-    report(samples, inside, outside, key)
-    if arguments.leave_out is None:
-        write(arguments.out, arguments.runs, fit, outside)
-        print(f"Wrote {arguments.out}.")
+    if arguments.leave_out is not None:
+        key = keys[arguments.leave_out]
+        report(samples, inside, left_out(fit, key, arguments.exact), key)
+        return
+    # Whole families and generations move the constants too far for a linearisation.
+    outside = {kind: left_out(fit, keys[kind], arguments.exact or kind != "cell") for kind in KINDS}
+    report(samples, inside, outside["cell"], keys["cell"])
+    write(arguments.out, arguments.runs, fit, outside)
+    print(f"Wrote {arguments.out}.")
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def achievable(chip: Chip) -> float:
     if chip.measured_max_bf16_tflops and chip.bf16_tflops:
         return chip.measured_max_bf16_tflops / chip.bf16_tflops
     known = [c for c in chips() if c.measured_max_bf16_tflops and c.bf16_tflops]
-    alike = [c for c in known if family(c) == family(chip)] or known
+    alike = [c for c in known if generation(c) == generation(chip)] or known
     return sum((c.measured_max_bf16_tflops or 0) / (c.bf16_tflops or 1) for c in alike) / len(alike)
 
 
@@ -163,8 +163,8 @@ def _expert(precision: str, late: float, c: Constants) -> float:
     return float(c.gemm_expert_fp8 * (c.gemm_expert_late / c.gemm_expert_fp8) ** late)
 
 
-def family(chip: Chip) -> str:
-    """'Blackwell Ultra' -> 'blackwell': the generation's first word."""
+def generation(chip: Chip) -> str:
+    """'Blackwell Ultra' -> 'blackwell': the first word of a chip's generation."""
     return (chip.generation or chip.vendor or "").split(" ")[0].split("+")[0].lower()
 
 
@@ -172,7 +172,7 @@ def family(chip: Chip) -> str:
 def rates(chip: Chip, precision: str, software: Software, c: Constants) -> Rates:
     """The rates of `chip` at `precision` (bf16, fp8, mxfp8, nvfp4) with such software."""
     year = software.year
-    kind = family(chip)
+    kind = generation(chip)
     peak = (chip.bf16_tflops or 0.0) * 1e12
     best = achievable(chip)
     watts = (chip.tdp_watts or 0.0) / (chip.bf16_tflops or 1.0) or 0.7
