@@ -12,6 +12,7 @@ from centime.catalogue.architecture import Architecture, Block, Experts, FeedFor
 from centime.catalogue.chips import Chip, chip
 from centime.errors import UserError
 from centime.plan.layout import Layout, objections, parse, validate
+from centime.plan.layout import text as write
 
 DENSE = Architecture("dense", 1024, 32_000, (Block(SoftmaxAttention(16, 4, 64), FeedForward(4096), 24),))
 MIXTURE = Architecture(
@@ -70,6 +71,8 @@ def test_text_and_layout_say_the_same(values, dp):
         assert getattr(layout, {"mbs": "micro_batch"}.get(key, key)) == value
     assert layout.dp == dp
     assert layout.gpus == layout.tp * layout.cp * layout.pp * dp
+    if layout.pp > 1 or layout.schedule == "1f1b":
+        assert parse(write(layout), layout.gpus) == layout
 
 
 @pytest.mark.parametrize(

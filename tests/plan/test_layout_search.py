@@ -28,6 +28,7 @@ from centime.plan.layout_search import (
     shapes,
     sharding_of,
 )
+from centime.plan.layout_sections import pipeline_section, search_sections
 from centime.plan.memory import memory_of, usable_bytes
 from centime.plan.step import step_times
 
@@ -121,7 +122,7 @@ def test_the_result_says_why(v3):
     result, _, _ = v3
     assert sum(result.breakdown.values()) == pytest.approx(result.best.seconds)
     assert sum(result.runner_up_breakdown.values()) == pytest.approx(result.top[1].seconds)
-    assert "faster than the runner-up" in result.why()
+    assert "less than the runner-up" in result.why()
     assert result.best.tokens_per_s == pytest.approx(15_360 * 4096 / result.best.seconds)
 
 
@@ -141,6 +142,21 @@ def test_prices_are_the_predictors_own(name):
         assert cost.least_seconds(layout) <= whole.total
         memory = memory_of(arch, device, layout, 4096, 15_360, "fp8", software=software)
         assert cost.fits(layout) == (memory.total <= usable_bytes(device))
+
+
+def test_sections_in_both_languages(v3):
+    result, _, _ = v3
+    for lang, head, lane in (("en", "Layout", "stage 1"), ("fr", "Répartition", "étage 1")):
+        table, bars = search_sections(result, lang)
+        assert table.head[0] == head
+        assert len(table.rows) == 10
+        assert parse(table.rows[0][0], result.best.layout.gpus) == result.best.layout
+        assert [sum(parts.values()) for _, parts in bars.bars] == pytest.approx([c.seconds for c in result.top[:2]])
+        own = parse("pp=16,ep=64,schedule=dualpipe", 2048)
+        timeline = pipeline_section(own, 120, 0.058, 0.084, 0.042, 0.139, lang)
+        assert timeline.lanes[0][0] == lane
+        assert len(timeline.lanes) == 16
+        assert "120" in timeline.note
 
 
 def test_what_cannot_be_found_says_so():

@@ -82,6 +82,16 @@ def parse(text: str, gpus: int | None = None) -> Layout:
     return Layout(gpus=total, **values)  # type: ignore[arg-type]
 
 
+def text(layout: Layout) -> str:
+    """The layout as `parse` reads it, what is 1 or usual left out: 'pp=16,dp=128,ep=64,schedule=dualpipe'."""
+    numbers = {"tp": layout.tp, "pp": layout.pp, "vp": layout.vp, "cp": layout.cp, "dp": layout.dp, "ep": layout.ep}
+    items = [f"{key}={value}" for key, value in numbers.items() if value != 1 or key == "dp"]
+    items += [f"zero={layout.zero}"] if layout.zero != 1 else []
+    items += [f"mbs={layout.micro_batch}"] if layout.micro_batch != 1 else []
+    items += [f"schedule={layout.schedule}"] if layout.pp > 1 else []
+    return ",".join(items + ([f"recompute={layout.recompute}"] if layout.recompute != "none" else []))
+
+
 def _number(key: str, value: str) -> int:
     lowest = 0 if key == "zero" else 1
     if not value.isascii() or not value.isdigit() or len(value) > 9 or int(value) < lowest:

@@ -20,6 +20,7 @@ from centime.catalogue.architecture import Architecture, Experts, FeedForward, S
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.layout import Layout, Recompute, Schedule
+from centime.plan.text import Said, said
 
 MICRO_BATCHES = (1, 2, 4, 8, 16)  # sequences; more at once only cost memory
 CONTEXT = (1, 2, 4, 8, 16, 32, 64)
@@ -81,16 +82,20 @@ class SearchResult:
         """Chips that the best layout leaves unused."""
         return self.gpus - self.best.layout.gpus
 
-    def why(self) -> str:
+    def why(self) -> Said:
         """A sentence: what the best layout saves, and what it pays, beside the runner-up."""
         if len(self.top) < 2:
-            return "No other layout fits."
-        names = sorted({*self.breakdown, *self.runner_up_breakdown})
-        saved = {n: self.runner_up_breakdown.get(n, 0.0) - self.breakdown.get(n, 0.0) for n in names}
-        total = self.top[1].seconds - self.best.seconds
-        parts = sorted(saved.items(), key=lambda item: -abs(item[1]))[:3]
-        words = ", ".join(f"{n.replace('_', ' ')} {-s:+.3f} s" for n, s in parts if abs(s) > 5e-4)
-        return f"It is {total:.3f} s a step faster than the runner-up" + (f": {words}." if words else ".")
+            return said("No other layout fits.")
+        differences = {
+            name: self.breakdown.get(name, 0.0) - self.runner_up_breakdown.get(name, 0.0)
+            for name in {*self.breakdown, *self.runner_up_breakdown}
+        }
+        largest = sorted(differences.items(), key=lambda item: (-abs(item[1]), item[0]))[:3]
+        return said(
+            "The best takes {total} s a step less than the runner-up; the largest differences: {parts}.",
+            total=f"{self.top[1].seconds - self.best.seconds:.3f}",
+            parts=", ".join(f"{name.replace('_', ' ')} {seconds:+.3f} s" for name, seconds in largest),
+        )
 
 
 @dataclass(frozen=True, slots=True)
