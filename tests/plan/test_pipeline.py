@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan import schedules
+from centime.plan.architecture_counts import attention_flops, count_architecture, gemms
 from centime.plan.layout import Layout
 from centime.plan.pipeline import layout_phases, phases, simulate
+from centime.plan.stages import slowest, split
 
 SCHEDULES = ("1f1b", "interleaved", "zb", "dualpipe", "dualpipev")
 seconds = st.floats(0.2, 3.0)
@@ -189,8 +192,6 @@ def test_deepseek_v3s_step_adds_up():
     unevenness is what 61 layers, an MTP module and two passes of the head leave in 16 parts, by their FLOPs. Bubble and
     total then follow and were not put in.
     """
-    from centime.plan.stages import slowest
-
     lists = schedules.orders("dualpipe", 16, 1, 120)
     count = Counter(item.kind for work in lists for item in work)
     each = {kind: n / 16 for kind, n in count.items()}
@@ -198,11 +199,11 @@ def test_deepseek_v3s_step_adds_up():
     b = (1.99 - each["BW"] * w) / (each["B"] + each["BW"])
     assert w < f < both - f
     assert w < b
-    # a layer's forward FLOPs per token at 4,096 tokens: 2 x 583 M active parameters and causal attention;
-    # the head's 2 x 7168 x 129,280, and an MTP module's projection of 2 x 7168 x 14,336
-    layer = 2 * 583.6e6 + 2 * 2048 * 128 * (192 + 128)
-    head = 2 * 7168 * 129_280
-    tail = (layer + 2 * 7168 * 14_336 + 2 * head) / layer
+    arch = architecture("deepseek-v3")
+    mixture = arch.blocks[-1]
+    layer = sum(gemm.flops for gemm in gemms(mixture, arch)) + attention_flops(mixture.mixer, 4096)
+    head = 2 * arch.hidden * arch.vocab
+    tail = (head + count_architecture(arch, 4096).mtp_forward_flops_per_token) / layer
     uneven = slowest((1.0,) * 61 + (tail,), "dualpipe", 16, 1)
     found = phases("dualpipe", 16, 1, 120, f, b, w, 0.0, both, uneven)
     assert found.forward_1f == pytest.approx(1.13)
@@ -211,6 +212,23 @@ def test_deepseek_v3s_step_adds_up():
     assert found.steady_1f1b == pytest.approx(13.95)
     assert found.bubble == pytest.approx(2.06, rel=0.1)
     assert found.total + 0.29 == pytest.approx(19.926, rel=0.015)
+
+
+@given(st.lists(st.floats(0.1, 5.0), min_size=1, max_size=9), st.integers(1, 6))
+@settings(max_examples=80, deadline=None)
+def test_the_cut_is_the_best_one(costs, parts):
+    sums = split(costs, parts)
+    assert len(sums) == parts
+    assert sum(sums) == pytest.approx(sum(costs))
+    cuts = combinations_with_replacement(range(len(costs) + 1), parts - 1)
+    best = min(max(sum(costs[i:j]) for i, j in pairwise((0, *cut, len(costs)))) for cut in cuts)
+    assert max(sums) == pytest.approx(best, rel=1e-5)
+
+
+def test_even_layers_leave_nobody_waiting():
+    assert slowest((1.0,) * 32, "1f1b", 8, 1) == 1.0
+    assert slowest((1.0,) * 33, "1f1b", 8, 1) == pytest.approx(5 * 8 / 33)
+    assert slowest((1.0,) * 32, "interleaved", 4, 4) == 1.0
 
 
 def test_phases_of_a_layout_take_the_whole_stage():
