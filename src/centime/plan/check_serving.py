@@ -39,7 +39,7 @@ from centime.plan.serving_rows import (
 )
 from centime.plan.serving_speeds import Software, speeds
 from centime.plan.serving_units import Unit, most_sequences
-from centime.plan.serving_waiting import busiest_load, busiest_prefill
+from centime.plan.serving_waiting import HEADROOM, busiest_load, busiest_prefill
 
 PROMPT = 1024  # tokens, where a row states no length
 ONLINE_TPOT_S = 0.05  # of a production unit that states no target: 20 tokens/s, the floor of D6's 20 to 22
@@ -180,7 +180,7 @@ def _prefill(case: Case, layout: Layout, values: dict[str, float] | None) -> flo
     isl = _number(case.row.get("isl"))
     if "production" in case.row.get("group", "").lower():
         per_group = busiest_prefill(engine, isl or ONLINE_CONTEXT, hit, ONLINE_TTFT_S)[0]
-        return per_group * layout.unit.dp / (1 - hit) / layout.unit.chips
+        return per_group / (1 + HEADROOM) * layout.unit.dp / (1 - hit) / layout.unit.chips
     seconds = prefilling(engine, isl or PROMPT, tokens, hit)
     return tokens * layout.unit.dp / seconds / (1 - hit) / layout.unit.chips
 

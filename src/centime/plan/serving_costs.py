@@ -48,7 +48,7 @@ class LayerCost:
         return attention_flops_at(self.mixer, context)
 
     def decode_elements(self, context: float) -> float:
-        """Cache elements that one new token reads: all it meets, or with sparse attention what it keeps, and its index."""
+        """Cache elements that one new token reads: all it meets; with sparse attention what it keeps, and its index."""
         if isinstance(self.mixer, LatentAttention) and self.mixer.index_topk is not None:
             mixer = self.mixer
             return (

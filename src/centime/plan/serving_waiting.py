@@ -13,15 +13,17 @@ from dataclasses import replace
 from centime.plan.serving_engine import CHUNK, Engine, Steady, largest_batch, prefilling, steady
 
 TAIL = 0.01  # the 99th percentile
+HEADROOM = 0.2  # nodes serving over nodes needed, as DeepSeek's nodes follow its load (plan/demand.py; D6's chart)
 
 
-def busiest_load(engine: Engine, isl: float, osl: float, ttft_s: float, tpot_s: float) -> Steady:
+def busiest_load(engine: Engine, isl: float, osl: float, ttft_s: float, tpot_s: float, hit: float = 0.0) -> Steady:
     """A unit of both phases at the highest load within both limits (99th percentiles); no tokens if there is none."""
-    batch = largest_batch(engine, isl, osl, tpot_s / engine.speeds.token_tail)
+    batch = largest_batch(engine, isl, osl, tpot_s / engine.speeds.token_tail, hit)
     if batch < 1:
         return Steady(0.0, tpot_s, 0.0, 0.0)
-    full = steady(engine, batch, isl, osl)
-    service = prefilling(engine, isl, isl) / engine.unit.dp
+    full = steady(engine, batch, isl, osl, hit)
+    new = isl * (1 - hit)
+    service = prefilling(engine, isl, new, hit) / engine.unit.dp
     left = ttft_s - service - full.tpot_s
     share = utilisation(left, service * engine.speeds.wait) if left > 0 else 0.0
     return replace(full, tokens_per_s=full.tokens_per_s * share)

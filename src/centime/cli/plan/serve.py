@@ -1,0 +1,73 @@
+"""`centime plan serve`: what serving a model takes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def serve(
+    model: Annotated[str, typer.Option("--model", help="A model of the catalogue, or a folder with config.json.")],
+    gpu: Annotated[str, typer.Option("--gpu", help="A chip of the catalogue: h800, b200, mi300x, ...")],
+    gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs there are at the peak; or give --demand.")] = None,
+    demand: Annotated[str | None, typer.Option("--demand", help="608B-in/day,168B-out/day,hit=0.563")] = None,
+    isl: Annotated[str | None, typer.Option("--isl", help="Mean prompt, in tokens.")] = None,
+    osl: Annotated[str | None, typer.Option("--osl", help="Mean answer, in tokens.")] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", help="Mean cache length per output token, instead of --isl and --osl.")
+    ] = None,
+    hit: Annotated[float, typer.Option("--hit", help="Share of prompts in the cache, with --gpus.")] = 0.0,
+    ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token, 99th percentile.")] = "5s",
+    tpot: Annotated[str, typer.Option("--tpot", help="Limit of the mean time per output token.")] = "50ms",
+    precision: Annotated[str | None, typer.Option("--precision", help="bf16, fp8, fp4, mxfp4 or int4.")] = None,
+    layout: Annotated[str, typer.Option("--layout", help="auto, prefill=ep32,decode=ep144 or mixed=tp8.")] = "auto",
+    mtp: Annotated[int, typer.Option("--mtp", help="Tokens drafted each step by multi-token prediction.")] = 0,
+    acceptance: Annotated[float, typer.Option("--acceptance", help="Chance that a drafted token stands.")] = 0.85,
+    peak_to_mean: Annotated[
+        float | None, typer.Option("--peak-to-mean", help="Load of the busiest time over the mean.")
+    ] = None,
+    price: Annotated[str | None, typer.Option("--price", help="Of a GPU-hour: '$2/h'.")] = None,
+    date: Annotated[str | None, typer.Option("--date", help="Of price and software: 2025-02-27.")] = None,
+    prices: Annotated[
+        str | None, typer.Option("--prices", help="API price list: a name such as deepseek-r1, or hit,miss,output.")
+    ] = None,
+    engine: Annotated[str, typer.Option("--engine", help="vllm, sglang or trt, where it is known.")] = "",
+    as_json: AsJson = False,
+    html: Html = None,
+    lang: Lang = "en",
+    card: CardFile = None,
+) -> None:
+    """What serving takes: units, batch, latency, tokens per second, GPUs, $ per million tokens, margin."""
+    from centime.cli.plan.common import emit
+    from centime.plan.serving import plan_serving
+    from centime.plan.serving_request import ServingRequest, parse_demand, parse_milliseconds
+    from centime.units import parse_count
+
+    asked = ServingRequest(
+        model=model,
+        gpu=gpu,
+        gpus=gpus,
+        demand=None if demand is None else parse_demand(demand),
+        isl=None if isl is None else parse_count(isl),
+        osl=None if osl is None else parse_count(osl),
+        context=None if context is None else parse_count(context),
+        hit=hit,
+        ttft_s=parse_milliseconds(ttft, "--ttft"),
+        tpot_s=parse_milliseconds(tpot, "--tpot"),
+        precision=precision,
+        layout=layout,
+        mtp=mtp,
+        acceptance=acceptance,
+        peak_to_mean=peak_to_mean,
+        price=price,
+        date=date,
+        prices=prices,
+        engine=engine,
+    )
+    emit(plan_serving(asked), as_json=as_json, html=html, lang=lang, card=card)

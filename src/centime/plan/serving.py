@@ -1,0 +1,326 @@
+"""What serving a model takes: units, batch, latency, tokens per second, GPUs, dollars per million tokens, margin.
+
+Prefill and decode are sized apart (or together, where that is cheaper): the roofline gives the time of a step, the
+limits of latency give batch and load, demand gives the GPUs, the price of an hour gives the rest. docs/plan-serving.md
+derives every formula.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from centime.catalogue.api_prices import PriceList, price_list
+from centime.catalogue.chips import Chip, chip
+from centime.catalogue.models import architecture
+from centime.catalogue.prices import Price, gpu_hour
+from centime.errors import UserError
+from centime.plan.arrivals import Simulated, highest_load, simulate
+from centime.plan.sections import Section
+from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, choose
+from centime.plan.serving_costs import model_cost
+from centime.plan.serving_engine import Engine, prefilling
+from centime.plan.serving_interval import spread
+from centime.plan.serving_request import Demand, ServingRequest, parse_units
+from centime.plan.serving_rows import year
+from centime.plan.serving_speeds import Software, speeds
+from centime.plan.serving_units import Unit, number_format
+from centime.plan.text import said
+
+PEAK_TO_MEAN = 278 / 226.75  # nodes serving DeepSeek's V3 and R1 on 2025-02-27 (open-infra-index, day 6)
+DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
+SECONDS_PER_DAY = 86400.0
+MILLION = 1e6
+
+
+@dataclass(frozen=True)
+class Money:
+    """Dollars a day at the mean load, and per million tokens of each kind."""
+
+    cost_per_day: float
+    hit_per_m: float
+    miss_per_m: float
+    output_per_m: float
+    all_in_per_m_output: float
+    revenue_per_day: float | None
+    margin: float | None  # (revenue - cost) / cost
+
+
+@dataclass(frozen=True)
+class ServingPlan:
+    """A plan, computed."""
+
+    verb: ClassVar[str] = "serve"
+    request: ServingRequest
+    chip: Chip
+    lengths: Lengths
+    demand: Demand  # asked for, or what the GPUs given can serve
+    choice: Choice
+    prefill_gpus: float  # at the mean load; all of them for a mixed unit
+    decode_gpus: float
+    price: Price
+    prices: PriceList | None
+    money: Money
+    low_factor: float  # the 80 % interval of throughput: from low_factor to high_factor times the figure
+    high_factor: float
+    simulated: dict[str, Simulated]
+    assumptions: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    @property
+    def gpus_mean(self) -> float:
+        """GPUs that serve at the mean load, units not rounded."""
+        return self.prefill_gpus + self.decode_gpus
+
+    @property
+    def peak_to_mean(self) -> float:
+        """Load of the busiest time over the mean."""
+        return self.request.peak_to_mean or PEAK_TO_MEAN
+
+    @property
+    def gpus_peak(self) -> int:
+        """GPUs at the peak, in whole units."""
+        if isinstance(self.choice, Mixed):
+            return _whole(self.decode_gpus * self.peak_to_mean, self.choice.engine.unit)
+        prefill = _whole(self.prefill_gpus * self.peak_to_mean, self.choice.prefill.engine.unit)
+        return prefill + _whole(self.decode_gpus * self.peak_to_mean, self.choice.decode.engine.unit)
+
+    @property
+    def input_rate(self) -> float:
+        """Prompt tokens a second and GPU of the chips that prefill (of all, where units do both)."""
+        return self.demand.input_per_day / SECONDS_PER_DAY / (self.prefill_gpus or self.decode_gpus)
+
+    @property
+    def output_rate(self) -> float:
+        """Output tokens a second and GPU of the chips that decode."""
+        return self.demand.output_per_day / SECONDS_PER_DAY / self.decode_gpus
+
+    def title(self, lang: str) -> str:
+        """One line: what is served on what."""
+        from centime.plan.serving_sections import title
+
+        return title(self, lang)
+
+    def sections(self, lang: str) -> list[Section]:
+        """Figures, units, a step's parts, money, latency, notes."""
+        from centime.plan.serving_sections import sections
+
+        return sections(self, lang)
+
+    def inputs(self) -> dict[str, Any]:
+        """The request with every default that may change written out."""
+        found = dataclasses.asdict(self.request)
+        found["date"] = self.request.date or self.price.date
+        found["price"] = f"{self.price.per_device_hour:g} {self.price.currency}/h"
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of docs/plan-serving.md."""
+        from centime.plan.serving_sections import as_json
+
+        return as_json(self)
+
+
+def plan_serving(request: ServingRequest) -> ServingPlan:
+    """Plan it. Raises UserError for a model or chip nobody knows, or units that cannot serve within the limits."""
+    arch, kind = architecture(request.model), chip(request.gpu)
+    cost = model_cost(arch)
+    lengths, notes = _lengths(request)
+    precision = request.precision or ("fp8" if kind.fp8_tflops else "bf16")
+    form = number_format(precision, arch.is_mixture)
+    date = request.date or datetime.date.today().isoformat()
+    software = Software(request.engine, year(date))
+    drafts = request.mtp
+    if drafts and not cost.mtp_params:
+        raise UserError(f"--mtp {drafts}: {arch.name} has no MTP module to draft with.")
+    engine = Engine(cost, kind, Unit(), form, speeds(kind, software), drafts, request.acceptance if drafts else 0.0)
+    given = None if request.layout == "auto" else parse_units(request.layout, arch.is_mixture)
+    choice = choose(engine, lengths, request.ttft_s, request.tpot_s, given, request.gpus)
+    choice, simulated = _tried_out(choice, lengths, request.ttft_s)
+    demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
+    price = gpu_hour(kind, request.date, request.price)
+    prices = price_list(request.prices) if request.prices else None
+    if prices and price.currency != "USD":
+        raise UserError(f"--prices are in USD and the GPU-hour is in {price.currency}; give --price in dollars.")
+    low, high = spread(kind, software)
+    notes += _assumed(request, precision, price, choice)
+    return ServingPlan(
+        request,
+        kind,
+        lengths,
+        demand,
+        choice,
+        prefill_gpus,
+        decode_gpus,
+        price,
+        prices,
+        _money(demand, lengths, choice, prefill_gpus, decode_gpus, price, prices),
+        low,
+        high,
+        simulated,
+        (*notes, *(said(text) for text in arch.assumptions)),
+        tuple(s for s in (arch.source, kind.source, price.source, prices.source if prices else "") if s),
+    )
+
+
+def from_inputs(inputs: dict[str, Any]) -> ServingPlan:
+    """The plan of a card."""
+    demand = inputs.get("demand")
+    return plan_serving(ServingRequest(**{**inputs, "demand": Demand(**demand) if demand else None}))
+
+
+def _lengths(request: ServingRequest) -> tuple[Lengths, list[str]]:
+    """Mean lengths: given, from demand's ratio and the mean cache length, or the defaults."""
+    hit = request.demand.hit if request.demand else request.hit
+    isl, osl = request.isl, request.osl
+    notes: list[str] = []
+    ratio = request.demand.input_per_day / request.demand.output_per_day if request.demand else None
+    if ratio and request.context and not (isl or osl):
+        osl = request.context / (ratio + 0.5)
+        isl = ratio * osl
+        notes.append(
+            said(
+                "Lengths from the ratio of input to output and the mean cache length: {isl:,.0f} in, {osl:,.0f} out",
+                isl=isl,
+                osl=osl,
+            )
+        )
+    if ratio and isl and not osl:
+        osl = isl / ratio
+    if ratio and osl and not isl:
+        isl = osl * ratio
+    if isl is None and osl is None and ratio:
+        osl = DEFAULT_OSL
+        isl = osl * ratio
+        notes.append(said("Answers of {osl:,.0f} tokens (assumption)", osl=osl))
+    if isl is None or osl is None:
+        isl, osl = isl or DEFAULT_ISL, osl or DEFAULT_OSL
+        notes.append(said("Requests of {isl:,.0f} tokens in and {osl:,.0f} out (assumption)", isl=isl, osl=osl))
+    return Lengths(isl, osl, hit), notes
+
+
+def _sized(request: ServingRequest, lengths: Lengths, choice: Choice) -> tuple[Demand, float, float]:
+    """Demand and the GPUs of each phase at the mean load: from demand, or from whole units of the GPUs at the peak."""
+    demand = request.demand
+    if demand is None:
+        peak = _requests_per_s(request.gpus or 0, lengths, choice) / (request.peak_to_mean or PEAK_TO_MEAN)
+        demand = Demand(peak * lengths.isl * SECONDS_PER_DAY, peak * lengths.osl * SECONDS_PER_DAY, lengths.hit)
+    per_second = demand.output_per_day / SECONDS_PER_DAY
+    if isinstance(choice, Mixed):
+        return demand, 0.0, per_second / choice.tokens_per_s_per_gpu
+    prefill = demand.input_per_day / SECONDS_PER_DAY / choice.prefill.tokens_per_s_per_gpu
+    return demand, prefill, per_second / choice.decode.tokens_per_s_per_gpu
+
+
+def _requests_per_s(gpus: int, lengths: Lengths, choice: Choice) -> float:
+    """The most that whole units on `gpus` GPUs serve."""
+    if isinstance(choice, Mixed):
+        return gpus // choice.engine.unit.chips * choice.state.tokens_per_s / lengths.osl
+    first, second = choice.prefill.engine.unit.chips, choice.decode.engine.unit.chips
+    one = choice.prefill.tokens_per_s_per_gpu * first / lengths.isl
+    other = choice.decode.tokens_per_s_per_gpu * second / lengths.osl
+    return max(min(n * one, (gpus - n * first) // second * other) for n in range(1, max(2, gpus // first + 1)))
+
+
+def _money(
+    demand: Demand,
+    lengths: Lengths,
+    choice: Choice,
+    prefill_gpus: float,
+    decode_gpus: float,
+    price: Price,
+    prices: PriceList | None,
+) -> Money:
+    """Prefill is paid by the tokens that missed the cache, but for the attention over hits; decode by the output."""
+    hourly = price.per_device_hour * 24
+    total = (prefill_gpus + decode_gpus) * hourly
+    share, over_hits = _prefill_share(choice, lengths)
+    prefill = total * share if isinstance(choice, Mixed) else prefill_gpus * hourly
+    decode = total - prefill
+    hits = demand.input_per_day * lengths.hit
+    misses = demand.input_per_day - hits
+    on_hits = prefill * over_hits
+    revenue = margin = None
+    if prices is not None:
+        revenue = (hits * prices.hit + misses * prices.miss + demand.output_per_day * prices.output) / MILLION
+        margin = (revenue - total) / total
+    return Money(
+        total,
+        on_hits / hits * MILLION if hits else 0.0,
+        (prefill - on_hits) / misses * MILLION,
+        decode / demand.output_per_day * MILLION,
+        total / demand.output_per_day * MILLION,
+        revenue,
+        margin,
+    )
+
+
+def _prefill_share(choice: Choice, lengths: Lengths) -> tuple[float, float]:
+    """Prefill's share of a mixed unit's time, and of prefill the share that attention over cached tokens takes."""
+    new = lengths.isl * (1 - lengths.hit)
+    if isinstance(choice, Mixed):
+        engine, share, tokens = choice.engine, choice.state.prefill_share, new
+    else:
+        engine, share, tokens = choice.prefill.engine, 1.0, choice.prefill.tokens_per_step
+    if not lengths.hit:
+        return share, 0.0
+    with_hits = prefilling(engine, lengths.isl, tokens, lengths.hit)
+    return share, max(0.0, 1 - prefilling(engine, new, tokens) / with_hits)
+
+
+def _tried_out(choice: Choice, lengths: Lengths, ttft_s: float) -> tuple[Choice, dict[str, Simulated]]:
+    """Each unit simulated at its load, which is lowered to where the simulation keeps to the time to first token."""
+    isl, osl, hit = lengths.isl, lengths.osl, lengths.hit
+
+    def in_time(found: Simulated) -> bool:
+        return found.ttft.p99 <= ttft_s
+
+    if isinstance(choice, Mixed):
+        state = choice.state
+
+        def both(rate: float) -> Simulated:
+            return simulate(choice.engine, rate, isl, osl, hit=hit, batch=state.batch)
+
+        found = highest_load(state.tokens_per_s / osl, in_time, both)
+        rate = found.requests_per_s * osl
+        return replace(choice, state=replace(state, tokens_per_s=rate)), {"mixed": found}
+    first, then = choice.prefill, choice.decode
+    ceiling = first.tokens_per_s_per_gpu * first.engine.unit.chips / isl
+
+    def prompts(rate: float) -> Simulated:
+        return simulate(first.engine, rate, isl, osl, hit=hit, decode=False, chunk=first.tokens_per_step)
+
+    found = highest_load(ceiling, in_time, prompts)
+    answers = simulate(then.engine, then.state.tokens_per_s / osl, isl, osl, prefill=False, batch=then.state.batch)
+    lowered = replace(first, tokens_per_s_per_gpu=first.tokens_per_s_per_gpu * found.requests_per_s / ceiling)
+    return Split(lowered, then), {"prefill": found, "decode": answers}
+
+
+def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choice) -> list[str]:
+    found: list[str] = []
+    if request.precision is None:
+        found.append(said("Weights in {precision} (assumption)", precision=precision))
+    if request.peak_to_mean is None:
+        found.append(said("Peak over mean {ratio:.3f}, as DeepSeek's nodes on 2025-02-27", ratio=PEAK_TO_MEAN))
+    found.append(
+        said(
+            "Limits: first token within {ttft:g} s for 99 of 100, a token each {tpot:g} ms on average",
+            ttft=request.ttft_s,
+            tpot=request.tpot_s * 1e3,
+        )
+    )
+    if isinstance(choice, Split):
+        found.append(said("Prefill units keep a headroom of 20 % for bursts; decode units absorb them in token time."))
+    if request.mtp == 0:
+        found.append(said("No speculation; --mtp 1 drafts a token a step where the model has an MTP module."))
+    if price.kind == "assumed":
+        found.append(said("{price}", price=str(price)))
+    return found
+
+
+def _whole(gpus: float, unit: Unit) -> int:
+    """GPUs rounded up to whole units."""
+    return math.ceil(gpus / unit.chips - 1e-9) * unit.chips

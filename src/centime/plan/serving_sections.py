@@ -1,0 +1,250 @@
+"""What a serving plan shows, and its JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from centime.plan.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table
+from centime.plan.serving import ServingPlan
+from centime.plan.serving_choice import Mixed
+from centime.plan.serving_engine import Engine, decoding, prefilling, steady
+from centime.plan.serving_roofline import Load, StepTime
+from centime.plan.text import Words, number, words
+from centime.units import format_count, format_money
+
+PARTS = {  # of a step, as StepTime names them
+    "matrices": "matrices",
+    "attention": "attention",
+    "experts": "experts",
+    "exposed_communication": "exposed communication",
+    "launch": "launches",
+    "host": "host",
+}
+
+
+def parts(step: StepTime) -> dict[str, float]:
+    """Seconds of a step by part; they add up to its total."""
+    return {name: getattr(step, name) for name in PARTS}
+
+
+def steps(plan: ServingPlan) -> dict[str, StepTime]:
+    """A step of each unit at its working load."""
+    lengths, choice = plan.lengths, plan.choice
+    new = lengths.isl * (1 - lengths.hit)
+    context = lengths.isl + lengths.osl / 2
+    if isinstance(choice, Mixed):
+        fresh = choice.state.batch * choice.engine.tokens_per_step / lengths.osl * new
+        load = Load(choice.state.batch, context, fresh, new, lengths.isl * lengths.hit, 1.0 + choice.engine.drafted)
+        return {"mixed": choice.engine.step(load)}
+    engine = choice.prefill.engine
+    tokens = choice.prefill.tokens_per_step * engine.unit.dp
+    decode = choice.decode.engine
+    return {
+        "prefill": engine.step(Load(prefill=tokens, prompt=new, cached=lengths.isl * lengths.hit)),
+        "decode": decode.step(Load(choice.decode.state.batch, context, queries=1.0 + decode.drafted)),
+    }
+
+
+def units(plan: ServingPlan) -> dict[str, dict[str, Any]]:
+    """Each kind of unit: layout, chips, batch, step, rates."""
+    choice, lengths = plan.choice, plan.lengths
+    if isinstance(choice, Mixed):
+        state = choice.state
+        return {
+            "mixed": {
+                "unit": choice.engine.unit.text(),
+                "gpus_per_unit": choice.engine.unit.chips,
+                "gpus_mean": plan.decode_gpus,
+                "batch": state.batch,
+                "batch_per_gpu": state.batch / choice.engine.unit.chips,
+                "tpot_s": state.tpot_s,
+                "input_tokens_per_s_per_gpu": choice.tokens_per_s_per_gpu * lengths.isl / lengths.osl,
+                "output_tokens_per_s_per_gpu": choice.tokens_per_s_per_gpu,
+            }
+        }
+    prefill, decode = choice.prefill, choice.decode
+    return {
+        "prefill": {
+            "unit": prefill.engine.unit.text(),
+            "gpus_per_unit": prefill.engine.unit.chips,
+            "gpus_mean": plan.prefill_gpus,
+            "tokens_per_step_per_group": prefill.tokens_per_step,
+            "step_s": prefilling(prefill.engine, lengths.isl, prefill.tokens_per_step, lengths.hit),
+            "utilisation": prefill.utilisation,
+            "input_tokens_per_s_per_gpu": prefill.tokens_per_s_per_gpu,
+        },
+        "decode": {
+            "unit": decode.engine.unit.text(),
+            "gpus_per_unit": decode.engine.unit.chips,
+            "gpus_mean": plan.decode_gpus,
+            "batch": decode.state.batch,
+            "batch_per_gpu": decode.state.batch / decode.engine.unit.chips,
+            "tpot_s": decode.state.tpot_s,
+            "output_tokens_per_s_per_gpu": decode.tokens_per_s_per_gpu,
+        },
+    }
+
+
+def as_json(plan: ServingPlan) -> dict[str, Any]:
+    """The keys that docs/plan-serving.md names."""
+    money = plan.money
+    return {
+        "model": plan.request.model,
+        "gpu": plan.chip.name,
+        "isl": plan.lengths.isl,
+        "osl": plan.lengths.osl,
+        "hit": plan.lengths.hit,
+        "input_tokens_per_day": plan.demand.input_per_day,
+        "output_tokens_per_day": plan.demand.output_per_day,
+        "units": units(plan),
+        "breakdown_s": {name: parts(step) for name, step in steps(plan).items()},
+        "ttft_s": _percentiles(plan, "ttft"),
+        "tpot_s": _percentiles(plan, "tpot"),
+        "gpus_mean": plan.gpus_mean,
+        "gpus_peak": plan.gpus_peak,
+        "peak_to_mean": plan.peak_to_mean,
+        "gpu_hour": plan.price.per_device_hour,
+        "currency": plan.price.currency,
+        "price_date": plan.price.date,
+        "cost_per_day": money.cost_per_day,
+        "per_million": {"hit": money.hit_per_m, "miss": money.miss_per_m, "output": money.output_per_m},
+        "cost_per_million_output_all_in": money.all_in_per_m_output,
+        "revenue_usd_per_day": money.revenue_per_day,
+        "margin": money.margin,
+        "price_list": plan.prices.name if plan.prices else None,
+        "interval": {"low": plan.gpus_mean / plan.high_factor, "high": plan.gpus_mean / plan.low_factor},
+        "assumptions": list(plan.assumptions),
+        "sources": list(plan.sources),
+    }
+
+
+def _percentiles(plan: ServingPlan, which: str) -> dict[str, float]:
+    key = "mixed" if "mixed" in plan.simulated else {"ttft": "prefill", "tpot": "decode"}[which]
+    found = getattr(plan.simulated[key], which)
+    return {"p50": found.p50, "p90": found.p90, "p99": found.p99}
+
+
+def title(plan: ServingPlan, lang: str) -> str:
+    """One line."""
+    return words(lang)("Serving {model} on {chip}", model=plan.request.model, chip=plan.chip.name)
+
+
+def sections(plan: ServingPlan, lang: str) -> list[Section]:
+    """Everything, in order."""
+    say = words(lang)
+    found: list[Section] = [_figures(plan, say, lang), _units(plan, say, lang), _steps(plan, say)]
+    found += [_money(plan, say, lang), _latency(plan, say, lang), _frontier(plan, say)]
+    found.append(Notes(say("Assumptions"), [number(say(text), lang) for text in plan.assumptions]))
+    found.append(Notes(say("Sources"), list(plan.sources)))
+    return found
+
+
+def _figures(plan: ServingPlan, say: Words, lang: str) -> Figures:
+    money, currency = plan.money, plan.price.currency
+    low, high = (format_count(plan.gpus_mean / f) for f in (plan.high_factor, plan.low_factor))
+
+    def n(text: str) -> str:
+        return number(text, lang)
+
+    items = [
+        Figure(say("GPUs, mean"), n(format_count(plan.gpus_mean)), n(say("80 %: {low} to {high}", low=low, high=high))),
+        Figure(say("GPUs, peak"), n(format_count(plan.gpus_peak)), n(say("whole units"))),
+        Figure(say("Cost a day"), n(format_money(money.cost_per_day, currency)), n(str(plan.price))),
+        Figure(
+            say("Per million output tokens, all in"),
+            n(format_money(money.all_in_per_m_output, currency)),
+            n(say("{count} a day", count=format_count(plan.demand.output_per_day))),
+        ),
+        Figure(say("Input tokens/s per GPU that prefills"), n(format_count(plan.input_rate))),
+        Figure(say("Output tokens/s per GPU that decodes"), n(format_count(plan.output_rate))),
+    ]
+    if money.margin is not None and plan.prices is not None:
+        shown = f"{money.margin * 100:,.0f} %"
+        items.append(Figure(say("Margin on cost"), n(shown), say("at {name} prices", name=plan.prices.name)))
+    return Figures(items)
+
+
+def _units(plan: ServingPlan, say: Words, lang: str) -> Table:
+    rows = []
+    for name, unit in units(plan).items():
+        rate = unit.get("output_tokens_per_s_per_gpu", unit.get("input_tokens_per_s_per_gpu", 0.0))
+        batch = unit.get("batch_per_gpu", unit.get("tokens_per_step_per_group", 0.0))
+        step = unit.get("tpot_s", unit.get("step_s", 0.0))
+        cells = [f"{unit['gpus_per_unit']}", format_count(unit["gpus_mean"]), format_count(batch)]
+        cells += [f"{step * 1e3:.3g} ms", format_count(rate)]
+        rows.append([f"{say(name)} {unit['unit']}", *(number(cell, lang) for cell in cells)])
+    head = ["", say("GPUs a unit"), say("GPUs, mean"), say("Batch per GPU"), say("Step"), say("tokens/s per GPU")]
+    note = say("A prefill unit's batch is in tokens of a step, a decode unit's in sequences.")
+    return Table(say("Units"), head, rows, note)
+
+
+def _steps(plan: ServingPlan, say: Words) -> StackedBars:
+    bars = [
+        (say(name), {say(PARTS[part]): seconds * 1e3 for part, seconds in parts(step).items()})
+        for name, step in steps(plan).items()
+    ]
+    return StackedBars(say("Where a step's time goes"), "ms", bars)
+
+
+def _money(plan: ServingPlan, say: Words, lang: str) -> Table:
+    money, prices, currency = plan.money, plan.prices, plan.price.currency
+    hits = plan.demand.input_per_day * plan.lengths.hit
+    lines = [
+        (say("input, cache hit"), hits, money.hit_per_m, prices.hit if prices else None),
+        (say("input, cache miss"), plan.demand.input_per_day - hits, money.miss_per_m, prices.miss if prices else None),
+        (say("output"), plan.demand.output_per_day, money.output_per_m, prices.output if prices else None),
+    ]
+    rows = [
+        [
+            name,
+            number(format_count(tokens), lang),
+            number(format_money(cost, currency), lang),
+            number(format_money(asked, "USD"), lang) if asked is not None else "–",
+            number(format_money(tokens * cost / 1e6, currency), lang),
+            number(format_money(tokens * asked / 1e6, "USD"), lang) if asked is not None else "–",
+        ]
+        for name, tokens, cost, asked in lines
+    ]
+    total = number(format_money(money.cost_per_day, currency), lang)
+    revenue = number(format_money(money.revenue_per_day, "USD"), lang) if money.revenue_per_day is not None else "–"
+    rows.append([say("Total"), "", "", "", total, revenue])
+    head = ["", say("tokens/day"), say("cost per M"), say("price per M"), say("cost a day"), say("revenue a day")]
+    note = say("Misses pay for prefill, output for decode; hits pay for the attention that new tokens pay over them.")
+    return Table(say("Money"), head, rows, note, total=True)
+
+
+def _latency(plan: ServingPlan, say: Words, lang: str) -> Table:
+    def row(label: str, which: str) -> list[str]:
+        return [label, *(number(f"{value * 1e3:,.3g} ms", lang) for value in _percentiles(plan, which).values())]
+
+    rows = [row(say("Time to first token"), "ttft"), row(say("Time per output token"), "tpot")]
+    note = say("Simulated: random arrivals at the planned load of one unit, from a fixed seed.")
+    return Table(say("Latency"), ["", "p50", "p90", "p99"], rows, note)
+
+
+def _frontier(plan: ServingPlan, say: Words) -> LineChart:
+    """Throughput against speed per user, as the batch grows."""
+    choice, lengths = plan.choice, plan.lengths
+    engine: Engine = choice.engine if isinstance(choice, Mixed) else choice.decode.engine
+    most = engine.room(lengths.isl + lengths.osl / 2)
+    points, band = [], []
+    for i in range(25):
+        batch = max(1.0, most * 2.0 ** (-i / 2))
+        state = (
+            steady(engine, batch, lengths.isl, lengths.osl, lengths.hit)
+            if isinstance(choice, Mixed)
+            else decoding(engine, batch, lengths.isl, lengths.osl)
+        )
+        rate = state.tokens_per_s / engine.unit.chips
+        points.append((1 / state.tpot_s, rate))
+        band.append((1 / state.tpot_s, rate * plan.low_factor, rate * plan.high_factor))
+        if batch == 1.0:
+            break
+    points, band = sorted(set(points)), sorted(set(band))
+    return LineChart(
+        say("Throughput against speed"),
+        say("output tokens/s per GPU"),
+        say("tokens/s per user"),
+        [Line(engine.unit.text(), points, band)],
+        log_y=True,
+    )
