@@ -128,7 +128,7 @@ def memory_of(
     again = recomputed or AS_STATED[layout.recompute]
     kept = none + again.light * (light - none)
     kept += again.full * (least - kept)
-    one_layer = none * layout.pp / max(1.0, work.layers) if again.full else 0.0
+    one_layer = again.full * none * layout.pp / max(1.0, work.layers)  # computed anew, one at a time
     activations = in_flight(layout, micro_batches) * kept + one_layer
     tokens = layout.micro_batch * seq / layout.cp / layout.tp
     logits = 6.0 * tokens * work.heads_of_vocab / max(1.0, work.heads_of_vocab / arch.vocab)  # bf16 and fp32, one use

@@ -1,0 +1,356 @@
+"""What training costs before it starts: pre-training, context extension and post-training, in chip-hours and money.
+
+A stage is a number of steps, each predicted by `plan.step`; a long run loses time to failures (`plan.goodput`). Table 1
+of the DeepSeek-V3 report is the shape of the answer.
+"""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from centime.catalogue import models
+from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip, chip
+from centime.catalogue.prices import Price, gpu_hour
+from centime.errors import UserError
+from centime.plan.goodput import Goodput, goodput
+from centime.plan.layout import parse, validate
+from centime.plan.prediction import StepPrediction, default_precision, predict_step
+from centime.plan.sections import Section
+from centime.plan.stage_layout import fastest_longer
+from centime.plan.text import said
+
+RECIPES = Path(models.__file__).with_name("training_recipes.toml")
+BATCH_TOKENS = 4_194_304  # a step, where nothing says more: Llama 2 and 3 (arXiv 2307.09288, 2407.21783)
+BATCH_TOKENS_A_CHIP = 8192
+FIRST_PRINCIPLES = said(
+    "Context extension is counted at the speed of its steps alone; published hours are higher, since such short stages "
+    "also pay for starts, tests and tuning that no first principle knows."
+)
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A stage at a longer sequence: tokens a sequence, sequences a step, steps."""
+
+    seq: int
+    global_batch: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What `centime plan train` asks. None: what the model's makers published, else a default that the plan states.
+
+    tokens of pre-training; layout: 'auto' or 'pp=16,ep=64,...'; price: '$2/h'; date: of the start, ISO 8601;
+    post_hours: chip-hours of post-training, an assumed input.
+    """
+
+    model: str
+    tokens: float
+    gpu: str
+    gpus: int
+    seq: int | None = None
+    global_batch: int | None = None
+    precision: str | None = None
+    layout: str | None = None
+    price: str | None = None
+    date: str | None = None
+    software_date: str | None = None
+    extension: tuple[Extension, ...] | None = None
+    post_hours: float | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of training. Hours are chip-hours with failures, low and high their 80 % interval."""
+
+    name: str  # pretrain, extension, post
+    tokens: float
+    steps: float
+    step: StepPrediction | None  # None: the hours are an assumed input
+    gpu_hours: float
+    low_hours: float
+    high_hours: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The stage as --json prints it."""
+        return {
+            "name": self.name,
+            "tokens": self.tokens,
+            "steps": self.steps,
+            "seq": self.step.seq if self.step else None,
+            "global_batch": self.step.global_batch if self.step else None,
+            "step_time_s": self.step.step_time_s if self.step else None,
+            "gpu_hours": self.gpu_hours,
+            "interval": {"low": self.low_hours, "high": self.high_hours},
+            "assumed": self.step is None,
+        }
+
+
+@lru_cache(maxsize=1)
+def recipes() -> dict[str, dict[str, Any]]:
+    """Published ways to train, by the catalogue's name of the model."""
+    return tomllib.loads(RECIPES.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a request costs. `request` has every default written out."""
+
+    verb: ClassVar[str] = "train"
+    request: TrainingRequest
+    arch: Architecture
+    chip: Chip
+    price: Price
+    stages: tuple[Stage, ...]
+    goodput: Goodput
+    assumptions: tuple[str, ...]
+    sources: tuple[str, ...]
+    searched: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> StepPrediction:
+        """A step of pre-training."""
+        step = self.stages[0].step
+        assert step is not None
+        return step
+
+    @cached_property
+    def gpu_hours(self) -> float:
+        """Chip-hours of all stages."""
+        return sum(stage.gpu_hours for stage in self.stages)
+
+    @property
+    def low_hours(self) -> float:
+        """Lower end of the interval: the stages err together, since one model of the machine predicts them."""
+        return sum(stage.low_hours for stage in self.stages)
+
+    @property
+    def high_hours(self) -> float:
+        """Upper end of the interval."""
+        return sum(stage.high_hours for stage in self.stages)
+
+    @property
+    def days(self) -> float:
+        """Days on all chips."""
+        return self.gpu_hours / self.request.gpus / 24
+
+    @property
+    def cost(self) -> float:
+        """In the price's currency."""
+        return self.gpu_hours * self.price.per_device_hour
+
+    @property
+    def end(self) -> str | None:
+        """The day it ends, where the request says when it starts."""
+        if self.request.date is None:
+            return None
+        return str(datetime.date.fromisoformat(self.request.date) + datetime.timedelta(days=round(self.days)))
+
+    def title(self, lang: str) -> str:
+        """One line that names the plan."""
+        from centime.plan.training_sections import title
+
+        return title(self, lang)
+
+    def sections(self, lang: str) -> list[Section]:
+        """What it costs, by stage; the step, by part; memory; assumptions and sources."""
+        from centime.plan.training_sections import sections
+
+        return sections(self, lang)
+
+    def inputs(self) -> dict[str, Any]:
+        """The request with every default written out, for the card."""
+        return asdict(self.request)
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of docs/plan.md#train. Money is in `currency`; cost_usd is None in another one."""
+        step = self.step
+        rate = self.price.per_device_hour
+        dollars = self.price.currency == "USD"
+        return {
+            "model": self.arch.name,
+            "gpu": self.chip.name,
+            "gpus": self.request.gpus,
+            "tokens": self.request.tokens,
+            "gpu_hours": self.gpu_hours,
+            "days": self.days,
+            "cost_usd": self.cost if dollars else None,
+            "cost": self.cost,
+            "currency": self.price.currency,
+            "price_per_gpu_hour": rate,
+            "price_date": self.price.date,
+            "step_time_s": step.step_time_s,
+            "tokens_per_s_per_gpu": step.tokens_per_s_per_gpu,
+            "tflops_per_gpu": step.tflops_per_gpu,
+            "mfu": step.mfu,
+            "precision": step.precision,
+            "goodput": self.goodput.share,
+            "start": self.request.date,
+            "end": self.end,
+            "memory_gib_per_gpu": step.memory_gib,
+            "layout": {**asdict(step.layout), "dp": step.layout.dp},
+            "breakdown_s": step.breakdown_s,
+            "phases_s": step.phases_s,
+            "stages": [stage.to_json() for stage in self.stages],
+            "interval": {
+                "low": self.low_hours,
+                "high": self.high_hours,
+                "unit": "gpu_hours",
+                "confidence": 0.8,
+                "step_time_low_s": step.low_s,
+                "step_time_high_s": step.high_s,
+                "cost_low": self.low_hours * rate,
+                "cost_high": self.high_hours * rate,
+            },
+            "search": self.searched,
+            "assumptions": list(self.assumptions),
+            "sources": list(self.sources),
+        }
+
+
+def from_inputs(inputs: dict[str, Any]) -> TrainingPlan:
+    """The plan of a card's inputs."""
+    stages = inputs.get("extension")
+    extension = None if stages is None else tuple(Extension(**stage) for stage in stages)
+    return plan_training(TrainingRequest(**{**inputs, "extension": extension}))
+
+
+def plan_training(request: TrainingRequest) -> TrainingPlan:
+    """Predict the stages of a training run. Raises UserError on what cannot be: unknown names, negative quantities,
+    layouts that do not divide or fit."""
+    _check(request)
+    arch, device = models.architecture(request.model), chip(request.gpu)
+    recipe = recipes().get(arch.name, {})
+    assumptions: list[str] = []
+    request = _filled(request, arch, device, recipe, assumptions)
+    assert request.seq
+    assert request.global_batch
+    assert request.precision
+    searched: dict[str, Any] = {}
+    if request.layout == "auto":
+        from centime.plan.layout_search import search
+
+        found = search(arch, device, request.gpus, request.seq, request.global_batch, request.precision)
+        layout, as_needed = found.best.layout, False
+        searched = {"tried": found.tried, "feasible": found.feasible, "complete": found.complete, "why": found.why()}
+        if found.idle:
+            assumptions.append(said("The best layout leaves {idle} chips idle.", idle=found.idle))
+    else:
+        layout = parse(request.layout or "", request.gpus)
+        validate(layout, arch, device)
+        as_needed = "recompute" not in (request.layout or "")
+    step = predict_step(
+        arch,
+        device,
+        layout,
+        request.seq,
+        request.global_batch,
+        request.precision,
+        request.software_date,
+        recompute_as_needed=as_needed,
+    )
+    long = goodput(request.gpus)
+    stages = [_stage("pretrain", request.tokens, step, request.gpus, long)]
+    for longer_stage in request.extension or ():
+        stages.append(_extension(arch, device, request, step, longer_stage, long))
+    if request.extension:
+        assumptions.append(FIRST_PRINCIPLES)
+    if request.post_hours:
+        hours = request.post_hours
+        stages.append(Stage("post", 0.0, 0.0, None, hours, hours, hours))
+        assumptions.append(said("Post-training takes {hours:,.0f} GPU-hours: an input, not a result.", hours=hours))
+    assumptions += step.assumptions
+    assumptions.append(
+        said(
+            "A failure every {hours:.0f} hours on {gpus} chips, as Llama-3.1-405B saw them: {share:.1%} of the time "
+            "trains.",
+            hours=long.hours_between_interruptions,
+            gpus=request.gpus,
+            share=long.share,
+        )
+    )
+    price = gpu_hour(device, request.date, request.price)
+    sources = [source for source in (arch.source, device.source, recipe.get("source"), str(price)) if source]
+    sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/constants.json (published runs)")
+    return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), searched)
+
+
+def _check(request: TrainingRequest) -> None:
+    for name in ("tokens", "gpus", "seq", "global_batch"):
+        value = getattr(request, name)
+        if value is not None and not value > 0:
+            raise UserError(f"{name} is {value}; expected a number above zero.")
+    if request.post_hours is not None and request.post_hours < 0:
+        raise UserError(f"post_hours is {request.post_hours}; expected zero or more.")
+    if request.date is not None:
+        try:
+            datetime.date.fromisoformat(request.date)
+        except ValueError:
+            raise UserError(f"date {request.date!r} is not a date; write it as 2025-01-31.") from None
+
+
+def _filled(
+    request: TrainingRequest, arch: Architecture, device: Chip, recipe: dict[str, Any], assumptions: list[str]
+) -> TrainingRequest:
+    """The request with what was left open taken from the model's recipe, else from defaults, each stated."""
+    filled: dict[str, Any] = {}
+
+    def take(name: str, default: Any) -> None:
+        if getattr(request, name) is not None:
+            return
+        filled[name] = recipe.get(name, default)
+        if name in recipe:
+            assumptions.append(said("{name} = {value}, as its makers had it.", name=name, value=filled[name]))
+        else:
+            assumptions.append(said("{name} = {value} (assumption).", name=name, value=filled[name]))
+
+    take("seq", 4096)
+    seq = request.seq or filled["seq"]
+    tokens = max(BATCH_TOKENS, BATCH_TOKENS_A_CHIP * request.gpus)
+    take("global_batch", max(1, round(tokens / seq / request.gpus)) * request.gpus)
+    precision = recipe.get("precision")
+    if request.precision is None and precision == "fp8" and not device.fp8_tflops:
+        filled["precision"] = default_precision(device)
+    else:
+        take("precision", default_precision(device))
+    same_machine = recipe.get("layout_gpus") == request.gpus and device.name.startswith(("H800", "H100"))
+    if request.layout is None:
+        filled["layout"] = recipe["layout"] if same_machine else "auto"
+    if request.software_date is None and same_machine:
+        filled["software_date"] = recipe["software_date"]
+    if request.extension is None:
+        filled["extension"] = tuple(Extension(**stage) for stage in recipe.get("extension", ()))
+    if request.post_hours is None:
+        filled["post_hours"] = float(recipe.get("post_hours", 0.0))
+    return replace(request, **filled)
+
+
+def _stage(name: str, tokens: float, step: StepPrediction, gpus: int, long: Goodput) -> Stage:
+    """A stage of so many tokens; all `gpus` are paid for, those that a layout leaves idle too."""
+    steps = tokens / (step.global_batch * step.seq)
+    hours = steps * gpus / 3600 / long.share
+    return Stage(name, tokens, steps, step, *(hours * s for s in (step.step_time_s, step.low_s, step.high_s)))
+
+
+def _extension(
+    arch: Architecture,
+    device: Chip,
+    request: TrainingRequest,
+    step: StepPrediction,
+    stage: Extension,
+    long: Goodput,
+) -> Stage:
+    """A stage at a longer sequence, in the layout of pre-training with as much context parallelism as memory asks."""
+    assert request.precision
+    found = fastest_longer(
+        step.layout, arch, device, stage.seq, stage.global_batch, request.precision, request.software_date
+    )
+    tokens = float(stage.steps * stage.global_batch * stage.seq)
+    return _stage("extension", tokens, found, request.gpus, long)
