@@ -268,3 +268,27 @@ def test_shipped_scenarios_say_where_every_number_comes_from(name: str) -> None:
         for part in path.split("."):
             node = (node[int(part)] if isinstance(node, list) else node.get(part)) if node else None
         assert node is None or value.source, f"{path} has no source"
+
+
+def test_day_6_comes_out_of_its_demand_and_its_hardware() -> None:
+    """Published: 226.75 nodes on average and 278 at the peak, $87,072 a day at $2 an hour (M047, M048)."""
+    made = plan_fleet("deepseek-day6", draws=200)
+    told = made.to_json()
+    assert told["nodes_mean_start"] == pytest.approx(226.75, rel=0.15)
+    assert told["nodes_peak_start"] == pytest.approx(278, rel=0.15)
+    assert told["cost_per_day_start"] == pytest.approx(87_072, rel=0.15)
+    node = made.scenario.serving.gpus_per_node
+    assert made.series["gpus_serving"].low[0] / node < 226.75 < made.series["gpus_serving"].high[0] / node
+    assert min(made.day) / max(made.day) == pytest.approx(68 / 278, rel=0.05)  # the emptiest hour of the chart
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_scenarios_are_planned_from_predicted_speeds(name: str) -> None:
+    made = plan_fleet(name, draws=50)
+    last = {key: band.mid[-1] for key, band in made.series.items()}
+    assert last["gpus_needed"] > 0
+    assert 0 <= last["unserved_share"] < 1
+    assert any("plan serve" in source for source in made.sources)
+    for point in made.scenario.demand.observed:
+        index = made.scenario.index(point.month)
+        assert made.series["tokens_per_day"].mid[index] == pytest.approx(point.tokens_per_day.mid, rel=0.02)

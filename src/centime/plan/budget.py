@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from centime.catalogue.market import MarketFigure
 from centime.errors import UserError
-from centime.plan.budget_inputs import LABELS, BudgetRequest, levers, notes
+from centime.plan.budget_inputs import CONTEXT, HIT_SHARE, LABELS, PROMPT_PER_OUTPUT, BudgetRequest, levers, notes
 from centime.plan.budget_model import Outcome, outcome
 from centime.plan.finance import break_even_months, break_even_utilisation, economic_value, straight_line
 from centime.plan.sections import Section
@@ -142,18 +142,20 @@ class BudgetPlan:
 def plan_budget(request: BudgetRequest) -> BudgetPlan:
     """The plan of a request. Raises UserError on an unknown chip, model or entity, and on a price nobody knows."""
     from centime.catalogue.chips import chip as chip_called
-    from centime.plan.productivity import limit_rates, run_gpu_hours
+    from centime.plan.productivity import run_gpu_hours, serving_rates
 
     chip = chip_called(request.chip)
     actuals = actuals_of(request.of)
-    prefill, decode, served = limit_rates(request.serve_model, chip.name)
-    inputs = levers(request, chip, prefill, decode)
+    rates = serving_rates(
+        request.serve_model, chip.name, inputs=PROMPT_PER_OUTPUT * 1e12, outputs=1e12, hit=HIT_SHARE, context=CONTEXT
+    )
+    inputs = levers(request, chip, rates.prefill, rates.decode)
     hours, trained = {}, []
     for model in request.models:
         hours[model], note = run_gpu_hours(model, chip.name)
         trained.append(note)
     base = outcome(request, {name: value.mid for name, value in inputs.items()})
-    said_of = [*notes(request, chip, inputs, base.input_per_day + base.output_per_day), served, *trained]
+    said_of = [*notes(request, chip, inputs, base.input_per_day + base.output_per_day), rates.note, *trained]
     return _planned(request, chip.name, inputs, hours, actuals, said_of)
 
 

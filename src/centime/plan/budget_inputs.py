@@ -24,6 +24,7 @@ from centime.units import parse_money
 GOOGLE = "M030"  # the largest published number of tokens
 PROMPT_PER_OUTPUT = 608 / 168  # input tokens per token generated, DeepSeek's day (M047)
 HIT_SHARE = 0.563  # of them found in the cache (M047)
+CONTEXT = 4989.0  # mean cache length per token generated (open-infra-index, day 6)
 
 # name -> what a person reads
 LABELS = {
@@ -58,15 +59,11 @@ def table() -> dict[str, Any]:
 
 def token_revenue() -> Uncertain:
     """USD that a million generated tokens bring with the prompts that come with them (M047's mix), by list prices."""
-    from centime.catalogue.api_prices import api_prices
-
-    rows = {row.id: row for row in api_prices()}
     ends, texts = {}, []
-    for end, id in table()["token_prices"].items():
-        row = rows[id]
-        ends[end] = row.revenue(1e6 * PROMPT_PER_OUTPUT * HIT_SHARE, 1e6 * PROMPT_PER_OUTPUT * (1 - HIT_SHARE), 1e6)
-        texts.append(f"{end} {row.id} {row.model} ({row.date})")
-    return Uncertain(source=f"list prices: {', '.join(texts)}", **ends)
+    for end, of in table()["token_prices"].items():
+        ends[end] = of["output"] + PROMPT_PER_OUTPUT * (HIT_SHARE * of["hit"] + (1 - HIT_SHARE) * of["miss"])
+        texts.append(f"{end} {of['source']}")
+    return Uncertain(source=f"DeepSeek's list prices: {'; '.join(texts)}", **ends)
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def in_dollars(text: str, option: str) -> float:
 
 
 def levers(request: BudgetRequest, chip: Chip, prefill: Uncertain, decode: Uncertain) -> dict[str, Uncertain]:
-    """Every input by its name in LABELS. prefill, decode: tokens/s per GPU at its limit."""
+    """Every input by its name in LABELS. prefill, decode: tokens/s per GPU."""
     price = purchase_usd(chip, request.chip_price)
     rest = rest_share(chip, price)
     kw, _ = facility_kw(chip)
@@ -202,5 +199,4 @@ def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_
             "them at the list price is not modelled.",
             share=per_day * DAYS_PER_MONTH / (google.middle * 1e12), period=google.period, id=google.id,
         ),
-        said("{model} is served at the speed predicted for {chip}.", model=request.serve_model, chip=chip.name),
     ]  # fmt: skip

@@ -22,16 +22,15 @@ def resolve(scenario: Scenario) -> tuple[Scenario, list[Said]]:
     changes: dict[str, Any] = {}
     first = chip(scenario.serving.chip)
     if scenario.serving.input_tokens_per_s_per_gpu is None or scenario.serving.output_tokens_per_s_per_gpu is None:
-        from centime.plan.productivity import serving_rates
+        from centime.plan.productivity import scenario_rates
 
-        rates, note = serving_rates(scenario)
-        changes |= {
-            f"serving.{key}": value.model_dump()
-            for key, value in rates.items()
-            if scenario.number(f"serving.{key}") is None
-        }
-        changes["serving.rates_at"] = "peak"
-        said_of.append(note)
+        rates = scenario_rates(scenario)
+        if scenario.serving.input_tokens_per_s_per_gpu is None:
+            changes["serving.input_tokens_per_s_per_gpu"] = rates.prefill.model_dump()
+        if scenario.serving.output_tokens_per_s_per_gpu is None:
+            changes["serving.output_tokens_per_s_per_gpu"] = rates.decode.model_dump()
+        changes["serving.rates_at"] = "mean"
+        said_of.append(rates.note)
     if scenario.power.it_kw_per_gpu is None:
         kw, note = facility_kw(first)
         changes["power.it_kw_per_gpu"] = _number(kw / scenario.power.pue.mid, str(note))

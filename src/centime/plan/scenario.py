@@ -67,11 +67,18 @@ class Serving(Section):
         None, description="generated tokens/s per GPU that decodes; left out: predicted"
     )
     rates_at: Literal["mean", "peak"] = Field(
-        "peak", description="mean: an average over serving node-hours; peak: a GPU at its limit"
+        "peak", description="mean: an average over serving node-hours, as predicted; peak: at its limit"
     )
-    input_length: int = Field(4096, gt=0, description="tokens of a prompt, for predicted rates")
-    output_length: int = Field(1024, gt=0, description="tokens of an answer, for predicted rates")
+    output_length: int = Field(
+        1024, gt=0, description="tokens of an answer, for predicted rates; prompts follow from demand's ratio"
+    )
+    context: int | None = Field(
+        None, gt=0, description="mean cache length per generated token, for predicted rates, instead of output_length"
+    )
     tokens_per_s_per_user: float = Field(20.0, gt=0, description="speed a user sees, for predicted rates")
+    layout: str = Field("auto", description="units as `centime plan serve --layout` takes them, for predicted rates")
+    precision: str | None = Field(None, description="of the weights, for predicted rates; none: the chip's usual")
+    software_date: str | None = Field(None, description="of the serving software, for predicted rates; none: the start")
     headroom: Uncertain = Field(
         default=exactly(0.0), description="share of nodes kept above the load while the fleet is not all serving"
     )
