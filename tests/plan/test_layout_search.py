@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
 import time
@@ -124,6 +125,9 @@ def test_the_result_says_why(v3):
     assert sum(result.runner_up_breakdown.values()) == pytest.approx(result.top[1].seconds)
     assert "less than the runner-up" in result.why()
     assert result.best.tokens_per_s == pytest.approx(15_360 * 4096 / result.best.seconds)
+    answer = json.loads(json.dumps(result.to_json()))
+    assert parse(answer["top"][0]["layout"], answer["top"][0]["gpus"]) == result.best.layout
+    assert answer["idle_gpus"] == 0
 
 
 @pytest.mark.parametrize("name", ["deepseek-v3", "llama-3.1-405b", "qwen3-30b-a3b"])

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
 from operator import itemgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 from centime.catalogue.architecture import Architecture, Experts, FeedForward, SoftmaxAttention
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
-from centime.plan.layout import Layout, Recompute, Schedule
+from centime.plan.layout import Layout, Recompute, Schedule, text
 from centime.plan.text import Said, said
 
 MICRO_BATCHES = (1, 2, 4, 8, 16)  # sequences; more at once only cost memory
@@ -82,6 +82,23 @@ class SearchResult:
         """Chips that the best layout leaves unused."""
         return self.gpus - self.best.layout.gpus
 
+    def to_json(self) -> dict[str, Any]:
+        """What was tried, what is left idle, why, and the ten best as `plan.layout.parse` reads them."""
+        top = [
+            {
+                "layout": text(one.layout),
+                "gpus": one.layout.gpus,
+                "step_time_s": one.seconds,
+                "tokens_per_s": one.tokens_per_s,
+            }
+            for one in self.top
+        ]
+        return {
+            **{"tried": self.tried, "feasible": self.feasible, "complete": self.complete},
+            **{"idle_gpus": self.idle, "why": str(self.why()), "top": top},
+            **{"breakdown_s": self.breakdown, "runner_up_breakdown_s": self.runner_up_breakdown},
+        }
+
     def why(self) -> Said:
         """A sentence: what the best layout saves, and what it pays, beside the runner-up."""
         if len(self.top) < 2:
@@ -131,8 +148,8 @@ def _tensor_degrees(arch: Architecture, chip: Chip, gpus: int) -> list[int]:
 
 
 def _pipeline_degrees(arch: Architecture, gpus: int) -> list[int]:
-    """Powers of two and three times them, and what divides the layers, up to one stage a layer."""
-    usual = {k << i for k in (1, 3) for i in range(12)}
+    """Powers of two, 3, 5 and 7 times them, and what divides the layers, up to one stage a layer."""
+    usual = {k << i for k in (1, 3, 5, 7) for i in range(12)}
     return sorted(pp for pp in usual | set(_divisors(arch.layers)) if pp <= min(arch.layers, gpus))
 
 
