@@ -23,7 +23,7 @@ from centime.plan.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.finance import HOURS_PER_YEAR, npv
 from centime.plan.uncertain import Uncertain
 
-RUNS = {"deepseek-v3": 1.0e6}
+RUNS = {"deepseek-v3": {"low": 0.8e6, "mid": 1.0e6, "high": 1.2e6, "source": "given"}}
 
 
 def inputs(request: BudgetRequest) -> dict[str, Uncertain]:

@@ -8,7 +8,16 @@ from typing import Any, ClassVar
 
 from centime.catalogue.market import MarketFigure
 from centime.errors import UserError
-from centime.plan.budget_inputs import CONTEXT, HIT_SHARE, LABELS, PROMPT_PER_OUTPUT, BudgetRequest, levers, notes
+from centime.plan.budget_inputs import (
+    CONTEXT,
+    HIT_SHARE,
+    LABELS,
+    PROMPT_PER_OUTPUT,
+    BudgetRequest,
+    levers,
+    notes,
+    training_run,
+)
 from centime.plan.budget_model import Outcome, outcome
 from centime.plan.finance import break_even_months, break_even_utilisation, economic_value, straight_line
 from centime.plan.sections import Section
@@ -42,7 +51,7 @@ class BudgetPlan:
     inputs_used: Mapping[str, Uncertain]
     base: Outcome  # every input at its median
     bands: Mapping[str, Three]  # 10th percentile, median, 90th
-    run_hours: Mapping[str, float]  # GPU-hours of one training run, by model
+    run_hours: Mapping[str, Uncertain]  # GPU-hours of one training run, by model
     frontier: Sequence[tuple[float, Mapping[str, float], float, float]]  # train share, runs a year, tokens a day, NPV
     swings: Sequence[Swing]
     actuals: Sequence[MarketFigure]
@@ -67,13 +76,13 @@ class BudgetPlan:
         return {
             "request": asked,
             "inputs": {name: value.model_dump() for name, value in self.inputs_used.items()},
-            "run_hours": dict(self.run_hours),
+            "run_hours": {model: hours.model_dump() for model, hours in self.run_hours.items()},
             "assumptions": [str(text) for text in self.assumptions],
         }
 
     def runs_per_year(self, model: str) -> float:
         """Training runs of a model a year, at the medians."""
-        return self.base.train_hours / self.run_hours[model]
+        return self.base.train_hours / self.run_hours[model].mid
 
     def depreciation(self) -> dict[str, list[float]]:
         """Book value of one GPU's IT by year: straight line over 3, 5, 6 years, and by the rents it can still earn."""
@@ -116,7 +125,7 @@ class BudgetPlan:
                 - self.base.capex_building,
             },
             "runs": {
-                model: {"gpu_hours": hours, "per_year": self.runs_per_year(model)}
+                model: {"gpu_hours": list(hours.three), "per_year": self.runs_per_year(model)}
                 for model, hours in self.run_hours.items()
             },
             "frontier": [
@@ -151,8 +160,9 @@ def plan_budget(request: BudgetRequest) -> BudgetPlan:
     )
     inputs = levers(request, chip, rates.prefill, rates.decode)
     hours, trained = {}, []
-    for model in request.models:
-        hours[model], note = run_gpu_hours(model, chip.name)
+    for text in request.models:
+        model, tokens, gpus = training_run(text)
+        hours[model], note = run_gpu_hours(model, chip.name, tokens, gpus)
         trained.append(note)
     base = outcome(request, {name: value.mid for name, value in inputs.items()})
     said_of = [*notes(request, chip, inputs, base.input_per_day + base.output_per_day), rates.note, *trained]
@@ -167,7 +177,8 @@ def from_inputs(saved: dict[str, Any]) -> BudgetPlan:
     request = BudgetRequest(**asked)
     inputs = {name: Uncertain(**value) for name, value in saved["inputs"].items()}
     name = chip_called(request.chip).name
-    return _planned(request, name, inputs, saved["run_hours"], actuals_of(request.of), saved["assumptions"])
+    hours = {model: Uncertain(**value) for model, value in saved["run_hours"].items()}
+    return _planned(request, name, inputs, hours, actuals_of(request.of), saved["assumptions"])
 
 
 def actuals_of(entity: str | None) -> list[MarketFigure]:
@@ -189,7 +200,7 @@ def _planned(
     request: BudgetRequest,
     chip: str,
     inputs: Mapping[str, Uncertain],
-    run_hours: Mapping[str, float],
+    run_hours: Mapping[str, Uncertain],
     actuals: Sequence[MarketFigure],
     assumptions: Sequence[str],
 ) -> BudgetPlan:
@@ -237,13 +248,13 @@ def _bands(request: BudgetRequest, inputs: Mapping[str, Uncertain]) -> dict[str,
 
 
 def _frontier(
-    request: BudgetRequest, middle: Mapping[str, float], run_hours: Mapping[str, float]
+    request: BudgetRequest, middle: Mapping[str, float], run_hours: Mapping[str, Uncertain]
 ) -> list[tuple[float, Mapping[str, float], float, float]]:
     """From all serving to all training."""
     out: list[tuple[float, Mapping[str, float], float, float]] = []
     for share in MIXES:
         mixed = outcome(replace(request, train=share, serve=1 - share), middle)
-        runs = {model: mixed.train_hours / hours for model, hours in run_hours.items()}
+        runs = {model: mixed.train_hours / hours.mid for model, hours in run_hours.items()}
         out.append((share, runs, mixed.output_per_day, mixed.npv))
     return out
 

@@ -19,11 +19,12 @@ from centime.plan.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw,
 from centime.plan.demand import DAYS_PER_MONTH
 from centime.plan.text import Said, said
 from centime.plan.uncertain import Uncertain
-from centime.units import parse_money
+from centime.units import parse_count, parse_money
 
 GOOGLE = "M030"  # the largest published number of tokens
 PROMPT_PER_OUTPUT = 608 / 168  # input tokens per token generated, DeepSeek's day (M047)
 HIT_SHARE = 0.563  # of them found in the cache (M047)
+RUN_GPUS = 2048  # of a training run whose makers state no number
 CONTEXT = 4989.0  # mean cache length per token generated (open-infra-index, day 6)
 
 # name -> what a person reads
@@ -55,6 +56,17 @@ LABELS = {
 def table() -> dict[str, Any]:
     """catalogue/budget.toml."""
     return tomllib.loads(files("centime.catalogue").joinpath("budget.toml").read_text("utf-8"))
+
+
+def training_run(text: str) -> tuple[str, float, int]:
+    """'deepseek-v3', a run of budget.toml, or 'qwen3-235b=36T' -> (model, tokens, GPUs). Raises UserError."""
+    model, given, amount = text.partition("=")
+    known = table()["runs"]
+    if given:
+        return model, parse_count(amount), known.get(model, {}).get("gpus", RUN_GPUS)
+    if model not in known:
+        raise UserError(f"--train-model {text!r}: say with how many tokens, as {text}=15T. Known: {', '.join(known)}.")
+    return model, parse_count(known[model]["tokens"]), known[model]["gpus"]
 
 
 def token_revenue() -> Uncertain:

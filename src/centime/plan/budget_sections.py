@@ -88,7 +88,7 @@ def _figures(plan: BudgetPlan, say: Words, lang: str) -> Figures:
             Figure(
                 say("Training runs of {model} a year", model=model),
                 number(format_count(plan.runs_per_year(model)), lang),
-                number(say("{hours} GPU-hours each", hours=format_count(plan.run_hours[model])), lang),
+                number(say("{hours} GPU-hours each", hours=format_count(plan.run_hours[model].mid)), lang),
             )
         )
     items.append(Figure(say("NPV"), number(dollars(base.npv), lang), _band(plan, "npv_usd", say, lang, dollars)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from centime.errors import UserError
 from centime.plan.scenario import Scenario
 from centime.plan.text import Said, said
 from centime.plan.uncertain import Uncertain
@@ -121,6 +120,20 @@ def relative_speed(scenario: Scenario, gpu: str) -> tuple[Uncertain, Said]:
     return Uncertain(low=0.8 * ratio, mid=ratio, high=1.25 * ratio, source=source), note
 
 
-def run_gpu_hours(model: str, gpu: str) -> tuple[float, Said]:
-    """GPU-hours of one training run of `model` on `gpu`, and a sentence about them."""
-    raise UserError(f"no training time of {model} on {gpu} is known.")
+@functools.cache
+def run_gpu_hours(model: str, gpu: str, tokens: float, gpus: int) -> tuple[Uncertain, Said]:
+    """GPU-hours of one training run of `model` on `gpus` chips, all its stages, in the fastest layout, and a sentence
+    about them. Raises UserError where the planner cannot predict it."""
+    from centime.plan.training import TrainingRequest, plan_training
+
+    plan = plan_training(TrainingRequest(model, tokens, gpu, gpus, layout="auto"))
+    source = f"predicted by centime plan train: {model} on {gpus} {plan.chip.name}"
+    hours = Uncertain(low=plan.low_hours, mid=plan.gpu_hours, high=plan.high_hours, source=source)
+    note = said(
+        "A training run of {model} is {tokens:.1f}T tokens on {gpus:,} GPUs: {hours:,.0f} GPU-hours (predicted)",
+        model=model,
+        tokens=tokens / 1e12,
+        gpus=gpus,
+        hours=plan.gpu_hours,
+    )
+    return hours, note

@@ -21,7 +21,11 @@ def budget(
         str | None, typer.Option("--of", help="Whose later figures stand beside: Microsoft, Meta, ...")
     ] = None,
     train_model: Annotated[
-        list[str] | None, typer.Option("--train-model", help="Models whose training runs are counted; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--train-model",
+            help="Whose training runs are counted: deepseek-v3, llama-405b, or NAME=TOKENS; may be repeated.",
+        ),
     ] = None,
     serve_model: Annotated[str, typer.Option("--serve-model", help="The model that is served.")] = "deepseek-v3",
     chip_price: Annotated[str | None, typer.Option("--chip-price", help="Purchase price of a chip: '$40000'.")] = None,
