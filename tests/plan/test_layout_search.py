@@ -31,6 +31,7 @@ from centime.plan.layout_search import (
 )
 from centime.plan.layout_sections import pipeline_section, search_sections
 from centime.plan.memory import memory_of, usable_bytes
+from centime.plan.prediction import predict_step
 from centime.plan.step import step_times
 
 DENSE = Architecture("small dense", 512, 8192, (Block(SoftmaxAttention(8, 4, 64), FeedForward(2048), 4),))
@@ -161,6 +162,14 @@ def test_sections_in_both_languages(v3):
         assert timeline.lanes[0][0] == lane
         assert len(timeline.lanes) == 16
         assert "120" in timeline.note
+
+
+def test_the_best_is_predicted_as_it_was_found():
+    arch, device = architecture("llama-3.1-70b"), chip("h100")
+    found = search(arch, device, 64, 8192, 128, "bf16", software_date="2025-03")
+    for candidate in found.top:
+        step = predict_step(arch, device, candidate.layout, 8192, 128, "bf16", "2025-03")
+        assert step.step_time_s == candidate.seconds
 
 
 def test_what_cannot_be_found_says_so():

@@ -7,14 +7,16 @@ from centime.catalogue.chips import Chip
 from centime.plan.efficiency import Constants, Software, fitted, rates
 from centime.plan.layout import Layout, Recompute
 from centime.plan.memory import AS_STATED, Memory, memory_of, usable_bytes
+from centime.plan.prediction import software_of
 from centime.plan.step import Stage, StepTimes, stage_of, step_of
 from centime.plan.work import work_of
 
-TODAY = Software(2026.5)  # as `plan.memory` has it where nobody says
-
 
 class StepCost:
-    """Prices layouts with `plan.step` and `plan.memory`; what several layouts share is computed once."""
+    """Prices layouts as `plan.prediction.predict_step` does; what several layouts share is computed once.
+
+    software: None: the newest that the constants know.
+    """
 
     def __init__(
         self,
@@ -23,15 +25,15 @@ class StepCost:
         seq: int,
         global_batch: int,
         precision: str,
-        software: Software = TODAY,
+        software: Software | None = None,
         constants: Constants | None = None,
     ) -> None:
         self.arch, self.chip, self.seq, self.global_batch = arch, chip, seq, global_batch
-        self.precision, self.software = precision, software
+        self.precision, self.software = precision, software or software_of(None)
         self.constants = constants or fitted()
         self.limit = usable_bytes(chip)
         self.work = work_of(arch, seq)
-        self.rates = rates(chip, precision, software, self.constants)
+        self.rates = rates(chip, precision, self.software, self.constants)
         self.stages: dict[tuple[int | str, ...], Stage] = {}
         self.least: dict[tuple[int, ...], float] = {}
         self.states: dict[tuple[int, ...], float] = {}

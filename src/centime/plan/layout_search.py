@@ -210,11 +210,12 @@ def search(
     precision: str = "bf16",
     cost: CostModel | None = None,
     max_seconds: float = 60.0,
+    software_date: str | None = None,
 ) -> SearchResult:
     """The layout on up to `gpus` chips with the shortest step of `global_batch` sequences of `seq` tokens.
 
-    cost: who prices a layout; `plan.step` at `precision` where it is not given. max_seconds: the time after which the
-    search stops with what it has. Raises UserError where nothing fits.
+    cost: who prices a layout; where it is not given, the step predictor with `precision` and `software_date`.
+    max_seconds: the time after which the search stops with what it has. Raises UserError where nothing fits.
     """
     if gpus < 1 or seq < 1 or global_batch < 1:
         raise UserError(
@@ -222,8 +223,9 @@ def search(
         )
     if cost is None:
         from centime.plan.layout_cost import StepCost
+        from centime.plan.prediction import software_of
 
-        cost = StepCost(arch, chip, seq, global_batch, precision)
+        cost = StepCost(arch, chip, seq, global_batch, precision, software_of(software_date))
     stop = time.monotonic() + max_seconds
     run = _Run(arch, global_batch, cost)
     later = []  # by the seconds that their arithmetic alone takes

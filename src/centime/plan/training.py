@@ -237,7 +237,15 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
     if request.layout == "auto":
         from centime.plan.layout_search import search
 
-        found = search(arch, device, request.gpus, request.seq, request.global_batch, request.precision)
+        found = search(
+            arch,
+            device,
+            request.gpus,
+            request.seq,
+            request.global_batch,
+            request.precision,
+            software_date=request.software_date,
+        )
         layout, as_needed = found.best.layout, False
         searched = {"tried": found.tried, "feasible": found.feasible, "complete": found.complete, "why": found.why()}
         if found.idle:
