@@ -87,7 +87,8 @@ class Constants:
     selective: float = 0.08  # of a forward that selective recomputation runs again
     # A step.
     optimizer_passes: float = 10.0  # 4-byte reads and writes a parameter, in its shard
-    step_ms: float = 15.0  # synchronisation at its end, and as much again for every doubling of nodes
+    step_ms: float = 15.0  # what happens once: loss, clipping, the optimizer's launches
+    doubling_ms: float = 12.0  # synchronisation at its end, for every doubling of nodes
     scale: float = 0.006  # slower for every doubling of the chips beyond one node: stragglers, jitter
     imbalance: float = 0.5  # share of the uneven split of layers over stages that costs time
 

@@ -254,7 +254,7 @@ def step_of(
     sharded = layout.zero >= 1
     owned = dense / (dense_group if sharded else 1) + expert / (expert_group if sharded else 1)
     nodes = max(1.0, layout.gpus / 8)
-    synchronised = c.step_ms * 1e-3 * (1.0 + log2(nodes))
+    synchronised = (c.step_ms + c.doubling_ms * log2(nodes)) * 1e-3
     parts["optimizer"] = c.optimizer_passes * 4.0 * owned / r.memory + synchronised
     total = sum(parts.values())
     jitter = c.scale * log2(nodes) * total
