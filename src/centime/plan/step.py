@@ -158,6 +158,9 @@ def stage_of(
     return Stage(forward * stretch, input_gradient * stretch, weight_gradient * stretch, parts, 2.0 * exchange)
 
 
+TRAFFIC = ("tensor_parallel", "expert_parallel", "context_parallel", "pipeline_send", "data_parallel")
+
+
 @dataclass(frozen=True, slots=True)
 class StepTimes:
     """Seconds of one step and of its parts; `phases` are those that DeepSeek publishes."""

@@ -23,6 +23,7 @@ from centime.plan.layout import parse, validate
 from centime.plan.prediction import StepPrediction, default_precision, predict_step
 from centime.plan.sections import Section
 from centime.plan.stage_layout import fastest_longer
+from centime.plan.step import TRAFFIC
 from centime.plan.text import said
 
 RECIPES = Path(models.__file__).with_name("training_recipes.toml")
@@ -174,6 +175,8 @@ class TrainingPlan:
         step = self.step
         rate = self.price.per_device_hour
         dollars = self.price.currency == "USD"
+        traffic = {name: step.breakdown_s.get(name, 0.0) for name in TRAFFIC}
+        own = {name: seconds for name, seconds in step.breakdown_s.items() if name not in TRAFFIC}
         return {
             "model": self.arch.name,
             "gpu": self.chip.name,
@@ -196,7 +199,8 @@ class TrainingPlan:
             "end": self.end,
             "memory_gib_per_gpu": step.memory_gib,
             "layout": {**asdict(step.layout), "dp": step.layout.dp},
-            "breakdown_s": step.breakdown_s,
+            "breakdown_s": {**own, "exposed_comm": sum(traffic.values())},
+            "exposed_comm_s": traffic,
             "phases_s": step.phases_s,
             "stages": [stage.to_json() for stage in self.stages],
             "interval": {

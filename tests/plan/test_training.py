@@ -1,0 +1,98 @@
+"""Plans of whole trainings: table 1 of the DeepSeek-V3 report, laws, cards, bad input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from centime.errors import UserError
+from centime.plan.training import TrainingRequest, from_inputs, plan_training
+
+V3 = TrainingRequest("DeepSeek-V3", 14.8e12, "h800", 2048, price="$2/h")
+
+
+def test_table_1_of_the_v3_report() -> None:
+    """Thousand H800 hours: 2,664 + 119 + 5 = 2,788, at $2 an hour $5.576 M (arXiv 2412.19437, table 1)."""
+    plan = plan_training(V3)
+    by_name = {
+        name: sum(s.gpu_hours for s in plan.stages if s.name == name) for name in ("pretrain", "extension", "post")
+    }
+    assert by_name["pretrain"] == pytest.approx(2.664e6, rel=0.05)
+    assert by_name["extension"] == pytest.approx(119e3, rel=0.40)
+    assert by_name["post"] == 5000
+    assert plan.gpu_hours == pytest.approx(2.788e6, rel=0.06)
+    assert plan.cost == pytest.approx(5.576e6, rel=0.06)
+    assert plan.low_hours < 2.788e6 < plan.high_hours
+    assert any("input, not a result" in line for line in plan.assumptions)
+    assert any("higher" in line for line in plan.assumptions)
+
+
+def test_json_has_the_documented_keys() -> None:
+    said = json.loads(json.dumps(plan_training(V3).to_json()))
+    for key in ("gpu_hours", "days", "cost_usd", "step_time_s", "tokens_per_s_per_gpu", "tflops_per_gpu", "mfu"):
+        assert said[key] > 0
+    assert {"weights", "optimizer", "gradients", "activations", "buffers", "total"} <= said["memory_gib_per_gpu"].keys()
+    assert {"tp", "pp", "vp", "cp", "ep", "dp", "zero", "micro_batch", "schedule"} <= said["layout"].keys()
+    assert {"compute", "attention", "exposed_comm", "bubble", "optimizer"} <= said["breakdown_s"].keys()
+    phases = {"forward_1f", "backward_1b", "weight_1w", "steady_1f1b", "bubble", "optimizer"}
+    assert said["phases_s"].keys() == phases
+    assert said["interval"]["low"] < said["gpu_hours"] < said["interval"]["high"]
+    assert said["assumptions"]
+    assert said["sources"]
+    assert sum(said["breakdown_s"].values()) == pytest.approx(said["step_time_s"])
+
+
+def test_a_card_rebuilds_the_plan() -> None:
+    plan = plan_training(replace(V3, date="2025-01-01"))
+    again = from_inputs(json.loads(json.dumps(plan.inputs())))
+    ours, theirs = plan.to_json(), again.to_json()
+    assert set(theirs.pop("assumptions")) <= set(ours.pop("assumptions"))  # what was a default is now an input
+    assert theirs == ours
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_sections_speak(lang: str) -> None:
+    plan = plan_training(V3)
+    assert plan.title(lang)
+    assert len(plan.sections(lang)) >= 6
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(0.1, 20.0), st.floats(1.0, 5.0), st.floats(1.01, 5.0))
+def test_dearer_hours_and_more_tokens_cost_more(price: float, more: float, tokens: float) -> None:
+    request = replace(V3, price=f"${price:.4f}/h", extension=(), post_hours=0.0)
+    cost = plan_training(request).cost
+    assert plan_training(replace(request, price=f"${price * more:.4f}/h")).cost >= cost * (1 - 1e-3)
+    assert plan_training(replace(request, tokens=request.tokens * tokens)).cost > cost
+
+
+def test_stages_of_ones_own() -> None:
+    plan = plan_training(
+        TrainingRequest("Llama-3.1-8B", 1e12, "h100", 64, layout="zero=3", global_batch=512, seq=8192, price="$3/h")
+    )
+    assert [stage.name for stage in plan.stages] == ["pretrain"]
+    assert plan.end is None
+    assert replace(plan.request, date="2026-01-01") != plan.request
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"model": "DeepSeek-V33"}, "DeepSeek-V3"),
+        ({"gpu": "h8000"}, "chip"),
+        ({"tokens": -1.0}, "tokens is -1"),
+        ({"gpus": 0}, "gpus is 0"),
+        ({"layout": "pp=7"}, "pp"),
+        ({"layout": "tp=1,ep=8"}, "GiB"),
+        ({"date": "next year"}, "2025-01-31"),
+        ({"post_hours": -5.0}, "post_hours"),
+        ({"precision": "fp3"}, "fp3"),
+    ],
+)
+def test_bad_requests_get_a_sentence(change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        plan_training(replace(V3, **change))
