@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from centime.catalogue.market import MarketFigure
 from centime.plan.budget import BudgetPlan
 from centime.plan.budget_inputs import LABELS
 from centime.plan.finance import break_even_months, break_even_utilisation
@@ -30,6 +31,11 @@ def dollars(value: float) -> str:
     return f"{sign}${abs(value):,.2f}" if abs(value) < 1000 else f"{sign}${format_count(abs(value))}"
 
 
+def in_language(form: Format, lang: str) -> Format:
+    """The same format, as the language writes numbers."""
+    return lambda value: number(form(value), lang)
+
+
 def megawatts(value: float) -> str:
     """2150 -> '2.15 GW'."""
     return format_watts(value * 1e6)
@@ -48,19 +54,19 @@ def title(plan: BudgetPlan, lang: str) -> str:
 def sections(plan: BudgetPlan, lang: str) -> list[Section]:
     """Everything, in order."""
     say = words(lang)
-    out: list[Section] = [_figures(plan, say, lang), _capex(plan, say), _mixes(plan, say, lang)]
-    out += [_investor(plan, say, lang), _depreciation(plan, say), _tornado(plan, say, lang)]
+    out: list[Section] = [_figures(plan, say, lang), _capex(plan, say, lang), _mixes(plan, say, lang)]
+    out += [_investor(plan, say, lang), _depreciation(plan, say, lang), _tornado(plan, say, lang)]
     if plan.actuals:
-        out.append(_actuals(plan, say, lang))
+        out += _actuals(plan, say, lang)
     out.append(_inputs(plan, say, lang))
     out.append(Notes(say("Assumptions"), [number(say(text), lang) for text in plan.assumptions]))
-    out.append(Notes(say("Sources"), list(plan.sources)))
+    out.append(_sources(plan, say))
     return out
 
 
 def _band(plan: BudgetPlan, key: str, say: Words, lang: str, form: Format = format_count) -> str:
     low, _, high = plan.bands[key]
-    return number(say("80 %: {low} to {high}", low=form(low), high=form(high)), lang)
+    return say("80 %: {low} to {high}", low=number(form(low), lang), high=number(form(high), lang))
 
 
 def _figures(plan: BudgetPlan, say: Words, lang: str) -> Figures:
@@ -95,21 +101,21 @@ def _figures(plan: BudgetPlan, say: Words, lang: str) -> Figures:
     return Figures(items)
 
 
-def _capex(plan: BudgetPlan, say: Words) -> StackedBars:
+def _capex(plan: BudgetPlan, say: Words, lang: str) -> StackedBars:
     base = plan.base
     parts = {
         say("chips"): base.capex_chips,
         say("server, network, storage"): base.capex_rest_of_it,
         say("building and power"): base.capex_building,
     }
-    return StackedBars(say("Where the capex goes"), "USD", [(plan.chip, parts)], format=dollars)
+    return StackedBars(say("Where the capex goes"), "USD", [(plan.chip, parts)], format=in_language(dollars, lang))
 
 
 def _mixes(plan: BudgetPlan, say: Words, lang: str) -> Table:
     """The frontier between training and serving."""
     head = [say("Share of training")]
-    head += [say("runs of {model} a year", model=model) for model in plan.run_hours]
-    head += [say("tokens generated a day"), "NPV"]
+    head += [say("{model}, a year", model=model) for model in plan.run_hours]
+    head += [say("tokens/day"), "NPV"]
     rows = [
         [
             number(f"{share:.0%}", lang),
@@ -123,7 +129,7 @@ def _mixes(plan: BudgetPlan, say: Words, lang: str) -> Table:
         say("Mixes of training and serving"),
         head,
         rows,
-        say("Every row is the same fleet, all inputs at their medians."),
+        say("Training runs, or tokens generated, by the same fleet at the medians."),
     )
 
 
@@ -145,7 +151,8 @@ def _investor(plan: BudgetPlan, say: Words, lang: str) -> Table:
 
     def interval(key: str, money: bool = False) -> str:
         low, _, high = plan.bands[key]
-        return number(f"{dollars(low)} – {dollars(high)}" if money else f"{low:.1%} – {high:.1%}", lang)
+        form = dollars if money else "{:.1%}".format
+        return f"{number(form(low), lang)} – {number(form(high), lang)}"
 
     rows = [
         [
@@ -156,54 +163,56 @@ def _investor(plan: BudgetPlan, say: Words, lang: str) -> Table:
         [say("IRR"), percent(base.irr), interval("irr")],
         [say("Payback"), years(base.payback), ""],
         [
-            say("Load of the serving GPUs at which the NPV is zero"),
+            say("Load at which the NPV is zero"),
             percent(base.break_even_load),
             interval("break_even_load") if "break_even_load" in plan.bands else "",
         ],
         [
-            say("NPV if the fleet is rented out instead"),
+            say("NPV if rented out instead"),
             number(dollars(base.npv_rented_out), lang),
             interval("npv_rented_out_usd", True),
         ],
         [
-            say("Owner's cost of a GPU-hour, always on"),
+            say("Owner's cost of a GPU-hour"),
             number(dollars(own.per_hour()), lang),
             interval("owner_cost_per_gpu_hour_usd", True),
         ],
         [say("Rent of a GPU-hour"), number(dollars(rent), lang), ""],
-        [say("Use from which owning beats renting"), percent(break_even_utilisation(own, rent)), ""],
-        [say("Rent saved pays the GPU after, at {use:.0%} use", use=use), in_months(months), ""],
-        [say("the same, always in use"), in_months(full), ""],
+        [say("Owning beats renting from a use of"), percent(break_even_utilisation(own, rent)), ""],
+        [say("Rent saved pays a GPU used {use:.0%} after", use=use), in_months(months), ""],
+        [say("Rent saved pays a GPU always used after"), in_months(full), ""],
     ]
     if plan.request.serve:
-        rows.append(
-            [say("Owner's cost of a million tokens generated"), number(dollars(base.cost_per_m_output), lang), ""]
-        )
+        rows.append([say("Owner's cost of 1M tokens generated"), number(dollars(base.cost_per_m_output), lang), ""])
         rows.append(
             [
-                say("List price of the same, prompts included"),
+                say("List price of the same, with prompts"),
                 number(dollars(plan.inputs_used["token_revenue"].mid), lang),
                 "",
             ]
         )
-    return Table(say("For the investor"), ["", say("all inputs at their medians"), say("10th – 90th percentile")], rows)
+    return Table(say("For the investor"), ["", say("at the medians"), say("80 % interval")], rows)
 
 
-def _depreciation(plan: BudgetPlan, say: Words) -> LineChart:
+def _depreciation(plan: BudgetPlan, say: Words, lang: str) -> LineChart:
     names = {
-        "straight_3": say("straight line, 3 years"),
-        "straight_5": say("straight line, 5 years"),
-        "straight_6": say("straight line, 6 years"),
-        "economic": say("by the rents it can still earn"),
+        "straight_3": say("3 years"),
+        "straight_5": say("5 years"),
+        "straight_6": say("6 years"),
+        "economic": say("by rents to come"),
     }
     lines = [
         Line(names[key], [(float(year), value) for year, value in enumerate(values)])
         for key, values in plan.depreciation().items()
     ]
     return LineChart(
-        say("Value of a GPU with its server and network"), "USD", say("year"), lines, format=dollars,
-        format_x=lambda x: f"{x:.0f}",
-    )  # fmt: skip
+        say("Book value of a GPU with its server and network"),
+        "USD",
+        say("year"),
+        lines,
+        format=in_language(dollars, lang),
+        format_x="{:.0f}".format,
+    )
 
 
 def _tornado(plan: BudgetPlan, say: Words, lang: str) -> Tornado:
@@ -218,39 +227,47 @@ def _tornado(plan: BudgetPlan, say: Words, lang: str) -> Tornado:
         for swing in plan.swings[:SHOWN]
     ]
     return Tornado(
-        say("What the NPV depends on most"), "USD", plan.base.npv, swings, format=dollars,
+        say("What the NPV depends on most"), "USD", plan.base.npv, swings, format=in_language(dollars, lang),
         note=say("Each input at its 10th and its 90th percentile, the others at their medians."),
     )  # fmt: skip
 
 
-def _actuals(plan: BudgetPlan, say: Words, lang: str) -> Table:
+def _actuals(plan: BudgetPlan, say: Words, lang: str) -> list[Section]:
     """Announced and later figures of the entity, and what each would buy at the same all-in cost."""
-    each = plan.base.gpus / plan.request.capex
-    rows = []
-    for row in plan.actuals:
-        amounts = sorted({row.low, row.high})
-        money = " – ".join(dollars(v * 1e9) for v in amounts)
-        gpus = " – ".join(format_count(v * 1e9 * each) for v in amounts)
-        rows.append([f"{row.id} {row.metric}", row.period, number(money, lang), number(gpus, lang), row.note])
-    return Table(
+    gpus, watts = (x / plan.request.capex for x in (plan.base.gpus, plan.base.megawatts))
+
+    def both(row: MarketFigure, form: Format, each: float) -> str:
+        return " – ".join(number(form(v * 1e9 * each), lang) for v in sorted({row.low, row.high}))
+
+    rows = [
+        [f"{row.id} {row.metric}", row.period, both(row, dollars, 1.0), both(row, format_count, gpus),
+         both(row, megawatts, watts)]
+        for row in plan.actuals
+    ]  # fmt: skip
+    table = Table(
         say("{entity}: announced and actual", entity=plan.actuals[0].entity),
-        [say("figure"), say("period"), say("capex"), say("GPUs at the same cost"), say("note")],
+        [say("figure"), say("period"), say("capex"), say("GPUs"), say("power")],
         rows,
-        say("Whole-company capex; how much of it is for AI is not published."),
+        say("GPUs and power at this plan's all-in cost, as if all of the capex were for AI, which nobody publishes."),
     )
+    lines = [f"{row.id}: {'; '.join(text for text in (row.note, row.source) if text)}" for row in plan.actuals]
+    return [table, Notes("", lines)]
 
 
 def _inputs(plan: BudgetPlan, say: Words, lang: str) -> Table:
-    """Every input with its interval and its source."""
+    """Every input with its interval; the sources follow as notes."""
 
     def text(value: float) -> str:
         return number(f"{value:.3g}" if value < 1000 else format_count(value), lang)
 
-    rows = []
-    for name, value in plan.inputs_used.items():
-        low, mid, high = value.three
-        rows.append([say(LABELS[name]), text(low), text(mid), text(high), value.source])
+    rows = [[say(LABELS[name]), *(text(value) for value in given.three)] for name, given in plan.inputs_used.items()]
     return Table(
-        say("Inputs"), ["", say("10th percentile"), say("median"), say("90th percentile"), say("source")], rows,
+        say("Inputs"), ["", say("10th percentile"), say("median"), say("90th percentile")], rows,
         say("USD; rates a year; speeds in tokens/s per GPU."),
     )  # fmt: skip
+
+
+def _sources(plan: BudgetPlan, say: Words) -> Notes:
+    """Who says what."""
+    lines = [f"{say(LABELS[name])}: {given.source}" for name, given in plan.inputs_used.items()]
+    return Notes(say("Sources"), lines)

@@ -16,6 +16,7 @@ from centime.plan.text import said
 PERCENTILES = (10, 50, 90)
 DAYS = 365.25 / 12  # of a month
 DRAWS_MOST = 20_000
+NOTICEABLE = 0.02  # share of published demand unserved that is worth a sentence
 SERIES = {  # what is reported by month, and its unit
     "tokens_per_day": "tokens/day",
     "gpus_needed": "GPUs",
@@ -195,7 +196,7 @@ def _planned(scenario: Scenario, seed: int, draws: int, filled: Sequence[str]) -
             "training_gpu_hours": _three(out.training_hours.sum(axis=1)),
         },
         drives=_drives(drawn, out.needed[:, -1]),
-        assumptions=[*filled, *_assumptions(scenario)],
+        assumptions=[*filled, *_assumptions(scenario), *_against_history(scenario, out.unserved)],
         sources=_sources(scenario),
     )
 
@@ -225,6 +226,25 @@ def _drives(drawn: Mapping[str, Any], result: Any) -> list[tuple[str, float]]:
             own = np.argsort(np.argsort(values)).astype(float)
             found.append((path, float(np.corrcoef(own, ranks)[0, 1])))
     return sorted(found, key=lambda item: -abs(item[1]))
+
+
+def _against_history(scenario: Scenario, unserved: Any) -> list[str]:
+    """Published demand was served; where the plan leaves much of it unserved, it says so."""
+    import numpy as np
+
+    known = [scenario.index(point.month) for point in scenario.demand.observed]
+    inside = [index for index in known if 0 <= index < scenario.months]
+    worst = max(inside, key=lambda index: float(np.median(unserved[:, index])), default=None)
+    if worst is None or (share := float(np.median(unserved[:, worst]))) < NOTICEABLE:
+        return []
+    return [
+        said(
+            "In {month} the median leaves {share:.0%} of the published demand unserved, which was served: "
+            "the scenario's speeds or caps are more pessimistic than what happened.",
+            month=scenario.month(worst),
+            share=share,
+        )
+    ]
 
 
 def _sources(scenario: Scenario) -> list[str]:

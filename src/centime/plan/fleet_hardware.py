@@ -33,7 +33,7 @@ def resolve(scenario: Scenario) -> tuple[Scenario, list[Said]]:
         said_of.append(rates.note)
     if scenario.power.it_kw_per_gpu is None:
         kw, note = facility_kw(first)
-        changes["power.it_kw_per_gpu"] = _number(kw / scenario.power.pue.mid, str(note))
+        changes["power.it_kw_per_gpu"] = _number(kw / scenario.power.pue.mid, "catalogue: chips.csv, power_kw_all_in")
         said_of.append(note)
     if scenario.money.gpu_hour is None:
         changes["money.gpu_hour"], note = _hour(first, scenario.start)

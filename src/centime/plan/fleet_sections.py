@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from centime.plan.fleet import DAYS, SERIES, Band, FleetPlan
+from centime.plan.fleet import DAYS, Band, FleetPlan
 from centime.plan.scenario import Scenario
 from centime.plan.sections import BarChart, Figure, Figures, Format, Line, LineChart, Notes, Section, Table
 from centime.plan.text import Words, number, words
@@ -49,13 +49,19 @@ def sections(plan: FleetPlan, lang: str) -> list[Section]:
     say = words(lang)
     out: list[Section] = [_figures(plan, say, lang), _day(plan, say)]
     if plan.scenario.months > 1:
-        out += _charts(plan, say)
+        out += _charts(plan, say, lang)
     out += [_months(plan, say, lang), _jevons(plan, say, lang)]
     if plan.drives:
         out.append(_drives(plan, say))
-    out.append(Notes(say("Assumptions"), [number(say(text), lang) for text in plan.assumptions]))
+    out.append(Notes(say("Assumptions"), [_note(text, say, lang) for text in plan.assumptions]))
     out.append(Notes(say("Sources"), list(plan.sources)))
     return out
+
+
+def _note(text: str, say: Words, lang: str) -> str:
+    """An assumption in the language; a source inside it stays as it is written."""
+    cites = "note" in getattr(text, "values", {})
+    return say(text) if cites else number(say(text), lang)
 
 
 def _figures(plan: FleetPlan, say: Words, lang: str) -> Figures:
@@ -65,7 +71,7 @@ def _figures(plan: FleetPlan, say: Words, lang: str) -> Figures:
 
     def interval(band: Band, index: int, scale: float = 1.0, form: Format = format_count) -> str:
         low, high = (form(v / scale) for v in (band.low[index], band.high[index]))
-        return number(say("80 %: {low} to {high}", low=low, high=high), lang)
+        return say("80 %: {low} to {high}", low=number(low, lang), high=number(high, lang))
 
     def money(band: Band, index: int, scale: float) -> str:
         return number(_money(band.mid[index] / scale, scenario), lang)
@@ -134,7 +140,7 @@ def _day(plan: FleetPlan, say: Words) -> LineChart:
     )
 
 
-def _charts(plan: FleetPlan, say: Words) -> list[Section]:
+def _charts(plan: FleetPlan, say: Words, lang: str) -> list[Section]:
     def band(key: str, name: str) -> Line:
         of = plan.series[key]
         months = range(plan.scenario.months)
@@ -150,7 +156,7 @@ def _charts(plan: FleetPlan, say: Words) -> list[Section]:
             unit,
             say("month"),
             lines,
-            format=format_count,
+            format=lambda v: number(format_count(v), lang),
             format_x=lambda x: plan.scenario.month(round(x)),
             log_y=log_y,
             note=say("Line: median; band: 10th to 90th percentile."),
@@ -192,16 +198,17 @@ def _months(plan: FleetPlan, say: Words, lang: str) -> Table:
         "megawatts": "MW",
         "cost": say("{currency} a month", currency=plan.scenario.money.currency),
     }
-    assert set(keys) <= set(SERIES)
 
     def cell(key: str, index: int) -> str:
-        values = [getattr(plan.series[key], end)[index] for end in ("mid", "low", "high")]
-        texts = [f"{v:.1%}" if key == "unserved_share" else format_count(v) for v in values]
-        return number(texts[0] if texts[1] == texts[2] else f"{texts[0]} ({texts[1]} – {texts[2]})", lang)
+        value = plan.series[key].mid[index]
+        return number(f"{value:.1%}" if key == "unserved_share" else format_count(value), lang)
 
     rows = [[plan.scenario.month(index), *(cell(key, index) for key in keys)] for index in shown]
     return Table(
-        say("By month"), [say("month"), *(names[key] for key in keys)], rows, say("Median (10th – 90th percentile).")
+        say("By month"),
+        [say("month"), *(names[key] for key in keys)],
+        rows,
+        say("Medians; the charts above have the bands."),
     )
 
 
@@ -209,8 +216,8 @@ def _jevons(plan: FleetPlan, say: Words, lang: str) -> Table:
     of = plan.jevons
 
     def three(values: tuple[float, float, float], percent: bool = False) -> str:
-        low, mid, high = (f"{v:.0%}" if percent else format_count(v) for v in values)
-        return number(f"{mid} ({low} – {high})", lang)
+        low, mid, high = (number(f"{v:.0%}" if percent else format_count(v), lang) for v in values)
+        return f"{mid} ({low} – {high})"
 
     rows = [
         [say("Tokens per GPU at the end, over the start"), three(of.efficiency)],
