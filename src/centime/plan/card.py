@@ -41,14 +41,14 @@ PLANNERS = {
 
 # verb -> where the docs derive what it computes with.
 FORMULAS = {
-    "train": ("docs/planner.md#counts", "docs/planner.md#step", "docs/planner.md#memory", "docs/planner.md#goodput"),
+    "train": tuple(f"docs/plan-formulas.md#{part}" for part in ("micro-batch", "step", "memory", "goodput")),
     "serve": ("docs/planner.md#counts", "docs/planner.md#serving", "docs/planner.md#arrivals"),
     "explain": ("docs/planner.md#counts", "docs/planner.md#explain"),
     "lifetime": ("docs/planner.md#lifetime",),
     "fleet": ("docs/plan-fleet.md#fleet",),
     "budget": ("docs/plan-fleet.md#budget",),
     "compare": ("docs/planner.md#counts", "docs/planner.md#export-status"),
-    "check": ("docs/planner.md#intervals",),
+    "check": ("docs/plan-formulas.md#intervals",),
 }
 
 

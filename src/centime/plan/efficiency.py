@@ -33,9 +33,7 @@ class Constants:
     gemm_expert: float = 0.90  # grouped products beside plain ones, bf16
     gemm_expert_fp8: float = 0.70  # and in 8 or 4 bits
     gemm_expert_late: float = 0.85  # the latter with the kernels of mid-2026
-    gemm_weight: float = (
-        1.2  # time of a product for weights' gradients beside the forward's: fp32 sums, operands turned
-    )
+    gemm_weight: float = 1.2  # time of a product for weights' gradients beside the forward's: fp32 sums
     gemm_memory: float = 0.7  # share of a product's memory traffic that its arithmetic does not hide
     expert_rows: float = 60.0  # rows an expert loses to tiles of 128 that it does not fill: half a tile
     power: float = 0.25  # exponent of watts per TFLOP/s, where less than an A100's 1.28 (clocks under load)
