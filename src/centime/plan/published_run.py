@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import gcd
 
 from centime.catalogue import models
-from centime.catalogue.architecture import Architecture
+from centime.catalogue.architecture import Architecture, Experts
 from centime.catalogue.chips import Chip, chip
 from centime.errors import UserError
+from centime.plan.architecture_counts import count_architecture
 from centime.plan.efficiency import Software
 from centime.plan.layout import Layout, Recompute, Schedule
 from centime.plan.memory import Recomputed, memory_of, recomputation, usable_bytes
@@ -90,8 +92,13 @@ def year_of(row: Row, chip: Chip) -> tuple[float, str]:
 
 
 def tuned_software(row: Row) -> bool:
-    """Whether the row's software brings its chip maker's own kernels (Transformer Engine's, XLA's) or DeepSeek's."""
+    """Whether the row's software brings its chip maker's own kernels (Transformer Engine's, XLA's) or DeepSeek's.
+
+    Runs of production are taken to: their makers tuned what they spent months on.
+    """
     text = f"{row.get('software') or ''} {row.get('source') or ''} {row.get('gpu') or ''}".lower()
+    if "benchmark" not in (row.get("kind") or ""):
+        return True
     return any(word in text for word in ("nemo", "megatron", "maxtext", "tpu", "deepseek", "transformer engine"))
 
 
@@ -158,8 +165,8 @@ def read_run(row: Row) -> Run:
         gpus = max(8, tp * pp * cp) if known else 512
         assumed.append(f"n_gpus not stated: {gpus}")
     if not known:
-        tp, pp, sharding = _default_layout(arch, gpus, sharding)
-        assumed.append(f"layout not stated: tp={tp}, pp={pp}, zero={sharding}")
+        tp, pp, ep, sharding = _default_layout(arch, gpus, sharding)
+        assumed.append(f"layout not stated: tp={tp}, pp={pp}, ep={ep}, zero={sharding}")
     if gpus % (tp * pp * cp):
         raise UserError(f"n_gpus is {gpus}; it does not divide by tp x pp x cp = {tp} x {pp} x {cp}.")
     dp = gpus // (tp * pp * cp)
@@ -248,18 +255,22 @@ def _micro_batch(
     return best
 
 
-def _default_layout(arch: Architecture, gpus: int, sharding: int | None) -> tuple[int, int, int]:
-    """tp, pp, zero by size where a source says nothing: sharded data parallelism to 15 B parameters, then tp=8."""
-    from centime.plan.architecture_counts import count_architecture
+def _default_layout(arch: Architecture, gpus: int, sharding: int | None) -> tuple[int, int, int, int]:
+    """tp, pp, ep, zero by size where a source says nothing.
 
-    params = count_architecture(arch, 4096).total_params
+    Sharded data parallelism to 15 B parameters; experts over 8 chips, or 64 from 100 B parameters, in a pipeline of 8
+    or 16; dense models beyond 15 B with tp=8 (4 below 30 B) and as many stages as leave 4 B parameters on a chip.
+    """
+    params = count_architecture(arch).total_params
     if params <= 15e9 or gpus % 8:
-        return 1, 1, sharding or 3
-    if arch.is_mixture:
-        return 1, _divisor(gpus, 8), sharding or 1
+        return 1, 1, 1, sharding or 3
+    experts = next((b.feed_forward.experts for b in arch.blocks if isinstance(b.feed_forward, Experts)), 0)
+    if experts:
+        pp = _divisor(gpus, 1 if params < 60e9 else 8 if params < 300e9 else 16)
+        return 1, pp, _divisor(gcd(experts, gpus // pp), 8 if params < 100e9 else 64), sharding or 1
     tp = 8 if params > 30e9 else 4
     pp = 1
     for size in (2, 4, 8, 16):
         if gpus % (tp * size) == 0 and params / (tp * pp) > 4e9:
             pp = size
-    return tp, pp, sharding or 1
+    return tp, pp, 1, sharding or 1

@@ -332,16 +332,28 @@ def _filled(
         filled["precision"] = default_precision(device)
     else:
         take("precision", default_precision(device))
-    same_machine = recipe.get("layout_gpus") == request.gpus and device.name.startswith(("H800", "H100"))
     if request.layout is None:
-        filled["layout"] = recipe["layout"] if same_machine else "auto"
-    if request.software_date is None and same_machine:
+        filled["layout"] = recipe["layout"] if _has_layout(recipe, arch, device, request.gpus) else "auto"
+        if filled["layout"] == "auto":
+            assumptions.append(said("The fastest layout that fits is taken."))
+    if request.software_date is None and filled.get("layout", "auto") != "auto":
         filled["software_date"] = recipe["software_date"]
     if request.extension is None:
         filled["extension"] = tuple(Extension(**stage) for stage in recipe.get("extension", ()))
     if request.post_hours is None:
         filled["post_hours"] = float(recipe.get("post_hours", 0.0))
     return replace(request, **filled)
+
+
+def _has_layout(recipe: dict[str, Any], arch: Architecture, device: Chip, gpus: int) -> bool:
+    """Whether the makers' layout is known for such chips and exists on so many of them."""
+    if not any(device.name.startswith(name) for name in recipe.get("layout_chips", ())):
+        return False
+    try:
+        validate(parse(recipe["layout"], gpus), arch, device)
+    except UserError:
+        return False
+    return True
 
 
 def _stage(name: str, tokens: float, step: StepPrediction, gpus: int, long: Goodput) -> Stage:
