@@ -217,16 +217,19 @@ def test_json_is_json_and_sections_speak_both_languages() -> None:
     ("text", "words"),
     [
         ("growth_per_yaer = 2", "Did you mean 'growth_per_year'"),
-        ("cache_hit_share = 1.5", "between 0 and 1"),
+        ("cache_hit_share = 1.5", "at most 0.999"),
         ("growth_per_year = {low = 3, mid = 2, high = 4}", "low 3.0 <= mid 2.0"),
         ("hourly = [1, 2]", "24 factors"),
         ('growth_kind = "guessed"', "growth_kind"),
-        ("growth_per_year = 0", "above 0"),
+        ("growth_per_year = 0", "must be above 0"),
         ("growth_per_year = -1", "not negative"),
+        ('input_tokens_per_day = "ten"', "'ten' is not a quantity"),
     ],
 )
 def test_what_is_wrong_with_a_scenario_is_a_sentence(text: str, words: str) -> None:
-    lines = [line for line in SMALL.splitlines() if not line.startswith(("hourly", "growth"))]
+    lines = [
+        line for line in SMALL.splitlines() if not line.startswith(("hourly", "growth", text.split(" ", maxsplit=1)[0]))
+    ]
     index = lines.index("[demand]") + 1
     with pytest.raises(UserError) as error:
         parse("\n".join([*lines[:index], text, *lines[index:]]), "mine.toml")
@@ -292,3 +295,55 @@ def test_shipped_scenarios_are_planned_from_predicted_speeds(name: str) -> None:
     for point in made.scenario.demand.observed:
         index = made.scenario.index(point.month)
         assert made.series["tokens_per_day"].mid[index] == pytest.approx(point.tokens_per_day.mid, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"months": 1},
+        {"months": 240},
+        {"supply__gpus_per_month": 0},
+        {"supply__lead_time_months": 60},
+        {"start_gpus": 0},
+        {"supply__region": "cn", "serving__chip": "h100"},
+        {"demand__input_tokens_per_day": 0},
+        {"elasticity__pass_through": 0},
+        {"demand__growth_fades_per_year": 1},
+        {"money__mode": "own", "money__life_years": 0.01},
+        {
+            "demand__observed": [
+                {"month": "2020-01", "tokens_per_day": 1e9},
+                {"month": "2030-01", "tokens_per_day": 1e12},
+            ]
+        },
+    ],
+)
+def test_the_ends_of_what_may_be_asked_give_finite_figures(change: dict[str, Any]) -> None:
+    made = plan(draws=10, **change)
+    assert "NaN" not in json.dumps(made.to_json(), allow_nan=False)
+    assert made.sections("en")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"money__price_falls_per_year": 1}, "at most 0.99"),
+        ({"power__pue": 0.9}, "at least 1"),
+        ({"serving__input_tokens_per_s_per_gpu": 0}, "above 0"),
+        ({"failures__failures_per_gpu_year": 100, "failures__repair_days": 5}, "GPUs out"),
+        ({"money__price_date": "2026-13"}, "no date"),
+        ({"demand__input_tokens_per_day": 0, "demand__output_tokens_per_day": 0}, "no tokens"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_by_name(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        small(**change)
+
+
+def test_chips_that_may_not_be_bought_are_not_ordered() -> None:
+    """An H100 cannot be had in China: the fleet of the start stays what it is (export_rules.csv)."""
+    grown = fixed(supply__region="cn", serving__chip="h100", demand__growth_per_year=5)
+    assert sum(grown.series["gpus_ordered"].mid) == 0
+    assert grown.series["shortfall_gpus"].mid[-1] > 0
+    free = fixed(supply__region="us", serving__chip="h100", demand__growth_per_year=5)
+    assert sum(free.series["gpus_ordered"].mid) > 0

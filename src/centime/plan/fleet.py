@@ -47,7 +47,7 @@ class Band:
 class Jevons:
     """Whether cheaper means more GPUs."""
 
-    threshold: float  # price elasticity from which on efficiency means more GPUs
+    threshold: float | None  # price elasticity from which on efficiency means more GPUs; None: no price ever falls
     share_above: float  # of the draws
     gpus_ratio: tuple[float, float, float]  # GPUs at the end, with the efficiency gains over without, p10 p50 p90
     rebound: tuple[float, float, float]  # share of the technical saving that new demand eats
@@ -182,7 +182,8 @@ def _planned(scenario: Scenario, seed: int, draws: int, filled: Sequence[str]) -
     elasticity, passed = drawn["elasticity.price_elasticity"], drawn["elasticity.pass_through"]
     gain = out.efficiency[:, -1] / out.efficiency[:, 0]
     ratio, eaten = rebound(gain, elasticity, passed)
-    threshold = 1 / numbers["elasticity.pass_through"].mid if numbers["elasticity.pass_through"].mid else float("inf")
+    middle_pass = numbers["elasticity.pass_through"].mid
+    threshold = 1 / middle_pass if middle_pass else None
     return FleetPlan(
         scenario=scenario,
         seed=seed,

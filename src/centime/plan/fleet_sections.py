@@ -223,7 +223,10 @@ def _jevons(plan: FleetPlan, say: Words, lang: str) -> Table:
         [say("Tokens per GPU at the end, over the start"), three(of.efficiency)],
         [say("GPUs with these gains over GPUs without them"), three(of.gpus_ratio)],
         [say("Share of the saving that new demand eats"), three(of.rebound, percent=True)],
-        [say("Elasticity from which cheaper means more GPUs"), number(f"{of.threshold:.3g}", lang)],
+        [
+            say("Elasticity from which cheaper means more GPUs"),
+            "–" if of.threshold is None else number(f"{of.threshold:.3g}", lang),
+        ],
         [say("Draws beyond it"), number(f"{of.share_above:.0%}", lang)],
     ]
     return Table(say("Does cheaper mean more GPUs?"), ["", ""], rows, say("At a constant price of a GPU-hour."))

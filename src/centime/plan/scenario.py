@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -12,6 +13,29 @@ from centime.plan.uncertain import Uncertain
 
 Month = Annotated[str, StringConstraints(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
 MONTHS_MOST = 240
+MOST_BROKEN = 0.5  # share of GPUs that may be out at once for spares to mean anything
+LITTLE = 1e-9
+# What a number may be, by its name: least and most; any other is at least 0.
+BOUNDS: dict[str, tuple[float, float]] = {
+    "tokens_per_day": (LITTLE, math.inf),
+    "cache_hit_share": (0.0, 0.999),
+    "growth_per_year": (LITTLE, 1e6),
+    "growth_fades_per_year": (0.0, 1.0),
+    "input_tokens_per_s_per_gpu": (LITTLE, math.inf),
+    "output_tokens_per_s_per_gpu": (LITTLE, math.inf),
+    "utilisation_limit": (LITTLE, 1.0),
+    "headroom": (0.0, 10.0),
+    "speed": (LITTLE, math.inf),
+    "software_per_year": (LITTLE, 1e3),
+    "price_elasticity": (0.0, 10.0),
+    "pass_through": (0.0, 1.0),
+    "lead_time_months": (0.0, 120.0),
+    "scrapped_per_year": (0.0, 0.99),
+    "pue": (1.0, 10.0),
+    "gpu_hour": (LITTLE, math.inf),
+    "price_falls_per_year": (0.0, 0.99),
+    "upkeep_per_year": (0.0, 1.0),
+}
 
 
 NOT_MODELLED = "not modelled"  # the source of a default that changes nothing
@@ -186,14 +210,20 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _shares(self) -> Scenario:
-        for name in ("demand.cache_hit_share", "serving.utilisation_limit", "money.price_falls_per_year"):
-            value = self.number(name)
-            if value is not None and value.three[2] > 1:
-                raise ValueError(f"{name} is a share between 0 and 1; found {value.three[2]:g}")
-        for name in ("serving.utilisation_limit", "efficiency.software_per_year", "demand.growth_per_year"):
-            value = self.number(name)
-            if value is not None and value.three[0] <= 0:
-                raise ValueError(f"{name} is above 0; found {value.three[0]:g}")
+        for path, value in self.numbers().items():
+            low, _, high = value.three
+            least, most = BOUNDS.get(path.rpartition(".")[2], (0.0, math.inf))
+            if low < least or high > most:
+                above = "above 0" if least == LITTLE else f"at least {least:g}"
+                limits = above if math.isinf(most) else f"{above} and at most {most:g}"
+                raise ValueError(f"{path} must be {limits}; found {low if low < least else high:g}")
+        if not self.demand.input_tokens_per_day.mid + self.demand.output_tokens_per_day.mid > 0:
+            raise ValueError("demand has no tokens; give input_tokens_per_day or output_tokens_per_day")
+        broken = self.failures.failures_per_gpu_year.three[2] * self.failures.repair_days.three[2] / 365
+        if broken > MOST_BROKEN:
+            raise ValueError(
+                f"failures_per_gpu_year x repair_days keep {broken:.0%} of the GPUs out; at most {MOST_BROKEN:.0%}"
+            )
         months = [point.month for point in self.demand.observed]
         if months != sorted(set(months)):
             raise ValueError("demand.observed has its months in order, each once")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from centime.catalogue.prices import first_day
 from centime.errors import UserError, nearest
 from centime.plan import scenario as types
 from centime.plan.scenario import Scenario
@@ -56,15 +56,21 @@ def validated(tree: dict[str, Any], where: str) -> Scenario:
         scenario = Scenario.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{where}: " + " ".join(_sentence(issue) for issue in error.errors())) from None
-    if not re.fullmatch(r"\d{4}(-\d{2}){0,2}", scenario.money.price_date):
-        raise UserError(f"{where}: money.price_date {scenario.money.price_date!r} is no date; write YYYY-MM-DD.")
+    try:
+        first_day(scenario.money.price_date)
+    except ValueError:
+        raise UserError(
+            f"{where}: money.price_date {scenario.money.price_date!r} is no date; write YYYY-MM-DD."
+        ) from None
     return scenario
 
 
 def _sentence(issue: Any) -> str:
     """One pydantic issue as a sentence: the key, what was found, what was expected, the nearest name."""
     parts = [str(part) for part in issue["loc"]]
-    name = ".".join(parts) or "the scenario"
+    name = ".".join(parts)
+    if not parts:
+        return str(issue["msg"]).removeprefix("Value error, ").rstrip(".") + "."
     if issue["type"] == "extra_forbidden":
         known = _fields(parts[:-1])
         return (
@@ -75,7 +81,7 @@ def _sentence(issue: Any) -> str:
         return f"{name} is missing{f' ({field.description})' if field and field.description else ''}."
     found = "" if isinstance(issue["input"], dict | BaseModel) else f" is {issue['input']!r}, which"
     message = issue["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name}{found} does not fit: {message}."
+    return f"{name}{found} does not fit: {message.rstrip('.')}."
 
 
 def _section(path: list[str]) -> type[BaseModel]:
