@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from centime.plan.check_serving import predict_row, read_case
+from centime.plan.check_serving import predict_row, read_case, target_of
+from centime.plan.serving_interval import cell, unseen_kind
 from centime.plan.serving_speeds import BASES, CONSTANTS, TERMS, priors
 
 NOISE = 0.12  # the spread of a row's logarithm that the model is not meant to follow
@@ -95,6 +96,13 @@ class Fit:
                 break
         return theta, base, slope
 
+    def row_left_out(self, base: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Errors of each row had the fit not seen it: residual / (1 - leverage)."""
+        robust = self.weight / np.maximum(1.0, np.abs(self.actual - base) / NOISE / HUBER) / NOISE**2
+        inverse = np.linalg.inv(slope.T @ (slope * robust[:, None]) + np.diag(self.spread**-2))
+        leverage = np.einsum("ij,jk,ik->i", slope, inverse, slope) * robust
+        return (base - self.actual) / (1 - np.minimum(leverage, 0.9))
+
     def without(self, theta: np.ndarray, base: np.ndarray, slope: np.ndarray, cell: str) -> np.ndarray:
         """Predictions when the rows of `cell` are left out: three reweighted steps of the linearised fit."""
         keep = np.array([float(c != cell) for c in self.cells])
@@ -106,9 +114,25 @@ class Fit:
 
 
 def cell_of(row: dict[str, str]) -> str:
-    """The (model, gpu) cell of a row, as the catalogue names them."""
+    """The (model, gpu) cell of a row, as the catalogue names them; of its first kind of chip."""
     case = read_case(row)
-    return f"{case.arch_name} on {'+'.join(kind.name for kind, _ in case.chips)}"
+    return cell(case.arch_name, case.chips[0][0])
+
+
+def spread(rows: list[dict[str, str]], errors: np.ndarray) -> list[float]:
+    """The logarithms of actual over predicted throughput that hold the middle 80 % of rows."""
+    late = np.array([(target_of(row) or "").endswith("_ms") for row in rows])
+    return [round(float(q), 4) for q in np.quantile(np.where(late, errors, -errors), [0.1, 0.9])]
+
+
+def intervals(fit: Fit, seen: np.ndarray, left: np.ndarray) -> dict[str, list[float]]:
+    """By kind: cells with rows in the fit, by errors of rows left out; others by those of cells left out."""
+    found = {"seen": spread(fit.rows, seen)}
+    kinds = np.array([unseen_kind(read_case(row).chips[0][0]) for row in fit.rows])
+    for kind in sorted(set(kinds)):
+        own = kinds == kind
+        found[kind] = spread([row for row, is_own in zip(fit.rows, own, strict=True) if is_own], left[own])
+    return found
 
 
 def report(rows: list[dict[str, str]], errors: np.ndarray) -> None:
@@ -128,13 +152,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--leave-out", choices=["cell"])
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--write", action="store_true", help="needs --leave-out: the intervals come from it")
     given = parser.parse_args()
+    if given.write and not given.leave_out:
+        parser.error("--write needs --leave-out cell")
     data = given.runs.read_bytes()
     fit = Fit(list(csv.DictReader(data.decode().splitlines())))
     theta, base, slope = fit.solve()
     print("in sample")
     report(fit.rows, base - fit.actual)
+    ranges: dict[str, list[float]] = {}
     if given.leave_out:
         left = base.copy()
         for cell in sorted(set(fit.cells)):
@@ -143,25 +170,24 @@ def main() -> None:
             left[own] = found[own]
         print("cells left out")
         report(fit.rows, left - fit.actual)
+        ranges = intervals(fit, fit.row_left_out(base, slope), left - fit.actual)
+        print(ranges)
         worst = sorted(zip(fit.rows, left - fit.actual, base - fit.actual, strict=True), key=lambda w: -abs(w[1]))
-        for row, out, seen in worst[:40]:
-            print(
-                row["id"],
-                row["model"],
-                row["gpu"],
-                row["engine"][:20],
-                row["config"][:40],
-                row["phase"],
-                row["concurrency_or_batch"],
-                f"{out:+.2f} {seen:+.2f}",
-            )
+        for row, out, seen in worst[:24]:
+            print(row["id"], row["model"], row["gpu"], row["config"], row["phase"], f"{out:+.2f} {seen:+.2f}")
     for name, value in zip(fit.names, theta, strict=True):
         prior = priors()[name]
         print(f"{name:24} {math.exp(value):.4g}  prior {math.exp(prior):.4g}")
     if given.write:
         kept = {name: round(float(value), 5) for name, value in zip(fit.names, theta, strict=True)}
         digest = hashlib.sha256(data).hexdigest()
-        CONSTANTS.write_text(json.dumps({"data_sha256": digest, "constants": kept}, indent=1) + "\n")
+        CONSTANTS.write_text(
+            json.dumps(
+                {"data_sha256": digest, "constants": kept, "interval": ranges, "cells": sorted(set(fit.cells))},
+                indent=1,
+            )
+            + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -11,54 +11,72 @@ from centime.errors import UserError, nearest
 from centime.units import parse_count
 
 TABLE = Path(__file__).parent / "api_prices.csv"
+OFF_PEAK = "off-peak"
 
 
 @dataclass(frozen=True)
 class PriceList:
-    """US dollars per million tokens: input found in the context cache, other input, output."""
+    """Amounts per million tokens: input found in the context cache, other input, output."""
 
-    name: str
+    id: str
     model: str
-    date: str  # from when; ISO 8601, a month alone where the source says no more
-    hit: float
+    provider: str
+    date: str  # from when, or when it was seen; ISO 8601, a month alone where the source says no more
+    hit: float  # the price of a miss where the provider names none
     miss: float
     output: float
+    currency: str
     terms: str
     source: str
 
+    @property
+    def name(self) -> str:
+        """'deepseek-r1 (2025-01-20, list price)'."""
+        return f"{self.model} ({self.date}, {self.terms})" if self.date else self.model
+
 
 @functools.cache
-def price_lists() -> dict[str, PriceList]:
-    """All lists of the catalogue by name."""
+def price_lists() -> tuple[PriceList, ...]:
+    """All lists of the catalogue that price input and output."""
     with TABLE.open(encoding="utf-8", newline="") as file:
-        return {
-            row["list"]: PriceList(
-                row["list"],
+        return tuple(
+            PriceList(
+                row["id"],
                 row["model"],
-                row["from"],
-                float(row["hit_usd_per_m"]),
-                float(row["miss_usd_per_m"]),
-                float(row["output_usd_per_m"]),
+                row["provider"],
+                row["date"],
+                float(row["hit"] or row["miss"]),
+                float(row["miss"]),
+                float(row["output"]),
+                row["currency"],
                 row["terms"],
                 row["source"],
             )
             for row in csv.DictReader(file)
-        }
+            if row["miss"] and row["output"]
+        )
 
 
-def price_list(text: str) -> PriceList:
-    """A list by name ('deepseek-r1'), or three amounts, '0.14,0.55,2.19': hit, miss and output per million tokens.
+def price_list(text: str, date: str | None = None) -> PriceList:
+    """A model's list ('deepseek-r1'; 'deepseek-v4-pro off-peak'), an id ('D003'), or amounts: '0.14,0.55,2.19'.
 
-    Raises UserError for an unknown name, nearest offered, and for amounts that are not three numbers from 0 up.
+    Of a model's dated lists, the newest that is not after `date` (else the first of all). Amounts are dollars per
+    million tokens: hit, miss, output. Raises UserError for an unknown name, nearest offered.
     """
-    known = price_lists()
-    if text.lower() in known:
-        return known[text.lower()]
     parts = text.replace("$", "").split(",")
     if len(parts) == 3:
         hit, miss, output = (parse_count(part) for part in parts)
-        return PriceList("given", "", "", hit, miss, output, "", "the command line")
-    raise UserError(
-        f"{text!r} is no price list of the catalogue ({', '.join(known)}); name one, or give dollars per million "
-        f"tokens as hit,miss,output such as 0.14,0.55,2.19.{nearest(text.lower(), known)}"
-    )
+        return PriceList("", text, "", "", hit, miss, output, "USD", "given", "the command line")
+    wanted = text.strip().lower()
+    off_peak = wanted.endswith(OFF_PEAK)
+    model = wanted.removesuffix(OFF_PEAK).strip()
+    own = [row for row in price_lists() if row.id.lower() == wanted]
+    own = own or [row for row in price_lists() if row.model == model and off_peak == row.terms.startswith(OFF_PEAK)]
+    if not own:
+        names = sorted({row.model for row in price_lists()})
+        raise UserError(
+            f"{text!r} is no price list of the catalogue: name a model such as deepseek-r1, or dollars per million "
+            f"tokens as hit,miss,output such as 0.14,0.55,2.19.{nearest(model, names)}"
+        )
+    own.sort(key=lambda row: row.date)
+    return next((row for row in reversed(own) if date is None or row.date <= date), own[0])

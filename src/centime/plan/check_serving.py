@@ -75,7 +75,7 @@ def predict_row(row: dict[str, str], values: dict[str, float] | None = None) -> 
     try:
         case = read_case(row)
         found = predict(case, target, values)
-        low, high = interval(case.chips[0][0], case.software, found)
+        low, high = interval(case.arch_name, case.chips[0][0], found, time=target.endswith("_ms"))
         return predicted_row(name, target, TARGETS[target], found, low, high, actual)
     except UserError as error:
         return unanswered_row(name, target, TARGETS[target], actual, str(error))
@@ -208,13 +208,14 @@ def _scenario(case: Case, scenario: Scenario, phase: str, values: dict[str, floa
         if most_sequences(case.model, engine.chip, unit, engine.form, scenario.isl + scenario.osl) < 1:
             continue
         if limits is None:
-            batch = largest_batch(engine, scenario.isl, scenario.osl, None)
-            state = steady(engine, batch, scenario.isl, scenario.osl)
+            most = largest_batch(engine, scenario.isl, scenario.osl, None)
+            states = [steady(engine, max(1.0, most / 2**i), scenario.isl, scenario.osl) for i in range(5)]
         else:
-            state = busiest_load(engine, scenario.isl, scenario.osl, *limits)
-        drain = scenario.longest * state.tpot_s  # the last answers end after the rest of the run
+            states = [busiest_load(engine, scenario.isl, scenario.osl, *limits)]
         run = engine.speeds.run_s
-        best = max(best, state.tokens_per_s / unit.chips * run / (run + drain))
+        for state in states:
+            drain = scenario.longest * state.tpot_s  # the last answers end after the rest of the run
+            best = max(best, state.tokens_per_s / unit.chips * run / (run + drain))
     if best <= 0:
         raise UserError("no layout of these chips holds the model within the scenario's limits.")
     return best

@@ -142,10 +142,10 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     choice, simulated = _tried_out(choice, lengths, request.ttft_s)
     demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
     price = gpu_hour(kind, request.date, request.price)
-    prices = price_list(request.prices) if request.prices else None
-    if prices and price.currency != "USD":
-        raise UserError(f"--prices are in USD and the GPU-hour is in {price.currency}; give --price in dollars.")
-    low, high = spread(kind, software)
+    prices = price_list(request.prices, request.date) if request.prices else None
+    if prices and price.currency != prices.currency:
+        raise UserError(f"--prices are in {prices.currency}, the GPU-hour is in {price.currency}; give one currency.")
+    low, high = spread(arch.name, kind)
     notes += _assumed(request, precision, price, choice)
     return ServingPlan(
         request,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from centime.catalogue.architecture import LatentAttention
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.serving_costs import LayerCost, ModelCost
@@ -175,9 +176,11 @@ def _attention(layer: LayerCost, chip: Chip, unit: Unit, form: Format, load: Loa
         sequences = load.decode / unit.dp
         read = sequences * layer.decode_elements(load.decode_context) * form.kv_bytes / min(unit.tp, layer.kv_heads)
         flops = sequences * load.queries * layer.decode_flops(load.decode_context) / unit.tp
-        seconds += either(
-            read / (bandwidth(chip) * speeds.attention_memory), flops / (peak(chip, "bf16") * speeds.attention_decode)
-        )
+        share = speeds.attention_memory
+        if isinstance(layer.mixer, LatentAttention):
+            share = min(0.95, share * speeds.latent_memory)
+        compute = flops / (peak(chip, "bf16") * speeds.attention_decode)
+        seconds += either(read / (bandwidth(chip) * share), compute)
     if load.prefill:
         flops = load.prefill / unit.dp * layer.prefill_flops(load.prompt, load.cached) / unit.tp
         seconds += flops / (peak(chip, "bf16") * speeds.attention_prefill)

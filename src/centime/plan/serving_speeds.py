@@ -32,6 +32,7 @@ BASES: dict[str, tuple[float, float, str]] = {
     ),
     "rows": (64.0, 0.50, "rows M at which a product reaches half of its large efficiency"),
     "attention_memory": (0.65, 0.30, "share of bandwidth that cache reads reach; FlashMLA: 3,000 of 3,350 GB/s"),
+    "latent_memory": (1.3, 0.2, "the same of a latent cache over that of keys and values: FlashMLA's 0.9 over 0.65"),
     "attention_decode": (0.45, 0.30, "share of the bf16 peak of decode attention; FlashMLA: 660 of 989 TFLOPS"),
     "attention_prefill": (0.45, 0.30, "share of the bf16 peak of prefill attention; FlashAttention-3: up to 0.75"),
     "layer_s": (12e-6, 0.50, "seconds of a layer that no bound explains: kernel launch and drain, small kernels"),
@@ -121,6 +122,7 @@ class Speeds:
     pass_rows: float
     rows: float
     attention_memory: float
+    latent_memory: float
     attention_decode: float
     attention_prefill: float
     layer_s: float
@@ -201,6 +203,7 @@ def speeds(chip: Chip, software: Software, values: dict[str, float] | None = Non
         pass_rows=max(1.0, of("pass_rows")),
         rows=of("rows"),
         attention_memory=of("attention_memory", 0.95),
+        latent_memory=of("latent_memory"),
         attention_decode=of("attention_decode", 0.9),
         attention_prefill=of("attention_prefill", 0.9),
         layer_s=of("layer_s"),
