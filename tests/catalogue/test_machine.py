@@ -20,7 +20,7 @@ def test_a_profile_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_profile(tmp_path / "none.json") is None
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"version": 99}', '{"version": 1, "gemms": 3}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"version": 99}', '{"version": 2, "gemms": 3}'])
 def test_a_file_that_is_no_profile_is_a_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "machine.json"
     path.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.catalogue.machine import AttentionRate, GemmRate, MachineProfile
+from centime.catalogue.machine import AttentionRate, GemmRate, MachineProfile, MuonRate
 from centime.catalogue.presets import from_depth, preset
 from centime.plan.counts import count
 from centime.plan.machine import predict, products, step_parts
@@ -20,8 +20,9 @@ def machine(speed: float = 1.0, memory: float = 1e10) -> MachineProfile:
         GemmRate(dtype, m, k, n, speed * 1e9 * (m * k * n) ** 0.2) for dtype in ("bf16", "fp32") for m, k, n in shapes
     ]
     attention = [AttentionRate(s, 4, 48, 32, speed * 1e10) for s in (128, 1024)]
+    muon = [MuonRate(short, 2 * short, speed * 1e10) for short in (64, 256)]
     return MachineProfile(
-        "cpu", 2, "2026-11-24T00:00:00+00:00", "2.13.0", "bf16", memory, 2e-6, gemms, attention, [], []
+        "cpu", 2, "2026-11-24T00:00:00+00:00", "2.13.0", "bf16", memory, 2e-6, gemms, attention, muon, [], []
     )
 
 

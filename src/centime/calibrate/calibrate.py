@@ -16,6 +16,7 @@ from centime.calibrate.parts import (
     gemm_rates,
     links,
     memory_bytes_per_s,
+    muon_rates,
     operator_s,
 )
 from centime.calibrate.steps import CASES, LARGE_CASES, step_samples, with_factors
@@ -41,6 +42,8 @@ def calibrate(say: Callable[[str], None] = lambda _: None) -> MachineProfile:
     gemms = list(gemm_rates(device, share * GEMM_SECONDS, shapes))
     say("attention")
     attention = list(attention_rates(device, dtype, share * ATTENTION_SECONDS))
+    say("Muon's orthogonalisation")
+    muon = list(muon_rates(device, share * ATTENTION_SECONDS))
     say("links between devices")
     found = links(device)
     say("training steps")
@@ -56,6 +59,7 @@ def calibrate(say: Callable[[str], None] = lambda _: None) -> MachineProfile:
         operator_s=operator,
         gemms=gemms,
         attention=attention,
+        muon=muon,
         links=found,
         steps=steps,
         seconds=time.perf_counter() - began,

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 
 from centime.calibrate.timing import seconds_of, synchronize
-from centime.catalogue.machine import AttentionRate, GemmRate, Link
+from centime.catalogue.machine import AttentionRate, GemmRate, Link, MuonRate
 from centime.errors import UserError
 from centime.ops.attention import causal_attention
+from centime.plan.machine import muon_flops
+from centime.train.muon import orthogonalise
 
 Shape = tuple[int, int, int]
 
@@ -28,6 +30,8 @@ SHAPES = [
 LARGE_SHAPES = [(4096, 4096, 4096), (8192, 8192, 8192), (4096, 7168, 2048), (16384, 2048, 7168), (128, 7168, 2048)]
 HEADS = [(128, 4, 48, 32), (256, 4, 48, 32), (512, 8, 48, 32), (1024, 8, 48, 32)]  # sequence, heads, key, value
 LARGE_HEADS = [(4096, 16, 192, 128), (8192, 16, 192, 128)]
+STACKS = [(64, 64, 128), (32, 96, 192), (32, 128, 256), (16, 256, 512)]  # matrices, short side, long side
+LARGE_STACKS = [(16, 1024, 2048), (4, 2048, 7168)]
 COPY_BYTES = 256 << 20
 SMALL = 16
 ALL_TO_ALL_BYTES = 64 << 20
@@ -73,6 +77,14 @@ def attention_rates(device: torch.device, dtype: torch.dtype, budget: float) -> 
 
         flops = 3 * 2 * batch * heads * sequence * sequence / 2 * (key + value)
         yield AttentionRate(sequence, heads, key, value, flops / seconds_of(both, device, budget))
+
+
+def muon_rates(device: torch.device, budget: float) -> Iterator[MuonRate]:
+    """Muon's orthogonalisation of stacks of experts."""
+    for count, short, long in STACKS + LARGE_STACKS * (device.type == "cuda"):
+        stack = torch.randn(count, short, long, device=device)
+        seconds = seconds_of(lambda stack=stack: orthogonalise(stack), device, budget)  # type: ignore[misc]
+        yield MuonRate(short, long, muon_flops(stack.numel(), short, long, "v4") / seconds)
 
 
 def links(device: torch.device) -> list[Link]:

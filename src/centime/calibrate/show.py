@@ -35,6 +35,11 @@ def show(profile: MachineProfile, path: Path) -> None:
     for rate in profile.attention:
         attention.add_row(f"{rate.sequence:,} tokens, {rate.heads} heads", f"{rate.flops_per_s / 1e9:,.0f}")
     console.print(attention)
+    muon = Table("Muon's orthogonalisation", box=None, pad_edge=False)
+    muon.add_column("GFLOP/s", justify="right")
+    for one in profile.muon:
+        muon.add_row(f"{one.short} x {one.long}", f"{one.flops_per_s / 1e9:,.0f}")
+    console.print(muon)
     for link in profile.links:
         console.print(f"all-to-all among {link.devices} devices: {link.bytes_per_s / 1e9:.1f} GB/s a device")
     console.print(

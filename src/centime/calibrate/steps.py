@@ -77,7 +77,7 @@ def fit(raw: Float, seconds: Float) -> Float:
     level = float(np.median(np.log(seconds / raw.sum(1))))
     logs = np.full(raw.shape[1], level)
     for _ in range(50):
-        parts = raw * np.exp(logs)
+        parts = raw * np.exp(logs)  # a part that no step has keeps the common level
         total = parts.sum(1)
         slope = parts / total[:, None]
         error = np.log(total / seconds)

@@ -15,7 +15,7 @@ from typing import Any
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,15 @@ class AttentionRate:
     heads: int
     key_dim: int
     value_dim: int
+    flops_per_s: float
+
+
+@dataclass(frozen=True)
+class MuonRate:
+    """Muon's orthogonalisation of a stack of matrices [short, long]; FLOPs of its products."""
+
+    short: int
+    long: int
     flops_per_s: float
 
 
@@ -73,6 +82,7 @@ class MachineProfile:
     operator_s: float  # one small operator, from Python
     gemms: list[GemmRate]
     attention: list[AttentionRate]
+    muon: list[MuonRate]
     links: list[Link]
     steps: list[StepSample]
     factors: dict[str, float] = field(default_factory=dict)  # fitted: what a part takes over its raw measurement
@@ -115,7 +125,7 @@ def read_profile(path: Path | None = None) -> MachineProfile | None:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if tree["version"] != VERSION:
             raise ValueError(f"version {tree['version']}")
-        lists = {"gemms": GemmRate, "attention": AttentionRate, "links": Link, "steps": StepSample}
+        lists = {"gemms": GemmRate, "attention": AttentionRate, "muon": MuonRate, "links": Link, "steps": StepSample}
         return MachineProfile(**tree | {key: [kind(**row) for row in tree[key]] for key, kind in lists.items()})
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(

@@ -4,9 +4,10 @@
 
 The raw seconds of a part follow from the model's shapes and one measured rate: products from the rate of their shape
 (forward, gradient of the input and gradient of the weight are three products of other shapes), attention from that of
-its sequence length, element-wise work, the softmax over the vocabulary and the optimizer from the speed of memory, and
-operators from the time of one. The factors say what the raw count leaves out (temporaries, caches, fused kernels);
-`centime calibrate` fits them to whole steps of a few models on the same machine.
+its sequence length, element-wise work, the softmax over the vocabulary and the update of the weights from the speed of
+memory, Muon's orthogonalisation from that of a stack of experts, and operators from the time of one. The factors say
+what the raw count leaves out (temporaries, caches, fused kernels); `centime calibrate` fits them to whole steps of a
+few models on the same machine.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from centime.catalogue.machine import MachineProfile
 from centime.catalogue.model_config import ModelConfig
 from centime.plan.counts import attention_flops_per_pair, count
 
-PARTS = ("products", "attention", "element-wise", "vocabulary", "optimizer", "operators")
+PARTS = ("products", "attention", "element-wise", "vocabulary", "update", "muon", "operators")
 
 # Passes over a tensor of the hidden size, a feed-forward's or the heads', forward and backward together: reads and
 # writes of norms, rotations, gates, casts, gathers and sums in `model` and `ops`, counted by hand. A common error in
@@ -98,42 +99,50 @@ def step_parts(
     widths = (layers - mixtures) * config.intermediate_size + mixtures * config.shared_width
     numbers = layers * (HIDDEN_PASSES * hidden + HEAD_PASSES * heads) + WIDTH_PASSES * widths + routed
     memory = profile.memory_bytes_per_s
+    counts = count(config, 1)
+    params = counts.total_params + counts.mtp_params
     operators = layers * OPERATORS_A_LAYER + mixtures * (config.n_routed_experts or 0) * OPERATORS_AN_EXPERT
     return {
         "products": micro_batches * more * gemm,
         "attention": micro_batches * more * attention,
         "element-wise": micro_batches * more * tokens * numbers * element / memory,
         "vocabulary": micro_batches * more * tokens * config.vocab_size * LOGIT_PASSES * 4 / memory,
-        "optimizer": _optimizer(profile, config, optimizer, muon_steps),
+        "update": params * ADAMW_BYTES / memory,
+        "muon": _muon(profile, config, params, muon_steps) if optimizer == "muon" else 0.0,
         "operators": (micro_batches * more * operators + OPERATORS_A_STEP) * profile.operator_s,
     }
 
 
 def attention_rate(profile: MachineProfile, sequence: float) -> float:
-    """FLOP/s of attention at a sequence length: log-linear between the measured ones, flat beyond them."""
-    known = sorted((rate.sequence, rate.flops_per_s) for rate in profile.attention)
-    if sequence <= known[0][0]:
-        return known[0][1] * max(0.1, sequence / known[0][0])  # shorter rows leave blocks part empty
+    """FLOP/s of attention at a sequence length; shorter rows than the shortest measured leave blocks part empty."""
+    known = [(rate.sequence, rate.flops_per_s) for rate in profile.attention]
+    return between(known, sequence) * min(1.0, max(0.1, sequence / min(known)[0]))
+
+
+def muon_flops(elements: float, short: int, long: int, muon_steps: str) -> float:
+    """FLOPs of Newton-Schulz on matrices [short, long] of `elements` numbers: a step is X X^T, its square, and their
+    product with X (`centime.train.muon`)."""
+    return MUON_STEPS[muon_steps] * elements * 2 * (2 * short + short * short / long)
+
+
+def _muon(profile: MachineProfile, config: ModelConfig, params: int, muon_steps: str) -> float:
+    """Raw seconds of orthogonalising every matrix but embedding and head, taken as of the experts' shape."""
+    sides = (config.moe_intermediate_size if config.n_routed_experts else config.intermediate_size, config.hidden_size)
+    short, long = min(sides), max(sides)
+    elements = params - config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    rate = between([(one.short, one.flops_per_s) for one in profile.muon], short)
+    return muon_flops(elements, short, long, muon_steps) / rate
+
+
+def between(known: list[tuple[int, float]], at: float) -> float:
+    """A measured rate at a size between the measured ones, linear in their logarithms; flat beyond them."""
+    known = sorted(known)
+    if at <= known[0][0]:
+        return known[0][1]
     for (low, slow), (high, fast) in itertools.pairwise(known):
-        if sequence <= high:
-            share = math.log(sequence / low) / math.log(high / low)
-            return math.exp(math.log(slow) + share * math.log(fast / slow))
+        if at <= high:
+            return math.exp(math.log(slow) + math.log(at / low) / math.log(high / low) * math.log(fast / slow))
     return known[-1][1]
-
-
-def _optimizer(profile: MachineProfile, config: ModelConfig, optimizer: str, muon_steps: str) -> float:
-    """Raw seconds of an update: AdamW's traffic, and Muon's Newton-Schulz products where it has the matrices."""
-    counts = count(config, 1)
-    params = counts.total_params + counts.mtp_params
-    seconds = params * ADAMW_BYTES / profile.memory_bytes_per_s
-    if optimizer != "muon":
-        return seconds
-    expert = config.moe_intermediate_size, config.hidden_size
-    matrices = params - config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
-    short, long = min(expert), max(expert)
-    per_number = 2 * (2 * short + short * short / long)  # a step: X X^T, its square, and their product with X
-    flops = MUON_STEPS[muon_steps] * matrices * per_number
-    return seconds + flops / profile.rate("bf16", short, long, short)
 
 
 def predict(profile: MachineProfile, raw: dict[str, float]) -> dict[str, float]:

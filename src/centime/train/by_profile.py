@@ -11,6 +11,7 @@ from centime.recipe import Optimizer
 from centime.train.batches import PairRows
 from centime.train.stages import StagePlan
 
+UPDATE = {"update", "muon"}  # parts that an evaluation has not
 FORWARD_SHARE = 1 / 3  # of a trained sequence, that an evaluated one takes: forward without backward
 
 
@@ -47,7 +48,7 @@ def step_seconds(
         optimizer.muon_steps,
         mtp=plan.stage.mtp_weight > 0,
     )
-    return sum(seconds for part, seconds in predict(profile, raw).items() if update or part != "optimizer")
+    return sum(seconds for part, seconds in predict(profile, raw).items() if update or part not in UPDATE)
 
 
 def computed_length(plan: StagePlan, micro_batch: int) -> int:
