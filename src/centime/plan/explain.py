@@ -157,7 +157,8 @@ def explain(a: Case, b: Case) -> Explanation:
 
     Raises UserError for currencies that differ, for an unknown model, chip or layout, or a run that fits nowhere.
     """
-    from centime.plan.explain_cost import Searcher, run_of
+    from centime.plan.corner_search import Searcher
+    from centime.plan.explain_cost import run_of
 
     if a.currency != b.currency:
         raise UserError(f"A is priced in {a.currency} and B in {b.currency}; give both prices in one currency.")

@@ -1,0 +1,110 @@
+"""GPU-seconds per token of a corner, under the best layout of a short search."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import get_args
+
+from centime.catalogue.architecture import Experts
+from centime.errors import UserError
+from centime.plan.corners import Corner
+from centime.plan.efficiency import fitted
+from centime.plan.goodput import goodput
+from centime.plan.intervals import step_interval
+from centime.plan.layout import Layout, Schedule, objections
+from centime.plan.layout_cost import StepCost
+from centime.plan.layout_search import LONG, RECOMPUTE
+from centime.plan.prediction import software_of
+from centime.plan.step import step_times
+
+# A corner's search is one of hundreds: the degrees that matter most, in powers of two, every chip at work that the
+# batch can feed. The runs at both ends are searched like their neighbours; what `plan train` finds beyond is "layout".
+TENSOR = (1, 2, 4, 8)
+CHUNKS = (2, 4, 7)
+MICRO_BATCHES = (1, 2)
+SHARDING = (1, 3)
+
+
+@dataclass
+class Searcher:
+    """The best layout of a corner, each corner searched once."""
+
+    found: dict[Corner, tuple[float, Layout]] = field(default_factory=dict)
+
+    def __call__(self, at: Corner) -> float:
+        """GPU-seconds per token under the best layout, failures included. Raises UserError where none is feasible."""
+        seconds, _ = self._searched(at)
+        return at.gpus * seconds / (at.global_batch * at.seq) / goodput(at.gpus).share
+
+    def interval(self, at: Corner) -> tuple[float, float]:
+        """Factors on `self(at)` between which the actual lies in four of five cases."""
+        layout, software = self._searched(at)[1], software_of(at.software_date or None)
+        times = step_times(at.arch, at.chip, layout, at.seq, at.global_batch, at.precision, software, fitted())
+        return step_interval(at.arch, at.chip, layout, at.seq, at.precision, software, times)
+
+    def _searched(self, at: Corner) -> tuple[float, Layout]:
+        if at not in self.found:
+            self.found[at] = _best(at)
+        return self.found[at]
+
+
+def _powers(most: int) -> list[int]:
+    return [1 << i for i in range(max(1, most).bit_length())]
+
+
+def _shapes(at: Corner) -> list[Layout]:
+    """The degrees that exist for a corner; replicas as many as chips and batch allow."""
+    experts = [block.feed_forward.experts for block in at.arch.blocks if isinstance(block.feed_forward, Experts)]
+    found = []
+    for tp in TENSOR:
+        for pp in _powers(min(at.arch.layers, at.gpus // tp)):
+            for cp in _powers(at.seq // LONG):
+                for micro_batch in MICRO_BATCHES:
+                    most = at.gpus // (tp * cp * pp)
+                    dp = max((d for d in _divisors(at.global_batch // micro_batch) if d <= most), default=0)
+                    for ep in _powers(min(experts, default=1)):
+                        layout = Layout(tp * cp * pp * dp, tp, pp, 1, cp, ep, micro_batch=micro_batch)
+                        if dp and not any(objections(layout, at.arch, at.chip, at.seq, at.global_batch)):
+                            found.append(layout)
+    return found
+
+
+def _best(at: Corner) -> tuple[float, Layout]:
+    """Seconds of a step, and the layout."""
+    cost = StepCost(at.arch, at.chip, at.seq, at.global_batch, at.precision, software_of(at.software_date or None))
+    found = _shapes(at)
+    ordered = sorted((cost.least_seconds(shape), i) for i, shape in enumerate(found))
+    best: tuple[float, Layout] | None = None
+    for wanted in (at.schedule, None):  # where the schedule cannot be had at all, any
+        for least, i in ordered:
+            if best is not None and least >= best[0]:
+                break
+            for layout in _scheduled(found[i], at, wanted):
+                fitting = (replace(layout, recompute=word) for word in RECOMPUTE)  # the least that fits is the fastest
+                chosen = next(filter(cost.fits, fitting), None)
+                if chosen is not None and (best is None or cost.seconds(chosen) < best[0]):
+                    best = cost.seconds(chosen), chosen
+        if best is not None:
+            return best
+    raise UserError(
+        f"{at.arch.name} does not fit {at.gpus:,} x {at.chip.name} in any layout, at {at.seq:,} tokens a sequence; "
+        "take more chips, or chips with more memory."
+    )
+
+
+def _scheduled(shape: Layout, at: Corner, wanted: Schedule | None) -> Iterator[Layout]:
+    """The shape under every schedule (or the one wanted) and sharding that exist for it."""
+    for schedule in (wanted,) if wanted else get_args(Schedule):
+        for vp in CHUNKS if schedule == "interleaved" else (1,):
+            for zero in SHARDING:
+                layout = replace(shape, schedule=schedule, vp=vp, zero=zero)
+                if not any(objections(layout, at.arch, at.chip, at.seq, at.global_batch)):
+                    yield layout
+
+
+@functools.cache
+def _divisors(n: int) -> tuple[int, ...]:
+    """Of a batch."""
+    return tuple(d for d in range(1, n + 1) if n % d == 0)

@@ -1,0 +1,142 @@
+"""A life's plan in words, tables and curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from centime.plan.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table
+from centime.plan.text import number, words
+from centime.units import format_count, format_money
+
+if TYPE_CHECKING:
+    from centime.plan.lifetime import Lifetime, Option
+
+
+def title(found: Lifetime, lang: str) -> str:
+    """One line."""
+    served = number(format_count(found.served), lang)
+    return words(lang)(
+        "The life of a model as good as {model}, serving {served} tokens", model=found.bar.name, served=served
+    )
+
+
+def cost(value: float, unit: str) -> str:
+    """Money to three digits above a million, FLOP in powers of ten."""
+    if unit == "FLOP":
+        return f"{value:.3g} FLOP"
+    if abs(value) < 1e6:
+        return format_money(value, unit)
+    symbol = "$" if unit == "USD" else ""
+    return f"{symbol}{value / 1e6:,.2f} M{'' if symbol else ' ' + unit}"
+
+
+def sections(found: Lifetime, lang: str) -> list[Section]:
+    """Headlines, the best of each kind, training and serving side by side, curves over demand, laws, notes."""
+    say, served, unit, best = words(lang), found.served, found.unit, found.best
+
+    def money(value: float) -> str:
+        return number(cost(value, unit), lang)
+
+    def count(value: float) -> str:
+        return number(format_count(value), lang)
+
+    def share(value: float) -> str:
+        return number(f"{100 * value:.1f} %", lang)
+
+    low, high = best.interval(served)
+    figures = [
+        Figure(say("Cheapest"), _model(best, lang), say("{tokens} tokens", tokens=count(best.tokens))),
+        Figure(say("Its life"), money(best.total(served)), f"{money(low)} – {money(high)}"),
+        Figure(say("Against {model}", model=found.bar.name), share(-found.saving), money(found.bar.total(served))),
+        Figure(say("Spent on serving"), share(best.serving_share(served)), money(best.serve * served)),
+        Figure(
+            say("Serving passes training at"),
+            say("{tokens} tokens", tokens=count(found.break_even())),
+            say("{model}: {tokens}", model=found.bar.name, tokens=count(found.bar.break_even)),
+        ),
+    ]
+    rows: list[tuple[str, Option]] = [(say("The bar: {model}", model=found.bar.name), found.bar)]
+    precisions = dict.fromkeys(option.precision for option in found.options)
+    for family, label in (("moe", say("Mixture")), ("dense", say("Dense"))):
+        rows += [(label, one) for p in precisions if (one := found.best_of(family, p)) is not None]
+    bars = [(f"{label}, {option.precision}", option) for label, option in rows]
+    curve = found.curve()
+    out: list[Section] = [
+        Figures(figures),
+        _table(say("The cheapest of each kind"), rows, found, lang),
+        StackedBars(
+            say("Training and serving"),
+            unit,
+            [(label, {say("training"): option.train, say("serving"): option.serve * served}) for label, option in bars],
+            lambda value: cost(value, unit),
+        ),
+        LineChart(
+            say("The cheapest life by demand"),
+            unit,
+            say("tokens served"),
+            [
+                Line(say("training"), [(p.served, p.best.train) for p in curve]),
+                Line(say("serving"), [(p.served, p.best.serve * p.served) for p in curve]),
+                Line(found.bar.name, [(p.served, found.bar.total(p.served)) for p in curve]),
+            ],
+            lambda value: cost(value, unit),
+            format_count,
+            log_x=True,
+            log_y=True,
+            marks=[(found.break_even(), say("serving passes training"))],
+        ),
+        LineChart(
+            say("The cheapest size by demand"),
+            say("parameters"),
+            say("tokens served"),
+            [
+                Line(say("in all"), [(p.served, p.best.params) for p in curve]),
+                Line(say("active"), [(p.served, p.best.active_params) for p in curve]),
+            ],
+            format_count,
+            format_count,
+            log_x=True,
+            log_y=True,
+        ),
+        LineChart(
+            say("Its training by demand"),
+            say("tokens"),
+            say("tokens served"),
+            [Line(say("training tokens"), [(p.served, p.best.tokens) for p in curve])],
+            format_count,
+            format_count,
+            log_x=True,
+            log_y=True,
+        ),
+    ]
+    if found.by_law:
+        note = say("Equal quality under other published laws: how much hangs on the law.")
+        out.append(_table(say("The cheapest under other laws"), list(found.by_law), found, lang, note))
+    out.append(Notes(say("Assumptions"), [say(line) for line in found.assumptions]))
+    out.append(Notes(say("Sources"), list(found.sources)))
+    return out
+
+
+def _model(option: Option, lang: str) -> str:
+    total, active = format_count(option.params), format_count(option.active_params)
+    text = total if option.sparsity.activation >= 1 else f"{total} / {active}"
+    return number(text, lang)
+
+
+def _table(name: str, rows: list[tuple[str, Option]], found: Lifetime, lang: str, note: str = "") -> Table:
+    say, served = words(lang), found.served
+    head = ("", "Parameters (active)", "Training tokens", "Served in", "Training", "Serving", "Total", "Break-even")
+    body = [
+        [
+            label,
+            _model(option, lang),
+            number(format_count(option.tokens), lang),
+            say(option.precision),
+            number(cost(option.train, found.unit), lang),
+            number(cost(option.serve * served, found.unit), lang),
+            number(cost(option.total(served), found.unit), lang),
+            number(format_count(option.break_even), lang),
+        ]
+        for label, option in rows
+    ]
+    return Table(name, [say(h) if h else "" for h in head], body, note)
