@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.corner_search import Searcher
@@ -25,7 +26,7 @@ from centime.plan.lifetime_cost import (
     price_of,
 )
 from centime.plan.prediction import default_precision
-from centime.plan.serving_choice import Lengths, choose
+from centime.plan.serving_choice import Choice, Lengths, choose
 from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine
 from centime.plan.serving_interval import spread
@@ -35,6 +36,18 @@ from centime.plan.serving_units import Unit, number_format
 from centime.plan.text import Said, said
 
 NEWEST = "2026-08"  # software of serving where no date is given, as `plan train`'s newest
+
+
+def serving_choice(
+    arch: Architecture, which: Chip, precision: str, lengths: Lengths, ttft_s: float, tpot_s: float, software: Software
+) -> Choice:
+    """The cheapest units that serve a model within the limits, as `plan serve` chooses them before it simulates.
+
+    Raises UserError that says what stands in the way.
+    """
+    form = number_format(precision, arch.is_mixture)
+    engine = Engine(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
+    return choose(engine, lengths, ttft_s, tpot_s, None, None)
 
 
 def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, list[Said]]:
@@ -57,7 +70,6 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
     search = Searcher()
     lengths = Lengths(request.isl, request.osl, request.hit)
     software = Software("", year(request.software_date or NEWEST))
-    speed = speeds(serves, software)
 
     def train(arch: Architecture, tokens: float) -> tuple[float, tuple[float, float]]:
         flops = count_architecture(arch, SEQ).train_flops_per_token * tokens
@@ -70,9 +82,8 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
 
     @functools.cache
     def serve(arch: Architecture, name: str) -> tuple[float, tuple[float, float]] | None:
-        engine = Engine(model_cost(arch), serves, Unit(), number_format(name, arch.is_mixture), speed, 0, 0.0)
         try:
-            choice = choose(engine, lengths, request.ttft_s, request.tpot_s, None, None)
+            choice = serving_choice(arch, serves, name, lengths, request.ttft_s, request.tpot_s, software)
         except UserError:  # too large for this chip's units, or too slow
             return None
         seconds = choice.gpu_seconds(lengths) / (lengths.isl + lengths.osl)
