@@ -43,11 +43,11 @@ PLANNERS = {
 FORMULAS = {
     "train": tuple(f"docs/plan-formulas.md#{part}" for part in ("micro-batch", "step", "memory", "goodput")),
     "serve": ("docs/planner.md#counts", "docs/planner.md#serving", "docs/planner.md#arrivals"),
-    "explain": ("docs/planner.md#counts", "docs/planner.md#explain"),
-    "lifetime": ("docs/planner.md#lifetime",),
+    "explain": ("docs/planner.md#counts", "docs/plan-economics.md#explain"),
+    "lifetime": ("docs/plan-economics.md#lifetime",),
     "fleet": ("docs/plan-fleet.md#fleet",),
     "budget": ("docs/plan-fleet.md#budget",),
-    "compare": ("docs/planner.md#counts", "docs/planner.md#export-status"),
+    "compare": ("docs/planner.md#counts", "docs/plan-economics.md#compare"),
     "check": ("docs/plan-formulas.md#intervals",),
 }
 

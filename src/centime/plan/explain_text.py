@@ -43,7 +43,7 @@ def sections(found: Explanation, lang: str) -> list[Section]:
     say = words(lang)
 
     def money(value: float) -> str:
-        return number(_money(value, found.a.case.currency), lang)
+        return number(_money(value, found.a.case.currency, found.a.cost), lang)
 
     def times(value: float) -> str:
         return number(f"x {value:.3f}" if 0.1 <= value < 10 else f"x {value:.3g}", lang)
@@ -52,8 +52,8 @@ def sections(found: Explanation, lang: str) -> list[Section]:
     rows = [
         [
             say(LABELS[cause.name]),
-            say(cause.before),
-            say(cause.after),
+            number(say(cause.before), lang),
+            number(say(cause.after), lang),
             times(cause.factor),
             f"{times(math.exp(cause.least))} – {times(math.exp(cause.greatest))}",
             number(f"{100 * cause.log / whole:.1f} %" if abs(whole) > 1e-12 else "–", lang),
@@ -78,7 +78,7 @@ def sections(found: Explanation, lang: str) -> list[Section]:
             ("A", found.a.cost),
             [(say(LABELS[cause.name]), cause.money) for cause in found.causes],
             ("B", found.b.cost),
-            lambda value: _money(value, found.a.case.currency),
+            lambda value: _money(value, found.a.case.currency, found.a.cost),
         ),
         Table(
             say("Whose doing"),
@@ -89,9 +89,9 @@ def sections(found: Explanation, lang: str) -> list[Section]:
     ]
     lines = paradox(found)
     if lines:
-        out.append(Notes(say("The paradox in numbers"), [say(line) for line in lines]))
-    notes = [say(line) for line in found.assumptions]
-    notes += [say(run.price_note) for run in (found.a, found.b) if run.price_note]
+        out.append(Notes(say("The paradox in numbers"), [number(say(line), lang) for line in lines]))
+    notes = [number(say(line), lang) for line in found.assumptions]
+    notes += [number(say(run.price_note), lang) for run in (found.a, found.b) if run.price_note]
     if notes:
         out.append(Notes(say("Assumptions"), list(dict.fromkeys(notes))))
     sources = list(dict.fromkeys((*found.a.case.sources, *found.b.case.sources)))
@@ -146,11 +146,8 @@ def _headline(found: Explanation, side: str, lang: str) -> Figure:
     small = say("{hours} GPU-hours", hours=hours)
     if run.case.reported_gpu_hours:
         off = run.gpu_hours / run.case.reported_gpu_hours - 1
-        small += say(
-            "; reported {hours} ({off:+.1f} %)",
-            hours=number(format_count(run.case.reported_gpu_hours), lang),
-            off=100 * off,
-        )
+        reported = number(format_count(run.case.reported_gpu_hours), lang)
+        small += number(say("; reported {hours} ({off:+.1f} %)", hours=reported, off=100 * off), lang)
     return Figure(f"{side.upper()}: {run.case.title}", number(_money(run.cost, run.case.currency), lang), small)
 
 
@@ -158,9 +155,10 @@ def _percent(factor: float) -> str:
     return f"{100 * (factor - 1):+.1f} %"
 
 
-def _money(value: float, currency: str) -> str:
+def _money(value: float, currency: str, like: float = 0.0) -> str:
+    """Millions with three decimals where it, or what it stands beside, is that large."""
     sign, amount = ("-" if value < 0 else ""), abs(value)
-    if amount < 1e6:
+    if max(amount, like) < 1e6:
         return sign + format_money(amount, currency)
     symbol = "$" if currency == "USD" else ""
     text = f"{symbol}{amount / 1e6:,.3f} M"

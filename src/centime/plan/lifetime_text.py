@@ -67,7 +67,10 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
         StackedBars(
             say("Training and serving"),
             unit,
-            [(label, {say("training"): option.train, say("serving"): option.serve * served}) for label, option in bars],
+            [
+                (label, {say("training"): option.train, say("inference"): option.serve * served})
+                for label, option in bars
+            ],
             lambda value: cost(value, unit),
         ),
         LineChart(
@@ -76,7 +79,7 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
             say("tokens served"),
             [
                 Line(say("training"), [(p.served, p.best.train) for p in curve]),
-                Line(say("serving"), [(p.served, p.best.serve * p.served) for p in curve]),
+                Line(say("inference"), [(p.served, p.best.serve * p.served) for p in curve]),
                 Line(found.bar.name, [(p.served, found.bar.total(p.served)) for p in curve]),
             ],
             lambda value: cost(value, unit),
