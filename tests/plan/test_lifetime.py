@@ -93,6 +93,15 @@ def test_dense_alone_is_dearer_than_a_mixture_and_dense_and_moe_are_kept_apart()
     assert both.best.total(1e14) < dense.best.total(1e14)
 
 
+def test_no_option_is_trained_on_more_than_there_is():
+    free = plan_lifetime(LifetimeRequest("deepseek-v3", 1e15), unit_costs())
+    held = plan_lifetime(LifetimeRequest("deepseek-v3", 1e15, max_tokens=20e12), unit_costs())
+    assert max(option.tokens for option in held.options) <= 20e12 < free.best.tokens
+    assert held.best.total(1e15) > free.best.total(1e15)
+    with pytest.raises(UserError, match="--max-tokens"):
+        plan_lifetime(LifetimeRequest("deepseek-v3", 1e15, max_tokens=1e11, family="dense"), unit_costs())
+
+
 def test_in_measured_money_on_h800():
     """The planner's own costs: V3's quality, served 100 T tokens."""
     found = plan_lifetime(LifetimeRequest("deepseek-v3", 1e14, price="$2/h", moe="ling", family="moe"))
@@ -118,6 +127,7 @@ def test_in_measured_money_on_h800():
         ({"family": "sparse"}, "none of dense"),
         ({"mode": "joules"}, "neither money nor flops"),
         ({"hit": 1.5}, "below 1"),
+        ({"max_tokens": 0.0}, "above zero"),
         ({"precisions": ("fp3",)}, "fp3"),
         ({"price": "$2/h", "serve_gpu": "h100", "serve_price": "2 EUR/h"}, "one currency"),
     ],

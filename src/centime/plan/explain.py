@@ -49,6 +49,7 @@ class Run:
     searched: float
     price: float  # per chip-hour
     price_note: str
+    spread: tuple[float, float] = (1.0, 1.0)  # factors on `seconds`: the ends of the 80 % interval
 
     @property
     def gpu_hours(self) -> float:
@@ -109,6 +110,10 @@ class Explanation:
             "log_ratio": math.log(self.ratio),
             "gpu_hours_a": self.a.gpu_hours,
             "gpu_hours_b": self.b.gpu_hours,
+            "interval": {
+                side: {"low": run.cost * run.spread[0], "high": run.cost * run.spread[1], "confidence": 0.8}
+                for side, run in (("a", self.a), ("b", self.b))
+            },
             "reported_gpu_hours": {"a": self.a.case.reported_gpu_hours, "b": self.b.case.reported_gpu_hours},
             "causes": [
                 {

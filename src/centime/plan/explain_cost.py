@@ -71,5 +71,7 @@ def run_of(case: Case, searcher: Searcher) -> Run:
         currency=price.currency,
         price_date=case.price_date or price.date,
     )
-    seconds = plan.stages[0].gpu_hours * 3600 / case.tokens
-    return Run(resolved, at, seconds, searcher(at), price.per_device_hour, note)
+    stage = plan.stages[0]
+    spread = stage.low_hours / stage.gpu_hours, stage.high_hours / stage.gpu_hours
+    seconds = stage.gpu_hours * 3600 / case.tokens
+    return Run(resolved, at, seconds, searcher(at), price.per_device_hour, note, spread)

@@ -143,7 +143,8 @@ def _headline(found: Explanation, side: str, lang: str) -> Figure:
     run = found.a if side == "a" else found.b
     say = words(lang)
     hours = number(format_count(run.gpu_hours), lang)
-    small = say("{hours} GPU-hours", hours=hours)
+    low, high = (number(_money(run.cost * end, run.case.currency), lang) for end in run.spread)
+    small = f"{low} – {high}; " + say("{hours} GPU-hours", hours=hours)
     if run.case.reported_gpu_hours:
         off = run.gpu_hours / run.case.reported_gpu_hours - 1
         reported = number(format_count(run.case.reported_gpu_hours), lang)

@@ -39,7 +39,8 @@ class LifetimeRequest:
     quality_of: the model that sets the bar; quality_tokens: that it was trained on (None: as an example of the
     catalogue has it). served_tokens: over the life, prompts and answers together, in the proportion isl to osl; hit:
     share of prompts found in the cache. gpu trains, serve_gpu serves (None: the same chip); precision of training,
-    None: the chip's usual. precisions: of serving, None: all that the chip computes in. mode: money or flops.
+    None: the chip's usual. precisions: of serving, None: all that the chip computes in. max_tokens: the most that there
+    are to train on. mode: money or flops.
     """
 
     quality_of: str
@@ -47,6 +48,7 @@ class LifetimeRequest:
     gpu: str = "h800"
     serve_gpu: str | None = None
     quality_tokens: float | None = None
+    max_tokens: float | None = None
     family: str = "both"
     precision: str | None = None
     precisions: tuple[str, ...] | None = None
@@ -197,15 +199,21 @@ def plan_lifetime(request: LifetimeRequest, costs: Costs | None = None) -> Lifet
         )
     bar = cheapest(bars, request.served_tokens)
 
+    enough = request.max_tokens or math.inf
+
     def under(quality: QualityLaw) -> list[Option]:
         loss = quality.loss(params, sparse, trained_on)
         most = LARGEST * quality.effective_params(params, sparse, trained_on)
         own = [option for option in bars if request.family in ("both", kind)]
-        return own + options(candidates(request.family, quality, loss, most), costs)
+        there = [one for one in candidates(request.family, quality, loss, most) if one[2] <= enough]
+        return own + options(there, costs)
 
     found = under(law)
     if not found:
-        raise UserError(f"No {request.family} model that can be served reaches the loss of {bar_arch.name}.")
+        raise UserError(
+            f"No {request.family} model that can be served reaches the loss of {bar_arch.name}"
+            + (f" on {request.max_tokens:.3g} tokens; raise --max-tokens." if request.max_tokens else ".")
+        )
     by_law = []
     for dense in LOSS_LAWS:
         for mixture in MOE_LAWS if request.family != "dense" or bar_arch.is_mixture else (request.moe,):
@@ -228,6 +236,8 @@ def plan_lifetime(request: LifetimeRequest, costs: Costs | None = None) -> Lifet
 
 def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, list[Said]]:
     """The request checked, with the bar's tokens from the examples where they are not given."""
+    if request.max_tokens is not None and not request.max_tokens > 0:
+        raise UserError(f"max_tokens is {request.max_tokens}; expected a number above zero.")
     for name in ("served_tokens", "isl", "osl", "ttft_s", "tpot_s"):
         if not 0 < getattr(request, name) < math.inf:
             raise UserError(f"{name} is {getattr(request, name)}; expected a number above zero.")
@@ -244,8 +254,8 @@ def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, 
         return request, arch, []
     from centime.plan.cases import case, example_names
 
-    for name in example_names():
-        example = case(name)
+    examples = {name: case(name) for name in example_names()}
+    for name, example in sorted(examples.items(), key=lambda item: not item[1].reported_gpu_hours):
         if architecture(example.model) == arch:
             note = said("{model} was trained on {tokens:.3g} T tokens ({source})", model=arch.name,
                         tokens=example.tokens / 1e12, source=name)  # fmt: skip

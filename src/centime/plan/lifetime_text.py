@@ -50,7 +50,7 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
         Figure(say("Against {model}", model=found.bar.name), share(-found.saving), money(found.bar.total(served))),
         Figure(say("Spent on serving"), share(best.serving_share(served)), money(best.serve * served)),
         Figure(
-            say("Serving passes training at"),
+            say("Serving passes training for good at"),
             say("{tokens} tokens", tokens=count(found.break_even())),
             say("{model}: {tokens}", model=found.bar.name, tokens=count(found.bar.break_even)),
         ),

@@ -18,6 +18,9 @@ def lifetime(
     quality_tokens: Annotated[
         str | None, typer.Option("--quality-tokens", help="That the bar was trained on; known for the examples.")
     ] = None,
+    max_tokens: Annotated[
+        str | None, typer.Option("--max-tokens", help="The most tokens that there are to train on: 30T.")
+    ] = None,
     gpu: Annotated[str, typer.Option("--gpu", help="The chip that trains.")] = "h800",
     serve_gpu: Annotated[
         str | None, typer.Option("--serve-gpu", help="The chip that serves; the same if left out.")
@@ -59,6 +62,7 @@ def lifetime(
         gpu=gpu,
         serve_gpu=serve_gpu,
         quality_tokens=None if quality_tokens is None else parse_count(quality_tokens),
+        max_tokens=None if max_tokens is None else parse_count(max_tokens),
         family="both" if dense == moe else "dense" if dense else "moe",
         precision=precision,
         precisions=tuple(serve_precision) if serve_precision else None,
