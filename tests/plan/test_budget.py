@@ -209,6 +209,7 @@ def test_seconds_of_a_token_hold_its_prompt() -> None:
     [
         ({"capex": -1.0}, "--capex is above 0"),
         ({"capex": float("nan")}, "--capex is above 0"),
+        ({"capex": float("inf")}, "--capex is above 0"),
         ({"years": 0}, "--years 0"),
         ({"train": 0.8}, "at most 1"),
         ({"discount": 7.0}, "--discount 7"),
@@ -238,3 +239,19 @@ def test_texts_that_are_no_amounts_are_refused() -> None:
         actuals_of("microsft")
     with pytest.raises(UserError, match="no purchase price"):
         inputs(BudgetRequest(capex=1e9, chip="h800"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("serve_use", 0.0, "above 0"), ("availability", 1.5, "at most 1"), ("hope", 1.0, "no input 'hope'")],
+)
+def test_inputs_that_cannot_be_are_refused(name: str, value: float, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        inputs(replace(BILLION, overrides={name: Uncertain(mid=value)}))
+
+
+def test_a_budget_renews_nothing() -> None:
+    """Beyond the life of the chips there are no more earnings: a longer horizon adds none."""
+    short, long = middle(replace(BILLION, years=5)), middle(replace(BILLION, years=12))
+    assert all(flow == 0 for flow in long.flows[6:-1])
+    assert long.flows[1:5] == short.flows[1:5]

@@ -6,6 +6,7 @@ Money in USD. `levers` resolves a request into these; the tornado and the draws 
 from __future__ import annotations
 
 import functools
+import math
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -50,6 +51,12 @@ LABELS = {
     "life_it": "Life of the chips",
     "life_building": "Life of the building",
 }
+
+
+DIVISORS = {"chip_price", "kw", "prefill", "decode", "serve_use", "life_it", "life_building", "rent"}
+SHARES = {
+    "ai_share", "availability", "train_use", "serve_use", "rent_use", "token_price_falls", "rent_falls", "upkeep"
+}  # fmt: skip
 
 
 @functools.cache
@@ -97,7 +104,7 @@ class BudgetRequest:
     overrides: dict[str, Uncertain] = field(default_factory=dict)  # by the names of LABELS
 
     def __post_init__(self) -> None:
-        if not self.capex > 0:
+        if not 0 < self.capex < math.inf:
             raise UserError(f"--capex is above 0; found {self.capex:g}.")
         if not 1 <= self.years <= 20:
             raise UserError(f"--years {self.years} is not between 1 and 20.")
@@ -172,6 +179,10 @@ def levers(request: BudgetRequest, chip: Chip, prefill: Uncertain, decode: Uncer
     for name, value in request.overrides.items():
         if name not in found:
             raise UserError(f"a budget has no input {name!r}; known: {', '.join(found)}.")
+        if value.three[0] <= 0 and name in DIVISORS:
+            raise UserError(f"{name} is above 0; found {value.three[0]:g}.")
+        if value.three[2] > 1 and name in SHARES:
+            raise UserError(f"{name} is a share of at most 1; found {value.three[2]:g}.")
         found[name] = value
     return found
 
