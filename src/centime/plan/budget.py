@@ -121,8 +121,7 @@ class BudgetPlan:
                 "chips": self.base.capex_chips,
                 "server_network_storage": self.base.capex_rest_of_it,
                 "building_power": self.base.capex_building,
-                "not_ai": self.request.capex - self.base.capex_chips - self.base.capex_rest_of_it
-                - self.base.capex_building,
+                "not_ai": self.request.capex * (1 - self.inputs_used["ai_share"].mid),
             },
             "runs": {
                 model: {"gpu_hours": list(hours.three), "per_year": self.runs_per_year(model)}
