@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from centime.catalogue.api_prices import api_price, api_prices
+from centime.catalogue.api_prices import price_list, price_lists
 from centime.catalogue.hourly_prices import rent_range
 from centime.catalogue.prices import gpu_hour, overlay_path
 from centime.errors import UserError
@@ -59,14 +59,13 @@ def test_the_spread_of_offers() -> None:
 
 
 def test_price_lists() -> None:
-    r1 = api_price("deepseek-r1", "2025-02-01")
+    r1 = price_list("deepseek-r1", "2025-02-01")
     assert (r1.hit, r1.miss, r1.output) == (0.14, 0.55, 2.19)
     # the day that DeepSeek published: 342 B tokens hit, 266 B missed, 168 B came out, worth $562,027 by its own count
-    assert r1.revenue(342e9, 266e9, 168e9) == pytest.approx(562_027, rel=0.001)
-    assert api_price("deepseek-v3").date == "2025-02-08"
-    assert api_price("deepseek-v3", off_peak=True).date == "2025-02-26"
-    assert all(row.miss >= 0 and row.output >= 0 and row.source for row in api_prices())
-    with pytest.raises(UserError, match=r"No API price is known for 'deepseek-v33'\. Did you mean 'deepseek-v3'"):
-        api_price("deepseek-v33")
-    with pytest.raises(UserError, match="as early as 2020"):
-        api_price("deepseek-r1", "2020")
+    worth = 342e3 * r1.hit + 266e3 * r1.miss + 168e3 * r1.output
+    assert worth == pytest.approx(562_027, rel=0.001)
+    assert price_list("deepseek-v3").date == "2025-02-08"
+    assert price_list("deepseek-v3 off-peak").date == "2025-02-26"
+    assert all(row.miss >= 0 and row.output >= 0 and row.source for row in price_lists())
+    with pytest.raises(UserError, match="Did you mean 'deepseek-v3'"):
+        price_list("deepseek-v33")

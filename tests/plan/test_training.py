@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from centime.catalogue.chips import chip
+from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.training import TrainingRequest, from_inputs, plan_training
+from centime.plan.post_training import Reinforcement, unit_chips
+from centime.plan.training import from_inputs, plan_training
+from centime.plan.training_request import TrainingRequest
 
 V3 = TrainingRequest("DeepSeek-V3", 14.8e12, "h800", 2048, price="$2/h")
 
@@ -77,6 +81,25 @@ def test_stages_of_ones_own() -> None:
     assert [stage.name for stage in plan.stages] == ["pretrain"]
     assert plan.end is None
     assert replace(plan.request, date="2026-01-01") != plan.request
+
+
+def test_post_training_from_its_sizes() -> None:
+    """R1-Zero: 10,400 steps of 512 answers took 101 K H800 hours (arXiv 2501.12948v2); mean lengths are not published,
+    so that the order of magnitude is what can be held to it."""
+    rl = Reinforcement(steps=10_400, rollouts=512, prompt_tokens=200, answer_tokens=8000)
+    plan = plan_training(replace(V3, gpus=512, extension=(), sft_tokens=4.3e9, rl=rl))
+    assert [stage.name for stage in plan.stages] == ["pretrain", "sft", "rl"]
+    assert 101e3 / 4 < plan.stages[-1].gpu_hours < 101e3 * 4
+    longer = plan_training(replace(V3, gpus=512, extension=(), rl=replace(rl, answer_tokens=16_000)))
+    assert longer.stages[-1].gpu_hours > plan.stages[-1].gpu_hours
+    assert from_inputs(json.loads(json.dumps(plan.inputs()))).gpu_hours == pytest.approx(plan.gpu_hours)
+    with pytest.raises(UserError, match="answer_tokens"):
+        plan_training(replace(V3, rl=replace(rl, answer_tokens=0)))
+
+
+def test_rollouts_that_fit_on_no_unit_are_a_sentence() -> None:
+    with pytest.raises(UserError, match="at least"):
+        unit_chips(architecture("deepseek-v3"), chip("h800"), gpus=8, weight_bytes=2.0)
 
 
 @pytest.mark.parametrize(

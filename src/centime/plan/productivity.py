@@ -124,7 +124,8 @@ def relative_speed(scenario: Scenario, gpu: str) -> tuple[Uncertain, Said]:
 def run_gpu_hours(model: str, gpu: str, tokens: float, gpus: int) -> tuple[Uncertain, Said]:
     """GPU-hours of one training run of `model` on `gpus` chips, all its stages, in the fastest layout, and a sentence
     about them. Raises UserError where the planner cannot predict it."""
-    from centime.plan.training import TrainingRequest, plan_training
+    from centime.plan.training import plan_training
+    from centime.plan.training_request import TrainingRequest
 
     plan = plan_training(TrainingRequest(model, tokens, gpu, gpus, layout="auto"))
     source = f"predicted by centime plan train: {model} on {gpus} {plan.chip.name}"

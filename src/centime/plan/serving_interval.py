@@ -1,8 +1,8 @@
 """The 80 % interval of a serving prediction: what the fit missed by, on rows like it.
 
-A model on a chip that the fit has rows of is held to the errors of single rows left out; one that it has none of to the errors
-made on whole (model, chip) cells left out of the fit, apart for NVIDIA's data-centre chips and for all others, of which
-fewer are known. scripts/fit_serving.py writes both.
+A model on a chip that the fit has rows of is held to the errors of single rows left out; one that it has none of to
+the errors made on whole (model, chip) cells left out of the fit, apart for NVIDIA's data-centre chips and for all
+others, of which fewer are known. scripts/fit_serving.py writes both.
 """
 
 from __future__ import annotations

@@ -7,28 +7,25 @@ of the DeepSeek-V3 report is the shape of the answer.
 from __future__ import annotations
 
 import datetime
-import tomllib
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, lru_cache
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from centime.catalogue import models
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
+from centime.catalogue.export_rules import status as export_status
 from centime.catalogue.prices import Price, gpu_hour
-from centime.errors import UserError
 from centime.plan.goodput import Goodput, goodput
 from centime.plan.layout import parse, validate
-from centime.plan.prediction import StepPrediction, default_precision, predict_step
+from centime.plan.post_training import Reinforcement, rl_step_seconds
+from centime.plan.prediction import StepPrediction, predict_step
 from centime.plan.sections import Section
 from centime.plan.stage_layout import fastest_longer
 from centime.plan.step import TRAFFIC
 from centime.plan.text import said
+from centime.plan.training_request import Extension, TrainingRequest, check, filled_in, recipes
 
-RECIPES = Path(models.__file__).with_name("training_recipes.toml")
-BATCH_TOKENS = 4_194_304  # a step, where nothing says more: Llama 2 and 3 (arXiv 2307.09288, 2407.21783)
-BATCH_TOKENS_A_CHIP = 8192
 FIRST_PRINCIPLES = said(
     "Context extension is counted at the speed of its steps alone; published hours are higher, since such short stages "
     "also pay for starts, tests and tuning that no first principle knows."
@@ -36,42 +33,10 @@ FIRST_PRINCIPLES = said(
 
 
 @dataclass(frozen=True)
-class Extension:
-    """A stage at a longer sequence: tokens a sequence, sequences a step, steps."""
-
-    seq: int
-    global_batch: int
-    steps: int
-
-
-@dataclass(frozen=True)
-class TrainingRequest:
-    """What `centime plan train` asks. None: what the model's makers published, else a default that the plan states.
-
-    tokens of pre-training; layout: 'auto' or 'pp=16,ep=64,...'; price: '$2/h'; date: of the start, ISO 8601;
-    post_hours: chip-hours of post-training, an assumed input.
-    """
-
-    model: str
-    tokens: float
-    gpu: str
-    gpus: int
-    seq: int | None = None
-    global_batch: int | None = None
-    precision: str | None = None
-    layout: str | None = None
-    price: str | None = None
-    date: str | None = None
-    software_date: str | None = None
-    extension: tuple[Extension, ...] | None = None
-    post_hours: float | None = None
-
-
-@dataclass(frozen=True)
 class Stage:
     """A stage of training. Hours are chip-hours with failures, low and high their 80 % interval."""
 
-    name: str  # pretrain, extension, post
+    name: str  # pretrain, extension, sft, rl, post
     tokens: float
     steps: float
     step: StepPrediction | None  # None: the hours are an assumed input
@@ -92,12 +57,6 @@ class Stage:
             "interval": {"low": self.low_hours, "high": self.high_hours},
             "assumed": self.step is None,
         }
-
-
-@lru_cache(maxsize=1)
-def recipes() -> dict[str, dict[str, Any]]:
-    """Published ways to train, by the catalogue's name of the model."""
-    return tomllib.loads(RECIPES.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -223,17 +182,18 @@ def from_inputs(inputs: dict[str, Any]) -> TrainingPlan:
     """The plan of a card's inputs."""
     stages = inputs.get("extension")
     extension = None if stages is None else tuple(Extension(**stage) for stage in stages)
-    return plan_training(TrainingRequest(**{**inputs, "extension": extension}))
+    rl = Reinforcement(**inputs["rl"]) if inputs.get("rl") else None
+    return plan_training(TrainingRequest(**{**inputs, "extension": extension, "rl": rl}))
 
 
 def plan_training(request: TrainingRequest) -> TrainingPlan:
     """Predict the stages of a training run. Raises UserError on what cannot be: unknown names, negative quantities,
     layouts that do not divide or fit."""
-    _check(request)
+    check(request)
     arch, device = models.architecture(request.model), chip(request.gpu)
     recipe = recipes().get(arch.name, {})
     assumptions: list[str] = []
-    request = _filled(request, arch, device, recipe, assumptions)
+    request = filled_in(request, arch, device, recipe, assumptions)
     assert request.seq
     assert request.global_batch
     assert request.precision
@@ -274,6 +234,12 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
         stages.append(_extension(arch, device, request, step, longer_stage, long))
     if request.extension:
         assumptions.append(FIRST_PRINCIPLES)
+    if request.sft_tokens:
+        stages.append(_stage("sft", request.sft_tokens, step, request.gpus, long))
+        assumptions.append(said("Supervised tuning runs at the speed of pre-training."))
+    if request.rl:
+        stages.append(_reinforcement(arch, device, request.rl, step, request.gpus, long))
+        assumptions.append(said("Rollouts follow a roofline of decoding, and wait for answers 1.5 times the mean."))
     if request.post_hours:
         hours = request.post_hours
         stages.append(Stage("post", 0.0, 0.0, None, hours, hours, hours))
@@ -288,72 +254,17 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
             share=long.share,
         )
     )
+    status = export_status(device, request.date or str(datetime.date.today()), request.region)
+    if not status.may_buy:
+        assumptions.append(
+            said(
+                "May not be bought by {buyer} on {date}: {status}.", buyer=status.buyer, date=status.date, status=status
+            )
+        )
     price = gpu_hour(device, request.date, request.price)
     sources = [source for source in (arch.source, device.source, recipe.get("source"), str(price)) if source]
     sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/constants.json (published runs)")
     return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), searched)
-
-
-def _check(request: TrainingRequest) -> None:
-    for name in ("tokens", "gpus", "seq", "global_batch"):
-        value = getattr(request, name)
-        if value is not None and not value > 0:
-            raise UserError(f"{name} is {value}; expected a number above zero.")
-    if request.post_hours is not None and request.post_hours < 0:
-        raise UserError(f"post_hours is {request.post_hours}; expected zero or more.")
-    if request.date is not None:
-        try:
-            datetime.date.fromisoformat(request.date)
-        except ValueError:
-            raise UserError(f"date {request.date!r} is not a date; write it as 2025-01-31.") from None
-
-
-def _filled(
-    request: TrainingRequest, arch: Architecture, device: Chip, recipe: dict[str, Any], assumptions: list[str]
-) -> TrainingRequest:
-    """The request with what was left open taken from the model's recipe, else from defaults, each stated."""
-    filled: dict[str, Any] = {}
-
-    def take(name: str, default: Any) -> None:
-        if getattr(request, name) is not None:
-            return
-        filled[name] = recipe.get(name, default)
-        if name in recipe:
-            assumptions.append(said("{name} = {value}, as its makers had it.", name=name, value=filled[name]))
-        else:
-            assumptions.append(said("{name} = {value} (assumption).", name=name, value=filled[name]))
-
-    take("seq", 4096)
-    seq = request.seq or filled["seq"]
-    tokens = max(BATCH_TOKENS, BATCH_TOKENS_A_CHIP * request.gpus)
-    take("global_batch", max(1, round(tokens / seq / request.gpus)) * request.gpus)
-    precision = recipe.get("precision")
-    if request.precision is None and precision == "fp8" and not device.fp8_tflops:
-        filled["precision"] = default_precision(device)
-    else:
-        take("precision", default_precision(device))
-    if request.layout is None:
-        filled["layout"] = recipe["layout"] if _has_layout(recipe, arch, device, request.gpus) else "auto"
-        if filled["layout"] == "auto":
-            assumptions.append(said("The fastest layout that fits is taken."))
-    if request.software_date is None and filled.get("layout", "auto") != "auto":
-        filled["software_date"] = recipe["software_date"]
-    if request.extension is None:
-        filled["extension"] = tuple(Extension(**stage) for stage in recipe.get("extension", ()))
-    if request.post_hours is None:
-        filled["post_hours"] = float(recipe.get("post_hours", 0.0))
-    return replace(request, **filled)
-
-
-def _has_layout(recipe: dict[str, Any], arch: Architecture, device: Chip, gpus: int) -> bool:
-    """Whether the makers' layout is known for such chips and exists on so many of them."""
-    if not any(device.name.startswith(name) for name in recipe.get("layout_chips", ())):
-        return False
-    try:
-        validate(parse(recipe["layout"], gpus), arch, device)
-    except UserError:
-        return False
-    return True
 
 
 def _stage(name: str, tokens: float, step: StepPrediction, gpus: int, long: Goodput) -> Stage:
@@ -361,6 +272,16 @@ def _stage(name: str, tokens: float, step: StepPrediction, gpus: int, long: Good
     steps = tokens / (step.global_batch * step.seq)
     hours = steps * gpus / 3600 / long.share
     return Stage(name, tokens, steps, step, *(hours * s for s in (step.step_time_s, step.low_s, step.high_s)))
+
+
+def _reinforcement(
+    arch: Architecture, device: Chip, rl: Reinforcement, step: StepPrediction, gpus: int, long: Goodput
+) -> Stage:
+    """A stage of RL, its interval as wide as training's twice over: generation is the coarser half."""
+    seconds = rl.steps * rl_step_seconds(arch, device, gpus, rl, step)
+    hours = seconds * gpus / 3600 / long.share
+    low, high = (end / step.step_time_s for end in (step.low_s, step.high_s))
+    return Stage("rl", rl.tokens, rl.steps, step, hours, hours * low**2, hours * high**2)
 
 
 def _extension(

@@ -11,7 +11,13 @@ from centime.units import format_count, format_money
 if TYPE_CHECKING:
     from centime.plan.training import Stage, TrainingPlan
 
-NAMES = {"pretrain": "Pre-training", "extension": "Context extension", "post": "Post-training (assumed)"}
+NAMES = {
+    "pretrain": "Pre-training",
+    "extension": "Context extension",
+    "sft": "Supervised tuning",
+    "rl": "Reinforcement learning",
+    "post": "Post-training (assumed)",
+}
 
 
 def title(plan: TrainingPlan, lang: str) -> str:

@@ -1,0 +1,59 @@
+"""`centime plan train`: what a training run takes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Option("--model", help="A model of the catalogue, or a folder with config.json.")],
+    tokens: Annotated[str, typer.Option("--tokens", help="Of pre-training: 14.8T.")],
+    gpu: Annotated[str, typer.Option("--gpu", help="A chip of the catalogue: h800, h100, b200, ...")],
+    gpus: Annotated[str, typer.Option("--gpus", help="How many: 2048.")],
+    seq: Annotated[int | None, typer.Option("--seq", help="Tokens a sequence; else the makers', else 4096.")] = None,
+    global_batch: Annotated[int | None, typer.Option("--global-batch", help="Sequences a step.")] = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="bf16, fp8, mxfp8, nvfp4, ...")] = None,
+    layout: Annotated[
+        str | None, typer.Option("--layout", help="auto, or pp=16,ep=64,schedule=dualpipe,...; else the makers'.")
+    ] = None,
+    post_hours: Annotated[
+        str | None, typer.Option("--post-hours", help="GPU-hours of post-training, an assumed input: 5K.")
+    ] = None,
+    sft_tokens: Annotated[str | None, typer.Option("--sft-tokens", help="Of supervised tuning, predicted.")] = None,
+    price: Annotated[str | None, typer.Option("--price", help="Of a GPU-hour: '$2/h'.")] = None,
+    date: Annotated[str | None, typer.Option("--date", help="Of the start: 2025-01-31. Prices are of then.")] = None,
+    region: Annotated[str, typer.Option("--region", help="Who buys: cn, us or any; says what may be bought.")] = "any",
+    as_json: AsJson = False,
+    html: Html = None,
+    lang: Lang = "en",
+    card: CardFile = None,
+) -> None:
+    """What a training run takes: GPU-hours, days, money, step time, memory; by stage, with intervals."""
+    from centime.cli.plan.common import emit
+    from centime.plan.training import plan_training
+    from centime.plan.training_request import TrainingRequest
+    from centime.units import parse_count
+
+    asked = TrainingRequest(
+        model=model,
+        tokens=parse_count(tokens),
+        gpu=gpu,
+        gpus=int(parse_count(gpus)),
+        seq=seq,
+        global_batch=global_batch,
+        precision=precision,
+        layout=layout,
+        price=price,
+        date=date,
+        region=region,
+        post_hours=None if post_hours is None else parse_count(post_hours),
+        sft_tokens=None if sft_tokens is None else parse_count(sft_tokens),
+    )
+    emit(plan_training(asked), as_json=as_json, html=html, lang=lang, card=card)
