@@ -1,0 +1,85 @@
+"""A plan's page: every kind of section drawn, whole, without network or script, in both languages."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from centime.errors import UserError
+from centime.plan.page import write_page
+from centime.plan.sections import (
+    BarChart,
+    Figure,
+    Figures,
+    Lever,
+    Line,
+    LineChart,
+    Notes,
+    Section,
+    Span,
+    StackedBars,
+    Table,
+    Timeline,
+    Tornado,
+    Waterfall,
+)
+
+SECTIONS: list[Section] = [
+    Figures([Figure("Cost", "$5 M", "80 %: 4 to 6")]),
+    Table("By stage", ["stage", "hours"], [["pretrain <b>", "2"], ["Total", "2"]], total=True),
+    BarChart("Bars", "s", [("one", 1.0), ("none", 0.0)]),
+    StackedBars("Parts", "s", [("step", {"compute": 3.0, "bubble": 1.0})]),
+    LineChart(
+        "Growth", "GPUs", "month", [Line("GPUs", [(1, 10), (2, 1000)], [(1, 5, 20), (2, 400, 2000)])], log_y=True
+    ),
+    LineChart("Empty", "GPUs", "month", []),
+    Tornado("Levers", "USD", 1.0, [Lever("price", -1.0, 3.0), Lever("load", 0.5, 1.5)]),
+    Waterfall("Why", "USD", ("A", 5.0), [("chip", 3.0), ("price", -2.0)], ("B", 6.0)),
+    Timeline("Pipeline", "s", [("0", [Span(0, 1, "F"), Span(1, 3, "B")]), ("1", [Span(1, 2, "F")])]),
+    Notes("Assumptions", ["a sentence & another"]),
+]
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is closed out of turn, and collects what a page asks from elsewhere."""
+
+    VOID = frozenset({"meta", "rect", "line", "circle", "polyline", "polygon", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.outside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.outside += [value or "" for name, value in attrs if name in {"src", "href"}] + ([tag] * (tag == "script"))
+        if tag not in self.VOID or tag == "rect":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_a_page_is_whole_and_asks_nothing_from_elsewhere(tmp_path: Path, lang: str) -> None:
+    path = tmp_path / "plan.html"
+    write_page(path, "A plan", SECTIONS, lang, {"verb": "train"})
+    text = path.read_text(encoding="utf-8")
+    page = Balanced()
+    page.feed(text)
+    assert page.open == []
+    assert page.outside == []
+    assert text.count("<svg") == 6  # an empty chart draws nothing
+    assert "pretrain &lt;b&gt;" in text
+    assert "nan" not in text
+    assert f'<html lang="{lang}">' in text
+    assert [file.name for file in tmp_path.iterdir()] == ["plan.html"]
+
+
+def test_a_page_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--html"):
+        write_page(tmp_path / "missing" / "plan.html", "A plan", SECTIONS, "en", {})
