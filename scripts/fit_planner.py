@@ -26,7 +26,7 @@ import numpy as np
 from centime.errors import UserError
 from centime.plan.check_training import seconds_of, target_of, times_of
 from centime.plan.efficiency import FILE, Constants, generation
-from centime.plan.intervals import KINDS, model_family, run_features
+from centime.plan.intervals import KINDS, Errors, model_family, run_features, widening
 from centime.plan.published_run import Run, read_run
 
 NAMES = [field.name for field in fields(Constants)]
@@ -254,6 +254,15 @@ def write(path: Path, runs: Path, fit: Fit, outside: dict[str, np.ndarray]) -> N
     """plan/constants.json: constants with their priors, where they come from, left-out errors for the intervals."""
     best = constants_of(fit.x)
     points = [run_features(sample.run, times_of(sample.run, best)) for sample in fit.samples]
+    known = Errors(
+        tuple(tuple(round(float(value), 3) for value in point) for point in points),
+        {kind: tuple(round(float(error), 4) for error in r) for kind, r in outside.items()},
+        {
+            "family": tuple(sample.family for sample in fit.samples),
+            "generation": tuple(sample.generation for sample in fit.samples),
+        },
+        wider={},
+    )
     content = {
         "what": "Constants of the training planner, fitted by scripts/fit_planner.py; see docs/plan-formulas.md",
         "fitted": date.today().isoformat(),
@@ -265,10 +274,10 @@ def write(path: Path, runs: Path, fit: Fit, outside: dict[str, np.ndarray]) -> N
             for name, prior, spread in zip(NAMES, PRIOR, SPREAD, strict=True)
         },
         "left_out": {
-            "families": sorted({sample.family for sample in fit.samples}),
-            "generations": sorted({sample.generation for sample in fit.samples}),
-            "features": [[round(float(value), 3) for value in point] for point in points],
-            **{kind: [round(float(error), 4) for error in r] for kind, r in outside.items()},
+            "wider": {kind: round(widening(known, kind), 3) for kind in known.groups},
+            "features": known.points,
+            **known.errors,
+            **{f"{kind}_of": names for kind, names in known.groups.items()},
         },
     }
     text = json.dumps(content, indent=1)

@@ -3,7 +3,9 @@
 plan/constants.json keeps, for every run of the fit, where it lies (`features`) and by how much constants missed it that
 were fitted without its (model, chip) cell, without its family of models, and without its generation of chips. A
 prediction takes quantiles of these errors, nearer runs counting more: of the first kind where the fit knows the family
-and the generation, of the second or third where it does not, of the wider where it knows neither.
+and the generation, of the second or third where it does not, of the wider where it knows neither. Families differ more
+from each other than their runs do, so that the next one may lie outside those seen: `widening` measures by how much, on
+each in turn.
 """
 
 from __future__ import annotations
@@ -27,20 +29,22 @@ if TYPE_CHECKING:
 # The quantiles that cover four of five: 0.10 and 0.90 for runs like those left out, 87 % of runs that the fit has seen.
 SHARES = (0.11, 0.89)
 REACH = 1.0  # distance at which a run counts 1/e
+LEAST = 0.02  # of the natural logarithm to either side: nothing is known better
+COVERED = 0.8
 KINDS = ("cell", "family", "generation")
-# Families differ more from each other than their runs do, so that the next one may lie outside those seen: factors with
-# which each kind covers four of five of its own left-out runs.
-WIDER = {"cell": 1.0, "family": 1.25, "generation": 1.6}
 
 
 @dataclass(frozen=True)
 class Errors:
-    """The runs of the fit: features, and natural logarithms of predicted over actual seconds by what was left out."""
+    """The runs of the fit: features, and natural logarithms of predicted over actual seconds by what was left out.
+
+    groups: each run's family of models and its generation of chips. wider: factors on the quantiles, by kind.
+    """
 
     points: tuple[tuple[float, ...], ...]
     errors: dict[str, tuple[float, ...]]
-    families: frozenset[str]
-    generations: frozenset[str]
+    groups: dict[str, tuple[str, ...]]
+    wider: dict[str, float]
 
 
 @lru_cache(maxsize=1)
@@ -50,8 +54,8 @@ def errors() -> Errors:
     return Errors(
         tuple(map(tuple, stored["features"])),
         {kind: tuple(stored[kind]) for kind in KINDS},
-        frozenset(stored["families"]),
-        frozenset(stored["generations"]),
+        {kind: tuple(stored[f"{kind}_of"]) for kind in ("family", "generation")},
+        stored["wider"],
     )
 
 
@@ -84,13 +88,23 @@ def features(
     )
 
 
-def spread(point: tuple[float, ...], known: Errors, kind: str = "cell") -> tuple[float, float]:
-    """The outer quantiles of log(actual / predicted) seconds around a point."""
-    weights = [math.exp(-math.dist(point, other) / REACH) for other in known.points]
-    weighted = sorted((-error, weight) for error, weight in zip(known.errors[kind], weights, strict=True))
-    total = sum(weights)
+def spread(
+    point: tuple[float, ...], known: Errors, kind: str = "cell", unlike: str | None = None
+) -> tuple[float, float]:
+    """The outer quantiles of log(actual / predicted) seconds around a point, times what `known` says of the kind.
+
+    unlike: a family or generation whose own runs are not looked at.
+    """
+    groups = known.groups.get(kind, ())
+    weighted = sorted(
+        (-error, math.exp(-math.dist(point, other) / REACH))
+        for i, (error, other) in enumerate(zip(known.errors[kind], known.points, strict=True))
+        if unlike is None or groups[i] != unlike
+    )
+    total = sum(weight for _, weight in weighted)
     low, high = (_quantile(weighted, share * total) for share in SHARES)
-    return min(-0.02, low) * WIDER[kind], max(0.02, high) * WIDER[kind]
+    factor = known.wider.get(kind, 1.0)
+    return min(-LEAST, low) * factor, max(LEAST, high) * factor
 
 
 def _quantile(weighted: list[tuple[float, float]], mass: float) -> float:
@@ -102,13 +116,28 @@ def _quantile(weighted: list[tuple[float, float]], mass: float) -> float:
     return weighted[-1][0]
 
 
+def widening(known: Errors, kind: str) -> float:
+    """The factor on the quantiles of the others with which four of five runs of a family or generation are covered.
+
+    Conformal prediction by groups: each group in turn plays the one that nobody has seen. At least 1; 1 where there is
+    but one group.
+    """
+    needed = []
+    for point, error, group in zip(known.points, known.errors[kind], known.groups[kind], strict=True):
+        if len(set(known.groups[kind])) > 1:
+            low, high = spread(point, known, kind, unlike=group)
+            needed.append(-error / (low if error > 0 else high))
+    needed.sort()
+    return max(1.0, needed[math.ceil(COVERED * len(needed)) - 1]) if needed else 1.0
+
+
 def step_interval(
     arch: Architecture, chip: Chip, layout: Layout, seq: int, precision: str, software: Software, times: StepTimes
 ) -> tuple[float, float]:
     """Factors on the predicted seconds of a step between which the actual lies in four of five cases."""
     known, point = errors(), features(arch, chip, layout, seq, precision, software, times)
-    kinds = ["family"] if model_family(arch) not in known.families else []
-    kinds += ["generation"] if generation(chip) not in known.generations else []
+    kinds = ["family"] if model_family(arch) not in known.groups["family"] else []
+    kinds += ["generation"] if generation(chip) not in known.groups["generation"] else []
     spreads = [spread(point, known, kind) for kind in kinds or ["cell"]]
     return math.exp(min(low for low, _ in spreads)), math.exp(max(high for _, high in spreads))
 
