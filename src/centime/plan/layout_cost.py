@@ -8,7 +8,7 @@ from centime.plan.efficiency import Constants, Software, fitted, rates
 from centime.plan.layout import Layout, Recompute
 from centime.plan.memory import AS_STATED, Memory, memory_of, usable_bytes
 from centime.plan.prediction import software_of
-from centime.plan.step import Stage, StepTimes, stage_of, step_of
+from centime.plan.step import Passed, Stage, StepTimes, finished, micro_batches_of, stage_of
 from centime.plan.work import work_of
 
 
@@ -38,6 +38,8 @@ class StepCost:
         self.least: dict[tuple[int, ...], float] = {}
         self.states: dict[tuple[int, ...], float] = {}
         self.passing: dict[tuple[int | str, ...], float] = {}
+        self.last: tuple[int | str, ...] = ()
+        self.passed: Passed
 
     def seconds(self, layout: Layout) -> float:
         """Of one optimizer step."""
@@ -48,28 +50,30 @@ class StepCost:
         return self._times(layout).parts
 
     def fits(self, layout: Layout) -> bool:
-        """Whether the chip's memory holds it.
+        """Whether the chip's memory holds it."""
+        return self.states_bytes(layout) + self.passing_bytes(layout) <= self.limit
 
-        What weights, gradients and optimizer take does not depend on micro-batch, recomputation or schedule (but for
-        DualPipe's second copy of the model), nor what a micro-batch leaves on ZeRO or experts' places: each is asked of
-        `plan.memory` once.
-        """
+    def states_bytes(self, layout: Layout) -> float:
+        """Of weights, gradients and optimizer: the same whatever micro-batch, recomputation or schedule (but for
+        DualPipe's second copy of the model)."""
         key = (layout.tp, layout.pp, layout.cp, layout.dp, layout.ep, layout.zero, layout.schedule == "dualpipe")
-        states = self.states.get(key)
-        if states is None:
+        found = self.states.get(key)
+        if found is None:
             memory = self.memory(layout)
-            states = self.states[key] = memory.weights + memory.gradients + memory.optimizer
-        if states > self.limit:
-            return False
-        run = (
+            found = self.states[key] = memory.weights + memory.gradients + memory.optimizer
+        return found
+
+    def passing_bytes(self, layout: Layout) -> float:
+        """Of activations and buffers: the same however states are sharded and wherever experts are."""
+        key = (
             *(layout.tp, layout.pp, layout.cp, layout.vp, layout.micro_batch),
             *(layout.schedule, layout.recompute, layout.micro_batches(self.global_batch)),
         )
-        passing = self.passing.get(run)
-        if passing is None:
+        found = self.passing.get(key)
+        if found is None:
             memory = self.memory(layout)
-            passing = self.passing[run] = memory.activations + memory.buffers
-        return states + passing <= self.limit
+            found = self.passing[key] = memory.activations + memory.buffers
+        return found
 
     def least_seconds(self, layout: Layout) -> float:
         """Of all micro-batches on the mean stage, with nothing recomputed, experts' traffic hidden, and no bubble."""
@@ -90,8 +94,18 @@ class StepCost:
         return stage
 
     def _times(self, layout: Layout) -> StepTimes:
-        stage = self._stage(layout, layout.recompute)
-        return step_of(self.work, stage, layout, self.seq, self.global_batch, self.rates, self.software, self.constants)
+        """Layouts that differ in `zero` alone come one after the other: the last schedule is kept."""
+        key = (
+            *(layout.tp, layout.pp, layout.cp, layout.ep, layout.gpus, layout.micro_batch),
+            *(layout.recompute, layout.schedule, layout.vp),
+        )
+        if key != self.last:
+            stage = self._stage(layout, layout.recompute)
+            self.passed = micro_batches_of(
+                self.work, stage, layout, self.seq, self.global_batch, self.rates, self.constants
+            )
+            self.last = key
+        return finished(self.work, self.passed, layout, self.global_batch, self.rates, self.software, self.constants)
 
     def memory(self, layout: Layout) -> Memory:
         """Bytes of the fullest chip."""

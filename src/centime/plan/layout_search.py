@@ -34,14 +34,20 @@ LONG = 4096  # tokens; shorter slices of a sequence are not worth context parall
 class CostModel(Protocol):
     """What the search asks of a predictor."""
 
+    limit: float  # bytes of a chip that a run may fill
+
     def seconds(self, layout: Layout) -> float:
         """Of one optimizer step."""
 
     def least_seconds(self, layout: Layout) -> float:
         """What no layout of these tp, pp, cp, ep, dp and micro-batch takes less than, whatever else it chooses."""
 
-    def fits(self, layout: Layout) -> bool:
-        """Whether the chip's memory holds it."""
+    def states_bytes(self, layout: Layout) -> float:
+        """Of weights, gradients and optimizer, which recomputation and chunks do not change, nor any schedule but
+        DualPipe."""
+
+    def passing_bytes(self, layout: Layout) -> float:
+        """Of all else that a chip holds, which `zero` does not change."""
 
     def breakdown(self, layout: Layout) -> dict[str, float]:
         """Seconds of a step by part."""
@@ -275,15 +281,23 @@ class _Run:
 
     def price(self, shape: Shape) -> None:
         """Price all of a shape's layouts that fit."""
-        fits, seconds_of = self.cost.fits, self.cost.seconds
+        cost, sharding = self.cost, sharding_of(shape, self.global_batch)
+        states: dict[bool, list[tuple[int, float]]] = {}  # what is left beside them, by DualPipe's second copy
         for schedule, vp in schedules_of(shape, self.arch, self.global_batch):
-            for zero in sharding_of(shape, self.global_batch):
-                for recompute in RECOMPUTE:
-                    self.tried += 1
-                    layout = shape.layout(schedule, vp, zero, recompute)
-                    if fits(layout):
+            self.tried += len(sharding) * len(RECOMPUTE)
+            twice = schedule == "dualpipe"
+            if twice not in states:
+                room = [(zero, cost.limit - cost.states_bytes(shape.layout(schedule, vp, zero))) for zero in sharding]
+                states[twice] = [(zero, left) for zero, left in room if left > 0]
+            if not states[twice]:
+                continue
+            for recompute in RECOMPUTE:
+                needed = cost.passing_bytes(shape.layout(schedule, vp, 1, recompute))
+                for zero, left in states[twice]:
+                    if needed <= left:
                         self.feasible += 1
-                        self._keep(seconds_of(layout), layout)
+                        layout = shape.layout(schedule, vp, zero, recompute)
+                        self._keep(cost.seconds(layout), layout)
 
     def _keep(self, seconds: float, layout: Layout) -> None:
         if seconds > self.bound:

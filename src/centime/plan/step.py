@@ -15,7 +15,7 @@ from centime.plan import collectives
 from centime.plan.efficiency import Constants, Rates, Software, rates
 from centime.plan.layout import Layout
 from centime.plan.memory import AS_STATED, Recomputed, local_params
-from centime.plan.pipeline import layout_phases
+from centime.plan.pipeline import Phases, layout_phases
 from centime.plan.stages import slowest
 from centime.plan.work import Work, work_of
 
@@ -214,11 +214,28 @@ def step_of(
     adapters: bool = False,
 ) -> StepTimes:
     """A step of micro-batches that take `stage`'s seconds, which the search of layouts asks for once a shape."""
+    passed = micro_batches_of(work, stage, layout, seq, global_batch, r, c)
+    return finished(work, passed, layout, global_batch, r, software, c, adapters)
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """All micro-batches of a step through the pipeline: seconds by part with their sum, and the schedule's phases."""
+
+    parts: dict[str, float]
+    running: float
+    phases: Phases
+
+
+def micro_batches_of(
+    work: Work, stage: Stage, layout: Layout, seq: int, global_batch: int, r: Rates, c: Constants
+) -> Passed:
+    """The schedule of a step; how the states of a replica are sharded (`zero`) plays no part in it."""
     micro_batches = layout.micro_batches(global_batch)
     pp, tp, cp = layout.pp, layout.tp, layout.cp
     parts = {name: micro_batches * seconds for name, seconds in stage.parts.items()}
 
-    # The schedule. The stage with most layers sets the pace; software evens part of it out (`imbalance`).
+    # The stage with most layers sets the pace; software evens part of it out (`imbalance`).
     dual = layout.schedule in ("dualpipe", "dualpipev")
     overlapped = stage.both - (1.0 - c.overlapped_exposed) * stage.expert_traffic if dual else None
     most = 1.0
@@ -234,42 +251,54 @@ def step_of(
     if overlapped is not None:
         parts["expert_parallel"] -= ph.steady_1f1b * (stage.both / overlapped - 1.0)
     parts["bubble"] = ph.bubble
-    running = sum(parts.values())
+    return Passed(parts, sum(parts.values()), ph)
 
-    # Weights and gradients between replicas.
+
+def finished(
+    work: Work,
+    passed: Passed,
+    layout: Layout,
+    global_batch: int,
+    r: Rates,
+    software: Software,
+    c: Constants,
+    adapters: bool = False,
+) -> StepTimes:
+    """The step with what happens once: weights and gradients between replicas, the optimizer, jitter."""
+    micro_batches, running, ph = layout.micro_batches(global_batch), passed.running, passed.phases
+    parts = dict(passed.parts)
     dense, expert = (0.0, 0.0) if adapters else local_params(work, layout)
-    dense_group = layout.dp * cp
-    expert_group = max(1, layout.gpus // (pp * layout.ep))
+    dense_group = layout.dp * layout.cp
+    expert_group = max(1, layout.gpus // (layout.pp * layout.ep))
     if layout.zero == 3:
         # gathered for the forward and again for the backward, gradients scattered, for every micro-batch
-        traffic = 3 * collectives.gather_seconds(dense_group, tp, 2.0 * dense, r) + 3 * collectives.gather_seconds(
-            expert_group, layout.ep, 2.0 * expert, r
-        )
-        traffic *= micro_batches if pp == 1 else 1.0 + c.shard_pipeline * (micro_batches - 1)
+        traffic = 3 * collectives.gather_seconds(dense_group, layout.tp, 2.0 * dense, r)
+        traffic += 3 * collectives.gather_seconds(expert_group, layout.ep, 2.0 * expert, r)
+        traffic *= micro_batches if layout.pp == 1 else 1.0 + c.shard_pipeline * (micro_batches - 1)
         # _joined hides the smaller but for a share of it
         hidden = _joined(running, traffic, 4.0) - running
         parts["data_parallel"] = hidden + c.shard_exposed * min(traffic, running)
     else:
-        traffic = collectives.gather_seconds(dense_group, tp * cp, (2.0 + software.gradient_bytes) * dense, r)
-        traffic += collectives.gather_seconds(expert_group, layout.ep, (2.0 + software.gradient_bytes) * expert, r)
+        sent = 2.0 + software.gradient_bytes
+        traffic = collectives.gather_seconds(dense_group, layout.tp * layout.cp, sent * dense, r)
+        traffic += collectives.gather_seconds(expert_group, layout.ep, sent * expert, r)
         window = running / micro_batches  # gradients of the last micro-batch, weights of the first
         parts["data_parallel"] = c.data_exposed * traffic + (1.0 - c.data_exposed) * max(0.0, traffic - window)
     sharded = layout.zero >= 1
     owned = dense / (dense_group if sharded else 1) + expert / (expert_group if sharded else 1)
-    nodes = max(1.0, layout.gpus / 8)
-    synchronised = (c.step_ms + c.doubling_ms * log2(nodes)) * 1e-3
+    doublings = log2(max(1.0, layout.gpus / 8))
+    synchronised = (c.step_ms + c.doubling_ms * doublings) * 1e-3
     parts["optimizer"] = c.optimizer_passes * 4.0 * owned / r.memory + synchronised
     total = sum(parts.values())
-    jitter = c.scale * log2(nodes) * total
-    parts["jitter"] = jitter
-    total += jitter
-    stretch = 1.0 + c.scale * log2(nodes)
+    parts["jitter"] = c.scale * doublings * total
+    total += parts["jitter"]
+    stretch = 1.0 + c.scale * doublings
     phases = {
-        "forward_1f": ph.forward_1f,
-        "backward_1b": ph.backward_1b,
-        "weight_1w": ph.weight_1w,
-        "steady_1f1b": ph.steady_1f1b,
-        "bubble": ph.bubble,
-        "optimizer": parts["optimizer"] + parts["data_parallel"],
+        "forward_1f": ph.forward_1f * stretch,
+        "backward_1b": ph.backward_1b * stretch,
+        "weight_1w": ph.weight_1w * stretch,
+        "steady_1f1b": ph.steady_1f1b * stretch,
+        "bubble": ph.bubble * stretch,
+        "optimizer": (parts["optimizer"] + parts["data_parallel"]) * stretch,
     }
-    return StepTimes(total, parts, {name: seconds * stretch for name, seconds in phases.items()})
+    return StepTimes(total, parts, phases)
