@@ -22,15 +22,9 @@ from centime.catalogue.architecture import (
 )
 from centime.catalogue.models import architecture, from_sizes
 from centime.catalogue.presets import names, preset
-from centime.plan.architecture_counts import (
-    attention_flops,
-    count_architecture,
-    gemms,
-    head_gemm,
-    kv_elements,
-    mean_keys,
-)
+from centime.plan.architecture_counts import attention_flops, count_architecture, kv_elements, mean_keys
 from centime.plan.counts import count
+from centime.plan.matrices import gemms, head_gemm
 
 HALF_A_PERCENT = 0.005
 

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from centime.catalogue.architecture import Architecture, Block
 from centime.catalogue.model_config import ModelConfig
 from centime.catalogue.models import from_config
-from centime.plan.architecture_counts import count_architecture, feed_forward_gemms, flops_per_key, mixer_gemms, vectors
+from centime.plan.architecture_counts import count_architecture, flops_per_key, vectors
+from centime.plan.matrices import feed_forward_gemms, mixer_gemms
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from centime.catalogue.chips import Chip
 from centime.plan.efficiency import Constants, Software, fitted, rates
 from centime.plan.layout import Layout, Recompute
 from centime.plan.memory import AS_STATED, Memory, memory_of, usable_bytes
+from centime.plan.micro_batch import Stage, stage_of
 from centime.plan.prediction import software_of
-from centime.plan.step import Passed, Stage, StepTimes, finished, micro_batches_of, stage_of
+from centime.plan.step import Passed, StepTimes, finished, micro_batches_of
 from centime.plan.work import work_of
 
 

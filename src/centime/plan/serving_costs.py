@@ -18,7 +18,8 @@ from centime.catalogue.architecture import (
     SoftmaxAttention,
     StateSpace,
 )
-from centime.plan.architecture_counts import attention_flops, attention_flops_at, gemms, head_gemm, kv_elements
+from centime.plan.architecture_counts import attention_flops, attention_flops_at, kv_elements
+from centime.plan.matrices import gemms, head_gemm
 
 
 @dataclass(frozen=True)

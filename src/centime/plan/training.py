@@ -18,45 +18,18 @@ from centime.catalogue.export_rules import status as export_status
 from centime.catalogue.prices import Price, gpu_hour
 from centime.plan.goodput import Goodput, goodput
 from centime.plan.layout import parse, validate
-from centime.plan.post_training import Reinforcement, rl_step_seconds
+from centime.plan.post_training import Reinforcement
 from centime.plan.prediction import StepPrediction, predict_step
 from centime.plan.sections import Section
-from centime.plan.stage_layout import fastest_longer
 from centime.plan.step import TRAFFIC
 from centime.plan.text import said
 from centime.plan.training_request import Extension, TrainingRequest, check, filled_in, recipes
+from centime.plan.training_stages import Stage, stage_of_extension, stage_of_rl, stage_of_tokens
 
 FIRST_PRINCIPLES = said(
     "Context extension is counted at the speed of its steps alone; published hours are higher, since such short stages "
     "also pay for starts, tests and tuning that no first principle knows."
 )
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage of training. Hours are chip-hours with failures, low and high their 80 % interval."""
-
-    name: str  # pretrain, extension, sft, rl, post
-    tokens: float
-    steps: float
-    step: StepPrediction | None  # None: the hours are an assumed input
-    gpu_hours: float
-    low_hours: float
-    high_hours: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The stage as --json prints it."""
-        return {
-            "name": self.name,
-            "tokens": self.tokens,
-            "steps": self.steps,
-            "seq": self.step.seq if self.step else None,
-            "global_batch": self.step.global_batch if self.step else None,
-            "step_time_s": self.step.step_time_s if self.step else None,
-            "gpu_hours": self.gpu_hours,
-            "interval": {"low": self.low_hours, "high": self.high_hours},
-            "assumed": self.step is None,
-        }
 
 
 @dataclass(frozen=True)
@@ -229,16 +202,16 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
         recompute_as_needed=as_needed,
     )
     long = goodput(request.gpus)
-    stages = [_stage("pretrain", request.tokens, step, request.gpus, long)]
+    stages = [stage_of_tokens("pretrain", request.tokens, step, request.gpus, long)]
     for longer_stage in request.extension or ():
-        stages.append(_extension(arch, device, request, step, longer_stage, long))
+        stages.append(stage_of_extension(arch, device, request, step, longer_stage, long))
     if request.extension:
         assumptions.append(FIRST_PRINCIPLES)
     if request.sft_tokens:
-        stages.append(_stage("sft", request.sft_tokens, step, request.gpus, long))
+        stages.append(stage_of_tokens("sft", request.sft_tokens, step, request.gpus, long))
         assumptions.append(said("Supervised tuning runs at the speed of pre-training."))
     if request.rl:
-        stages.append(_reinforcement(arch, device, request.rl, step, request.gpus, long))
+        stages.append(stage_of_rl(arch, device, request.rl, step, request.gpus, long))
         assumptions.append(said("Rollouts follow a roofline of decoding, and wait for answers 1.5 times the mean."))
     if request.post_hours:
         hours = request.post_hours
@@ -265,37 +238,3 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
     sources = [source for source in (arch.source, device.source, recipe.get("source"), str(price)) if source]
     sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/constants.json (published runs)")
     return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), searched)
-
-
-def _stage(name: str, tokens: float, step: StepPrediction, gpus: int, long: Goodput) -> Stage:
-    """A stage of so many tokens; all `gpus` are paid for, those that a layout leaves idle too."""
-    steps = tokens / (step.global_batch * step.seq)
-    hours = steps * gpus / 3600 / long.share
-    return Stage(name, tokens, steps, step, *(hours * s for s in (step.step_time_s, step.low_s, step.high_s)))
-
-
-def _reinforcement(
-    arch: Architecture, device: Chip, rl: Reinforcement, step: StepPrediction, gpus: int, long: Goodput
-) -> Stage:
-    """A stage of RL, its interval as wide as training's twice over: generation is the coarser half."""
-    seconds = rl.steps * rl_step_seconds(arch, device, gpus, rl, step)
-    hours = seconds * gpus / 3600 / long.share
-    low, high = (end / step.step_time_s for end in (step.low_s, step.high_s))
-    return Stage("rl", rl.tokens, rl.steps, step, hours, hours * low**2, hours * high**2)
-
-
-def _extension(
-    arch: Architecture,
-    device: Chip,
-    request: TrainingRequest,
-    step: StepPrediction,
-    stage: Extension,
-    long: Goodput,
-) -> Stage:
-    """A stage at a longer sequence, in the layout of pre-training with as much context parallelism as memory asks."""
-    assert request.precision
-    found = fastest_longer(
-        step.layout, arch, device, stage.seq, stage.global_batch, request.precision, request.software_date
-    )
-    tokens = float(stage.steps * stage.global_batch * stage.seq)
-    return _stage("extension", tokens, found, request.gpus, long)

@@ -9,7 +9,8 @@ from centime.plan.text import Words, words
 from centime.units import format_count, format_money
 
 if TYPE_CHECKING:
-    from centime.plan.training import Stage, TrainingPlan
+    from centime.plan.training import TrainingPlan
+    from centime.plan.training_stages import Stage
 
 NAMES = {
     "pretrain": "Pre-training",

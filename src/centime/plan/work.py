@@ -20,7 +20,8 @@ from centime.catalogue.architecture import (
     SoftmaxAttention,
     StateSpace,
 )
-from centime.plan.architecture_counts import attention_flops, gemms
+from centime.plan.architecture_counts import attention_flops
+from centime.plan.matrices import gemms
 
 
 @dataclass(frozen=True, slots=True)
