@@ -21,6 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from centime.ops.precision import native_bf16
 from contestant import NAMES, build
 from initial import write
 from shapes import BATCH, batches
@@ -50,7 +51,8 @@ def group_of(operator: str) -> str:
 def profile(contestant: str, sequence: int, steps: int) -> dict[str, Any]:
     """Seconds a step by group, and the step's wall seconds without the profiler."""
     with tempfile.TemporaryDirectory(prefix="centime-bench-") as temporary:
-        step = build(contestant, write(Path(temporary)), sequence)
+        precision = "bf16" if native_bf16(torch.device("cpu")) else "fp32"
+        step = build(contestant, write(Path(temporary)), sequence, precision)
         data = batches(sequence, BATCH[sequence])
         for _ in range(4):
             step(*next(data))

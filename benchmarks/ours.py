@@ -10,18 +10,19 @@ import torch
 from shapes import CLIP, LEARNING_RATE
 
 
-def build(folder: Path, sequence: int) -> Callable[[torch.Tensor, torch.Tensor], float]:
-    """The step of the model in `folder`, in bf16 over fp32 masters; the optimizer's defaults are the benchmark's.
+def build(folder: Path, sequence: int, precision: str) -> Callable[[torch.Tensor, torch.Tensor], float]:
+    """The step of the model in `folder`, `precision` over fp32 masters; the optimizer's defaults are the benchmark's.
 
     The correction bias stands still and the balance loss is off, as in the peers, so that losses can be compared.
     """
     import centime
+    from centime.ops.precision import compute_dtype
     from centime.recipe import Optimizer
     from centime.train.engine import SingleDevice
     from centime.train.schedule import StepSettings
     from centime.train.step import Batch, Trainer
 
-    engine = SingleDevice(centime.load(folder), Optimizer(), torch.bfloat16)
+    engine = SingleDevice(centime.load(folder), Optimizer(), compute_dtype(precision, torch.device("cpu")))
     settings = StepSettings(lr=LEARNING_RATE, mtp_weight=0.0, bias_speed=0.0, balance_weight=0.0)
 
     def step(inputs: torch.Tensor, targets: torch.Tensor) -> float:

@@ -4,7 +4,7 @@ usage: benchmarks/scaling.py [--depths 2,3,...] [--sequence 256] [--batch 8] [--
 
 If cost is linear, seconds a token over FLOPs a token is one number for all models (its inverse is the MFU column), and
 twice the tokens take twice the seconds. Both are fitted as powers, time ~ FLOPs^a and time ~ tokens^b: linear is 1.
-The peak is this machine's own bf16 GEMM, measured before every model.
+The peak is this machine's own GEMM, measured before every model; products are bf16 where the processor has them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rich.table import Table
 
 from centime.catalogue.presets import from_depth
 from centime.model import Transformer
+from centime.ops.precision import compute_dtype
 from centime.plan.counts import count
 from centime.recipe import Optimizer
 from centime.train.engine import SingleDevice
@@ -30,14 +31,16 @@ from centime.train.step import Batch, Trainer
 from contestant import GEMM_SIZE, gemm_seconds
 
 WARM_UP = 2
+DTYPE = compute_dtype("auto", torch.device("cpu"))
+PRECISION = "bf16" if torch.bfloat16 == DTYPE else "fp32"
 
 
 def step_seconds(depth: int, sequence: int, batch: int, steps: int) -> list[float]:
-    """Seconds of `steps` whole training steps of the preset, on random tokens, bf16 over fp32 masters, AdamW."""
+    """Seconds of `steps` whole training steps of the preset, on random tokens, with AdamW."""
     config = from_depth(depth)
     model = Transformer(config)
     model.init_weights(seed=0)
-    trainer = Trainer(SingleDevice(model, Optimizer(), torch.bfloat16), micro_batch=max(1, 4096 // sequence), clip=1.0)
+    trainer = Trainer(SingleDevice(model, Optimizer(), DTYPE), micro_batch=max(1, 4096 // sequence), clip=1.0)
     settings = StepSettings(lr=1e-4, mtp_weight=0.0, bias_speed=1e-3, balance_weight=1e-4)
     draw = torch.Generator().manual_seed(0)
     seconds = []
@@ -59,7 +62,7 @@ def exponent(sizes: list[float], times: list[float]) -> float:
 def measure(depth: int, sequence: int, batch: int, steps: int) -> dict[str, Any]:
     """One row of the table: the preset at `batch` and at four times as many sequences a step."""
     counts = count(from_depth(depth), sequence)
-    peak = 2 * GEMM_SIZE**3 / min(gemm_seconds(6))
+    peak = 2 * GEMM_SIZE**3 / min(gemm_seconds(6, PRECISION))
     short, long = (statistics.median(step_seconds(depth, sequence, size, steps)) for size in (batch, 4 * batch))
     tokens = batch * sequence
     rate = 4 * tokens / long
@@ -99,7 +102,9 @@ def main() -> None:
         )
         return
     tokens = 4 * options.batch * options.sequence
-    table = Table(title=f"{options.sequence} tokens a sequence, {tokens:,} a step, {options.threads} threads, bf16")
+    table = Table(
+        title=f"{options.sequence} tokens a sequence, {tokens:,} a step, {options.threads} threads, {PRECISION}"
+    )
     for column in ("", "parameters", "active", "MFLOP/token", "tokens/s", "MFU", "time ~ tokens^"):
         table.add_column(column, justify="left" if not column else "right")
     for row in rows:

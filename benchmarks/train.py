@@ -1,16 +1,17 @@
 """Training speed beside other people's stacks, as ratios in one run.
 
 usage: benchmarks/train.py [--sequence 256|1024|both] [--peers transformers,torchtitan] [--rounds 8] [--steps 3]
-                           [--warm-up 3] [--threads 2] [--json]
+                           [--warm-up 3] [--threads 2] [--precision auto|bf16|fp32] [--json]
 
-One full training step (forward, backward, clip, AdamW) of the shape in shapes.py, 2,048 tokens a step, bf16 compute,
-from the same initial weights on the same batches. Every contestant is a process of its own with --threads threads; all
-are started first, then they take turns, a few steps each (A B C A B C ...): a machine that drifts drifts for all.
+One full training step (forward, backward, clip, AdamW) of the shape in shapes.py, 2,048 tokens a step, from the same
+initial weights on the same batches, in bf16 over fp32 weights (auto: in fp32 where a processor only emulates bf16).
+Every contestant is a process of its own with --threads threads; all are started first, then they take turns, a few
+steps each (A B C A B C ...): a machine that drifts drifts for all.
 The peers are transformers' DeepseekV3 (eager) and torchtitan's deepseek_v3 modules (eager, and compiled per block),
-both under bf16 autocast with a fused AdamW.
+both under autocast where products are bf16, with a fused AdamW.
 
 - tokens/s: 2,048 over the median second of its steps, warm-up steps left out;
-- peak: model FLOPs per second over the best that a bf16 product of two 2048 x 2048 matrices reached in the same rounds;
+- peak: model FLOPs per second over the best that a product of two 2048 x 2048 matrices reached in the same rounds;
 - centime is: the median over rounds of (its median second / centime's) within the round;
 - ready: from starting the process to the end of its first training step: interpreter, imports, building the model,
   reading its weights, compiling (from nothing);
@@ -37,6 +38,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from centime.ops.precision import native_bf16
 from contestant import GEMM_SIZE
 from initial import write
 from shapes import BATCH, active_matmul_params, flops_per_token
@@ -59,6 +61,7 @@ class Contestant:
     folder: Path
     sequence: int
     threads: int
+    precision: str = "bf16"
     ready_seconds: float = 0.0
     peak_bytes: int = 0
     losses: list[float] = field(default_factory=list)
@@ -71,7 +74,8 @@ class Contestant:
             "TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor"),  # compiled from nothing, as on a first run
             "HF_HUB_OFFLINE": "1",
         }
-        command = [sys.executable, str(HERE / "contestant.py"), self.name, str(self.folder), str(self.sequence)]
+        work = (self.name, str(self.folder), str(self.sequence), self.precision)
+        command = [sys.executable, str(HERE / "contestant.py"), *work]
         self._log = (self.folder / f"{self.name}-{self.sequence}.log").open("w+")
         began = time.perf_counter()
         self._process = subprocess.Popen(
@@ -138,11 +142,11 @@ def furthest(losses: list[float], reference: list[float]) -> float | None:
 
 def measure(sequence: int, names: list[str], options: argparse.Namespace, say: Any) -> dict[str, Any]:
     """All contestants at one sequence length; what `--json` prints of it."""
-    threads = options.threads
+    threads, precision = options.threads, options.precision
     with tempfile.TemporaryDirectory(prefix="centime-bench-") as temporary:
         folder = write(Path(temporary))
-        gemm = Contestant("gemm", folder, sequence, threads)
-        running = [Contestant(name, folder, sequence, threads) for name in names]
+        gemm = Contestant("gemm", folder, sequence, threads, precision)
+        running = [Contestant(name, folder, sequence, threads, precision) for name in names]
         reference = Contestant("reference", folder, sequence, threads)
         try:
             for contestant in [gemm, *running]:
@@ -166,6 +170,7 @@ def measure(sequence: int, names: list[str], options: argparse.Namespace, say: A
     found: dict[str, Any] = {
         "sequence": sequence,
         "batch": BATCH[sequence],
+        "precision": precision,
         "flops_per_token": flops_per_token(sequence),
         "gemm_flops_per_second": best,
         "reference_losses": losses,
@@ -190,7 +195,7 @@ def measure(sequence: int, names: list[str], options: argparse.Namespace, say: A
 def show(console: Console, result: dict[str, Any], absent: dict[str, str], threads: int) -> None:
     """The table of one sequence length."""
     table = Table(
-        title=f"{result['sequence']:,} tokens x {result['batch']}, {threads} threads, bf16; peak: "
+        title=f"{result['sequence']:,} tokens x {result['batch']}, {threads} threads, {result['precision']}; peak: "
         f"{result['gemm_flops_per_second'] / 1e9:,.0f} GFLOP/s",
         caption=f"{active_matmul_params() / 1e6:.1f} M active parameters, "
         f"{result['flops_per_token'] / 1e6:.1f} MFLOP a token; ratios: median over rounds (lowest to highest)",
@@ -224,11 +229,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="timed steps of each contestant a round")
     parser.add_argument("--warm-up", type=int, default=3, help="steps after the first one that are not timed")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     peers = [peer for peer in options.peers.split(",") if peer]
     if unknown := [peer for peer in peers if peer not in PEERS]:
         parser.error(f"there is no peer {unknown[0]!r}; expected some of {', '.join(PEERS)}")
+    if options.precision == "auto":
+        options.precision = "bf16" if native_bf16(torch.device("cpu")) else "fp32"
     console = Console()
     progress = Console(stderr=True)
     names, absent = available(peers)

@@ -19,6 +19,7 @@ from centime.data.loader import Loader
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.ops.cross_entropy import linear_cross_entropy
+from centime.ops.precision import compute_dtype
 from centime.recipe import Optimizer
 from centime.train.engine import SingleDevice
 from centime.train.schedule import StepSettings
@@ -41,7 +42,7 @@ class Learner:
         self.arm = arm
         self.model = Transformer(arm.config)
         self.model.init_weights(seed)
-        self.engine = SingleDevice(self.model, optimizer or Optimizer(), torch.bfloat16)
+        self.engine = SingleDevice(self.model, optimizer or Optimizer(), compute_dtype("auto", torch.device("cpu")))
         self.trainer = Trainer(self.engine, micro_batch=BATCH, clip=1.0)
         text = Loader([(shards / "train", 1.0)], SEQUENCE, seed=seed)
         # Rows come in a shuffled order of their own, one epoch at most: rows that follow each other in a document would

@@ -22,7 +22,7 @@ from centime.calibrate.parts import (
 from centime.calibrate.steps import CASES, LARGE_CASES, step_samples, with_factors
 from centime.catalogue.machine import MachineProfile
 from centime.ledger.device import this_device
-from centime.train.setup import compute_dtype
+from centime.ops.precision import compute_dtype
 
 GEMM_SECONDS, ATTENTION_SECONDS = 0.15, 0.3  # at least three calls each
 

@@ -51,7 +51,8 @@ def find(path: Path) -> tuple[Path, Path]:
 def open_model(path: Path, device: str | None = None, dtype: str | None = None) -> Opened:
     """The model at `path` (a model folder or a run folder) with its tokenizer, in evaluation mode.
 
-    device: cpu or cuda; None: cuda where there is one. dtype: one of DTYPES; None: as the folder says.
+    device: cpu or cuda; None: cuda where there is one. dtype: one of DTYPES; None: as the folder says, but float32 on a
+    processor that only emulates the folder's 16-bit products, which would take a hundred times as long.
     Raises UserError on a missing or damaged folder, a missing tokenizer, an unknown device or dtype.
     """
     folder, run = find(path)
@@ -62,12 +63,15 @@ def open_model(path: Path, device: str | None = None, dtype: str | None = None) 
     from centime.data.tokenizer import load_tokenizer
     from centime.ledger.device import this_device
     from centime.model.checkpoint import load
+    from centime.ops.precision import native_bf16
 
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     found = this_device(kind)
     if found.kind == "gpu" and not torch.cuda.is_available():
         raise UserError("this torch has no CUDA; use --device cpu, or install a CUDA build of torch.")
     tokenizer = load_tokenizer(folder)
+    if dtype is None and not native_bf16(torch.device(kind)):
+        dtype = "float32"
     model = load(folder, dtype=None if dtype is None else getattr(torch, dtype), device=kind)
     return Opened(model.eval(), tokenizer, folder, run, found)
 

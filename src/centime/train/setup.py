@@ -11,6 +11,7 @@ from centime.catalogue.machine import MachineProfile, read_profile
 from centime.catalogue.prices import price_for
 from centime.data.tokenizer import load_tokenizer
 from centime.ledger.device import this_device
+from centime.ops.precision import compute_dtype
 from centime.recipe import Recipe
 from centime.train import parallel
 from centime.train.budget import Budget, asked, parse_budget
@@ -71,18 +72,3 @@ class Setup:
         length = plan.stage.sequence_length
         default = default_micro_batch(plan.config, length, largest, self.device, self.dtype, recompute)
         return min(self.recipe.run.micro_batch or default, largest)
-
-
-def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """bf16 or fp32; 'auto' takes bf16 where the processor multiplies it natively, elsewhere it would be slower."""
-    if precision == "auto":
-        precision = "bf16" if _native_bf16(device) else "fp32"
-    return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
-def _native_bf16(device: torch.device) -> bool:
-    """Whether the processor has bf16 products; torch tells it of CPUs by functions that not every version has."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, bool)() for name in known)

@@ -1,0 +1,152 @@
+"""What goes into the engine and what comes out: requests, how to choose their tokens, and the events that answer them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from centime.errors import UserError
+
+Finish = Literal["end", "stop", "length", "aborted", "failed"]
+"""end: an end token; stop: a stop string or id; length: max_tokens or the context; aborted: the client left."""
+
+MAX_STOPS = 16  # DeepSeek's API takes as many stop strings
+MAX_LOGPROBS = 20
+
+
+class Constraint(Protocol):
+    """A grammar that an answer obeys, token by token (serve/engine/grammar.py has the real one)."""
+
+    def fill(self, mask_row: object) -> None:
+        """Writes which tokens may come next into one row of a bitmask."""
+
+    def accept(self, token: int) -> None:
+        """The token that came."""
+
+    @property
+    def finished(self) -> bool:
+        """Nothing but an end token may come."""
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How the tokens of one request are chosen, in the API's words. Raises UserError on a value out of range.
+
+    temperature: divides the logits; 0 is greedy, the lowest id among equals. top_p: arXiv 1904.09751, section 3.1.
+    min_p: tokens under min_p times the best one's probability are dropped (arXiv 2407.01082). top_k: 0 keeps all.
+    presence, frequency: subtracted from the logits of tokens the answer has, once or per occurrence (OpenAI's API).
+    repetition: divides positive and multiplies negative logits of tokens that prompt or answer has (arXiv 1909.05858).
+    logprobs: how many of the best tokens to report beside the chosen one; None reports nothing, 0 the chosen one alone.
+    """
+
+    max_tokens: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int | None = None
+
+    def __post_init__(self) -> None:
+        def within(name: str, low: float, high: float, *, open_low: bool = False) -> None:
+            value = getattr(self, name)
+            good = math.isfinite(value) and (low < value if open_low else low <= value) and value <= high
+            if not good:
+                raise UserError(f"{name} is {value}; give a number {'above' if open_low else 'from'} {low} to {high}.")
+
+        within("max_tokens", 1, 2**31)
+        within("temperature", 0, 2)
+        within("top_p", 0, 1, open_low=True)
+        within("top_k", 0, 2**31)
+        within("min_p", 0, 1)
+        within("presence_penalty", -2, 2)
+        within("frequency_penalty", -2, 2)
+        within("repetition_penalty", 0, 10, open_low=True)
+        if self.seed is not None:
+            within("seed", -(2**63), 2**64)
+        if self.logprobs is not None:
+            within("logprobs", 0, MAX_LOGPROBS)
+        if len(self.stop) > MAX_STOPS or any(not text for text in self.stop):
+            raise UserError(f"stop takes at most {MAX_STOPS} strings, none of them empty; found {list(self.stop)!r}.")
+        if any(not -100 <= bias <= 100 for bias in self.logit_bias.values()):
+            raise UserError("logit_bias takes numbers from -100 to 100 by token id.")
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token and its natural log-probability before temperature, penalties and cuts; the best ones beside it."""
+
+    token: int
+    logprob: float
+    best: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one answer took. Nanoseconds are machine time: this request's share of the steps it was part of."""
+
+    prompt_tokens: int
+    hit_tokens: int  # of the prompt, found in the prefix cache
+    output_tokens: int
+    machine_ns: int
+    queued_ns: int  # wall-clock from arrival to the first step
+    first_token_ns: int  # wall-clock from arrival to the first token; 0 when there was none
+    total_ns: int  # wall-clock from arrival to the end
+    drafted_tokens: int = 0  # proposed by MTP
+    accepted_tokens: int = 0  # of those, kept
+
+    @property
+    def miss_tokens(self) -> int:
+        return self.prompt_tokens - self.hit_tokens
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Tokens that are certain, and the text they add: whole characters, nothing past a stop string."""
+
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of one answer, always the last event of a request. `error` is a sentence when `reason` is "failed"."""
+
+    reason: Finish
+    usage: Usage
+    stop: str | int | None = None  # what stopped it, when `reason` is "stop"
+    error: str | None = None
+
+
+Event = Piece | Finished
+_numbers = itertools.count(1)
+
+
+@dataclass(eq=False)
+class Request:
+    """One answer to make. `deliver` is called from the engine's thread and must return at once.
+
+    prompt: token ids, at least one. owner: whose it is (a key's id): owners get the engine in turns. isolation: requests
+    share cached prefixes only within one value of it (DeepSeek's user_id separates caches so).
+    """
+
+    prompt: Sequence[int]
+    params: SamplingParams
+    deliver: Callable[[Event], None]
+    owner: str = ""
+    isolation: str = ""
+    constraint: Constraint | None = None
+    id: int = field(default_factory=lambda: next(_numbers))
+    arrived_ns: int = field(default_factory=time.monotonic_ns)
