@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from centime.catalogue.chips import chip
-from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.post_training import Reinforcement, unit_chips
+from centime.plan.post_training import Reinforcement
 from centime.plan.training import from_inputs, plan_training
 from centime.plan.training_request import TrainingRequest
 
@@ -97,11 +95,6 @@ def test_post_training_from_its_sizes() -> None:
         plan_training(replace(V3, rl=replace(rl, answer_tokens=0)))
 
 
-def test_rollouts_that_fit_on_no_unit_are_a_sentence() -> None:
-    with pytest.raises(UserError, match="at least"):
-        unit_chips(architecture("deepseek-v3"), chip("h800"), gpus=8, weight_bytes=2.0)
-
-
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -114,6 +107,8 @@ def test_rollouts_that_fit_on_no_unit_are_a_sentence() -> None:
         ({"date": "next year"}, "2025-01-31"),
         ({"post_hours": -5.0}, "post_hours"),
         ({"precision": "fp3"}, "fp3"),
+        ({"precision": "nvfp4"}, "no nvfp4 of H800"),
+        ({"gpu": "a100", "precision": "fp8"}, "trains in bf16"),
     ],
 )
 def test_bad_requests_get_a_sentence(change: dict[str, object], sentence: str) -> None:

@@ -25,7 +25,7 @@ def sections(found: Comparison, lang: str) -> list[Section]:
     """The table, bars of training and of serving, who may buy when, and notes."""
     say = words(lang)
     rows = [[say(label), *(_cell(of, column, lang) for column in found.columns)] for label, of in ROWS]
-    out: list[Section] = [Table(title(found, lang), ["", *(column.name for column in found.columns)], rows)]
+    out: list[Section] = [Table("", ["", *(column.name for column in found.columns)], rows)]
     trained = [(c.name, c.cost) for c in found.columns if c.cost is not None]
     served = [(c.name, price) for c in found.columns if (price := c.per_million("output")) is not None]
     currency = next((c.price.currency for c in found.columns if c.price), "USD")

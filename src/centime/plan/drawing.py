@@ -9,7 +9,7 @@ from html import escape
 from centime.plan.sections import BarChart, LineChart, StackedBars, Timeline, Tornado, Waterfall
 
 WIDTH, ROW, LABEL, VALUE = 720, 30, 190, 90  # a chart's units; the page scales it
-TONES = 8  # colours of the style sheet, c0 to c7; further parts begin again
+TONES = 12  # colours of the style sheet, c0 to c11; further parts begin again
 HEIGHT, LEFT, BOTTOM, TOP = 300, 70, 40, 26  # of a line chart
 
 

@@ -10,7 +10,7 @@ from centime.plan.text import number, said, words
 from centime.units import format_count, format_money
 
 if TYPE_CHECKING:
-    from centime.plan.explain import Explanation
+    from centime.plan.explain import Explanation, Run
 
 LABELS = {
     "size": "Model size",
@@ -78,7 +78,7 @@ def sections(found: Explanation, lang: str) -> list[Section]:
             ("A", found.a.cost),
             [(say(LABELS[cause.name]), cause.money) for cause in found.causes],
             ("B", found.b.cost),
-            lambda value: _money(value, found.a.case.currency, found.a.cost),
+            money,
         ),
         Table(
             say("Whose doing"),
@@ -114,10 +114,10 @@ def paradox(found: Explanation) -> list[str]:
     links, silicon, price = factor("interconnect"), factor("chip"), factor("price")
     lines.append(
         said(
-            "On {cheap}'s chip instead of {dear}'s the same work costs {links} by its links, {silicon} by its compute "
-            "and memory, {price} by the price of its hour: {all} together.",
-            cheap=cheap.case.title,
-            dear=dear.case.title,
+            "On {cheap} instead of {dear} the same work costs {links} by the links, {silicon} by compute and memory, "
+            "{price} by the price of an hour: {all} together.",
+            cheap=_hardware(cheap, dear),
+            dear=_hardware(dear, cheap),
             links=_percent(links),
             silicon=_percent(silicon),
             price=_percent(price),
@@ -137,6 +137,13 @@ def paradox(found: Explanation) -> list[str]:
             )
         )
     return lines
+
+
+def _hardware(run: Run, other: Run) -> str:
+    """'H800 SXM 80GB', with the price of an hour where both runs are on the same chip."""
+    if run.at.chip.name != other.at.chip.name:
+        return run.at.chip.name
+    return f"{run.at.chip.name} ({format_money(run.price, run.case.currency)}/h)"
 
 
 def _headline(found: Explanation, side: str, lang: str) -> Figure:

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
-from centime.errors import UserError
+from centime.errors import UserError, nearest
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.prediction import StepPrediction
+from centime.units import parse_count
 
 READ = 0.6  # of bandwidth that decoding reaches; 0.9 in MLA's kernel alone (FlashMLA: 3,000 of 3,350 GB/s)
 LAYER_S = 120e-6  # a layer's exchange on EP64: dispatch 173 us and combine 314 us (DeepEP), a third of them not hidden
 TAIL = 1.5  # longest answers over the mean (assumption)
 WEIGHTS_SHARE = 0.5  # of memory that weights may take in a serving unit; the cache has the rest
 NODE = 8
+EXAMPLE = "steps=10400,rollouts=512,prompt=200,answer=8K"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,38 @@ class Reinforcement:
         for name in ("steps", "rollouts", "prompt_tokens", "answer_tokens", "steps_per_rollout"):
             if not getattr(self, name) > 0:
                 raise UserError(f"RL: {name} is {getattr(self, name)}; expected a number above zero.")
+
+
+_KEYS = {
+    "steps": "steps",
+    "rollouts": "rollouts",
+    "prompt": "prompt_tokens",
+    "answer": "answer_tokens",
+    "steps_per_rollout": "steps_per_rollout",
+}
+
+
+def parse_reinforcement(text: str) -> Reinforcement:
+    """'steps=10400,rollouts=512,prompt=200,answer=8K' -> Reinforcement.
+
+    Raises UserError on an unknown, repeated or missing key, and on what is no quantity.
+    """
+    found: dict[str, Any] = {}
+    for item in filter(None, (piece.strip() for piece in text.split(","))):
+        key, equals, value = (piece.strip() for piece in item.partition("="))
+        name = _KEYS.get(key)
+        if name is None or not equals:
+            raise UserError(f"RL: {item!r} is not one of its settings; write {EXAMPLE}.{nearest(key, _KEYS)}")
+        if name in found:
+            raise UserError(f"RL: {key} is given twice; give it once.")
+        number = parse_count(value)
+        if key not in ("prompt", "answer") and number != int(number):
+            raise UserError(f"RL: {key} is {value}; expected a whole number.")
+        found[name] = number if key in ("prompt", "answer") else int(number)
+    missing = [key for key, name in _KEYS.items() if name not in found and name != "steps_per_rollout"]
+    if missing:
+        raise UserError(f"RL: {missing[0]} is missing; write {EXAMPLE}.")
+    return Reinforcement(**found)
 
 
 def unit_chips(arch: Architecture, chip: Chip, gpus: int, weight_bytes: float) -> int:

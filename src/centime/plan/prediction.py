@@ -61,6 +61,17 @@ def default_precision(chip: Chip) -> str:
     return "fp8" if chip.fp8_tflops and chip.vendor == "NVIDIA" else "bf16"
 
 
+def check_precision(precision: str, chip: Chip) -> None:
+    """Raises UserError on a precision that nobody trains in, or that the chip does not compute in."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r} is not one to train in; known: {', '.join(PRECISIONS)}.")
+    peak = {"bf16": chip.bf16_tflops, "nvfp4": chip.fp4_tflops}.get(precision, chip.fp8_tflops)
+    if not peak:
+        raise UserError(
+            f"precision: the catalogue knows no {precision} of {chip.name}; it trains in {default_precision(chip)}."
+        )
+
+
 def predict_step(
     arch: Architecture,
     chip: Chip,
@@ -77,8 +88,7 @@ def predict_step(
     recompute_as_needed: recompute the least with which the layout fits, whatever it says. Raises UserError where the
     layout does not fit the chip's memory, or the precision is none.
     """
-    if precision not in PRECISIONS:
-        raise UserError(f"precision {precision!r} is not one to train in; known: {', '.join(PRECISIONS)}.")
+    check_precision(precision, chip)
     software = software_of(software_date)
     assumptions = [*arch.assumptions, *chip.assumptions]
     again: Recomputed | None = None

@@ -73,9 +73,11 @@ def french() -> dict[str, str]:
 
 
 def number(text: str, lang: str) -> str:
-    """A formatted figure as the language writes it: '$2,788.5' is '2 788,5 $' in French (narrow no-break spaces)."""
+    """A figure, or a sentence with figures, as the language writes it: '$2,788.5' is '2 788,5 $' in French (narrow
+    no-break spaces). Versions in names (Llama-3.1, V3.2) and arXiv's numbers stay as they are."""
     if lang != "fr":
         return text
     text = re.sub(r"(?<=\d),(?=\d{3})", "\u202f", text)
-    text = re.sub(r"(?<=\d)\.(?=\d)", ",", text)
-    return re.sub(r"^(-?)([$€£¥])(.+)$", "\\1\\3\u202f\\2", text)
+    text = re.sub(r"(?<![A-Za-z]-\d)(?<![A-Za-z]\d)(?<=\d)\.(?=\d)(?!\d{5})", ",", text)
+    text = re.sub(r"(?<=\d) ?%", "\u202f%", text)
+    return re.sub(r"([$€£¥])(\d[\d\u202f,]*(?: [KMBTP]\b)?)", "\\2\u202f\\1", text)

@@ -19,7 +19,7 @@ from centime.catalogue.prices import Price, gpu_hour
 from centime.plan.goodput import Goodput, goodput
 from centime.plan.layout import parse, validate
 from centime.plan.post_training import Reinforcement
-from centime.plan.prediction import StepPrediction, predict_step
+from centime.plan.prediction import StepPrediction, check_precision, predict_step
 from centime.plan.sections import Section
 from centime.plan.step import TRAFFIC
 from centime.plan.text import said
@@ -170,6 +170,7 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
     assert request.seq
     assert request.global_batch
     assert request.precision
+    check_precision(request.precision, device)
     searched: dict[str, Any] = {}
     if request.layout == "auto":
         from centime.plan.layout_search import search

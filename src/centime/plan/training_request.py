@@ -65,6 +65,13 @@ def recipes() -> dict[str, dict[str, Any]]:
     return tomllib.loads(RECIPES.read_text(encoding="utf-8"))
 
 
+def whole(name: str, value: float) -> int:
+    """Raises UserError on what is no whole number."""
+    if value != int(value):
+        raise UserError(f"{name} is {value:g}; expected a whole number.")
+    return int(value)
+
+
 def check(request: TrainingRequest) -> None:
     for name in ("tokens", "gpus", "seq", "global_batch", "sft_tokens"):
         value = getattr(request, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from centime.plan.sections import Figure, Figures, Notes, Section, StackedBars, Table, plain
-from centime.plan.text import Words, words
+from centime.plan.text import Words, number, words
 from centime.units import format_count, format_money
 
 if TYPE_CHECKING:
@@ -21,13 +21,23 @@ NAMES = {
 }
 
 
+PHASES = {
+    "forward_1f": "forward alone (1F)",
+    "backward_1b": "backward alone (1B)",
+    "weight_1w": "weight gradient alone (1W)",
+    "steady_1f1b": "steady state (1F1B)",
+    "bubble": "bubble",
+    "optimizer": "optimizer",
+}
+
+
 def title(plan: TrainingPlan, lang: str) -> str:
-    """'Training DeepSeek-V3 on 14.8 T tokens with 2048 x H800 SXM 80GB'."""
+    """'Training DeepSeek-V3 on 14.8 T tokens with 2,048 x H800 SXM 80GB'."""
     return words(lang)(
         "Training {model} on {tokens} tokens with {gpus} x {chip}",
         model=plan.arch.name,
-        tokens=format_count(plan.request.tokens),
-        gpus=plan.request.gpus,
+        tokens=number(format_count(plan.request.tokens), lang),
+        gpus=number(f"{plan.request.gpus:,}", lang),
         chip=plan.chip.name,
     )
 
@@ -37,64 +47,90 @@ def sections(plan: TrainingPlan, lang: str) -> list[Section]:
     say = words(lang)
     step = plan.step
     memory = {name: gib for name, gib in step.memory_gib.items() if name != "total"}
+
+    def written(value: float) -> str:
+        return number(plain(value), lang)
+
     return [
-        _figures(plan, say),
-        _stages(plan, say),
+        _figures(plan, lang),
+        _stages(plan, lang),
         StackedBars(
             say("Where a step's time goes"),
             "s",
             [(say("step"), {say(name.replace("_", " ")): s for name, s in step.breakdown_s.items() if s > 0})],
+            written,
         ),
         Table(
             say("Phases of a step"),
             [say("phase"), "s"],
-            [[say(name.replace("_", " ")), f"{s:.2f}"] for name, s in step.phases_s.items()],
+            [[say(PHASES[name]), number(f"{s:.2f}", lang)] for name, s in step.phases_s.items()],
         ),
         StackedBars(
             say("Memory of the fullest chip"),
             "GiB",
             [(plan.chip.name, {say(name): gib for name, gib in memory.items()})],
+            written,
         ),
         Table(say("Layout"), [say("degree"), ""], _layout(plan, say)),
-        Notes(say("Assumptions"), [say(line) for line in plan.assumptions]),
+        Notes(say("Assumptions"), [number(say(line), lang) for line in plan.assumptions]),
         Notes(say("Sources"), list(plan.sources)),
     ]
 
 
-def _figures(plan: TrainingPlan, say: Words) -> Figures:
-    step, currency = plan.step, plan.price.currency
-    low, high = plan.low_hours, plan.high_hours
+def _money(value: float, currency: str, lang: str) -> str:
+    """Whole units from a thousand on: nobody knows the cents of a plan."""
+    text = format_money(round(value) if value >= 1000 else value, currency)
+    return number(text.replace(".00", "") if value >= 1000 else text, lang)
+
+
+def _figures(plan: TrainingPlan, lang: str) -> Figures:
+    say, step, currency = words(lang), plan.step, plan.price.currency
     rate = plan.price.per_device_hour
-    span = say("80 %: {low} to {high}", low=format_count(low), high=format_count(high))
-    money = say(
-        "80 %: {low} to {high}", low=format_money(low * rate, currency), high=format_money(high * rate, currency)
+
+    def span(low: str, high: str) -> str:
+        return say("80 %: {low} to {high}", low=low, high=high)
+
+    hours = [number(format_count(value), lang) for value in (plan.low_hours, plan.high_hours)]
+    money = [_money(value * rate, currency, lang) for value in (plan.low_hours, plan.high_hours)]
+    speed = say(
+        "of the bf16 peak; {rate} TFLOP/s, {precision}", rate=plain(step.tflops_per_gpu), precision=step.precision
     )
     return Figures(
         [
-            Figure(say("GPU-hours"), format_count(plan.gpu_hours, 4), span),
-            Figure(say("Cost"), format_money(plan.cost, currency), money),
-            Figure(say("Days"), f"{plan.days:.1f}", say("{share:.1%} of them training", share=plan.goodput.share)),
-            Figure(say("Step"), f"{step.step_time_s:.2f} s", f"{step.low_s:.2f} – {step.high_s:.2f} s"),
-            Figure(say("Speed"), say("{n} tokens/s per GPU", n=plain(step.tokens_per_s_per_gpu))),
-            Figure(say("MFU"), f"{step.mfu:.1%}", f"{step.tflops_per_gpu:.0f} TFLOP/s, {step.precision}"),
-            Figure(say("Memory"), f"{step.memory_gib['total']:.1f} GiB"),
+            Figure(say("GPU-hours"), number(format_count(plan.gpu_hours, 4), lang), span(*hours)),
+            Figure(say("Cost"), _money(plan.cost, currency, lang), span(*money)),
+            Figure(
+                say("Days"),
+                number(f"{plan.days:.1f}", lang),
+                number(say("{share:.1%} of them training", share=plan.goodput.share), lang),
+            ),
+            Figure(
+                say("Step"),
+                number(f"{step.step_time_s:.2f} s", lang),
+                number(f"{step.low_s:.2f} – {step.high_s:.2f} s", lang),
+            ),
+            Figure(say("Speed"), number(plain(step.tokens_per_s_per_gpu), lang), say("tokens/s per GPU")),
+            Figure(say("MFU"), number(f"{step.mfu:.1%}", lang), number(speed, lang)),
+            Figure(say("Memory"), number(f"{step.memory_gib['total']:.1f} GiB", lang)),
         ]
     )
 
 
-def _stages(plan: TrainingPlan, say: Words) -> Table:
+def _stages(plan: TrainingPlan, lang: str) -> Table:
     """The shape of table 1 of the DeepSeek-V3 report."""
-    rate, currency = plan.price.per_device_hour, plan.price.currency
+    say, rate, currency = words(lang), plan.price.per_device_hour, plan.price.currency
+
+    def between(low: float, high: float) -> str:
+        return number(f"{low:,.0f} – {high:,.0f}", lang) if high > low else "–"
 
     def row(stage: Stage) -> list[str]:
-        seq = f"{stage.step.seq:,}" if stage.step else "–"
         return [
             say(NAMES[stage.name]),
-            format_count(stage.tokens) if stage.tokens else "–",
-            seq,
-            f"{stage.gpu_hours:,.0f}",
-            f"{stage.low_hours:,.0f} – {stage.high_hours:,.0f}",
-            format_money(stage.gpu_hours * rate, currency),
+            number(format_count(stage.tokens), lang) if stage.tokens else "–",
+            number(f"{stage.step.seq:,}", lang) if stage.step and stage.name != "rl" else "–",
+            number(f"{stage.gpu_hours:,.0f}", lang),
+            between(stage.low_hours, stage.high_hours),
+            _money(stage.gpu_hours * rate, currency, lang),
         ]
 
     head = [say("stage"), say("tokens"), say("sequence"), say("GPU-hours"), say("80 % interval"), currency]
@@ -102,9 +138,9 @@ def _stages(plan: TrainingPlan, say: Words) -> Table:
         say("Total"),
         "",
         "",
-        f"{plan.gpu_hours:,.0f}",
-        f"{plan.low_hours:,.0f} – {plan.high_hours:,.0f}",
-        format_money(plan.cost, currency),
+        number(f"{plan.gpu_hours:,.0f}", lang),
+        between(plan.low_hours, plan.high_hours),
+        _money(plan.cost, currency, lang),
     ]
     return Table(say("Cost by stage"), head, [*map(row, plan.stages), total], str(plan.price), total=True)
 

@@ -27,6 +27,10 @@ def train(
         str | None, typer.Option("--post-hours", help="GPU-hours of post-training, an assumed input: 5K.")
     ] = None,
     sft_tokens: Annotated[str | None, typer.Option("--sft-tokens", help="Of supervised tuning, predicted.")] = None,
+    rl: Annotated[
+        str | None,
+        typer.Option("--rl", help="Reinforcement learning, predicted: steps=10400,rollouts=512,prompt=200,answer=8K."),
+    ] = None,
     price: Annotated[str | None, typer.Option("--price", help="Of a GPU-hour: '$2/h'.")] = None,
     date: Annotated[str | None, typer.Option("--date", help="Of the start: 2025-01-31. Prices are of then.")] = None,
     region: Annotated[str, typer.Option("--region", help="Who buys: cn, us or any; says what may be bought.")] = "any",
@@ -37,15 +41,16 @@ def train(
 ) -> None:
     """What a training run takes: GPU-hours, days, money, step time, memory; by stage, with intervals."""
     from centime.cli.plan.common import emit
+    from centime.plan.post_training import parse_reinforcement
     from centime.plan.training import plan_training
-    from centime.plan.training_request import TrainingRequest
+    from centime.plan.training_request import TrainingRequest, whole
     from centime.units import parse_count
 
     asked = TrainingRequest(
         model=model,
         tokens=parse_count(tokens),
         gpu=gpu,
-        gpus=int(parse_count(gpus)),
+        gpus=whole("gpus", parse_count(gpus)),
         seq=seq,
         global_batch=global_batch,
         precision=precision,
@@ -55,5 +60,6 @@ def train(
         region=region,
         post_hours=None if post_hours is None else parse_count(post_hours),
         sft_tokens=None if sft_tokens is None else parse_count(sft_tokens),
+        rl=None if rl is None else parse_reinforcement(rl),
     )
     emit(plan_training(asked), as_json=as_json, html=html, lang=lang, card=card)
