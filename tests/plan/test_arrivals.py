@@ -7,7 +7,7 @@ import pytest
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.arrivals import Latency, highest_load, simulate
+from centime.plan.arrivals import Latency, StepClock, highest_load, simulate
 from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine, decoding, prefilling
 from centime.plan.serving_speeds import Software, speeds
@@ -34,6 +34,25 @@ def test_a_decode_unit_reaches_its_steady_state() -> None:
     state = decoding(ENGINE, 64.0, 1000, 200)
     found = simulate(ENGINE, state.tokens_per_s / 200, 1000, 200, prefill=False, batch=256)
     assert found.tpot.p50 == pytest.approx(state.tpot_s, rel=0.1)
+
+
+def test_a_step_of_almost_nothing_takes_what_one_sequence_takes() -> None:
+    clock = StepClock(ENGINE, 1000, 200, 0.0, 1000.0, 8192.0)
+    assert clock(1.0, 0.0) == pytest.approx(decoding(ENGINE, 1.0, 1000, 200).tpot_s, rel=0.05)
+
+
+def test_a_lone_request_has_its_tokens_at_the_speed_of_one() -> None:
+    found = simulate(ENGINE, 0.001, 1000, 200)
+    assert found.tpot.p50 == pytest.approx(decoding(ENGINE, 1.0, 1000, 200).tpot_s, rel=0.05)
+
+
+def test_groups_wait_for_the_fullest_of_them_but_share_the_experts() -> None:
+    model = architecture("deepseek-v3")
+    unit = Unit(dp=8, ep=8)
+    engine = Engine(model_cost(model), chip("h200"), unit, number_format("fp8", True), speeds(chip("h200"), Software()))
+    clock = StepClock(engine, 4096, 1024, 0.0, 400.0, 8192.0)
+    even, uneven, fullest = clock(100.0, 512.0, 512.0), clock(100.0, 4096.0, 512.0), clock(100.0, 4096.0, 4096.0)
+    assert even < uneven < fullest
 
 
 def test_more_load_is_never_faster() -> None:

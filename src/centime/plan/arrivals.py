@@ -2,8 +2,8 @@
 
 Arrivals are Poisson, lengths log-normal about their means, both from a seed. A unit that prefills steps all its
 attention groups together, each taking prompts from its own queue (a request joins the shortest), and a step lasts as
-long as its fullest group makes it: experts are shared by all. A unit that decodes gives every sequence a token a step;
-new ones join between steps. A unit that does both carries a chunk of prompts in each step.
+long as its fullest group makes it, but for the experts, which all groups share. A unit that decodes gives every
+sequence a token a step; new ones join between steps. A unit that does both carries a chunk of prompts in each step.
 
 The time of a step comes from the roofline (plan/serving_roofline.py) at a few loads, with straight lines in between.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from centime.errors import UserError
 from centime.plan.serving_engine import Engine
-from centime.plan.serving_roofline import Load
+from centime.plan.serving_roofline import Load, StepTime
 
 VARIATION = 0.5  # coefficient of variation of prompt and answer lengths: assumed, no source publishes a trace
 REQUESTS = 2000  # simulated, and four times the batch; the first half fills the unit and is not counted
@@ -54,7 +54,12 @@ class Simulated:
 
 
 class StepClock:
-    """Seconds of a step by decoding sequences and prompt tokens of the fullest group, by interpolation."""
+    """Seconds of a step by interpolation: what each group does for itself, and what all groups do together.
+
+    A group's own matrices and attention take as long as the fullest group's; experts and the transfers to them take as
+    long as all tokens make them. The least load of the tables is one sequence or one token, not none: a step has its
+    launches and reads its weights however little there is to do.
+    """
 
     def __init__(self, engine: Engine, isl: float, osl: float, hit: float, decode_most: float, chunk: float) -> None:
         shares = (0.0, 0.03, 0.06, 0.12, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0)
@@ -63,26 +68,30 @@ class StepClock:
         groups = engine.unit.dp
         new = max(1.0, isl * (1 - hit))
 
-        def step(decode: float, prefill: float) -> float:
+        def step(decode: float, prefill: float) -> StepTime:
             if decode + prefill == 0:
-                return 0.0
+                decode, prefill = (1.0, 0.0) if decode_most else (0.0, 1.0 / groups)
             load = Load(
                 decode, isl + osl / 2, prefill * groups, new, isl * hit, queries=1.0 + engine.drafted if decode else 1.0
             )
-            return engine.step(load).total
+            return engine.step(load)
 
-        self.table = [[step(d, p) for p in self.prefills] for d in self.decodes]
+        steps = [[step(d, p) for p in self.prefills] for d in self.decodes]
+        self.shared = [[one.experts + one.exposed_communication for one in row] for row in steps]
+        self.own = [[one.total - one.experts - one.exposed_communication for one in row] for row in steps]
 
-    def __call__(self, decode: float, prefill: float) -> float:
-        """Seconds."""
+    def __call__(self, decode: float, fullest: float, mean: float | None = None) -> float:
+        """Seconds of a step that decodes so many sequences; fullest and mean: prompt tokens of a group."""
         i, x = _between(self.decodes, decode)
+        return self._at(self.own, i, x, fullest) + self._at(self.shared, i, x, fullest if mean is None else mean)
+
+    def _at(self, rows: list[list[float]], i: int, x: float, prefill: float) -> float:
         j, y = _between(self.prefills, prefill)
-        rows = self.table
-        low = rows[i][j] * (1 - y) + rows[i][min(j + 1, len(self.prefills) - 1)] * y
+        then = min(j + 1, len(self.prefills) - 1)
+        low = rows[i][j] * (1 - y) + rows[i][then] * y
         if x == 0:
             return low
-        high = rows[i + 1][j] * (1 - y) + rows[i + 1][min(j + 1, len(self.prefills) - 1)] * y
-        return low * (1 - x) + high * x
+        return low * (1 - x) + (rows[i + 1][j] * (1 - y) + rows[i + 1][then] * y) * x
 
 
 def _between(points: list[float], value: float) -> tuple[int, float]:
@@ -155,6 +164,7 @@ class _Unit:
         self.most, self.chunk, self.clock, self.gain, self.alike = most, chunk, clock, gain, alike
         self.prefill, self.decode = prefill, decode
         self.queues: list[deque[_Request]] = [deque() for _ in range(groups)]
+        self.waiting: set[int] = set()  # groups with prompts in their queue
         self.backlog = [0.0] * groups
         self.ready: deque[_Request] = deque()
         self.running: list[tuple[float, int, _Request]] = []  # by the tokens given to each at which it ends
@@ -177,14 +187,20 @@ class _Unit:
                 upcoming += dice.expovariate(rate)
             while self.ready and len(self.running) < self.most:
                 self._start(self.ready.popleft(), now)
-            through, fullest = self._take()
-            seconds = self.clock(len(self.running) * self.alike, fullest)
+            through, fullest, mean = self._take()
+            seconds = self.clock(len(self.running) * self.alike, fullest, mean)
             if not self.running and fullest == 0:
                 now = upcoming
                 continue
-            now += seconds
-            left += self._finish(now, through)
+            steps = 1 if fullest else self._until_next(upcoming - now if arrived < requests else math.inf, seconds)
+            now += steps * seconds
+            left += self._finish(now, through, steps)
         return Simulated(rate, Latency.of(self.ttft), Latency.of(self.tpot))
+
+    def _until_next(self, wait: float, seconds: float) -> int:
+        """Steps, all alike, until a request arrives or an answer ends: nothing else changes what decodes."""
+        ends = math.ceil((self.running[0][0] - self.given) / self.gain)
+        return max(1, min(ends, math.ceil(min(wait / seconds, ends))))
 
     def _arrive(self, request: _Request) -> None:
         if request.left <= 0:
@@ -192,15 +208,16 @@ class _Unit:
             return
         group = min(range(len(self.backlog)), key=self.backlog.__getitem__)
         self.queues[group].append(request)
+        self.waiting.add(group)
         self.backlog[group] += request.left
 
-    def _take(self) -> tuple[list[_Request], float]:
-        """A chunk of prompts in each group: the prompts that end with it, and the tokens of the fullest chunk."""
+    def _take(self) -> tuple[list[_Request], float, float]:
+        """A chunk of prompts in each group: the prompts that end with it, tokens of the fullest and the mean chunk."""
         through: list[_Request] = []
-        fullest = 0.0
+        fullest = total = 0.0
         room = self.most - len(self.running) if self.decode else math.inf
-        for group, queue in enumerate(self.queues):
-            budget = self.chunk
+        for group in sorted(self.waiting):
+            queue, budget = self.queues[group], self.chunk
             while queue and budget > 0 and len(through) < room:
                 share = min(queue[0].left, budget)
                 queue[0].left -= share
@@ -208,8 +225,11 @@ class _Unit:
                 budget -= share
                 if queue[0].left <= 0:
                     through.append(queue.popleft())
+            if not queue:
+                self.waiting.discard(group)
             fullest = max(fullest, self.chunk - budget)
-        return through, fullest
+            total += self.chunk - budget
+        return through, fullest, total / len(self.queues)
 
     def _start(self, request: _Request, now: float) -> None:
         """A request has its first token, or its room in a unit that only decodes."""
@@ -220,9 +240,9 @@ class _Unit:
             self.started += 1
             heapq.heappush(self.running, (self.given + request.answer, self.started, request))
 
-    def _finish(self, now: float, through: list[_Request]) -> int:
-        """A step ends: every sequence has its tokens; how many requests left for good."""
-        self.given += self.gain
+    def _finish(self, now: float, through: list[_Request], steps: int = 1) -> int:
+        """Steps end: every sequence has its tokens; how many requests left for good."""
+        self.given += self.gain * steps
         left = 0
         while self.running and self.running[0][0] <= self.given:
             request = heapq.heappop(self.running)[2]

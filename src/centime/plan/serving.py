@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from centime.catalogue.api_prices import PriceList, price_list
@@ -18,35 +18,23 @@ from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.catalogue.prices import Price, gpu_hour
 from centime.errors import UserError
-from centime.plan.arrivals import Simulated, highest_load, simulate
+from centime.plan.arrivals import Simulated
 from centime.plan.sections import Section
-from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, choose
+from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, choices
 from centime.plan.serving_costs import model_cost
-from centime.plan.serving_engine import Engine, prefilling
+from centime.plan.serving_engine import Engine
 from centime.plan.serving_interval import spread
+from centime.plan.serving_money import Money, spent
 from centime.plan.serving_request import Demand, ServingRequest, parse_units
 from centime.plan.serving_rows import year
 from centime.plan.serving_speeds import Software, speeds
+from centime.plan.serving_trial import best_tried
 from centime.plan.serving_units import Unit, number_format
 from centime.plan.text import said
 
 PEAK_TO_MEAN = 278 / 226.75  # nodes serving DeepSeek's V3 and R1 on 2025-02-27 (open-infra-index, day 6)
 DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
 SECONDS_PER_DAY = 86400.0
-MILLION = 1e6
-
-
-@dataclass(frozen=True)
-class Money:
-    """Dollars a day at the mean load, and per million tokens of each kind."""
-
-    cost_per_day: float
-    hit_per_m: float
-    miss_per_m: float
-    output_per_m: float
-    all_in_per_m_output: float
-    revenue_per_day: float | None
-    margin: float | None  # (revenue - cost) / cost
 
 
 @dataclass(frozen=True)
@@ -138,8 +126,8 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
         raise UserError(f"--mtp {drafts}: {arch.name} has no MTP module to draft with.")
     engine = Engine(cost, kind, Unit(), form, speeds(kind, software), drafts, request.acceptance if drafts else 0.0)
     given = None if request.layout == "auto" else parse_units(request.layout, arch.is_mixture)
-    choice = choose(engine, lengths, request.ttft_s, request.tpot_s, given, request.gpus)
-    choice, simulated = _tried_out(choice, lengths, request.ttft_s)
+    ordered = choices(engine, lengths, request.ttft_s, request.tpot_s, given, request.gpus)
+    choice, simulated = best_tried(ordered, lengths, request.ttft_s, request.tpot_s)
     demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
     price = gpu_hour(kind, request.date, request.price)
     prices = price_list(request.prices, request.date) if request.prices else None
@@ -157,7 +145,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
         decode_gpus,
         price,
         prices,
-        _money(demand, lengths, choice, prefill_gpus, decode_gpus, price, prices),
+        spent(demand, lengths, choice, prefill_gpus, decode_gpus, price, prices),
         low,
         high,
         simulated,
@@ -223,80 +211,6 @@ def _requests_per_s(gpus: int, lengths: Lengths, choice: Choice) -> float:
     one = choice.prefill.tokens_per_s_per_gpu * first / lengths.isl
     other = choice.decode.tokens_per_s_per_gpu * second / lengths.osl
     return max(min(n * one, (gpus - n * first) // second * other) for n in range(1, max(2, gpus // first + 1)))
-
-
-def _money(
-    demand: Demand,
-    lengths: Lengths,
-    choice: Choice,
-    prefill_gpus: float,
-    decode_gpus: float,
-    price: Price,
-    prices: PriceList | None,
-) -> Money:
-    """Prefill is paid by the tokens that missed the cache, but for the attention over hits; decode by the output."""
-    hourly = price.per_device_hour * 24
-    total = (prefill_gpus + decode_gpus) * hourly
-    share, over_hits = _prefill_share(choice, lengths)
-    prefill = total * share if isinstance(choice, Mixed) else prefill_gpus * hourly
-    decode = total - prefill
-    hits = demand.input_per_day * lengths.hit
-    misses = demand.input_per_day - hits
-    on_hits = prefill * over_hits
-    revenue = margin = None
-    if prices is not None:
-        revenue = (hits * prices.hit + misses * prices.miss + demand.output_per_day * prices.output) / MILLION
-        margin = (revenue - total) / total
-    return Money(
-        total,
-        on_hits / hits * MILLION if hits else 0.0,
-        (prefill - on_hits) / misses * MILLION,
-        decode / demand.output_per_day * MILLION,
-        total / demand.output_per_day * MILLION,
-        revenue,
-        margin,
-    )
-
-
-def _prefill_share(choice: Choice, lengths: Lengths) -> tuple[float, float]:
-    """Prefill's share of a mixed unit's time, and of prefill the share that attention over cached tokens takes."""
-    new = lengths.isl * (1 - lengths.hit)
-    if isinstance(choice, Mixed):
-        engine, share, tokens = choice.engine, choice.state.prefill_share, new
-    else:
-        engine, share, tokens = choice.prefill.engine, 1.0, choice.prefill.tokens_per_step
-    if not lengths.hit:
-        return share, 0.0
-    with_hits = prefilling(engine, lengths.isl, tokens, lengths.hit)
-    return share, max(0.0, 1 - prefilling(engine, new, tokens) / with_hits)
-
-
-def _tried_out(choice: Choice, lengths: Lengths, ttft_s: float) -> tuple[Choice, dict[str, Simulated]]:
-    """Each unit simulated at its load, which is lowered to where the simulation keeps to the time to first token."""
-    isl, osl, hit = lengths.isl, lengths.osl, lengths.hit
-
-    def in_time(found: Simulated) -> bool:
-        return found.ttft.p99 <= ttft_s
-
-    if isinstance(choice, Mixed):
-        state = choice.state
-
-        def both(rate: float) -> Simulated:
-            return simulate(choice.engine, rate, isl, osl, hit=hit, batch=state.batch)
-
-        found = highest_load(state.tokens_per_s / osl, in_time, both)
-        rate = found.requests_per_s * osl
-        return replace(choice, state=replace(state, tokens_per_s=rate)), {"mixed": found}
-    first, then = choice.prefill, choice.decode
-    ceiling = first.tokens_per_s_per_gpu * first.engine.unit.chips / isl
-
-    def prompts(rate: float) -> Simulated:
-        return simulate(first.engine, rate, isl, osl, hit=hit, decode=False, chunk=first.tokens_per_step)
-
-    found = highest_load(ceiling, in_time, prompts)
-    answers = simulate(then.engine, then.state.tokens_per_s / osl, isl, osl, prefill=False, batch=then.state.batch)
-    lowered = replace(first, tokens_per_s_per_gpu=first.tokens_per_s_per_gpu * found.requests_per_s / ceiling)
-    return Split(lowered, then), {"prefill": found, "decode": answers}
 
 
 def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choice) -> list[str]:

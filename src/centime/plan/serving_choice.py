@@ -139,7 +139,19 @@ def choose(
     given: dict[str, Unit] | None,
     most: int | None,
 ) -> Choice:
-    """The cheapest of split and mixed units, or what `given` says. `most`: GPUs there are.
+    """The cheapest of `choices`. Raises UserError as they do."""
+    return choices(engine, lengths, ttft_s, tpot_s, given, most)[0]
+
+
+def choices(
+    engine: Engine,
+    lengths: Lengths,
+    ttft_s: float,
+    tpot_s: float,
+    given: dict[str, Unit] | None,
+    most: int | None,
+) -> list[Choice]:
+    """The best split and the best mixed units, or what `given` says, cheapest first. `most`: GPUs there are.
 
     Raises UserError that says what stands in the way: memory, the time per token or the time to the first.
     """
@@ -157,7 +169,7 @@ def choose(
     if not options:
         tried = [unit for found in roles.values() for unit in found] or units
         raise UserError(_why_none(engine, tried, lengths, ttft_s, tpot_s))
-    return min(options, key=lambda option: option.gpu_seconds(lengths))
+    return sorted(options, key=lambda option: option.gpu_seconds(lengths))
 
 
 def _together(prefill: Prefill, decode: Decode, most: int | None) -> bool:

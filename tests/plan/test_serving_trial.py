@@ -1,0 +1,61 @@
+"""Units tried out by simulation: loads only fall, what cannot keep its limits gives way, wide groups share a chunk."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from centime.catalogue.chips import chip
+from centime.catalogue.models import architecture
+from centime.errors import UserError
+from centime.plan.serving import plan_serving
+from centime.plan.serving_choice import Lengths, choices
+from centime.plan.serving_costs import model_cost
+from centime.plan.serving_engine import Engine
+from centime.plan.serving_request import ServingRequest
+from centime.plan.serving_speeds import Software, speeds
+from centime.plan.serving_trial import best_tried, chunk_of, tried_out
+from centime.plan.serving_units import Unit, number_format
+
+KIND = chip("h200")
+ENGINE = Engine(
+    model_cost(architecture("deepseek-v3")), KIND, Unit(), number_format("fp8", True), speeds(KIND, Software())
+)
+LENGTHS = Lengths(1000, 500, 0.0)
+
+
+def test_a_simulation_only_lowers_loads_and_the_cheapest_is_kept() -> None:
+    ordered = choices(ENGINE, LENGTHS, 5.0, 0.05, None, 32)
+    costs = [choice.gpu_seconds(LENGTHS) for choice in ordered]
+    assert costs == sorted(costs)
+    tried = [tried_out(choice, LENGTHS, 5.0, 0.05)[0].gpu_seconds(LENGTHS) for choice in ordered]
+    assert all(after >= before * 0.999 for before, after in zip(costs, tried, strict=True))
+    assert best_tried(ordered, LENGTHS, 5.0, 0.05)[0].gpu_seconds(LENGTHS) == pytest.approx(min(tried))
+
+
+def test_a_mixed_unit_keeps_both_limits() -> None:
+    ordered = choices(ENGINE, LENGTHS, 5.0, 0.05, {"mixed": Unit(dp=8, ep=8)}, 8)
+    found = tried_out(ordered[0], LENGTHS, 5.0, 0.05)[1]["mixed"]
+    assert found.ttft.p99 <= 5.0
+    assert found.tpot.p50 <= 0.05
+
+
+def test_a_time_that_nothing_keeps_is_said() -> None:
+    ordered = choices(ENGINE, LENGTHS, 5.0, 0.05, {"mixed": Unit(dp=8, ep=8)}, 8)
+    with pytest.raises(UserError, match="raise --ttft"):
+        best_tried(ordered, LENGTHS, 1e-4, 0.05)
+
+
+def test_wide_groups_take_their_share_of_a_chunk() -> None:
+    assert chunk_of(ENGINE) == 8192
+    assert chunk_of(replace(ENGINE, unit=Unit(dp=8, ep=8))) == 1024
+    assert chunk_of(replace(ENGINE, unit=Unit(dp=144, ep=144))) == 256
+
+
+def test_a_plain_question_about_a_wide_model_is_answered_in_seconds() -> None:
+    start = time.monotonic()
+    plan = plan_serving(ServingRequest(model="deepseek-v3", gpu="h800", gpus=64, price="$2/h"))
+    assert time.monotonic() - start < 20
+    assert 0 < plan.gpus_mean <= 64
