@@ -80,7 +80,10 @@ def _mfu(column: Column) -> str | None:
 
 
 def _layout(column: Column) -> str | None:
-    return f"{layout_text(column.training.step.layout)} ({column.training.step.precision})" if column.training else None
+    if column.training is None:
+        return None
+    step = column.training.step
+    return f"{layout_text(step.layout).replace(',', ', ')} ({step.precision})"
 
 
 def _memory(column: Column) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import gcd
+from math import ceil, gcd
 
 from centime.catalogue import models
 from centime.catalogue.architecture import Architecture, Experts
@@ -17,13 +17,16 @@ from centime.catalogue.chips import Chip, chip
 from centime.errors import UserError
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.efficiency import Software
-from centime.plan.layout import Layout, Recompute, Schedule
+from centime.plan.layout import Layout, Recompute, Schedule, parse
 from centime.plan.memory import Recomputed, memory_of, recomputation, usable_bytes
+from centime.plan.training_request import has_layout, recipes
+from centime.plan.usual_layout import fastest_usual
 
 Row = Mapping[str, str]
 DEFAULT_BATCH_TOKENS = 4_194_304.0  # Llama 1 to 3 (arXiv 2302.13971, 2407.21783): 4M tokens a step
 LEAST_TOKENS = 1024  # a chip and step: Llama-3.1-405B's 16M tokens on 16,384 chips (arXiv 2407.21783, table 4)
 DEFAULT_SEQ = 4096
+DEFAULT_GPUS = 512
 SOFTWARE_LAG_YEARS = 2.1  # from a chip's launch to the software of an undated run on it
 
 
@@ -154,36 +157,54 @@ def read_run(row: Row) -> Run:
     if seq is None:
         seq = DEFAULT_SEQ
         assumed.append(f"seq_len not stated: {DEFAULT_SEQ}")
-    gpus = whole(row, "n_gpus")
-    known = gpus is not None and any(
-        (row.get(column) or "").strip() for column in ("tp", "pp", "ep", "fsdp_zero", "micro_batch")
-    )
+    schedule: Schedule | None = None
+    stated = any((row.get(column) or "").strip() for column in ("tp", "pp", "ep", "fsdp_zero", "micro_batch"))
     sharding = _sharding(row.get("fsdp_zero") or "")
     tp, pp, cp, ep = (whole(row, column) or 1 for column in ("tp", "pp", "cp", "ep"))
     vp = whole(row, "vp") or 1
+    gpus = whole(row, "n_gpus")
+    known = stated and gpus is not None
     if gpus is None:
-        gpus = max(8, tp * pp * cp) if known else 512
+        shards = tp * pp * cp
+        gpus = shards * ceil(DEFAULT_GPUS / shards)
         assumed.append(f"n_gpus not stated: {gpus}")
-    if not known:
-        tp, pp, ep, sharding = _default_layout(arch, gpus, sharding)
-        assumed.append(f"layout not stated: tp={tp}, pp={pp}, ep={ep}, zero={sharding}")
+    batch = whole(row, "global_batch_seqs")
+    micro = whole(row, "micro_batch")
+    tokens = max(DEFAULT_BATCH_TOKENS, LEAST_TOKENS * gpus)
+
+    def batch_of(replicas: int) -> int:
+        if batch is not None:
+            return batch
+        return micro * replicas if micro else max(replicas, round(tokens / seq / replicas) * replicas)
+
+    recipe = recipes().get(arch.name, {}) if "production" in (row.get("kind") or "") else {}
+    if not stated and has_layout(recipe, arch, device, gpus):
+        made = parse(recipe["layout"], gpus)
+        tp, pp, vp, ep, sharding, schedule = made.tp, made.pp, made.vp, made.ep, made.zero, made.schedule
+        batch = batch or recipe["global_batch"]
+        assumed.append(f"layout and batch not stated: as the model's makers had them, {recipe['source']}")
+    elif not stated:
+        most = max(1, round(tokens / seq)) if batch is None else batch  # more replicas would only enlarge the batch
+        found = fastest_usual(arch, device, gpus, seq, batch_of, most, precision, software, sharding)
+        if found is not None:
+            tp, pp, vp, ep, sharding = found.tp, found.pp, found.vp, found.ep, found.zero
+        else:
+            tp, pp, ep, sharding = _default_layout(arch, gpus, sharding)
+        assumed.append(f"layout not stated: tp={tp}, pp={pp}, vp={vp}, ep={ep}, zero={sharding}")
     if gpus % (tp * pp * cp):
         raise UserError(f"n_gpus is {gpus}; it does not divide by tp x pp x cp = {tp} x {pp} x {cp}.")
     dp = gpus // (tp * pp * cp)
-    batch = whole(row, "global_batch_seqs")
-    micro = whole(row, "micro_batch")
     if pp > 1 and micro and micro > 1 and (batch or micro * dp) <= micro * dp:
         micro = 1  # some sources (torchtitan) call a replica's whole batch its micro-batch; a pipeline cuts it up
         batch = batch or dp * (whole(row, "micro_batch") or 1)
         assumed.append("micro_batch is the replica's whole batch: the pipeline takes it one sequence at a time")
     if batch is None:
-        tokens = max(DEFAULT_BATCH_TOKENS, LEAST_TOKENS * gpus)
-        batch = micro * dp if micro else max(dp, round(tokens / seq / dp) * dp)
+        batch = batch_of(dp)
         assumed.append(f"global batch not stated: {batch} sequences")
     if vp == 1 and pp > 1 and "interleaved" in (row.get("schedule") or "").lower():
         vp = _divisor(max(1, arch.layers // pp), 4) if arch.layers % pp == 0 else 2
         assumed.append(f"interleaved schedule without vp: {vp}")
-    if vp == 1 and pp > 1 and not (row.get("vp") or row.get("schedule") or "").strip() and year > 2023:
+    if stated and vp == 1 and pp > 1 and not (row.get("vp") or row.get("schedule") or "").strip() and year > 2023:
         vp = _divisor(max(1, round(arch.layers / pp)), 4)
         assumed.append(f"schedule not stated: interleaved, vp={vp}")
     per_replica = max(1, batch // dp)
@@ -196,7 +217,7 @@ def read_run(row: Row) -> Run:
         ep=ep,
         zero=sharding or 1,
         micro_batch=micro or 1,
-        schedule=_schedule(row.get("schedule") or "", pp, vp),
+        schedule=schedule or _schedule(row.get("schedule") or "", pp, vp),
     )
     recomputed: Recomputed | None
     recompute = _recompute(row.get("recompute") or "")

@@ -113,7 +113,7 @@ def filled_in(
     else:
         take("precision", default_precision(device))
     if request.layout is None:
-        filled["layout"] = recipe["layout"] if _has_layout(recipe, arch, device, request.gpus) else "auto"
+        filled["layout"] = recipe["layout"] if has_layout(recipe, arch, device, request.gpus) else "auto"
         if filled["layout"] == "auto":
             assumptions.append(said("The fastest layout that fits is taken."))
     if request.software_date is None and filled.get("layout", "auto") != "auto":
@@ -126,7 +126,7 @@ def filled_in(
     return replace(request, **filled)
 
 
-def _has_layout(recipe: dict[str, Any], arch: Architecture, device: Chip, gpus: int) -> bool:
+def has_layout(recipe: dict[str, Any], arch: Architecture, device: Chip, gpus: int) -> bool:
     """Whether the makers' layout is known for such chips and exists on so many of them."""
     if not any(device.name.startswith(name) for name in recipe.get("layout_chips", ())):
         return False
