@@ -167,6 +167,11 @@ def test_a_layout_that_is_none(text: str, says: str) -> None:
         ({"tpot_s": 1e-5}, "no unit gives a token within"),
         ({"mtp": 1}, "no MTP module"),
         ({"layout": "ep8"}, "no experts"),
+        ({"layout": "tp3"}, "does not divide"),
+        ({"layout": "prefill=tp8,decode=tp8"}, "takes 16 GPUs"),
+        ({"date": "yesterday"}, "is not a date"),
+        ({"engine": "vlm"}, "vllm"),
+        ({"context": 5000}, "leave it out"),
         ({"prices": "deepseek-r2"}, "deepseek-r1"),
         ({"prices": "deepseek-r1", "price": "2 EUR/h"}, "one currency"),
     ],
@@ -174,6 +179,18 @@ def test_a_layout_that_is_none(text: str, says: str) -> None:
 def test_bad_input_gets_a_sentence(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says):
         small(**changes)
+
+
+def test_a_price_that_is_given_is_of_the_date_that_is_given(day_6: ServingPlan) -> None:
+    assert day_6.price.date == "2025-02-27"
+    assert "days old" in str(day_6.prices)
+
+
+def test_times_are_written_without_an_exponent(day_6: ServingPlan) -> None:
+    shown = [
+        cell for section in day_6.sections("en") if hasattr(section, "rows") for row in section.rows for cell in row
+    ]
+    assert not [cell for cell in shown if "e+" in cell]
 
 
 def test_price_lists_by_name_and_by_amounts() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+from centime.catalogue.prices import STALE_DAYS, first_day
 from centime.errors import UserError, nearest
 from centime.units import parse_count
 
@@ -33,6 +35,10 @@ class PriceList:
     def name(self) -> str:
         """'deepseek-r1 (2025-01-20, list price)'."""
         return f"{self.model} ({self.date}, {self.terms})" if self.date else self.model
+
+    def __str__(self) -> str:
+        age = (datetime.date.today() - first_day(self.date)).days if self.date else 0
+        return f"{self.name[:-1]}, {age} days old)" if age > STALE_DAYS else self.name
 
 
 @functools.cache

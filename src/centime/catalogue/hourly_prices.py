@@ -11,7 +11,7 @@ import datetime
 import functools
 import re
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from centime.catalogue.chips import Chip, chip, words
@@ -69,14 +69,18 @@ def _dated(name: str) -> tuple[_Dated, ...]:
 def gpu_hour(which: str | Chip, date: str | None = None, given: str | None = None) -> Price:
     """The price of an hour of a chip in force on `date` (None: the newest known).
 
-    Order: `given` ('$2/h'); the user's own table; the newest median or market figure (a primary one where there is one)
-    or lower median of offers not after `date`, or the first of them if all are later; the same of the chip that stands
-    for this one; a rent that the chip's own row states; an owner's cost; at last the purchase price at the ratio of
-    rent to purchase of an H100, assumed. Raises UserError where none of these is known.
+    Order: `given` ('$2/h'), which is of `date`; the user's own table; the newest median or market figure (a primary one
+    where there is one) or lower median of offers not after `date`, or the first of them if all are later; the same of
+    the chip that stands for this one; a rent that the chip's own row states; an owner's cost; at last the purchase
+    price at the ratio of rent to purchase of an H100, assumed. Raises UserError where none of these is known, or `date`
+    is none.
     """
     found = chip(which) if isinstance(which, str) else which
+    if date:
+        day(date)
     if given is not None:
-        return price_given(given)
+        price = price_given(given)
+        return replace(price, date=date) if date else price
     path = overlay_path()
     if path.exists():
         for row in read_overlay(path):
@@ -89,7 +93,7 @@ def _market(found: Chip, date: str | None) -> Price | None:
     rows = [row for row in _dated(found.name) if row.kind in ("median", "history", "rental")]
     if not rows:
         return None
-    limit = _day(date) if date else datetime.date.max
+    limit = day(date) if date else datetime.date.max
     before = [row for row in rows if first_day(row.date) <= limit]
     pool = before or [row for row in rows if row.date == rows[0].date]
     general = [row for row in pool if row.kind != "rental"]
@@ -110,7 +114,8 @@ def _like(found: Chip, date: str | None) -> Price | None:
     return None
 
 
-def _day(date: str) -> datetime.date:
+def day(date: str) -> datetime.date:
+    """The (first) day of a date. Raises UserError on a text that is none."""
     try:
         return first_day(date)
     except ValueError:

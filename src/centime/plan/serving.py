@@ -24,6 +24,7 @@ from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, choices
 from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine
 from centime.plan.serving_interval import spread
+from centime.plan.serving_layout import check_units
 from centime.plan.serving_money import Money, spent
 from centime.plan.serving_request import Demand, ServingRequest, parse_units
 from centime.plan.serving_rows import year
@@ -126,6 +127,8 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
         raise UserError(f"--mtp {drafts}: {arch.name} has no MTP module to draft with.")
     engine = Engine(cost, kind, Unit(), form, speeds(kind, software), drafts, request.acceptance if drafts else 0.0)
     given = None if request.layout == "auto" else parse_units(request.layout, arch.is_mixture)
+    if given:
+        check_units(given, arch, request.gpus)
     ordered = choices(engine, lengths, request.ttft_s, request.tpot_s, given, request.gpus)
     choice, simulated = best_tried(ordered, lengths, request.ttft_s, request.tpot_s)
     demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)

@@ -6,10 +6,12 @@ import math
 import re
 from dataclasses import dataclass
 
-from centime.errors import UserError
+from centime.catalogue.hourly_prices import day
+from centime.errors import UserError, nearest
 from centime.plan.serving_units import Unit
 from centime.units import parse_count
 
+ENGINES = ("vllm", "sglang", "trt")
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "d": 86400.0, "week": 604800.0, "month": 2629800.0}
 
 
@@ -64,6 +66,18 @@ class ServingRequest:
         ):
             if value is not None and not 0 < value < math.inf:
                 raise UserError(f"{flag} {value:g} is not above zero.")
+        if self.context is not None and (self.demand is None or self.isl or self.osl):
+            raise UserError(
+                "--context gives the lengths by the ratio of input to output in --demand; with --gpus, or beside --isl "
+                "or --osl, leave it out and give --isl and --osl."
+            )
+        if self.date:
+            day(self.date)
+        if self.engine not in ("", *ENGINES):
+            raise UserError(
+                f"--engine {self.engine!r} is none of {', '.join(ENGINES)}; leave it out for any other."
+                f"{nearest(self.engine, ENGINES)}"
+            )
         if not 0 <= self.hit < 1:
             raise UserError(f"hit={self.hit:g} is not a share of at least 0 and below 1.")
         if self.peak_to_mean is not None and not 1 <= self.peak_to_mean < math.inf:

@@ -160,7 +160,7 @@ def _figures(plan: ServingPlan, say: Words, lang: str) -> Figures:
     ]
     if money.margin is not None and plan.prices is not None:
         shown = f"{money.margin * 100:,.0f} %"
-        items.append(Figure(say("Margin on cost"), n(shown), say("at {name} prices", name=plan.prices.name)))
+        items.append(Figure(say("Margin on cost"), n(shown), say("at {name} prices", name=str(plan.prices))))
     return Figures(items)
 
 
@@ -171,7 +171,7 @@ def _units(plan: ServingPlan, say: Words, lang: str) -> Table:
         batch = unit.get("batch_per_gpu", unit.get("tokens_per_step_per_group", 0.0))
         step = unit.get("tpot_s", unit.get("step_s", 0.0))
         cells = [f"{unit['gpus_per_unit']}", format_count(unit["gpus_mean"]), format_count(batch)]
-        cells += [f"{step * 1e3:.3g} ms", format_count(rate)]
+        cells += [_milliseconds(step), format_count(rate)]
         rows.append([f"{say(name)} {unit['unit']}", *(number(cell, lang) for cell in cells)])
     head = ["", say("GPUs a unit"), say("GPUs, mean"), say("Batch per GPU"), say("Step"), say("tokens/s per GPU")]
     note = say("A prefill unit's batch is in tokens of a step, a decode unit's in sequences.")
@@ -215,11 +215,17 @@ def _money(plan: ServingPlan, say: Words, lang: str) -> Table:
 
 def _latency(plan: ServingPlan, say: Words, lang: str) -> Table:
     def row(label: str, which: str) -> list[str]:
-        return [label, *(number(f"{value * 1e3:,.3g} ms", lang) for value in _percentiles(plan, which).values())]
+        return [label, *(number(_milliseconds(value), lang) for value in _percentiles(plan, which).values())]
 
     rows = [row(say("Time to first token"), "ttft"), row(say("Time per output token"), "tpot")]
     note = say("Simulated: random arrivals at the planned load of one unit, from a fixed seed.")
     return Table(say("Latency"), ["", "p50", "p90", "p99"], rows, note)
+
+
+def _milliseconds(seconds: float) -> str:
+    """'46.9 ms', '1,063 ms': three digits, and never an exponent."""
+    value = seconds * 1e3
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
 
 
 def _frontier(plan: ServingPlan, say: Words) -> LineChart:
