@@ -25,7 +25,7 @@ def _refuse(message: str) -> None:
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=list)  # templates map() lists into generators
 
 
 @lru_cache(maxsize=8)

@@ -137,14 +137,21 @@ class Tokenizer:
         )
 
     @cached_property
-    def _plain(self) -> tokenizers.Tokenizer:
-        """The same tokenizer, blind to the control tokens that a text may spell.
+    def controls(self) -> frozenset[str]:
+        """The names of the control tokens, which only a rendered chat may spell.
 
-        Those marked special, and those written as tags (DeepSeek marks <｜User｜> and <think> as ordinary words).
+        Those marked special, and those written as tags or between bars (DeepSeek marks <｜User｜>, <think> and V4's
+        ｜DSML｜ as ordinary words).
         """
+        added = self._backend.get_added_tokens_decoder().values()
+        return frozenset(t.content for t in added if t.special or t.content.startswith(("<", "｜")))
+
+    @cached_property
+    def _plain(self) -> tokenizers.Tokenizer:
+        """The same tokenizer, blind to the control tokens that a text may spell."""
         described = json.loads(self._backend.to_str())
         for token in described.get("added_tokens", []):
-            token["special"] = token["special"] or token["content"].startswith("<")
+            token["special"] = token["content"] in self.controls
         backend = tokenizers.Tokenizer.from_str(json.dumps(described))
         backend.encode_special_tokens = True
         return backend

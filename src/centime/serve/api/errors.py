@@ -1,0 +1,143 @@
+"""Errors as the API tells them: a status, a sentence, and the body that DeepSeek's or Anthropic's clients expect."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
+
+from centime.errors import UserError
+
+ANTHROPIC = "/anthropic/"  # paths below this one answer in Anthropic's shape
+
+# status -> (OpenAI's and DeepSeek's `type`, Anthropic's `type`). 402 is "unknown_error" at DeepSeek.
+_TYPES = {
+    400: ("invalid_request_error", "invalid_request_error"),
+    401: ("authentication_error", "authentication_error"),
+    402: ("unknown_error", "billing_error"),
+    404: ("invalid_request_error", "not_found_error"),
+    405: ("invalid_request_error", "invalid_request_error"),
+    413: ("invalid_request_error", "request_too_large"),
+    422: ("invalid_request_error", "invalid_request_error"),
+    429: ("rate_limit_error", "rate_limit_error"),
+    500: ("server_error", "api_error"),
+    503: ("server_error", "overloaded_error"),
+}
+
+# pydantic's kinds of error that say the body has another form, not a value out of range (422)
+_FORM = ("missing", "json_invalid", "extra_forbidden", "union_tag", "model_attributes")
+
+
+class ApiError(Exception):
+    """What a client did wrong, or could not get. `retry_after` in seconds goes into the header of that name."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.param, self.retry_after = status, message, param, retry_after
+        self.code = code or ("server_error" if status >= 500 else "invalid_request_error")
+
+    def body(self, path: str) -> dict[str, Any]:
+        """The JSON body for a request to `path`."""
+        ours, theirs = _TYPES.get(self.status, _TYPES[400 if self.status < 500 else 500])
+        if path.startswith(ANTHROPIC):
+            return {"type": "error", "error": {"type": theirs, "message": self.message}}
+        return {"error": {"message": self.message, "type": ours, "param": self.param, "code": self.code}}
+
+    def response(self, path: str) -> JSONResponse:
+        """The whole answer for a request to `path`."""
+        headers = {} if self.retry_after is None else {"Retry-After": str(max(1, round(self.retry_after)))}
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return JSONResponse(self.body(path), self.status, headers)
+
+
+class ErrorDetail(TypedDict):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(TypedDict):
+    """The body of every answer that is an error."""
+
+    error: ErrorDetail
+
+
+class AnthropicErrorDetail(TypedDict):
+    """What went wrong, in Anthropic's words."""
+
+    type: str
+    message: str
+
+
+class AnthropicErrorBody(TypedDict):
+    """The body of every answer of the Anthropic endpoints that is an error."""
+
+    type: str
+    error: AnthropicErrorDetail
+
+
+def described(statuses: Sequence[int], body: type[Any] = ErrorBody) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these statuses, for the OpenAPI description."""
+    return {status: {"model": body, "description": http.HTTPStatus(status).phrase} for status in statuses}
+
+
+GENERATES = (400, 401, 402, 404, 422, 429, 500, 503)  # what a route that runs the model may answer besides 200
+
+
+def invalid(error: RequestValidationError) -> ApiError:
+    """A body that does not fit the description: 400 where its form is wrong, 422 where a value is out of range."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
+    kind = str(first["type"])
+    if kind == "json_invalid":
+        return ApiError(400, f"The body is no JSON: {first.get('ctx', {}).get('error', first['msg'])}.")
+    name = ".".join(where) or None
+    what = f"{name}: {first['msg']}" if name else str(first["msg"])
+    form = kind.startswith(_FORM) or kind.endswith(("_type", "_parsing"))
+    return ApiError(400 if form else 422, f"{what}.", param=name)
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the app a body as above."""
+
+    @app.exception_handler(ApiError)
+    async def told(request: Request, error: ApiError) -> JSONResponse:
+        return error.response(request.url.path)
+
+    @app.exception_handler(UserError)
+    async def mendable(request: Request, error: UserError) -> JSONResponse:
+        return ApiError(422, str(error)).response(request.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        return invalid(error).response(request.url.path)
+
+    @app.exception_handler(HTTPException)
+    async def routed(request: Request, error: HTTPException) -> JSONResponse:
+        path = request.url.path
+        said = {404: f"There is nothing at {path}.", 405: f"{path} takes another method than {request.method}."}
+        response = ApiError(error.status_code, said.get(error.status_code, str(error.detail))).response(path)
+        response.headers.update(error.headers or {})  # 405 says in Allow which methods it takes
+        return response
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return ApiError(500, "The server failed on this request; its log says why.").response(request.url.path)

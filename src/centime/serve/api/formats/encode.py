@@ -1,0 +1,45 @@
+"""A rendered chat to token ids, in which only the template can write control tokens, whatever people's text spells."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from centime.data.tokenizer import Tokenizer
+
+# Stands inside a control token that a text from outside spells, until the text is encoded. A noncharacter: no text
+# that is interchanged may hold it (Unicode 16.0, section 23.7).
+_MARK = "\ufdd0"
+
+
+class Encoder:
+    """`guard` what comes from outside, render it, `encode` the whole."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        longest_first = sorted(tokenizer.controls, key=len, reverse=True)
+        self._controls = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def guard(self, value: Any) -> Any:
+        """A text, or JSON value that holds texts, whose control tokens will be encoded as the characters they are."""
+        if isinstance(value, str):
+            return self._controls.sub(lambda found: found[0][0] + _MARK + found[0][1:], value.replace(_MARK, ""))
+        if isinstance(value, dict):
+            return {self.guard(key): self.guard(inner) for key, inner in value.items()}
+        return [self.guard(inner) for inner in value] if isinstance(value, list) else value
+
+    def encode(self, rendered: str) -> list[int]:
+        """The ids of a rendered chat: control tokens where the template wrote them, characters elsewhere."""
+        if _MARK not in rendered:
+            return self._tokenizer.encode(rendered)
+        ids: list[int] = []
+        start = 0
+        for found in self._controls.finditer(rendered):
+            ids += self._plain(rendered[start : found.start()])
+            ids += self._tokenizer.encode(found[0])
+            start = found.end()
+        return ids + self._plain(rendered[start:])
+
+    def _plain(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text.replace(_MARK, ""), parse_special=False) if text else []
