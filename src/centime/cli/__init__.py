@@ -20,6 +20,7 @@ VERBS = {
     "plan": "What it will cost to train and to serve: before a cent is spent, with intervals and sources.",
     "calibrate": "Measure this machine in under a minute, so that plans for it start from what it really does.",
     "bill": "What it really cost, in the shape of Table 1 of the DeepSeek-V3 report.",
+    "keys": "API keys of a server: budgets, limits, prices.",
     "generate": "Complete a prompt with a model folder; the cost of the answer after it.",
     "chat": "Talk to a model folder; the cost of each answer after it.",
     "data": "Prepare text into token shards; check and describe them.",

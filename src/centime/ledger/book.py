@@ -27,8 +27,9 @@ from centime.catalogue.home import centime_home
 from centime.errors import UserError
 from centime.ledger.interval import COLUMNS, HEARTBEAT_NS, OPEN, RECOVERED, Interval
 from centime.ledger.process import Identity, alive
+from centime.ledger.served import SCHEMA as SERVED_SCHEMA
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 10.0
 
 _TYPES = {
@@ -45,6 +46,7 @@ CREATE INDEX IF NOT EXISTS intervals_run ON intervals (run);
 CREATE INDEX IF NOT EXISTS intervals_open ON intervals (state) WHERE state = 'open';
 CREATE TABLE IF NOT EXISTS plans (
   run TEXT NOT NULL, run_path TEXT NOT NULL, wall_ns INTEGER NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (run, run_path));
+{SERVED_SCHEMA}
 """
 _UPSERT = (
     f"INSERT INTO intervals ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
@@ -67,6 +69,30 @@ def name_of(run: str | os.PathLike[str]) -> tuple[str, str | None]:
     return text, None
 
 
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to the book at `path`, made if absent, in autocommit: whoever writes begins a transaction.
+
+    Raises UserError when the file cannot be opened, is no book, or is of a later version.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise UserError(f"{path} was written by a later centime (version {version} of the book); upgrade centime.")
+        connection.execute("PRAGMA synchronous = NORMAL")  # survives kill -9 at any instant
+        connection.execute("PRAGMA wal_autocheckpoint = 32")  # heartbeats rewrite a page or two: a log of 128 KiB
+        if version < SCHEMA_VERSION:
+            _wal(connection)
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    except (sqlite3.Error, OSError) as error:
+        raise UserError(
+            f"the ledger {path} cannot be opened ({error}); "
+            "mend or move the file, or set CENTIME_HOME to another folder."
+        ) from None
+    return connection
+
+
 class Book:
     """The book at `path`, made if absent. Safe for threads and for several processes at once.
 
@@ -77,28 +103,7 @@ class Book:
         self.path = Path(path) if path is not None else default_book_path()
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._connection = self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise UserError(
-                    f"{self.path} was written by a later centime (version {version} of the book); upgrade centime."
-                )
-            connection.execute("PRAGMA synchronous = NORMAL")  # survives kill -9 at any instant
-            connection.execute("PRAGMA wal_autocheckpoint = 32")  # heartbeats rewrite a page or two: a log of 128 KiB
-            if version < SCHEMA_VERSION:
-                _wal(connection)
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        except (sqlite3.Error, OSError) as error:
-            raise UserError(
-                f"the ledger {self.path} cannot be opened ({error}); "
-                "mend or move the file, or set CENTIME_HOME to another folder."
-            ) from None
-        return connection
+        self._connection = connect(self.path)
 
     def close(self) -> None:
         """Close the file. In a forked child the parent's connection is left alone."""

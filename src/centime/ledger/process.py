@@ -73,20 +73,21 @@ def this_process() -> Identity:
     return Identity(boot_id(), _namespace(), os.getpid(), _started(os.getpid()) or 0)
 
 
-def alive(identity: Identity, heartbeat_age_ns: int) -> bool:
+def alive(identity: Identity, heartbeat_age_ns: int, silent_ns: int = SILENT_NS) -> bool:
     """Whether that process still runs.
 
-    heartbeat_age_ns: monotonic nanoseconds since its last sign of life; used where the process cannot be asked for.
+    heartbeat_age_ns: monotonic nanoseconds since its last sign of life; where the process cannot be asked for, one of
+    `silent_ns` says that it is gone.
     A stopped (SIGSTOP) or frozen process is alive: it keeps its device, and books the time when it goes on.
     """
     if identity.boot != boot_id():
         return False
     if identity.namespace != _namespace():
-        return heartbeat_age_ns < SILENT_NS
+        return heartbeat_age_ns < silent_ns
     try:
         return _started(identity.pid) == identity.started
     except PermissionError:  # somebody else's process, or /proc mounted with hidepid
-        return heartbeat_age_ns < SILENT_NS
+        return heartbeat_age_ns < silent_ns
 
 
 def process_start_ns() -> int:

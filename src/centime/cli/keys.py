@@ -1,0 +1,100 @@
+"""`centime keys`: who may ask a server, how much, and at what prices."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True,
+    help="API keys of `centime serve`. Without any, a server is open, to this machine alone.",
+)  # fmt: skip
+
+Name = Annotated[str, typer.Argument(help="The key's name, on the bill too.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    budget: Annotated[
+        str | None, typer.Option(help="What it may spend, such as '$5'; `top-up` adds to it. Without: no end.")
+    ] = None,
+    prices: Annotated[
+        str | None,
+        typer.Option(
+            help="Its price list: a model of the catalogue (deepseek-v4.1-flash), or amounts per million tokens as "
+            "hit,miss,output, off-peak ones after a slash. Without: the server's."
+        ),
+    ] = None,
+    peak_hours: Annotated[
+        str | None, typer.Option(help="UTC, such as '01:00-04:00,06:00-10:00 Mon-Fri'; else the list's own.")
+    ] = None,
+    per_minute: Annotated[int | None, typer.Option(help="Requests in any 60 seconds, at most.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests at once, at most.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. Its secret is printed once: the ledger keeps a hash of it."""
+    from centime.catalogue.tariffs import tariff_for
+    from centime.errors import UserError
+    from centime.serve.accounts.keys import add_key
+    from centime.serve.accounts.store import Store
+
+    if peak_hours is not None and prices is None:
+        raise UserError("--peak-hours go with --prices: the key has no price list of its own.")
+    tariff = tariff_for(prices, hours=peak_hours) if prices is not None else None
+    secret = add_key(Store(), name, tariff=tariff, budget=budget, per_minute=per_minute, concurrency=concurrency)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"name": name, "secret": secret}))
+        return
+    typer.echo(secret)
+    typer.echo(f"This is the key {name!r}. Keep it now: it cannot be shown again.", err=True)
+    if tariff is not None:
+        typer.echo(f"Prices: {tariff}.", err=True)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Every key: what is left, what it has running, its limits. No secret."""
+    from centime.serve.accounts.keys import list_keys
+    from centime.serve.accounts.store import Store
+
+    keys = list_keys(Store())
+    if as_json:
+        import json
+
+        typer.echo(json.dumps([key.as_json() for key in keys], indent=2))
+    elif not keys:
+        typer.echo("There is no key yet: a server is open, to this machine alone. `centime keys add NAME` makes one.")
+    else:
+        from rich.console import Console
+
+        from centime.serve.accounts.table import keys_table
+
+        Console(highlight=False, markup=False, emoji=False).print(keys_table(keys))
+
+
+@app.command()
+def revoke(name: Name) -> None:
+    """Refuse a key from now on, for good; its requests that run are finished."""
+    from centime.serve.accounts.keys import revoke as revoke_key
+    from centime.serve.accounts.store import Store
+
+    revoke_key(Store(), name)
+    typer.echo(f"{name} is revoked.")
+
+
+@app.command("top-up")
+def top_up(name: Name, money: Annotated[str, typer.Argument(help="Such as '$5'.")]) -> None:
+    """Add money to a key's budget."""
+    from centime.serve.accounts.keys import top_up as top_up_key
+    from centime.serve.accounts.limits import money as shown
+    from centime.serve.accounts.store import Store
+
+    key = top_up_key(Store(), name, money)
+    assert key.balance is not None
+    assert key.currency is not None
+    typer.echo(f"{name} has {shown(key.balance, key.currency)}.")

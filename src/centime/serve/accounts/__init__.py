@@ -1,0 +1,9 @@
+"""Who may ask, how much, and what it costs them: keys, balances, limits, charges. No torch; safe for many processes."""
+
+from __future__ import annotations
+
+from centime.serve.accounts.accounts import Account, Accounts, Balance, Ticket
+from centime.serve.accounts.charge import Charge, Used
+from centime.serve.accounts.limits import Refused
+
+__all__ = ["Account", "Accounts", "Balance", "Charge", "Refused", "Ticket", "Used"]

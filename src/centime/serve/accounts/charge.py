@@ -1,0 +1,88 @@
+"""What a request is charged, and what it cost the machine: integers, in pico-units of a currency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from centime.catalogue.prices import Price
+from centime.catalogue.tariffs import PICO, Amounts, Hours
+
+HOUR_NS = 3_600_000_000_000
+
+
+class Used(Protocol):
+    """What a request used: `centime.serve.engine.request.Usage` has it."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def hit_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def machine_ns(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Charge:
+    """Amounts in pico-units (10**-12) of `currency`; None and '' where there is no price list, or no machine price.
+
+    machine_cost is what the request's share of the machine's time costs, in `machine_currency`, rounded; what the list
+    asks is exact. hours: which of the list's prices applied, '' where it has one.
+    """
+
+    machine_cost: int | None
+    machine_currency: str
+    hit_amount: int
+    miss_amount: int
+    output_amount: int
+    currency: str
+    price_list: str
+    hours: Hours
+
+    @property
+    def list_price(self) -> int:
+        """What the price list asks for the whole request."""
+        return self.hit_amount + self.miss_amount + self.output_amount
+
+    @property
+    def peak(self) -> bool:
+        """Whether the price of the peak hours applied."""
+        return self.hours == "peak"
+
+    def as_json(self) -> dict[str, Any]:
+        """The charge for an answer's usage: decimal strings of the currency's unit, exact; null where unknown."""
+        known = bool(self.price_list)
+        return {
+            "machine_cost": None if self.machine_cost is None else decimal(self.machine_cost),
+            "machine_currency": self.machine_currency or None,
+            "list_price": decimal(self.list_price) if known else None,
+            "hit": decimal(self.hit_amount) if known else None,
+            "miss": decimal(self.miss_amount) if known else None,
+            "output": decimal(self.output_amount) if known else None,
+            "currency": self.currency or None,
+            "price_list": self.price_list or None,
+            "hours": self.hours or None,
+        }
+
+
+def at_most(amounts: Amounts, prompt_tokens: int, max_tokens: int) -> int:
+    """What a request can cost, in pico-units: every prompt token a miss, every output token made."""
+    return prompt_tokens * amounts.dearest_input + max_tokens * amounts.output
+
+
+def machine_cost(machine_ns: int, devices: int, price: Price | None) -> int | None:
+    """Pico-units for a share of the time of `devices` devices, to the nearest; None without a price."""
+    if price is None:
+        return None
+    per_hour = int(Decimal(repr(price.per_device_hour)) * PICO)
+    return (machine_ns * devices * per_hour + HOUR_NS // 2) // HOUR_NS
+
+
+def decimal(pico: int) -> str:
+    """2_500_000_000_000 -> '2.5': exact, in the currency's unit, no exponent."""
+    whole, _, digits = format(Decimal(pico).scaleb(-12), "f").partition(".")
+    digits = digits.rstrip("0")
+    return f"{whole}.{digits}" if digits else whole

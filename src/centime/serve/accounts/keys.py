@@ -1,0 +1,178 @@
+"""The keys: made, listed, revoked, topped up. A secret is shown once; the book keeps its SHA-256.
+
+A secret is 256 random bits, so that a plain hash of it cannot be guessed from: salt and a slow hash protect passwords,
+which people choose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import sqlite3
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from centime.catalogue.tariffs import PICO, Tariff
+from centime.errors import UserError, nearest
+from centime.serve.accounts.charge import decimal
+from centime.serve.accounts.limits import held, release_dead
+from centime.serve.accounts.store import Store
+from centime.units import parse_money
+
+MOST = 9_000_000  # of a currency's unit in one balance: 64 bits hold 9.2 million of pico-units
+PREFIX = "sk-"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_COLUMNS = "name, hint, created_ns, revoked_ns, tariff, currency, balance, topped_up, per_minute, concurrency"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as `centime keys list` shows it. Amounts in pico-units; None: no budget, no limit, the server's prices."""
+
+    name: str
+    hint: str  # the last four characters of its secret
+    created_ns: int  # since the epoch
+    revoked_ns: int | None
+    tariff: Tariff | None
+    currency: str | None
+    balance: int | None
+    topped_up: int
+    per_minute: int | None
+    concurrency: int | None
+    running: int = 0
+    held: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The key as JSON values; money as exact decimal strings."""
+        return {
+            "name": self.name,
+            "hint": self.hint,
+            "created": self.created_ns // 10**9,
+            "revoked": None if self.revoked_ns is None else self.revoked_ns // 10**9,
+            "prices": None if self.tariff is None else str(self.tariff),
+            "currency": self.currency,
+            "balance": None if self.balance is None else decimal(self.balance),
+            "held": decimal(self.held),
+            "topped_up": decimal(self.topped_up),
+            "requests_running": self.running,
+            "requests_per_minute": self.per_minute,
+            "concurrency": self.concurrency,
+        }
+
+
+def hash_of(secret: str) -> bytes:
+    """What the book keeps of a secret."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def add_key(
+    store: Store,
+    name: str,
+    *,
+    tariff: Tariff | None = None,
+    budget: str | None = None,
+    per_minute: int | None = None,
+    concurrency: int | None = None,
+) -> str:
+    """Make a key and return its secret, which nobody can read again.
+
+    budget: money such as '$5'; without one the key may spend without end. tariff None: the prices of whatever server is
+    asked. Raises UserError for a name that is taken or cannot be one, or a limit under 1.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{name!r} cannot name a key: use up to 64 letters, digits and . _ @ -, a letter or digit first."
+        )
+    for value, what in ((per_minute, "requests per minute"), (concurrency, "requests at once")):
+        if value is not None and value < 1:
+            raise UserError(f"a limit of {value} {what} lets nothing through; give 1 or more, or leave it out.")
+    balance, currency = None, tariff.currency if tariff else None
+    if budget is not None:
+        balance, spoken = amount(budget)
+        if tariff is not None and spoken != tariff.currency:
+            raise UserError(
+                f"the budget is in {spoken} and the price list {tariff.name!r} in {tariff.currency}; "
+                "give both in one currency."
+            )
+        currency = spoken
+    secret = PREFIX + secrets.token_urlsafe(32)
+    row = (
+        name, hash_of(secret), secret[-4:], time.time_ns(), None, tariff.as_text() if tariff else None, currency,
+        balance, balance or 0, per_minute, concurrency,
+    )  # fmt: skip
+    with store.writing() as connection:
+        taken = connection.execute("SELECT revoked_ns FROM keys WHERE name = ?", (name,)).fetchone()
+        if taken is not None:
+            state = "is revoked, and its line on the bill stays its own" if taken[0] else "exists"
+            raise UserError(f"a key {name!r} {state}; choose another name.")
+        connection.execute(f"INSERT INTO keys VALUES ({', '.join('?' * len(row))})", row)
+    return secret
+
+
+def list_keys(store: Store) -> list[Key]:
+    """Every key, the oldest first, with what it has running now."""
+    found = []
+    with store.writing() as connection:
+        release_dead(connection)
+        for row in connection.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY created_ns, name").fetchall():
+            name, hint, created_ns, revoked_ns, tariff, *rest = row
+            own = Tariff.from_text(tariff) if tariff else None
+            currency, balance, topped_up, per_minute, concurrency = rest
+            found.append(
+                Key(
+                    name, hint, created_ns, revoked_ns, own, currency, balance, topped_up, per_minute, concurrency,
+                    *held(connection, name),
+                )
+            )  # fmt: skip
+    return found
+
+
+def revoke(store: Store, name: str) -> None:
+    """No request of this key is served any more; those that run are finished. Raises UserError for an unknown name."""
+    with store.writing() as connection:
+        _known(connection, name)
+        connection.execute(
+            "UPDATE keys SET revoked_ns = ? WHERE name = ? AND revoked_ns IS NULL", (time.time_ns(), name)
+        )
+
+
+def top_up(store: Store, name: str, money: str) -> Key:
+    """Add money to a key's balance. Raises UserError for an unknown or revoked key, one without a budget, another
+    currency, or more than a balance holds."""
+    added, currency = amount(money)
+    with store.writing() as connection:
+        _known(connection, name)
+        own, balance, revoked = connection.execute(
+            "SELECT currency, balance, revoked_ns FROM keys WHERE name = ?", (name,)
+        ).fetchone()
+        if revoked is not None:
+            raise UserError(f"key {name!r} is revoked; make a new one with `centime keys add`.")
+        if balance is None:
+            raise UserError(f"key {name!r} has no budget and may spend without end: there is nothing to top up.")
+        if currency != own:
+            raise UserError(f"key {name!r} has its balance in {own}; {money!r} is in {currency}.")
+        if balance + added > MOST * PICO:
+            raise UserError(f"a balance holds up to {MOST:,} {own}; {name!r} has {decimal(balance)}.")
+        connection.execute(
+            "UPDATE keys SET balance = balance + ?, topped_up = topped_up + ? WHERE name = ?", (added, added, name)
+        )
+    return next(key for key in list_keys(store) if key.name == name)
+
+
+def amount(text: str) -> tuple[int, str]:
+    """'$5' -> (5 * 10**12, 'USD'). Raises UserError on anything but more than nothing and what a balance holds."""
+    value, currency = parse_money(text)
+    pico = int(Decimal(repr(value)) * PICO)
+    if not 0 < pico <= MOST * PICO:
+        raise UserError(f"{text!r} cannot be put on a key: give more than 0 and at most {MOST:,} {currency}.")
+    return pico, currency
+
+
+def _known(connection: sqlite3.Connection, name: str) -> None:
+    names = [row[0] for row in connection.execute("SELECT name FROM keys ORDER BY created_ns")]
+    if name not in names:
+        listed = f" There are: {', '.join(names[-5:])}." if names else " There is none yet: `centime keys add NAME`."
+        raise UserError(f"there is no key {name!r}.{nearest(name, names)}{listed}")

@@ -1,0 +1,104 @@
+"""What a key may not exceed: its balance, its requests per minute, its requests at once. All inside one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from decimal import Decimal
+
+from centime.catalogue.tariffs import PICO
+from centime.ledger.process import Identity, alive, this_process
+from centime.units import format_money
+
+MINUTE_NS = 60 * 10**9
+# A process in another container cannot be asked for: what it holds is let go after an hour without a request.
+SILENT_NS = 60 * MINUTE_NS
+
+
+class Refused(Exception):
+    """A request that is not served. `message` says why and what to do; retry_after is in seconds."""
+
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
+
+
+def held(connection: sqlite3.Connection, key: str) -> tuple[int, int]:
+    """(requests running, pico-units they could cost at most) of a key."""
+    count, pico = connection.execute(
+        "SELECT count(*), coalesce(sum(pico), 0) FROM reservations WHERE key = ?", (key,)
+    ).fetchone()
+    return count, pico
+
+
+def release_dead(connection: sqlite3.Connection) -> None:
+    """Let go of what processes hold that no longer live."""
+    now = time.monotonic_ns()
+    holders = connection.execute("SELECT id, boot, namespace, pid, started, seen_ns FROM holders").fetchall()
+    for holder, boot, namespace, pid, started, seen_ns in holders:
+        if not alive(Identity(boot, namespace, pid, started), now - seen_ns, SILENT_NS):
+            connection.execute("DELETE FROM reservations WHERE holder = ?", (holder,))
+            connection.execute("DELETE FROM holders WHERE id = ?", (holder,))
+
+
+def sign_of_life(connection: sqlite3.Connection, holder: str) -> None:
+    """This process holds reservations under the name `holder`."""
+    who = this_process()
+    connection.execute(
+        "INSERT OR REPLACE INTO holders VALUES (?, ?, ?, ?, ?, ?)",
+        (holder, who.boot, who.namespace, who.pid, who.started, time.monotonic_ns()),
+    )
+
+
+def check_balance(connection: sqlite3.Connection, key: str, balance: int, currency: str, wanted: int) -> None:
+    """Refuses (402) a request that could cost more than is left beside the requests that run."""
+    if held(connection, key)[1] + wanted <= balance:
+        return
+    release_dead(connection)
+    running, reserved = held(connection, key)
+    if reserved + wanted <= balance:
+        return
+    beside = f", of which {money(reserved, currency)} is held for {running} running" if running else ""
+    raise Refused(
+        402,
+        "insufficient_balance",
+        f"Insufficient balance: this request could cost {money(wanted, currency)} and key {key!r} has "
+        f"{money(balance, currency)}{beside}. Lower max_tokens, or top up: centime keys top-up {key} AMOUNT.",
+    )
+
+
+def check_concurrency(connection: sqlite3.Connection, key: str, limit: int) -> None:
+    """Refuses (429) a request beyond `limit` at once."""
+    if held(connection, key)[0] < limit:
+        return
+    release_dead(connection)
+    running = held(connection, key)[0]
+    if running >= limit:
+        raise Refused(
+            429,
+            "concurrency_limit_exceeded",
+            f"Key {key!r} has {running} requests running and may have {limit}: wait for one to end.",
+            1,
+        )
+
+
+def check_rate(connection: sqlite3.Connection, key: str, limit: int) -> None:
+    """Refuses (429) a request that would be more than `limit` within any 60 seconds; counts it otherwise."""
+    now = time.monotonic_ns()
+    # later than now: of the clock before a reboot
+    connection.execute("DELETE FROM arrivals WHERE key = ? AND (at_ns <= ? OR at_ns > ?)", (key, now - MINUTE_NS, now))
+    count, oldest = connection.execute("SELECT count(*), min(at_ns) FROM arrivals WHERE key = ?", (key,)).fetchone()
+    if count >= limit:
+        seconds = max(1, -(-(oldest + MINUTE_NS - now) // 10**9))
+        raise Refused(
+            429,
+            "rate_limit_exceeded",
+            f"Key {key!r} may make {limit} requests a minute: try again in {seconds} s.",
+            seconds,
+        )
+    connection.execute("INSERT INTO arrivals VALUES (?, ?)", (key, now))
+
+
+def money(pico: int, currency: str) -> str:
+    """Pico-units for a person to read."""
+    return format_money(float(Decimal(pico) / PICO), currency)
