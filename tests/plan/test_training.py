@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from centime.errors import UserError
 from centime.plan.post_training import Reinforcement
 from centime.plan.training import from_inputs, plan_training
-from centime.plan.training_request import TrainingRequest
+from centime.plan.training_request import TrainingRequest, default_batch
 
 V3 = TrainingRequest("DeepSeek-V3", 14.8e12, "h800", 2048, price="$2/h")
 
@@ -79,6 +79,26 @@ def test_stages_of_ones_own() -> None:
     assert [stage.name for stage in plan.stages] == ["pretrain"]
     assert plan.end is None
     assert replace(plan.request, date="2026-01-01") != plan.request
+
+
+@pytest.mark.parametrize("model", ["qwen3-30b-a3b", "llama-3.1-8b"])
+def test_more_chips_are_never_slower_whatever_their_number(model: str) -> None:
+    """With nothing said of batch and layout, odd numbers of chips included; what is left idle is said."""
+    fastest = 0.0
+    for gpus in (8, 9, 16, 17, 31, 64, 67):
+        plan = plan_training(TrainingRequest(model, 1e12, "h800", gpus))
+        speed = plan.step.global_batch * plan.step.seq / plan.step.step_time_s
+        assert speed >= fastest
+        assert (plan.step.layout.gpus < gpus) == any("idle" in line for line in plan.assumptions)
+        fastest = speed
+
+
+def test_default_batches() -> None:
+    assert default_batch(64, 4096, searched=True) == default_batch(67, 4096, searched=True) == 1024
+    assert default_batch(67, 4096, searched=False) == 67 * 15
+    assert default_batch(4096, 4096, searched=True) == 8192
+    sizes = [default_batch(gpus, 8192, searched=True) for gpus in range(1, 3000, 7)]
+    assert sizes == sorted(sizes)
 
 
 def test_post_training_from_its_sizes() -> None:

@@ -6,6 +6,7 @@ import datetime
 import tomllib
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import ceil, log2
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ def check(request: TrainingRequest) -> None:
             raise UserError(f"date {request.date!r} is not a date; write it as 2025-01-31.") from None
 
 
+def default_batch(gpus: int, seq: int, searched: bool) -> int:
+    """Sequences a step where nobody says: 4M tokens, more on large machines.
+
+    searched: a power of two, so that the layouts of a smaller machine are among those of a larger one and more chips
+    are never slower; else a multiple of the chips, which every layout divides.
+    """
+    sequences = max(BATCH_TOKENS, BATCH_TOKENS_A_CHIP * gpus) / seq
+    if searched:
+        return int(2 ** ceil(log2(max(1.0, sequences))))
+    return max(1, round(sequences / gpus)) * gpus
+
+
 def filled_in(
     request: TrainingRequest, arch: Architecture, device: Chip, recipe: dict[str, Any], assumptions: list[str]
 ) -> TrainingRequest:
@@ -105,15 +118,17 @@ def filled_in(
 
     take("seq", 4096)
     seq = request.seq or filled["seq"]
-    tokens = max(BATCH_TOKENS, BATCH_TOKENS_A_CHIP * request.gpus)
-    take("global_batch", max(1, round(tokens / seq / request.gpus)) * request.gpus)
+    layout = request.layout
+    if layout is None:
+        layout = recipe["layout"] if has_layout(recipe, arch, device, request.gpus) else "auto"
+    take("global_batch", default_batch(request.gpus, seq, searched=layout == "auto"))
     precision = recipe.get("precision")
     if request.precision is None and precision == "fp8" and not device.fp8_tflops:
         filled["precision"] = default_precision(device)
     else:
         take("precision", default_precision(device))
     if request.layout is None:
-        filled["layout"] = recipe["layout"] if has_layout(recipe, arch, device, request.gpus) else "auto"
+        filled["layout"] = layout
         if filled["layout"] == "auto":
             assumptions.append(said("The fastest layout that fits is taken."))
     if request.software_date is None and filled.get("layout", "auto") != "auto":
