@@ -9,7 +9,7 @@ from statistics import median, quantiles
 import pytest
 
 from centime.plan.check_serving import predict_row, target_of
-from centime.plan.serving_rows import RESULTS, parse_layout, precision, software, year
+from centime.plan.serving_rows import RESULTS, Layout, parse_layout, precision, software, stated_batch, year
 from centime.plan.serving_units import Unit
 
 ARGONNE = {
@@ -99,6 +99,40 @@ def test_other_scenarios_and_limits() -> None:
     )
     assert interactive < server <= offline * 1.05
     assert "no limits here" in predict_row({**MLPERF, "model": "mixtral-8x7b", "phase": "Interactive"}).reason
+
+
+WIDE = ARGONNE | {
+    "model": "DeepSeek-V3",
+    "precision": "fp8",
+    "gpu": "H100 SXM 80GB",
+    "n_gpus": "72",
+    "engine": "SGLang",
+    "config": "EP72, 9 nodes",
+    "phase": "decode",
+    "isl": "2000",
+    "osl": "100",
+    "concurrency_or_batch": "",
+    "total_tok_s_per_gpu": "",
+    "output_tok_s_per_gpu": "1000",
+    "date": "2025-05",
+}
+
+
+def test_a_stated_batch_of_decoding_is_kept_to() -> None:
+    full, few, fewer = (
+        predict_row({**WIDE, "concurrency_or_batch": batch}).predicted or 0 for batch in ("", "64/device", "8 per GPU")
+    )
+    assert fewer < few < full
+    layout = parse_layout("TP8", 8, True)
+    assert layout is not None
+    assert stated_batch("16", layout) == 16
+    assert stated_batch("256", Layout(Unit(dp=72, ep=72))) is None  # of a rank, or of all: not said
+
+
+def test_one_phase_without_a_layout_has_all_chips_of_the_row() -> None:
+    stated, whole = (predict_row({**WIDE, "config": config}).predicted for config in ("EP72", "72 GPUs"))
+    assert stated == whole
+    assert predict_row({**WIDE, "config": "best frontier"}).predicted is None
 
 
 def test_two_kinds_of_chip_share_a_figure() -> None:

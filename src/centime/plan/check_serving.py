@@ -8,7 +8,6 @@ answered only where the whole memory is the natural one (a stated maximum), else
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, replace
 
@@ -33,9 +32,12 @@ from centime.plan.serving_rows import (
     Layout,
     Scenario,
     mlperf_scenario,
+    number,
     parse_layout,
     precision,
     software,
+    speculation,
+    stated_batch,
 )
 from centime.plan.serving_speeds import Software, speeds
 from centime.plan.serving_units import Unit, most_sequences
@@ -62,7 +64,7 @@ class Case:
 
 def target_of(row: dict[str, str]) -> str | None:
     """The first target column that the row has a figure in."""
-    return next((name for name in TARGETS if _number(row.get(name)) is not None), None)
+    return next((name for name in TARGETS if number(row.get(name)) is not None), None)
 
 
 def predict_row(row: dict[str, str], values: dict[str, float] | None = None) -> RowPrediction:
@@ -71,7 +73,7 @@ def predict_row(row: dict[str, str], values: dict[str, float] | None = None) -> 
     name = row.get("id", "")
     if target is None:
         return unanswered_row(name, None, "", None, "the row states none of the figures the planner predicts")
-    actual = _number(row[target])
+    actual = number(row[target])
     try:
         case = read_case(row)
         found = predict(case, target, values)
@@ -84,7 +86,7 @@ def predict_row(row: dict[str, str], values: dict[str, float] | None = None) -> 
 def read_case(row: dict[str, str]) -> Case:
     """The row's model, chips and software. Raises UserError naming the column that cannot be read."""
     arch = architecture(_model_name(row))
-    count = _number(row.get("n_gpus"))
+    count = number(row.get("n_gpus"))
     gpus = int(count) if count else 0
     kinds = _chips(row.get("gpu", ""), max(gpus, 1))
     return Case(row, model_cost(arch), kinds, gpus, software(row), arch.is_mixture, arch.name)
@@ -108,13 +110,13 @@ def _one(case: Case, target: str, values: dict[str, float] | None) -> float:
     layout = parse_layout(row.get("config", ""), case.gpus, case.mixture)
     layout = layout or _whole_node(case, phase)
     if layout is None:
-        raise UserError("config and phase leave layout and operating point open: a frontier or a page, not one run.")
+        raise UserError(_open_point(row))
     if "prefill" in phase and target == "input_tok_s_per_gpu":
         return _prefill(case, layout, values)
     if target == "ttft_ms":
         raise UserError("ttft_ms alone is a time in a queue; the row states no arrival rate.")
-    isl, osl = _number(row.get("isl")), _number(row.get("osl"))
-    batch = _number(row.get("concurrency_or_batch"))
+    isl, osl = number(row.get("isl")), number(row.get("osl"))
+    batch = number(row.get("concurrency_or_batch"))
     if target == "total_tok_s_per_gpu" or (target == "total_tok_s" and phase == "batch"):
         if not (isl and osl and batch):
             raise UserError("a static batch needs isl, osl and concurrency_or_batch.")
@@ -127,6 +129,16 @@ def _one(case: Case, target: str, values: dict[str, float] | None) -> float:
     return _decode(case, layout, isl, values)
 
 
+def _open_point(row: dict[str, str]) -> str:
+    """Why a row without a layout is not answered: what it measured at is a result, or is stated nowhere."""
+    if row.get("tok_s_per_user", "").strip() or "frontier" in row.get("config", "").lower():
+        return (
+            "config names no layout, and the operating point is a speed per user (tok_s_per_user): the inverse of "
+            "tpot_ms, a result, which is never an input."
+        )
+    return "config and phase name neither a layout nor an operating point: a figure of a page, not of one run."
+
+
 def _engine(case: Case, unit: Unit, values: dict[str, float] | None, *, even: bool = False) -> Engine:
     kind = case.chips[0][0]
     mlperf = case.row.get("phase", "").lower() in ("offline", "server", "interactive")
@@ -134,17 +146,8 @@ def _engine(case: Case, unit: Unit, values: dict[str, float] | None, *, even: bo
     rates = speeds(kind, case.software, values)
     if even:
         rates = replace(rates, imbalance=1.0)
-    drafted, accepted = _speculation(case.row.get("mtp_spec", ""))
+    drafted, accepted = speculation(case.row.get("mtp_spec", ""))
     return Engine(case.model, kind, unit, form, rates, drafted, accepted)
-
-
-def _speculation(text: str) -> tuple[int, float]:
-    """'MTP1 ~90% acc' -> (1, 0.9); 'MTP' -> (1, 0.85, the V3 report's floor); blank -> (0, 0)."""
-    if not re.search(r"mtp|spec|eagle|dspark", text, re.IGNORECASE):
-        return 0, 0.0
-    drafted = re.search(r"MTP\s*=?(\d)", text)
-    chance = re.search(r"(\d+)\s*%", text)
-    return int(drafted[1]) if drafted else 1, int(chance[1]) / 100 if chance else 0.85
 
 
 def _token_time(
@@ -177,7 +180,7 @@ def _prefill(case: Case, layout: Layout, values: dict[str, float] | None) -> flo
     engine = _engine(case, layout.unit, values, even=even)
     per_device = re.search(r"(\d+) tokens/device", case.row.get("concurrency_or_batch", ""))
     tokens = float(per_device[1]) if per_device else float(CHUNK)
-    isl = _number(case.row.get("isl"))
+    isl = number(case.row.get("isl"))
     if "production" in case.row.get("group", "").lower():
         per_group = busiest_prefill(engine, isl or ONLINE_CONTEXT, hit, ONLINE_TTFT_S)[0]
         return per_group / (1 + HEADROOM) * layout.unit.dp / (1 - hit) / layout.unit.chips
@@ -186,12 +189,15 @@ def _prefill(case: Case, layout: Layout, values: dict[str, float] | None) -> flo
 
 
 def _decode(case: Case, layout: Layout, isl: float | None, values: dict[str, float] | None) -> float:
-    """Output tokens a second and chip of decode units: full memory, or the online token time in production."""
+    """Output tokens a second and chip of decode units, at the stated batch or what memory and online time allow."""
     engine = _engine(case, layout.unit, values)
-    osl = _number(case.row.get("osl")) or 1000.0
+    osl = number(case.row.get("osl")) or 1000.0
     online = "production" in case.row.get("group", "").lower()
     context = isl if isl else (ONLINE_CONTEXT if online else PROMPT) - osl / 2
     batch = largest_batch(engine, context, osl, ONLINE_TPOT_S if online else None, alone=True)
+    stated = stated_batch(case.row.get("concurrency_or_batch", ""), layout)
+    if stated is not None:
+        batch = min(batch, stated)
     if batch < 1:
         raise UserError("the model does not fit these chips, or no batch meets the token time.")
     return decoding(engine, batch, context, osl).tokens_per_s / layout.unit.chips
@@ -237,12 +243,14 @@ def candidates(kind: Chip, gpus: int, mixture: bool, model: ModelCost) -> list[U
 
 
 def _whole_node(case: Case, phase: str) -> Layout | None:
-    """One node as a unit, where a source says so ('single node') or names a phase without a layout."""
+    """All chips of a row as one unit, where a source says so ('single node') or names one phase and no layout."""
     config = case.row.get("config", "").lower()
-    if "single node" in config and case.gpus:
+    alone = ("prefill" in phase) != ("decode" in phase)
+    if case.gpus and ("single node" in config or (alone and "frontier" not in config)):
         wide = case.gpus
-        unit = Unit(dp=wide, ep=wide) if case.mixture else Unit(tp=wide)
-        return Layout(unit)
+        if case.mixture:
+            return Layout(Unit(dp=wide, ep=wide, overlapped=wide > 8))
+        return Layout(Unit(tp=wide)) if wide <= max(case.chips[0][0].scaleup_domain or 1, 8) else None
     if "nodes" in config and phase == "prefill+decode":
         nodes = [int(n) for n in re.findall(r"(\d+)-node", config)]
         wide = 8 * (nodes[-1] if nodes else max(1, case.gpus // 8))
@@ -265,11 +273,3 @@ def _model_name(row: dict[str, str]) -> str:
     """The model's name without what sources hang on to it: '(2.8T)', '1.6T', MLPerf's accuracy target."""
     name = re.sub(r"\s*\(.*?\)|\s+\d[\d.]*[TB](-A\d+B)?$", "", row.get("model", "").strip())
     return re.sub(r"-99(\.9)?$", "", name.split("/")[0] if name.startswith("DeepSeek-V3/") else name)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float((text or "").replace(",", ""))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

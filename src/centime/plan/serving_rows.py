@@ -5,6 +5,7 @@ Nothing here looks at a result column (see RESULTS): what a row measured is neve
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -152,3 +153,35 @@ def _degrees(text: str, mixture: bool, gpus: int | None = None) -> tuple[Unit, i
     moe_tp = max(1, tp * dp // ep)
     overlapped = dp > 8  # wide expert parallelism runs two micro-batches
     return Unit(tp, dp, pp, ep, moe_tp, overlapped=overlapped), degree("bs")
+
+
+def stated_batch(text: str, layout: Layout) -> float | None:
+    """Sequences in flight on a unit, where a row of decoding states them: '256/device', 'bs 128 per GPU', or '64'.
+
+    A bare number on a data-parallel unit may be of a rank or of all of them, and is not used.
+    """
+    each = re.search(r"(\d+)\s*(?:\w+\s*)?(?:/|per )\s*(?:device|gpu|rank|chip)", text, re.IGNORECASE)
+    if each:
+        return float(each[1]) * layout.unit.chips
+    if layout.batch_per_group:
+        return float(layout.batch_per_group * layout.unit.dp)
+    whole = number(text)
+    return whole / layout.units if whole and layout.unit.dp == 1 else None
+
+
+def speculation(text: str) -> tuple[int, float]:
+    """'MTP1 ~90% acc' -> (1, 0.9); 'MTP' -> (1, 0.85, the V3 report's floor); blank -> (0, 0)."""
+    if not re.search(r"mtp|spec|eagle|dspark", text, re.IGNORECASE):
+        return 0, 0.0
+    drafted = re.search(r"MTP\s*=?(\d)", text)
+    chance = re.search(r"(\d+)\s*%", text)
+    return int(drafted[1]) if drafted else 1, int(chance[1]) / 100 if chance else 0.85
+
+
+def number(text: str | None) -> float | None:
+    """The figure of a cell, thousands separated or not; None where it holds none."""
+    try:
+        value = float((text or "").replace(",", ""))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
