@@ -1,0 +1,97 @@
+// Talking to the server: the key, errors as sentences, JSON, and streams of server-sent events.
+
+import { kept, keptHere } from "./dom.js";
+import { duration, t } from "./i18n.js";
+
+let askForKey = async () => false;
+
+/** `ask(refused)` shows the key's dialog and says whether there is a key to try now. */
+export const onKeyAsked = (ask) => (askForKey = ask);
+
+export const key = () => keptHere.get("key") ?? kept.get("key");
+
+export function setKey(value, keep) {
+  keptHere.drop("key");
+  kept.drop("key");
+  if (value) (keep ? kept : keptHere).set("key", value);
+}
+
+/** What went wrong, as a sentence; `code` is the HTTP status, 0 where there was no answer. */
+export class ServerError extends Error {
+  constructor(message, code) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * The response of the server, asked again once a key is given after a 401. Paths are relative, so that the page works
+ * below a prefix too. Throws ServerError for every other status of 400 and up, and AbortError when stopped.
+ */
+export async function ask(path, { body, signal } = {}) {
+  for (;;) {
+    const used = key();
+    const response = await send(path, body, signal, used);
+    if (response.ok) return response;
+    if (response.status === 401 && (await askForKey(used !== null))) continue;
+    throw new ServerError(await sentence(response), response.status);
+  }
+}
+
+export const askJson = async (path, options) => (await ask(path, options)).json();
+
+async function send(path, body, signal, used) {
+  const headers = { ...(body && { "Content-Type": "application/json" }), ...(used && { Authorization: `Bearer ${used}` }) };
+  try {
+    return await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ServerError(t("error-offline"), 0);
+  }
+}
+
+/** The server's own words, else the code; when it says how long to wait, that too. */
+async function sentence(response) {
+  let said = "";
+  try {
+    const found = await response.json();
+    said = found.error?.message ?? (typeof found.detail === "string" ? found.detail : "");
+  } catch {
+    // not JSON: a proxy's page, which says less than the code
+  }
+  const wait = Number(response.headers.get("Retry-After"));
+  return [said || t("error-code", { code: response.status }), wait > 0 ? t("error-wait", { time: duration(wait) }) : ""]
+    .filter(Boolean)
+    .join(" ");
+}
+
+/** The data of each server-sent event, parsed, until [DONE]. Comments (keep-alive) are skipped. */
+export async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await readOrCut(reader);
+      if (done) return;
+      const lines = (rest + value).split(/\r?\n/);
+      rest = lines.pop();
+      for (const line of lines) {
+        if (!line.startsWith("data:")) continue;
+        const data = line.slice(5).trim();
+        if (data === "[DONE]") return;
+        yield JSON.parse(data);
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+async function readOrCut(reader) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ServerError(t("error-cut"), 0);
+  }
+}

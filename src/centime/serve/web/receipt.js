@@ -1,0 +1,59 @@
+// What an answer cost, under the answer: money of the machine and of the price list, tokens, speed.
+
+import { h } from "./dom.js";
+import { count, duration, money, plain, t, whole } from "./i18n.js";
+
+/**
+ * The receipt of an answer: `usage` as the server sent it (null when the answer was stopped before its end), `timing`
+ * {asked, first, last} in seconds of this browser's clock.
+ */
+export function receipt(usage, timing) {
+  const items = usage ? [...moneyItems(usage.charge), ...tokenItems(usage)] : [];
+  if (timing.first) {
+    const rate = usage && speed(usage, timing);
+    const waited = duration(timing.first - timing.asked);
+    items.push(rate ? item("speed", t("tokens-second", { n: plain(rate) }), t("waited", { time: waited })) : item("first-token", waited));
+  }
+  return items.length ? h("dl", { class: "receipt" }, items) : null;
+}
+
+/** The cost as words, for who listens: what the machine cost, else what the list asks; null without either. */
+export function costInWords(usage) {
+  const charge = usage?.charge;
+  if (charge?.machine_cost != null) return money(Number(charge.machine_cost), charge.machine_currency);
+  if (charge?.list_price != null) return money(Number(charge.list_price), charge.currency);
+  return null;
+}
+
+function item(label, value, small = "") {
+  return h("div", {}, h("dt", {}, t(label)), h("dd", {}, value), small && h("dd", { class: "fine" }, small));
+}
+
+function moneyItems(charge) {
+  const items = [];
+  if (charge?.machine_cost != null) {
+    items.push(item("cost-machine", money(Number(charge.machine_cost), charge.machine_currency)));
+  }
+  if (charge?.list_price != null) {
+    const when = { peak: t("peak"), "off-peak": t("off-peak") }[charge.hours];
+    const terms = when ? t("price-terms", { name: charge.price_list, when }) : charge.price_list;
+    items.push(item("cost-list", money(Number(charge.list_price), charge.currency), terms));
+  }
+  return items;
+}
+
+function tokenItems(usage) {
+  const hit = usage.prompt_cache_hit_tokens ?? usage.prompt_tokens_details?.cached_tokens ?? 0;
+  const miss = usage.prompt_tokens - hit;
+  const thought = usage.completion_tokens_details?.reasoning_tokens ?? 0;
+  return [
+    item("tokens-in", whole(usage.prompt_tokens), hit ? t("hit-miss", { hit: count(hit), miss: count(miss) }) : ""),
+    item("tokens-out", whole(usage.completion_tokens), thought ? t("of-them-thought", { tokens: count(thought) }) : ""),
+  ];
+}
+
+/** Tokens a second after the first, as this browser saw them come. */
+function speed(usage, timing) {
+  const seconds = timing.last - timing.first;
+  return usage.completion_tokens > 1 && seconds > 0 ? (usage.completion_tokens - 1) / seconds : null;
+}

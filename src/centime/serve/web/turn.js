@@ -1,0 +1,147 @@
+// One turn of the conversation on the page: drawn from its state, again whenever the state or the language changes.
+
+import { copyButton } from "./code.js";
+import { h } from "./dom.js";
+import { duration, t, whole } from "./i18n.js";
+import { show } from "./markdown.js";
+import { receipt } from "./receipt.js";
+
+/**
+ * A message of the person: {role: "user", text}. `edited(text)` is called when they send it again.
+ */
+export class UserTurn {
+  constructor(turn, { edited }) {
+    this.turn = turn;
+    this.edited = edited;
+    this.element = h("article", { class: "turn user" });
+    this.draw();
+  }
+
+  draw() {
+    const edit = h("button", { type: "button", class: "quiet small", "aria-label": t("edit-label"), onclick: () => this.edit() }, t("edit"));
+    this.element.replaceChildren(
+      h("h2", { class: "unseen" }, t("you")),
+      h("div", { class: "said" }, this.turn.text),
+      h("div", { class: "actions" }, edit),
+    );
+  }
+
+  /** The message becomes a field; Enter sends it again, Esc leaves it as it was. */
+  edit() {
+    const field = h("textarea", { class: "rewrite", "aria-label": t("your-message"), rows: 1 });
+    field.value = this.turn.text;
+    const leave = () => {
+      this.draw();
+      this.element.querySelector("button").focus();
+    };
+    const again = () => (field.value.trim() ? this.edited(field.value.trim()) : leave());
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        leave();
+      } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        again();
+      }
+    });
+    this.element.replaceChildren(
+      h("h2", { class: "unseen" }, t("you")),
+      field,
+      h(
+        "div",
+        { class: "actions" },
+        h("button", { type: "button", class: "main", onclick: again }, t("edit-send")),
+        h("button", { type: "button", class: "quiet small", onclick: leave }, t("cancel")),
+      ),
+    );
+    field.focus();
+    field.setSelectionRange(field.value.length, field.value.length);
+  }
+}
+
+/**
+ * An answer: {role: "assistant", variants, at}; a variant is {reasoning, text, usage, timing, finish, error, busy}.
+ * `again()` asks for another answer, `chosen()` is told when the person turns to another one.
+ */
+export class AnswerTurn {
+  constructor(turn, { again, chosen }) {
+    this.turn = turn;
+    this.again = again;
+    this.chosen = chosen;
+    this.element = h("article", { class: "turn answer" });
+    this.draw();
+  }
+
+  get variant() {
+    return this.turn.variants[this.turn.at];
+  }
+
+  draw() {
+    this.thought = null;
+    this.body = h("div", { class: "prose" });
+    this.foot = h("div", { class: "foot" });
+    this.element.replaceChildren(h("h2", { class: "unseen" }, t("model")), this.body, this.foot);
+    this.update();
+    this.drawFoot();
+  }
+
+  /** More text came: only what grew is drawn again. */
+  update() {
+    const { reasoning, text, busy } = this.variant;
+    this.element.setAttribute("aria-busy", String(Boolean(busy)));
+    this.element.classList.toggle("busy", Boolean(busy));
+    if (reasoning) this.drawThought();
+    if (text) show(this.body, text);
+    else this.body.replaceChildren(busy && !reasoning ? h("p", { class: "waiting" }, t("waiting")) : "");
+  }
+
+  /** The reasoning is open while the model thinks, closed once it answers, unless the person chose otherwise. */
+  drawThought() {
+    const { reasoning, text, busy, thoughtSeconds, usage } = this.variant;
+    if (!this.thought) {
+      this.thought = h("details", { class: "thought" }, h("summary"), h("div", { class: "prose" }));
+      this.thought.firstChild.addEventListener("click", () => (this.touched = true));
+      this.body.before(this.thought);
+    }
+    const thinking = busy && !text;
+    const tokens = usage?.completion_tokens_details?.reasoning_tokens;
+    const time = duration(thoughtSeconds ?? 0);
+    this.thought.firstChild.textContent = thinking
+      ? t("thinking")
+      : tokens
+        ? t("thought-tokens", { time, tokens: whole(tokens) })
+        : t("thought", { time });
+    if (!this.touched) this.thought.open = Boolean(thinking);
+    show(this.thought.lastChild, reasoning);
+  }
+
+  /** What stands under the answer: what went wrong, the receipt, and what can be done with it. */
+  drawFoot() {
+    const { busy, error, finish, text, reasoning, usage, timing } = this.variant;
+    this.foot.replaceChildren();
+    if (busy) return;
+    const note = error ?? (finish === "length" ? t("cut-length") : finish === "stopped" ? t("stopped-note") : "");
+    if (note) this.foot.append(h("p", { class: error ? "alert" : "note", role: error ? "alert" : null }, note));
+    else if (!text && !reasoning) this.foot.append(h("p", { class: "note" }, t("no-answer")));
+    this.foot.append(receipt(usage, timing) ?? "", this.actions());
+  }
+
+  actions() {
+    const { text, error } = this.variant;
+    const { variants, at } = this.turn;
+    const turnTo = (index) => () => {
+      this.turn.at = index;
+      this.touched = false;
+      this.draw();
+      this.chosen();
+      this.foot.querySelector(index > at ? ".next:not(:disabled), .previous" : ".previous:not(:disabled), .next")?.focus();
+    };
+    const pager = variants.length > 1 && [
+      h("button", { type: "button", class: "quiet small previous", "aria-label": t("previous"), disabled: at === 0, onclick: turnTo(at - 1) }, "←"),
+      h("span", { class: "fine" }, t("of-many", { at: at + 1, many: variants.length })),
+      h("button", { type: "button", class: "quiet small next", "aria-label": t("next"), disabled: at === variants.length - 1, onclick: turnTo(at + 1) }, "→"),
+    ];
+    const again = this.again && h("button", { type: "button", class: "quiet small again", onclick: () => this.again() }, t(error ? "retry" : "regenerate"));
+    return h("div", { class: "actions" }, text && copyButton(() => this.variant.text), again, pager);
+  }
+}
