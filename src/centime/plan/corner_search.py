@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import get_args
+from dataclasses import dataclass, field
 
-from centime.catalogue.architecture import Experts
+from centime.catalogue.architecture import Architecture, Experts
+from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.corners import Corner
 from centime.plan.efficiency import fitted
@@ -15,7 +14,7 @@ from centime.plan.goodput import goodput
 from centime.plan.intervals import step_interval
 from centime.plan.layout import Layout, Schedule, objections
 from centime.plan.layout_cost import StepCost
-from centime.plan.layout_search import LONG, RECOMPUTE
+from centime.plan.layout_search import LONG, RECOMPUTE, schedules_of
 from centime.plan.prediction import software_of
 from centime.plan.step import step_times
 
@@ -54,38 +53,40 @@ def _powers(most: int) -> list[int]:
     return [1 << i for i in range(max(1, most).bit_length())]
 
 
-def _shapes(at: Corner) -> list[Layout]:
-    """The degrees that exist for a corner; replicas as many as chips and batch allow."""
-    experts = [block.feed_forward.experts for block in at.arch.blocks if isinstance(block.feed_forward, Experts)]
+@functools.lru_cache(maxsize=64)
+def _shapes(arch: Architecture, chip: Chip, gpus: int, seq: int, global_batch: int) -> tuple[Layout, ...]:
+    """The degrees that exist for a corner; replicas as many as chips and batch allow. Corners share them."""
+    experts = [block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, Experts)]
     found = []
     for tp in TENSOR:
-        for pp in _powers(min(at.arch.layers, at.gpus // tp)):
-            for cp in _powers(at.seq // LONG):
+        for pp in _powers(min(arch.layers, gpus // tp)):
+            for cp in _powers(seq // LONG):
                 for micro_batch in MICRO_BATCHES:
-                    most = at.gpus // (tp * cp * pp)
-                    dp = max((d for d in _divisors(at.global_batch // micro_batch) if d <= most), default=0)
+                    most = gpus // (tp * cp * pp)
+                    dp = max((d for d in _divisors(global_batch // micro_batch) if d <= most), default=0)
                     for ep in _powers(min(experts, default=1)):
                         layout = Layout(tp * cp * pp * dp, tp, pp, 1, cp, ep, micro_batch=micro_batch)
-                        if dp and not any(objections(layout, at.arch, at.chip, at.seq, at.global_batch)):
+                        if dp and not any(objections(layout, arch, chip, seq, global_batch)):
                             found.append(layout)
-    return found
+    return tuple(found)
 
 
 def _best(at: Corner) -> tuple[float, Layout]:
     """Seconds of a step, and the layout."""
     cost = StepCost(at.arch, at.chip, at.seq, at.global_batch, at.precision, software_of(at.software_date or None))
-    found = _shapes(at)
+    found = _shapes(at.arch, at.chip, at.gpus, at.seq, at.global_batch)
     ordered = sorted((cost.least_seconds(shape), i) for i, shape in enumerate(found))
     best: tuple[float, Layout] | None = None
     for wanted in (at.schedule, None):  # where the schedule cannot be had at all, any
         for least, i in ordered:
             if best is not None and least >= best[0]:
                 break
-            for layout in _scheduled(found[i], at, wanted):
-                fitting = (replace(layout, recompute=word) for word in RECOMPUTE)  # the least that fits is the fastest
-                chosen = next(filter(cost.fits, fitting), None)
-                if chosen is not None and (best is None or cost.seconds(chosen) < best[0]):
-                    best = cost.seconds(chosen), chosen
+            for schedule, vp in schedules_of(found[i], at.arch, at.global_batch, CHUNKS):
+                for zero in SHARDING if wanted in (None, schedule) else ():
+                    layout = _least_recomputed(found[i], schedule, vp, zero, cost)
+                    seconds = cost.seconds(layout) if layout else 0.0
+                    if layout and (best is None or seconds < best[0]):
+                        best = seconds, layout
         if best is not None:
             return best
     raise UserError(
@@ -94,14 +95,15 @@ def _best(at: Corner) -> tuple[float, Layout]:
     )
 
 
-def _scheduled(shape: Layout, at: Corner, wanted: Schedule | None) -> Iterator[Layout]:
-    """The shape under every schedule (or the one wanted) and sharding that exist for it."""
-    for schedule in (wanted,) if wanted else get_args(Schedule):
-        for vp in CHUNKS if schedule == "interleaved" else (1,):
-            for zero in SHARDING:
-                layout = replace(shape, schedule=schedule, vp=vp, zero=zero)
-                if not any(objections(layout, at.arch, at.chip, at.seq, at.global_batch)):
-                    yield layout
+def _least_recomputed(shape: Layout, schedule: Schedule, vp: int, zero: int, cost: StepCost) -> Layout | None:
+    """The least recomputation that fits is the fastest; None where nothing does."""
+    for word in RECOMPUTE:
+        layout = Layout(shape.gpus, shape.tp, shape.pp, vp, shape.cp, shape.ep, zero, shape.micro_batch, schedule, word)
+        if cost.states_bytes(layout) > cost.limit:
+            return None
+        if cost.fits(layout):
+            return layout
+    return None
 
 
 @functools.cache

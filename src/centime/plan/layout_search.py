@@ -179,8 +179,10 @@ def shapes(arch: Architecture, chip: Chip, gpus: int, seq: int, global_batch: in
                             yield Shape(tp, cp, pp, dp, ep, micro_batch, dp == fitting[-1])
 
 
-def schedules_of(shape: Shape, arch: Architecture, global_batch: int) -> Iterator[tuple[Schedule, int]]:
-    """The schedules and numbers of chunks that exist for a shape."""
+def schedules_of(
+    shape: Shape | Layout, arch: Architecture, global_batch: int, chunks: tuple[int, ...] = CHUNKS
+) -> Iterator[tuple[Schedule, int]]:
+    """The schedules and numbers of chunks that exist for a shape, whatever its own."""
     pp, micro_batches = shape.pp, global_batch // (shape.dp * shape.micro_batch)
     yield "1f1b", 1
     if pp == 1:
@@ -191,7 +193,7 @@ def schedules_of(shape: Shape, arch: Architecture, global_batch: int) -> Iterato
             yield "dualpipe", 1
         if 2 * pp <= arch.layers:
             yield "dualpipev", 1
-    for vp in CHUNKS:
+    for vp in chunks:
         if vp * pp <= arch.layers:
             yield "interleaved", vp
 
