@@ -255,3 +255,14 @@ def test_a_budget_renews_nothing() -> None:
     short, long = middle(replace(BILLION, years=5)), middle(replace(BILLION, years=12))
     assert all(flow == 0 for flow in long.flows[6:-1])
     assert long.flows[1:5] == short.flows[1:5]
+
+
+def test_a_budget_that_buys_no_chip_is_refused() -> None:
+    with pytest.raises(UserError, match=r"buys no .*one costs \$7\d,\d{3}"):
+        plan(BudgetRequest(capex=5000))
+
+
+def test_old_prices_say_their_age() -> None:
+    used = inputs(BILLION)
+    assert "days old" in used["token_revenue"].source  # the list of R1, of 2025-02-28
+    assert "days old" in used["rent"].source  # of 2026-04

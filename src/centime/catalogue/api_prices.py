@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from centime.catalogue.prices import STALE_DAYS, first_day
+from centime.catalogue.prices import aged
 from centime.errors import UserError, nearest
 from centime.units import parse_count
 
@@ -37,8 +36,7 @@ class PriceList:
         return f"{self.model} ({self.date}, {self.terms})" if self.date else self.model
 
     def __str__(self) -> str:
-        age = (datetime.date.today() - first_day(self.date)).days if self.date else 0
-        return f"{self.name[:-1]}, {age} days old)" if age > STALE_DAYS else self.name
+        return f"{self.name[:-1]}{aged(self.date)})" if self.date else self.name
 
 
 @functools.cache

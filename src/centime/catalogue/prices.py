@@ -61,7 +61,7 @@ class Price:
         return self.age_days(today) > STALE_DAYS
 
     def __str__(self) -> str:
-        flag = f", {self.age_days()} days old" if self.stale() else ""
+        flag = aged(self.date)
         note = f", {self.note}" if self.note else ""
         amount = format_money(self.per_device_hour, self.currency)
         return f"{amount} per device-hour ({self.kind}{note}; {self.date}{flag})"
@@ -88,6 +88,12 @@ def first_day(date: str) -> datetime.date:
     """'2026-06' -> 2026-06-01. Raises ValueError on anything but YYYY, YYYY-MM or YYYY-MM-DD."""
     parts = [int(part) for part in date.split("-")]
     return datetime.date(*[*parts, 1, 1][:3])
+
+
+def aged(date: str, today: datetime.date | None = None) -> str:
+    """', 189 days old' for a figure of `date` that is older than 180 days, else nothing."""
+    days = ((today or datetime.date.today()) - first_day(date)).days
+    return f", {days} days old" if days > STALE_DAYS else ""
 
 
 def price_for(device: DeviceLike, given: str | None = None, *, today: datetime.date | None = None) -> Price | None:

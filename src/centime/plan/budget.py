@@ -205,6 +205,9 @@ def _planned(
 ) -> BudgetPlan:
     middle = {name: value.mid for name, value in inputs.items()}
     base = outcome(request, middle)
+    if base.gpus < 1:
+        each = request.capex * middle["ai_share"] / base.gpus
+        raise UserError(f"--capex ${request.capex:,.2f} buys no {chip}: one costs ${each:,.0f} all-in.")
     listed = [value.source for value in inputs.values()]
     return BudgetPlan(
         request=request,

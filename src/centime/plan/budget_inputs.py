@@ -15,6 +15,7 @@ from typing import Any
 
 from centime.catalogue.chips import Chip
 from centime.catalogue.market import figure
+from centime.catalogue.prices import aged
 from centime.errors import UserError
 from centime.plan.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw, is_rack, purchase_usd, rest_share
 from centime.plan.demand import DAYS_PER_MONTH
@@ -81,7 +82,7 @@ def token_revenue() -> Uncertain:
     ends, texts = {}, []
     for end, of in table()["token_prices"].items():
         ends[end] = of["output"] + PROMPT_PER_OUTPUT * (HIT_SHARE * of["hit"] + (1 - HIT_SHARE) * of["miss"])
-        texts.append(f"{end} {of['source']}")
+        texts.append(f"{end} {of['source']}, {of['date']}{aged(of['date'])}")
     return Uncertain(source=f"DeepSeek's list prices: {'; '.join(texts)}", **ends)
 
 
@@ -198,7 +199,9 @@ def _rent(request: BudgetRequest, chip: Chip) -> Uncertain:
     ends = [offers.low, offers.high] if offers else [chip.tco_neocloud_usd_h, chip.rent_3yr_usd_h]
     middle = price.per_device_hour
     low, *_, high = sorted([end for end in ends if end] + [middle, middle * (1 if offers else 1.2)])
-    return Uncertain(low=low, mid=middle, high=high, source=f"{price.source}: {price.note} ({price.date})")
+    return Uncertain(
+        low=low, mid=middle, high=high, source=f"{price.source}: {price.note} ({price.date}{aged(price.date)})"
+    )
 
 
 def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_day: float) -> list[Said]:

@@ -21,13 +21,14 @@ def title(found: Lifetime, lang: str) -> str:
 
 
 def cost(value: float, unit: str) -> str:
-    """Money to three digits above a million, FLOP in powers of ten."""
+    """'$4.33 B', '$16.18 M', '$290,336', '$0.42'; FLOP in powers of ten."""
     if unit == "FLOP":
         return f"{value:.3g} FLOP"
-    if abs(value) < 1e6:
-        return format_money(value, unit)
-    symbol = "$" if unit == "USD" else ""
-    return f"{symbol}{value / 1e6:,.2f} M{'' if symbol else ' ' + unit}"
+    symbol, after = ("$", "") if unit == "USD" else ("", f" {unit}")
+    for scale, letter in ((1e9, "B"), (1e6, "M")):
+        if abs(value) >= 0.9999995 * scale:
+            return f"{symbol}{value / scale:,.2f} {letter}{after}"
+    return f"{symbol}{value:,.0f}{after}" if abs(value) >= 1000 else format_money(value, unit)
 
 
 def sections(found: Lifetime, lang: str) -> list[Section]:
