@@ -5,8 +5,8 @@ from __future__ import annotations
 from centime.plan import pipeline, schedules
 from centime.plan.layout import Layout, text
 from centime.plan.layout_search import SearchResult
-from centime.plan.sections import Section, Span, StackedBars, Table, Timeline
-from centime.plan.text import words
+from centime.plan.sections import Section, Span, StackedBars, Table, Timeline, plain
+from centime.plan.text import number, words
 
 ROUNDS = 3  # of the pipeline: enough to see ramps and steady state
 
@@ -17,18 +17,18 @@ def search_sections(result: SearchResult, lang: str = "en") -> list[Section]:
     best = result.best.seconds
     rows = [
         (
-            text(candidate.layout),
-            f"{candidate.layout.gpus:,}",
-            f"{candidate.seconds:.3f}",
-            f"{candidate.tokens_per_s:,.0f}",
-            f"{candidate.seconds / best - 1:+.1%}",
+            text(candidate.layout).replace(",", ", "),
+            number(f"{candidate.layout.gpus:,}", lang),
+            number(f"{candidate.seconds:.3f}", lang),
+            number(f"{candidate.tokens_per_s:,.0f}", lang),
+            number(f"{candidate.seconds / best - 1:+.1%}", lang),
         )
         for candidate in result.top
     ]
     note = say(
         "{tried} layouts tried, of which {feasible} fit in memory and were priced.",
-        tried=f"{result.tried:,}",
-        feasible=f"{result.feasible:,}",
+        tried=number(f"{result.tried:,}", lang),
+        feasible=number(f"{result.feasible:,}", lang),
     )
     if result.idle:
         note += " " + say("The best one leaves {idle} of {gpus} chips idle.", idle=result.idle, gpus=result.gpus)
@@ -42,7 +42,9 @@ def search_sections(result: SearchResult, lang: str = "en") -> list[Section]:
             (say("runner-up"), _translated(result.runner_up_breakdown, lang)),
         ]
         title = say("A step of the best layout and of the runner-up")
-        sections.append(StackedBars(title, "s", bars, note=say(result.why())))
+        sections.append(
+            StackedBars(title, "s", bars, lambda value: number(plain(value), lang), number(say(result.why()), lang))
+        )
     return sections
 
 

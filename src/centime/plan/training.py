@@ -7,9 +7,9 @@ of the DeepSeek-V3 report is the shape of the answer.
 from __future__ import annotations
 
 import datetime
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from centime.catalogue import models
 from centime.catalogue.architecture import Architecture
@@ -25,6 +25,9 @@ from centime.plan.step import TRAFFIC
 from centime.plan.text import said
 from centime.plan.training_request import Extension, TrainingRequest, check, filled_in, recipes
 from centime.plan.training_stages import Stage, stage_of_extension, stage_of_rl, stage_of_tokens
+
+if TYPE_CHECKING:
+    from centime.plan.layout_search import SearchResult
 
 FIRST_PRINCIPLES = said(
     "Context extension is counted at the speed of its steps alone; published hours are higher, since such short stages "
@@ -45,7 +48,7 @@ class TrainingPlan:
     goodput: Goodput
     assumptions: tuple[str, ...]
     sources: tuple[str, ...]
-    searched: dict[str, Any] = field(default_factory=dict)
+    search: SearchResult | None = None  # where the layout was asked for
 
     @property
     def step(self) -> StepPrediction:
@@ -145,7 +148,7 @@ class TrainingPlan:
                 "cost_low": self.low_hours * rate,
                 "cost_high": self.high_hours * rate,
             },
-            "search": self.searched,
+            "search": self.search.to_json() if self.search else {},
             "assumptions": list(self.assumptions),
             "sources": list(self.sources),
         }
@@ -171,7 +174,7 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
     assert request.global_batch
     assert request.precision
     check_precision(request.precision, device)
-    searched: dict[str, Any] = {}
+    found: SearchResult | None = None
     if request.layout == "auto":
         from centime.plan.layout_search import search
 
@@ -185,7 +188,6 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
             software_date=request.software_date,
         )
         layout, as_needed = found.best.layout, False
-        searched = {"tried": found.tried, "feasible": found.feasible, "complete": found.complete, "why": found.why()}
         if found.idle:
             assumptions.append(said("The best layout leaves {idle} chips idle.", idle=found.idle))
     else:
@@ -238,4 +240,4 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
     price = gpu_hour(device, request.date, request.price)
     sources = [source for source in (arch.source, device.source, recipe.get("source"), str(price)) if source]
     sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/constants.json (published runs)")
-    return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), searched)
+    return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), found)

@@ -72,6 +72,7 @@ def sections(plan: TrainingPlan, lang: str) -> list[Section]:
             written,
         ),
         Table(say("Layout"), [say("degree"), ""], _layout(plan, say)),
+        *_searched(plan, lang),
         Notes(say("Assumptions"), [number(say(line), lang) for line in plan.assumptions]),
         Notes(say("Sources"), list(plan.sources)),
     ]
@@ -143,6 +144,15 @@ def _stages(plan: TrainingPlan, lang: str) -> Table:
         _money(plan.cost, currency, lang),
     ]
     return Table(say("Cost by stage"), head, [*map(row, plan.stages), total], str(plan.price), total=True)
+
+
+def _searched(plan: TrainingPlan, lang: str) -> list[Section]:
+    """The ten fastest layouts, where they were asked for."""
+    if plan.search is None:
+        return []
+    from centime.plan.layout_sections import search_sections
+
+    return search_sections(plan.search, lang)
 
 
 def _layout(plan: TrainingPlan, say: Words) -> list[list[str]]:
