@@ -61,7 +61,7 @@ class Price:
         return self.age_days(today) > STALE_DAYS
 
     def __str__(self) -> str:
-        flag = aged(self.date)
+        flag = aged(self.date) if self.kind != "given" else ""
         note = f", {self.note}" if self.note else ""
         amount = format_money(self.per_device_hour, self.currency)
         return f"{amount} per device-hour ({self.kind}{note}; {self.date}{flag})"

@@ -115,7 +115,7 @@ def _mixes(plan: BudgetPlan, say: Words, lang: str) -> Table:
     """The frontier between training and serving."""
     head = [say("Share of training")]
     head += [say("{model}, a year", model=model) for model in plan.run_hours]
-    head += [say("tokens/day"), "NPV"]
+    head += [say("tokens/day"), say("NPV")]
     rows = [
         [
             number(f"{share:.0%}", lang),

@@ -234,7 +234,7 @@ def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choi
     if request.mtp == 0:
         found.append(said("No speculation; --mtp 1 drafts a token a step where the model has an MTP module."))
     if price.kind == "assumed":
-        found.append(said("{price}", price=str(price)))
+        found.append(str(price))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from centime.plan.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table
+from centime.plan.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table, plain
 from centime.plan.serving import ServingPlan
 from centime.plan.serving_choice import Mixed
 from centime.plan.serving_engine import Engine, decoding, prefilling, steady
@@ -132,8 +132,8 @@ def title(plan: ServingPlan, lang: str) -> str:
 def sections(plan: ServingPlan, lang: str) -> list[Section]:
     """Everything, in order."""
     say = words(lang)
-    found: list[Section] = [_figures(plan, say, lang), _units(plan, say, lang), _steps(plan, say)]
-    found += [_money(plan, say, lang), _latency(plan, say, lang), _frontier(plan, say)]
+    found: list[Section] = [_figures(plan, say, lang), _units(plan, say, lang), _steps(plan, say, lang)]
+    found += [_money(plan, say, lang), _latency(plan, say, lang), _frontier(plan, say, lang)]
     found.append(Notes(say("Assumptions"), [number(say(text), lang) for text in plan.assumptions]))
     found.append(Notes(say("Sources"), list(plan.sources)))
     return found
@@ -178,12 +178,12 @@ def _units(plan: ServingPlan, say: Words, lang: str) -> Table:
     return Table(say("Units"), head, rows, note)
 
 
-def _steps(plan: ServingPlan, say: Words) -> StackedBars:
+def _steps(plan: ServingPlan, say: Words, lang: str) -> StackedBars:
     bars = [
         (say(name), {say(PARTS[part]): seconds * 1e3 for part, seconds in parts(step).items()})
         for name, step in steps(plan).items()
     ]
-    return StackedBars(say("Where a step's time goes"), "ms", bars)
+    return StackedBars(say("Where a step's time goes"), "ms", bars, lambda value: number(plain(value), lang))
 
 
 def _money(plan: ServingPlan, say: Words, lang: str) -> Table:
@@ -228,7 +228,7 @@ def _milliseconds(seconds: float) -> str:
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
 
 
-def _frontier(plan: ServingPlan, say: Words) -> LineChart:
+def _frontier(plan: ServingPlan, say: Words, lang: str) -> LineChart:
     """Throughput against speed per user, as the batch grows."""
     choice, lengths = plan.choice, plan.lengths
     engine: Engine = choice.engine if isinstance(choice, Mixed) else choice.decode.engine
@@ -252,5 +252,7 @@ def _frontier(plan: ServingPlan, say: Words) -> LineChart:
         say("output tokens/s per GPU"),
         say("tokens/s per user"),
         [Line(engine.unit.text(), points, band)],
+        lambda value: number(plain(value), lang),
+        lambda value: number(plain(value), lang),
         log_y=True,
     )
