@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from centime.ledger.book import Book
+    from centime.ledger.imports import Terms
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -14,24 +19,48 @@ def bill(
     run: str = typer.Argument(None, help="A run's folder or name; everything in the ledger if left out."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON (docs/bill.md names its keys)."),
     price: str = typer.Option(
-        None, "--price", help="Per device-hour, such as '$2/h': for what was booked without a price."
+        None,
+        "--price",
+        help="Per device-hour, such as '$2/h': for what was booked without a price, or for what is imported.",
     ),
     focus: Path = typer.Option(
         None, "--focus", help="Also write the charges to this CSV file, as FinOps FOCUS 1.2.", dir_okay=False
     ),
+    imports: list[str] = typer.Option(
+        [],
+        "--import",
+        help="First book what others report: a metrics page of vLLM or SGLang (file or URL), the output of "
+        "`sacct --parsable2`, a FOCUS CSV. Again and again: importing twice changes nothing.",
+        metavar="FILE|URL",
+    ),
+    device: str = typer.Option(None, "--device", help="With --import: what it ran on, such as 'H100'."),
+    devices: int = typer.Option(None, "--devices", min=1, help="With --import: how many devices a server has."),
+    prices: str = typer.Option(
+        None,
+        "--prices",
+        help="With --import: the price list of the tokens: a model (deepseek-v4.1-flash) or hit,miss,output.",
+    ),
 ) -> None:
     """What it really cost: device-hours, energy, money per stage, in the shape of Table 1 of the DeepSeek-V3 report."""
     from centime.catalogue.prices import price_given
+    from centime.catalogue.tariffs import tariff_for
+    from centime.errors import UserError
     from centime.ledger.bill import bill as bill_of
     from centime.ledger.book import Book, default_book_path
+    from centime.ledger.imports import Terms
 
+    if not imports and any(given is not None for given in (device, devices, prices)):
+        raise UserError("--device, --devices and --prices say what an import does not; give them with --import.")
     path = default_book_path()
-    if not path.exists() and not as_json and run is None and focus is None:
+    if not path.exists() and not as_json and run is None and focus is None and not imports:
         typer.echo(
             f"Nothing has been booked yet: there is no ledger at {path}. `centime quickstart` writes its first lines."
         )
         return
     with Book(path) as book:
+        if imports:
+            tariff = tariff_for(prices) if prices is not None else None
+            _take_in(book, imports, Terms(price, device, devices, tariff))
         given = price_given(price) if price is not None else None
         made = bill_of(book, run, given)
         if focus is not None:
@@ -51,3 +80,13 @@ def bill(
     if focus is not None:
         missing = f"; {left_out} intervals without a price left out" if left_out else ""
         typer.echo(f"{focus}: {written} charges in FOCUS 1.2{missing}.", err=True)
+
+
+def _take_in(book: Book, sources: list[str], terms: Terms) -> None:
+    """Every source is read before anything is booked, so that a bad one leaves the ledger as it was."""
+    from centime.ledger.imports import read_statements
+
+    read = [(source, read_statements(source, terms)) for source in sources]
+    for source, statements in read:
+        new, known = book.take_in(statements)
+        typer.echo(f"{source}: {new} new or newer, {known} known already ({statements[0].source}).", err=True)

@@ -1,7 +1,8 @@
 """The bill: the book's intervals summed in the shape of Table 1 of the DeepSeek-V3 report (arXiv:2412.19437).
 
-Training first (pre-training, context extension, post-training, total), then what surrounds it, then serving. Nothing is
-rounded before it is printed; device-time is summed in integer nanoseconds.
+Training first (pre-training, context extension, post-training, total), then what surrounds it, then serving, whose
+requests and margin are a part of their own (serving.py), as is what others reported (imported.py). Nothing is rounded
+before it is printed; device-time is summed in integer nanoseconds.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Any
 
 from centime.catalogue.prices import STALE_DAYS, Price, first_day
 from centime.ledger.book import Book
+from centime.ledger.imported import ImportedLine, imported_lines
 from centime.ledger.interval import OPEN, RECOVERED, Interval
 from centime.ledger.process import this_process
 from centime.ledger.runs import intervals_of, with_price
+from centime.ledger.serving import ServingBill, serving_bill
 
 HOUR_NS = 3_600_000_000_000
 JITTER_NS = 1_000_000  # the wall clock is read a little after the monotonic one: no overlap of successive intervals
@@ -160,6 +163,8 @@ class Bill:
     plan: dict[str, Any] | None
     runs: list[dict[str, Any]]
     notes: list[str]
+    serving: ServingBill | None = None  # what `centime serve` served; None where it never ran
+    imported: list[ImportedLine] = field(default_factory=list)  # by others' word; in no line and no total above
 
     @property
     def currency(self) -> str | None:
@@ -178,6 +183,8 @@ class Bill:
             "training": self.training.as_json(),
             "runs": self.runs,
             "notes": self.notes,
+            "serving": None if self.serving is None else self.serving.as_json(),
+            "imported": [line.as_json() for line in self.imported],
         }
 
 
@@ -208,6 +215,8 @@ def bill(book: Book, run: str | None = None, price: Price | None = None) -> Bill
         plan=_plan(book, chosen, lines.values(), training) if run is not None and chosen else None,
         runs=_runs(chosen),
         notes=_notes(chosen),
+        serving=serving_bill(book.served(), book.engine_hours(), chosen, run),
+        imported=imported_lines(book.imported()) if run is None else [],
     )
 
 

@@ -25,11 +25,14 @@ from typing import Any
 
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
+from centime.ledger.imported import SCHEMA as IMPORTED_SCHEMA
+from centime.ledger.imported import Imported, imported_rows, write_imported
 from centime.ledger.interval import COLUMNS, HEARTBEAT_NS, OPEN, RECOVERED, Interval
 from centime.ledger.process import Identity, alive
 from centime.ledger.served import SCHEMA as SERVED_SCHEMA
+from centime.ledger.served import EngineHour, Served, engine_hours, served_rows
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 10.0
 
 _TYPES = {
@@ -47,6 +50,7 @@ CREATE INDEX IF NOT EXISTS intervals_open ON intervals (state) WHERE state = 'op
 CREATE TABLE IF NOT EXISTS plans (
   run TEXT NOT NULL, run_path TEXT NOT NULL, wall_ns INTEGER NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (run, run_path));
 {SERVED_SCHEMA}
+{IMPORTED_SCHEMA}
 """
 _UPSERT = (
     f"INSERT INTO intervals ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
@@ -160,6 +164,29 @@ class Book:
                         "WHERE id = ? AND state = ? AND measured_ns = ?",
                         (RECOVERED, after.estimated_ns, after.id, OPEN, before.measured_ns),
                     )
+
+    def served(self) -> list[Served]:
+        """Finished requests by hour, key and price list, oldest first."""
+        with self._lock:
+            return served_rows(self._connection)
+
+    def engine_hours(self) -> list[EngineHour]:
+        """How engines divided their time, oldest hour first."""
+        with self._lock:
+            return engine_hours(self._connection)
+
+    def imported(self) -> list[Imported]:
+        """What others reported, oldest first."""
+        with self._lock:
+            return imported_rows(self._connection)
+
+    def take_in(self, rows: Iterable[Imported]) -> tuple[int, int]:
+        """Book what others report; the same statement again, or an older one, changes nothing.
+
+        Returns (statements that are new or newer, those that changed nothing). Raises sqlite3.Error.
+        """
+        with self._lock:
+            return write_imported(self._connection, rows)
 
     def set_plan(self, run: str | os.PathLike[str], plan: dict[str, Any]) -> None:
         """Keep the forecast made before the run's first step, for `bill` to show beside the actual; a later one wins.

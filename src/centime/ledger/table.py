@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from centime.ledger.bill import HOUR_NS, KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
+from centime.ledger.table_serving import imported_table, serving_table
 from centime.units import format_count, format_duration, format_money
 
 _LABELS = {
@@ -64,6 +65,10 @@ def table_of(bill: Bill) -> RenderableType:
     parts: list[RenderableType] = [table]
     if bill.plan:
         parts.append(_plan_table(bill.plan, bill.currency))
+    if bill.serving is not None:
+        parts.append(serving_table(bill.serving))
+    if bill.imported:
+        parts.append(imported_table(bill.imported))
     if bill.run is None and len(bill.runs) > 1:
         parts.append(_runs_table(bill.runs))
     parts.append(Text(_legend(bill), style="dim"))

@@ -1,0 +1,168 @@
+"""What others report: statements of servers, clusters and clouds, kept apart from what centime measured.
+
+A statement says everything about one thing up to a moment (a server since its start, a job, a charge), under an id
+that is the same whenever it is made again. The later one wins, so that importing twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from centime.ledger.serving import units
+
+
+@dataclass(frozen=True)
+class Imported:
+    """One statement. Money is in pico-units, as text in the book: a cloud's charge may pass 64 bits of them."""
+
+    id: str
+    source: str  # vllm, sglang, slurm, focus
+    origin: str  # the file or URL it was read from
+    name: str  # what it is about: a model, a job, a service
+    start_ns: int  # wall clock; 0 where the source does not say
+    end_ns: int  # up to when it speaks
+    device: str = ""
+    device_ns: int = 0  # device-nanoseconds; 0 where the source does not say
+    requests: int = 0
+    prompt_tokens: int = 0
+    hit_tokens: int = 0
+    output_tokens: int = 0
+    cost_pico: int | None = None
+    cost_currency: str = ""
+    cost_source: str = ""  # reported, given, overlay, catalogue, assumed
+    tariff: str = ""
+    list_pico: int | None = None
+    currency: str = ""  # of the price list
+    counts_up: bool = False  # counters without a start: smaller than before means that their server began anew
+
+
+_MONEY = ("cost_pico", "list_pico")
+_NAMES = [field.name for field in dataclasses.fields(Imported)]
+_TYPES = {"str": "TEXT NOT NULL", "int": "INTEGER NOT NULL", "int | None": "TEXT", "bool": "INTEGER NOT NULL"}
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS imported ("
+    + ", ".join(f"{f.name} {_TYPES[str(f.type)]}" for f in dataclasses.fields(Imported))
+    + ", PRIMARY KEY (id)) WITHOUT ROWID;"
+)
+
+
+def imported_rows(connection: sqlite3.Connection) -> list[Imported]:
+    """Every statement, oldest first."""
+    found = connection.execute(f"SELECT {', '.join(_NAMES)} FROM imported ORDER BY start_ns, id")
+    return [_row(values) for values in found]
+
+
+def write_imported(connection: sqlite3.Connection, rows: Iterable[Imported]) -> tuple[int, int]:
+    """(statements that are new or newer, those that changed nothing), in one transaction."""
+    written = unchanged = 0
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for row in rows:
+            placed = _placed(row, _latest(connection, row.id))
+            if placed is None:
+                unchanged += 1
+                continue
+            values = [
+                str(value) if name in _MONEY and value is not None else value
+                for name, value in dataclasses.asdict(placed).items()
+            ]
+            connection.execute(f"INSERT OR REPLACE INTO imported VALUES ({', '.join('?' * len(values))})", values)
+            written += 1
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return written, unchanged
+
+
+def _placed(row: Imported, before: Imported | None) -> Imported | None:
+    """The statement under the id that it belongs to; None if it says nothing new."""
+    if before is None:
+        return row
+    if row.counts_up and row.end_ns > before.end_ns and row.requests < before.requests:  # its server began anew
+        number = int(before.id[len(row.id) + 1 :] or 1) + 1
+        return dataclasses.replace(row, id=f"{row.id}#{number}")
+    same = dataclasses.replace(row, id=before.id)
+    older = row.end_ns < before.end_ns
+    return None if older or same == dataclasses.replace(before, origin=row.origin) else same
+
+
+def _latest(connection: sqlite3.Connection, statement: str) -> Imported | None:
+    """The newest statement under this id, or under it with the number of a later start."""
+    values = connection.execute(
+        f"SELECT {', '.join(_NAMES)} FROM imported WHERE id = ? OR (id > ? AND id < ?) ORDER BY end_ns DESC LIMIT 1",
+        (statement, f"{statement}#", f"{statement}$"),
+    ).fetchone()
+    return None if values is None else _row(values)
+
+
+def _row(values: tuple[Any, ...]) -> Imported:
+    given = dict(zip(_NAMES, values, strict=True))
+    for name in _MONEY:
+        given[name] = None if given[name] is None else int(given[name])
+    return Imported(**{**given, "counts_up": bool(given["counts_up"])})
+
+
+@dataclass
+class ImportedLine:
+    """Statements of one source about one thing, on one device, in one currency, summed."""
+
+    source: str
+    name: str
+    device: str
+    cost_currency: str
+    currency: str
+    statements: int = 0
+    device_ns: int = 0
+    requests: int = 0
+    prompt_tokens: int = 0
+    hit_tokens: int = 0
+    output_tokens: int = 0
+    cost_pico: int | None = None
+    list_pico: int | None = None
+    unpriced: int = 0  # statements without a cost
+
+    def add(self, row: Imported) -> None:
+        """Sum a statement in."""
+        self.statements += 1
+        for name in ("device_ns", "requests", "prompt_tokens", "hit_tokens", "output_tokens"):
+            setattr(self, name, getattr(self, name) + getattr(row, name))
+        if row.cost_pico is None:
+            self.unpriced += 1
+        else:
+            self.cost_pico = (self.cost_pico or 0) + row.cost_pico
+        if row.list_pico is not None:
+            self.list_pico = (self.list_pico or 0) + row.list_pico
+
+    def as_json(self) -> dict[str, Any]:
+        """The line as `centime bill --json` prints it (docs/bill.md names the keys)."""
+        return {
+            "source": self.source,
+            "name": self.name,
+            "device": self.device or None,
+            "statements": self.statements,
+            "device_hours": self.device_ns / 3_600_000_000_000,
+            "device_ns": self.device_ns,
+            "requests": self.requests,
+            "prompt_tokens": self.prompt_tokens,
+            "hit_tokens": self.hit_tokens,
+            "output_tokens": self.output_tokens,
+            "cost": None if self.cost_pico is None else units(self.cost_pico),
+            "cost_currency": self.cost_currency or None,
+            "list_price": None if self.list_pico is None else units(self.list_pico),
+            "currency": self.currency or None,
+            "imported": True,
+        }
+
+
+def imported_lines(rows: Iterable[Imported]) -> list[ImportedLine]:
+    """The statements in the order of sources and names."""
+    lines: dict[tuple[str, ...], ImportedLine] = {}
+    for row in rows:
+        key = (row.source, row.name, row.device, row.cost_currency, row.currency)
+        lines.setdefault(key, ImportedLine(*key)).add(row)
+    return [lines[key] for key in sorted(lines)]

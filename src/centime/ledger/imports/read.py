@@ -1,0 +1,107 @@
+"""From a file's name or a URL to statements: fetched, its kind told by its content, read whole or not at all."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from centime.catalogue.prices import Price, price_for, price_given
+from centime.catalogue.tariffs import PICO, Tariff
+from centime.errors import UserError
+from centime.ledger.imported import Imported
+
+HOUR_NS = 3_600_000_000_000
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a source does not say and the person does. price: of one device-hour; devices: how many a server has."""
+
+    price: str | None = None
+    device: str | None = None
+    devices: int | None = None
+    tariff: Tariff | None = None
+
+    def cost(self, device: NamedDevice, device_ns: int) -> tuple[int | None, str, str]:
+        """(pico-units, currency, where the price is from) of device-time; (None, '', '') without a price."""
+        price: Price | None
+        if self.price is not None:
+            price = price_given(self.price)
+        elif device.name:
+            price = price_for(device)
+        else:
+            price = None
+        if price is None:
+            return None, "", ""
+        per_hour = int(Decimal(repr(price.per_device_hour)) * PICO)
+        return (device_ns * per_hour + HOUR_NS // 2) // HOUR_NS, price.currency, price.kind
+
+
+@dataclass(frozen=True)
+class NamedDevice:
+    """A device that somebody named: what a price is looked up by."""
+
+    name: str
+    kind: str = "gpu"
+    vcpus: int = 0
+    instance: str | None = None
+
+
+def read_statements(source: str, terms: Terms) -> list[Imported]:
+    """The statements of a file or a URL: a Prometheus page of vLLM or SGLang, sacct's output, a FOCUS CSV.
+
+    Raises UserError when it cannot be read or is none of these, naming the line that is wrong.
+    """
+    from centime.ledger.imports.focus import is_focus, read_focus
+    from centime.ledger.imports.prometheus import is_prometheus, read_prometheus
+    from centime.ledger.imports.slurm import is_sacct, read_sacct
+
+    text, moment_ns = _fetch(source) if source.startswith(("http://", "https://")) else _open(source)
+    if is_prometheus(text):
+        return read_prometheus(text, source, moment_ns, terms)
+    if is_sacct(text):
+        return read_sacct(text, source, moment_ns, terms)
+    if is_focus(text):
+        return read_focus(text, source)
+    first = text.strip().splitlines()[:1]
+    shown = repr(first[0][:60]) if first else "nothing"
+    raise UserError(
+        f"{source} begins with {shown}, which is neither a Prometheus page of vLLM or SGLang (lines such as "
+        "vllm:prompt_tokens_total), nor sacct's output (`sacct --parsable2`, with its header), nor a FOCUS CSV."
+    )
+
+
+def _fetch(url: str) -> tuple[str, int]:
+    """The page and the moment it spoke."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+            body: bytes = answer.read()
+    except urllib.error.HTTPError as error:
+        raise UserError(f"{url} answered {error.code} {error.reason}; give the page that shows metrics.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(f"{url} cannot be read ({reason}); is the server up, and reachable from here?") from None
+    return _text(body, url), time.time_ns()
+
+
+def _open(name: str) -> tuple[str, int]:
+    """The file and when it was last written: a saved page speaks of that moment."""
+    path = Path(name)
+    try:
+        return _text(path.read_bytes(), name), path.stat().st_mtime_ns
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror or error}; give a file or a URL.") from None
+
+
+def _text(body: bytes, source: str) -> str:
+    if body[:2] == b"\x1f\x8b":
+        raise UserError(f"{source} is compressed (gzip); unpack it first.")
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source} is no text: byte {error.start} is not UTF-8.") from None

@@ -1,0 +1,108 @@
+"""What was served, and what others reported, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from centime.ledger.imported import ImportedLine
+from centime.ledger.serving import ServedLine, ServingBill, stamp, units
+from centime.units import format_count, format_duration, format_money
+
+
+def serving_table(serving: ServingBill) -> RenderableType:
+    """One line a key and price list, then the machine's time that no finished request had, and the margin."""
+    span = _span(serving)
+    table = _table(f"Served{span}", ("requests", "prompt", "of it hit", "output", "machine", "cost", "list price"))
+    for line in serving.lines:
+        table.add_row(_label(line), *_cells(line, serving), end_section=line is serving.lines[-1])
+    for label, ns in (
+        ("Unfinished requests", serving.unfinished_ns),
+        ("Idle", serving.idle_ns),
+        ("Start-up and loading", serving.other_ns),
+    ):
+        if ns:
+            table.add_row(label, "", "", "", "", format_duration(ns / 1e9), _money(serving, ns), "")
+    total = _cells(serving.total, serving)
+    total[4] = format_duration(serving.device_ns / 1e9)
+    total[5] = "" if serving.cost is None else format_money(serving.cost, serving.cost_currency or "")
+    table.add_row("Everything", *total, style="bold")
+    words = _margin(serving)
+    return Group(table, Text(words, style="dim")) if words else table
+
+
+def imported_table(lines: Sequence[ImportedLine]) -> Table:
+    """What others reported, a line a source, thing and device."""
+    table = _table(
+        "Imported: reported by others, in no line above",
+        ("device", "requests", "prompt", "of it hit", "output", "device-hours", "cost", "list price"),
+    )
+    for line in lines:
+        cost = "no price" if line.device_ns else ""
+        if line.cost_pico is not None:
+            cost = format_money(units(line.cost_pico), line.cost_currency) + ("+" if line.unpriced else "")
+        asked = "" if line.list_pico is None else format_money(units(line.list_pico), line.currency)
+        hours = f"{line.device_ns / 3.6e12:.4g}" if line.device_ns else ""
+        table.add_row(f"{line.source}: {line.name}", line.device, *_tokens(line), hours, cost, asked)
+    return table
+
+
+def _table(title: str, headings: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "device" else "right", no_wrap=heading != "device")
+    return table
+
+
+def _label(line: ServedLine) -> str:
+    key = line.key or "(no key)"
+    prices = f"{line.tariff}, {line.hours}" if line.hours else line.tariff or "no price list"
+    return f"{key}: {prices}"
+
+
+def _cells(line: ServedLine, serving: ServingBill) -> list[str]:
+    asked = "" if line.list_price is None else format_money(line.list_price, line.currency)
+    return [
+        *_tokens(line),
+        format_duration(line.machine_ns / 1e9),
+        _money(serving, line.machine_ns),
+        asked,
+    ]
+
+
+def _tokens(line: ServedLine | ImportedLine) -> list[str]:
+    """Requests, prompt tokens, the share of them found in the cache, output tokens."""
+    hit = f"{line.hit_tokens / line.prompt_tokens:.1%}" if line.prompt_tokens else ""
+    counts = (line.requests, line.prompt_tokens, line.output_tokens)
+    requests, prompt, output = (format_count(count) if count else "" for count in counts)
+    return [requests, prompt, hit, output]
+
+
+def _money(serving: ServingBill, ns: int) -> str:
+    cost = serving.share_of_cost(ns)
+    return "" if cost is None else format_money(cost, serving.cost_currency or "")
+
+
+def _span(serving: ServingBill) -> str:
+    """', 2026-11-26 01:00 to 03:00 UTC': the hours in which something was served or idle."""
+    if not serving.hours:
+        return ""
+    first, last = stamp(serving.hours[0].hour), stamp(serving.hours[-1].hour + 1)
+    end = last[11:16] if last[:10] == first[:10] else f"{last[:10]} {last[11:16]}"
+    return f", {first[:10]} {first[11:16]} to {end} UTC"
+
+
+def _margin(serving: ServingBill) -> str:
+    """What an output token costs, and the margin over everything the machine cost."""
+    words = []
+    if serving.cost is not None and serving.total.output_tokens:
+        cost = format_money(serving.cost / serving.total.output_tokens * 1e6, serving.cost_currency or "")
+        words.append(f"All machine time over the output tokens: {cost} per million.")
+    if serving.margin is not None:
+        words.append(f"Margin {serving.margin:,.1%}: (list price - machine cost) / machine cost, idle time included.")
+    return " ".join(words)
