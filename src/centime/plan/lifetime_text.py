@@ -41,6 +41,9 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
     def count(value: float) -> str:
         return number(format_count(value), lang)
 
+    def bare(value: float) -> str:
+        return f"{value:.3g}" if unit == "FLOP" else count(value)
+
     def share(value: float) -> str:
         return number(f"{100 * value:.1f} %", lang)
 
@@ -56,11 +59,11 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
             say("{model}: {tokens}", model=found.bar.name, tokens=count(found.bar.break_even)),
         ),
     ]
-    rows: list[tuple[str, Option]] = [(say("The bar: {model}", model=found.bar.name), found.bar)]
+    rows: list[tuple[str, Option]] = [(found.bar.name, found.bar)]
     precisions = dict.fromkeys(option.precision for option in found.options)
     for family, label in (("moe", say("Mixture")), ("dense", say("Dense"))):
         rows += [(label, one) for p in precisions if (one := found.best_of(family, p)) is not None]
-    bars = [(f"{label}, {option.precision}", option) for label, option in rows]
+    rows = [(f"{label}, {say(option.precision)}", option) for label, option in rows]
     curve = found.curve()
     out: list[Section] = [
         Figures(figures),
@@ -70,9 +73,9 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
             unit,
             [
                 (label, {say("training"): option.train, say("inference"): option.serve * served})
-                for label, option in bars
+                for label, option in rows
             ],
-            lambda value: cost(value, unit),
+            bare,
         ),
         LineChart(
             say("The cheapest life by demand"),
@@ -83,8 +86,8 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
                 Line(say("inference"), [(p.served, p.best.serve * p.served) for p in curve]),
                 Line(found.bar.name, [(p.served, found.bar.total(p.served)) for p in curve]),
             ],
-            lambda value: cost(value, unit),
-            format_count,
+            money,
+            count,
             log_x=True,
             log_y=True,
             marks=[(found.break_even(), say("serving passes training"))],
@@ -97,8 +100,8 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
                 Line(say("in all"), [(p.served, p.best.params) for p in curve]),
                 Line(say("active"), [(p.served, p.best.active_params) for p in curve]),
             ],
-            format_count,
-            format_count,
+            count,
+            count,
             log_x=True,
             log_y=True,
         ),
@@ -107,16 +110,17 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
             say("tokens"),
             say("tokens served"),
             [Line(say("training tokens"), [(p.served, p.best.tokens) for p in curve])],
-            format_count,
-            format_count,
+            count,
+            count,
             log_x=True,
             log_y=True,
         ),
     ]
     if found.by_law:
         note = say("Equal quality under other published laws: how much hangs on the law.")
-        out.append(_table(say("The cheapest under other laws"), list(found.by_law), found, lang, note))
-    out.append(Notes(say("Assumptions"), [say(line) for line in found.assumptions]))
+        laws = [(f"{law}, {say(option.precision)}", option) for law, option in found.by_law]
+        out.append(_table(say("The cheapest under other laws"), laws, found, lang, note))
+    out.append(Notes(say("Assumptions"), [number(say(line), lang) for line in found.assumptions]))
     out.append(Notes(say("Sources"), list(found.sources)))
     return out
 
@@ -129,16 +133,21 @@ def _model(option: Option, lang: str) -> str:
 
 def _table(name: str, rows: list[tuple[str, Option]], found: Lifetime, lang: str, note: str = "") -> Table:
     say, served = words(lang), found.served
-    head = ("", "Parameters (active)", "Training tokens", "Served in", "Training", "Serving", "Total", "Break-even")
+    head = ("", "Parameters (active)", "Tokens", "Training", "Serving", "Total", "Break-even")
+
+    def short(value: float) -> str:
+        """Money to three digits, so that a row fits a terminal of 80 columns."""
+        text = cost(value, found.unit) if found.unit != "USD" else f"${format_count(value)}"
+        return number(text, lang)
+
     body = [
         [
             label,
             _model(option, lang),
             number(format_count(option.tokens), lang),
-            say(option.precision),
-            number(cost(option.train, found.unit), lang),
-            number(cost(option.serve * served, found.unit), lang),
-            number(cost(option.total(served), found.unit), lang),
+            short(option.train),
+            short(option.serve * served),
+            short(option.total(served)),
             number(format_count(option.break_even), lang),
         ]
         for label, option in rows
