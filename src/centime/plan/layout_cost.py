@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log2
+
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.plan.efficiency import Constants, Software, fitted, rates
@@ -77,13 +79,19 @@ class StepCost:
         return found
 
     def least_seconds(self, layout: Layout) -> float:
-        """Of all micro-batches on the mean stage, with nothing recomputed, experts' traffic hidden, and no bubble."""
+        """Of all micro-batches on the mean stage, with nothing recomputed, experts' traffic hidden as far as DualPipe
+        hides it, and no bubble; and of what a step's end and the machine's size add to any layout."""
+        c = self.constants
         key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch)
         each = self.least.get(key)
         if each is None:
             parts = self._stage(layout, "none").parts
-            each = self.least[key] = sum(parts.values()) - parts["expert_parallel"]
-        return layout.micro_batches(self.global_batch) * each
+            hidden = (1.0 - c.overlapped_exposed) * parts["expert_parallel"]
+            each = self.least[key] = sum(parts.values()) - hidden
+        doublings = log2(max(1.0, layout.gpus / 8))
+        synchronised = (c.step_ms + c.doubling_ms * doublings) * 1e-3
+        whole = layout.micro_batches(self.global_batch) * each + synchronised
+        return whole * (1.0 + c.scale * doublings) * (1.0 - 1e-12)  # sums in another order round otherwise
 
     def _stage(self, layout: Layout, recompute: Recompute) -> Stage:
         key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch, recompute)
