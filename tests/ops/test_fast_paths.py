@@ -11,7 +11,13 @@ from torch import Tensor
 from centime.ops import cross_entropy
 from centime.ops.attention import causal_attention, causal_attention_reference
 from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
-from centime.ops.routed_experts import dispatch, routed_experts, routed_experts_reference
+from centime.ops.latent_attention import latent_attention, latent_attention_reference
+from centime.ops.routed_experts import (
+    dispatch,
+    routed_experts,
+    routed_experts_by_tile,
+    routed_experts_reference,
+)
 
 sizes = st.integers(1, 40)
 
@@ -96,3 +102,41 @@ def test_bfloat16_attention_stays_near_float32() -> None:
     exact = causal_attention_reference(q, k, v, 48**-0.5)
     rounded = causal_attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), 48**-0.5).float()
     assert float((rounded - exact).norm() / exact.norm()) < 0.01
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 3), st.integers(1, 70), st.integers(0, 300), st.integers(1, 24), st.integers(1, 24), st.integers(0)
+)
+def test_causal_attention_after_a_past(H: int, S: int, past: int, C: int, Cv: int, seed: int) -> None:
+    torch.manual_seed(seed % 2**31)
+    q = torch.randn(1, H, S, C, requires_grad=True)
+    k, v = (torch.randn(1, H, past + S, c, requires_grad=True) for c in (C, Cv))
+    fast, plain = (f(q, k, v, 0.3) for f in (causal_attention, causal_attention_reference))
+    weights = torch.randn_like(fast)
+    assert_same([fast], [plain])
+    assert_same(*(list(torch.autograd.grad(out, (q, k, v), weights)) for out in (fast, plain)), rtol=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(1, 90), min_size=1, max_size=6), st.integers(1, 5), sizes, st.integers(0, 12), st.integers(0)
+)
+def test_latent_attention(lengths: list[int], H: int, L: int, R: int, seed: int) -> None:
+    torch.manual_seed(seed % 2**31)
+    q, stored = torch.randn(len(lengths), H, L + R), [torch.randn(T, L + R) for T in lengths]
+    fast, plain = (f(q, stored, 0.3, L) for f in (latent_attention, latent_attention_reference))
+    assert_same([fast], [plain])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 9), sizes, sizes, st.data())
+def test_routed_experts_without_gradients(T: int, E: int, D: int, width: int, data: st.DataObject) -> None:
+    K = data.draw(st.integers(1, E))
+    torch.manual_seed(data.draw(st.integers(0, 2**31)))
+    ids = torch.stack([torch.randperm(E)[:K] for _ in range(T)])
+    leaves = (torch.randn(T, D), ids, torch.rand(T, K), torch.randn(E, 2, width, D), torch.randn(E, D, width))
+    with torch.no_grad():
+        plain, fast, by_tile = (f(*leaves) for f in (routed_experts_reference, routed_experts, routed_experts_by_tile))
+    assert_same([fast], [plain])
+    assert_same([by_tile], [plain])

@@ -1,6 +1,12 @@
-"""Multi-head latent attention (V2 report section 2.1; V3 report section 2.1.1), and the plain multi-head baseline."""
+"""Multi-head latent attention (V2 report section 2.1; V3 report section 2.1.1), and the plain multi-head baseline.
+
+Both kinds split a layer's attention in the same three parts, so that a cache can stand between the first and the
+second: `project` a token to its queries and to the entry that is kept of it; attend `over` entries; project `out`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,17 +16,19 @@ from centime.model.cache import LayerCache
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import softmax_scale
 from centime.ops.attention import causal_attention
+from centime.ops.latent_attention import latent_attention
 from centime.ops.rope import apply_rope
 
 RopeTable = tuple[Tensor, Tensor]
+Queries = tuple[Tensor, ...]  # each [B, S, H, .]
 
 
 class LatentAttention(nn.Module):
     """MLA: keys and values are up-projections of one latent a token, plus one rotated key that all heads share.
 
-    Training and prefill expand the latent into per-head keys and values (eq. 9 to 19 of the V2 report). Decoding works
-    on the cached latents themselves: W_UK is absorbed into the query and W_UV into the output, the same numbers in
-    another order of multiplication (section 2.1.2, last paragraph).
+    Expanded, the latent becomes per-head keys and values (eq. 9 to 19 of the V2 report). Absorbed, W_UK goes into the
+    query and W_UV into the output, and the cached latents themselves are the keys: the same numbers in another order of
+    multiplication (section 2.1.2, last paragraph). Training and long prompts expand, decoding absorbs.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -43,50 +51,65 @@ class LatentAttention(nn.Module):
         self.out = Linear(H * self.v_dim, D)
 
     def forward(self, x_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None) -> Tensor:
-        B, S, _ = x_BSD.shape
-        q = self.q(x_BSD) if hasattr(self, "q") else self.q_up(self.q_norm(self.q_down(x_BSD)))
-        q_nope, q_rope = q.view(B, S, self.heads, -1).split([self.nope, self.rope_dim], dim=-1)
-        q_rope = apply_rope(q_rope, rope, self.interleave)
-        latent, k_rope = self.kv_down(x_BSD).split([self.latent_dim, self.rope_dim], dim=-1)
-        latent = self.kv_norm(latent)
-        k_rope = apply_rope(k_rope[:, :, None], rope, self.interleave)
-        if cache is None:
-            heads = self._expanded(q_nope, q_rope, latent, k_rope)
-        else:
-            fresh = cache.length == 0
-            stored_BTW = cache.append(torch.cat((latent, k_rope[:, :, 0]), dim=-1))
-            if fresh and S > 1:
-                heads = self._expanded(q_nope, q_rope, latent, k_rope)
-            else:
-                heads = self._absorbed(q_nope, q_rope, stored_BTW)
+        queries, entry = self.project(x_BSD, rope)
+        heads = self._expanded(queries, entry) if cache is None else cache.attend(self, queries, entry)
         projected: Tensor = self.out(heads)
         return projected
 
-    def _expanded(self, q_nope: Tensor, q_rope: Tensor, latent_BSL: Tensor, k_rope: Tensor) -> Tensor:
-        """Per-head keys and values from the latent; q_* [B, S, H, .], k_rope [B, S, 1, R] -> [B, S, H * v]."""
-        B, S, H, _ = q_nope.shape
-        k_nope, v = self.kv_up(latent_BSL).view(B, S, H, -1).split([self.nope, self.v_dim], dim=-1)
-        q = torch.cat((q_nope, q_rope), dim=-1)
-        k = torch.cat((k_nope, k_rope.expand(-1, -1, H, -1)), dim=-1)
+    def project(self, x_BSD: Tensor, rope: RopeTable) -> tuple[Queries, Tensor]:
+        """Queries (nope, rotated) and the entry [latent; rotated key] [B, S, L + R] that the cache keeps of a token."""
+        B, S, _ = x_BSD.shape
+        q = self.q(x_BSD) if hasattr(self, "q") else self.q_up(self.q_norm(self.q_down(x_BSD)))
+        q_nope, q_rope = q.view(B, S, self.heads, -1).split([self.nope, self.rope_dim], dim=-1)
+        latent, k_rope = self.kv_down(x_BSD).split([self.latent_dim, self.rope_dim], dim=-1)
+        k_rope = apply_rope(k_rope[:, :, None], rope, self.interleave)[:, :, 0]
+        entry = torch.cat((self.kv_norm(latent), k_rope), dim=-1)
+        return (q_nope, apply_rope(q_rope, rope, self.interleave)), entry
+
+    def over(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
+        """Attention of S queries over T entries, the last S of them their own, in the cheaper form -> [B, S, H * v]."""
+        S, T = queries[0].shape[1], stored_BTW.shape[1]
+        expanded = T * self.latent_dim * (self.nope + self.v_dim) + S * T * (self.nope + self.rope_dim + self.v_dim)
+        absorbed = S * self.latent_dim * (self.nope + self.v_dim) + S * T * (2 * self.latent_dim + self.rope_dim)
+        return self._expanded(queries, stored_BTW) if expanded < absorbed else self._absorbed(queries, stored_BTW)
+
+    def decode(self, queries: Queries, stored_TW: Sequence[Tensor]) -> Tensor:
+        """N single tokens, each over entries [T_n, L + R] of its own; queries [1, N, H, .] -> [1, N, H * v]."""
+        context = latent_attention(self._absorb(queries)[0], stored_TW, self.scale, self.latent_dim)
+        return self._release(context[None])
+
+    def _expanded(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
+        """Per-head keys and values from the latent."""
+        (B, S, H, _), T = queries[0].shape, stored_BTW.shape[1]
+        latent, k_rope = stored_BTW.split([self.latent_dim, self.rope_dim], dim=-1)
+        k_nope, v = self.kv_up(latent).view(B, T, H, -1).split([self.nope, self.v_dim], dim=-1)
+        q = torch.cat(queries, dim=-1)
+        k = torch.cat((k_nope, k_rope[:, :, None].expand(-1, -1, H, -1)), dim=-1)
         heads = causal_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), self.scale)
         return heads.transpose(1, 2).reshape(B, S, H * self.v_dim)
 
-    def _absorbed(self, q_nope: Tensor, q_rope: Tensor, stored_BTW: Tensor) -> Tensor:
-        """Attention over cached [latent; rotated key] [B, T, L + R], the last S of them the queries' own."""
-        B, S, H, _ = q_nope.shape
-        T = stored_BTW.shape[1]
-        w_uk, w_uv = self.kv_up.weight.view(H, self.nope + self.v_dim, self.latent_dim).split(
-            [self.nope, self.v_dim], dim=1
-        )
-        q_latent = torch.einsum("bshn,hnl->bhsl", q_nope, w_uk)
-        q = torch.cat((q_latent, q_rope.transpose(1, 2)), dim=-1).reshape(B, H * S, -1)
+    def _absorbed(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
+        """Every head's query against the shared entries."""
+        (B, S, H, _), T = queries[0].shape, stored_BTW.shape[1]
+        q = self._absorb(queries).transpose(1, 2).reshape(B, H * S, -1)
         scores = (q @ stored_BTW.transpose(1, 2)).float().view(B, H, S, T) * self.scale
         if S > 1:
             future = torch.ones(S, T, dtype=torch.bool, device=scores.device).triu(T - S + 1)
             scores = scores.masked_fill(future, float("-inf"))
         weights = scores.softmax(-1).to(stored_BTW.dtype).view(B, H * S, T)
         context = (weights @ stored_BTW[..., : self.latent_dim]).view(B, H, S, self.latent_dim)
-        return torch.einsum("bhsl,hvl->bshv", context, w_uv).reshape(B, S, H * self.v_dim)
+        return self._release(context.transpose(1, 2))
+
+    def _absorb(self, queries: Queries) -> Tensor:
+        """[q_nope W_UK; q_rope], queries in the space of entries [B, S, H, L + R]."""
+        q_nope, q_rope = queries
+        w_uk_HNL = self.kv_up.weight.view(self.heads, -1, self.latent_dim)[:, : self.nope]
+        return torch.cat((torch.einsum("bshn,hnl->bshl", q_nope, w_uk_HNL), q_rope), dim=-1)
+
+    def _release(self, context_BSHL: Tensor) -> Tensor:
+        """Weighted latents times W_UV -> [B, S, H * v]."""
+        w_uv_HVL = self.kv_up.weight.view(self.heads, -1, self.latent_dim)[:, self.nope :]
+        return torch.einsum("bshl,hvl->bshv", context_BSHL, w_uv_HVL).flatten(2)
 
 
 class MultiHeadAttention(nn.Module):
@@ -100,18 +123,27 @@ class MultiHeadAttention(nn.Module):
         self.out = Linear(H * C, D)
 
     def forward(self, x_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None) -> Tensor:
+        queries, entry = self.project(x_BSD, rope)
+        heads = self.over(queries, entry) if cache is None else cache.attend(self, queries, entry)
+        projected: Tensor = self.out(heads)
+        return projected
+
+    def project(self, x_BSD: Tensor, rope: RopeTable) -> tuple[Queries, Tensor]:
+        """The rotated query, and the entry [keys; values] of all heads [B, S, 2 * H * C]."""
         B, S, _ = x_BSD.shape
         q, k, v = (project(x_BSD).view(B, S, self.heads, -1) for project in (self.q, self.k, self.v))
         q, k = apply_rope(q, rope, self.interleave), apply_rope(k, rope, self.interleave)
-        if cache is None:
-            heads = causal_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), self.scale)
-        else:
-            stored = cache.append(torch.cat((k.flatten(2), v.flatten(2)), dim=-1))
-            k, v = (t.unflatten(-1, (self.heads, -1)) for t in stored.chunk(2, dim=-1))
-            T = k.shape[1]
-            seen = torch.ones(S, T, dtype=torch.bool, device=x_BSD.device).tril(T - S)
-            heads = nn.functional.scaled_dot_product_attention(
-                q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=seen, scale=self.scale
-            )
-        projected: Tensor = self.out(heads.transpose(1, 2).reshape(B, S, -1))
-        return projected
+        return (q,), torch.cat((k.flatten(2), v.flatten(2)), dim=-1)
+
+    def over(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
+        """Attention of S queries over T entries, the last S of them their own -> [B, S, H * C]."""
+        k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in stored_BTW.chunk(2, dim=-1))
+        return causal_attention(queries[0].transpose(1, 2), k, v, self.scale).transpose(1, 2).flatten(2)
+
+    def decode(self, queries: Queries, stored_TW: Sequence[Tensor]) -> Tensor:
+        """N single tokens, each over entries of its own; queries [1, N, H, C] -> [1, N, H * C]."""
+        rows = [self.over((q[None, None],), stored[None]) for q, stored in zip(queries[0][0], stored_TW, strict=True)]
+        return torch.cat(rows, dim=1)
+
+
+Attention = LatentAttention | MultiHeadAttention

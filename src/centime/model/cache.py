@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol
+
 import torch
 from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
 
+if TYPE_CHECKING:
+    from centime.model.attention import Attention, Queries
+
+
+class LayerCache(Protocol):
+    """One layer's view of a cache, between a token's projections and its attention."""
+
+    def attend(self, attention: Attention, queries: Queries, entry_BSW: Tensor) -> Tensor:
+        """Keeps the new entries; the queries' attention over all they may see -> [B, S, H * v]."""
+
+
+class Cache(Protocol):
+    """What a forward pass needs of a cache, whatever its shape in memory."""
+
+    def positions(self, tokens: int) -> Tensor:
+        """int64 [S], where in their sequences the tokens of this pass stand."""
+
+    def layer(self, number: int) -> LayerCache:
+        """The view of one layer."""
+
+    def advance(self, tokens: int) -> None:
+        """All layers have kept this pass's entries."""
+
+
+def entry_width(config: ModelConfig) -> int:
+    """Numbers kept a token and layer: L + R under MLA (V2 report section 2.1.4), 2 * H * C under plain attention."""
+    if config.kv_lora_rank is not None:
+        return config.kv_lora_rank + config.qk_rope_head_dim
+    return 2 * config.num_attention_heads * config.v_head_dim
+
 
 class LatentCache:
-    """Room for `capacity` tokens of `batch` sequences, written in step by every layer.
+    """Room for `capacity` tokens of `batch` sequences of one length, written in step by every layer.
 
-    Per layer and token it stores L + R numbers under MLA (V2 report section 2.1.4), 2 * H * head under plain
-    multi-head attention. `length` tokens are valid; the model advances it once all its layers have appended.
+    `length` tokens are valid; the model advances it once all its layers have kept theirs.
     """
 
     def __init__(
@@ -23,11 +54,8 @@ class LatentCache:
         dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        if config.kv_lora_rank is not None:
-            width = config.kv_lora_rank + config.qk_rope_head_dim
-        else:
-            width = 2 * config.num_attention_heads * config.v_head_dim
-        self._stored = torch.empty(config.num_hidden_layers, batch, capacity, width, dtype=dtype, device=device)
+        shape = (config.num_hidden_layers, batch, capacity, entry_width(config))
+        self._stored = torch.empty(shape, dtype=dtype, device=device)
         self.length = 0
 
     @property
@@ -39,6 +67,15 @@ class LatentCache:
     def bytes(self) -> int:
         """Memory that the cache holds, full or not."""
         return self._stored.numel() * self._stored.element_size()
+
+    def positions(self, tokens: int) -> Tensor:
+        return torch.arange(self.length, self.length + tokens, device=self._stored.device)
+
+    def layer(self, number: int) -> LayerCache:
+        return _Layer(self, number)
+
+    def advance(self, tokens: int) -> None:
+        self.length += tokens
 
     def append(self, layer: int, new_BSW: Tensor) -> Tensor:
         """Writes one layer's new entries [B, S, width]; returns them after the valid ones [B, length + S, width]."""
@@ -55,15 +92,11 @@ class LatentCache:
         self.length = length
 
 
-class LayerCache:
+class _Layer:
     """One layer's window on a LatentCache."""
 
-    def __init__(self, cache: LatentCache, layer: int) -> None:
-        self._cache, self._layer = cache, layer
+    def __init__(self, cache: LatentCache, number: int) -> None:
+        self._cache, self._number = cache, number
 
-    @property
-    def length(self) -> int:
-        return self._cache.length
-
-    def append(self, new_BSW: Tensor) -> Tensor:
-        return self._cache.append(self._layer, new_BSW)
+    def attend(self, attention: Attention, queries: Queries, entry_BSW: Tensor) -> Tensor:
+        return attention.over(queries, self._cache.append(self._number, entry_BSW))

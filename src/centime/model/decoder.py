@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model.attention import LatentAttention, MultiHeadAttention, RopeTable
-from centime.model.cache import LatentCache, LayerCache
+from centime.model.cache import Cache, LayerCache
 from centime.model.experts import FeedForward, MixtureOfExperts
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import positions, rope_for_positions
@@ -58,10 +58,12 @@ class MultiTokenPrediction(nn.Module):
         self.project = Linear(2 * D, D)
         self.block = Block(config, config.num_hidden_layers + depth)
 
-    def forward(self, hidden_BSD: Tensor, embedding_BSD: Tensor, rope: RopeTable) -> tuple[Tensor, Routing | None]:
+    def forward(
+        self, hidden_BSD: Tensor, embedding_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None
+    ) -> tuple[Tensor, Routing | None]:
         """Representation at depth k - 1 and embedding of the token k ahead, both [B, S, D] -> that of depth k."""
         x = self.project(torch.cat((self.embed_norm(embedding_BSD), self.hidden_norm(hidden_BSD)), dim=-1))
-        out: tuple[Tensor, Routing | None] = self.block(x, rope)
+        out: tuple[Tensor, Routing | None] = self.block(x, rope, cache)
         return out
 
 
@@ -82,16 +84,21 @@ class Transformer(nn.Module):
         self.head = None if config.tie_word_embeddings else Linear(config.hidden_size, config.vocab_size)
         self.mtp = nn.ModuleList(MultiTokenPrediction(config, k) for k in range(config.num_nextn_predict_layers))
 
-    def forward(self, input_ids_BS: Tensor, cache: LatentCache | None = None) -> Tensor:
+    def forward(self, input_ids_BS: Tensor, cache: Cache | None = None) -> Tensor:
         """Token ids int64 [B, S] -> logits [B, S, V]; with a cache, the ids are those after the cached ones."""
-        start = 0 if cache is None else cache.length
-        rope = rope_for_positions(self.config, positions(start, input_ids_BS.shape[1], input_ids_BS.device))
+        if cache is None:
+            return self.unembed(self.features(input_ids_BS).hidden)
+        return self.unembed(self.advance(input_ids_BS, cache))
+
+    def advance(self, input_ids_BS: Tensor, cache: Cache) -> Tensor:
+        """The serving path: normed hidden states [B, S, D] of tokens that follow those in the cache, kept there too."""
+        rope = rope_for_positions(self.config, cache.positions(input_ids_BS.shape[1]))
         x = self.embed(input_ids_BS)
         for i, block in enumerate(self.layers):
-            x, _ = block(x, rope, None if cache is None else LayerCache(cache, i))
-        if cache is not None:
-            cache.length += input_ids_BS.shape[1]
-        return self.unembed(self.norm(x))
+            x, _ = block(x, rope, cache.layer(i))
+        cache.advance(input_ids_BS.shape[1])
+        hidden: Tensor = self.norm(x)
+        return hidden
 
     def features(self, input_ids_BS: Tensor) -> Features:
         """The training path: what the head sees at every position, and each MoE layer's routing."""
@@ -102,6 +109,19 @@ class Transformer(nn.Module):
             if routing is not None:
                 routings.append(routing)
         return Features(self.norm(x), routings)
+
+    def guess(self, hidden_BSD: Tensor, next_ids_BS: Tensor, cache: Cache) -> Tensor:
+        """What the first MTP module makes of states from `advance` and the tokens after them, [B, S, D] normed.
+
+        Unembedded, position i predicts the token after next: a draft. The module's entries go to the cache's layer
+        after the decoder's last.
+        """
+        module = self.mtp[0]
+        assert isinstance(module, MultiTokenPrediction)
+        rope = rope_for_positions(self.config, cache.positions(next_ids_BS.shape[1]))
+        x, _ = module(hidden_BSD, self.embed(next_ids_BS), rope, cache.layer(self.config.num_hidden_layers))
+        hidden: Tensor = module.norm(x)
+        return hidden
 
     def mtp_features(self, hidden_BSD: Tensor, rows: Tensor) -> list[Features]:
         """Features of every MTP depth; at depth k (from 1), position i predicts token i + 1 + k.

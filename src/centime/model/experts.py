@@ -26,15 +26,19 @@ class FeedForward(nn.Module):
 
 
 class Experts(nn.Module):
-    """E feed-forwards stacked in two parameters; each token passes through those it is routed to."""
+    """E feed-forwards stacked in two parameters; each token passes through those it is routed to.
+
+    `operation` computes it; an engine that wants the same bits in every batch sets another one of `ops`.
+    """
 
     def __init__(self, experts: int, hidden: int, width: int) -> None:
         super().__init__()
         self.gate_up = nn.Parameter(torch.empty(experts, 2, width, hidden))
         self.down = nn.Parameter(torch.empty(experts, hidden, width))
+        self.operation = routed_experts
 
     def forward(self, x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor) -> Tensor:
-        return routed_experts(x_TD, expert_ids_TK, gates_TK, self.gate_up, self.down)
+        return self.operation(x_TD, expert_ids_TK, gates_TK, self.gate_up, self.down)
 
 
 class MixtureOfExperts(nn.Module):

@@ -13,6 +13,7 @@ from centime.ops.swiglu import swiglu
 # Segments are padded to a multiple of this many rows: GEMM libraries compile a kernel per shape, and routing would
 # otherwise show them a new shape for every expert in every step.
 SEGMENT = 32
+FEW = 64  # tokens up to which padding to segments costs more than it saves
 
 
 def routed_experts_reference(
@@ -108,14 +109,47 @@ def _sum_choices(y_PD: Tensor, plan: Dispatch, like_TD: Tensor) -> Tensor:
     return y_PD.index_select(0, plan.slot_TK).view(T, -1, D).sum(1)
 
 
+def _each_expert(
+    x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
+) -> Tensor:
+    """The few experts that a few tokens visit, without padding: reading their weights is what takes the time."""
+    K = expert_ids_TK.shape[1]
+    order = expert_ids_TK.flatten().argsort(stable=True)
+    ids, counts = expert_ids_TK.flatten()[order].unique_consecutive(return_counts=True)
+    y = x_TD.new_empty(len(order), x_TD.shape[1])
+    for e, rows in zip(ids.tolist(), order.split(counts.tolist()), strict=True):
+        gate, up = F.linear(x_TD[rows // K], gate_up_E2FD[e].flatten(0, 1)).chunk(2, dim=-1)
+        y[rows] = F.linear(swiglu(gate, up), down_EDF[e])
+    return (y * gates_TK.flatten()[:, None].to(y.dtype)).view(-1, K, x_TD.shape[1]).sum(1)
+
+
+def routed_experts_by_tile(
+    x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
+) -> Tensor:
+    """The same with every visited expert given all T tokens: with T constant, all its products have one shape.
+
+    A token's result is then the same bits whichever tokens share its batch; it costs up to E / K times the arithmetic.
+    """
+    y_TKD = x_TD.new_zeros(*expert_ids_TK.shape, x_TD.shape[1])
+    for e in expert_ids_TK.unique().tolist():
+        gate, up = F.linear(x_TD, gate_up_E2FD[e].flatten(0, 1)).chunk(2, dim=-1)
+        out_TD = F.linear(swiglu(gate, up), down_EDF[e])
+        token, choice = (expert_ids_TK == e).nonzero(as_tuple=True)
+        y_TKD[token, choice] = out_TD[token]
+    return (y_TKD * gates_TK[..., None].to(x_TD.dtype)).sum(1)
+
+
 def routed_experts(
     x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
 ) -> Tensor:
     """The same with tokens sorted by expert once and every expert three plain GEMMs on a contiguous slice.
 
     x [T, D], expert_ids int64 [T, K], gates [T, K], gate_up [E, 2, F, D], down [E, D, F] -> [T, D].
-    No token is dropped. Gradients reach x, gates and both weights.
+    No token is dropped. Gradients reach x, gates and both weights. A handful of tokens without gradients, a decoding
+    step, takes a path of its own.
     """
+    if not torch.is_grad_enabled() and len(x_TD) <= FEW:
+        return _each_expert(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
     out: Tensor = _RoutedExperts.apply(  # type: ignore[no-untyped-call]
         x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF
     )

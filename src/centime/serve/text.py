@@ -23,6 +23,7 @@ class TextStream:
         self.decode = decode
         self.stop = tuple(stop)
         self.stopped = False  # a stop string has appeared
+        self.found: str | None = None  # that string
         self._ids: list[int] = []
         self._start = 0  # ids before this one never change what comes
         self._read = 0  # ids before this one have been turned into text
@@ -49,10 +50,11 @@ class TextStream:
         if self.stopped:
             return ""
         text, self._held = self._held + piece, ""
-        found = [at for s in self.stop if (at := text.find(s)) >= 0]
+        found = [(at, s) for s in self.stop if (at := text.find(s)) >= 0]
         if found:
+            at, self.found = min(found)
             self.stopped = True
-            return text[: min(found)]
+            return text[:at]
         if last:
             return text
         held = max((_overlap(text, s) for s in self.stop), default=0)

@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out: requests, how to choose their tokens, and the events that answer them."""
+"""What goes into the engine and what comes out: requests, how their tokens are chosen, the events that answer them."""
 
 from __future__ import annotations
 
@@ -138,8 +138,8 @@ _numbers = itertools.count(1)
 class Request:
     """One answer to make. `deliver` is called from the engine's thread and must return at once.
 
-    prompt: token ids, at least one. owner: whose it is (a key's id): owners get the engine in turns. isolation: requests
-    share cached prefixes only within one value of it (DeepSeek's user_id separates caches so).
+    prompt: token ids, at least one. owner: whose it is (a key's id): owners get the engine in turns. isolation: cached
+    prefixes are shared only within one value of it (DeepSeek's user_id separates caches so).
     """
 
     prompt: Sequence[int]
