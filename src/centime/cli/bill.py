@@ -35,9 +35,9 @@ def bill(
     ),
     device: str = typer.Option(None, "--device", help="With --import: what it ran on, such as 'H100'."),
     devices: int = typer.Option(None, "--devices", min=1, help="With --import: how many devices a server has."),
-    prices: str = typer.Option(
+    price_list: str = typer.Option(
         None,
-        "--prices",
+        "--price-list",
         help="With --import: the price list of the tokens: a model (deepseek-v4.1-flash) or hit,miss,output.",
     ),
 ) -> None:
@@ -49,8 +49,8 @@ def bill(
     from centime.ledger.book import Book, default_book_path
     from centime.ledger.imports import Terms
 
-    if not imports and any(given is not None for given in (device, devices, prices)):
-        raise UserError("--device, --devices and --prices say what an import does not; give them with --import.")
+    if not imports and any(given is not None for given in (device, devices, price_list)):
+        raise UserError("--device, --devices and --price-list say what an import does not; give them with --import.")
     path = default_book_path()
     if not path.exists() and not as_json and run is None and focus is None and not imports:
         typer.echo(
@@ -59,7 +59,7 @@ def bill(
         return
     with Book(path) as book:
         if imports:
-            tariff = tariff_for(prices) if prices is not None else None
+            tariff = tariff_for(price_list) if price_list is not None else None
             _take_in(book, imports, Terms(price, device, devices, tariff))
         given = price_given(price) if price is not None else None
         made = bill_of(book, run, given)

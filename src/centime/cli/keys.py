@@ -21,7 +21,7 @@ def add(
     budget: Annotated[
         str | None, typer.Option(help="What it may spend, such as '$5'; `top-up` adds to it. Without: no end.")
     ] = None,
-    prices: Annotated[
+    price_list: Annotated[
         str | None,
         typer.Option(
             help="Its price list: a model of the catalogue (deepseek-v4.1-flash), or amounts per million tokens as "
@@ -41,9 +41,9 @@ def add(
     from centime.serve.accounts.keys import add_key
     from centime.serve.accounts.store import Store
 
-    if peak_hours is not None and prices is None:
-        raise UserError("--peak-hours go with --prices: the key has no price list of its own.")
-    tariff = tariff_for(prices, hours=peak_hours) if prices is not None else None
+    if peak_hours is not None and price_list is None:
+        raise UserError("--peak-hours go with --price-list: the key has no price list of its own.")
+    tariff = tariff_for(price_list, hours=peak_hours) if price_list is not None else None
     secret = add_key(Store(), name, tariff=tariff, budget=budget, per_minute=per_minute, concurrency=concurrency)
     if as_json:
         import json

@@ -346,12 +346,14 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"centime: {bad} begins with")
     assert json.loads(centime("bill", "--json").stdout)["imported"] == []  # the good one beside it was not booked
-    done = centime("bill", "--import", page, "--import", jobs, "--price", "$2/h", "--devices", "8", "--prices", "1,2,3")
+    done = centime(
+        "bill", "--import", page, "--import", jobs, "--price", "$2/h", "--devices", "8", "--price-list", "1,2,3"
+    )
     assert done.returncode == 0
     assert f"{page}: 1 new or newer, 0 known already (vllm)." in done.stderr
     assert f"{jobs}: 3 new or newer, 0 known already (slurm)." in done.stderr
     assert "vllm: deepseek-ai/DeepSeek-V3" in done.stdout
-    again = centime("bill", "--import", page, "--json", "--price", "$2/h", "--devices", "8", "--prices", "1,2,3")
+    again = centime("bill", "--import", page, "--json", "--price", "$2/h", "--devices", "8", "--price-list", "1,2,3")
     assert "0 new or newer, 1 known" in again.stderr
     first = next(line for line in json.loads(again.stdout)["imported"] if line["source"] == "vllm")
     assert (first["cost"], first["device_hours"], first["requests"]) == (16.0, 8.0, 978)
