@@ -103,6 +103,18 @@ def test_more_gpus_serve_no_less_and_tighter_limits_no_more() -> None:
     assert eight.gpus_peak <= 8
 
 
+@settings(max_examples=4, deadline=None)
+@given(st.integers(8, 60), st.integers(1, 30))
+def test_more_gpus_never_serve_fewer_tokens(gpus: int, more: int) -> None:
+    asked: dict[str, Any] = {"model": "deepseek-v3", "gpu": "h200", "isl": 2000, "osl": 500}
+    few, many = small(**asked, gpus=gpus), small(**asked, gpus=gpus + more)
+    assert many.demand.output_per_day >= few.demand.output_per_day * 0.9999
+    for plan, there in ((few, gpus), (many, gpus + more)):
+        assert plan.gpus_peak <= there
+        idle = [text for text in plan.assumptions if "left idle" in text]
+        assert bool(idle) == (plan.gpus_peak < there)
+
+
 def test_hits_cost_less_than_misses_and_save_gpus() -> None:
     demand = Demand(1e9, 1e8, 0.0)
     cold = small(gpus=None, demand=demand)

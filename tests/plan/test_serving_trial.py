@@ -11,7 +11,7 @@ from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.serving import plan_serving
-from centime.plan.serving_choice import Lengths, choices
+from centime.plan.serving_choice import Lengths, Split, choices, requests_per_s
 from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine
 from centime.plan.serving_request import ServingRequest
@@ -27,12 +27,23 @@ LENGTHS = Lengths(1000, 500, 0.0)
 
 
 def test_a_simulation_only_lowers_loads_and_the_cheapest_is_kept() -> None:
-    ordered = choices(ENGINE, LENGTHS, 5.0, 0.05, None, 32)
+    ordered = choices(ENGINE, LENGTHS, 5.0, 0.05, None, None)
     costs = [choice.gpu_seconds(LENGTHS) for choice in ordered]
     assert costs == sorted(costs)
     tried = [tried_out(choice, LENGTHS, 5.0, 0.05)[0].gpu_seconds(LENGTHS) for choice in ordered]
     assert all(after >= before * 0.999 for before, after in zip(costs, tried, strict=True))
     assert best_tried(ordered, LENGTHS, 5.0, 0.05)[0].gpu_seconds(LENGTHS) == pytest.approx(min(tried))
+
+
+def test_whole_units_are_shared_out_as_well_as_any_other_way() -> None:
+    for choice in choices(ENGINE, LENGTHS, 5.0, 0.05, {"prefill": Unit(dp=8, ep=8), "decode": Unit(dp=16, ep=16)}, 100):
+        assert isinstance(choice, Split)
+        one = choice.prefill.tokens_per_s_per_gpu * 8 / LENGTHS.isl
+        other = choice.decode.tokens_per_s_per_gpu * 16 / LENGTHS.osl
+        for gpus in (24, 40, 56, 100, 1000):
+            by_hand = max(min((gpus - 16 * m) // 8 * one, m * other) for m in range(1, (gpus - 8) // 16 + 1))
+            assert requests_per_s(choice, LENGTHS, gpus) == pytest.approx(by_hand)
+        assert requests_per_s(choice, LENGTHS, 23) == 0
 
 
 def test_a_mixed_unit_keeps_both_limits() -> None:

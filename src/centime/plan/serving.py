@@ -20,7 +20,7 @@ from centime.catalogue.prices import Price, gpu_hour
 from centime.errors import UserError
 from centime.plan.arrivals import Simulated
 from centime.plan.sections import Section
-from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, choices
+from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
 from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine
 from centime.plan.serving_interval import spread
@@ -67,15 +67,12 @@ class ServingPlan:
     @property
     def peak_to_mean(self) -> float:
         """Load of the busiest time over the mean."""
-        return self.request.peak_to_mean or PEAK_TO_MEAN
+        return _peak_to_mean(self.request)
 
     @property
     def gpus_peak(self) -> int:
         """GPUs at the peak, in whole units."""
-        if isinstance(self.choice, Mixed):
-            return _whole(self.decode_gpus * self.peak_to_mean, self.choice.engine.unit)
-        prefill = _whole(self.prefill_gpus * self.peak_to_mean, self.choice.prefill.engine.unit)
-        return prefill + _whole(self.decode_gpus * self.peak_to_mean, self.choice.decode.engine.unit)
+        return _busy(self.request, self.choice, self.prefill_gpus, self.decode_gpus)
 
     @property
     def input_rate(self) -> float:
@@ -130,12 +127,15 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     if given:
         check_units(given, arch, request.gpus)
     ordered = choices(engine, lengths, request.ttft_s, request.tpot_s, given, request.gpus)
-    choice, simulated = best_tried(ordered, lengths, request.ttft_s, request.tpot_s)
+    choice, simulated = best_tried(ordered, lengths, request.ttft_s, request.tpot_s, request.gpus)
     demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
     price = gpu_hour(kind, request.date, request.price)
     prices = price_list(request.prices, request.date) if request.prices else None
     if prices and price.currency != prices.currency:
         raise UserError(f"--prices are in {prices.currency}, the GPU-hour is in {price.currency}; give one currency.")
+    idle = (request.gpus or 0) - _busy(request, choice, prefill_gpus, decode_gpus) if request.gpus else 0
+    if idle > 0:
+        notes.append(said("{idle} of {gpus} GPUs are left idle: units are whole", idle=idle, gpus=request.gpus))
     low, high = spread(arch.name, kind)
     notes += _assumed(request, precision, price, choice)
     return ServingPlan(
@@ -197,23 +197,13 @@ def _sized(request: ServingRequest, lengths: Lengths, choice: Choice) -> tuple[D
     """Demand and the GPUs of each phase at the mean load: from demand, or from whole units of the GPUs at the peak."""
     demand = request.demand
     if demand is None:
-        peak = _requests_per_s(request.gpus or 0, lengths, choice) / (request.peak_to_mean or PEAK_TO_MEAN)
+        peak = requests_per_s(choice, lengths, request.gpus or 0) / _peak_to_mean(request)
         demand = Demand(peak * lengths.isl * SECONDS_PER_DAY, peak * lengths.osl * SECONDS_PER_DAY, lengths.hit)
     per_second = demand.output_per_day / SECONDS_PER_DAY
     if isinstance(choice, Mixed):
         return demand, 0.0, per_second / choice.tokens_per_s_per_gpu
     prefill = demand.input_per_day / SECONDS_PER_DAY / choice.prefill.tokens_per_s_per_gpu
     return demand, prefill, per_second / choice.decode.tokens_per_s_per_gpu
-
-
-def _requests_per_s(gpus: int, lengths: Lengths, choice: Choice) -> float:
-    """The most that whole units on `gpus` GPUs serve."""
-    if isinstance(choice, Mixed):
-        return gpus // choice.engine.unit.chips * choice.state.tokens_per_s / lengths.osl
-    first, second = choice.prefill.engine.unit.chips, choice.decode.engine.unit.chips
-    one = choice.prefill.tokens_per_s_per_gpu * first / lengths.isl
-    other = choice.decode.tokens_per_s_per_gpu * second / lengths.osl
-    return max(min(n * one, (gpus - n * first) // second * other) for n in range(1, max(2, gpus // first + 1)))
 
 
 def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choice) -> list[str]:
@@ -236,6 +226,19 @@ def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choi
     if price.kind == "assumed":
         found.append(str(price))
     return found
+
+
+def _peak_to_mean(request: ServingRequest) -> float:
+    return request.peak_to_mean or PEAK_TO_MEAN
+
+
+def _busy(request: ServingRequest, choice: Choice, prefill_gpus: float, decode_gpus: float) -> int:
+    """GPUs of whole units at the peak."""
+    ratio = _peak_to_mean(request)
+    if isinstance(choice, Mixed):
+        return _whole(decode_gpus * ratio, choice.engine.unit)
+    prefill = _whole(prefill_gpus * ratio, choice.prefill.engine.unit)
+    return prefill + _whole(decode_gpus * ratio, choice.decode.engine.unit)
 
 
 def _whole(gpus: float, unit: Unit) -> int:

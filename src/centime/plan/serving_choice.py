@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from centime.catalogue.chips import Chip
@@ -90,45 +91,43 @@ def units_to_try(chip: Chip, mixture: bool, most: int | None) -> list[Unit]:
     return found
 
 
-def best_prefill(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float) -> Prefill | None:
-    """The unit with most prompt tokens a second and GPU."""
-    best: Prefill | None = None
+def prefills(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float) -> list[Prefill]:
+    """Every unit that prefills in time, most prompt tokens a second and GPU first."""
+    found = []
     for unit in units:
         tried = replace(engine, unit=unit, drafted=0)
         if tried.room(lengths.isl) < unit.dp:
             continue
         rate, tokens, busy = busiest_prefill(tried, lengths.isl, lengths.hit, ttft_s)
         per_gpu = rate * unit.dp / unit.chips / (1 - lengths.hit) / (1 + HEADROOM)
-        if per_gpu > 0 and (best is None or per_gpu > best.tokens_per_s_per_gpu):
-            best = Prefill(tried, tokens, busy / (1 + HEADROOM), per_gpu)
-    return best
+        if per_gpu > 0:
+            found.append(Prefill(tried, tokens, busy / (1 + HEADROOM), per_gpu))
+    return sorted(found, key=lambda one: -one.tokens_per_s_per_gpu)
 
 
-def best_decode(engine: Engine, units: list[Unit], lengths: Lengths, tpot_s: float) -> Decode | None:
-    """The unit with most output tokens a second and GPU."""
-    best: Decode | None = None
+def decodes(engine: Engine, units: list[Unit], lengths: Lengths, tpot_s: float) -> list[Decode]:
+    """Every unit that decodes in time, most output tokens a second and GPU first."""
+    found = []
     for unit in units:
         tried = replace(engine, unit=unit)
         batch = largest_batch(tried, lengths.isl, lengths.osl, tpot_s, alone=True)
         if batch < 1:
             continue
-        state = decoding(tried, batch, lengths.isl, lengths.osl)
-        if best is None or state.tokens_per_s / unit.chips > best.tokens_per_s_per_gpu:
-            best = Decode(tried, state)
-    return best
+        found.append(Decode(tried, decoding(tried, batch, lengths.isl, lengths.osl)))
+    return sorted(found, key=lambda one: -one.tokens_per_s_per_gpu)
 
 
-def best_mixed(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> Mixed | None:
-    """The unit of both phases with most output tokens a second and GPU."""
-    best: Mixed | None = None
+def mixes(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> list[Mixed]:
+    """Every unit that does both in time, most output tokens a second and GPU first."""
+    found = []
     for unit in units:
         tried = replace(engine, unit=unit)
         if tried.room(lengths.isl + lengths.osl / 2) < 1:
             continue
         state = busiest_load(tried, lengths.isl, lengths.osl, ttft_s, tpot_s, lengths.hit)
-        if state.tokens_per_s > 0 and (best is None or state.tokens_per_s / unit.chips > best.tokens_per_s_per_gpu):
-            best = Mixed(tried, state)
-    return best
+        if state.tokens_per_s > 0:
+            found.append(Mixed(tried, state))
+    return sorted(found, key=lambda one: -one.tokens_per_s_per_gpu)
 
 
 def choose(
@@ -151,29 +150,67 @@ def choices(
     given: dict[str, Unit] | None,
     most: int | None,
 ) -> list[Choice]:
-    """The best split and the best mixed units, or what `given` says, cheapest first. `most`: GPUs there are.
+    """The best split and the best mixed units, or what `given` says, cheapest first.
+
+    `most`: GPUs there are; then the best are those whose whole units serve most on them, so that more GPUs never serve
+    less, and otherwise those that serve a request in least GPU-seconds.
 
     Raises UserError that says what stands in the way: memory, the time per token or the time to the first.
     """
     units = units_to_try(engine.chip, engine.model.is_mixture, most)
     roles = {role: [unit] for role, unit in given.items()} if given else {}
-    options: list[Choice] = []
+    splits: list[Choice] = []
+    mixed: list[Choice] = []
     if not given or "prefill" in roles:
-        prefill = best_prefill(engine, roles.get("prefill", units), lengths, ttft_s)
-        decode = best_decode(engine, roles.get("decode", units), lengths, tpot_s)
-        if prefill and decode and _together(prefill, decode, most):
-            options.append(Split(prefill, decode))
+        first = prefills(engine, roles.get("prefill", units), lengths, ttft_s)
+        then = decodes(engine, roles.get("decode", units), lengths, tpot_s)
+        if most is None:  # the best of each: GPU-seconds add
+            first, then = first[:1], then[:1]
+        splits = [Split(one, two) for one in first for two in then]
     if not given or "mixed" in roles:
-        mixed = best_mixed(engine, roles.get("mixed", units), lengths, ttft_s, tpot_s)
-        options += [mixed] if mixed else []
+        mixed = [*mixes(engine, roles.get("mixed", units), lengths, ttft_s, tpot_s)]
+
+    def cost(choice: Choice) -> float:
+        return burden(choice, lengths, most)
+
+    options = [min(found, key=cost) for found in (splits, mixed) if found]
+    options = [option for option in options if math.isfinite(cost(option))]
     if not options:
         tried = [unit for found in roles.values() for unit in found] or units
         raise UserError(_why_none(engine, tried, lengths, ttft_s, tpot_s))
-    return sorted(options, key=lambda option: option.gpu_seconds(lengths))
+    return sorted(options, key=cost)
 
 
-def _together(prefill: Prefill, decode: Decode, most: int | None) -> bool:
-    return most is None or prefill.engine.unit.chips + decode.engine.unit.chips <= most
+def requests_per_s(choice: Choice, lengths: Lengths, gpus: int) -> float:
+    """The most that whole units on `gpus` GPUs serve; 0 where not even one of each kind fits.
+
+    With m decode units the rest prefills: m d against ((gpus - m s) // f) p requests a second. The one rises with m and
+    the other falls, so that the best m is where they cross.
+    """
+    if isinstance(choice, Mixed):
+        return gpus // choice.engine.unit.chips * choice.state.tokens_per_s / lengths.osl
+    first, second = choice.prefill.engine.unit.chips, choice.decode.engine.unit.chips
+    one = choice.prefill.tokens_per_s_per_gpu * first / lengths.isl
+    other = choice.decode.tokens_per_s_per_gpu * second / lengths.osl
+    low, high = 1, (gpus - first) // second
+    if high < 1:
+        return 0.0
+
+    def prefilled(units: int) -> float:
+        return (gpus - units * second) // first * one
+
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if middle * other <= prefilled(middle) else (low, middle - 1)
+    return max(min(m * other, prefilled(m)) for m in (low, low + 1) if m * second + first <= gpus)
+
+
+def burden(choice: Choice, lengths: Lengths, gpus: int | None) -> float:
+    """What the cheapest choice has least of: GPU-seconds a request; of all GPUs that are given, idle ones too."""
+    if gpus is None:
+        return choice.gpu_seconds(lengths)
+    served = requests_per_s(choice, lengths, gpus)
+    return gpus / served if served else float("inf")
 
 
 def _why_none(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> str:

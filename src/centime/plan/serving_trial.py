@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from centime.errors import UserError
 from centime.plan.arrivals import Simulated, highest_load, simulate
-from centime.plan.serving_choice import Choice, Lengths, Mixed, Split
+from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, burden
 from centime.plan.serving_engine import CHUNK, Engine
 
 SMALLEST_CHUNK = 256.0  # prompt tokens: below it a step reads the weights for too little
@@ -15,23 +15,29 @@ SMALLEST_CHUNK = 256.0  # prompt tokens: below it a step reads the weights for t
 Tried = tuple[Choice, dict[str, Simulated]]
 
 
-def best_tried(ordered: Sequence[Choice], lengths: Lengths, ttft_s: float, tpot_s: float) -> Tried:
+def best_tried(
+    ordered: Sequence[Choice], lengths: Lengths, ttft_s: float, tpot_s: float, gpus: int | None = None
+) -> Tried:
     """The cheapest of the choices after each was simulated; one that cannot win any more is not tried.
 
-    ordered: cheapest first before the simulation, which only lowers loads. Raises UserError where none keeps to the
-    time to first token at any load.
+    ordered: cheapest first before the simulation, which only lowers loads. gpus: that there are. Raises UserError where
+    none keeps to the time to first token at any load.
     """
+
+    def cost(choice: Choice) -> float:
+        return burden(choice, lengths, gpus)
+
     best: Tried | None = None
     refused: UserError | None = None
     for choice in ordered:
-        if best is not None and best[0].gpu_seconds(lengths) <= choice.gpu_seconds(lengths):
+        if best is not None and cost(best[0]) <= cost(choice):
             break
         try:
             tried = tried_out(choice, lengths, ttft_s, tpot_s)
         except UserError as error:
             refused = refused or error
             continue
-        if best is None or tried[0].gpu_seconds(lengths) < best[0].gpu_seconds(lengths):
+        if best is None or cost(tried[0]) < cost(best[0]):
             best = tried
     if best is None:
         assert refused is not None, "no choice was given"
