@@ -19,17 +19,9 @@ from centime.errors import UserError
 from centime.plan.efficiency import Software
 from centime.plan.layout import Layout, objections, parse
 from centime.plan.layout_cost import StepCost
-from centime.plan.layout_search import (
-    CONTEXT,
-    MICRO_BATCHES,
-    RECOMPUTE,
-    SearchResult,
-    schedules_of,
-    search,
-    shapes,
-    sharding_of,
-)
+from centime.plan.layout_search import SearchResult, search
 from centime.plan.layout_sections import pipeline_section, search_sections
+from centime.plan.layout_shapes import CONTEXT, MICRO_BATCHES, RECOMPUTE, schedules_of, shapes, sharding_of
 from centime.plan.memory import memory_of, usable_bytes
 from centime.plan.prediction import predict_step
 from centime.plan.step import step_times

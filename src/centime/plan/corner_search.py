@@ -14,7 +14,7 @@ from centime.plan.goodput import goodput
 from centime.plan.intervals import step_interval
 from centime.plan.layout import Layout, Schedule, objections
 from centime.plan.layout_cost import StepCost
-from centime.plan.layout_search import LONG, RECOMPUTE, schedules_of
+from centime.plan.layout_shapes import LONG, RECOMPUTE, schedules_of
 from centime.plan.prediction import software_of
 from centime.plan.step import step_times
 
