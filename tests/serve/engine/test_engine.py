@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.serve.engine.made import Asked, brute_force, engine, run
+from tests.small import small_config, small_tokenizer
 
 from centime.data.tokenizer import Tokenizer
 from centime.model import Transformer
-from centime.serve.engine.engine import Engine
-from tests.serve.engine.made import Asked, brute_force, engine, run
-from tests.small import small_config, small_model, small_tokenizer
 
 
 @pytest.fixture(scope="module")

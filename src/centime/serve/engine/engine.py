@@ -15,20 +15,19 @@ from typing import TYPE_CHECKING
 
 import psutil
 import torch
-from torch import Tensor
 
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.plan.counts import count
 from centime.serve.engine.blocks import BlockPool
 from centime.serve.engine.generation import Generation
-from centime.serve.engine.pages import Pages, Span
-from centime.serve.engine.request import Finish, Piece, Request, TokenLogprob
+from centime.serve.engine.pages import Pages
+from centime.serve.engine.request import Piece, Request
 from centime.serve.engine.runner import SCRATCH, DeterministicRunner, Runner
-from centime.serve.engine.sampler import logprobs, sample
 from centime.serve.engine.scheduler import Scheduler, Work
 from centime.serve.engine.settings import EngineSettings
 from centime.serve.engine.shares import split
+from centime.serve.engine.step import Ending, Outcome, Stepper
 from centime.serve.text import TextStream
 
 if TYPE_CHECKING:
@@ -88,8 +87,9 @@ class Engine:
         assert self.pool.take(1) == [SCRATCH]
         self.context = min(config.max_position_embeddings, (count_ - 1) * size)
         self.scheduler = Scheduler(self.pool, self.pages, self.settings.step_tokens, self.settings.max_running)
-        self.runner = (DeterministicRunner if self.settings.deterministic else Runner)(model, self.pages)
-        self._drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
+        runner = (DeterministicRunner if self.settings.deterministic else Runner)(model, self.pages)
+        drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
+        self.stepper = Stepper(runner, self.scheduler, tokenizer, drafting)
         counts = count(config, 1)
         self._token_work = max(1, round(counts.forward_flops_per_token))
         longer = count(config, 3)  # causal: a token of three sees one key more, in the mean, than a token alone
@@ -102,9 +102,8 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._clock_ns = time.monotonic_ns()  # until here the wall-clock is shared out
         self._busy_ns = self._idle_ns = self._steps = self._finished = 0
-        self._prompt = self._hits = self._output = self._drafted = self._accepted = 0
+        self._prompt = self._hits = self._output = 0
         self._recent: deque[tuple[int, int, int]] = deque()  # (when, tokens computed, tokens put out)
-        self._outbox: list[tuple[Generation, Piece | tuple[Finish, str | int | None, str | None]]] = []
 
     # -- from any thread
 
@@ -180,8 +179,8 @@ class Engine:
             prompt_tokens=self._prompt,
             hit_tokens=self._hits,
             output_tokens=self._output,
-            drafted_tokens=self._drafted,
-            accepted_tokens=self._accepted,
+            drafted_tokens=self.stepper.drafted,
+            accepted_tokens=self.stepper.accepted,
             busy_ns=self._busy_ns,
             idle_ns=self._idle_ns,
             output_tokens_per_s=sum(entry[2] for entry in recent) * 1e9 / WINDOW_NS,
@@ -204,173 +203,44 @@ class Engine:
 
     def step(self) -> bool:
         """One step; False when there was nothing to compute."""
-        self._take_in()
-        work = self.scheduler.schedule()
+        outcomes = self._take_in()
+        work = self.scheduler.schedule() if not outcomes else []  # first let go of those who left
         if work:
-            now = time.monotonic_ns()
             for item in work:
-                self._begin(item.generation, now)
+                self._begin(item.generation)
             try:
-                self._run(work)
+                outcomes += self.stepper.run(work)
             except UserError as error:  # logits that are not numbers: nobody in this step can be answered
-                for item in work:
-                    self._end(item.generation, "failed", error=str(error))
+                outcomes += ((item.generation, Ending("failed", error=str(error))) for item in work)
+            self._remember(work, outcomes)
         self._share(work)
-        self._hand_out()
+        self._hand_out(outcomes)
         if self.settings.check:
             self.pool.check([[SCRATCH], *(generation.table for generation in self.scheduler.all())])
-        return bool(work)
+        return bool(work or outcomes)
 
-    def _take_in(self) -> None:
-        """New requests to the scheduler; aborted ones out of it."""
+    def _take_in(self) -> list[Outcome]:
+        """New requests to the scheduler; the ends of those whose client has left."""
         with self._wake:
             while self._incoming:
                 self.scheduler.add(self._incoming.popleft())
             aborts, self._aborts = self._aborts, set()
-        for generation in [g for g in self.scheduler.all() if g.request.id in aborts]:
-            self._end(generation, "aborted")
+        return [(g, Ending("aborted")) for g in self.scheduler.all() if g.request.id in aborts]
 
-    def _begin(self, generation: Generation, now: int) -> None:
+    def _begin(self, generation: Generation) -> None:
         if generation.begun_ns is None:
-            generation.begun_ns = now
+            generation.begun_ns = time.monotonic_ns()
             self._prompt += generation.prompt_length
             self._hits += generation.hit_tokens
 
-    def _run(self, work: Sequence[Work]) -> None:
-        """Computes, draws, and keeps what came out for `_hand_out`."""
-        tokens = [token for item in work for token in item.tokens]
-        hidden = self.runner.hidden([item.span for item in work], tokens)
-        rows, at = list[int](), 0
-        for item in work:
-            at += item.span.count
-            rows += range(at - item.draws, at)
-        drawn = self._draw(work, hidden[rows]) if rows else []
-        at, put_out = 0, 0
-        for item in work:
-            put_out += self._accept(item, drawn[at : at + item.draws])
-            at += item.draws
-        if self._drafting:
-            self._guess(work, hidden)
-        self._recent.append((time.monotonic_ns(), len(tokens), put_out))
-        while self._recent[0][0] < self._recent[-1][0] - WINDOW_NS:
+    def _remember(self, work: Sequence[Work], outcomes: Sequence[Outcome]) -> None:
+        """The step, in the figures of the last seconds."""
+        now, put_out = time.monotonic_ns(), sum(len(event.tokens) for _, event in outcomes if isinstance(event, Piece))
+        self._output += put_out
+        self._steps += 1
+        self._recent.append((now, sum(item.span.count for item in work), put_out))
+        while self._recent[0][0] < now - WINDOW_NS:
             self._recent.popleft()
-
-    def _draw(self, work: Sequence[Work], hidden_RD: Tensor) -> list[tuple[int, Tensor]]:
-        """A token for every row, and the row's logits."""
-        logits = self.runner.logits(hidden_RD)[:, : self.tokenizer.vocab_size]
-        draws = [item.generation.draw(guesses) for item in work for guesses in range(item.draws)]
-        chosen, _ = sample(logits, draws, self._allowed(work, len(draws)))
-        return list(zip(chosen.tolist(), logits, strict=True))
-
-    def _allowed(self, work: Sequence[Work], rows: int) -> Tensor | None:
-        """What grammars admit, bool [R, V]; None when no request has one. Those have no drafts, so one row each."""
-        if not any(item.draws and item.generation.request.constraint for item in work):
-            return None
-        V = self.tokenizer.vocab_size
-        bits = torch.full((rows, -(-self.model.config.vocab_size // 32)), -1, dtype=torch.int32)
-        row = 0
-        for item in work:
-            constraint = item.generation.request.constraint
-            if item.draws and constraint is not None:
-                constraint.fill(bits[row])
-            row += item.draws
-        each = bits[:, :, None] >> torch.arange(32, dtype=torch.int32) & 1
-        return each.flatten(1)[:, :V].bool()
-
-    def _accept(self, item: Work, drawn: Sequence[tuple[int, Tensor]]) -> int:
-        """Takes the drawn tokens as far as the draft foresaw them, and one more; how many tokens were put out."""
-        generation = item.generation
-        if not drawn:
-            self._computed(generation, item.span.end)
-            return 0
-        draft, generation.draft = generation.draft[: item.draws - 1], []
-        generation.drafted += len(draft)
-        taken, text, reported = list[int](), "", list[TokenLogprob]()
-        ending: tuple[Finish, str | int | None] | None = None
-        base = item.span.end - item.draws + 1  # tokens computed that were known
-        kept = 0  # guesses that came true
-        for place, (token, logits) in enumerate(drawn):
-            ending, piece = self._put(generation, token)
-            text += piece
-            if len(generation.tokens) > base + len(taken):  # an end token is not part of the answer
-                taken.append(token)
-                if generation.request.params.logprobs is not None:
-                    reported.append(logprobs(logits, token, generation.request.params.logprobs))
-            if ending is not None or place == len(draft) or token != draft[place]:
-                break
-            kept += 1
-        generation.accepted += kept
-        self._computed(generation, min(base + kept, len(generation.tokens)))
-        self._drafted += len(draft)
-        self._accepted += kept
-        self._output += len(taken)
-        if generation.first_token_ns is None:
-            generation.first_token_ns = time.monotonic_ns()
-        if text or taken:
-            self._outbox.append((generation, Piece(text, tuple(taken), tuple(reported))))
-        if ending is not None:
-            self._end(generation, *ending)
-        return len(taken)
-
-    def _put(self, generation: Generation, token: int) -> tuple[tuple[Finish, str | int | None] | None, str]:
-        """One more token of the answer: why it ends here, if it does, and the text that is certain now."""
-        params, constraint = generation.request.params, generation.request.constraint
-        if token == self.tokenizer.eos_id and not params.ignore_eos:
-            return ("end", None), generation.text.finish()
-        if token in params.stop_token_ids:
-            return ("stop", token), generation.text.finish()
-        generation.tokens.append(token)
-        text = generation.text.push(token)
-        if generation.text.stopped:
-            return ("stop", generation.text.found), text
-        if constraint is not None:
-            constraint.accept(token)
-            if constraint.finished:
-                return ("end", None), text + generation.text.finish()
-        if len(generation.tokens) - generation.prompt_length >= generation.room:
-            text += generation.text.finish()
-            return (("stop", generation.text.found) if generation.text.stopped else ("length", None)), text
-        return None, text
-
-    def _computed(self, generation: Generation, upto: int) -> None:
-        """Entries before `upto` are in the cache."""
-        self.scheduler.computed(generation, upto)
-
-    def _guess(self, work: Sequence[Work], hidden_ND: Tensor) -> None:
-        """MTP's entries for all that was computed, and a guess for each request that goes on decoding."""
-        spans, following, states, rows, guessing = (
-            list[Span](),
-            list[int](),
-            list[int](),
-            list[int](),
-            list[Generation](),
-        )
-        at = 0
-        for item in work:
-            generation, first = item.generation, at
-            at += item.span.count
-            if generation.table is not item.span.table:  # it has ended
-                continue
-            valid = min(generation.computed, item.span.end) - item.span.start
-            spans.append(Span(generation.table, item.span.start, valid))
-            following += generation.tokens[item.span.start + 1 : item.span.start + 1 + valid]
-            states += range(first, first + valid)
-            left = generation.room - (len(generation.tokens) - generation.prompt_length)
-            if item.draws and generation.request.constraint is None and left > 1:
-                rows.append(len(states) - 1)
-                guessing.append(generation)
-        if spans:
-            found = self.runner.guesses(spans, hidden_ND[states], following, rows)
-            for generation, token in zip(guessing, found.tolist(), strict=True):
-                generation.draft = [token]
-
-    def _end(
-        self, generation: Generation, reason: Finish, stop: str | int | None = None, error: str | None = None
-    ) -> None:
-        """The request is over; what it computed stays findable."""
-        self.scheduler.remove(generation)
-        self._finished += 1
-        self._outbox.append((generation, (reason, stop, error)))
 
     def _share(self, work: Sequence[Work]) -> None:
         """All wall-clock since the last call: among those in the step by the work they caused, or idle."""
@@ -380,19 +250,23 @@ class Engine:
             self._idle_ns += passed
             return
         self._busy_ns += passed
-        weights = [
-            item.span.count * self._token_work
-            + (item.span.start + 1 + item.span.end) * item.span.count // 2 * self._read_work
-            for item in work
-        ]
+        weights = []
+        for item in work:
+            span = item.span
+            reads = (span.start + 1 + span.end) * span.count // 2  # each token reads every entry up to its own
+            weights.append(span.count * self._token_work + reads * self._read_work)
         for item, part in zip(work, split(passed, weights), strict=True):
             item.generation.machine_ns += part
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, outcomes: Sequence[Outcome]) -> None:
         """Delivers what has come out, in order; last, so that a request's share of this step is in its usage."""
-        outbox, self._outbox = self._outbox, []
-        for generation, event in outbox:
-            generation.request.deliver(event if isinstance(event, Piece) else generation.finished(*event))
+        for generation, event in outcomes:
+            if isinstance(event, Piece):
+                generation.request.deliver(event)
+            else:
+                self.scheduler.remove(generation)
+                self._finished += 1
+                generation.request.deliver(generation.finished(event.reason, event.stop, event.error))
 
 
 def _default_cache_bytes(device: torch.device) -> int:

@@ -33,8 +33,8 @@ def uniform(seed: int, number: int) -> float:
     return (int.from_bytes(digest) >> 11) / (1 << 53)
 
 
-def sample(logits_RV: Tensor, draws: Sequence[Draw], allowed_RV: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Tokens int64 [R] drawn from logits [R, V], and the adjusted float32 logits they were drawn from.
+def sample(logits_RV: Tensor, draws: Sequence[Draw], allowed_RV: Tensor | None = None) -> Tensor:
+    """Tokens int64 [R] drawn from logits [R, V].
 
     allowed: bool [R, V], tokens that a grammar admits. Raises UserError when a logit is not a number.
     """
@@ -52,7 +52,7 @@ def sample(logits_RV: Tensor, draws: Sequence[Draw], allowed_RV: Tensor | None =
     random = [row for row, draw in enumerate(draws) if draw.params.temperature > 0]
     if random:
         chosen_R[random] = _draw(scores_RV[random], [draws[row] for row in random])
-    return chosen_R, scores_RV
+    return chosen_R
 
 
 def _penalise(scores_V: Tensor, draw: Draw) -> None:
