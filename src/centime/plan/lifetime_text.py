@@ -31,6 +31,11 @@ def cost(value: float, unit: str) -> str:
     return f"{symbol}{value:,.0f}{after}" if abs(value) >= 1000 else format_money(value, unit)
 
 
+def three_digits(value: float, unit: str) -> str:
+    """'$168 M': short enough for an axis, and for a row of a terminal of 80 columns."""
+    return f"${format_count(value)}" if unit == "USD" else cost(value, unit)
+
+
 def sections(found: Lifetime, lang: str) -> list[Section]:
     """Headlines, the best of each kind, training and serving side by side, curves over demand, laws, notes."""
     say, served, unit, best = words(lang), found.served, found.unit, found.best
@@ -86,7 +91,7 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
                 Line(say("inference"), [(p.served, p.best.serve * p.served) for p in curve]),
                 Line(found.bar.name, [(p.served, found.bar.total(p.served)) for p in curve]),
             ],
-            money,
+            lambda value: number(three_digits(value, unit), lang),
             count,
             log_x=True,
             log_y=True,
@@ -136,9 +141,7 @@ def _table(name: str, rows: list[tuple[str, Option]], found: Lifetime, lang: str
     head = ("", "Parameters (active)", "Tokens", "Training", "Serving", "Total", "Break-even")
 
     def short(value: float) -> str:
-        """Money to three digits, so that a row fits a terminal of 80 columns."""
-        text = cost(value, found.unit) if found.unit != "USD" else f"${format_count(value)}"
-        return number(text, lang)
+        return number(three_digits(value, found.unit), lang)
 
     body = [
         [
