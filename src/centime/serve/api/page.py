@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
-from fastapi.params import Depends
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
+from centime.serve.accounts import Account
 from centime.serve.api.errors import ApiError
 from centime.serve.api.planner import Planner, PlanRequest, choices
 
@@ -28,19 +28,20 @@ TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".s
 
 
 def page_routes(
+    account: Callable[..., Account],
     *,
     engine: Callable[[], dict[str, Any]] | None = None,
-    bill: Callable[[str | None], dict[str, Any]] | None = None,
-    guards: Sequence[Depends] = (),
+    bill: Callable[[str | None, Account], dict[str, Any]] | None = None,
 ) -> APIRouter:
     """The routes of the page.
 
-    engine: the live view's numbers (`engine_view`); bill: `Bill.as_json()` of a run, None for everything; a view whose
-    function is None answers 404, and the page says so. guards: dependencies of the data routes, such as the check of a
-    key; the page's own files are open to all, so that it can ask for the key.
+    account: the dependency that says whose request it is; the page's own files are open to all, so that it can ask for
+    a key. engine: the live view's numbers (`page_views.EngineView`); bill: of a run, None for everything, as that
+    account may see it (`page_views.BillView`). A view whose function is None answers 404, and the page says so.
     """
     routes = APIRouter(include_in_schema=False)
     planner = Planner()
+    known = [Depends(account)]
 
     @routes.get("/")
     def index() -> Response:
@@ -50,23 +51,23 @@ def page_routes(
     def static(name: str) -> Response:
         return _file(name)
 
-    @routes.get("/page/engine", dependencies=guards)
+    @routes.get("/page/engine", dependencies=known)
     async def engine_now() -> dict[str, Any]:
         if engine is None:
             raise ApiError(404, "This server has no engine of its own.")
         return engine()
 
-    @routes.get("/page/bill", dependencies=guards)
-    def bill_of(run: Annotated[str | None, Query()] = None) -> dict[str, Any]:
+    @routes.get("/page/bill")
+    def bill_of(run: Annotated[str | None, Query()] = None, whose: Account = Depends(account)) -> dict[str, Any]:
         if bill is None:
             raise ApiError(404, "This server keeps no ledger.")
-        return bill(run)
+        return bill(run, whose)
 
-    @routes.get("/page/plan", dependencies=guards)
+    @routes.get("/page/plan", dependencies=known)
     def plan_choices() -> dict[str, Any]:
         return choices()
 
-    @routes.post("/page/plan", dependencies=guards)
+    @routes.post("/page/plan", dependencies=known)
     async def plan(asked: PlanRequest, request: Request) -> dict[str, Any]:
         return await planner.plan(asked, request.is_disconnected)
 

@@ -7,35 +7,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from centime.plan.drawing import ticks
 from centime.plan.numbers import as_table
 from centime.plan.sections import Figures, Format, LineChart, Notes, Section, StackedBars, Table
-from centime.plan.text import number
 
 
-def section_json(section: Section, lang: str) -> dict[str, Any]:
-    """One section, made in `lang`; `kind` says which: figures, table, notes, stacked or lines."""
+def section_json(section: Section) -> dict[str, Any]:
+    """One section; `kind` says which: figures, table, notes, stacked or lines."""
     match section:
         case Figures():
             return {"kind": "figures", "title": section.title, "items": [asdict(i) for i in section.items]}
         case Notes():
             return {"kind": "notes", "title": section.title, "lines": list(section.lines)}
         case StackedBars():
-            section = replace(section, format=_written(section.format, lang))
             return _chart("stacked", section) | {"bars": [_bar(label, of, section) for label, of in section.bars]}
         case LineChart():
-            section = replace(section, format=_written(section.format, lang), format_x=_written(section.format_x, lang))
             return _chart("lines", section) | _lines(section)
         case _:
             return {"kind": "table", **_table(as_table(section))}
-
-
-def _written(write: Format, lang: str) -> Format:
-    """The same figures, as the language writes them."""
-    return lambda value: number(write(value), lang)
 
 
 def _chart(kind: str, section: StackedBars | LineChart) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def planned(verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
         command += [f"--{name.replace('_', '-')}", text]
     return {
         "title": {lang: plan.title(lang) for lang in LANGUAGES},
-        "sections": {lang: [section_json(section, lang) for section in plan.sections(lang)] for lang in LANGUAGES},
+        "sections": {lang: [section_json(section) for section in plan.sections(lang)] for lang in LANGUAGES},
         "command": shlex.join(command),
     }
 

@@ -41,7 +41,10 @@ export async function ask(path, { body, signal } = {}) {
 export const askJson = async (path, options) => (await ask(path, options)).json();
 
 async function send(path, body, signal, used) {
-  const headers = { ...(body && { "Content-Type": "application/json" }), ...(used && { Authorization: `Bearer ${used}` }) };
+  const headers = {
+    ...(body && { "Content-Type": "application/json" }),
+    ...(used && { Authorization: `Bearer ${used}` }),
+  };
   try {
     return await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
   } catch (error) {

@@ -51,7 +51,8 @@ function open(moved) {
   title();
   VIEWS[name].show();
   window.scrollTo({ top: name === "chat" ? document.documentElement.scrollHeight : 0, behavior: "instant" });
-  if (name === "chat" && matchMedia("(pointer: fine)").matches) byId("prompt").focus(); // no keyboard pops up on a phone
+  if (name === "chat" && matchMedia("(pointer: fine)").matches)
+    byId("prompt").focus(); // no keyboard pops up on a phone
   else if (moved) byId("main").focus();
 }
 

@@ -2,7 +2,9 @@
 
 import { askJson } from "./api.js";
 import { byId, h } from "./dom.js";
+import { grid } from "./grid.js";
 import { count, duration, has, money, onLanguage, percent, plain, ratio, t } from "./i18n.js";
+import { drawAsked, drawImported, drawServing } from "./serving.js";
 
 const SECTIONS = ["training", "data", "evaluation", "other", "serving"];
 const NAMED = ["n-device-hours", "n-tokens", "n-mfu", "n-energy"]; // the figures before the cost, each with its name
@@ -19,7 +21,7 @@ export function startBill() {
 export async function showBill() {
   try {
     bill = await askJson(run ? `page/bill?run=${encodeURIComponent(run)}` : "page/bill");
-    if (!run) runs = bill.runs;
+    if (!run) runs = bill.runs ?? [];
     failed = null;
   } catch (error) {
     failed = error.code === 404 && !bill ? t("not-here") : error.message;
@@ -32,11 +34,19 @@ function draw() {
     box.replaceChildren(h("p", { class: failed ? "note" : "waiting" }, failed ?? t("loading")));
     return;
   }
+  if (bill.key) {
+    box.replaceChildren(h("p", { class: "lead" }, t("bill-of-key", { key: bill.key })), drawAsked(bill.lines));
+    return;
+  }
   box.replaceChildren(
     ...[
       chooser(),
       failed && h("p", { class: "alert", role: "alert" }, failed),
-      ...(bill.lines.length ? [table(), legend(), plan(), notes()] : [h("p", { class: "lead" }, t("bill-empty"))]),
+      ...(bill.lines.length ? [table(), legend()] : [h("p", { class: "lead" }, t("bill-empty"))]),
+      bill.serving && drawServing(bill.serving),
+      plan(),
+      bill.imported?.length > 0 && drawImported(bill.imported),
+      notes(),
     ].filter(Boolean),
   );
 }
@@ -52,7 +62,11 @@ function chooser() {
     "div",
     { class: "row chooser" },
     h("label", { for: "bill-run" }, t("bill-of")),
-    h("select", { id: "bill-run", onchange: choose }, options.map(([value, text]) => h("option", { value, selected: value === run }, text))),
+    h(
+      "select",
+      { id: "bill-run", onchange: choose },
+      options.map(([value, text]) => h("option", { value, selected: value === run }, text)),
+    ),
     h("button", { type: "button", class: "quiet", onclick: showBill }, t("bill-refresh")),
   );
 }
@@ -62,11 +76,22 @@ const oneDevice = () => bill.total.device !== "mixed" && new Set(bill.lines.map(
 
 function table() {
   const one = oneDevice();
-  const heads = [t("stage"), ...(one ? [] : [t("device")]), t("device-hours"), t("tokens"), t("mfu"), t("energy"), t("cost")];
+  const heads = [
+    t("stage"),
+    ...(one ? [] : [t("device")]),
+    t("device-hours"),
+    t("tokens"),
+    t("mfu"),
+    t("energy"),
+    t("cost"),
+  ];
   const row = (label, line, kind = "") => {
     const [cost, ...others] = cells(line).toReversed();
     const shown = [...(one ? [] : [`${line.devices} × ${line.device}`]), ...others.toReversed()];
-    const named = others.toReversed().map((cell, index) => cell && t(NAMED[index], { n: cell })).filter(Boolean);
+    const named = others
+      .toReversed()
+      .map((cell, index) => cell && t(NAMED[index], { n: cell }))
+      .filter(Boolean);
     return h(
       "tr",
       { class: kind, role: "row" },
@@ -82,7 +107,11 @@ function table() {
       h(
         "tbody",
         { role: "rowgroup" },
-        h("tr", { class: "section", role: "row" }, h("th", { scope: "rowgroup", role: "rowheader", colspan: heads.length }, t(`section-${section}`))),
+        h(
+          "tr",
+          { class: "section", role: "row" },
+          h("th", { scope: "rowgroup", role: "rowheader", colspan: heads.length }, t(`section-${section}`)),
+        ),
         lines.map((line) => row(stageName(line.stage), line)),
         section === "training" && row(t("total"), bill.training, "sum"),
       ),
@@ -93,8 +122,16 @@ function table() {
     one && h("p", { class: "fine" }, t("bill-on", { devices: bill.total.devices, device: bill.total.device })),
     h(
       "table",
-      { class: "bill lines", role: "table", "aria-labelledby": "bill-title" }, // roles: a narrow page lays rows out as blocks
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map((head) => h("th", { scope: "col", role: "columnheader" }, head)))),
+      { class: "bill lines", role: "table", "aria-labelledby": "bill-title" }, // roles stay when rows become blocks
+      h(
+        "thead",
+        { role: "rowgroup" },
+        h(
+          "tr",
+          { role: "row" },
+          heads.map((head) => h("th", { scope: "col", role: "columnheader" }, head)),
+        ),
+      ),
       bodies,
       h("tfoot", { role: "rowgroup" }, row(t("everything"), bill.total, "sum")),
     ),
@@ -117,7 +154,9 @@ function cells(line) {
     line.tokens ? count(line.tokens) : "",
     line.mfu === null ? "" : percent(line.mfu),
     line.energy_kwh === null ? "" : energy(line.energy_kwh) + (energyEstimated(line) ? "~" : ""),
-    line.cost === null ? t("without-price") : money(line.cost, line.currency) + (line.cost_source === "assumed" ? "*" : ""),
+    line.cost === null
+      ? t("without-price")
+      : money(line.cost, line.currency) + (line.cost_source === "assumed" ? "*" : ""),
   ];
 }
 
@@ -136,7 +175,6 @@ function legend() {
 function plan() {
   if (!bill.plan) return null;
   const { predicted, actual } = bill.plan;
-  const rows = Object.keys(actual).filter((key) => Number.isFinite(actual[key]) && Number.isFinite(predicted[key]) && has(`quantity-${key}`));
   const write = {
     cost: (value) => (bill.currency ? money(value, bill.currency) : plain(value)),
     seconds: duration,
@@ -144,27 +182,28 @@ function plan() {
     mfu: percent,
     device_hours: plain,
   };
-  const figure = (key, value) => (write[key] ?? count)(value);
-  return h("div", {}, h("h2", {}, t("plan-actual")), h(
-    "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": t("plan-actual") },
-    h(
-      "table",
-      { class: "bill" },
-      h("thead", {}, h("tr", {}, ["", t("planned"), t("actual"), t("ratio")].map((head) => h("th", { scope: "col" }, head)))),
-      h("tbody", {}, rows.map((key) => h(
-        "tr",
-        {},
-        h("th", { scope: "row" }, t(`quantity-${key}`)),
-        h("td", {}, figure(key, predicted[key])),
-        h("td", {}, figure(key, actual[key])),
-        h("td", {}, predicted[key] ? ratio(actual[key] / predicted[key]) : ""),
-      ))),
-    ),
-  ));
+  const known = (key) => Number.isFinite(actual[key]) && Number.isFinite(predicted[key]) && has(`quantity-${key}`);
+  const rows = Object.keys(actual)
+    .filter(known)
+    .map((key) => {
+      const figure = write[key] ?? count;
+      const times = predicted[key] ? ratio(actual[key] / predicted[key]) : "";
+      return [t(`quantity-${key}`), figure(predicted[key]), figure(actual[key]), times];
+    });
+  const head = ["", t("planned"), t("actual"), t("ratio")];
+  return h("div", {}, h("h2", {}, t("plan-actual")), grid({ head, rows, label: t("plan-actual") }));
 }
 
 function notes() {
   if (!bill.notes.length) return null;
-  return h("div", {}, h("h2", {}, t("notes")), h("ul", { class: "fine notes", lang: "en" }, bill.notes.map((note) => h("li", {}, `${note}.`))));
+  return h(
+    "div",
+    {},
+    h("h2", {}, t("notes")),
+    h(
+      "ul",
+      { class: "fine notes", lang: "en" },
+      bill.notes.map((note) => h("li", {}, `${note}.`)),
+    ),
+  );
 }

@@ -10,7 +10,9 @@ export function spark(values, { top, room, label, colour = tone(0) }) {
   const most = top || Math.max(...values) || 1;
   const x = (index) => ((room - values.length + index) / (room - 1)) * 100;
   const y = (value) => 30 - Math.min(1, value / most) * 28;
-  const points = values.map((value, index) => (value === null ? null : `${x(index).toFixed(2)},${y(value).toFixed(2)}`)).filter(Boolean);
+  const points = values
+    .map((value, index) => (value === null ? null : `${x(index).toFixed(2)},${y(value).toFixed(2)}`))
+    .filter(Boolean);
   const first = values.findIndex((value) => value !== null);
   const last = values.findLastIndex((value) => value !== null);
   const area = points.length > 1 && `${x(first).toFixed(2)},31 ${points.join(" ")} ${x(last).toFixed(2)},31`;
@@ -72,7 +74,10 @@ export function lineChart(chart, label) {
 
 function drawLines(chart, width, label) {
   const along = (value, log) => (log ? Math.log10(Math.max(value, 1e-300)) : value);
-  const ys = chart.lines.flatMap(({ points, band }) => [...points.map((p) => p[1]), ...band.flatMap((b) => b.slice(1))]);
+  const ys = chart.lines.flatMap(({ points, band }) => [
+    ...points.map((p) => p[1]),
+    ...band.flatMap((b) => b.slice(1)),
+  ]);
   const xs = [...chart.lines.flatMap(({ points }) => points.map((p) => p[0])), ...chart.marks.map((m) => m[0])];
   const scale = (values, ticks, log, from, to) => {
     const all = [...values, ...ticks.map((tick) => tick[0])].map((value) => along(value, log)).filter(Number.isFinite);

@@ -26,7 +26,9 @@ export function startChat() {
   byId("new-chat").addEventListener("click", begin);
   window.addEventListener("pagehide", stop); // what came so far is kept as stopped, not as a failure
   byId("latest").addEventListener("click", follow);
-  window.addEventListener("scroll", () => byId("latest").toggleAttribute("hidden", !running || atEnd()), { passive: true });
+  window.addEventListener("scroll", () => byId("latest").toggleAttribute("hidden", !running || atEnd()), {
+    passive: true,
+  });
   onLanguage(() => {
     views.forEach((view) => view.draw());
     drawEmpty();
@@ -98,7 +100,15 @@ function edited(index, text) {
 /** A new answer to the last message, or another one beside those that there are. */
 async function answer() {
   const last = turns.at(-1);
-  const variant = { reasoning: "", text: "", usage: null, finish: null, error: null, busy: true, timing: { asked: now() } };
+  const variant = {
+    reasoning: "",
+    text: "",
+    usage: null,
+    finish: null,
+    error: null,
+    busy: true,
+    timing: { asked: now() },
+  };
   if (last.role === "assistant") last.at = last.variants.push(variant) - 1;
   else turns.push({ role: "assistant", variants: [variant], at: 0 });
   drawAll();
@@ -129,7 +139,9 @@ async function answer() {
 
 function closing({ error, finish: how, usage }) {
   const cost = costInWords(usage);
-  return error ?? [t(how === "stopped" ? "is-stopped" : "answer-done"), cost ? t("answer-cost", { cost }) : ""].join(" ");
+  return (
+    error ?? [t(how === "stopped" ? "is-stopped" : "answer-done"), cost ? t("answer-cost", { cost }) : ""].join(" ")
+  );
 }
 
 /** Streams one answer into `variant`; the page is drawn at most once a frame. */

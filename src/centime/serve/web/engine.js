@@ -56,7 +56,7 @@ function draw() {
     box.replaceChildren(h("p", { class: failed ? "note" : "waiting" }, failed ?? t("loading")));
     return;
   }
-  const { model, context, device, cache, price } = now;
+  const { model, context, device, cache, drafts, price } = now;
   box.replaceChildren(
     ...[
       h("p", { class: "lead" }, t("engine-of", { model, context: whole(context), device })),
@@ -69,8 +69,9 @@ function draw() {
         gauge("output-speed", (at) => at.output_tokens_per_second, plain, t("tokens-a-second")),
         gauge("batch", (at) => at.running, whole, t("batch-small")),
         gauge("queue", (at) => at.waiting, whole, t("queue-small")),
-        gauge("cache", (at) => at.cache.used / (at.cache.total || 1), (share) => percent(share), cacheSmall(cache), 1),
-        cache.hit_rate !== null && gauge("hit-rate", (at) => at.cache.hit_rate, (share) => percent(share), t("hit-rate-small"), 1),
+        gauge("cache", ({ cache: { used, total } }) => used / total, percent, cacheSmall(cache), 1),
+        cache.hit_rate !== null && gauge("hit-rate", (at) => at.cache.hit_rate, percent, t("hit-rate-small"), 1),
+        drafts.made > 0 && gauge("drafts", keptShare, percent, t("drafts-small", { made: count(drafts.made) }), 1),
       ),
       ...machineTime(now.machine_ns),
     ].filter(Boolean),
@@ -80,7 +81,11 @@ function draw() {
 function headline(now, price) {
   const cost = perMillion(now);
   const small = price
-    ? t("now-price-of", { price: money(price.per_hour, price.currency), kind: t(`kind-${price.kind}`), date: price.date })
+    ? t("now-price-of", {
+        price: money(price.per_hour, price.currency),
+        kind: t(`kind-${price.kind}`),
+        date: price.date,
+      })
     : t("no-price");
   const values = samples.map(perMillion);
   const label = t("chart-now", {
@@ -120,7 +125,9 @@ function gauge(name, of, format, small, top = 0) {
   );
 }
 
-const cacheSmall = ({ used, total }) => t("cache-small", { used: count(used), total: count(total) });
+const cacheSmall = ({ used, total, block_tokens: size }) =>
+  t("cache-small", { used: count(used * size), total: count(total * size) });
+const keptShare = ({ drafts: { kept, made } }) => (made ? kept / made : null);
 
 function machineTime({ requests, idle }) {
   const parts = [

@@ -46,7 +46,8 @@ export function applyWords(root) {
   }
 }
 
-const format = (value, options) => new Intl.NumberFormat(now === "fr" ? "fr-FR" : "en-US", options).format(value);
+const format = (value, options) =>
+  new Intl.NumberFormat(now === "fr" ? "fr-FR" : "en-US", options).format(value).replace("-", "−");
 
 /** 1234567 -> "1,234,567" or "1 234 567". */
 export const whole = (value) => format(value, { maximumFractionDigits: 0 });
@@ -63,7 +64,8 @@ export function count(value) {
   return `${number}\u202f${["", "K", "M", "B", "T", "P"][scale]}`;
 }
 
-export const percent = (share) => format(share, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+export const percent = (share) =>
+  format(share, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
 /** How many times: two decimals. */
 export const ratio = (value) => format(value, { minimumFractionDigits: 2, maximumFractionDigits: 2 });

@@ -9,17 +9,39 @@ import { drawSection } from "./sections.js";
 // The verb's options by field, as `centime plan` names them: [kind or list of choices, value to begin with].
 const FIELDS = {
   serve: {
-    main: { model: ["models", "DeepSeek-V3"], gpu: ["chips", "H800 SXM 80GB"], gpus: ["text", "512"], demand: ["text", ""], price: ["text", ""] },
+    main: {
+      model: ["models", "DeepSeek-V3"],
+      gpu: ["chips", "H800 SXM 80GB"],
+      gpus: ["text", "512"],
+      demand: ["text", ""],
+      price: ["text", ""],
+    },
     more: {
-      isl: ["text", ""], osl: ["text", ""], hit: ["text", ""], ttft: ["text", "5s"], tpot: ["text", "50ms"],
-      precision: [["", "bf16", "fp8", "fp4", "mxfp4", "int4"], ""], prices: ["prices", "deepseek-r1"], date: ["date", ""],
+      isl: ["text", ""],
+      osl: ["text", ""],
+      hit: ["text", ""],
+      ttft: ["text", "5s"],
+      tpot: ["text", "50ms"],
+      precision: [["", "bf16", "fp8", "fp4", "mxfp4", "int4"], ""],
+      prices: ["prices", "deepseek-r1"],
+      date: ["date", ""],
     },
   },
   train: {
-    main: { model: ["models", "DeepSeek-V3"], tokens: ["text", "14.8T"], gpu: ["chips", "H800 SXM 80GB"], gpus: ["text", "2048"], price: ["text", ""] },
+    main: {
+      model: ["models", "DeepSeek-V3"],
+      tokens: ["text", "14.8T"],
+      gpu: ["chips", "H800 SXM 80GB"],
+      gpus: ["text", "2048"],
+      price: ["text", ""],
+    },
     more: {
-      seq: ["text", ""], global_batch: ["text", ""], precision: [["", "bf16", "fp8", "mxfp8", "nvfp4"], ""],
-      layout: ["text", ""], region: [["any", "cn", "us"], "any"], date: ["date", ""],
+      seq: ["text", ""],
+      global_batch: ["text", ""],
+      precision: [["", "bf16", "fp8", "mxfp8", "nvfp4"], ""],
+      layout: ["text", ""],
+      region: [["any", "cn", "us"], "any"],
+      date: ["date", ""],
     },
   },
 };
@@ -35,7 +57,10 @@ let typed = {}; // what was filled in, by verb and field
 let asking = null;
 
 export function startPlan() {
-  box.append(h("form", { id: "plan-form", class: "planner" }), h("div", { id: "plan-result", tabindex: -1, "aria-live": "off" }));
+  box.append(
+    h("form", { id: "plan-form", class: "planner" }),
+    h("div", { id: "plan-result", tabindex: -1, "aria-live": "off" }),
+  );
   byId("plan-form").addEventListener("submit", (event) => {
     event.preventDefault();
     run();
@@ -53,7 +78,9 @@ export async function showPlan() {
     offered = await askJson("page/plan");
     drawForm();
   } catch (error) {
-    byId("plan-result").replaceChildren(h("p", { class: "alert", role: "alert" }, error.code === 404 ? t("not-here") : error.message));
+    byId("plan-result").replaceChildren(
+      h("p", { class: "alert", role: "alert" }, error.code === 404 ? t("not-here") : error.message),
+    );
   }
 }
 
@@ -77,12 +104,27 @@ function drawForm() {
       { class: "verbs" },
       h("legend", { class: "unseen" }, t("plan-kind")),
       Object.keys(FIELDS).map((name) =>
-        h("label", {}, h("input", { type: "radio", name: "verb", id: `plan-${name}`, value: name, checked: name === verb }), h("span", {}, t(`plan-${name}`))),
+        h(
+          "label",
+          {},
+          h("input", { type: "radio", name: "verb", id: `plan-${name}`, value: name, checked: name === verb }),
+          h("span", {}, t(`plan-${name}`)),
+        ),
       ),
     ),
     h("div", { class: "fields" }, Object.entries(main).map(field)),
-    h("details", { open: wasOpen }, h("summary", {}, t("more")), h("div", { class: "fields" }, Object.entries(more).map(field))),
-    h("div", { class: "row" }, h("button", { type: "submit", class: "main", id: "plan-run" }, t("plan-run")), h("span", { id: "plan-wait", class: "fine", role: "status" })),
+    h(
+      "details",
+      { open: wasOpen },
+      h("summary", {}, t("more")),
+      h("div", { class: "fields" }, Object.entries(more).map(field)),
+    ),
+    h(
+      "div",
+      { class: "row" },
+      h("button", { type: "submit", class: "main", id: "plan-run" }, t("plan-run")),
+      h("span", { id: "plan-wait", class: "fine", role: "status" }),
+    ),
   );
   applyWords(byId("plan-form"));
 }
@@ -90,7 +132,10 @@ function drawForm() {
 function field([name, [kind, first]]) {
   const id = `plan-field-${name}`;
   const words = LABELS[name] ?? (name === "tokens" ? "tokens-train" : name);
-  const hint = HINTS[name] ?? { "serve.gpus": "gpus-or", "train.gpus": "gpus-train", "train.tokens": "tokens-train-hint" }[`${verb}.${name}`] ?? `${name}-hint`;
+  const hint =
+    HINTS[name] ??
+    { "serve.gpus": "gpus-or", "train.gpus": "gpus-train", "train.tokens": "tokens-train-hint" }[`${verb}.${name}`] ??
+    `${name}-hint`;
   const value = typed[`${verb}.${name}`] ?? first;
   const said = hintText(hint, name);
   const input = control(name, kind, { id, name, "aria-describedby": said ? `${id}-hint` : null, autocomplete: "off" });
@@ -112,13 +157,26 @@ function hintText(hint, name) {
 function control(name, kind, attributes) {
   if (Array.isArray(kind)) {
     const text = (choice) => (name === "region" ? t(`region-${choice}`) : choice || t("automatic"));
-    return h("select", attributes, kind.map((choice) => h("option", { value: choice }, text(choice))));
+    return h(
+      "select",
+      attributes,
+      kind.map((choice) => h("option", { value: choice }, text(choice))),
+    );
   }
-  if (kind === "chips") return h("select", attributes, offered.chips.map((chip) => h("option", { value: chip }, chip)));
+  if (kind === "chips")
+    return h(
+      "select",
+      attributes,
+      offered.chips.map((chip) => h("option", { value: chip }, chip)),
+    );
   if (kind === "date") return h("input", { ...attributes, type: "date" });
   if (kind === "text") return h("input", { ...attributes, type: "text", spellcheck: "false" });
   const list = `${attributes.id}-list`;
-  const choices = h("datalist", { id: list }, offered[kind].map((choice) => h("option", { value: choice })));
+  const choices = h(
+    "datalist",
+    { id: list },
+    offered[kind].map((choice) => h("option", { value: choice })),
+  );
   const input = h("input", { ...attributes, type: "text", list, spellcheck: "false", required: name === "model" });
   input.append(choices);
   return input;

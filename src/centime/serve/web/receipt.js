@@ -8,20 +8,24 @@ import { count, duration, money, plain, t, whole } from "./i18n.js";
  * {asked, first, last} in seconds of this browser's clock.
  */
 export function receipt(usage, timing) {
-  const items = usage ? [...moneyItems(usage.charge), ...tokenItems(usage)] : [];
+  const items = usage ? [...moneyItems(usage.cost), ...tokenItems(usage)] : [];
   if (timing.first) {
     const rate = usage && speed(usage, timing);
     const waited = duration(timing.first - timing.asked);
-    items.push(rate ? item("speed", t("tokens-second", { n: plain(rate) }), t("waited", { time: waited })) : item("first-token", waited));
+    items.push(
+      rate
+        ? item("speed", t("tokens-second", { n: plain(rate) }), t("waited", { time: waited }))
+        : item("first-token", waited),
+    );
   }
   return items.length ? h("dl", { class: "receipt" }, items) : null;
 }
 
 /** The cost as words, for who listens: what the machine cost, else what the list asks; null without either. */
 export function costInWords(usage) {
-  const charge = usage?.charge;
-  if (charge?.machine_cost != null) return money(Number(charge.machine_cost), charge.machine_currency);
-  if (charge?.list_price != null) return money(Number(charge.list_price), charge.currency);
+  const cost = usage?.cost;
+  if (cost?.machine_cost != null) return money(Number(cost.machine_cost), cost.machine_currency);
+  if (cost?.list_price != null) return money(Number(cost.list_price), cost.currency);
   return null;
 }
 
@@ -29,15 +33,15 @@ function item(label, value, small = "") {
   return h("div", {}, h("dt", {}, t(label)), h("dd", {}, value), small && h("dd", { class: "fine" }, small));
 }
 
-function moneyItems(charge) {
+function moneyItems(cost) {
   const items = [];
-  if (charge?.machine_cost != null) {
-    items.push(item("cost-machine", money(Number(charge.machine_cost), charge.machine_currency)));
+  if (cost?.machine_cost != null) {
+    items.push(item("cost-machine", money(Number(cost.machine_cost), cost.machine_currency)));
   }
-  if (charge?.list_price != null) {
-    const when = { peak: t("peak"), "off-peak": t("off-peak") }[charge.hours];
-    const terms = when ? t("price-terms", { name: charge.price_list, when }) : charge.price_list;
-    items.push(item("cost-list", money(Number(charge.list_price), charge.currency), terms));
+  if (cost?.list_price != null) {
+    const when = { peak: t("peak"), "off-peak": t("off-peak") }[cost.hours];
+    const terms = when ? t("price-terms", { name: cost.price_list, when }) : cost.price_list;
+    items.push(item("cost-list", money(Number(cost.list_price), cost.currency), terms));
   }
   return items;
 }

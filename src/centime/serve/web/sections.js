@@ -2,6 +2,7 @@
 
 import { bar, legend, lineChart, tone } from "./charts.js";
 import { h } from "./dom.js";
+import { grid } from "./grid.js";
 import { t } from "./i18n.js";
 
 export function drawSection(section) {
@@ -18,38 +19,22 @@ function figures({ title, items }) {
 }
 
 function notes({ title, lines: sentences }) {
-  return titled(title, h("ul", { class: "fine notes" }, sentences.map((line) => h("li", {}, line))));
-}
-
-function table(section) {
-  return titled(section.title, grid(section), noted(section.note));
-}
-
-function grid({ title, head, rows, total }) {
-  return h(
-    "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": title || t("numbers") },
+  return titled(
+    title,
     h(
-      "table",
-      { class: "bill" },
-      h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, cell)))),
-      h(
-        "tbody",
-        {},
-        rows.map(([name, ...cells], index) =>
-          h(
-            "tr",
-            { class: total && index === rows.length - 1 ? "sum" : null },
-            h("th", { scope: "row" }, name),
-            cells.map((cell) => h("td", {}, cell)),
-          ),
-        ),
-      ),
+      "ul",
+      { class: "fine notes" },
+      sentences.map((line) => h("li", {}, line)),
     ),
   );
 }
 
-const numbersOf = (section) => h("details", {}, h("summary", {}, t("numbers")), grid(section.table));
+function table(section) {
+  return titled(section.title, grid({ ...section, label: section.title }), noted(section.note));
+}
+
+const numbersOf = (section) =>
+  h("details", {}, h("summary", {}, t("numbers")), grid({ ...section.table, label: section.title }));
 
 function stacked(section) {
   const names = [...new Set(section.bars.flatMap(({ parts }) => parts.map((part) => part.name)))];
@@ -61,7 +46,11 @@ function stacked(section) {
       "div",
       { class: "stack" },
       h("p", {}, h("span", {}, label), h("span", {}, `${text} ${section.unit}`)),
-      bar(parts.map((part) => ({ ...part, text: `${part.text} ${section.unit}` })), most, colourOf),
+      bar(
+        parts.map((part) => ({ ...part, text: `${part.text} ${section.unit}` })),
+        most,
+        colourOf,
+      ),
     ),
   );
   const single = section.bars.length === 1;

@@ -68,7 +68,11 @@ function numberInput(name, min, max, step) {
 }
 
 function thinksSelect() {
-  const choices = [["", "thinks-default"], ["enabled", "enabled"], ["disabled", "disabled"]];
+  const choices = [
+    ["", "by-default"],
+    ["enabled", "enabled"],
+    ["disabled", "disabled"],
+  ];
   const options = choices.map(([choice, words]) => h("option", { value: choice, "data-t": words }));
   return h("select", { id: "set-thinks", "aria-describedby": "set-thinks-hint" }, options);
 }

@@ -18,7 +18,11 @@ export class UserTurn {
   }
 
   draw() {
-    const edit = h("button", { type: "button", class: "quiet small", "aria-label": t("edit-label"), onclick: () => this.edit() }, t("edit"));
+    const edit = h(
+      "button",
+      { type: "button", class: "quiet small", "aria-label": t("edit-label"), onclick: () => this.edit() },
+      t("edit"),
+    );
     this.element.replaceChildren(
       h("h2", { class: "unseen" }, t("you")),
       h("div", { class: "said" }, this.turn.text),
@@ -134,14 +138,42 @@ export class AnswerTurn {
       this.touched = false;
       this.draw();
       this.chosen();
-      this.foot.querySelector(index > at ? ".next:not(:disabled), .previous" : ".previous:not(:disabled), .next")?.focus();
+      this.foot
+        .querySelector(index > at ? ".next:not(:disabled), .previous" : ".previous:not(:disabled), .next")
+        ?.focus();
     };
     const pager = variants.length > 1 && [
-      h("button", { type: "button", class: "quiet small previous", "aria-label": t("previous"), disabled: at === 0, onclick: turnTo(at - 1) }, "←"),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "quiet small previous",
+          "aria-label": t("previous"),
+          disabled: at === 0,
+          onclick: turnTo(at - 1),
+        },
+        "←",
+      ),
       h("span", { class: "fine" }, t("of-many", { at: at + 1, many: variants.length })),
-      h("button", { type: "button", class: "quiet small next", "aria-label": t("next"), disabled: at === variants.length - 1, onclick: turnTo(at + 1) }, "→"),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "quiet small next",
+          "aria-label": t("next"),
+          disabled: at === variants.length - 1,
+          onclick: turnTo(at + 1),
+        },
+        "→",
+      ),
     ];
-    const again = this.again && h("button", { type: "button", class: "quiet small again", onclick: () => this.again() }, t(error ? "retry" : "regenerate"));
+    const again =
+      this.again &&
+      h(
+        "button",
+        { type: "button", class: "quiet small again", onclick: () => this.again() },
+        t(error ? "retry" : "regenerate"),
+      );
     return h("div", { class: "actions" }, text && copyButton(() => this.variant.text), again, pager);
   }
 }
