@@ -61,3 +61,97 @@ def test_answers_are_those_of_brute_force(model: Transformer, tokenizer: Tokeniz
         assert request.tokens == brute_force(model, request.prompt, 6)
         assert request.end.reason == "length"
         assert request.end.usage.output_tokens == 6
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_draws_depend_on_the_seed_alone(model: Transformer, tokenizer: Tokenizer, data: st.DataObject) -> None:
+    """The same seed gives the same answer alone, in a crowd, from the cache, and after being preempted."""
+    seed = data.draw(st.integers(-(2**63), 2**64))
+    options = {"temperature": 0.8, "top_p": 0.9, "seed": seed, "max_tokens": 8}
+    prompt = [5, 6, 7, 8, 9]
+    alone = Asked(prompt, **options)
+    run(engine(model, tokenizer), alone)
+    crowded = engine(model, tokenizer, blocks=data.draw(st.integers(8, 20)), step_tokens=5)
+    others = [Asked([*prompt, n], temperature=1.0, max_tokens=8) for n in range(4)]
+    again = [Asked(prompt, **options) for _ in range(3)]
+    run(crowded, *others, *again)
+    assert {tuple(request.tokens) for request in [alone, *again]} == {tuple(alone.tokens)}
+
+
+def test_full_caches_preempt_the_latest_and_lose_nothing(model: Transformer, tokenizer: Tokenizer) -> None:
+    served = engine(model, tokenizer, blocks=9)
+    asked = [Asked([n, n + 1, n + 2], max_tokens=20) for n in range(5)]
+    run(served, *asked)
+    assert served.stats().preemptions > 0
+    for request in asked:
+        assert request.tokens == brute_force(model, request.prompt, 20)
+        assert request.end.usage.hit_tokens == 0  # what a preempted request finds again is no hit of the client's
+
+
+def test_a_second_prompt_finds_the_first_ones_beginning(model: Transformer, tokenizer: Tokenizer) -> None:
+    served = engine(model, tokenizer)
+    first, second, other = Asked(range(3, 25)), Asked([*range(3, 20), 99]), Asked(range(3, 25), isolation="another's")
+    for request in (first, second, other):
+        run(served, request)
+    assert first.end.usage.hit_tokens == 0
+    assert second.end.usage.hit_tokens == 17  # four whole blocks, and one token of the fifth, copied
+    assert other.end.usage.hit_tokens == 0
+    assert served.stats().hit_tokens == 17
+    same = Asked(range(3, 25))
+    run(served, same)
+    assert same.end.usage.hit_tokens == 21  # the last token of a prompt is always computed
+    assert same.tokens == first.tokens
+
+
+def test_an_aborted_request_ends_before_the_next_step(model: Transformer, tokenizer: Tokenizer) -> None:
+    served = engine(model, tokenizer)
+    leaving, staying, queued = Asked([3, 4], max_tokens=50), Asked([3, 5], max_tokens=6), Asked([3, 6])
+    for request in (leaving, staying):
+        served.submit(request)
+    for _ in range(3):
+        served.step()
+    served.submit(queued)
+    for request in (leaving, queued):
+        served.abort(request.id)
+    served.abort(10**9)
+    while served.step():
+        pass
+    assert leaving.end.reason == queued.end.reason == "aborted"
+    assert 0 < leaving.end.usage.output_tokens < 8
+    assert leaving.end.usage.machine_ns > 0
+    assert queued.events == [queued.end]
+    assert staying.tokens == brute_force(model, staying.prompt, 6)
+    assert served.stats().blocks_used == 0
+
+
+def test_owners_take_turns(model: Transformer, tokenizer: Tokenizer) -> None:
+    """A flood of one owner's requests does not hold up another's single one."""
+    served = engine(model, tokenizer, max_running=1, blocks=200)
+    flood, single = [Asked([3, 4, 5], owner="flood", max_tokens=4) for _ in range(6)], Asked([3, 4, 5], owner="single")
+    run(served, *flood, single)
+    ends = [request.end.usage.total_ns + request.arrived_ns for request in flood]
+    assert single.end.usage.total_ns + single.arrived_ns < sorted(ends)[1]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_shares_and_idle_time_are_the_wall_clock(model: Transformer, tokenizer: Tokenizer, data: st.DataObject) -> None:
+    """Over any stretch of steps, with aborts and preemption: nanosecond for nanosecond."""
+    served = engine(model, tokenizer, blocks=12, step_tokens=7)
+    began = served._clock_ns
+    asked: list[Asked] = []
+    for action in data.draw(st.lists(st.sampled_from(["ask", "step", "step", "abort"]), max_size=25)):
+        if action == "ask":
+            asked.append(Asked([3, *range(len(asked) % 9)], max_tokens=1 + len(asked) % 7))
+            served.submit(asked[-1])
+        elif action == "abort" and asked:
+            served.abort(asked[len(asked) // 2].id)
+        else:
+            served.step()
+    while served.step():
+        pass
+    stats = served.stats()
+    shares = sum(request.end.usage.machine_ns for request in asked)
+    assert shares == stats.busy_ns
+    assert stats.busy_ns + stats.idle_ns == served._clock_ns - began
