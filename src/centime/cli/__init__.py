@@ -20,6 +20,7 @@ VERBS = {
     "plan": "What it will cost to train and to serve: before a cent is spent, with intervals and sources.",
     "calibrate": "Measure this machine in under a minute, so that plans for it start from what it really does.",
     "bill": "What it really cost, in the shape of Table 1 of the DeepSeek-V3 report.",
+    "serve": "A model folder as an HTTP server for OpenAI, DeepSeek and Anthropic clients; a price on every answer.",
     "keys": "API keys of a server: budgets, limits, prices.",
     "generate": "Complete a prompt with a model folder; the cost of the answer after it.",
     "chat": "Talk to a model folder; the cost of each answer after it.",
@@ -33,7 +34,7 @@ VERBS = {
 
 
 # The verbs that use a device: their process is booked from its creation on (centime.ledger.life).
-METERED = {"train", "generate", "chat", "data", "tokenizer", "evaluate", "quickstart", "calibrate"}
+METERED = {"train", "serve", "generate", "chat", "data", "tokenizer", "evaluate", "quickstart", "calibrate"}
 
 
 class LazyGroup(TyperGroup):

@@ -17,7 +17,7 @@ from centime.serve.api.formats.calls import Calls, Json, Tags
 from centime.serve.engine.grammar import Grammar, Grammars
 from centime.serve.token_bytes import token_bytes
 
-pytest.importorskip("xgrammar")
+pytestmark = pytest.mark.slow  # xgrammar brings transformers along, whose import takes seconds
 
 WIDTH = 320  # of the logits: more than the tokenizer has tokens
 SCHEMA = {

@@ -1,0 +1,74 @@
+"""`centime serve`: a model folder as a server that OpenAI, DeepSeek and Anthropic clients can use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from centime.cli.generate import DeviceName, Dtype, Model, PriceText
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def serve(
+    model: Model,
+    host: Annotated[str, typer.Option(help="Address to listen on; without any key only this machine's own.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    name: Annotated[
+        list[str] | None, typer.Option(help="What clients call the model; may be repeated. Else the folder's name.")
+    ] = None,
+    device: DeviceName = None,
+    dtype: Dtype = None,
+    price: PriceText = None,
+    price_list: Annotated[
+        str | None,
+        typer.Option(
+            help="What keys without prices of their own are charged: a model of the catalogue, or amounts per million "
+            "tokens as hit,miss,output, off-peak ones after a slash."
+        ),
+    ] = None,
+    peak_hours: Annotated[str | None, typer.Option(help="UTC, such as '01:00-04:00,06:00-10:00 Mon-Fri'.")] = None,
+    max_queue: Annotated[int, typer.Option(help="Requests that may wait; more are told to come back (429).")] = 256,
+    max_running: Annotated[int, typer.Option(help="Answers in progress at once.")] = 64,
+    step_tokens: Annotated[int, typer.Option(help="Tokens computed in one step, prompts and answers.")] = 512,
+    cache: Annotated[
+        float | None, typer.Option(help="GiB for the cache of latents; else a quarter of the free memory.")
+    ] = None,
+    disk_cache: Annotated[Path | None, typer.Option(help="Folder where cached prefixes survive a restart.")] = None,
+    disk_size: Annotated[float, typer.Option(help="GiB it may take.")] = 4.0,
+    drafts: Annotated[bool, typer.Option(help="Speculate with the model's MTP modules, where it has them.")] = True,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits whatever else runs; slower.")
+    ] = False,
+    chat_format: Annotated[
+        str, typer.Option(help="How chats, thoughts and tool calls are written: auto, v3, r1, v3.1 or v3.2.")
+    ] = "auto",
+    keep_alive: Annotated[float, typer.Option(help="Seconds of waiting after which a client is sent a sign.")] = 10.0,
+) -> None:
+    """Serve a model over HTTP until Ctrl-C or SIGTERM; what runs is finished, and the bill is printed."""
+    from centime.errors import UserError
+
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError:
+        raise UserError(
+            "`centime serve` needs the serve extra; install it with: pip install 'centime[serve]'."
+        ) from None
+
+    from centime.serve.api.command import Options, serve_folder
+
+    gib = 2**30
+    options = Options(
+        folder=model, host=host, port=port, names=tuple(name or ()), device=device, dtype=dtype, price=price,
+        price_list=price_list, peak_hours=peak_hours, chat_format=chat_format, keep_alive=keep_alive,
+        max_waiting=max_queue, max_running=max_running, step_tokens=step_tokens,
+        cache_bytes=None if cache is None else int(cache * gib), disk=disk_cache, disk_bytes=int(disk_size * gib),
+        drafts=drafts, deterministic=deterministic,
+    )  # fmt: skip
+    serve_folder(options, say=lambda line: typer.echo(line, err=True))

@@ -1,0 +1,53 @@
+"""One choice's answer while it comes: told apart into its parts, its reasoning counted, its end named."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Literal
+
+from centime.serve.api.formats import AnswerParser, Delta
+from centime.serve.engine.request import Finished, Piece
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "insufficient_system_resource"]
+
+
+class Answer:
+    """Feed it the engine's pieces and end; `think_end` is the token that ends the model's reasoning."""
+
+    def __init__(self, parser: AnswerParser, think_end: int | None) -> None:
+        self._parser, self._think_end = parser, think_end
+        self.reasoning_tokens = 0
+        self.calls = 0
+
+    def take(self, piece: Piece) -> list[Delta]:
+        """What this piece adds."""
+        if self.reasons:
+            ends = [at for at, token in enumerate(piece.tokens) if token == self._think_end]
+            self.reasoning_tokens += ends[0] + 1 if ends else len(piece.tokens)
+        return self._counted(self._parser.feed(piece.text))
+
+    def end(self) -> list[Delta]:
+        """What was held back, the answer being over."""
+        return self._counted(self._parser.finish())
+
+    @property
+    def reasons(self) -> bool:
+        """Whether what comes now is reasoning."""
+        return self._parser.now == "reasoning"
+
+    def finish_reason(self, end: Finished) -> FinishReason:
+        """Why it ended, in the API's words; cut off by the server (it shuts down) is DeepSeek's own."""
+        if end.reason == "length":
+            return "length"
+        if end.reason in {"aborted", "failed"}:
+            return "insufficient_system_resource"
+        return "tool_calls" if self.calls else "stop"
+
+    def _counted(self, deltas: list[Delta]) -> list[Delta]:
+        self.calls += sum(delta.kind == "call" for delta in deltas)
+        return deltas
+
+
+def new_id(prefix: str) -> str:
+    """An id that no other answer has, such as 'call_9f2c...'."""
+    return f"{prefix}{secrets.token_hex(12)}"

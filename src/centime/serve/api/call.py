@@ -1,0 +1,164 @@
+"""One call of the API while it runs: an engine request for each choice, one ticket, and one charge at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from centime.serve.api.errors import ApiError
+from centime.serve.engine.engine import QueueFull
+from centime.serve.engine.request import Constraint, Event, Finished, Piece, Request, SamplingParams, Usage
+
+if TYPE_CHECKING:
+    from centime.serve.accounts import Account, Charge, Ticket
+    from centime.serve.api.serving import Serving
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer to make."""
+
+    params: SamplingParams
+    constraint: Constraint | None = None
+
+
+class Call:
+    """Runs the choices of one call. Everything but `deliver` runs in the event loop.
+
+    Its charge is committed before the last choice's end is told, so that no client knows of an answer that a killed
+    server would not remember. A call whose client leaves is aborted, and still charged for what it used.
+    """
+
+    def __init__(self, serving: Serving, ticket: Ticket, prompt: Sequence[int], choices: Sequence[Choice]) -> None:
+        self._serving, self._ticket, self._prompt = serving, ticket, prompt
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[tuple[int, Event]] = []  # for the reader
+        self._news = asyncio.Event()
+        self._ends: dict[int, Finished] = {}
+        self._requests = [self._request(index, choice) for index, choice in enumerate(choices)]
+        self._settling: asyncio.Task[None] | None = None
+        self.usage: Usage | None = None  # of all choices together, once they have ended
+        self.charge: Charge | None = None
+
+    @staticmethod
+    async def start(
+        serving: Serving, account: Account, prompt: Sequence[int], choices: Sequence[Choice], isolation: str = ""
+    ) -> Call:
+        """Admits and submits. Raises ApiError (429, 503), Refused (402, 429, 503), UserError on a bad prompt."""
+        if serving.draining:
+            raise ApiError(503, "The server is shutting down; send the request again, elsewhere or later.")
+        room = serving.engine.context - len(prompt)
+        if room < 1:
+            raise ApiError(
+                400,
+                f"The prompt is {len(prompt):,} tokens long; this model's maximum context length is "
+                f"{serving.engine.context:,} tokens, one of which the answer needs. Shorten it.",
+                code="context_length_exceeded",
+            )
+        most = sum(min(choice.params.max_tokens, room) for choice in choices)
+        ticket = await asyncio.to_thread(serving.accounts.admit, account, prompt_tokens=len(prompt), max_tokens=most)
+        call = Call(serving, ticket, prompt, choices)
+        for request in call._requests:
+            request.owner, request.isolation = account.name, isolation
+        submitted: list[Request] = []
+        try:
+            for request in call._requests:
+                serving.engine.submit(request)
+                submitted.append(request)
+        except BaseException as error:
+            for request in submitted:
+                serving.engine.abort(request.id)
+            await asyncio.to_thread(ticket.release)
+            if isinstance(error, QueueFull):
+                raise ApiError(429, str(error), code="queue_full", retry_after=1) from None
+            raise
+        serving.calls.add(call)
+        return call
+
+    def _request(self, index: int, choice: Choice) -> Request:
+        def deliver(event: Event) -> None:  # in the engine's thread
+            self._loop.call_soon_threadsafe(self._take, index, event)
+
+        return Request(self._prompt, choice.params, deliver, constraint=choice.constraint)
+
+    def _take(self, index: int, event: Event) -> None:
+        if isinstance(event, Finished):
+            self._ends[index] = event
+            if len(self._ends) == len(self._requests):
+                self._settling = self._loop.create_task(self._settle(index, event))
+                return
+        self._tell(index, event)
+
+    def _tell(self, index: int, event: Event) -> None:
+        self._waiting.append((index, event))
+        self._news.set()
+
+    async def _settle(self, index: int, last: Finished) -> None:
+        usages = [self._ends[number].usage for number in range(len(self._requests))]
+        self.usage = replace(
+            usages[0],  # the prompt counts once, as the first choice found it
+            output_tokens=sum(usage.output_tokens for usage in usages),
+            machine_ns=sum(usage.machine_ns for usage in usages),
+            total_ns=max(usage.total_ns for usage in usages),
+            drafted_tokens=sum(usage.drafted_tokens for usage in usages),
+            accepted_tokens=sum(usage.accepted_tokens for usage in usages),
+        )
+        try:
+            self.charge = await asyncio.to_thread(self._ticket.settle, self.usage)
+            self._serving.metrics.ended(self._ends.values(), self.usage, self.charge)
+            self._serving.tally.add(self.usage, self.charge)
+        finally:
+            self._serving.calls.discard(self)
+            self._tell(index, last)
+
+    def abort(self) -> None:
+        """The client left: nothing more is computed for it."""
+        for index, request in enumerate(self._requests):
+            if index not in self._ends:
+                self._serving.engine.abort(request.id)
+
+    async def events(self) -> AsyncIterator[tuple[int, Event] | None]:
+        """(choice, event) up to the last choice's end; None whenever nothing came for the server's patience.
+
+        Pieces that wait for a slow reader are joined, so that it costs no more than a fast one. Raises ApiError when
+        the engine failed on a choice.
+        """
+        ended = 0
+        while ended < len(self._requests):
+            self._news.clear()
+            if not self._waiting:
+                try:
+                    async with asyncio.timeout(self._serving.patience):
+                        await self._news.wait()
+                except TimeoutError:
+                    yield None
+                    continue
+            waiting, self._waiting = self._waiting, []
+            for index, event in joined(waiting):
+                if isinstance(event, Finished):
+                    ended += 1
+                    if event.reason == "failed":
+                        self.abort()
+                        raise ApiError(500, event.error or "The engine failed on this request.")
+                yield index, event
+
+
+def joined(events: Sequence[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
+    """The events in their order, neighbouring pieces of one choice as one piece."""
+    for (index, kind), group in itertools.groupby(events, key=lambda pair: (pair[0], type(pair[1]))):
+        ones = [event for _, event in group]
+        pieces = [event for event in ones if isinstance(event, Piece)]
+        if kind is Piece and len(pieces) > 1:
+            yield (
+                index,
+                Piece(
+                    "".join(piece.text for piece in pieces),
+                    tuple(token for piece in pieces for token in piece.tokens),
+                    tuple(logprob for piece in pieces for logprob in piece.logprobs),
+                ),
+            )
+        else:
+            yield from ((index, event) for event in ones)

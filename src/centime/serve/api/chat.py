@@ -1,0 +1,314 @@
+"""Chat completions, as OpenAI and DeepSeek have them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NotRequired
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from typing_extensions import TypedDict
+
+from centime.serve.api import logprobs
+from centime.serve.api.answer import Answer, FinishReason, new_id
+from centime.serve.api.call import Call, Choice
+from centime.serve.api.chat_request import ChatRequest, Message
+from centime.serve.api.constrain import grammar_for, offered_tools
+from centime.serve.api.errors import GENERATES, ApiError, described
+from centime.serve.api.fields import of_each
+from centime.serve.api.formats import Chat, Delta, Prompt
+from centime.serve.api.logprobs import ChatLogprob
+from centime.serve.api.respond import DONE, KEEP_ALIVE, EventStream, Whole, as_event
+from centime.serve.api.serving import Asking, Served, Serving
+from centime.serve.api.usage import UsageBody, usage_of
+from centime.serve.engine.request import Finished, Piece
+
+if TYPE_CHECKING:
+    from centime.serve.accounts import Account
+
+router = APIRouter(tags=["OpenAI and DeepSeek"])
+
+
+class FunctionBody(TypedDict):
+    """Which function to call; arguments: JSON text, which may not fit the schema unless the tool is strict."""
+
+    name: str
+    arguments: str
+
+
+class ToolCallBody(TypedDict):
+    """A call the model makes."""
+
+    id: str
+    type: str
+    function: FunctionBody
+
+
+class MessageBody(TypedDict):
+    """The answer."""
+
+    role: str
+    content: str | None
+    reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCallBody]]
+
+
+class ChatLogprobs(TypedDict):
+    """Token by token."""
+
+    content: list[ChatLogprob]
+    reasoning_content: NotRequired[list[ChatLogprob]]
+
+
+class ChoiceBody(TypedDict):
+    """One of n answers."""
+
+    index: int
+    message: MessageBody
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(TypedDict):
+    """The answers to one request."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChoiceBody]
+    usage: UsageBody
+
+
+STREAMED = {"text/event-stream": {"schema": {"type": "string"}}}
+
+
+@router.post(
+    "/v1/chat/completions",
+    response_model=None,
+    responses={200: {"model": ChatCompletion, "content": STREAMED}, **described(GENERATES)},
+)
+@router.post("/chat/completions", response_model=None, include_in_schema=False)
+@router.post("/beta/chat/completions", response_model=None, include_in_schema=False)
+@router.post("/beta/v1/chat/completions", response_model=None, include_in_schema=False)
+async def chat_completions(body: ChatRequest, serving: Served, account: Asking) -> Response:
+    """Answer a conversation.
+
+    A last assistant turn with `prefix: true` is gone on with. With `stream` the answer comes as server-sent events:
+    `: keep-alive` while it waits, reasoning before content, the usage on the last chunk, then `[DONE]`.
+    """
+    serving.check_model(body.model)
+    asked = await begin_chat(body, serving, account)
+    if body.stream:
+        return EventStream(asked.call, _stream(asked))
+    return Whole(asked.call, _whole(asked), serving.patience)
+
+
+@dataclass
+class Asked:
+    """A chat being answered."""
+
+    body: ChatRequest
+    serving: Serving
+    call: Call
+    answers: list[Answer]
+    id: str = field(default_factory=lambda: new_id("chatcmpl-"))
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def usage(self) -> UsageBody:
+        """Of all choices, once they have ended."""
+        return usage_of(self.call, sum(answer.reasoning_tokens for answer in self.answers))
+
+
+async def begin_chat(body: ChatRequest, serving: Serving, account: Account) -> Asked:
+    """Render, compile what the answer is held to, admit, submit. Raises what the API tells: see errors.py."""
+    params = body.params(
+        serving.tokenizer.vocab_size, logprobs=body.reported_logprobs, max_tokens=body.max_completion_tokens
+    )
+    _check_json_is_asked_for(body)
+
+    def prepare() -> tuple[Prompt, list[Choice], bool]:
+        tools = offered_tools(body)
+        grammar = grammar_for(body, tools, serving.format, serving.grammars)
+        prompt = serving.format.prompt(chat_of(body, tools))
+        after = serving.format.think_end if prompt.start == "reasoning" else None
+        choices = [Choice(one, grammar.constraint(after) if grammar else None) for one in of_each(params, body.n or 1)]
+        return prompt, choices, bool(tools)
+
+    prompt, choices, tooled = await asyncio.to_thread(prepare)
+    call = await Call.start(serving, account, prompt.ids, choices, body.isolation)
+    answers = [
+        Answer(serving.format.parser(prompt, tools=tooled), serving.format.think_end) for _ in range(len(choices))
+    ]
+    return Asked(body, serving, call, answers)
+
+
+def chat_of(body: ChatRequest, tools: list[dict[str, Any]]) -> Chat:
+    """The conversation as formats take it."""
+    turns = body.messages
+    prefix: Message | None = None
+    if turns[-1].role == "assistant" and turns[-1].prefix:
+        turns, prefix = turns[:-1], turns[-1]
+    return Chat(
+        [_turn(message) for message in turns],
+        tools,
+        body.thinks,
+        prefix.content if prefix else None,
+        prefix.reasoning_content if prefix else None,
+    )
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    role = "system" if message.role == "developer" else message.role
+    turn: dict[str, Any] = {"role": role, "content": message.content or ""}
+    if message.tool_calls:
+        turn["tool_calls"] = [call.model_dump() for call in message.tool_calls]
+    if message.reasoning_content is not None:
+        turn["reasoning_content"] = message.reasoning_content
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    return turn
+
+
+def _check_json_is_asked_for(body: ChatRequest) -> None:
+    """DeepSeek's rule: a model that is held to JSON and does not know it writes blanks without end."""
+    if body.response_format is None or body.response_format.type != "json_object":
+        return
+    if not any("json" in (message.content or "").lower() for message in body.messages):
+        raise ApiError(
+            400,
+            "The prompt must contain the word 'json' in some form to use a response_format of type 'json_object'.",
+            param="response_format",
+        )
+
+
+async def _whole(asked: Asked) -> ChatCompletion:
+    """The body of an answer that is not streamed."""
+    choices = [_Collected() for _ in asked.answers]
+    async for told in asked.call.events():
+        if told is None:
+            continue
+        index, event = told
+        answer, choice = asked.answers[index], choices[index]
+        if isinstance(event, Finished):
+            choice.add(answer.end())
+            choice.finish_reason = answer.finish_reason(event)
+        else:
+            if event.logprobs:
+                reported = logprobs.for_chat(asked.serving.tokenizer, event.logprobs)
+                (choice.reasoning_logprobs if answer.reasons else choice.logprobs).extend(reported)
+            choice.add(answer.take(event))
+    with_logprobs = asked.body.reported_logprobs is not None
+    return {
+        "id": asked.id,
+        "object": "chat.completion",
+        "created": asked.created,
+        "model": asked.body.model,
+        "system_fingerprint": asked.serving.fingerprint,
+        "choices": [choice.body(index, with_logprobs) for index, choice in enumerate(choices)],
+        "usage": asked.usage(),
+    }
+
+
+@dataclass
+class _Collected:
+    """One choice, put together."""
+
+    content: str = ""
+    reasoning: str = ""
+    calls: list[ToolCallBody] = field(default_factory=list)
+    logprobs: list[ChatLogprob] = field(default_factory=list)
+    reasoning_logprobs: list[ChatLogprob] = field(default_factory=list)
+    finish_reason: FinishReason = "stop"
+
+    def add(self, deltas: list[Delta]) -> None:
+        for delta in deltas:
+            if delta.kind == "content":
+                self.content += delta.text
+            elif delta.kind == "reasoning":
+                self.reasoning += delta.text
+            elif delta.kind == "call":
+                self.calls.append(_call_body(delta.text))
+            else:
+                self.calls[delta.index]["function"]["arguments"] += delta.text
+
+    def body(self, index: int, reported: bool) -> ChoiceBody:
+        message: MessageBody = {"role": "assistant", "content": self.content or (None if self.calls else "")}
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
+        if self.calls:
+            message["tool_calls"] = self.calls
+        told: ChatLogprobs | None = {"content": self.logprobs} if reported else None
+        if told is not None and self.reasoning_logprobs:
+            told["reasoning_content"] = self.reasoning_logprobs
+        return {"index": index, "message": message, "logprobs": told, "finish_reason": self.finish_reason}
+
+
+def _call_body(name: str) -> ToolCallBody:
+    return {"id": new_id("call_"), "type": "function", "function": {"name": name, "arguments": ""}}
+
+
+async def _stream(asked: Asked) -> AsyncGenerator[bytes]:
+    """Chunks: the role first, then what comes, then why it ended, with the usage on the last of those."""
+    head = {
+        "id": asked.id,
+        "object": "chat.completion.chunk",
+        "created": asked.created,
+        "model": asked.body.model,
+        "system_fingerprint": asked.serving.fingerprint,
+    }
+    apart = asked.body.stream_options is not None and asked.body.stream_options.include_usage
+    begun: set[int] = set()
+    open_choices = len(asked.answers)
+
+    def chunk(index: int, delta: dict[str, Any], told: Any = None, reason: FinishReason | None = None) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason}
+        usage = asked.usage() if reason is not None and open_choices == 0 else None
+        return as_event({**head, "choices": [choice], "usage": usage})
+
+    async for told in asked.call.events():
+        if told is None:
+            yield KEEP_ALIVE
+            continue
+        index, event = told
+        answer = asked.answers[index]
+        if index not in begun:
+            begun.add(index)
+            yield chunk(index, {"role": "assistant", "content": ""})
+        if isinstance(event, Finished):
+            for delta in answer.end():
+                yield chunk(index, _delta_body(delta))
+            open_choices -= 1
+            yield chunk(index, {}, reason=answer.finish_reason(event))
+            continue
+        reported = _reported(asked, answer, event)
+        for delta in answer.take(event):
+            yield chunk(index, _delta_body(delta), reported)
+            reported = None
+        if reported is not None:  # the tokens' text is still held back
+            yield chunk(index, {}, reported)
+    if apart:
+        yield as_event({**head, "choices": [], "usage": asked.usage()})
+    yield DONE
+
+
+def _reported(asked: Asked, answer: Answer, piece: Piece) -> dict[str, Any] | None:
+    """The log-probabilities of a piece's tokens, for its first chunk."""
+    if not piece.logprobs:
+        return None
+    name = "reasoning_content" if answer.reasons else "content"
+    return {name: logprobs.for_chat(asked.serving.tokenizer, piece.logprobs)}
+
+
+def _delta_body(delta: Delta) -> dict[str, Any]:
+    if delta.kind == "reasoning":
+        return {"reasoning_content": delta.text}
+    if delta.kind == "content":
+        return {"content": delta.text}
+    if delta.kind == "call":
+        return {"tool_calls": [{"index": delta.index, **_call_body(delta.text)}]}
+    return {"tool_calls": [{"index": delta.index, "function": {"arguments": delta.text}}]}

@@ -1,0 +1,71 @@
+"""Which grammar an answer is held to: by its response format, by the tools that must be called, or by strict tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from centime.serve.api.chat_request import ChatRequest, NamedTool, ResponseFormat
+from centime.serve.api.errors import ApiError
+
+if TYPE_CHECKING:
+    from centime.serve.api.formats import Format
+    from centime.serve.engine.grammar import Grammar, Grammars
+
+
+def offered_tools(body: ChatRequest) -> list[dict[str, Any]]:
+    """The tools the model is told of: none when the client wants none called, one when it names it."""
+    tools = [tool.model_dump(exclude_none=True) for tool in body.tools or []]
+    if isinstance(body.tool_choice, NamedTool):
+        name = body.tool_choice.function.name
+        named = [tool for tool in tools if tool["function"]["name"] == name]
+        if not named:
+            raise ApiError(422, f"tool_choice names {name!r}, which is not among the tools.", param="tool_choice")
+        return named
+    if body.tool_choice == "required" and not tools:
+        raise ApiError(422, "tool_choice is 'required' and there are no tools.", param="tool_choice")
+    return [] if body.tool_choice == "none" else tools
+
+
+def grammar_for(
+    body: ChatRequest, tools: Sequence[dict[str, Any]], chat_format: Format, grammars: Grammars
+) -> Grammar | None:
+    """The answer's grammar, None when it is free. Compiles, which may take seconds: call it in a thread.
+
+    Raises UserError where a schema, pattern or grammar cannot be used.
+    """
+    wanted = None if body.response_format is None or body.response_format.type == "text" else body.response_format
+    if not tools:
+        return None if wanted is None else _response(wanted, grammars)
+    calls = chat_format.calls.grammar(tools, parallel=body.parallel_tool_calls is not False)
+    if body.tool_choice not in (None, "auto"):
+        return grammars.structure(calls)
+    if wanted is not None:
+        return grammars.structure({"type": "or", "elements": [calls, _shape(wanted)]})
+    if any(tool["function"].get("strict") for tool in tools):
+        free_until = {"type": "triggered_tags", "triggers": [chat_format.calls.opens], "tags": [calls]}
+        return grammars.structure({**free_until, "stop_after_first": True})
+    return None
+
+
+def _response(wanted: ResponseFormat, grammars: Grammars) -> Grammar:
+    if wanted.type == "json_object":
+        return grammars.json_object()
+    if wanted.json_schema is not None and wanted.type == "json_schema":
+        return grammars.json_schema(_schema(wanted))
+    if wanted.regex is not None and wanted.type == "regex":
+        return grammars.regex(wanted.regex)
+    return grammars.ebnf(wanted.grammar or "")
+
+
+def _shape(wanted: ResponseFormat) -> dict[str, Any]:
+    """The same as a structural format, to be one alternative of several."""
+    if wanted.type in {"regex", "grammar"}:
+        name = "pattern" if wanted.type == "regex" else "grammar"
+        return {"type": wanted.type, name: getattr(wanted, wanted.type)}
+    return {"type": "json_schema", "json_schema": _schema(wanted)}
+
+
+def _schema(wanted: ResponseFormat) -> dict[str, Any]:
+    found = wanted.json_schema.schema_ if wanted.json_schema else None
+    return found if found is not None else {"type": "object"}

@@ -1,0 +1,155 @@
+"""What needs no answer of the model: models, balance, tokens of a text, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from centime.serve.api.errors import described
+from centime.serve.api.fields import Body
+from centime.serve.api.serving import Asking, Served, Serving
+
+router = APIRouter(tags=["Information"])
+
+
+class ModelBody(TypedDict):
+    """A model; the fields after the first four are those of DeepSeek's newer API."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    name: str
+    context_window: int
+    max_output_tokens: int
+    input_modalities: list[str]
+    output_modalities: list[str]
+
+
+class ModelList(TypedDict):
+    """All names of the model that is served."""
+
+    object: Literal["list"]
+    data: list[ModelBody]
+
+
+class BalanceInfo(TypedDict):
+    """Decimal strings. Everything counts as topped up: nothing is granted here."""
+
+    currency: str
+    total_balance: str
+    granted_balance: str
+    topped_up_balance: str
+
+
+class BalanceBody(TypedDict):
+    """What the key may still spend; an empty list for a key without a budget."""
+
+    is_available: bool
+    balance_infos: list[BalanceInfo]
+
+
+class TokenizeRequest(Body):
+    """A text, or a conversation as the model would read it."""
+
+    model: str | None = None
+    text: str | None = Field(None, alias="prompt")
+    add_special_tokens: bool = Field(True, description="Put the begin-of-sentence token first.")
+
+
+class TokenList(TypedDict):
+    """The ids of a text. max_model_len: the tokens of prompt and answer that the model has room for."""
+
+    tokens: list[int]
+    count: int
+    max_model_len: int
+
+
+class Health(TypedDict):
+    """What the server does now."""
+
+    status: Literal["ok", "draining"]
+    model: str
+    running: int
+    waiting: int
+
+
+def _model(serving: Serving, name: str) -> ModelBody:
+    context = serving.engine.context
+    return {
+        "id": name,
+        "object": "model",
+        "created": serving.created,
+        "owned_by": "centime",
+        "name": name,
+        "context_window": context,
+        "max_output_tokens": context - 1,
+        "input_modalities": ["text"],
+        "output_modalities": ["text"],
+    }
+
+
+@router.get("/v1/models", responses=described((401,)))
+@router.get("/models", include_in_schema=False)
+async def models(serving: Served, account: Asking) -> ModelList:
+    """The model that is served, by each of its names."""
+    return {"object": "list", "data": [_model(serving, name) for name in serving.names]}
+
+
+@router.get("/v1/models/{name:path}", responses=described((401, 404)))
+@router.get("/models/{name:path}", include_in_schema=False)
+async def model(name: str, serving: Served, account: Asking) -> ModelBody:
+    """One of them."""
+    serving.check_model(name)
+    return _model(serving, name)
+
+
+@router.get("/user/balance", responses=described((401,)))
+async def balance(serving: Served, account: Asking) -> BalanceBody:
+    """What the key may still spend."""
+    left = await asyncio.to_thread(serving.accounts.balance, account)
+    infos: list[BalanceInfo] = []
+    if left.total is not None and left.currency is not None:
+        infos.append(
+            {
+                "currency": left.currency,
+                "total_balance": left.total,
+                "granted_balance": "0",
+                "topped_up_balance": left.total,
+            }
+        )
+    return {"is_available": left.available, "balance_infos": infos}
+
+
+@router.post("/tokenize", responses=described((400, 401, 404, 422)))
+async def tokenize(body: TokenizeRequest, serving: Served, account: Asking) -> TokenList:
+    """The token ids of a text."""
+    tokenizer = serving.tokenizer
+    begin = [tokenizer.bos_id] if body.add_special_tokens and tokenizer.bos_id is not None else []
+    ids = begin + await asyncio.to_thread(tokenizer.encode, body.text or "")
+    return {"tokens": ids, "count": len(ids), "max_model_len": serving.engine.context}
+
+
+@router.get("/health", responses={503: {"model": Health, "description": "The server is shutting down."}})
+async def health(serving: Served) -> JSONResponse:
+    """200 while the server takes requests."""
+    stats = serving.engine.stats()
+    told: Health = {
+        "status": "draining" if serving.draining else "ok",
+        "model": serving.names[0],
+        "running": stats.running,
+        "waiting": stats.waiting,
+    }
+    return JSONResponse(told, 503 if serving.draining else 200)
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(serving: Served) -> Response:
+    """The counters for Prometheus. They need no key: they tell how much is served, not to whom."""
+    return Response(serving.metrics.page(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,129 @@
+"""Answers that take time: streams of events, and bodies that are waited for. Both notice at once that a client left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable
+from typing import Any
+
+from fastapi.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from centime.serve.api.call import Call
+from centime.serve.api.errors import ApiError
+
+log = logging.getLogger("centime.serve")
+
+KEEP_ALIVE = b": keep-alive\n\n"
+DONE = b"data: [DONE]\n\n"
+
+
+def as_json(body: Any) -> bytes:
+    """Compact, in UTF-8."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def as_event(body: Any, name: str | None = None) -> bytes:
+    """One server-sent event."""
+    return (f"event: {name}\n".encode() if name else b"") + b"data: " + as_json(body) + b"\n\n"
+
+
+class Working(Response):
+    """A response in the making: `_work` runs until it is done or the client leaves, which aborts the call."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.call = call
+
+    async def _work(self, scope: Scope, send: Send) -> None:
+        raise NotImplementedError
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        working = asyncio.ensure_future(self._work(scope, send))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                await working
+        except OSError:  # the connection broke while something was sent
+            pass
+        finally:
+            self.call.abort()  # of what has not ended
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _begin(send: Send, kind: bytes) -> None:
+    headers = [(b"content-type", kind), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+class EventStream(Working):
+    """Server-sent events. Nothing is sent before the first of them, so that an early error keeps its status."""
+
+    def __init__(self, call: Call, events: AsyncGenerator[bytes]) -> None:
+        super().__init__(call)
+        self._events = events
+
+    async def _work(self, scope: Scope, send: Send) -> None:
+        begun = False
+        try:
+            async for event in self._events:
+                if not begun:
+                    await _begin(send, b"text/event-stream; charset=utf-8")
+                    begun = True
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        except ApiError as error:
+            if not begun:
+                await error.response(scope["path"])(scope, _nothing, send)
+                return
+            name = "error" if scope["path"].startswith("/anthropic/") else None
+            event = as_event(error.body(scope["path"]), name)
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Whole(Working):
+    """One JSON body. A client that waits longer than the server's patience is sent empty lines meanwhile.
+
+    From then on the status is 200, and an error is told by its body alone, as at DeepSeek.
+    """
+
+    def __init__(self, call: Call, body: Awaitable[Any], patience: float) -> None:
+        super().__init__(call)
+        self._body, self._patience = body, patience
+
+    async def _work(self, scope: Scope, send: Send) -> None:
+        making = asyncio.ensure_future(self._body)
+        begun = False
+        try:
+            while not (await asyncio.wait({making}, timeout=self._patience))[0]:
+                if not begun:
+                    await _begin(send, b"application/json")
+                    begun = True
+                await send({"type": "http.response.body", "body": b"\n", "more_body": True})
+            try:
+                content = as_json(await making)
+            except ApiError as error:
+                if not begun:
+                    await error.response(scope["path"])(scope, _nothing, send)
+                    return
+                content = as_json(error.body(scope["path"]))
+            if begun:
+                await send({"type": "http.response.body", "body": content})
+            else:
+                await Response(content, media_type="application/json")(scope, _nothing, send)
+        finally:
+            making.cancel()
+
+
+async def _nothing() -> Any:
+    raise RuntimeError("a finished response reads nothing")

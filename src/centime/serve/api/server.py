@@ -1,0 +1,118 @@
+"""The server as a process: a socket, signals that drain it, and the limits of what it reads."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from centime.errors import UserError
+from centime.serve.api.app import create_app
+from centime.serve.api.errors import ApiError
+from centime.serve.api.serving import Serving
+
+MAX_BODY = 64 * 2**20  # bytes: a million tokens of text are four
+DRAIN_SECONDS = 600  # that running answers may take to end after SIGTERM; a second signal ends them at once
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket to listen on; port 0 takes a free one. Raises UserError when the address cannot be had."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, proto)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}; give another --host or --port, "
+            "or --port 0 for any free one."
+        ) from None
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where a client finds the server."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn over the API. `ready` is called when clients can connect; `should_exit` set makes it drain and return."""
+
+    def __init__(self, serving: Serving, ready: Callable[[], None] = lambda: None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                Limited(create_app(serving)),
+                log_level="warning",
+                access_log=False,
+                ws="none",
+                server_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+        )
+        self._serving, self._ready = serving, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tells when it is done."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """New requests on open connections are told 503 while the others finish."""
+        self._serving.draining = True
+        await super().shutdown(sockets)
+
+
+def run(serving: Serving, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Serves until SIGTERM or SIGINT, then finishes what runs; a second signal ends it at once."""
+    # uvicorn raises the signal that ended it once more when it is done; the verb still has a bill to print.
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        Server(serving, ready).run(sockets=[listening])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Limited:
+    """Refuses bodies of more than MAX_BODY bytes, announced or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        told = ApiError(413, f"The body is larger than {MAX_BODY // 2**20} MiB.").response(scope["path"])
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > MAX_BODY:
+            await told(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MAX_BODY:
+                raise ApiError(413, f"The body is larger than {MAX_BODY // 2**20} MiB.")
+            return message
+
+        await self._app(scope, counted, send)

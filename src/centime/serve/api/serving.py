@@ -1,0 +1,88 @@
+"""What every route shares: the engine, the tokenizer, the accounts, the names the model goes by."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from centime.serve.accounts import Account, Accounts
+from centime.serve.api.errors import ApiError
+from centime.serve.api.metrics import Metrics
+from centime.serve.api.tally import Tally
+
+if TYPE_CHECKING:
+    from centime.data.tokenizer import Tokenizer
+    from centime.serve.api.call import Call
+    from centime.serve.api.formats import Format
+    from centime.serve.engine.engine import Engine
+    from centime.serve.engine.grammar import Grammars
+
+
+@dataclass
+class Serving:
+    """One model behind the API. `names`: what clients may call it, the first being its own.
+
+    patience: seconds a client waits before it hears that the connection is alive.
+    """
+
+    engine: Engine
+    tokenizer: Tokenizer
+    format: Format
+    grammars: Grammars
+    accounts: Accounts
+    names: tuple[str, ...]
+    patience: float = 10.0
+    created: int = field(default_factory=lambda: int(time.time()))
+    metrics: Metrics = field(init=False)
+    calls: set[Call] = field(default_factory=set)  # those that are not settled
+    draining: bool = False
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.engine.stats)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the same request with the same seed may get another answer: `system_fingerprint`."""
+        from centime import __version__
+
+        return f"fp_{hashlib.sha256(f'{__version__} {self.names[0]} {self.created}'.encode()).hexdigest()[:12]}"
+
+    def check_model(self, name: str, status: int = 404) -> None:
+        """Raises ApiError when the model that is served does not go by this name."""
+        if name not in self.names:
+            known = ", ".join(repr(one) for one in self.names)
+            raise ApiError(
+                status,
+                f"The model {name!r} does not exist here; this server has {known}.",
+                param="model",
+                code="model_not_found",
+            )
+
+
+def serving_of(request: Request) -> Serving:
+    """What `create_app` was given."""
+    found: Serving = request.app.state.serving
+    return found
+
+
+_bearer = HTTPBearer(auto_error=False, description="An API key: 'Authorization: Bearer sk-...'.")
+_header = APIKeyHeader(name="x-api-key", auto_error=False, description="The same key, as Anthropic's clients send it.")
+
+
+def account_of(
+    serving: Annotated[Serving, Depends(serving_of)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_header)],
+) -> Account:
+    """Whose request this is. Raises Refused (401)."""
+    return serving.accounts.authenticate(bearer.credentials if bearer else header)
+
+
+Served = Annotated[Serving, Depends(serving_of)]
+Asking = Annotated[Account, Depends(account_of)]

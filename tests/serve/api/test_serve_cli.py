@@ -1,0 +1,121 @@
+"""`centime serve` as a process: what it says, signals, and the bill at its end."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.small import small_folder
+
+pytestmark = pytest.mark.slow
+
+ASK = {"model": "small", "messages": [{"role": "user", "content": "the cat sat"}], "max_tokens": 8}
+PRICES = ("--price", "$2/h", "--price-list", "0.1,1,2")
+
+
+class Process:
+    """A server process and what it says on standard error."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "centime", "serve", str(folder), "--port", "0", "--cache", "0.05", *options]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.said = ""
+        self._listening = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self._listening.wait(120), self.said
+        found = re.search(r"http://\S+", self.said)
+        assert found, self.said
+        self.url = found[0]
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            if "http://" in line:
+                self._listening.set()
+        self._listening.set()
+
+    def end(self) -> int:
+        """The exit code, once it has one; all it said is in `said`."""
+        code = self.process.wait(120)
+        self._reader.join()
+        return code
+
+
+def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "centime", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_folder(tmp_path_factory.mktemp("models") / "small", positions=512)
+
+
+def test_on_sigterm_running_answers_are_finished_and_the_bill_is_said(folder: Path) -> None:
+    server = Process(folder, *PRICES)
+    assert "small on" in server.said
+    assert "$2.00 per hour" in server.said
+    body = {**ASK, "max_tokens": 400, "ignore_eos": True, "stream": True}
+    with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=60) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        server.process.send_signal(signal.SIGTERM)
+        rest = [line for line in lines if line.startswith("data: ")]
+    assert rest[-1] == "data: [DONE]"
+    last = json.loads(rest[-2].removeprefix("data: "))
+    assert last["choices"][0]["finish_reason"] == "length"
+    assert last["usage"]["completion_tokens"] == 400
+    assert server.end() == 0, server.said
+    assert "Open to this machine, no key needed; prices" in server.said
+    assert "Answered 1 calls: 0 prompt tokens from the cache, 8 computed, 400 generated" in server.said
+    assert re.search(r"The machine cost \$\S+, waiting included; the price list asks \$0.000808\.", server.said)
+
+
+def test_keys_open_it_to_others_and_a_kill_loses_no_charge(folder: Path) -> None:
+    secret = centime("keys", "add", "alice", "--budget", "$1", "--price-list", "0.1,1,2").stdout.strip()
+    server = Process(folder, "--host", "0.0.0.0")
+    url = server.url.replace("0.0.0.0", "127.0.0.1")
+    with httpx.Client(base_url=url, timeout=60) as client:
+        nobody = client.post("/v1/chat/completions", json=ASK)
+        assert nobody.status_code == 401
+        assert nobody.json()["error"]["type"] == "authentication_error"
+        client.headers["Authorization"] = f"Bearer {secret}"
+        answers = [client.post("/v1/chat/completions", json=ASK).json() for _ in range(3)]
+        spent = sum(float(answer["usage"]["cost"]["list_price"]) for answer in answers)
+        balance = client.get("/user/balance").json()
+        assert balance["is_available"]
+        assert float(balance["balance_infos"][0]["total_balance"]) == pytest.approx(1 - spent, abs=1e-12)
+        greedy = {**ASK, "max_tokens": 400, "n": 16}
+        poor = centime("keys", "add", "bob", "--budget", "$0.000001", "--price-list", "0.1,1,2").stdout.strip()
+        refused = client.post("/v1/chat/completions", json=greedy, headers={"Authorization": f"Bearer {poor}"})
+        assert refused.status_code == 402
+    server.process.kill()
+    server.end()
+    bill = json.loads(centime("bill", "--json").stdout)
+    served = json.dumps(bill)
+    assert '"requests": 3' in served
+    assert spent > 0
+
+
+def test_ctrl_c_ends_it_and_an_address_in_use_is_a_sentence(folder: Path) -> None:
+    server = Process(folder)
+    taken = centime("serve", str(folder), "--port", server.url.rpartition(":")[2])
+    assert taken.returncode == 2
+    assert "cannot listen on 127.0.0.1" in taken.stderr
+    server.process.send_signal(signal.SIGINT)
+    assert server.end() == 0, server.said
+    assert "Answered 0 calls" in server.said
+
+
+def test_without_keys_only_this_machine_may_ask(folder: Path) -> None:
+    public = centime("serve", str(folder), "--host", "0.0.0.0", "--port", "0")
+    assert public.returncode == 2
+    assert "there is no key yet" in public.stderr
