@@ -21,6 +21,7 @@ from centime.serve.engine.engine import Engine
 from centime.serve.engine.grammar import Grammars
 from centime.serve.engine.settings import EngineSettings
 
+PRICE = price_given("$2/h")
 POSITIONS = 2048
 PRICES = "0.1,1,2"  # per million tokens: hit, miss, output
 
@@ -37,7 +38,7 @@ def running(
         home / "ledger.sqlite",
         run="small",
         tariff=tariff_for(prices) if prices else None,
-        price=price_given("$2/h"),
+        price=PRICE,
     )
     serving = Serving(
         engine=Engine(model, tokenizer, EngineSettings(cache_bytes=2**24, check=True, **settings)),
@@ -46,6 +47,9 @@ def running(
         grammars=Grammars(tokenizer, model.config.vocab_size),
         accounts=accounts,
         names=("small", "deepseek-chat"),
+        device="two cores",
+        price=PRICE,
+        book=home / "ledger.sqlite",
         patience=patience,
     )
     listening, ready = bind("127.0.0.1", 0), threading.Event()

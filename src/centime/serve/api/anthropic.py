@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from centime.serve.api.answer import new_id
 from centime.serve.api.anthropic_request import CountRequest, MessagesRequest, chat_request
-from centime.serve.api.chat import STREAMED, Asked, begin_chat, chat_of
+from centime.serve.api.chat import STREAMED, Asked, begin_chat, chat_of, prompt_of
 from centime.serve.api.constrain import offered_tools
 from centime.serve.api.errors import GENERATES, AnthropicErrorBody, described
 from centime.serve.api.formats import Delta
@@ -78,7 +78,7 @@ async def count_tokens(body: CountRequest, serving: Served, account: Asking) -> 
     """How many tokens the model would read."""
     _check_model(serving, body.model)
     chat = chat_request(body)
-    prompt = await asyncio.to_thread(lambda: serving.format.prompt(chat_of(chat, offered_tools(chat))))
+    prompt = await asyncio.to_thread(prompt_of, serving.format, chat_of(chat, offered_tools(chat)))
     return {"input_tokens": len(prompt.ids)}
 
 
@@ -175,7 +175,7 @@ async def _stream(asked: Asked) -> AsyncGenerator[bytes]:
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
-        "usage": {"input_tokens": 0, "output_tokens": 0},
+        "usage": {"input_tokens": asked.call.prompt_tokens, "output_tokens": 0},
     }
     begun, at = False, -1
     kind: tuple[str, int] | None = None

@@ -14,7 +14,9 @@ from centime import __version__
 from centime.serve.accounts import Refused
 from centime.serve.api import anthropic, chat, completions, errors, information
 from centime.serve.api.errors import ApiError
-from centime.serve.api.serving import Serving
+from centime.serve.api.page import page_routes
+from centime.serve.api.page_views import BillView, EngineView
+from centime.serve.api.serving import Serving, account_of
 
 BOOKED_EVERY = 1.0  # seconds between two readings of the engine's clocks
 
@@ -54,6 +56,8 @@ def create_app(serving: Serving) -> FastAPI:
 
     for router in (chat.router, completions.router, anthropic.router, information.router):
         app.include_router(router)
+    engine = EngineView(serving.engine, serving.names[0], serving.device, serving.price)
+    app.include_router(page_routes(account_of, engine=engine, bill=BillView(serving.book)))
     return app
 
 

@@ -34,6 +34,7 @@ class Call:
 
     def __init__(self, serving: Serving, ticket: Ticket, prompt: Sequence[int], choices: Sequence[Choice]) -> None:
         self._serving, self._ticket, self._prompt = serving, ticket, prompt
+        self.prompt_tokens = len(prompt)
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[int, Event]] = []  # for the reader
         self._news = asyncio.Event()
@@ -80,25 +81,42 @@ class Call:
 
     def _request(self, index: int, choice: Choice) -> Request:
         def deliver(event: Event) -> None:  # in the engine's thread
-            self._loop.call_soon_threadsafe(self._take, index, event)
+            try:
+                self._loop.call_soon_threadsafe(self._take, index, event)
+            except RuntimeError:  # the loop is closed: the server was told twice to end
+                if self._ended(index, event):
+                    self._charge_it()
+                    self._count()
 
         return Request(self._prompt, choice.params, deliver, constraint=choice.constraint)
 
     def _take(self, index: int, event: Event) -> None:
+        if self._ended(index, event):
+            self._settling = self._loop.create_task(self._settle(index, event))
+        else:
+            self._tell(index, event)
+
+    def _ended(self, index: int, event: Event) -> bool:
+        """Whether this was the last choice's end."""
         if isinstance(event, Finished):
             self._ends[index] = event
-            if len(self._ends) == len(self._requests):
-                self._settling = self._loop.create_task(self._settle(index, event))
-                return
-        self._tell(index, event)
+        return isinstance(event, Finished) and len(self._ends) == len(self._requests)
 
     def _tell(self, index: int, event: Event) -> None:
         self._waiting.append((index, event))
         self._news.set()
 
-    async def _settle(self, index: int, last: Finished) -> None:
+    async def _settle(self, index: int, last: Event) -> None:
+        try:
+            await asyncio.to_thread(self._charge_it)
+            self._count()
+        finally:
+            self._serving.calls.discard(self)
+            self._tell(index, last)
+
+    def _charge_it(self) -> None:
         usages = [self._ends[number].usage for number in range(len(self._requests))]
-        self.usage = replace(
+        usage = replace(
             usages[0],  # the prompt counts once, as the first choice found it
             output_tokens=sum(usage.output_tokens for usage in usages),
             machine_ns=sum(usage.machine_ns for usage in usages),
@@ -106,13 +124,13 @@ class Call:
             drafted_tokens=sum(usage.drafted_tokens for usage in usages),
             accepted_tokens=sum(usage.accepted_tokens for usage in usages),
         )
-        try:
-            self.charge = await asyncio.to_thread(self._ticket.settle, self.usage)
-            self._serving.metrics.ended(self._ends.values(), self.usage, self.charge)
-            self._serving.tally.add(self.usage, self.charge)
-        finally:
-            self._serving.calls.discard(self)
-            self._tell(index, last)
+        self.usage, self.charge = usage, self._ticket.settle(usage)
+
+    def _count(self) -> None:
+        assert self.usage is not None
+        assert self.charge is not None
+        self._serving.metrics.ended(self._ends.values(), self.usage, self.charge)
+        self._serving.tally.add(self.usage, self.charge)
 
     def abort(self) -> None:
         """The client left: nothing more is computed for it."""

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from typing_extensions import TypedDict
 
+from centime.errors import UserError
 from centime.serve.api import logprobs
 from centime.serve.api.answer import Answer, FinishReason, new_id
 from centime.serve.api.call import Call, Choice
@@ -19,7 +20,7 @@ from centime.serve.api.chat_request import ChatRequest, Message
 from centime.serve.api.constrain import grammar_for, offered_tools
 from centime.serve.api.errors import GENERATES, ApiError, described
 from centime.serve.api.fields import of_each
-from centime.serve.api.formats import Chat, Delta, Prompt
+from centime.serve.api.formats import Chat, Delta, Format, Prompt
 from centime.serve.api.logprobs import ChatLogprob
 from centime.serve.api.respond import DONE, KEEP_ALIVE, EventStream, Whole, as_event
 from centime.serve.api.serving import Asking, Served, Serving
@@ -134,7 +135,7 @@ async def begin_chat(body: ChatRequest, serving: Serving, account: Account) -> A
     def prepare() -> tuple[Prompt, list[Choice], bool]:
         tools = offered_tools(body)
         grammar = grammar_for(body, tools, serving.format, serving.grammars)
-        prompt = serving.format.prompt(chat_of(body, tools))
+        prompt = prompt_of(serving.format, chat_of(body, tools))
         after = serving.format.think_end if prompt.start == "reasoning" else None
         choices = [Choice(one, grammar.constraint(after) if grammar else None) for one in of_each(params, body.n or 1)]
         return prompt, choices, bool(tools)
@@ -160,6 +161,14 @@ def chat_of(body: ChatRequest, tools: list[dict[str, Any]]) -> Chat:
         prefix.content if prefix else None,
         prefix.reasoning_content if prefix else None,
     )
+
+
+def prompt_of(chat_format: Format, chat: Chat) -> Prompt:
+    """Raises ApiError (400) when the format, or the model folder's template, refuses the messages."""
+    try:
+        return chat_format.prompt(chat)
+    except UserError as error:
+        raise ApiError(400, str(error), param="messages") from None
 
 
 def _turn(message: Message) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from centime.catalogue.tariffs import tariff_for
 from centime.errors import UserError
 from centime.serve.accounts import Accounts
 from centime.serve.api.formats import find_format
-from centime.serve.api.server import bind, is_loopback, run, url_of
-from centime.serve.api.serving import Serving
+from centime.serve.api.server import bind, run, url_of
+from centime.serve.api.serving import Serving, is_loopback
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.grammar import Grammars
 from centime.serve.engine.settings import EngineSettings
@@ -80,6 +80,8 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
             grammars=Grammars(opened.tokenizer, opened.model.config.vocab_size),
             accounts=accounts,
             names=options.names or (billed.resolve().name,),
+            device=str(opened.device),
+            price=price,
             patience=options.keep_alive,
         )
 

@@ -21,6 +21,7 @@ _TYPES = {
     400: ("invalid_request_error", "invalid_request_error"),
     401: ("authentication_error", "authentication_error"),
     402: ("unknown_error", "billing_error"),
+    403: ("permission_error", "permission_error"),
     404: ("invalid_request_error", "not_found_error"),
     405: ("invalid_request_error", "invalid_request_error"),
     413: ("invalid_request_error", "request_too_large"),
@@ -133,7 +134,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def routed(request: Request, error: HTTPException) -> JSONResponse:
         path = request.url.path
-        said = {404: f"There is nothing at {path}.", 405: f"{path} takes another method than {request.method}."}
+        said = {
+            400: "The body cannot be read as JSON in UTF-8.",
+            404: f"There is nothing at {path}.",
+            405: f"{path} takes another method than {request.method}.",
+        }
         response = ApiError(error.status_code, said.get(error.status_code, str(error.detail))).response(path)
         response.headers.update(error.headers or {})  # 405 says in Allow which methods it takes
         return response

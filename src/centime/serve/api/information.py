@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import Field
+from pydantic import AliasChoices, Field, model_validator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from centime.serve.api.chat import chat_of, prompt_of
+from centime.serve.api.chat_request import ChatRequest, Message
 from centime.serve.api.errors import described
 from centime.serve.api.fields import Body
 from centime.serve.api.serving import Asking, Served, Serving
@@ -59,8 +62,16 @@ class TokenizeRequest(Body):
     """A text, or a conversation as the model would read it."""
 
     model: str | None = None
-    text: str | None = Field(None, alias="prompt")
-    add_special_tokens: bool = Field(True, description="Put the begin-of-sentence token first.")
+    prompt: str | None = Field(None, validation_alias=AliasChoices("prompt", "text"))
+    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    add_special_tokens: bool = Field(True, description="Put the begin-of-sentence token before a text.")
+
+    @model_validator(mode="after")
+    def is_one_of_two(self) -> TokenizeRequest:
+        """A text or a chat."""
+        if (self.prompt is None) == (self.messages is None):
+            raise PydanticCustomError("missing", "give either a prompt or messages")
+        return self
 
 
 class TokenList(TypedDict):
@@ -129,10 +140,16 @@ async def balance(serving: Served, account: Asking) -> BalanceBody:
 
 @router.post("/tokenize", responses=described((400, 401, 404, 422)))
 async def tokenize(body: TokenizeRequest, serving: Served, account: Asking) -> TokenList:
-    """The token ids of a text."""
-    tokenizer = serving.tokenizer
-    begin = [tokenizer.bos_id] if body.add_special_tokens and tokenizer.bos_id is not None else []
-    ids = begin + await asyncio.to_thread(tokenizer.encode, body.text or "")
+    """The token ids of a text, or of a chat up to where the answer begins."""
+    if body.model is not None:
+        serving.check_model(body.model)
+    if body.messages is not None:
+        chat = chat_of(ChatRequest(model="", messages=body.messages), [])
+        ids = (await asyncio.to_thread(prompt_of, serving.format, chat)).ids
+    else:
+        tokenizer = serving.tokenizer
+        begin = [tokenizer.bos_id] if body.add_special_tokens and tokenizer.bos_id is not None else []
+        ids = begin + await asyncio.to_thread(tokenizer.encode, body.prompt or "")
     return {"tokens": ids, "count": len(ids), "max_model_len": serving.engine.context}
 
 

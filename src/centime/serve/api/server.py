@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import socket
 from collections.abc import Callable
 
 import uvicorn
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from centime.errors import UserError
+from centime.serve.api.answer import new_id
 from centime.serve.api.app import create_app
 from centime.serve.api.errors import ApiError
 from centime.serve.api.serving import Serving
 
 MAX_BODY = 64 * 2**20  # bytes: a million tokens of text are four
 DRAIN_SECONDS = 600  # that running answers may take to end after SIGTERM; a second signal ends them at once
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server bound to `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -56,7 +47,7 @@ class Server(uvicorn.Server):
     def __init__(self, serving: Serving, ready: Callable[[], None] = lambda: None) -> None:
         super().__init__(
             uvicorn.Config(
-                Limited(create_app(serving)),
+                Outermost(create_app(serving)),
                 log_level="warning",
                 access_log=False,
                 ws="none",
@@ -83,15 +74,18 @@ def run(serving: Serving, listening: socket.socket, ready: Callable[[], None]) -
     """Serves until SIGTERM or SIGINT, then finishes what runs; a second signal ends it at once."""
     # uvicorn raises the signal that ended it once more when it is done; the verb still has a bill to print.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    server = Server(serving, ready)
     try:
-        Server(serving, ready).run(sockets=[listening])
+        server.run(sockets=[listening])
+        if server.force_exit:  # the app did not come to stop its engine
+            serving.engine.stop()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-class Limited:
-    """Refuses bodies of more than MAX_BODY bytes, announced or not."""
+class Outermost:
+    """Around the app: refuses bodies of more than MAX_BODY bytes, announced or not, and gives every answer an id."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -100,11 +94,7 @@ class Limited:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        told = ApiError(413, f"The body is larger than {MAX_BODY // 2**20} MiB.").response(scope["path"])
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > MAX_BODY:
-            await told(scope, receive, send)
-            return
+        number = new_id("req_").encode()
         read = 0
 
         async def counted() -> Message:
@@ -112,7 +102,17 @@ class Limited:
             message = await receive()
             read += len(message.get("body", b""))
             if read > MAX_BODY:
-                raise ApiError(413, f"The body is larger than {MAX_BODY // 2**20} MiB.")
+                raise HTTPException(413, too_large.message)  # the one kind that FastAPI lets pass while it reads
             return message
 
-        await self._app(scope, counted, send)
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":  # under the name OpenAI's clients read, and Anthropic's
+                message["headers"] = [*message["headers"], (b"x-request-id", number), (b"request-id", number)]
+            await send(message)
+
+        too_large = ApiError(413, f"The body is larger than {MAX_BODY // 2**20} MiB.")
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > MAX_BODY:
+            await too_large.response(scope["path"])(scope, receive, named)
+        else:
+            await self._app(scope, counted, named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,9 @@ from centime.serve.api.metrics import Metrics
 from centime.serve.api.tally import Tally
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from centime.catalogue.prices import Price
     from centime.data.tokenizer import Tokenizer
     from centime.serve.api.call import Call
     from centime.serve.api.formats import Format
@@ -27,7 +31,8 @@ if TYPE_CHECKING:
 class Serving:
     """One model behind the API. `names`: what clients may call it, the first being its own.
 
-    patience: seconds a client waits before it hears that the connection is alive.
+    device, price: what it runs on, and an hour of that, for the page; book: the ledger's file, None for the person's
+    own. patience: seconds a client waits before it hears that the connection is alive.
     """
 
     engine: Engine
@@ -36,6 +41,9 @@ class Serving:
     grammars: Grammars
     accounts: Accounts
     names: tuple[str, ...]
+    device: str
+    price: Price | None = None
+    book: Path | None = None
     patience: float = 10.0
     created: int = field(default_factory=lambda: int(time.time()))
     metrics: Metrics = field(init=False)
@@ -76,12 +84,34 @@ _header = APIKeyHeader(name="x-api-key", auto_error=False, description="The same
 
 
 def account_of(
+    request: Request,
     serving: Annotated[Serving, Depends(serving_of)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     header: Annotated[str | None, Security(_header)],
 ) -> Account:
-    """Whose request this is. Raises Refused (401)."""
-    return serving.accounts.authenticate(bearer.credentials if bearer else header)
+    """Whose request this is. Raises Refused (401), and ApiError (403) where no key protects the server.
+
+    Such a server answers only to this machine's own names, so that no page of a browser can reach it under another
+    name (DNS rebinding); foreign pages' requests under its own name fail for want of CORS headers.
+    """
+    account = serving.accounts.authenticate(bearer.credentials if bearer else header)
+    if not account.name and not is_loopback(request.url.hostname or ""):
+        raise ApiError(
+            403,
+            f"Without a key this server answers to this machine alone, not to {request.url.hostname!r}: ask for "
+            "127.0.0.1 or localhost, or make a key with `centime keys add NAME`.",
+        )
+    return account
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means this machine, whatever the network."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 Served = Annotated[Serving, Depends(serving_of)]
