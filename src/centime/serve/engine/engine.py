@@ -20,6 +20,7 @@ from centime.errors import UserError
 from centime.model import Transformer
 from centime.plan.counts import count
 from centime.serve.engine.blocks import BlockPool
+from centime.serve.engine.disk import DiskTier, fingerprint
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.pages import Pages
 from centime.serve.engine.request import Piece, Request
@@ -86,7 +87,12 @@ class Engine:
         self.pool = BlockPool(count_, size)
         assert self.pool.take(1) == [SCRATCH]
         self.context = min(config.max_position_embeddings, (count_ - 1) * size)
-        self.scheduler = Scheduler(self.pool, self.pages, self.settings.step_tokens, self.settings.max_running)
+        self.disk = None
+        if self.settings.disk is not None:
+            self.disk = DiskTier(self.settings.disk, self.settings.disk_bytes, fingerprint(model))
+        self.scheduler = Scheduler(
+            self.pool, self.pages, self.settings.step_tokens, self.settings.max_running, self.disk
+        )
         runner = (DeterministicRunner if self.settings.deterministic else Runner)(model, self.pages)
         drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
         self.stepper = Stepper(runner, self.scheduler, tokenizer, drafting)
@@ -159,6 +165,8 @@ class Engine:
             self._thread = None
         for generation in [*self._incoming, *self.scheduler.all()]:
             generation.request.deliver(generation.finished("aborted"))
+        if self.disk is not None:
+            self.disk.close()
 
     def stats(self) -> EngineStats:
         """A reading; safe while the engine runs."""

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from centime.serve.engine.blocks import BlockPool, block_key
+from centime.serve.engine.blocks import BlockPool, Match, block_key
+from centime.serve.engine.disk import DiskTier
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.pages import Pages, Span
 
@@ -30,8 +31,10 @@ class Work:
 class Scheduler:
     """Requests that wait and requests that run, over one pool of blocks."""
 
-    def __init__(self, pool: BlockPool, pages: Pages, step_tokens: int, max_running: int) -> None:
-        self.pool, self.pages = pool, pages
+    def __init__(
+        self, pool: BlockPool, pages: Pages, step_tokens: int, max_running: int, disk: DiskTier | None = None
+    ) -> None:
+        self.pool, self.pages, self.disk = pool, pages, disk
         self.step_tokens, self.max_running = step_tokens, max_running
         self.running: list[Generation] = []
         self._waiting: dict[str, deque[Generation]] = {}
@@ -109,6 +112,8 @@ class Scheduler:
         """Takes the cached beginning of its tokens into use, if there is room for the rest of them and an answer."""
         found = self.pool.match(generation.tokens[:-1], generation.request.isolation)  # the last one is computed anyway
         self.pool.use(found.blocks)
+        if self.disk is not None:
+            found = self._restore(self.disk, found, generation.tokens[:-1])
         missing = -(-(len(generation.tokens) + 1) // self.pool.size) - len(found.blocks)
         if self.running and missing + len(self.running) > self.pool.free:  # each of those that run needs a block soon
             self.pool.release(found.blocks)
@@ -121,6 +126,20 @@ class Scheduler:
         if generation.begun_ns is None:
             generation.hit_tokens = min(generation.computed, generation.prompt_length)
         return True
+
+    def _restore(self, disk: DiskTier, found: Match, tokens: list[int]) -> Match:
+        """Whole blocks that follow those in memory and are on disk, read back and published."""
+        blocks, key, size = list(found.blocks), found.key, self.pool.size
+        for start in range(len(blocks) * size, len(tokens) - size + 1, size):
+            piece = tokens[start : start + size]
+            entries = disk.get(block_key(key, piece), key, piece)
+            taken = self.pool.take(1, blocks[-1] if blocks else None) if entries is not None else None
+            if entries is None or taken is None:
+                break
+            self.pages.read(taken[0]).copy_(entries)
+            key = self.pool.publish(taken[0], key, piece)
+            blocks += taken
+        return found if len(blocks) == len(found.blocks) else Match(blocks, key)
 
     def _know(self, generation: Generation, blocks: list[int]) -> None:
         """The keys of the prefixes that whole blocks hold."""
@@ -171,15 +190,15 @@ class Scheduler:
         generation.computed, generation.draft = 0, []
         self._waiting.setdefault(generation.request.owner, deque()).appendleft(generation)
 
-    def computed(self, generation: Generation, upto: int) -> list[tuple[int, int]]:
-        """Tokens before `upto` are in the cache: full blocks are published. Returns (block, its place in the table)."""
+    def computed(self, generation: Generation, upto: int) -> None:
+        """Tokens before `upto` are in the cache: full blocks are published, and kept on disk."""
         generation.computed = upto
-        size, fresh = self.pool.size, []
+        size = self.pool.size
         for index in range(len(generation.keys) - 1, upto // size):
-            tokens = generation.tokens[index * size : (index + 1) * size]
-            generation.keys.append(self.pool.publish(generation.table[index], generation.keys[-1], tokens))
-            fresh.append((generation.table[index], index))
-        return fresh
+            tokens, parent = generation.tokens[index * size : (index + 1) * size], generation.keys[-1]
+            generation.keys.append(self.pool.publish(generation.table[index], parent, tokens))
+            if self.disk is not None:
+                self.disk.put(generation.keys[-1], parent, tokens, self.pages.read(generation.table[index]))
 
 
 def _arrival(generation: Generation) -> tuple[int, int]:
