@@ -11,7 +11,6 @@ import pytest
 from tests.serve.web.browser import NewPage, serving
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
     from playwright.sync_api import Browser, Page
 
     from centime.serve.api.serving import Serving
@@ -39,8 +38,8 @@ def new_page(chromium: Browser) -> Iterator[NewPage]:
     failures: list[str] = []
     contexts = []
 
-    def open_one(url: str, *, width: int = 1280, height: int = 860, **options: Any) -> Page:
-        context = chromium.new_context(viewport={"width": width, "height": height}, locale="en-US", **options)
+    def open_one(url: str, *, width: int = 1280, height: int = 860, locale: str = "en-US", **options: Any) -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": height}, locale=locale, **options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
@@ -79,24 +78,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(home: Path) -> Iterator[tuple[str, Serving]]:
-    """A real server over a tiny model of random weights, with the page: (its address, what it shares)."""
+    """A real server over a tiny model of random weights: (its address, what it shares)."""
     from tests.serve.api.running import running
 
-    from centime.catalogue.prices import price_given
-    from centime.serve.api import server
-    from centime.serve.api.page import page_routes
-    from centime.serve.api.page_views import BillView, EngineView
-    from centime.serve.api.serving import account_of
-
-    create_app = server.create_app
-
-    def with_page(shared: Serving) -> FastAPI:
-        app = create_app(shared)
-        engine = EngineView(shared.engine, shared.names[0], "two cores", price_given("$2/h"))
-        app.include_router(page_routes(account_of, engine=engine, bill=BillView(home / "ledger.sqlite")))
-        return app
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server, "create_app", with_page)
-        with running(home) as (url, shared):
-            yield f"{url}/", shared
+    with running(home) as (url, shared):
+        yield f"{url}/", shared

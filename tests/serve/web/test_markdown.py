@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
-from tests.serve.web.browser import NewPage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
@@ -98,13 +103,22 @@ def f(x):
 The end."""
 
 
+@pytest.fixture(scope="module")
+def page(chromium: Browser, bare: str) -> Iterator[Page]:
+    """One tab for all texts."""
+    context = chromium.new_context()
+    tab = context.new_page()
+    tab.goto(bare)
+    yield tab
+    context.close()
+
+
 @pytest.mark.parametrize("source", [*CASES, *LINKS])
-def test_markdown_is_drawn(source: str, new_page: NewPage, bare: str) -> None:
-    assert new_page(bare).evaluate(DRAW, [source]) == (CASES | LINKS)[source]
+def test_markdown_is_drawn(source: str, page: Page) -> None:
+    assert page.evaluate(DRAW, [source]) == (CASES | LINKS)[source]
 
 
-def test_what_a_model_writes_is_never_markup(new_page: NewPage, bare: str) -> None:
-    page = new_page(bare)
+def test_what_a_model_writes_is_never_markup(page: Page) -> None:
     for source in HOSTILE:
         drawn = page.evaluate(DRAW, [source])
         for tag in ("<script", "<img", "<iframe", "<b "):
@@ -113,16 +127,15 @@ def test_what_a_model_writes_is_never_markup(new_page: NewPage, bare: str) -> No
     assert page.evaluate("window.hit") is None
 
 
-def test_a_growing_text_ends_as_if_drawn_at_once(new_page: NewPage, bare: str) -> None:
-    page = new_page(bare)
+def test_a_growing_text_ends_as_if_drawn_at_once(page: Page) -> None:
     whole = page.evaluate(DRAW, [ANSWER])
     assert page.evaluate(DRAW, [ANSWER[:end] for end in range(len(ANSWER) + 1)]) == whole
     assert page.evaluate(DRAW, [ANSWER, "another text", ANSWER]) == whole
 
 
-def test_blocks_that_are_done_are_not_drawn_again(new_page: NewPage, bare: str) -> None:
+def test_blocks_that_are_done_are_not_drawn_again(page: Page) -> None:
     """Else a selection would be lost with every token, and a long answer would cost its square."""
-    kept = new_page(bare).evaluate(
+    kept = page.evaluate(
         """async () => {
           const { show } = await import(new URL("static/markdown.js", location.href));
           const box = document.createElement("div");
@@ -136,8 +149,7 @@ def test_blocks_that_are_done_are_not_drawn_again(new_page: NewPage, bare: str) 
 
 
 @pytest.mark.parametrize("piece", ["**a ", "[", "`", "> ", "- ", "![x](", "_a", "<http://a ", "|-", "* * "])
-def test_a_long_hostile_text_is_drawn_soon(piece: str, new_page: NewPage, bare: str) -> None:
+def test_a_long_hostile_text_is_drawn_soon(piece: str, page: Page) -> None:
     """Marks that never close, tens of thousands of them: nothing is tried again from each of them."""
-    page = new_page(bare)
     assert page.evaluate(DRAW, [piece * 20_000])
     assert page.evaluate(DRAW, [(piece + "\n") * 20_000])
