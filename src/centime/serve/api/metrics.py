@@ -19,14 +19,13 @@ _FIRST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)
 _WHOLE = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600, 1800)
 
 
-class Metrics(Collector):
-    """Counters of one server, and its engine's `stats` at the moment of each page.
+class CallMetrics(Collector):
+    """Counters of the calls that ended; what a server is doing at the moment of a page, `collect` says.
 
     Names follow Prometheus's rules: base units, counters end in _total.
     """
 
-    def __init__(self, stats: Callable[[], EngineStats]) -> None:
-        self._stats = stats
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -68,6 +67,14 @@ class Metrics(Collector):
     def page(self) -> bytes:
         """The page as text."""
         return generate_latest(self.registry)
+
+
+class Metrics(CallMetrics):
+    """Those of a server with an engine, its `stats` at the moment of each page."""
+
+    def __init__(self, stats: Callable[[], EngineStats]) -> None:
+        self._stats = stats
+        super().__init__()
 
     def collect(self) -> Iterator[Metric]:
         """The engine as it is now, for prometheus_client, which calls this at each page."""

@@ -6,12 +6,11 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from centime.serve.api.call import Call
 from centime.serve.api.errors import ApiError
 
 log = logging.getLogger("centime.serve")
@@ -30,10 +29,17 @@ def as_event(body: Any, name: str | None = None) -> bytes:
     return (f"event: {name}\n".encode() if name else b"") + b"data: " + as_json(body) + b"\n\n"
 
 
+class Abortable(Protocol):
+    """What makes an answer."""
+
+    def abort(self) -> None:
+        """Nothing more is wanted of it; what has ended is left alone."""
+
+
 class Working(Response):
     """A response in the making: `_work` runs until it is done or the client leaves, which aborts the call."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Abortable) -> None:
         super().__init__()
         self.call = call
 
@@ -69,7 +75,7 @@ async def _begin(send: Send, kind: bytes) -> None:
 class EventStream(Working):
     """Server-sent events. Nothing is sent before the first of them, so that an early error keeps its status."""
 
-    def __init__(self, call: Call, events: AsyncGenerator[bytes]) -> None:
+    def __init__(self, call: Abortable, events: AsyncGenerator[bytes]) -> None:
         super().__init__(call)
         self._events = events
 
@@ -97,7 +103,7 @@ class Whole(Working):
     From then on the status is 200, and an error is told by its body alone, as at DeepSeek.
     """
 
-    def __init__(self, call: Call, body: Awaitable[Any], patience: float) -> None:
+    def __init__(self, call: Abortable, body: Awaitable[Any], patience: float) -> None:
         super().__init__(call)
         self._body, self._patience = body, patience
 

@@ -1,0 +1,53 @@
+"""What the gateway's routes share: the upstream, its clock, the accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from centime.serve.accounts import Accounts, Charge
+from centime.serve.api.metrics import CallMetrics
+from centime.serve.api.tally import Tally
+from centime.serve.gateway.clock import Clock
+from centime.serve.gateway.upstream import Facts, Upstream
+
+if TYPE_CHECKING:
+    from centime.serve.engine.request import Finished
+    from centime.serve.gateway.exchange import Exchange
+
+
+class GatewayMetrics(CallMetrics):
+    """The requests in flight beside the counters. Nothing waits here: the upstream has its own queue."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        super().__init__()
+
+    def collect(self) -> Iterator[Metric]:
+        """The gateway as it is now."""
+        yield GaugeMetricFamily("centime_running_requests", "Requests in flight.", self._clock.running)
+
+
+@dataclass
+class Gateway:
+    """One upstream behind keys and prices. patience: seconds a client waits before it hears a sign of life."""
+
+    upstream: Upstream
+    facts: Facts
+    accounts: Accounts
+    patience: float = 10.0
+    clock: Clock = field(default_factory=Clock)
+    tally: Tally = field(default_factory=Tally)
+    exchanges: set[Exchange] = field(default_factory=set)  # those that are not settled
+    draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.metrics = GatewayMetrics(self.clock)
+
+    def ended(self, end: Finished, charge: Charge) -> None:
+        """Counts a request that was charged."""
+        self.metrics.ended([end], end.usage, charge)
+        self.tally.add(end.usage, charge)

@@ -1,0 +1,409 @@
+"""The gateway in front of servers that behave as vLLM, SGLang and llama-server do, and as no server should."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx2
+import openai
+import pytest
+from starlette.responses import JSONResponse, PlainTextResponse
+from tests.serve.gateway.running import DONE, Scripted, answer, chunk, gateway_over, serving, usage, usage_chunk
+
+from centime.ledger.served import Served, engine_hours, served_rows
+from centime.serve.accounts.keys import add_key
+from centime.serve.accounts.store import Store
+from centime.serve.gateway.gateway import Gateway
+
+ASK = {"model": "org/m", "messages": [{"role": "user", "content": "Hello"}]}
+STREAM = [chunk("Hel"), chunk("lo"), chunk(finish="stop"), usage_chunk(100, 2, 60), DONE]
+
+
+class Put:
+    """A gateway in front of a scripted upstream."""
+
+    def __init__(self, home: Path, stack: ExitStack, upstream: Scripted, **given: Any) -> None:
+        self.upstream, self.home = upstream, home
+        self.inner = stack.enter_context(serving(upstream.app))
+        self.url, self.gateway = stack.enter_context(gateway_over(self.inner, home, **given))
+        self.client = stack.enter_context(httpx2.Client(base_url=self.url, timeout=30))
+
+    def post(self, body: Any = ASK, path: str = "/v1/chat/completions", **headers: str) -> httpx2.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.client.post(path, content=content, headers=headers)
+
+    def events(self, **more: Any) -> list[Any]:
+        """The data of a stream's events, parsed where they are JSON."""
+        text = self.post(ASK | {"stream": True} | more).text
+        data = [line[5:].strip() for line in text.splitlines() if line.startswith("data:")]
+        return [json.loads(line) if line != "[DONE]" else line for line in data]
+
+    def served(self) -> list[Served]:
+        """The ledger's rows, once what runs is settled."""
+        settled(self.gateway)
+        return served_rows(sqlite3.connect(self.home / "ledger.sqlite"))
+
+    def sums(self) -> tuple[int, ...]:
+        """(requests, prompt, hit, output tokens, pico-dollars) of all that was served."""
+        rows = self.served()
+        names = ("requests", "prompt_tokens", "hit_tokens", "output_tokens", "list_pico")
+        return tuple(sum(getattr(row, name) for row in rows) for name in names)
+
+
+def settled(gateway: Gateway) -> None:
+    for _ in range(2000):
+        if not gateway.exchanges:
+            return
+        time.sleep(0.005)
+    raise AssertionError("an exchange never ended")
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Iterator[Callable[..., Put]]:
+    """Makes a gateway over an upstream that answers so."""
+    with ExitStack() as stack:
+
+        def make(reply: Any, *, owner: str = "vllm", context: int | None = 1000, **given: Any) -> Put:
+            upstream = Scripted(reply if inspect.isfunction(reply) else lambda _: reply, owner=owner, context=context)
+            return Put(tmp_path, stack, upstream, **given)
+
+        yield make
+
+
+COST = (60 * 1 + 40 * 2 + 2 * 3) * 10**6
+
+
+def test_a_whole_answer_is_passed_on_with_its_cost(put: Callable[..., Put]) -> None:
+    made = put(answer("Hello", 100, 2, 60))
+    body = made.post(ASK | {"temperature": 0.5, "own_field": [1]}).json()
+    cost = body["usage"].pop("cost")
+    assert body == answer("Hello", 100, 2, 60)
+    assert made.upstream.bodies == [ASK | {"temperature": 0.5, "own_field": [1]}]  # nothing else was touched
+    assert (cost["list_price"], cost["currency"], cost["price_list"]) == ("0.000146", "USD", "1,2,3")
+    assert float(cost["machine_cost"]) == pytest.approx(cost["machine_seconds"] / 1000, rel=1e-3)
+    assert made.sums() == (1, 100, 60, 2, COST)
+
+
+def test_a_stream_passes_through_and_its_usage_stays_hidden(put: Callable[..., Put]) -> None:
+    made = put(STREAM)
+    assert made.events() == [*STREAM[:3], "[DONE]"]
+    assert made.upstream.bodies[0]["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    assert made.sums() == (1, 100, 60, 2, COST)
+
+
+def test_who_asks_for_the_usage_gets_it_with_the_cost_before_the_end(put: Callable[..., Put]) -> None:
+    made = put(STREAM, owner="llamacpp")
+    *chunks, last, done = made.events(stream_options={"include_usage": True})
+    assert chunks == STREAM[:3]
+    assert done == "[DONE]"
+    assert last["usage"].pop("cost")["list_price"] == "0.000146"
+    assert last == STREAM[3]
+    assert made.upstream.bodies[0]["stream_options"] == {"include_usage": True}
+
+
+def test_usage_told_with_every_chunk_is_taken_out(put: Callable[..., Put]) -> None:
+    chunks = [chunk("Hel", usage=usage(100, 1)), chunk("lo", "stop", usage=usage(100, 2)), usage_chunk(100, 2), DONE]
+    made = put(chunks)
+    assert made.events() == [chunk("Hel"), chunk("lo", "stop"), "[DONE]"]
+    asked = made.events(stream_options={"include_usage": True})
+    assert [event.get("usage", "none") for event in asked[:2]] == [None, None]
+    assert asked[2]["usage"]["prompt_tokens"] == 100
+    assert made.sums() == (2, 200, 0, 4, 2 * (100 * 2 + 2 * 3) * 10**6)
+
+
+def test_the_charge_is_booked_before_the_end_is_told(put: Callable[..., Put]) -> None:
+    """Whoever reads the chunk with the finish_reason finds the charge in the ledger."""
+    made = put([chunk("Hello"), chunk(finish="stop"), 0.2, usage_chunk(100, 2, 60), DONE])
+    ledger = made.home / "ledger.sqlite"
+    with made.client.stream("POST", "/v1/chat/completions", json=ASK | {"stream": True}) as response:
+        for line in response.iter_lines():
+            rows = served_rows(sqlite3.connect(ledger))
+            if '"finish_reason": "stop"' in line or "[DONE]" in line:
+                assert [row.list_pico for row in rows] == [COST]
+            elif "Hello" in line:
+                assert rows == []
+
+
+def test_a_client_that_leaves_ends_the_upstreams_work_and_pays_for_what_came(put: Callable[..., Put]) -> None:
+    made = put([*(chunk("x", usage=usage(50, i + 1)) for i in range(5)), 60, chunk(finish="stop"), DONE])
+    with made.client.stream("POST", "/v1/chat/completions", json=ASK | {"stream": True}) as response:
+        lines = response.iter_lines()
+        while sum("x" in next(lines) for _ in range(2)) == 0:
+            pass
+    assert made.upstream.left.wait(10), "the upstream works on for nobody"
+    requests, prompt, _, output, _ = made.sums()
+    assert (requests, prompt) == (1, 50)
+    assert 1 <= output <= 5
+
+
+def test_a_client_that_leaves_where_no_usage_was_told_pays_what_is_counted(put: Callable[..., Put]) -> None:
+    made = put([*([chunk("x")] * 5), 60, DONE], owner="other")
+    made.upstream.count = 42
+    body = {"model": "m", "prompt": "Hello", "stream": True}
+    with made.client.stream("POST", "/v1/completions", json=body) as response:
+        seen = ""
+        for piece in response.iter_text():
+            seen += piece
+            if seen.count('"x"') == 5:
+                break
+    assert made.upstream.left.wait(10)
+    assert made.sums()[:4] == (1, 42, 0, 5)
+
+
+def test_an_answer_of_which_nothing_came_costs_nothing(put: Callable[..., Put]) -> None:
+    made = put([60, *STREAM], patience=0.05)
+    with made.client.stream("POST", "/v1/chat/completions", json=ASK | {"stream": True}) as response:
+        assert next(response.iter_lines()) == ": keep-alive"
+    assert made.upstream.left.wait(10)
+    assert made.sums() == (0, 0, 0, 0, 0)
+    assert made.gateway.accounts.balance(made.gateway.accounts.authenticate(None)).held == 0
+
+
+def test_signs_of_life_while_it_waits(put: Callable[..., Put]) -> None:
+    made = put([0.3, *STREAM], patience=0.05)
+    text = made.post(ASK | {"stream": True}).text
+    assert text.startswith(": keep-alive\n\n")
+    assert "data: [DONE]" in text
+
+
+def test_a_connection_that_breaks_is_told_and_what_came_is_charged(put: Callable[..., Put]) -> None:
+    made = put([chunk("x", usage=usage(50, 1)), chunk("y", usage=usage(50, 2)), 0.1, RuntimeError("on purpose")])
+    events = made.events()
+    assert events[:2] == [chunk("x"), chunk("y")]
+    assert events[2]["error"]["code"] == "upstream_lost"
+    assert made.sums()[:4] == (1, 50, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "said"),
+    [
+        (JSONResponse({"error": {"message": "too long", "code": "ctx"}}, 400), 400, "too long"),
+        (JSONResponse({"object": "error", "message": "no such model"}, 404), 404, "no such model"),
+        (JSONResponse({"error": "busy"}, 503), 503, "busy"),
+        (JSONResponse({"error": {"message": "slow down"}}, 429, {"Retry-After": "7"}), 429, "slow down"),
+        (JSONResponse({}, 401), 503, "refuses the gateway"),
+        (PlainTextResponse("oops", 500), 500, "The model's server answered 500"),
+        (PlainTextResponse("no json"), 503, "no JSON object"),
+        (JSONResponse([1]), 503, "no JSON object"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_upstream_refuses_is_told_and_costs_nothing(
+    put: Callable[..., Put], reply: Any, status: int, said: str, stream: bool
+) -> None:
+    if stream and reply.status_code == 200:
+        pytest.skip("a stream of nothing is an answer of nothing")
+    made = put(reply)
+    response = made.post(ASK | {"stream": stream})
+    assert response.status_code == status
+    assert said in response.json()["error"]["message"]
+    assert response.headers.get("retry-after") == ("7" if status == 429 else None)
+    assert made.sums()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"{", 400, "no JSON"),
+        (b"[" * 5_000, 400, "no JSON"),
+        (b"\xff", 400, "no JSON"),
+        (b"[1]", 400, "a JSON list; expected an object"),
+        (ASK | {"max_tokens": 0}, 422, "max_tokens is 0"),
+        (ASK | {"n": True}, 422, "n is True"),
+        (ASK | {"max_completion_tokens": "many"}, 422, "max_completion_tokens is 'many'"),
+    ],
+)
+def test_bodies_that_cannot_be_priced(put: Callable[..., Put], body: Any, status: int, said: str) -> None:
+    made = put(STREAM)
+    response = made.post(body)
+    assert (response.status_code, said in response.json()["error"]["message"]) == (status, True)
+    assert made.upstream.bodies == []
+
+
+def test_an_upstream_that_is_gone(tmp_path: Path) -> None:
+    with ExitStack() as outer:
+        with ExitStack() as inner:
+            upstream = Scripted(lambda _: STREAM)
+            url = inner.enter_context(serving(upstream.app))
+            own, gateway = outer.enter_context(gateway_over(url, tmp_path))
+            assert httpx2.get(own + "/health").json() == {"status": "ok", "running": 0}
+        assert httpx2.get(own + "/health").status_code == 503
+        for stream in (False, True):
+            response = httpx2.post(own + "/v1/chat/completions", json=ASK | {"stream": stream})
+            assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_lost")
+        assert httpx2.get(own + "/v1/models").status_code == 503
+        settled(gateway)
+
+
+def key(made: Put, **given: Any) -> dict[str, str]:
+    """The header of a new key."""
+    store = Store(made.home / "ledger.sqlite")
+    secret = add_key(store, given.pop("name", "alice"), **given)
+    store.close()
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_keys_are_asked_for_and_never_passed_on(put: Callable[..., Put]) -> None:
+    made = put(answer("Hello", 100, 2), key="upstream-key")
+    header = key(made)
+    assert made.post().status_code == 401
+    assert made.client.get("/v1/models").status_code == 401
+    assert made.post(**header).status_code == 200
+    assert made.upstream.headers[0]["authorization"] == "Bearer upstream-key"
+    assert made.client.get("/v1/models", headers=header).json()["data"][0]["id"] == "org/m"
+    assert [row.key for row in made.served()] == ["alice"]
+
+
+def test_a_budget_is_never_overspent_and_the_upstream_not_even_asked(put: Callable[..., Put]) -> None:
+    made = put(answer("Hello", 100, 10))
+    header = key(made, budget="$0.01")
+    refused = made.post(ASK | {"max_tokens": 100_000}, **header)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "insufficient_balance")
+    assert made.upstream.bodies == []
+    assert made.post(ASK | {"max_tokens": 10}, **header).status_code == 200
+    balance = made.client.get("/user/balance", headers=header).json()
+    assert balance["balance_infos"][0]["total_balance"] == "0.00977"
+
+
+def test_many_at_once_cannot_overspend(put: Callable[..., Put]) -> None:
+    made = put(lambda _: answer("Hello", 100, 100))
+    header = key(made, budget="$0.01")  # each costs 500 micro-dollars: 20 of them
+    statuses = []
+
+    def ask() -> None:
+        for _ in range(5):
+            statuses.append(made.post(ASK | {"max_tokens": 100}, **header).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    requests, *_, spent = made.sums()
+    assert statuses.count(200) == requests <= 20
+    assert spent == requests * 500 * 10**6 <= 10**10
+
+
+def test_near_the_limit_the_upstream_is_asked_to_count(put: Callable[..., Put]) -> None:
+    made = put(answer("Hello", 20, 1))
+    header = key(made, budget="$0.0001")  # 50 prompt tokens
+    body = ASK | {"max_tokens": 1}
+    assert made.post(body, **header).status_code == 402
+    made.upstream.count = 20
+    assert made.post(body, **header).status_code == 200
+
+
+def test_without_a_limit_the_room_of_the_upstream_is_held(put: Callable[..., Put]) -> None:
+    made = put(answer("Hello", 20, 1), context=1000)
+    assert made.post(**key(made, budget="$0.0030")).status_code == 402
+    assert made.post(**key(made, name="bob", budget="$0.0050")).status_code == 200
+    assert "max_tokens" not in made.upstream.bodies[0]
+
+
+def test_where_nobody_names_a_limit_one_is_set(put: Callable[..., Put]) -> None:
+    made = put(answer("Hello", 20, 1), context=None)
+    assert made.post().status_code == 200
+    assert made.upstream.bodies[0]["max_tokens"] == 4096
+
+
+def test_the_openai_client(put: Callable[..., Put]) -> None:
+    made = put(lambda body: STREAM if body.get("stream") else answer("Hello", 100, 2, 60))
+    client = openai.OpenAI(base_url=made.url + "/v1", api_key="none", max_retries=0)
+    whole = client.chat.completions.create(model="org/m", messages=[{"role": "user", "content": "Hi"}])
+    assert whole.choices[0].message.content == "Hello"
+    assert whole.usage is not None
+    assert whole.usage.total_tokens == 102
+    pieces = client.chat.completions.create(
+        model="org/m", messages=[{"role": "user", "content": "Hi"}], stream=True, stream_options={"include_usage": True}
+    )
+    found = list(pieces)
+    assert "".join(piece.choices[0].delta.content or "" for piece in found if piece.choices) == "Hello"
+    assert found[-1].usage is not None
+    assert found[-1].usage.prompt_tokens == 100
+    assert [model.id for model in client.models.list()] == ["org/m"]
+    header = key(made, budget="$0.0001")["Authorization"].removeprefix("Bearer ")
+    poor = openai.OpenAI(base_url=made.url + "/v1", api_key=header, max_retries=0)
+    with pytest.raises(openai.APIStatusError) as refused:
+        poor.chat.completions.create(model="org/m", messages=[{"role": "user", "content": "Hi"}], max_tokens=500)
+    assert refused.value.status_code == 402
+
+
+MESSAGE = [
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant",'
+    b'"model":"m","content":[],"usage":{"input_tokens":40,"cache_read_input_tokens":60,"output_tokens":0}}}\n\n',
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text",'
+    b'"text":""}}\n\n',
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+    b'"text":"Hello"}}\n\n',
+    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n',
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":'
+    b'{"output_tokens":2}}\n\n',
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+]
+
+
+def test_the_anthropic_client(put: Callable[..., Put]) -> None:
+    whole = {
+        "id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "Hello"}],
+        "usage": {"input_tokens": 40, "cache_read_input_tokens": 60, "output_tokens": 2},
+    }  # fmt: skip
+    made = put(lambda body: MESSAGE if body.get("stream") else whole)
+    client = anthropic.Anthropic(base_url=made.url + "/anthropic", api_key="none", max_retries=0)
+    asked: Any = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
+    assert client.messages.create(**asked).content[0].text == "Hello"
+    assert made.sums() == (1, 100, 60, 2, COST)
+    with client.messages.stream(**asked) as stream:
+        assert "".join(stream.text_stream) == "Hello"
+        assert stream.get_final_message().usage.output_tokens == 2
+    assert made.sums() == (2, 200, 120, 4, 2 * COST)
+    assert made.upstream.paths == ["/v1/messages"] * 2
+    assert "stream_options" not in made.upstream.bodies[1]
+
+
+def test_embeddings_cost_their_prompt(put: Callable[..., Put]) -> None:
+    made = put({"object": "list", "data": [], "usage": {"prompt_tokens": 7, "total_tokens": 7}})
+    response = made.post({"model": "m", "input": ["a", "b"]}, "/v1/embeddings")
+    assert response.json()["usage"]["cost"]["list_price"] == "0.000014"
+
+
+def test_what_costs_tokens_and_cannot_be_priced_is_not_passed_on(put: Callable[..., Put]) -> None:
+    made = put(STREAM)
+    assert made.post(path="/v1/responses").status_code == 404
+    assert made.post(path="/v1/rerank").status_code == 404
+    assert made.upstream.bodies == []
+
+
+def test_metrics(put: Callable[..., Put]) -> None:
+    made = put(answer("Hello", 100, 2, 60))
+    made.post()
+    page = made.client.get("/metrics").text
+    assert 'centime_tokens_total{kind="hit"} 60.0' in page
+    assert "centime_running_requests 0.0" in page
+
+
+def test_machine_time_is_shared_and_whole(put: Callable[..., Put]) -> None:
+    """Six requests side by side: their shares and the idle time are the time since the gateway was made."""
+    made = put([chunk("x"), 0.2, *STREAM[1:]])
+    began = time.monotonic_ns()
+    threads = [threading.Thread(target=made.events) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.monotonic_ns() - began
+    served = sum(row.machine_ns for row in made.served())
+    requests_ns, idle_ns = made.gateway.clock.totals()
+    assert served == requests_ns <= took  # side by side they had no more than the time that passed
+    made.gateway.accounts.machine_time(requests_ns, idle_ns)
+    (hour,) = engine_hours(sqlite3.connect(made.home / "ledger.sqlite"))[-1:]
+    assert hour.requests_ns + hour.idle_ns > 0
