@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serve.engine.made import Asked, brute_force, engine, run
@@ -155,3 +156,23 @@ def test_shares_and_idle_time_are_the_wall_clock(model: Transformer, tokenizer: 
     shares = sum(request.end.usage.machine_ns for request in asked)
     assert shares == stats.busy_ns
     assert stats.busy_ns + stats.idle_ns == served._clock_ns - began
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_drafts_change_the_speed_and_nothing_else(tokenizer: Tokenizer, temperature: float) -> None:
+    """With and without MTP's guesses, the same tokens; some guesses come true, and each saves a step."""
+    model = made_model(tokenizer, num_nextn_predict_layers=1)
+    with torch.no_grad():  # a head whose favourites repeat, so that guesses come true now and then
+        model.head_weight[40:44] *= 4
+    answers, steps = [], []
+    for drafts in (True, False):
+        served = engine(model, tokenizer, drafts=drafts)
+        asked = [Asked([n, 3], temperature=temperature, seed=n, max_tokens=30) for n in range(4)]
+        run(served, *asked)
+        answers.append([request.tokens for request in asked])
+        steps.append(served.stats().steps)
+        accepted = sum(request.end.usage.accepted_tokens for request in asked)
+        assert accepted == served.stats().accepted_tokens
+        assert (accepted > 0) == drafts
+    assert answers[0] == answers[1]
+    assert steps[0] < steps[1]

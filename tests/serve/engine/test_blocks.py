@@ -1,0 +1,83 @@
+"""Blocks: no leak, no block in two places, and only true prefixes are found, under random use."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from centime.serve.engine.blocks import BlockPool, root_key
+
+SIZE = 2
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_random_use_keeps_the_books(data: st.DataObject) -> None:
+    """Requests that match, take, publish and release in any order; every match is a true prefix."""
+    pool = BlockPool(data.draw(st.integers(2, 12)), SIZE)
+    content: dict[int, tuple[int, ...]] = {}  # what a real cache would hold in each block: the whole prefix
+    tables: list[list[int]] = []
+    for _ in range(data.draw(st.integers(1, 20))):
+        if tables and data.draw(st.booleans()):
+            pool.release(tables.pop(data.draw(st.integers(0, len(tables) - 1))))
+        else:
+            tokens = data.draw(st.lists(st.integers(0, 2), min_size=SIZE, max_size=4 * SIZE))
+            found = pool.match(tokens, "")
+            for index, number in enumerate(found.blocks):
+                assert content[number] == tuple(tokens[: (index + 1) * SIZE])
+            if found.partial is not None:
+                start = len(found.blocks) * SIZE
+                wanted = tuple(tokens[: start + found.partial_tokens])
+                assert content[found.partial][: start + found.partial_tokens] == wanted
+            pool.use(found.blocks)
+            missing = len(tokens) // SIZE - len(found.blocks)
+            taken = pool.take(missing)
+            if taken is None:
+                assert missing > pool.free
+                pool.release(found.blocks)
+            else:
+                table, key = [*found.blocks, *taken], found.key
+                for index in range(len(found.blocks), len(table)):
+                    content[table[index]] = tuple(tokens[: (index + 1) * SIZE])
+                    key = pool.publish(table[index], key, tokens[index * SIZE : (index + 1) * SIZE])
+                tables.append(table)
+        pool.check(tables)
+
+
+def test_a_hash_is_not_trusted_without_its_tokens() -> None:
+    pool = BlockPool(3, SIZE)
+    taken = pool.take(1)
+    assert taken is not None
+    key = pool.publish(taken[0], root_key(""), [1, 2])
+    assert pool.find(key, root_key(""), [1, 2]) == taken[0]
+    assert pool.find(key, root_key(""), [1, 3]) is None  # as if two prefixes had the same hash
+    assert pool.find(key, root_key("x"), [1, 2]) is None
+
+
+def test_neighbours_are_preferred_and_a_new_sequence_begins_where_there_is_room() -> None:
+    pool = BlockPool(12, SIZE)
+    first = pool.take(2)
+    second = pool.take(1, after=None)
+    assert first == [0, 1]
+    assert second is not None
+    assert pool.take(2, after=1) == [2, 3] or second == [2]
+
+
+def test_the_end_of_a_prefix_goes_before_its_beginning() -> None:
+    pool = BlockPool(3, SIZE)
+    table = pool.take(3)
+    assert table is not None
+    key = root_key("")
+    for index in range(3):
+        key = pool.publish(table[index], key, [index, index])
+    pool.release(table)
+    assert pool.take(1) is not None
+    assert len(pool.match([0, 0, 1, 1, 2, 2], "").blocks) == 2
+
+
+def test_the_books_notice_a_leak() -> None:
+    pool = BlockPool(3, SIZE)
+    pool.take(1)
+    with pytest.raises(AssertionError):
+        pool.check([])

@@ -1,0 +1,135 @@
+"""The engine's thread: many clients at once, sleeping when idle, draining, and what it refuses."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from tests.serve.engine.made import Asked, brute_force, engine
+from tests.small import small_model, small_tokenizer
+
+from centime.data.tokenizer import Tokenizer
+from centime.errors import UserError
+from centime.model import Transformer
+from centime.serve.engine.engine import Engine, QueueFull
+from centime.serve.engine.request import Event, Finished, Request, SamplingParams
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return small_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: Tokenizer) -> Transformer:
+    return small_model(tokenizer)
+
+
+@pytest.fixture
+def served(model: Transformer, tokenizer: Tokenizer) -> Iterator[Engine]:
+    started = engine(model, tokenizer, max_waiting=4, max_running=2)
+    started.start()
+    yield started
+    started.stop()
+
+
+def ask(served: Engine, prompt: list[int], **params: object) -> tuple[list[Event], threading.Event]:
+    events, over = list[Event](), threading.Event()
+
+    def deliver(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Finished):
+            over.set()
+
+    options = {"temperature": 0.0, "ignore_eos": True, "max_tokens": 5} | params
+    served.submit(Request(prompt, SamplingParams(**options), deliver))  # type: ignore[arg-type]
+    return events, over
+
+
+def test_clients_in_many_threads_are_all_answered(served: Engine, model: Transformer) -> None:
+    answers: dict[int, list[int]] = {}
+
+    def client(number: int) -> None:
+        while True:
+            try:
+                events, over = ask(served, [3, number])
+                break
+            except QueueFull:
+                time.sleep(0.01)
+        assert over.wait(60)
+        answers[number] = [token for event in events[:-1] for token in event.tokens]  # type: ignore[union-attr]
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {number: brute_force(model, [3, number], 5) for number in range(10)}
+
+
+def test_idle_means_idle(served: Engine) -> None:
+    _, over = ask(served, [3, 4])
+    assert over.wait(60)
+    time.sleep(0.1)
+    process = psutil.Process()
+    thread = next(t.ident for t in threading.enumerate() if t.name == "centime-engine")
+    native = next(t.native_id for t in threading.enumerate() if t.ident == thread)
+    before = next(t for t in process.threads() if t.id == native)
+    time.sleep(1.0)
+    after = next(t for t in process.threads() if t.id == native)
+    assert after.user_time + after.system_time - before.user_time - before.system_time <= 0.01
+
+
+def test_a_full_queue_and_a_draining_server_refuse(model: Transformer, tokenizer: Tokenizer) -> None:
+    served = engine(model, tokenizer, max_waiting=2)
+    for _ in range(2):
+        served.submit(Asked([3]))
+    with pytest.raises(QueueFull, match="too many"):
+        served.submit(Asked([3]))
+    served.start()
+    served.drain()
+    with pytest.raises(QueueFull, match="shutting down"):
+        served.submit(Asked([3]))
+    assert served.stats().finished == 2
+    served.stop()
+
+
+def test_stopping_ends_what_is_in_progress(model: Transformer, tokenizer: Tokenizer) -> None:
+    served = engine(model, tokenizer)
+    request = Asked([3], max_tokens=40)
+    served.submit(request)
+    served.step()
+    served.stop()
+    assert request.end.reason == "aborted"
+
+
+@pytest.mark.parametrize(("prompt", "said"), [([], "no token"), ([3] * 64, "shorten"), ([10**6], "token 1000000")])
+def test_prompts_that_cannot_be_answered_are_refused(served: Engine, prompt: list[int], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        served.submit(Asked(prompt))
+
+
+def test_a_stop_string_cuts_the_text_and_is_named(model: Transformer, tokenizer: Tokenizer) -> None:
+    whole = Asked([3, 4], max_tokens=12)
+    served = engine(model, tokenizer)
+    served.submit(whole)
+    while served.step():
+        pass
+    text = whole.text
+    stop = text[len(text) // 2 : len(text) // 2 + 2]
+    cut = Asked([3, 4], max_tokens=12, stop=("never there", stop))
+    served.submit(cut)
+    while served.step():
+        pass
+    assert cut.text == text[: text.index(stop)]
+    assert (cut.end.reason, cut.end.stop) == ("stop", stop)
+    last = whole.tokens[6]
+    by_id = Asked([3, 4], max_tokens=12, stop_token_ids=(last,))
+    served.submit(by_id)
+    while served.step():
+        pass
+    assert (by_id.end.reason, by_id.end.stop) == ("stop", last)
+    assert by_id.tokens == whole.tokens[: whole.tokens.index(last)]
