@@ -18,7 +18,7 @@ from centime.serve.accounts import Account, Accounts
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
 from centime.serve.api.page import TYPES, WEB
-from centime.serve.api.page_views import BillView
+from centime.serve.api.page_views import BillView, prices_now
 from centime.serve.engine.request import Usage
 
 NOBODY = Account("", None, None, None, None)
@@ -98,6 +98,15 @@ def test_a_bill_is_whole_at_the_machine_and_a_keys_own_elsewhere(tmp_path: Path)
     assert [(line["requests"], line["list_price"]) for line in own["lines"]] == [(2, pytest.approx(340e-6))]
     assert "machine_cost" not in own["lines"][0]
     accounts.close()
+
+
+def test_prices_are_those_of_the_account_now(client: httpx.Client) -> None:
+    assert client.get("/page/prices").json() == {}
+    flat = Account("alice", tariff_for("0.003,0.15,0.6"), None, None, None)
+    asked = {"name": "0.003,0.15,0.6", "currency": "USD", "hours": None, "hit": 0.003, "miss": 0.15, "output": 0.6}
+    assert prices_now(flat) == pytest.approx(asked)
+    by_hours = Account("bob", tariff_for("1,2,3/0.1,0.2,0.3"), None, None, None)
+    assert prices_now(by_hours)["output"] == pytest.approx({"peak": 3, "off-peak": 0.3}[prices_now(by_hours)["hours"]])
 
 
 def ask(client: httpx.Client, verb: str, **fields: str) -> httpx.Response:

@@ -72,6 +72,23 @@ def test_an_answer_streams_and_its_cost_stands_under_it(new_page: NewPage, serve
     assert page.evaluate("document.activeElement.id") == "prompt"
 
 
+def test_a_message_has_its_price_before_it_is_sent(new_page: NewPage, served: Served) -> None:
+    page = chat(new_page, served[0])
+    page.wait_for_function("() => document.querySelector('.empty .fine')?.innerText")
+    assert page.locator(".empty .fine").inner_text() == (
+        "0.1,1,2: $1.00 in, $0.10 where it hits the cache, $2.00 out, per million tokens"
+    )
+    page.locator("#prompt").press_sequentially("the cat sat")
+    page.wait_for_selector("#forecast:visible")
+    told = page.locator("#forecast").inner_text()
+    assert not page.is_visible("#hint")
+    page.press("#prompt", "Enter")
+    assert page.is_hidden("#forecast")
+    answered(page)
+    tokens = int(receipt(page)["In"])
+    assert told == f"{tokens} tokens in, ${tokens / 1e6:.8f} at most; then $0.002 per thousand out"
+
+
 def test_settings_and_the_system_prompt_are_sent_and_kept(new_page: NewPage, served: Served) -> None:
     page = chat(new_page, served[0], system="Be brief.", temperature=0, seed=7, stops="dog\nhat")
     with page.expect_request("**/v1/chat/completions") as sent:

@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse
 
 from centime.serve.accounts import Account
 from centime.serve.api.errors import ApiError
+from centime.serve.api.page_views import prices_now
 from centime.serve.api.planner import Planner, PlanRequest, choices
 
 WEB = Path(str(files("centime.serve").joinpath("web")))
@@ -56,6 +57,10 @@ def page_routes(
         if engine is None:
             raise ApiError(404, "This server has no engine of its own.")
         return engine()
+
+    @routes.get("/page/prices")
+    def prices(whose: Account = Depends(account)) -> dict[str, Any]:
+        return prices_now(whose)
 
     @routes.get("/page/bill")
     def bill_of(run: Annotated[str | None, Query()] = None, whose: Account = Depends(account)) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""What the page's views show of a running server: its engine now, and the bill."""
+"""What the page's views show of a running server: its engine now, the prices, the bill."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from centime.catalogue.tariffs import MILLION, PICO
 from centime.ledger.bill import bill
 from centime.ledger.book import Book
 
@@ -59,6 +61,16 @@ class EngineView:
                 "kind": price.kind,
             },
         }
+
+
+def prices_now(whose: Account) -> dict[str, Any]:
+    """What the account is asked at this moment: {name, currency, hours, hit, miss, output}, per million tokens; empty
+    without a price list."""
+    if whose.tariff is None:
+        return {}
+    amounts, hours = whose.tariff.at(time.time_ns())
+    per_million = {name: getattr(amounts, name) * MILLION / PICO for name in ("hit", "miss", "output")}
+    return {"name": whose.tariff.name, "currency": whose.tariff.currency, "hours": hours or None, **per_million}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import { ServerError, ask, askJson, events } from "./api.js";
 import { byId, h, keptHere } from "./dom.js";
+import { askPrices, forecast, pricesInWords } from "./forecast.js";
 import { onLanguage, t } from "./i18n.js";
 import { costInWords } from "./receipt.js";
 import { sampling, startSettings, systemPrompt } from "./settings.js";
@@ -19,7 +20,10 @@ export function startChat() {
     event.preventDefault();
     send();
   });
-  field.addEventListener("input", grow);
+  field.addEventListener("input", () => {
+    grow();
+    forecast(field.value.trim(), () => [...messages(), { role: "user", content: field.value }]);
+  });
   field.addEventListener("keydown", typed);
   document.addEventListener("keydown", (event) => event.key === "Escape" && running && stop());
   byId("stop").addEventListener("click", stop);
@@ -43,6 +47,8 @@ export async function showChat() {
   try {
     const { data } = await askJson("v1/models");
     select.replaceChildren(...data.map(({ id }) => h("option", { value: id }, id)));
+    await askPrices();
+    drawEmpty();
   } catch (error) {
     byId("empty").append(h("p", { class: "alert", role: "alert" }, error.message));
   }
@@ -72,6 +78,7 @@ function send() {
   if (!text || running) return;
   field.value = "";
   grow();
+  forecast("");
   turns.push({ role: "user", text });
   answer();
 }
@@ -210,7 +217,11 @@ function drawAll() {
 function drawEmpty() {
   const empty = byId("empty");
   empty.hidden = turns.length > 0;
-  empty.replaceChildren(h("p", { class: "title" }, t("empty-title")), h("p", {}, t("empty-text")));
+  empty.replaceChildren(
+    h("p", { class: "title" }, t("empty-title")),
+    h("p", {}, t("empty-text")),
+    h("p", { class: "fine" }, pricesInWords()),
+  );
 }
 
 function setRunning(control) {

@@ -36,6 +36,15 @@ export const STRINGS = {
     "Ask something: the answer streams, and what it cost stands under it.",
     "Posez une question : la réponse arrive au fil de l'eau, et son coût s'inscrit dessous.",
   ],
+  "prices-now": [
+    "{name}: {miss} in, {hit} where it hits the cache, {output} out, per million tokens",
+    "{name} : {miss} en entrée, {hit} si elle est en cache, {output} en sortie, par million de jetons",
+  ],
+  forecast: ["{tokens} of {most} tokens, with what was said before", "{tokens} jetons sur {most}, avec ce qui précède"],
+  "forecast-priced": [
+    "{tokens} tokens in, {cost} at most; then {thousand} per thousand out",
+    "{tokens} jetons en entrée, {cost} au plus ; puis {thousand} par millier en sortie",
+  ],
   you: ["You", "Vous"],
   edit: ["Edit", "Modifier"],
   "edit-label": ["Edit this message; what follows it is dropped", "Modifier ce message ; la suite est abandonnée"],

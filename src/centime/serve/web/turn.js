@@ -53,9 +53,9 @@ export class UserTurn {
       field,
       h(
         "div",
-        { class: "actions" },
+        { class: "actions editing" },
         h("button", { type: "button", class: "main", onclick: again }, t("edit-send")),
-        h("button", { type: "button", class: "quiet small", onclick: leave }, t("cancel")),
+        h("button", { type: "button", class: "quiet", onclick: leave }, t("cancel")),
       ),
     );
     field.focus();
