@@ -14,6 +14,7 @@ from tests.small import small_model, small_tokenizer
 from centime.catalogue.prices import price_given
 from centime.catalogue.tariffs import tariff_for
 from centime.serve.accounts import Accounts
+from centime.serve.api.app import create_app
 from centime.serve.api.formats import find_format
 from centime.serve.api.server import Server, bind, url_of
 from centime.serve.api.serving import Serving
@@ -53,7 +54,7 @@ def running(
         patience=patience,
     )
     listening, ready = bind("127.0.0.1", 0), threading.Event()
-    server = Server(serving, ready.set)
+    server = Server(create_app(serving), serving, ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

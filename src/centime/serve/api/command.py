@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from centime.catalogue.prices import Price, ask_for_price, price_for
-from centime.catalogue.tariffs import tariff_for
-from centime.errors import UserError
+from centime.catalogue.prices import ask_for_price, price_for
 from centime.serve.accounts import Accounts
+from centime.serve.api.app import create_app
 from centime.serve.api.formats import find_format
 from centime.serve.api.server import bind, run, url_of
-from centime.serve.api.serving import Serving, is_loopback
+from centime.serve.api.serving import Serving
+from centime.serve.api.terms import check_patience, check_reach, tariff_of, told
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.grammar import Grammars
 from centime.serve.engine.settings import EngineSettings
@@ -47,10 +47,8 @@ class Options:
 
 def serve_folder(options: Options, say: Callable[[str], None]) -> None:
     """Serves until a signal. Raises UserError on what the person can mend, before the weights are read if possible."""
-    if not 0 < options.keep_alive <= 600:
-        raise UserError(f"--keep-alive is {options.keep_alive:g} seconds; give more than 0 and at most 600.")
-    if options.peak_hours is not None and options.price_list is None:
-        raise UserError("--peak-hours go with --price-list.")
+    check_patience(options.keep_alive)
+    tariff = tariff_of(options.price_list, options.peak_hours)
     settings = EngineSettings(
         step_tokens=options.step_tokens,
         max_running=options.max_running,
@@ -61,17 +59,12 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
         disk=options.disk,
         disk_bytes=options.disk_bytes,
     )
-    tariff = tariff_for(options.price_list, hours=options.peak_hours) if options.price_list is not None else None
     _, billed = find(options.folder)
     listening = bind(options.host, options.port)
     opened = open_model(options.folder, options.device, options.dtype)
     price = price_for(opened.device, options.price)
     accounts = Accounts(run=billed, tariff=tariff, price=price)
-    if accounts.open and not is_loopback(options.host):
-        raise UserError(
-            f"there is no key yet, and --host {options.host} can be reached from elsewhere: anybody could use the "
-            "machine. Make a key with `centime keys add NAME`, or keep to --host 127.0.0.1."
-        )
+    check_reach(accounts, options.host)
     with metered("serve", opened, price) as meter:
         serving = Serving(
             engine=Engine(opened.model, opened.tokenizer, settings),
@@ -88,19 +81,12 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
         def ready() -> None:
             hour = "" if price is None else f", {format_money(price.per_device_hour, price.currency)} per hour"
             say(f"{serving.names[0]} on {opened.device.name}{hour}: {url_of(listening)}")
-            say(_terms(accounts, price))
+            say(told(accounts))
             if price is None:
                 say(ask_for_price(opened.device))
 
-        run(serving, listening, ready=ready)
+        run(create_app(serving), serving, listening, ready)
         spent = meter.spent()
     accounts.close()
     for line in serving.tally.lines(spent):
         say(line)
-
-
-def _terms(accounts: Accounts, price: Price | None) -> str:
-    """Who may ask, and what it costs them."""
-    who = "Open to this machine, no key needed" if accounts.open else "Keys only (`centime keys list`)"
-    asks = f"prices {accounts.tariff}" if accounts.tariff else "no price list (--price-list)"
-    return f"{who}; {asks}. The API is described at /docs. Ctrl-C ends it with the bill."

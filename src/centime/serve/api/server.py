@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
 import uvicorn
 from starlette.exceptions import HTTPException
@@ -12,9 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from centime.errors import UserError
 from centime.serve.api.answer import new_id
-from centime.serve.api.app import create_app
 from centime.serve.api.errors import ApiError
-from centime.serve.api.serving import Serving
 
 MAX_BODY = 64 * 2**20  # bytes: a million tokens of text are four
 DRAIN_SECONDS = 600  # that running answers may take to end after SIGTERM; a second signal ends them at once
@@ -41,13 +40,22 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+class Ending(Protocol):
+    """What an application serves, as far as its end goes."""
+
+    draining: bool  # new requests are told 503
+
+    def stop(self) -> None:
+        """End at once what a second signal kept the application from ending."""
+
+
 class Server(uvicorn.Server):
     """uvicorn over the API. `ready` is called when clients can connect; `should_exit` set makes it drain and return."""
 
-    def __init__(self, serving: Serving, ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, app: ASGIApp, serving: Ending, ready: Callable[[], None] = lambda: None) -> None:
         super().__init__(
             uvicorn.Config(
-                Outermost(create_app(serving)),
+                Outermost(app),
                 log_level="warning",
                 access_log=False,
                 ws="none",
@@ -70,15 +78,15 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(serving: Serving, listening: socket.socket, ready: Callable[[], None]) -> None:
+def run(app: ASGIApp, serving: Ending, listening: socket.socket, ready: Callable[[], None]) -> None:
     """Serves until SIGTERM or SIGINT, then finishes what runs; a second signal ends it at once."""
     # uvicorn raises the signal that ended it once more when it is done; the verb still has a bill to print.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
-    server = Server(serving, ready)
+    server = Server(app, serving, ready)
     try:
         server.run(sockets=[listening])
-        if server.force_exit:  # the app did not come to stop its engine
-            serving.engine.stop()
+        if server.force_exit:
+            serving.stop()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -61,6 +61,10 @@ class Serving:
 
         return f"fp_{hashlib.sha256(f'{__version__} {self.names[0]} {self.created}'.encode()).hexdigest()[:12]}"
 
+    def stop(self) -> None:
+        """Ends the engine at once."""
+        self.engine.stop()
+
     def check_model(self, name: str, status: int = 404) -> None:
         """Raises ApiError when the model that is served does not go by this name."""
         if name not in self.names:

@@ -47,6 +47,9 @@ class Gateway:
     def __post_init__(self) -> None:
         self.metrics = GatewayMetrics(self.clock)
 
+    def stop(self) -> None:
+        """The connections to the upstream go with the process."""
+
     def ended(self, end: Finished, charge: Charge) -> None:
         """Counts a request that was charged."""
         self.metrics.ended([end], end.usage, charge)
