@@ -82,11 +82,19 @@ export async function* events(response) {
         if (!line.startsWith("data:")) continue;
         const data = line.slice(5).trim();
         if (data === "[DONE]") return;
-        yield JSON.parse(data);
+        yield parsed(data);
       }
     }
   } finally {
     reader.cancel().catch(() => {});
+  }
+}
+
+function parsed(data) {
+  try {
+    return JSON.parse(data);
+  } catch {
+    throw new ServerError(t("error-cut"), 0); // half an event: whoever stands between ended the stream
   }
 }
 

@@ -40,18 +40,24 @@ export function startChat() {
   drawAll();
 }
 
-/** Called each time the view is shown: the models that the server has, once it told them. */
+/** Called each time the view is shown. */
 export async function showChat() {
-  const select = byId("model");
-  if (select.options.length) return;
+  drawEmpty();
   try {
-    const { data } = await askJson("v1/models");
-    select.replaceChildren(...data.map(({ id }) => h("option", { value: id }, id)));
-    await askPrices();
+    await askModels();
     drawEmpty();
   } catch (error) {
     byId("empty").append(h("p", { class: "alert", role: "alert" }, error.message));
   }
+}
+
+/** The models that the server has and what it asks for them, until it told them once. Throws ServerError. */
+async function askModels() {
+  const select = byId("model");
+  if (select.options.length) return;
+  const { data } = await askJson("v1/models");
+  await askPrices();
+  select.replaceChildren(...data.map(({ id }) => h("option", { value: id }, id)));
 }
 
 function typed(event) {
@@ -163,8 +169,9 @@ async function receive(variant, view, signal) {
       if (there) follow();
     });
   };
+  await askModels();
   const body = {
-    model: byId("model").value || undefined,
+    model: byId("model").value,
     messages: messages(),
     stream: true,
     stream_options: { include_usage: true },
