@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from tests.serve.engine.made import Asked, brute_force, engine
+import torch
+from tests.serve.engine.made import Asked, brute_force, engine, run
 from tests.small import small_model, small_tokenizer
 
 from centime.data.tokenizer import Tokenizer
@@ -115,21 +116,54 @@ def test_prompts_that_cannot_be_answered_are_refused(served: Engine, prompt: lis
 def test_a_stop_string_cuts_the_text_and_is_named(model: Transformer, tokenizer: Tokenizer) -> None:
     whole = Asked([3, 4], max_tokens=12)
     served = engine(model, tokenizer)
-    served.submit(whole)
-    while served.step():
-        pass
+    run(served, whole)
     text = whole.text
     stop = text[len(text) // 2 : len(text) // 2 + 2]
     cut = Asked([3, 4], max_tokens=12, stop=("never there", stop))
-    served.submit(cut)
-    while served.step():
-        pass
+    run(served, cut)
     assert cut.text == text[: text.index(stop)]
     assert (cut.end.reason, cut.end.stop) == ("stop", stop)
     last = whole.tokens[6]
     by_id = Asked([3, 4], max_tokens=12, stop_token_ids=(last,))
-    served.submit(by_id)
-    while served.step():
-        pass
+    run(served, by_id)
     assert (by_id.end.reason, by_id.end.stop) == ("stop", last)
     assert by_id.tokens == whole.tokens[: whole.tokens.index(last)]
+
+
+def test_a_fault_fails_its_step_and_not_the_server(
+    model: Transformer, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = engine(model, tokenizer)
+    hidden = served.stepper.runner.hidden
+    failing, after = Asked([3, 4], max_tokens=4), Asked([3, 4], max_tokens=4)
+    monkeypatch.setattr(served.stepper.runner, "hidden", lambda *_: 1 / 0)
+    run(served, failing)
+    monkeypatch.setattr(served.stepper.runner, "hidden", hidden)
+    run(served, after)
+    assert failing.end.reason == "failed"
+    assert "division by zero" in (failing.end.error or "")
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert after.tokens == brute_force(model, [3, 4], 4)
+    assert served.stats().blocks_used == 0
+
+
+def test_a_receiver_that_raises_has_left(model: Transformer, tokenizer: Tokenizer) -> None:
+    served, staying = engine(model, tokenizer), Asked([3, 5], max_tokens=8)
+
+    def gone(event: Event) -> None:
+        raise BrokenPipeError
+
+    leaving = Request([3, 4], SamplingParams(max_tokens=40, ignore_eos=True), gone)
+    run(served, leaving, staying)
+    assert staying.tokens == brute_force(model, [3, 5], 8)
+    assert served.stats().output_tokens < 8 + 5
+
+
+def test_weights_that_are_no_numbers_fail_with_a_sentence(tokenizer: Tokenizer) -> None:
+    broken = small_model(tokenizer)
+    with torch.no_grad():
+        broken.norm.weight[0] = float("nan")
+    request = Asked([3, 4])
+    run(engine(broken, tokenizer), request)
+    assert request.end.reason == "failed"
+    assert "not finite" in (request.end.error or "")

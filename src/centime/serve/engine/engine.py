@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from centime.serve.engine.blocks import BlockPool
 from centime.serve.engine.disk import DiskTier, fingerprint
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.pages import Pages
-from centime.serve.engine.request import Piece, Request
+from centime.serve.engine.request import Event, Piece, Request
 from centime.serve.engine.runner import SCRATCH, DeterministicRunner, Runner
 from centime.serve.engine.scheduler import Scheduler, Work
 from centime.serve.engine.settings import EngineSettings
@@ -164,18 +165,19 @@ class Engine:
             self._thread.join()
             self._thread = None
         for generation in [*self._incoming, *self.scheduler.all()]:
-            generation.request.deliver(generation.finished("aborted"))
+            self._deliver(generation.request, generation.finished("aborted"))
         if self.disk is not None:
             self.disk.close()
 
     def stats(self) -> EngineStats:
         """A reading; safe while the engine runs."""
-        now = time.monotonic_ns()
+        now, pool = time.monotonic_ns(), self.pool
+        with self._lock:
+            waiting = self.scheduler.waiting + len(self._incoming)
         recent = [entry for entry in list(self._recent) if entry[0] > now - WINDOW_NS]
-        pool = self.pool
         return EngineStats(
             running=len(self.scheduler.running),
-            waiting=self.scheduler.waiting + len(self._incoming),
+            waiting=waiting,
             blocks=len(pool.blocks) - 1,
             blocks_used=len(pool.blocks) - 1 - pool.free,
             blocks_cached=pool.cached,
@@ -220,6 +222,9 @@ class Engine:
                 outcomes += self.stepper.run(work)
             except UserError as error:  # logits that are not numbers: nobody in this step can be answered
                 outcomes += ((item.generation, Ending("failed", error=str(error))) for item in work)
+            except Exception as error:  # a fault of ours or of the device: it must not take the whole server down
+                traceback.print_exc()
+                outcomes += ((item.generation, Ending("failed", error=f"the engine failed: {error}")) for item in work)
             self._remember(work, outcomes)
         self._share(work)
         self._hand_out(outcomes)
@@ -270,11 +275,19 @@ class Engine:
         """Delivers what has come out, in order; last, so that a request's share of this step is in its usage."""
         for generation, event in outcomes:
             if isinstance(event, Piece):
-                generation.request.deliver(event)
+                self._deliver(generation.request, event)
             else:
                 self.scheduler.remove(generation)
                 self._finished += 1
-                generation.request.deliver(generation.finished(event.reason, event.stop, event.error))
+                self._deliver(generation.request, generation.finished(event.reason, event.stop, event.error))
+
+    def _deliver(self, request: Request, event: Event) -> None:
+        """A receiver that raises is one that has left: its request ends."""
+        try:
+            request.deliver(event)
+        except Exception:
+            traceback.print_exc()
+            self.abort(request.id)
 
 
 def _default_cache_bytes(device: torch.device) -> int:

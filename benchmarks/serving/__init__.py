@@ -1,0 +1,1 @@
+"""The contestants of benchmarks/serve.py, each in a process of its own (contestant.py)."""
