@@ -108,6 +108,13 @@ def test_deepseek_v3_on_2048_h800(v3):
     assert len({c.layout for c in result.top}) == 10
 
 
+def test_a_quick_search_finds_the_same_ten(v3):
+    arch, device = architecture("deepseek-v3"), chip("h800")
+    quick = search(arch, device, 2048, 4096, 15_360, cost=v3[1], priced=0)
+    assert quick.top == v3[0].top
+    assert quick.feasible < v3[0].feasible
+
+
 def test_the_result_says_why(v3):
     result, _ = v3
     assert sum(result.breakdown.values()) == pytest.approx(result.best.seconds)
@@ -133,6 +140,7 @@ def test_prices_are_the_predictors_own(name):
         whole = step_times(arch, device, layout, 4096, 15_360, "fp8", software, cost.constants)
         assert cost.seconds(layout) == whole.total
         assert cost.least_seconds(layout) <= whole.total
+        assert not cost.is_slower(shape.layout(schedule, vp), whole.total)
         memory = memory_of(arch, device, layout, 4096, 15_360, "fp8", software=software)
         assert cost.fits(layout) == (memory.total <= usable_bytes(device))
 

@@ -264,7 +264,8 @@ def _column(request: CompareRequest, name: str, model: str, device: str, layout:
                 software_date=request.software_date,
                 extension=(),
                 post_hours=0.0,
-            )
+            ),
+            quick=True,
         )
     except UserError as error:
         reasons.append(said("Training: {reason}", reason=str(error)))

@@ -12,7 +12,7 @@ from centime.plan.corners import Corner
 from centime.plan.efficiency import fitted
 from centime.plan.goodput import goodput
 from centime.plan.intervals import step_interval
-from centime.plan.layout import Layout, Schedule, objections
+from centime.plan.layout import Layout, Recompute, Schedule, objections
 from centime.plan.layout_cost import StepCost
 from centime.plan.layout_shapes import LONG, RECOMPUTE, schedules_of
 from centime.plan.prediction import software_of
@@ -72,7 +72,7 @@ def _shapes(arch: Architecture, chip: Chip, gpus: int, seq: int, global_batch: i
 
 
 def _best(at: Corner) -> tuple[float, Layout]:
-    """Seconds of a step, and the layout."""
+    """Seconds of a step, and the layout: shapes by what they take at least, until no other can be faster."""
     cost = StepCost(at.arch, at.chip, at.seq, at.global_batch, at.precision, software_of(at.software_date or None))
     found = _shapes(at.arch, at.chip, at.gpus, at.seq, at.global_batch)
     ordered = sorted((cost.least_seconds(shape), i) for i, shape in enumerate(found))
@@ -81,12 +81,15 @@ def _best(at: Corner) -> tuple[float, Layout]:
         for least, i in ordered:
             if best is not None and least >= best[0]:
                 break
+            rooms: dict[bool, list[tuple[int, float]]] = {}  # DualPipe keeps a second copy of the states
             for schedule, vp in schedules_of(found[i], at.arch, at.global_batch, CHUNKS):
-                for zero in SHARDING if wanted in (None, schedule) else ():
-                    layout = _least_recomputed(found[i], schedule, vp, zero, cost)
-                    seconds = cost.seconds(layout) if layout else 0.0
-                    if layout and (best is None or seconds < best[0]):
-                        best = seconds, layout
+                if wanted not in (None, schedule):
+                    continue
+                twice = schedule == "dualpipe"
+                if twice not in rooms:
+                    rooms[twice] = _rooms(found[i], schedule, cost)
+                if rooms[twice]:
+                    best = _better(best, found[i], schedule, vp, rooms[twice], cost)
         if best is not None:
             return best
     raise UserError(
@@ -95,15 +98,37 @@ def _best(at: Corner) -> tuple[float, Layout]:
     )
 
 
-def _least_recomputed(shape: Layout, schedule: Schedule, vp: int, zero: int, cost: StepCost) -> Layout | None:
-    """The least recomputation that fits is the fastest; None where nothing does."""
-    for word in RECOMPUTE:
-        layout = Layout(shape.gpus, shape.tp, shape.pp, vp, shape.cp, shape.ep, zero, shape.micro_batch, schedule, word)
-        if cost.states_bytes(layout) > cost.limit:
-            return None
-        if cost.fits(layout):
-            return layout
-    return None
+def _rooms(shape: Layout, schedule: Schedule, cost: StepCost) -> list[tuple[int, float]]:
+    """Bytes left beside the states for every sharding that leaves any."""
+    found = [(zero, cost.limit - cost.states_bytes(_layout(shape, schedule, 1, zero, "none"))) for zero in SHARDING]
+    return [(zero, room) for zero, room in found if room > 0]
+
+
+def _better(
+    best: tuple[float, Layout] | None,
+    shape: Layout,
+    schedule: Schedule,
+    vp: int,
+    rooms: list[tuple[int, float]],
+    cost: StepCost,
+) -> tuple[float, Layout] | None:
+    """The best so far, or a faster one of this shape and schedule: the least recomputation that fits is the fastest."""
+    plain = _layout(shape, schedule, vp, 1, "none")
+    if best is not None and cost.is_slower(plain, best[0]):
+        return best
+    for zero, room in rooms:
+        for word in RECOMPUTE:
+            layout = _layout(shape, schedule, vp, zero, word)
+            if cost.passing_bytes(layout) <= room:
+                seconds = cost.seconds(layout)
+                if best is None or seconds < best[0]:
+                    best = seconds, layout
+                break
+    return best
+
+
+def _layout(shape: Layout, schedule: Schedule, vp: int, zero: int, recompute: Recompute) -> Layout:
+    return Layout(shape.gpus, shape.tp, shape.pp, vp, shape.cp, shape.ep, zero, shape.micro_batch, schedule, recompute)
 
 
 @functools.cache

@@ -33,7 +33,8 @@ def run_of(case: Case, searcher: Searcher) -> Run:
             software_date=case.software_date,
             extension=(),
             post_hours=0.0,
-        )
+        ),
+        quick=True,
     )
     asked = plan.request
     assert asked.seq

@@ -36,6 +36,9 @@ class CostModel(Protocol):
     def least_seconds(self, layout: Layout) -> float:
         """What no layout of these tp, pp, cp, ep, dp and micro-batch takes less than, whatever else it chooses."""
 
+    def is_slower(self, layout: Layout, than: float) -> bool:
+        """Whether no layout of this shape, schedule and chunks takes as little as `than` seconds."""
+
     def states_bytes(self, layout: Layout) -> float:
         """Of weights, gradients and optimizer, which recomputation and chunks do not change, nor any schedule but
         DualPipe."""
@@ -125,11 +128,13 @@ def search(
     cost: CostModel | None = None,
     max_seconds: float = 60.0,
     software_date: str | None = None,
+    priced: int = PRICED,
 ) -> SearchResult:
     """The layout on up to `gpus` chips with the shortest step of `global_batch` sequences of `seq` tokens.
 
     cost: who prices a layout; where it is not given, the step predictor with `precision` and `software_date`.
-    max_seconds: the time after which the search stops with what it has. Raises UserError where nothing fits.
+    max_seconds: the time after which the search stops with what it has. priced: layouts to price before any is passed
+    over; with 0 the ten best are the same, sooner, and fewer stand behind them. Raises UserError where nothing fits.
     """
     if gpus < 1 or seq < 1 or global_batch < 1:
         raise UserError(
@@ -145,7 +150,7 @@ def search(
     later = []  # by the seconds that their arithmetic alone takes
     complete = True
     for shape in shapes(arch, chip, gpus, seq, global_batch):
-        if shape.widest and run.feasible < PRICED:
+        if shape.widest and run.feasible < priced:
             run.price(shape)
         else:
             later.append((cost.least_seconds(shape.layout()), shape))
@@ -159,7 +164,7 @@ def search(
         if run.top and time.monotonic() > stop:
             complete = False
             break
-        run.price(shape)
+        run.price(shape, passing_over=not priced)
     if not run.top:
         raise UserError(
             f"No layout of {arch.name} fits {gpus} x {chip.name} ({chip.memory_gb or 0:g} GB) with sequences of {seq} "
@@ -187,8 +192,8 @@ class _Run:
         self.bound = float("inf")  # seconds of the tenth best
         self.top: list[tuple[Order, Layout]] = []
 
-    def price(self, shape: Shape) -> None:
-        """Price all of a shape's layouts that fit."""
+    def price(self, shape: Shape, passing_over: bool = False) -> None:
+        """Price a shape's layouts that fit. passing_over: but for schedules that cannot be among the ten best."""
         cost, sharding = self.cost, sharding_of(shape, self.global_batch)
         states: dict[bool, list[tuple[int, float]]] = {}  # what is left beside them, by DualPipe's second copy
         for schedule, vp in schedules_of(shape, self.arch, self.global_batch):
@@ -198,6 +203,8 @@ class _Run:
                 room = [(zero, cost.limit - cost.states_bytes(shape.layout(schedule, vp, zero))) for zero in sharding]
                 states[twice] = [(zero, left) for zero, left in room if left > 0]
             if not states[twice]:
+                continue
+            if passing_over and cost.is_slower(shape.layout(schedule, vp), self.bound):
                 continue
             for recompute in RECOMPUTE:
                 needed = cost.passing_bytes(shape.layout(schedule, vp, 1, recompute))

@@ -79,7 +79,7 @@ def schedules_of(
     shape: Shape | Layout, arch: Architecture, global_batch: int, chunks: tuple[int, ...] = CHUNKS
 ) -> Iterator[tuple[Schedule, int]]:
     """The schedules and numbers of chunks that exist for a shape, whatever its own."""
-    pp, micro_batches = shape.pp, global_batch // (shape.dp * shape.micro_batch)
+    pp, micro_batches, layers = shape.pp, global_batch // (shape.dp * shape.micro_batch), arch.layers
     yield "1f1b", 1
     if pp == 1:
         return
@@ -87,10 +87,10 @@ def schedules_of(
     if micro_batches >= 2 * pp:
         if pp % 2 == 0 and micro_batches % 2 == 0:
             yield "dualpipe", 1
-        if 2 * pp <= arch.layers:
+        if 2 * pp <= layers:
             yield "dualpipev", 1
     for vp in chunks:
-        if vp * pp <= arch.layers:
+        if vp * pp <= layers:
             yield "interleaved", vp
 
 

@@ -111,6 +111,14 @@ def memory_of(
 ) -> Memory:
     """Bytes on the fullest chip. recomputed: None: as the layout says."""
     work = work_of(arch, seq)
+    return Memory(
+        *states_of(work, layout, software),
+        *passing_of(work, arch.vocab, layout, seq, global_batch, precision, recomputed, software.fused_attention),
+    )
+
+
+def states_of(work: Work, layout: Layout, software: Software) -> tuple[float, float, float]:
+    """Bytes of weights, gradients and optimizer."""
     dense, expert = local_params(work, layout)
     held = dense + expert
     copies = 2.0 if layout.schedule == "dualpipe" else 1.0  # DualPipe runs the model from both ends (V3, section 3.2.1)
@@ -122,18 +130,29 @@ def memory_of(
     gradients = software.gradient_bytes * held
     if layout.zero >= 2:
         gradients = GRADIENT_BYTES_SHARDED * (shards + largest)
-    optimizer = (MOMENT_BYTES + MASTER_BYTES) * shards
-    micro_batches = layout.micro_batches(global_batch)
-    none, light, least = activation_bytes(work, layout, seq, precision, software.fused_attention)
+    return weights, gradients, (MOMENT_BYTES + MASTER_BYTES) * shards
+
+
+def passing_of(
+    work: Work,
+    vocab: int,
+    layout: Layout,
+    seq: int,
+    global_batch: int,
+    precision: str,
+    recomputed: Recomputed | None,
+    fused: bool,
+) -> tuple[float, float]:
+    """Bytes of activations and buffers. recomputed: None: as the layout says."""
+    none, light, least = activation_bytes(work, layout, seq, precision, fused)
     again = recomputed or AS_STATED[layout.recompute]
     kept = none + again.light * (light - none)
     kept += again.full * (least - kept)
     one_layer = again.full * none * layout.pp / max(1.0, work.layers)  # computed anew, one at a time
-    activations = in_flight(layout, micro_batches) * kept + one_layer
+    activations = in_flight(layout, layout.micro_batches(global_batch)) * kept + one_layer
     tokens = layout.micro_batch * seq / layout.cp / layout.tp
-    logits = 6.0 * tokens * work.heads_of_vocab / max(1.0, work.heads_of_vocab / arch.vocab)  # bf16 and fp32, one use
-    buffers = RESERVED_GIB * GIB + logits + 2.0 * tokens * work.hidden * 8
-    return Memory(weights, gradients, optimizer, activations, buffers)
+    logits = 6.0 * tokens * work.heads_of_vocab / max(1.0, work.heads_of_vocab / vocab)  # bf16 and fp32, one use
+    return activations, RESERVED_GIB * GIB + logits + 2.0 * tokens * work.hidden * 8
 
 
 def usable_bytes(chip: Chip) -> float:

@@ -31,6 +31,17 @@ class Stage:
         """Forward and whole backward."""
         return self.forward + self.input_gradient + self.weight_gradient
 
+    def cut(self, stages: int) -> Stage:
+        """The mean stage of so many, of a model that this is the whole of: every second is a layer's."""
+        parts = {name: seconds / stages for name, seconds in self.parts.items()}
+        return Stage(
+            self.forward / stages,
+            self.input_gradient / stages,
+            self.weight_gradient / stages,
+            parts,
+            self.expert_traffic / stages,
+        )
+
 
 def joined(a: float, b: float, power: float) -> float:
     """Two things that go on at once, of which the slower is waited for; a soft maximum, since neither hides wholly."""
@@ -50,7 +61,22 @@ def stage_of(
     gradient_bytes: float = 2.0,
 ) -> Stage:
     """Time one micro-batch on the mean stage. again: what runs a second time in the backward."""
-    tp, pp, ep, cp = layout.tp, layout.pp, layout.ep, layout.cp
+    return whole_of(work, layout, seq, r, c, quantized, again, adapters, gradient_bytes).cut(layout.pp)
+
+
+def whole_of(
+    work: Work,
+    layout: Layout,
+    seq: int,
+    r: Rates,
+    c: Constants,
+    quantized: bool,
+    again: Recomputed,
+    adapters: bool = False,
+    gradient_bytes: float = 2.0,
+) -> Stage:
+    """Time one micro-batch through all stages, of any number. again: what runs a second time in the backward."""
+    tp, ep, cp = layout.tp, layout.ep, layout.cp
     group_tokens = layout.micro_batch * seq / cp  # of one tensor-parallel group
     tokens = group_tokens / tp
 
@@ -69,20 +95,19 @@ def stage_of(
         expert_traffic = c.gemm_memory * moved / r.memory
     router = work.router_flops * tokens / r.gemm_bf16
     head = work.head_flops * tokens / r.gemm_bf16
-    products = (linear + linear_traffic + expert + expert_traffic + router + head) / pp
+    products = linear + linear_traffic + expert + expert_traffic + router + head
 
     # Attention and scans.
     attention_flops = work.attention_flops * (1.0 if r.fused_attention else UNFUSED_ATTENTION)
-    attention = attention_flops * tokens / r.attention / pp
+    attention = attention_flops * tokens / r.attention
     scores = 0.0
     if not r.fused_attention:
-        scores = c.score_passes * 2.0 * work.score_elements * tokens / r.memory / pp
-    attention += r.window_passes * 2.0 * work.window_elements * tokens / r.memory / pp
+        scores = c.score_passes * 2.0 * work.score_elements * tokens / r.memory
+    attention += r.window_passes * 2.0 * work.window_elements * tokens / r.memory
     scan = work.state_flops * tokens / r.attention + c.state_passes * 2.0 * work.state_elements * tokens / r.memory
-    scan /= pp
 
     # Memory-bound work, in passes over two-byte elements.
-    element = 2.0 * tokens / r.memory / pp
+    element = 2.0 * tokens / r.memory
     norms = c.norm_passes * work.sites * work.hidden * element
     activations = c.activation_passes * (work.activation_elements + work.attention_elements) * element
     logits = c.logit_passes * work.heads_of_vocab * element
@@ -99,16 +124,16 @@ def stage_of(
     if tp > 1:
         payload = 2.0 * work.hidden * group_tokens
         sites = 2.0 * (work.sites - work.mixture_layers)  # a gather before, a scatter after
-        tensor = sites / pp * (collectives.gather_seconds(tp, 1, payload, r) + hop)
+        tensor = sites * (collectives.gather_seconds(tp, 1, payload, r) + hop)
     exchange = 0.0
     if ep > 1 and work.expert_params:
         payload = 2.0 * work.dispatch_elements / work.mixture_layers * tokens
         each = collectives.exchange_seconds(ep, 1, payload, work.top_k, work.routed_nodes, r)
-        exchange = 2.0 * work.mixture_layers / pp * (each + hop)
+        exchange = 2.0 * work.mixture_layers * (each + hop)
     context = 0.0
     if cp > 1:
         payload = 2.0 * work.key_elements * group_tokens * cp / tp
-        context = collectives.gather_seconds(cp, tp, payload, r) / pp + work.softmax_layers / pp * hop
+        context = collectives.gather_seconds(cp, tp, payload, r) + work.softmax_layers * hop
     tensor *= c.tensor_exposed
     exchange *= c.expert_exposed
     context *= c.context_exposed
@@ -116,13 +141,12 @@ def stage_of(
     # The host: kernels cannot start faster than it launches them.
     mixtures = r.host_mixture_s * (1.0 - r.graph * (1.0 - c.mixture_graph))
     host = r.host_site_s * work.sites + mixtures * work.mixture_layers + r.host_state_s * work.state_layers
-    host /= pp
 
     forward = products + attention + scores + scan + bound + tensor + exchange + context
-    twice = again.full * (forward - head / pp - logits) + again.light * c.selective * forward
+    twice = again.full * (forward - head - logits) + again.light * c.selective * forward
     # The weights' gradient needs operands cast again, transposed, and is read and written where it accumulates; frozen
     # weights need none (LoRA, arXiv 2106.09685).
-    held = (work.linear_params / tp + work.expert_params / ep) / pp
+    held = work.linear_params / tp + work.expert_params / ep
     accumulate = 2.0 * gradient_bytes * held / r.memory
     cast_again = c.weight_passes * c.backward_passes * bound
     weight_gradient = 0.0 if adapters else c.gemm_weight * products + cast_again + accumulate

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from centime.plan import schedules
@@ -220,11 +221,11 @@ def phases(
     passes = m * (chunks if schedule == "interleaved" else 1)
     if schedule == "interleaved":
         group = p + m % p if m >= p else m  # the largest
-        warm = sum(min(2 * s + (chunks - 1) * group, passes) for s in range(p)) / p
+        warm = _held((chunks - 1) * group, 2, p, passes) / p
         idle = (p - 1) * unit + max(0, p - m) * (chunks - 1) * unit
         idle += 2 * (p * chunks - 1) * send if p > 1 else 0.0
     elif schedule == "zb":
-        warm = sum(min(s + 1, m) for s in range(p)) / p
+        warm = _held(1, 1, p, m) / p
         # Three paths: through the ramps at both ends, or through one of them and the busy stage at its other end.
         short = max(0, p - m)
         idle = max(
@@ -233,13 +234,19 @@ def phases(
             (p - 1) * (f + 3 * send) + short * b,
         )
     else:
-        warm = sum(min(s, m) for s in range(p)) / p
+        warm = _held(0, 1, p, m) / p
         idle = (p - 1) * unit + _hops_1f1b(p, m) * send
     idle += (passes - 1) * (slowest - 1) * unit
     steady = (passes - warm) * unit
     if schedule == "zb":
         return Phases(warm * f, warm * b, warm * w, steady, idle)
     return Phases(warm * f, warm * (b + w), 0.0, steady, idle)
+
+
+@lru_cache(maxsize=4096)
+def _held(first: int, step: int, stages: int, most: int) -> int:
+    """Forwards before the first backward, over all stages."""
+    return sum(min(first + step * stage, most) for stage in range(stages))
 
 
 def layout_phases(

@@ -32,11 +32,18 @@ class StepTimes:
     phases: dict[str, float]
 
 
-def stage_costs(work: Work) -> tuple[float, ...]:
-    """The model's items in the order of the pipeline, in layers' worth of work: layers, then head with MTP module."""
+def pace(work: Work, layout: Layout, c: Constants) -> float:
+    """The time of the stage that sets the pace over the mean stage's: at least 1.
+
+    The model's items in the order of the pipeline, in layers' worth of work: layers, then head with MTP module. The
+    stage with most of them is waited for; software evens part of it out (`imbalance`).
+    """
+    if layout.pp == 1:
+        return 1.0
     layers = max(1, round(work.layers))
     head = work.head_flops * layers / max(1.0, work.linear_flops + work.expert_flops + work.attention_flops)
-    return (1.0,) * layers + (round(head, 2),)
+    costs = (1.0,) * layers + (round(head, 2),)
+    return 1.0 + c.imbalance * (slowest(costs, layout.schedule, layout.pp, max(1, layout.vp)) - 1.0)
 
 
 def step_times(
@@ -71,8 +78,10 @@ def step_of(
     adapters: bool = False,
 ) -> StepTimes:
     """A step of micro-batches that take `stage`'s seconds, which the search of layouts asks for once a shape."""
-    passed = micro_batches_of(work, stage, layout, seq, global_batch, r, c)
-    return finished(work, passed, layout, global_batch, r, software, c, adapters)
+    passed = micro_batches_of(work, stage, layout, seq, global_batch, r, c, pace(work, layout, c))
+    micro_batches = layout.micro_batches(global_batch)
+    once = once_of(work, layout, micro_batches, r, software, c, adapters)
+    return finished(passed, once, layout.zero, micro_batches, c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,45 +94,48 @@ class Passed:
 
 
 def micro_batches_of(
-    work: Work, stage: Stage, layout: Layout, seq: int, global_batch: int, r: Rates, c: Constants
+    work: Work, stage: Stage, layout: Layout, seq: int, global_batch: int, r: Rates, c: Constants, slowed: float
 ) -> Passed:
-    """The schedule of a step; how the states of a replica are sharded (`zero`) plays no part in it."""
+    """The schedule of a step; how the states of a replica are sharded (`zero`) plays no part in it. slowed: `pace`."""
     micro_batches = layout.micro_batches(global_batch)
     pp, tp, cp = layout.pp, layout.tp, layout.cp
     parts = {name: micro_batches * seconds for name, seconds in stage.parts.items()}
 
-    # The stage with most layers sets the pace; software evens part of it out (`imbalance`).
     dual = layout.schedule in ("dualpipe", "dualpipev")
     overlapped = stage.both - (1.0 - c.overlapped_exposed) * stage.expert_traffic if dual else None
-    most = 1.0
     if pp > 1:
-        most = 1.0 + c.imbalance * (slowest(stage_costs(work), layout.schedule, pp, max(1, layout.vp)) - 1.0)
         payload = 2.0 * work.hidden * layout.micro_batch * seq / cp / tp
         hops = 2.0 * micro_batches * max(1, layout.vp)
         send = collectives.send_seconds(layout.gpus // pp, payload, r) + hop_seconds(c)
         parts["pipeline_send"] = c.pipeline_exposed * hops * send
-    ph = layout_phases(
-        layout, micro_batches, stage.forward, stage.input_gradient, stage.weight_gradient, 0.0, overlapped, most
-    )
+    f, b, w = stage.forward, stage.input_gradient, stage.weight_gradient
+    ph = layout_phases(layout, micro_batches, f, b, w, 0.0, overlapped, slowed)
     if overlapped is not None:
         parts["expert_parallel"] -= ph.steady_1f1b * (stage.both / overlapped - 1.0)
     parts["bubble"] = ph.bubble
     return Passed(parts, sum(parts.values()), ph)
 
 
-def finished(
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What happens once a step, whatever its schedule: seconds of traffic between replicas (before any of it hides
+    behind arithmetic) and of the optimizer; `jitter`: of all else, as a share."""
+
+    traffic: float
+    optimizer: float
+    jitter: float
+
+
+def once_of(
     work: Work,
-    passed: Passed,
     layout: Layout,
-    global_batch: int,
+    micro_batches: int,
     r: Rates,
     software: Software,
     c: Constants,
     adapters: bool = False,
-) -> StepTimes:
-    """The step with what happens once: weights and gradients between replicas, the optimizer, jitter."""
-    micro_batches, running, ph = layout.micro_batches(global_batch), passed.running, passed.phases
-    parts = dict(passed.parts)
+) -> Once:
+    """Weights and gradients between replicas, the optimizer on what a chip owns, and the machine's size."""
     dense, expert = (0.0, 0.0) if adapters else local_params(work, layout)
     dense_group = layout.dp * layout.cp
     expert_group = max(1, layout.gpus // (layout.pp * layout.ep))
@@ -132,30 +144,49 @@ def finished(
         traffic = 3 * collectives.gather_seconds(dense_group, layout.tp, 2.0 * dense, r)
         traffic += 3 * collectives.gather_seconds(expert_group, layout.ep, 2.0 * expert, r)
         traffic *= micro_batches if layout.pp == 1 else 1.0 + c.shard_pipeline * (micro_batches - 1)
-        # joined hides the smaller but for a share of it
-        hidden = joined(running, traffic, 4.0) - running
-        parts["data_parallel"] = hidden + c.shard_exposed * min(traffic, running)
     else:
         sent = 2.0 + software.gradient_bytes
         traffic = collectives.gather_seconds(dense_group, layout.tp * layout.cp, sent * dense, r)
         traffic += collectives.gather_seconds(expert_group, layout.ep, sent * expert, r)
-        window = running / micro_batches  # gradients of the last micro-batch, weights of the first
-        parts["data_parallel"] = c.data_exposed * traffic + (1.0 - c.data_exposed) * max(0.0, traffic - window)
     sharded = layout.zero >= 1
     owned = dense / (dense_group if sharded else 1) + expert / (expert_group if sharded else 1)
     doublings = log2(max(1.0, layout.gpus / 8))
     synchronised = (c.step_ms + c.doubling_ms * doublings) * 1e-3
-    parts["optimizer"] = c.optimizer_passes * 4.0 * owned / r.memory + synchronised
-    total = sum(parts.values())
-    parts["jitter"] = c.scale * doublings * total
-    total += parts["jitter"]
-    stretch = 1.0 + c.scale * doublings
+    return Once(traffic, c.optimizer_passes * 4.0 * owned / r.memory + synchronised, c.scale * doublings)
+
+
+def exposed_traffic(running: float, once: Once, zero: int, micro_batches: int, c: Constants) -> float:
+    """Seconds of the traffic between replicas that a step of `running` seconds does not hide."""
+    if zero == 3:  # joined hides the smaller but for a share of it
+        hidden = joined(running, once.traffic, 4.0) - running
+        return hidden + c.shard_exposed * min(once.traffic, running)
+    window = running / micro_batches  # gradients of the last micro-batch, weights of the first
+    return c.data_exposed * once.traffic + (1.0 - c.data_exposed) * max(0.0, once.traffic - window)
+
+
+def total_seconds(running: float, once: Once, zero: int, micro_batches: int, c: Constants) -> float:
+    """A step, from its micro-batches and what happens once."""
+    whole = running + exposed_traffic(running, once, zero, micro_batches, c) + once.optimizer
+    return whole + once.jitter * whole
+
+
+def finished(passed: Passed, once: Once, zero: int, micro_batches: int, c: Constants) -> StepTimes:
+    """The step by part."""
+    running, ph = passed.running, passed.phases
+    traffic = exposed_traffic(running, once, zero, micro_batches, c)
+    whole = running + traffic + once.optimizer
+    parts = passed.parts | {
+        "data_parallel": traffic,
+        "optimizer": once.optimizer,
+        "jitter": once.jitter * whole,
+    }
+    stretch = 1.0 + once.jitter
     phases = {
         "forward_1f": ph.forward_1f * stretch,
         "backward_1b": ph.backward_1b * stretch,
         "weight_1w": ph.weight_1w * stretch,
         "steady_1f1b": ph.steady_1f1b * stretch,
         "bubble": ph.bubble * stretch,
-        "optimizer": (parts["optimizer"] + parts["data_parallel"]) * stretch,
+        "optimizer": (once.optimizer + traffic) * stretch,
     }
-    return StepTimes(total, parts, phases)
+    return StepTimes(total_seconds(running, once, zero, micro_batches, c), parts, phases)

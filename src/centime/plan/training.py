@@ -162,9 +162,9 @@ def from_inputs(inputs: dict[str, Any]) -> TrainingPlan:
     return plan_training(TrainingRequest(**{**inputs, "extension": extension, "rl": rl}))
 
 
-def plan_training(request: TrainingRequest) -> TrainingPlan:
-    """Predict the stages of a training run. Raises UserError on what cannot be: unknown names, negative quantities,
-    layouts that do not divide or fit."""
+def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan:
+    """Predict the stages of a training run. quick: a layout that is searched for is the same, with fewer priced beside
+    it. Raises UserError on what cannot be: unknown names, negative quantities, layouts that do not divide or fit."""
     check(request)
     arch, device = models.architecture(request.model), chip(request.gpu)
     recipe = recipes().get(arch.name, {})
@@ -176,7 +176,7 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
     check_precision(request.precision, device)
     found: SearchResult | None = None
     if request.layout == "auto":
-        from centime.plan.layout_search import search
+        from centime.plan.layout_search import PRICED, search
 
         found = search(
             arch,
@@ -186,6 +186,7 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
             request.global_batch,
             request.precision,
             software_date=request.software_date,
+            priced=0 if quick else PRICED,
         )
         layout, as_needed = found.best.layout, False
         if found.idle:
