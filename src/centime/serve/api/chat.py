@@ -85,7 +85,12 @@ class ChatCompletion(TypedDict):
     usage: UsageBody
 
 
-STREAMED = {"text/event-stream": {"schema": {"type": "string"}}}
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+STREAMED = {"text/event-stream": {"schema": _EVENT}}
 
 
 @router.post(
