@@ -96,9 +96,9 @@ def test_a_chat_of_three_turns(folder: Path) -> None:
     ("arguments", "words"),
     [
         (("--temperature", "-1"), "temperature is -1.0"),
-        (("--top-p", "0"), "top-p is 0.0"),
-        (("--max-tokens", "0"), "at least 1"),
-        (("--stop", ""), "stop string is empty"),
+        (("--top-p", "0"), "top_p is 0.0"),
+        (("--max-tokens", "0"), "max_tokens is 0"),
+        (("--stop", ""), "none of them empty"),
         (("--dtype", "int4"), "dtype is 'int4'"),
         (("--device", "toaster"), "toaster"),
         (("--price", "cheap"), "cheap"),

@@ -30,13 +30,13 @@ def chat(
     from centime.errors import UserError
     from centime.plan.counts import count
     from centime.serve.chat import Conversation
+    from centime.serve.engine.request import SamplingParams
     from centime.serve.generate import Session
     from centime.serve.opening import metered, open_model
     from centime.serve.receipt import Receipt
-    from centime.serve.sampling import Sampling
     from centime.units import format_duration, format_money
 
-    sampling = Sampling(temperature, top_p, seed)
+    params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
     opened = open_model(model, device, dtype)
     conversation = Conversation(Session(opened.model, opened.tokenizer), system)
     found = price_for(opened.device, price)
@@ -59,9 +59,7 @@ def chat(
             meter.stage("chat")
             before = meter.spent()
             try:
-                answer, forgotten = conversation.say(
-                    text, sampling, max_tokens=max_tokens, stop=stop or (), write=write
-                )
+                answer, forgotten = conversation.say(text, params, write=write)
             except UserError as error:
                 typer.echo(f"centime: {error}", err=True)
                 continue

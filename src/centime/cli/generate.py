@@ -43,12 +43,12 @@ def generate(
     from centime.catalogue.prices import price_for
     from centime.errors import UserError
     from centime.plan.counts import count
+    from centime.serve.engine.request import SamplingParams
     from centime.serve.generate import Session
     from centime.serve.opening import metered, open_model
     from centime.serve.receipt import Receipt
-    from centime.serve.sampling import Sampling
 
-    sampling = Sampling(temperature, top_p, seed)
+    params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
     if prompt is None and sys.stdin.isatty():
         raise UserError("no prompt; give --prompt TEXT, or pipe one in.")
     text = sys.stdin.read() if prompt is None or prompt == "-" else prompt
@@ -69,9 +69,7 @@ def generate(
     found = price_for(opened.device, price)
     with metered("generate", opened, found) as meter:
         before = meter.spent()
-        answer = Session(opened.model, tokenizer).answer(
-            ids, sampling, max_tokens=max_tokens, stop=stop or (), write=write
-        )
+        answer = Session(opened.model, tokenizer).answer(ids, params, write=write)
         tokens = answer.prompt_tokens + len(answer.tokens)
         meter.add(tokens=tokens, flops=tokens * count(opened.model.config, tokens).forward_flops_per_token)
         receipt = Receipt.of(answer, before, meter.spent(), opened.device, found)

@@ -26,8 +26,8 @@ from centime.plan.counts import count
 from centime.quickstart.corpus import Corpus, corpus, standard_library
 from centime.quickstart.materials import TOP, free_folder, make_recipe, make_shards, make_sums, make_tokenizer
 from centime.quickstart.stage import before_sft
+from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Session
-from centime.serve.sampling import Sampling
 from centime.train.report import write_report
 from centime.train.run import TrainingRun
 from centime.train.setup import Setup
@@ -96,7 +96,7 @@ def show_samples(out: Console, model: Transformer, tokenizer: Tokenizer, meter: 
     session = Session(model, tokenizer)
     for prompt in PROMPTS:
         ids = [*([] if tokenizer.bos_id is None else [tokenizer.bos_id]), *tokenizer.encode(prompt)]
-        answer = session.answer(ids, Sampling(temperature=0.6, top_p=0.95, seed=0), max_tokens=48)
+        answer = session.answer(ids, SamplingParams(max_tokens=48, temperature=0.6, top_p=0.95, seed=0))
         _book(meter, model, answer.prompt_tokens + len(answer.tokens))
         out.print(f"{prompt}{answer.text}\n")
 

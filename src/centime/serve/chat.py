@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from centime.errors import UserError
+from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Answer, Session
-from centime.serve.sampling import Sampling
 
 
 class Conversation:
@@ -28,20 +28,14 @@ class Conversation:
         self._turns = []
 
     def say(
-        self,
-        text: str,
-        sampling: Sampling,
-        *,
-        max_tokens: int = 256,
-        stop: Sequence[str] = (),
-        write: Callable[[str], None] = lambda piece: None,
+        self, text: str, params: SamplingParams, *, write: Callable[[str], None] = lambda piece: None
     ) -> tuple[Answer, int]:
         """The answer to `text`, and how many of the oldest exchanges were forgotten to make room for it.
 
-        Exchanges are forgotten while fewer positions than `max_tokens`, or a quarter of the context if that is less,
+        Exchanges are forgotten while fewer positions than max_tokens, or a quarter of the context if that is less,
         are left for the answer. Raises UserError, with the conversation as it was, when `text` alone is too long.
         """
-        room = min(max_tokens, max(1, self.session.context // 4))
+        room = min(params.max_tokens, max(1, self.session.context // 4))
         said = {"role": "user", "content": text}
         kept, forgotten = list(self._turns), 0
         ids = self._render([*self._system, *kept, said])
@@ -53,7 +47,7 @@ class Conversation:
                 f"the message makes a prompt of {len(ids):,} tokens and the model has {self.session.context:,} "
                 "positions; write a shorter one."
             )
-        answer = self.session.answer(ids, sampling, max_tokens=max_tokens, stop=stop, write=write)
+        answer = self.session.answer(ids, params, write=write)
         self._turns = [*kept, said, {"role": "assistant", "content": answer.text}]
         return answer, forgotten
 

@@ -1,31 +1,28 @@
-"""Tokens out of a model, one sequence at a time or a greedy batch, over the latent cache.
+"""Answers without a server: one conversation at a time over the engine, and greedy batches for generated tasks.
 
-This is the small path behind `centime generate`, `centime chat` and the generated tasks of `evaluate`; it has no
-scheduler and no batching of different prompts.
+The path behind `centime generate`, `centime chat` and the samples of training; `centime serve` runs the same engine.
 """
 
 from __future__ import annotations
 
-import time
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from centime.errors import UserError
 from centime.model import LatentCache, Transformer
-from centime.serve.sampling import Sampler, Sampling
-from centime.serve.text import TextStream
+from centime.serve.engine.engine import Engine
+from centime.serve.engine.request import Event, Finished, Piece, Request, SamplingParams
+from centime.serve.engine.settings import EngineSettings
 
 if TYPE_CHECKING:
     from centime.data.tokenizer import Tokenizer
 
-PREFILL_CHUNK = 512  # prompt tokens a forward pass; bounds the memory of their logits, [chunk, V]
-SMALLEST_CACHE = 1024  # tokens; a cache that has to grow is doubled and its sequence computed again
-
 Finish = Literal["end", "stop", "max-tokens", "context", "interrupted"]
+ALONE = EngineSettings(max_running=1, max_waiting=1, block_tokens=16)
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Answer:
     """One answer and what it took. Times in seconds; `reused_tokens` of the prompt were in the cache already.
 
     finish: "end" (the model ended it), "stop" (a stop string), "max-tokens", "context" (no position left) or
-    "interrupted" (Ctrl-C).
+    "interrupted" (Ctrl-C). accepted_tokens of the drafted_tokens that MTP modules proposed were kept.
     """
 
     text: str
@@ -43,122 +40,75 @@ class Answer:
     finish: Finish
     prefill_seconds: float
     decode_seconds: float
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens drawn after the first, one decoding step each, per second; 0 when there was no second one."""
+        """Tokens after the first per second; 0 when there was no second one."""
         steps = len(self.tokens) - (self.finish != "end")  # an end-of-text token was drawn too
         return steps / self.decode_seconds if steps > 0 and self.decode_seconds > 0 else 0.0
 
 
 class Session:
-    """A model, its tokenizer and one sequence's cache, kept from answer to answer.
+    """An engine for one answer at a time; its prefix cache lasts from answer to answer.
 
     A prompt that begins with what the cache holds (the next turn of a chat) is computed only from where it differs.
     """
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer) -> None:
-        self.model = model.eval()
-        self.tokenizer = tokenizer
-        self.context = model.config.max_position_embeddings
-        self._cache: LatentCache | None = None
-        self._cached: list[int] = []  # the tokens whose latents the cache holds
+        self.model, self.tokenizer = model, tokenizer
+        self._engine = Engine(model, tokenizer, ALONE)
+        self.context = self._engine.context
 
     def answer(
-        self,
-        prompt: Sequence[int],
-        sampling: Sampling,
-        *,
-        max_tokens: int = 256,
-        stop: Sequence[str] = (),
-        write: Callable[[str], None] = lambda piece: None,
+        self, prompt: Sequence[int], params: SamplingParams, *, write: Callable[[str], None] = lambda piece: None
     ) -> Answer:
         """Generates after the token ids `prompt`, giving each piece of text to `write` as soon as it is certain.
 
-        Raises UserError on an empty or too long prompt, tokens the model does not know, or max_tokens below 1.
+        Raises UserError on an empty or too long prompt, tokens the model does not know, logits that are not numbers.
         Ctrl-C ends the answer, not the program.
         """
-        ids = self._checked(prompt, max_tokens)
-        room = min(max_tokens, self.context - len(ids))
-        sampler, text = Sampler(sampling), TextStream(self.tokenizer.decode, stop)
-        pieces: list[str] = []
-        tokens: list[int] = []
-        finish: Finish = "max-tokens" if room == max_tokens else "context"
-
-        def give(piece: str) -> None:
-            if piece:
-                pieces.append(piece)
-                write(piece)
-
-        reused = self._prepare(ids, room)
-        begun = first = time.perf_counter()
+        events: list[Event] = []
+        request = Request(prompt, params, events.append)
+        self._engine.submit(request)
+        told = 0
         try:
-            logits = self._forward(ids[reused:])
-            first = time.perf_counter()
-            while True:
-                token = sampler.draw(logits[: self.tokenizer.vocab_size])
-                if token == self.tokenizer.eos_id:
-                    finish = "end"
-                    break
-                tokens.append(token)
-                give(text.push(token))
-                if text.stopped:
-                    finish = "stop"
-                    break
-                if len(tokens) == room:
-                    break
-                logits = self._forward([token])
-        except KeyboardInterrupt:
-            finish = "interrupted"
-        give(text.finish())
-        if text.stopped:  # completed only by the last, unfinished character
-            finish = "stop"
-        return Answer("".join(pieces), tokens, len(ids), reused, finish, first - begun, time.perf_counter() - first)
+            while not events or not isinstance(events[-1], Finished):
+                self._engine.step()
+                for event in events[told:]:
+                    told += 1
+                    if isinstance(event, Piece) and event.text:
+                        write(event.text)
+        except KeyboardInterrupt:  # it may have struck anywhere within a step
+            self._engine = Engine(self.model, self.tokenizer, ALONE)
+            return _answer(request, events, interrupted=True)
+        return _answer(request, events)
 
-    def _checked(self, prompt: Sequence[int], max_tokens: int) -> list[int]:
-        ids, vocabulary = list(prompt), self.model.config.vocab_size
-        if max_tokens < 1:
-            raise UserError(f"max tokens is {max_tokens}; ask for at least 1.")
-        if not ids:
-            raise UserError("the prompt has no token; give at least one character.")
-        if len(ids) >= self.context:
-            raise UserError(
-                f"the prompt is {len(ids):,} tokens long and the model has {self.context:,} positions, one of which "
-                "the answer needs; shorten the prompt, or extend the model's context (the `context` stage of a recipe)."
-            )
-        if max(ids) >= vocabulary:
-            raise UserError(
-                f"the tokenizer gave token {max(ids)}, the model knows {vocabulary:,} tokens; "
-                "the tokenizer in the folder is not this model's."
-            )
-        return ids
 
-    def _prepare(self, ids: list[int], room: int) -> int:
-        """Makes the cache hold a beginning of `ids` and have space for the rest and the answer; how many it holds."""
-        same = next((i for i, (a, b) in enumerate(zip(self._cached, ids, strict=False)) if a != b), None)
-        same = min(len(self._cached), len(ids)) if same is None else same
-        same = min(same, len(ids) - 1)  # the last token is computed anyway: its logits begin the answer
-        need = len(ids) + room
-        if self._cache is None or self._cache.capacity < need:
-            weight = self.model.head_weight
-            capacity = min(self.context, max(SMALLEST_CACHE, 1 << (need - 1).bit_length()))
-            self._cache = LatentCache(self.model.config, 1, capacity, weight.dtype, weight.device)
-            same = 0
-        self._cache.truncate(same)
-        self._cached = ids[:same]
-        return same
-
-    @torch.inference_mode()
-    def _forward(self, ids: list[int]) -> Tensor:
-        """Appends `ids` to the cache; the logits [V] of the last one."""
-        cache = self._cache
-        assert cache is not None
-        for start in range(0, len(ids), PREFILL_CHUNK):
-            chunk = ids[start : start + PREFILL_CHUNK]
-            logits = self.model(torch.tensor([chunk], device=self.model.head_weight.device), cache=cache)
-            self._cached += chunk
-        last: Tensor = logits[0, -1]
-        return last
+def _answer(request: Request, events: Sequence[Event], interrupted: bool = False) -> Answer:
+    """The events of a request as one answer."""
+    pieces = [event for event in events if isinstance(event, Piece)]
+    tokens = [token for piece in pieces for token in piece.tokens]
+    answer = Answer("".join(piece.text for piece in pieces), tokens, len(request.prompt), 0, "interrupted", 0.0, 0.0)
+    last = events[-1] if events else None
+    if interrupted or not isinstance(last, Finished):
+        return answer
+    if last.error is not None:
+        raise UserError(last.error)
+    full = "max-tokens" if len(tokens) == request.params.max_tokens else "context"
+    reasons: dict[str, Finish] = {"end": "end", "stop": "stop", "length": full}  # type: ignore[dict-item]
+    usage = last.usage
+    first = usage.first_token_ns - usage.queued_ns
+    return dataclasses.replace(
+        answer,
+        reused_tokens=usage.hit_tokens,
+        finish=reasons[last.reason],
+        prefill_seconds=first / 1e9,
+        decode_seconds=(usage.total_ns - usage.first_token_ns) / 1e9,
+        drafted_tokens=usage.drafted_tokens,
+        accepted_tokens=usage.accepted_tokens,
+    )
 
 
 @torch.inference_mode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import sys
 import re
 import struct
 import zlib
@@ -48,9 +49,9 @@ class Chart:
 
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) from at or above `low` to at or below `high`."""
-    if not high > low:
-        return [low]
     rough = (high - low) / about
+    if not rough >= sys.float_info.min:  # nothing between them, or nothing that a float can divide
+        return [low]
     magnitude = 10 ** math.floor(math.log10(rough))
     step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough * 0.999)
     return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]

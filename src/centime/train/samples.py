@@ -8,8 +8,8 @@ from pathlib import Path
 from centime.data.tokenizer import Tokenizer
 from centime.model import Transformer
 from centime.recipe import Recipe
+from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Session
-from centime.serve.sampling import Sampling
 from centime.train.batches import PairRows, TextRows
 from centime.train.stages import StagePlan
 
@@ -25,7 +25,7 @@ def write_sample(
     sample, never the run.
     """
     prompt = _prompt(plan, recipe)
-    answer = Session(model, tokenizer).answer(prompt, Sampling(temperature=0.0), max_tokens=LENGTH)
+    answer = Session(model, tokenizer).answer(prompt, SamplingParams(temperature=0.0, max_tokens=LENGTH))
     model.train()
     record = {"stage": plan.name, "tokens": tokens, "prompt": tokenizer.decode(prompt), "text": answer.text}
     try:
