@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import math
-import sys
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
