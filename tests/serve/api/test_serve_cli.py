@@ -93,6 +93,12 @@ def test_keys_open_it_to_others_and_a_kill_loses_no_charge(folder: Path) -> None
         balance = client.get("/user/balance").json()
         assert balance["is_available"]
         assert float(balance["balance_infos"][0]["total_balance"]) == pytest.approx(1 - spent, abs=1e-12)
+        long = {**ASK, "messages": [{"role": "user", "content": "the cat sat on the mat and the dog " * 9}]}
+        asked = [client.post("/v1/chat/completions", json=long).json()["usage"] for _ in range(2)]
+        assert asked[1]["prompt_cache_hit_tokens"] > 0
+        carol = centime("keys", "add", "carol").stdout.strip()
+        theirs = client.post("/v1/chat/completions", json=long, headers={"Authorization": f"Bearer {carol}"}).json()
+        assert theirs["usage"]["prompt_cache_hit_tokens"] == 0  # nobody learns from hits what another key asked
         greedy = {**ASK, "max_tokens": 400, "n": 16}
         poor = centime("keys", "add", "bob", "--budget", "$0.000001", "--price-list", "0.1,1,2").stdout.strip()
         refused = client.post("/v1/chat/completions", json=greedy, headers={"Authorization": f"Bearer {poor}"})
@@ -101,7 +107,7 @@ def test_keys_open_it_to_others_and_a_kill_loses_no_charge(folder: Path) -> None
     server.end()
     bill = json.loads(centime("bill", "--json").stdout)
     served = json.dumps(bill)
-    assert '"requests": 3' in served
+    assert '"requests": 5' in served
     assert spent > 0
 
 

@@ -50,10 +50,12 @@ def allowed(mask: torch.Tensor) -> list[int]:
     return [token for token in range(32 * len(mask)) if int(mask[token // 32]) >> (token % 32) & 1]
 
 
-def walk(grammar: Grammar, tokenizer: Tokenizer, seed: int, most: int = 3000) -> str:
+def walk(grammar: Grammar, tokenizer: Tokenizer, seed: int, most: int = 3000, begin: str = "") -> str:
     """An answer of a model that knows nothing: at each step any allowed token, preferring to close what is open."""
     draw = random.Random(seed)
-    constraint, tokens = grammar.constraint(), []
+    constraint, tokens = grammar.constraint(), tokenizer.encode(begin)
+    for token in tokens:
+        constraint.accept(token)
     for _ in range(most):
         mask = torch.zeros((WIDTH + 31) // 32, dtype=torch.int32)
         constraint.fill(mask)
@@ -101,6 +103,23 @@ def test_tool_calls_fit_their_parameters(grammars: Grammars, tokenizer: Tokenize
         arguments = json.loads("".join(delta.text for delta in deltas if delta.kind == "arguments"))
         assert set(arguments) == {"name", "kind", "age", "tags"}
         assert not [delta for delta in deltas if delta.kind == "content"]
+
+
+@pytest.mark.parametrize("calls", [Json(fenced=True), Json(fenced=False), Tags()], ids=["v3", "v3.1", "v3.2"])
+def test_strict_tools_leave_text_free_and_hold_calls(grammars: Grammars, tokenizer: Tokenizer, calls: Calls) -> None:
+    block = calls.grammar(TOOLS, parallel=True)
+    free = {"type": "triggered_tags", "triggers": [calls.opens], "tags": [block], "stop_after_first": True}
+    either = {"type": "or", "elements": [block, {"type": "json_schema", "json_schema": SCHEMA}]}
+    text = "the cat " + calls.write([{"function": {"name": "get_weather", "arguments": "{}"}}])
+    cut = text.index("get_weather") + len("get_weather")
+    for shape, begun, held in ((free, text[:cut], True), (free, "the cat sat", False), (either, text[8:cut], True)):
+        constraint = grammars.structure(shape).constraint()
+        for token in tokenizer.encode(begun, parse_special=False):
+            constraint.accept(token)
+        mask = torch.zeros(WIDTH // 32, dtype=torch.int32)
+        constraint.fill(mask)
+        assert (len(allowed(mask)) < 5) == held
+    assert json.loads(walk(grammars.structure(either), tokenizer, 0, begin="{")).keys() == SCHEMA["properties"].keys()
 
 
 def test_reasoning_is_free_until_its_end(grammars: Grammars, tokenizer: Tokenizer) -> None:

@@ -63,7 +63,8 @@ class Call:
         ticket = await asyncio.to_thread(serving.accounts.admit, account, prompt_tokens=len(prompt), max_tokens=most)
         call = Call(serving, ticket, prompt, choices)
         for request in call._requests:
-            request.owner, request.isolation = account.name, isolation
+            # no key can tell by its hits what another one asked
+            request.owner, request.isolation = account.name, f"{account.name}\n{isolation}"
         submitted: list[Request] = []
         try:
             for request in call._requests:

@@ -39,7 +39,8 @@ def grammar_for(
         return None if wanted is None else _response(wanted, grammars)
     calls = chat_format.calls.grammar(tools, parallel=body.parallel_tool_calls is not False)
     if body.tool_choice not in (None, "auto"):
-        return grammars.structure(calls)
+        lead = {"type": "const_string", "value": chat_format.calls.lead}
+        return grammars.structure({"type": "sequence", "elements": [lead, calls]} if lead["value"] else calls)
     if wanted is not None:
         return grammars.structure({"type": "or", "elements": [calls, _shape(wanted)]})
     if any(tool["function"].get("strict") for tool in tools):

@@ -57,6 +57,7 @@ class Json:
     fenced: bool
 
     opens = CALLS_BEGIN
+    lead = ""  # what stands between the content of an answer and its calls
 
     def _around(self, name: str) -> tuple[str, str]:
         """What stands before and after the arguments of a call of `name`."""
@@ -115,6 +116,8 @@ class Tags:
     """Calls as V3.2 writes them: an invoke tag a function, a parameter tag an argument; strings unquoted."""
 
     block: str = "function_calls"
+
+    lead = "\n\n"
 
     @property
     def opens(self) -> str:

@@ -97,7 +97,7 @@ def render_tag_calls(messages: Sequence[Message], tools: Sequence[Message], call
                 if called and message.get("reasoning_content") is None:
                     raise UserError(REASONING_MISSING)
                 text.append((message.get("reasoning_content") or "") + THINK_END)
-            text.append(content + ("\n\n" + calls.write(called) if called else "") + EOS)
+            text.append(content + (calls.lead + calls.write(called) if called else "") + EOS)
             outputs_left, outputs_begun = len(called), 0
         else:
             text.append(("" if outputs_begun else "\n\n<function_results>") + f"\n<result>{content}</result>")

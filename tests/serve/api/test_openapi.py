@@ -1,0 +1,69 @@
+"""schemathesis against the server's own description: whatever fits it or not, no answer of ours surprises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from centime.serve.api.serving import Serving
+
+pytestmark = pytest.mark.slow
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+OPERATIONS = [
+    "POST /v1/chat/completions",
+    "POST /v1/completions",
+    "POST /anthropic/v1/messages",
+    "POST /anthropic/v1/messages/count_tokens",
+    "POST /tokenize",
+    "GET /v1/models",
+    "GET /v1/models/{name}",
+    "GET /user/balance",
+    "GET /health",
+    "GET /metrics",
+]
+
+
+def described(url: str) -> dict[str, Any]:
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    return {f"{operation.method.upper()} {operation.path}": operation for operation in operations}
+
+
+def test_every_operation_is_tried(url: str) -> None:
+    assert sorted(described(url)) == sorted(OPERATIONS)
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "misfitting"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_it_answers_as_described(served: tuple[str, Serving], name: str, mode: GenerationMode) -> None:
+    url, serving = served
+    serving.grammars.json_object()  # the first use imports xgrammar, for seconds
+    operation = described(url)[name]
+    if mode is GenerationMode.NEGATIVE and name.startswith("GET"):
+        pytest.skip("nothing to get wrong")
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    def check(case: schemathesis.Case) -> None:
+        body: Any = case.body
+        if isinstance(body, dict):
+            # Most names are no model's, and most answers would be long: with these the rest of the body gets its turn.
+            if isinstance(body.get("model"), str):
+                body["model"] = "small"
+            for limit in ("max_tokens", "max_completion_tokens"):
+                if body.get(limit) is None or isinstance(body[limit], int):
+                    body[limit] = min(body.get(limit) or 4, 4)
+        case.call_and_validate(checks=CHECKS, timeout=60)
+
+    check()
