@@ -1,4 +1,4 @@
-"""`centime serve`: a model folder as a server that OpenAI, DeepSeek and Anthropic clients can use."""
+"""`centime serve`: a model folder as a server that OpenAI, DeepSeek and Anthropic clients can use, or a gateway."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.generate import DeviceName, Dtype, Model, PriceText
+from centime.cli.generate import DeviceName, Dtype, PriceText
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
 def serve(
-    model: Model,
+    model: Annotated[
+        Path | None, typer.Argument(help="Model folder, or the folder of a finished run; none with --upstream.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; without any key only this machine's own.")] = (
         "127.0.0.1"
     ),
@@ -49,8 +51,26 @@ def serve(
         str, typer.Option(help="How chats, thoughts and tool calls are written: auto, v3, r1, v3.1 or v3.2.")
     ] = "auto",
     keep_alive: Annotated[float, typer.Option(help="Seconds of waiting after which a client is sent a sign.")] = 10.0,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of a model: another server with OpenAI's API (vLLM, SGLang, llama-server), to put "
+            "keys, budgets, prices and the bill in front of it.",
+            metavar="URL",
+        ),
+    ] = None,
+    upstream_key: Annotated[
+        str | None, typer.Option(help="What the upstream asks for as a key.", envvar="CENTIME_UPSTREAM_KEY")
+    ] = None,
+    upstream_device: Annotated[
+        str | None, typer.Option(help="What the upstream runs on, such as H100: its time is priced by the catalogue.")
+    ] = None,
+    upstream_devices: Annotated[int, typer.Option(help="How many of them.", min=1)] = 1,
 ) -> None:
-    """Serve a model over HTTP until Ctrl-C or SIGTERM; what runs is finished, and the bill is printed."""
+    """Serve a model over HTTP until Ctrl-C or SIGTERM; what runs is finished, and the bill is printed.
+
+    With --upstream URL it is a gateway: the model is another server's, and so are the options of the engine.
+    """
     from centime.errors import UserError
 
     try:
@@ -60,6 +80,24 @@ def serve(
         raise UserError(
             "`centime serve` needs the serve extra; install it with: pip install 'centime[serve]'."
         ) from None
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    if (model is None) == (upstream is None):
+        raise UserError("give a model's folder to serve, or --upstream URL to stand in front of another server.")
+    if upstream is not None:
+        from centime.serve.gateway import command as gateway
+
+        gateway.serve_upstream(
+            gateway.Options(
+                upstream, upstream_key, host, port, upstream_device, upstream_devices, price, price_list, peak_hours,
+                keep_alive,
+            ),
+            say,
+        )  # fmt: skip
+        return
+    assert model is not None
 
     from centime.serve.api.command import Options, serve_folder
 
@@ -71,4 +109,4 @@ def serve(
         cache_bytes=None if cache is None else int(cache * gib), disk=disk_cache, disk_bytes=int(disk_size * gib),
         drafts=drafts, deterministic=deterministic,
     )  # fmt: skip
-    serve_folder(options, say=lambda line: typer.echo(line, err=True))
+    serve_folder(options, say)

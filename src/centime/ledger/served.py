@@ -106,7 +106,8 @@ class EngineTime:
         )  # a clock set back changes nothing
         if hour != self._hour:
             self._hour, self._before = hour, self._last
-        self._last = (requests_ns, idle_ns)
+        before = self._last  # totals only grow: a reading that comes late says nothing new
+        self._last = (max(before[0], requests_ns), max(before[1], idle_ns))
         requests, idle = ((now - then) * self._devices for now, then in zip(self._last, self._before, strict=True))
         connection.execute(
             "INSERT OR REPLACE INTO engine_time VALUES (?, ?, ?, ?, ?, ?)",

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from centime.errors import UserError
+from centime.serve.accounts import Refused
 
 ANTHROPIC = "/anthropic/"  # paths below this one answer in Anthropic's shape
 
@@ -122,6 +123,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def told(request: Request, error: ApiError) -> JSONResponse:
         return error.response(request.url.path)
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        told = ApiError(error.status, error.message, code=error.code, retry_after=error.retry_after)
+        return told.response(request.url.path)
 
     @app.exception_handler(UserError)
     async def mendable(request: Request, error: UserError) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""What needs no answer of the model: models, balance, tokens of a text, health, metrics."""
+"""What needs no answer of the model: models, tokens of a text, health, metrics."""
 
 from __future__ import annotations
 
@@ -40,22 +40,6 @@ class ModelList(TypedDict):
 
     object: Literal["list"]
     data: list[ModelBody]
-
-
-class BalanceInfo(TypedDict):
-    """Decimal strings. Everything counts as topped up: nothing is granted here."""
-
-    currency: str
-    total_balance: str
-    granted_balance: str
-    topped_up_balance: str
-
-
-class BalanceBody(TypedDict):
-    """What the key may still spend; an empty list for a key without a budget."""
-
-    is_available: bool
-    balance_infos: list[BalanceInfo]
 
 
 class TokenizeRequest(Body):
@@ -119,23 +103,6 @@ async def model(name: str, serving: Served, account: Asking) -> ModelBody:
     """One of them."""
     serving.check_model(name)
     return _model(serving, name)
-
-
-@router.get("/user/balance", responses=described((401,)))
-async def balance(serving: Served, account: Asking) -> BalanceBody:
-    """What the key may still spend."""
-    left = await asyncio.to_thread(serving.accounts.balance, account)
-    infos: list[BalanceInfo] = []
-    if left.total is not None and left.currency is not None:
-        infos.append(
-            {
-                "currency": left.currency,
-                "total_balance": left.total,
-                "granted_balance": "0",
-                "topped_up_balance": left.total,
-            }
-        )
-    return {"is_available": left.available, "balance_infos": infos}
 
 
 @router.post("/tokenize", responses=described((400, 401, 404, 422)))

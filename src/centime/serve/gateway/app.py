@@ -13,11 +13,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 
 from centime import __version__
-from centime.serve.accounts import Account, Refused
-from centime.serve.api import errors
-from centime.serve.api.app import BOOKED_EVERY
-from centime.serve.api.errors import ApiError
-from centime.serve.api.information import balance
+from centime.serve.accounts import Account
+from centime.serve.api import balance, errors
+from centime.serve.api.booking import book_time
+from centime.serve.api.page import page_routes
+from centime.serve.api.page_views import BillView
 from centime.serve.api.respond import EventStream, Whole
 from centime.serve.api.serving import Asking, account_of
 from centime.serve.gateway.asked import Kind, read_body
@@ -41,7 +41,7 @@ def create_app(gateway: Gateway) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        booking = asyncio.create_task(_book_time(gateway))
+        booking = asyncio.create_task(book_time(gateway.accounts, gateway.clock.totals))
         try:
             yield
         finally:
@@ -62,14 +62,10 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.state.serving = gateway  # where `account_of` finds the accounts
     errors.install(app)
 
-    @app.exception_handler(Refused)
-    async def refused(request: Request, error: Refused) -> JSONResponse:
-        told = ApiError(error.status, error.message, code=error.code, retry_after=error.retry_after)
-        return told.response(request.url.path)
-
     for path, kind in ROUTES.items():
         app.add_api_route(path, _passed_on(gateway, kind), methods=["POST"], response_model=None, name=path)
-    app.add_api_route("/user/balance", balance, methods=["GET"])
+    app.include_router(balance.router)
+    app.include_router(page_routes(account_of, bill=BillView(gateway.book)))
 
     @app.get("/v1/models")
     @app.get("/models", include_in_schema=False)
@@ -101,9 +97,3 @@ def _passed_on(gateway: Gateway, kind: Kind) -> Any:
         return Whole(exchange, exchange.whole(), gateway.patience)
 
     return route
-
-
-async def _book_time(gateway: Gateway) -> None:
-    while True:
-        await asyncio.sleep(BOOKED_EVERY)
-        await asyncio.to_thread(gateway.accounts.machine_time, *gateway.clock.totals())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -39,6 +40,7 @@ class Gateway:
     facts: Facts
     accounts: Accounts
     patience: float = 10.0
+    book: Path | None = None  # the ledger's file; None: the person's own
     clock: Clock = field(default_factory=Clock)
     tally: Tally = field(default_factory=Tally)
     exchanges: set[Exchange] = field(default_factory=set)  # those that are not settled

@@ -20,6 +20,8 @@ PATHS = {
     "embeddings": "/v1/embeddings",
 }
 
+ANTHROPIC_BELOW = {"centime", "deepseek"}  # whose Anthropic API is below /anthropic
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -128,12 +130,13 @@ class Upstream:
             return None
         return found if isinstance(found, dict) else None
 
-    async def send(self, asked: Asked, body: dict[str, Any]) -> httpx2.Response:
+    async def send(self, asked: Asked, body: dict[str, Any], facts: Facts) -> httpx2.Response:
         """The upstream's answer once its head is there, its body still to be read and closed.
 
         Raises ApiError: 503 when it cannot be reached, else what it answered.
         """
-        request = self.client.build_request("POST", PATHS[asked.kind], json=body)
+        below = "/anthropic" if asked.kind == "messages" and facts.kind in ANTHROPIC_BELOW else ""
+        request = self.client.build_request("POST", below + PATHS[asked.kind], json=body)
         try:
             response = await self.client.send(request, stream=True)
         except httpx2.HTTPError as error:

@@ -1,0 +1,125 @@
+"""`centime serve --upstream` as a process: what it says, a signal, a kill, and the bill."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from tests.serve.gateway.running import Scripted, answer, serving
+
+pytestmark = pytest.mark.slow
+
+ASK = {"model": "org/m", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 10}
+
+
+@pytest.fixture
+def upstream() -> Iterator[str]:
+    with serving(Scripted(lambda _: answer("Hello", 100, 2, 60)).app) as url:
+        yield url
+
+
+def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "centime", *arguments], capture_output=True, text=True, check=False)
+
+
+class Process:
+    """A gateway process on a free port, and what it says on standard error."""
+
+    def __init__(self, upstream: str, *options: str) -> None:
+        command = [sys.executable, "-m", "centime", "serve", "--upstream", upstream, "--port", "0", *options]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.said, self._listening = "", threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self._listening.wait(60), self.said
+        found = re.findall(r"http://\S+", self.said)
+        assert found, self.said
+        self.url = found[-1]
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            if "http://" in line:
+                self._listening.set()
+        self._listening.set()
+
+    def end(self) -> int:
+        code = self.process.wait(60)
+        self._reader.join()
+        return code
+
+
+def test_it_serves_and_leaves_with_the_bill(upstream: str) -> None:
+    gateway = Process(
+        upstream, "--price", "$2/h", "--upstream-device", "H800", "--upstream-devices", "8", "--price-list", "1,2,3"
+    )
+    assert f"org/m of {upstream}, $16.00 per hour: {gateway.url}" in gateway.said
+    with httpx2.Client(base_url=gateway.url, timeout=30) as client:
+        for _ in range(3):
+            told = client.post("/v1/chat/completions", json=ASK).json()
+        assert told["usage"]["cost"]["list_price"] == "0.000146"
+        page = client.get("/")
+        assert page.status_code == 200
+    gateway.process.send_signal(signal.SIGTERM)
+    assert gateway.end() == 0, gateway.said
+    assert "Answered 3 calls: 180 prompt tokens from the cache, 120 computed, 6 generated" in gateway.said
+    assert "the price list asks $0.000438" in gateway.said
+    bill = json.loads(centime("bill", "org_m", "--json").stdout)
+    serving_bill = bill["serving"]
+    assert serving_bill["total"]["requests"] == 3
+    assert serving_bill["total"]["list_price"] == pytest.approx(0.000438)
+    parts = ("finished_ns", "unfinished_ns", "idle_ns", "other_ns")
+    assert sum(serving_bill[part] for part in parts) == serving_bill["device_ns"]
+    assert min(serving_bill[part] for part in parts) >= 0
+    assert serving_bill["idle_ns"] > 0
+    assert serving_bill["margin"] < 0
+    assert {line["devices"] for line in bill["lines"]} == {8}
+    assert bill["lines"][0]["device"] == "H800"
+
+
+def test_a_kill_loses_no_charge(upstream: str) -> None:
+    secret = centime("keys", "add", "alice", "--budget", "$1", "--price-list", "1,2,3").stdout.strip()
+    gateway = Process(upstream)
+    assert "Keys only" in gateway.said
+    assert "its time at no price" in gateway.said
+    header = {"Authorization": f"Bearer {secret}"}
+    with httpx2.Client(base_url=gateway.url, timeout=30, headers=header) as client:
+        for _ in range(5):
+            assert client.post("/v1/chat/completions", json=ASK).status_code == 200
+        gateway.process.kill()
+    gateway.end()
+    (key,) = json.loads(centime("keys", "list", "--json").stdout)
+    assert (key["balance"], key["requests_running"]) == ("0.99927", 0)
+    assert json.loads(centime("bill", "--json").stdout)["serving"]["total"]["requests"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give a model's folder to serve, or --upstream URL"),
+        (("runs/x", "--upstream", "http://127.0.0.1:9"), "give a model's folder to serve, or --upstream URL"),
+        (("--upstream", "http://127.0.0.1:9"), "the upstream http://127.0.0.1:9 cannot be reached"),
+        (("--upstream", "localhost:8000"), "is no address; give one such as http://127.0.0.1:8001"),
+        (("--upstream", "http://[x"), "cannot be reached"),
+        (("--upstream", "http://127.0.0.1:9", "--keep-alive", "0"), "--keep-alive is 0 seconds"),
+        (("--upstream", "http://127.0.0.1:9", "--peak-hours", "01:00-02:00"), "--peak-hours go with --price-list"),
+    ],
+)
+def test_mistakes_get_a_sentence(arguments: tuple[str, ...], said: str) -> None:
+    done = centime("serve", *arguments)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_other_servers_and_open_addresses_are_refused(upstream: str) -> None:
+    public = centime("serve", "--upstream", upstream, "--host", "0.0.0.0", "--port", "0")
+    assert (public.returncode, "Make a key with" in public.stderr) == (2, True), public.stderr
+    other = centime("serve", "--upstream", upstream + "/nothing")
+    assert (other.returncode, "/nothing/v1/models answered 405" in other.stderr) == (2, True), other.stderr
