@@ -7,13 +7,17 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart test install lint format test-unit test-long test-torch focus-validator bench clean
+.PHONY: help quickstart serve test install lint format test-unit test-long test-torch focus-validator bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 quickstart: $(VENV)/.installed ## from nothing to a small trained model, its bill and its answers, in minutes
 	$(BIN)/centime quickstart
+
+MODEL ?= runs/quickstart
+serve: $(VENV)/.installed-serve ## a model behind the APIs people speak, and a page: make serve MODEL=runs/quickstart
+	$(BIN)/centime serve $(MODEL)
 
 test: $(VENV)/.installed-dev ## the whole suite but the tests marked long
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not long"
@@ -51,6 +55,9 @@ clean: ## caches and builds; environments and runs stay
 
 $(VENV)/.installed: $(SETUP)
 	$(PYTHON) scripts/install.py --venv $(VENV)
+
+$(VENV)/.installed-serve: $(SETUP)
+	$(PYTHON) scripts/install.py --venv $(VENV) --extras serve
 
 $(VENV)/.installed-dev: $(SETUP)
 	$(PYTHON) scripts/install.py --venv $(VENV) --extras dev,peers

@@ -68,7 +68,7 @@ def checkout(tmp_path: Path) -> Path:
     venv.mkdir()
     for part in ("bin", "lib", "pyvenv.cfg"):
         (venv / part).symlink_to(Path(sys.prefix) / part)
-    for stamp in (".installed", ".installed-dev"):
+    for stamp in (".installed", ".installed-dev", ".installed-serve"):
         (venv / stamp).touch()
     return copy
 

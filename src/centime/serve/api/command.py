@@ -43,6 +43,7 @@ class Options:
     disk_bytes: int
     drafts: bool
     deterministic: bool
+    check: bool
 
 
 def serve_folder(options: Options, say: Callable[[str], None]) -> None:
@@ -58,6 +59,7 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
         deterministic=options.deterministic,
         disk=options.disk,
         disk_bytes=options.disk_bytes,
+        check=options.check,
     )
     _, billed = find(options.folder)
     listening = bind(options.host, options.port)
