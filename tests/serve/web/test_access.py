@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+from tests.ledger.made import made
 from tests.serve.web.browser import NewPage
 
+from centime.ledger import Book
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.sync_api import Page
 
 
@@ -56,7 +62,18 @@ SIZES = """() => [...document.querySelectorAll("button, select, input, .views a,
   .map((node) => [node.outerHTML.slice(0, 100), node.getBoundingClientRect().height])"""
 
 
-READY = {"chat": "#model option", "engine": ".gauges", "bill": "#bill :is(table, .lead)", "plan": "#plan-form .fields"}
+@pytest.fixture(scope="module", autouse=True)
+def booked(home: Path, served: Served) -> None:
+    """Something of every section on the bill, on two devices, and a request that was served."""
+    rows = [made("pretrain"), made("sft", 0.1), made("prepare", 0.2, verb="data"), made("evaluate", verb="evaluate")]
+    rows.append(made("serve", verb="serve", device="another device with a long name", price_kind="assumed"))
+    with Book(home / "ledger.sqlite") as book:
+        book.write(rows)
+    body = {"model": "small", "messages": [{"role": "user", "content": "the cat"}], "max_tokens": 4}
+    assert httpx.post(f"{served[0]}v1/chat/completions", json=body, timeout=60).status_code == 200
+
+
+READY = {"chat": "#model option", "engine": ".gauges", "bill": "#bill .lines", "plan": "#plan-form .fields"}
 
 # An answer with everything there is, and one that failed, as the page keeps them.
 WHOLE = {
@@ -136,7 +153,7 @@ def visit(page: Page, url: str, view: str) -> None:
     ready = {
         "chat": "#model option",
         "engine": ".gauges",
-        "bill": "#bill :is(table, .lead)",
+        "bill": "#bill .lines",
         "plan": "#plan-form .fields",
     }
     page.wait_for_selector(ready[view], state="attached")

@@ -41,7 +41,7 @@ def test_the_engine_is_shown_at_work(new_page: NewPage, served: Served) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{url}#bill")
-    page.wait_for_selector("#bill table, #bill .lead")
+    page.wait_for_selector("#bill .facts")
     asked.clear()
     page.wait_for_timeout(1500)
     assert asked == []  # the engine is not asked while nobody looks at it

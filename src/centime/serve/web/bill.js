@@ -42,7 +42,8 @@ function draw() {
     ...[
       chooser(),
       failed && h("p", { class: "alert", role: "alert" }, failed),
-      ...(bill.lines.length ? [table(), legend()] : [h("p", { class: "lead" }, t("bill-empty"))]),
+      ...(bill.lines.length ? [table(), legend()] : []),
+      !bill.lines.length && !bill.serving && h("p", { class: "lead" }, t("bill-empty")),
       bill.serving && drawServing(bill.serving),
       plan(),
       bill.imported?.length > 0 && drawImported(bill.imported),
@@ -86,19 +87,18 @@ function table() {
     t("cost"),
   ];
   const row = (label, line, kind = "") => {
-    const [cost, ...others] = cells(line).toReversed();
-    const shown = [...(one ? [] : [`${line.devices} × ${line.device}`]), ...others.toReversed()];
-    const named = others
-      .toReversed()
-      .map((cell, index) => cell && t(NAMED[index], { n: cell }))
-      .filter(Boolean);
+    const figures = cells(line);
+    const cost = figures.pop();
+    const where = one ? [] : [`${line.devices} × ${line.device}`];
+    const named = figures.map((cell, index) => cell && t(NAMED[index], { n: cell }));
+    const shown = [...where, ...figures];
     return h(
       "tr",
       { class: kind, role: "row" },
       h("th", { scope: "row", role: "rowheader" }, label),
       shown.map((cell) => h("td", { class: "other", role: "cell" }, cell)),
       h("td", { class: "cost", role: "cell" }, cost),
-      h("td", { class: "rest", role: "cell" }, named.join(" · ")), // the others again, where the page is narrow
+      h("td", { class: "rest", role: "cell" }, [...where, ...named].filter(Boolean).join(" · ")), // the others again, where the page is narrow
     );
   };
   const bodies = SECTIONS.map((section) => [section, bill.lines.filter((line) => line.section === section)])

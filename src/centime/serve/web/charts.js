@@ -1,6 +1,7 @@
 // Charts as SVG and boxes: a spark of the last minutes, a bar of parts, lines over axes that fit the page's width.
 
 import { h, svg } from "./dom.js";
+import { percent } from "./i18n.js";
 
 const TONES = 12; // colours of the style sheet, --c0 to --c11; further ones begin again
 export const tone = (index) => `var(--c${index % TONES})`;
@@ -56,6 +57,17 @@ export function legend(entries) {
       return h("li", {}, key, name, value && h("span", { class: "fine" }, ` ${value}`));
     }),
   );
+}
+
+/** How a whole is divided, [{name, value, colour}]: a bar, and beside each name its value and share. */
+export function shares(parts, write) {
+  const total = parts.reduce((sum, part) => sum + part.value, 0) || 1;
+  const told = parts.map((part) => ({ ...part, text: `${write(part.value)}, ${percent(part.value / total)}` }));
+  const colours = Object.fromEntries(parts.map(({ name, colour }) => [name, colour]));
+  return [
+    bar(told, total, (name) => colours[name]),
+    legend(told.map(({ name, text, colour }) => [name, colour, text])),
+  ];
 }
 
 const HIGH = 260;

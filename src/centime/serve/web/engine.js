@@ -1,7 +1,7 @@
 // The live view of the engine: asked once a second while it is looked at, the last two minutes drawn.
 
 import { askJson } from "./api.js";
-import { bar, legend, spark, tone } from "./charts.js";
+import { shares, spark, tone } from "./charts.js";
 import { byId, h } from "./dom.js";
 import { count, duration, money, onLanguage, percent, plain, t, whole } from "./i18n.js";
 
@@ -131,14 +131,8 @@ const keptShare = ({ drafts: { kept, made } }) => (made ? kept / made : null);
 
 function machineTime({ requests, idle }) {
   const parts = [
-    { name: t("time-requests"), value: requests, text: duration(requests / 1e9), colour: tone(0) },
-    { name: t("time-idle"), value: idle, text: duration(idle / 1e9), colour: "var(--edge)" },
+    { name: t("time-requests"), value: requests, colour: tone(0) },
+    { name: t("time-idle"), value: idle, colour: "var(--edge)" },
   ];
-  const whole_ = requests + idle || 1;
-  const colours = Object.fromEntries(parts.map(({ name, colour }) => [name, colour]));
-  return [
-    h("h2", { class: "quietly" }, t("machine-time")),
-    bar(parts, whole_, (name) => colours[name]),
-    legend(parts.map(({ name, value, text, colour }) => [name, colour, `${text}, ${percent(value / whole_)}`])),
-  ];
+  return [h("h2", { class: "quietly" }, t("machine-time")), ...shares(parts, (ns) => duration(ns / 1e9))];
 }

@@ -1,7 +1,7 @@
 // The serving part of the bill: what it cost, what the price lists ask, the margin, where the machine's time went;
 // and what others reported of theirs.
 
-import { bar, legend, tone } from "./charts.js";
+import { shares, tone } from "./charts.js";
 import { h } from "./dom.js";
 import { grid } from "./grid.js";
 import { count, duration, money, percent, plain, t, whole } from "./i18n.js";
@@ -42,22 +42,14 @@ function facts({ machine_cost: cost, machine_currency: currency, machine_cost_of
   );
 }
 
-function time({ device_ns: all, finished_ns: finished, unfinished_ns: unfinished, idle_ns: idle, other_ns: other }) {
+function time({ finished_ns: finished, unfinished_ns: unfinished, idle_ns: idle, other_ns: other }) {
   const parts = [
     { name: t("time-finished"), value: finished, colour: tone(0) },
     { name: t("time-unfinished"), value: unfinished, colour: tone(3) },
     { name: t("time-other"), value: other, colour: tone(4) },
     { name: t("time-idle"), value: idle, colour: "var(--edge)" },
-  ]
-    .filter(({ value }) => value > 0)
-    .map((part) => ({ ...part, text: `${duration(part.value / 1e9)}, ${percent(part.value / all)}` }));
-  if (!parts.length) return [];
-  const colours = Object.fromEntries(parts.map(({ name, colour }) => [name, colour]));
-  return [
-    h("h3", { class: "quietly" }, t("time-of-serving")),
-    bar(parts, all, (name) => colours[name]),
-    legend(parts.map(({ name, text, colour }) => [name, colour, text])),
-  ];
+  ].filter(({ value }) => value > 0);
+  return [h("h3", { class: "quietly" }, t("time-of-serving")), ...shares(parts, (ns) => duration(ns / 1e9))];
 }
 
 function byKey({ lines, machine_currency: currency }) {
