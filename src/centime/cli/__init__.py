@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -82,6 +83,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print centime's 
 
 def main() -> None:
     """Entry point: a verb, from the creation of its process to its exit code."""
+    warnings.formatwarning = lambda message, *_, **__: f"centime: {message}\n"  # a sentence, not a line of source
     # libgomp spins for milliseconds where threads wait for each other, and a small model's threads wait thousands of
     # times a second: with another program on the cores, training at the default was six times slower than at this
     # count, which on idle cores costs a few per cent.
