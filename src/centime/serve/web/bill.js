@@ -98,7 +98,8 @@ function table() {
       h("th", { scope: "row", role: "rowheader" }, label),
       shown.map((cell) => h("td", { class: "other", role: "cell" }, cell)),
       h("td", { class: "cost", role: "cell" }, cost),
-      h("td", { class: "rest", role: "cell" }, [...where, ...named].filter(Boolean).join(" · ")), // the others again, where the page is narrow
+      // A narrow page shows all but the cost in one cell.
+      h("td", { class: "rest", role: "cell" }, [...where, ...named].filter(Boolean).join(" · ")),
     );
   };
   const bodies = SECTIONS.map((section) => [section, bill.lines.filter((line) => line.section === section)])
