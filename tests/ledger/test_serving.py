@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from tests.ledger.made import HOUR, at, made
 from tests.ledger.test_bill import printed
 
@@ -18,6 +21,7 @@ from centime.ledger.bill import bill
 from centime.ledger.book import connect
 from centime.ledger.served import EngineTime, Served, add_served, engine_hours, hour_of, served_rows
 from centime.ledger.serving import ServingBill, serving_bill
+from centime.ledger.table import table_of
 
 SECOND = 10**9
 
@@ -99,7 +103,13 @@ def test_lines_by_key_list_and_hours_and_the_rest_of_the_time(book: Book) -> Non
     assert made_bill.total.machine_ns == 7 * SECOND
     assert (made_bill.unfinished_ns, made_bill.idle_ns, made_bill.other_ns) == (3 * SECOND, 20 * SECOND, 6 * SECOND)
     assert made_bill.device_ns == 36 * SECOND
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(table_of(bill(book), hours=True))
+    by_hour = console.export_text().split("Hour by hour, UTC")[1]
+    assert "2026-06-15 12:00" in by_hour
+    assert re.search(r"10\.0s +20\.0s", by_hour)
     shown = printed(bill(book), width=120)
+    assert "Hour by hour" not in shown
     for words in ("alice: deepseek-r1, peak", "(no key): no price list", "Unfinished requests", "Idle", "Start-up"):
         assert words in shown
 

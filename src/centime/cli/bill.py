@@ -18,6 +18,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def bill(
     run: str = typer.Argument(None, help="A run's folder or name; everything in the ledger if left out."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON (docs/bill.md names its keys)."),
+    hours: bool = typer.Option(False, "--hours", help="Show what was served hour by hour too."),
     price: str = typer.Option(
         None,
         "--price",
@@ -76,7 +77,7 @@ def bill(
 
         from centime.ledger.table import table_of
 
-        Console(highlight=False, markup=False, emoji=False).print(table_of(made))
+        Console(highlight=False, markup=False, emoji=False).print(table_of(made, hours))
     if focus is not None:
         missing = f"; {left_out} intervals without a price left out" if left_out else ""
         typer.echo(f"{focus}: {written} charges in FOCUS 1.2{missing}.", err=True)

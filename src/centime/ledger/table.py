@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from centime.ledger.bill import HOUR_NS, KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
-from centime.ledger.table_serving import imported_table, serving_table
+from centime.ledger.table_serving import hours_table, imported_table, serving_table
 from centime.units import format_count, format_duration, format_money
 
 _LABELS = {
@@ -33,8 +33,8 @@ _ESTIMATED, _ASSUMED = "~", "*"
 _MARKS = {_ESTIMATED: "estimated", _ASSUMED: "assumed"}
 
 
-def table_of(bill: Bill) -> RenderableType:
-    """The bill as a table, its plan beside it where there is one, and its notes."""
+def table_of(bill: Bill, hours: bool = False) -> RenderableType:
+    """The bill as a table, its plan beside it where there is one, and its notes; `hours`: serving hour by hour too."""
     one_device = bill.total.device != "mixed" and len({line.devices for line in bill.lines}) == 1
     whose = f"Bill of {bill.run}" if bill.run else "Bill of everything in the ledger"
     on = f", on {bill.total.devices} x {bill.total.device}" if one_device else ""
@@ -67,6 +67,8 @@ def table_of(bill: Bill) -> RenderableType:
         parts.append(_plan_table(bill.plan, bill.currency))
     if bill.serving is not None:
         parts.append(serving_table(bill.serving))
+        if hours:
+            parts.append(hours_table(bill.serving))
     if bill.imported:
         parts.append(imported_table(bill.imported))
     if bill.run is None and len(bill.runs) > 1:

@@ -35,6 +35,17 @@ def serving_table(serving: ServingBill) -> RenderableType:
     return Group(table, Text(words, style="dim")) if words else table
 
 
+def hours_table(serving: ServingBill) -> Table:
+    """One line an hour (UTC): what finished in it, and how the engines divided it."""
+    table = _table("Hour by hour, UTC", ("requests", "prompt", "of it hit", "output", "busy", "idle", "list price"))
+    for hour in serving.hours:
+        asked = "" if hour.line.list_price is None else format_money(hour.line.list_price, hour.line.currency)
+        busy, idle = (format_duration(ns / 1e9) if ns else "" for ns in (hour.requests_ns, hour.idle_ns))
+        moment = stamp(hour.hour)
+        table.add_row(f"{moment[:10]} {moment[11:16]}", *_tokens(hour.line), busy, idle, asked)
+    return table
+
+
 def imported_table(lines: Sequence[ImportedLine]) -> Table:
     """What others reported, a line a source, thing and device."""
     table = _table(

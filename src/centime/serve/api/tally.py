@@ -46,5 +46,5 @@ class Tally:
         if money:
             text = "; ".join(money)
             lines.append(text[0].upper() + text[1:] + ".")
-        lines.append("`centime bill` shows it hour by hour.")
+        lines.append("`centime bill --hours` shows it hour by hour.")
         return lines
