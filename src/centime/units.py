@@ -43,7 +43,12 @@ def parse_money(text: str) -> tuple[float, str]:
 
 def parse_price_per_hour(text: str) -> tuple[float, str]:
     """'$2/h' or '2 EUR/h' or '$2' -> (2.0, 'USD' or 'EUR'), per device-hour. Raises UserError on anything else."""
-    return parse_money(re.sub(r"\s*/\s*(h|hour|hr)\s*$", "", text.strip()))
+    amount = re.sub(r"\s*/\s*(h|hour|hr)\s*$", "", text.strip())
+    try:
+        return parse_money(amount)
+    except UserError:
+        hint = f"'${amount}/h' or '{amount} EUR/h'" if re.fullmatch(r"\d*\.?\d+", amount) else "'$2/h' or '2 EUR/h'"
+        raise UserError(f"{text!r} is not a price of an hour; write it as {hint}.") from None
 
 
 def format_count(value: float, significant: int = 3) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from centime.catalogue.chips import chips
-from centime.catalogue.prices import STALE_DAYS, Price, ask_for_price, catalogue_rows, first_day, price_for
+from centime.catalogue.prices import STALE_DAYS, Price, ask_for_price, catalogue_rows, first_day, price_for, price_given
 from centime.errors import UserError
 from centime.ledger.device import Device
 
@@ -85,7 +85,7 @@ def test_a_price_given_on_the_command_line_wins() -> None:
     price = price_for(H100, "3.5 EUR/h", today=datetime.date(2026, 7, 1))
     assert price == Price(3.5, "EUR", "2026-07-01", "the command line", "given")
     assert price_for(replace(H100, name="unheard of"), "$2") is not None
-    with pytest.raises(UserError, match="not an amount of money"):
+    with pytest.raises(UserError, match="not a price of an hour"):
         price_for(H100, "two dollars")
 
 
@@ -107,3 +107,10 @@ def test_recalled_figures_are_not_shipped() -> None:
     assert by_name["GH200 96GB"].tdp_watts is None
     assert by_name["H100 SXM 80GB"].bf16_tflops == 989
     assert by_name["H100 SXM 80GB"].tdp_watts == 700
+
+
+def test_a_bare_number_is_told_how_to_become_a_price() -> None:
+    with pytest.raises(UserError, match=re.escape("'$2/h' or '2 EUR/h'")):
+        price_given("2")
+    with pytest.raises(UserError, match="not a price of an hour"):
+        price_given("cheap")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +26,17 @@ def test_chips_side_by_side(chips):
     assert ascend.training is None or ascend.training.gpu_hours > 0
     assert ascend.cost is None
     assert any("price" in reason for reason in ascend.why_not)
+
+
+def test_power_is_the_catalogues_or_says_what_it_assumes(chips):
+    assert chips.columns[0].megawatts == pytest.approx(2048 * 0.7 * 2.47 / 1000, rel=0.01)
+    assert any("H800" in line and "TDP" in line for line in chips.assumptions)
+
+
+def test_software_is_of_the_date():
+    asked = CompareRequest(("deepseek-v3",), ("h800",), ("pp=16,ep=64",), date="2025-06-01", price="$2/h")
+    assert compare(asked).request.software_date == "2025-06"
+    assert compare(replace(asked, software_date="2024-12")).request.software_date == "2024-12"
 
 
 def test_export_status_is_of_the_date(chips):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from centime.errors import UserError
 from centime.plan.page import write_page
@@ -25,6 +29,7 @@ from centime.plan.sections import (
     Tornado,
     Waterfall,
 )
+from centime.plan.terminal import show
 
 SECTIONS: list[Section] = [
     Figures([Figure("Cost", "$5 M", "80 %: 4 to 6")]),
@@ -83,3 +88,30 @@ def test_a_page_is_whole_and_asks_nothing_from_elsewhere(tmp_path: Path, lang: s
 def test_a_page_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--html"):
         write_page(tmp_path / "missing" / "plan.html", "A plan", SECTIONS, "en", {})
+
+
+def test_a_page_is_for_those_whom_the_user_lets_read(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_page(tmp_path / "page.html", "A plan", SECTIONS, "en", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "page.html").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_narrow_terminal_cuts_no_text() -> None:
+    """Columns that do not fit come in parts, each with the rows' names; words fold, figures stay whole."""
+    layout = "tp=2, pp=16, dp=64, ep=16, mbs=2, schedule=dualpipe, recompute=selective"
+    head = ["", *(f"chip {i}" for i in range(5))]
+    table = Table(
+        "Side by side", head, [["Layout", *[layout] * 5], ["Hours", *["2,470,137 – 3,148,649"] * 5]], "A note."
+    )
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    show(console, table)
+    show(console, SECTIONS[8])
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert shown.count("2,470,137 – 3,148,649") == shown.count("recompute=selective") == 5
+    assert shown.count("Layout") > 1
+    assert re.search(r"^0 F+B+$", shown, re.MULTILINE)

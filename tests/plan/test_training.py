@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from centime.errors import UserError
 from centime.plan.post_training import Reinforcement
+from centime.plan.sections import Timeline
 from centime.plan.training import from_inputs, plan_training
 from centime.plan.training_request import TrainingRequest, default_batch
 
@@ -134,3 +135,20 @@ def test_post_training_from_its_sizes() -> None:
 def test_bad_requests_get_a_sentence(change: dict[str, object], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         plan_training(replace(V3, **change))
+
+
+def test_software_is_of_the_start() -> None:
+    early, late = (plan_training(replace(V3, date=date, extension=())) for date in ("2024-06-01", "2026-01-31"))
+    assert (early.request.software_date, late.request.software_date) == ("2024-06", "2026-01")
+    assert early.gpu_hours > late.gpu_hours
+    other = plan_training(replace(V3, date="2026-01-31", software_date="2024-06", extension=()))
+    assert other.gpu_hours == early.gpu_hours
+
+
+def test_the_pipeline_is_drawn() -> None:
+    plan = plan_training(replace(V3, extension=()))
+    drawn = [section for section in plan.sections("en") if isinstance(section, Timeline)]
+    assert [len(section.lanes) for section in drawn] == [16]
+    assert all(span.end > span.start >= 0 for _, spans in drawn[0].lanes for span in spans)
+    told = plan.to_json()["micro_batch_s"]
+    assert told["overlapped"] <= told["forward"] + told["input_gradient"] + told["weight_gradient"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from centime.catalogue.market import MarketFigure
 from centime.errors import UserError
@@ -20,8 +20,10 @@ from centime.plan.budget_inputs import (
 )
 from centime.plan.budget_model import Outcome, outcome
 from centime.plan.finance import break_even_months, break_even_utilisation, economic_value, straight_line
-from centime.plan.sections import Section
 from centime.plan.uncertain import Uncertain
+
+if TYPE_CHECKING:
+    from centime.plan.sections import Section
 
 DRAWS = 400
 SEED = 0

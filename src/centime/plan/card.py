@@ -18,12 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from centime import __version__
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
-from centime.plan.sections import Section
+
+if TYPE_CHECKING:
+    from centime.plan.sections import Section
 
 FORM = 1  # of the card; another number is another set of keys
 
@@ -42,12 +44,12 @@ PLANNERS = {
 # verb -> where the docs derive what it computes with.
 FORMULAS = {
     "train": tuple(f"docs/plan-formulas.md#{part}" for part in ("micro-batch", "step", "memory", "goodput")),
-    "serve": ("docs/planner.md#counts", "docs/planner.md#serving", "docs/planner.md#arrivals"),
-    "explain": ("docs/planner.md#counts", "docs/plan-economics.md#explain"),
+    "serve": ("docs/plan-serving.md",),
+    "explain": ("docs/plan-formulas.md#step", "docs/plan-economics.md#explain"),
     "lifetime": ("docs/plan-economics.md#lifetime",),
     "fleet": ("docs/plan-fleet.md#fleet",),
     "budget": ("docs/plan-fleet.md#budget",),
-    "compare": ("docs/planner.md#counts", "docs/plan-economics.md#compare"),
+    "compare": ("docs/plan-formulas.md#step", "docs/plan-serving.md", "docs/plan-economics.md#compare"),
     "check": ("docs/plan-formulas.md#intervals",),
 }
 

@@ -15,13 +15,15 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from centime.errors import UserError
 from centime.plan.check_baselines import nearest_row, noise_floor
 from centime.plan.check_file import TRAINING, Row, RunFile, Schema, number, read_file, sealed, target_of
 from centime.plan.check_types import RowPrediction, predicted_row, unanswered_row
-from centime.plan.sections import Section
+
+if TYPE_CHECKING:
+    from centime.plan.sections import Section
 
 Predictor = Callable[[Row], RowPrediction]
 

@@ -18,12 +18,14 @@ from centime.catalogue.models import architecture
 from centime.catalogue.prices import Price, gpu_hour
 from centime.errors import UserError, nearest
 from centime.plan.architecture_counts import count_architecture
+from centime.plan.build_cost import facility_kw
 from centime.plan.lifetime_planner import NEWEST, serving_choice
+from centime.plan.prediction import software_at
 from centime.plan.serving_choice import Lengths, Mixed
 from centime.plan.serving_interval import spread
 from centime.plan.serving_rows import year
 from centime.plan.serving_speeds import Software
-from centime.plan.text import said
+from centime.plan.text import Said, said
 from centime.plan.training import TrainingPlan, plan_training
 from centime.plan.training_request import TrainingRequest
 
@@ -101,18 +103,24 @@ class Column:
         return hours * self.price.per_device_hour
 
     @property
+    def kilowatts(self) -> tuple[float, Said] | None:
+        """Per chip with its share of server, network and cooling, and where from; None where no power is known."""
+        try:
+            return facility_kw(self.chip)
+        except UserError:
+            return None
+
+    @property
     def megawatts(self) -> float | None:
         """Of the chips that train, servers, network and cooling included."""
-        if self.training is None or self.chip.power_kw_all_in is None:
-            return None
-        return self.training.request.gpus * self.chip.power_kw_all_in / 1000
+        power = self.kilowatts
+        return self.training.request.gpus * power[0] / 1000 if self.training and power else None
 
     @property
     def gigawatt_hours(self) -> float | None:
         """Of the training."""
-        if self.training is None or self.chip.power_kw_all_in is None:
-            return None
-        return self.training.gpu_hours * self.chip.power_kw_all_in / 1e6
+        power = self.kilowatts
+        return self.training.gpu_hours * power[0] / 1e6 if self.training and power else None
 
     def to_json(self, region: str) -> dict[str, Any]:
         """The column as --json prints it; may_buy: whether `region` may."""
@@ -218,7 +226,8 @@ def compare(request: CompareRequest) -> Comparison:
         raise UserError(f"There is no region {request.region!r}; known: {', '.join(BUYERS)}.")
     date = request.date or datetime.date.today().isoformat()
     day(date)
-    request = dataclasses.replace(request, date=date)
+    software = request.software_date or software_at(request.date) or NEWEST
+    request = dataclasses.replace(request, date=date, software_date=software)
     what = several[0] if several else "chips"
     position = {"models": 0, "chips": 1, "layouts": 2}[what]
     columns = [
@@ -236,7 +245,8 @@ def compare(request: CompareRequest) -> Comparison:
             ttft=request.ttft_s, tpot=1e3 * request.tpot_s,
         ),
     )  # fmt: skip
-    return Comparison(request, tuple(columns), (*notes, *assumptions))
+    powers = dict.fromkeys(column.kilowatts[1] for column in columns if column.training and column.kilowatts)
+    return Comparison(request, tuple(columns), (*notes, *assumptions, *powers))
 
 
 def _column(request: CompareRequest, name: str, model: str, device: str, layout: str) -> Column:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from centime.plan.catalogue_text import priced, ruled
 from centime.plan.layout import text as layout_text
 from centime.plan.lifetime_text import cost
 from centime.plan.sections import BarChart, Notes, Section, Table
-from centime.plan.text import number, words
+from centime.plan.text import number, said, words
 from centime.units import format_count, format_money
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ def sections(found: Comparison, lang: str) -> list[Section]:
     served = [(c.name, price) for c in found.columns if (price := c.per_million("output")) is not None]
     currency = next((c.price.currency for c in found.columns if c.price), "USD")
     if trained:
-        out.append(BarChart(say("Training"), currency, trained, lambda value: cost(value, currency)))
+        out.append(BarChart(say("Training"), currency, trained, lambda value: number(cost(value, currency), lang)))
     if served:
         unit = say("{currency} per million output tokens", currency=currency)
-        out.append(BarChart(say("Serving"), unit, served, lambda value: format_money(value, currency)))
+        out.append(BarChart(say("Serving"), unit, served, lambda value: number(format_money(value, currency), lang)))
     bought = [
-        [c.name, *(str(c.statuses[buyer]) for buyer in ("cn", "us"))]
+        [c.name, *(number(say(ruled(c.statuses[buyer])), lang) for buyer in ("cn", "us"))]
         for c in {column.chip.name: column for column in found.columns}.values()
     ]
     region = found.request.region
@@ -44,18 +45,18 @@ def sections(found: Comparison, lang: str) -> list[Section]:
     if barred:
         note += " " + say("Not to be had by {region}: {chips}.", region=region, chips=", ".join(barred))
     out.append(Table(say("Who may buy it"), [say("Chip"), say("China"), say("United States")], bought, note))
-    reasons = [f"{column.name}: {say(reason)}" for column in found.columns for reason in column.why_not]
+    reasons = [number(f"{column.name}: {say(reason)}", lang) for column in found.columns for reason in column.why_not]
     if reasons:
         out.append(Notes(say("What stands in the way"), reasons))
-    out.append(Notes(say("Assumptions"), [say(line) for line in found.assumptions]))
-    prices = [f"{column.name}: {column.price}" for column in found.columns if column.price]
+    out.append(Notes(say("Assumptions"), [number(say(line), lang) for line in found.assumptions]))
+    prices = [number(f"{c.name}: {say(priced(c.price))}", lang) for c in found.columns if c.price]
     out.append(Notes(say("Prices"), list(dict.fromkeys(prices))))
     return out
 
 
 def _cell(of: Callable[[Column], str | None], column: Column, lang: str) -> str:
     text = of(column)
-    return "–" if text is None else number(text, lang)
+    return "–" if text is None else number(words(lang)(text), lang)
 
 
 def _hours(column: Column) -> str | None:
@@ -135,6 +136,6 @@ ROWS: tuple[tuple[str, Callable[[Column], str | None]], ...] = (
     ("Serving: per million input tokens", lambda column: _per_million(column, "input")),
     ("Serving: per million output tokens", lambda column: _per_million(column, "output")),
     ("Serving: output tokens/s per GPU", _speed),
-    ("China", lambda column: column.statuses["cn"].status),
-    ("United States", lambda column: column.statuses["us"].status),
+    ("China", lambda column: said(column.statuses["cn"].status)),
+    ("United States", lambda column: said(column.statuses["us"].status)),
 )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from centime.errors import UserError
 from centime.plan.demand import DayShape, rebound
 from centime.plan.scenario import NOT_MODELLED, Scenario
 from centime.plan.scenario_file import load, validated
-from centime.plan.sections import Section
 from centime.plan.text import said
+
+if TYPE_CHECKING:
+    from centime.plan.sections import Section
 
 PERCENTILES = (10, 50, 90)
 DAYS = 365.25 / 12  # of a month

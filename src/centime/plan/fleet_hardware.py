@@ -6,6 +6,7 @@ from typing import Any
 
 from centime.catalogue.chips import Chip
 from centime.plan.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
+from centime.plan.catalogue_text import priced
 from centime.plan.fleet_paths import Draw, Hardware
 from centime.plan.scenario import Scenario
 from centime.plan.text import Said, said
@@ -117,7 +118,7 @@ def _hour(bought: Chip, date: str) -> tuple[dict[str, Any], Said]:
     from centime.catalogue.prices import gpu_hour
 
     price, offers = gpu_hour(bought, date), rent_range(bought)
-    mid, note = price.per_device_hour, said("{chip}: {price}", chip=bought.name, price=str(price))
+    mid, note = price.per_device_hour, said("{chip}: {price}", chip=bought.name, price=priced(price))
     if offers and offers.low <= mid <= offers.high:
         return Uncertain(low=offers.low, mid=mid, high=offers.high, source=price.source).model_dump(), note
     return _number(mid, price.source), note

@@ -81,4 +81,4 @@ def pipeline_section(
     note = ""
     if shown < micro_batches:
         note = say("{shown} of a step's {all} micro-batches.", shown=shown, all=micro_batches)
-    return Timeline(say("The pipeline in time"), "s", lanes, note=note)
+    return Timeline(say("The pipeline in time"), "s", lanes, lambda value: number(plain(value), lang), note)

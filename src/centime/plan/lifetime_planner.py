@@ -10,6 +10,7 @@ from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.architecture_counts import count_architecture
+from centime.plan.catalogue_text import priced
 from centime.plan.corner_search import Searcher
 from centime.plan.corners import Corner
 from centime.plan.lifetime_cost import (
@@ -25,7 +26,7 @@ from centime.plan.lifetime_cost import (
     chips_of,
     price_of,
 )
-from centime.plan.prediction import default_precision
+from centime.plan.prediction import default_precision, software_at
 from centime.plan.serving_choice import Choice, Lengths, choose
 from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine
@@ -53,6 +54,7 @@ def serving_choice(
 def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, list[Said]]:
     """Costs in money, the request with what it left open written out, and what was assumed."""
     trains, serves = chips_of(request)
+    request = replace(request, software_date=request.software_date or software_at(request.date))
     paid = price_of(trains, request.date, request.price)
     served = price_of(serves, request.date, request.serve_price or (request.price if serves == trains else None))
     if paid.currency != served.currency:
@@ -91,8 +93,8 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
         return seconds * served.per_device_hour / 3600, (1 / high, 1 / low)
 
     notes = [
-        said("Training: {chip}, {precision}, {price}", chip=trains.name, precision=precision, price=str(paid)),
-        said("Serving: {chip}, {price}", chip=serves.name, price=str(served)),
+        said("Training: {chip}, {precision}, {price}", chip=trains.name, precision=precision, price=priced(paid)),
+        said("Serving: {chip}, {price}", chip=serves.name, price=priced(served)),
         said(
             "Served tokens are prompts and answers, {isl:,.0f} to {osl:,.0f}; {hit:.0%} of prompts from the cache; "
             "first token within {ttft:g} s, then one each {tpot:g} ms",

@@ -53,9 +53,17 @@ def write_page(path: Path, title: str, sections: Sequence[Section], lang: str, c
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
             file.write(page)
+        os.chmod(file.name, 0o666 & ~_umask())  # temporary files are their owner's alone
         os.replace(file.name, path)
     except OSError as error:
         raise UserError(f"The page cannot be written to {path} ({error.strerror}); name another --html file.") from None
+
+
+def _umask() -> int:
+    """What the user takes from new files; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _section(section: Section, numbers: str) -> str:

@@ -13,7 +13,7 @@ from centime.plan.efficiency import Constants, Software, fitted
 from centime.plan.intervals import step_interval
 from centime.plan.layout import Layout, Recompute
 from centime.plan.memory import Recomputed, memory_of, recomputation, usable_bytes
-from centime.plan.step import step_times
+from centime.plan.step import Passes, step_times
 from centime.plan.text import said
 
 NEWEST_SOFTWARE = 2026.6  # of the runs that the constants were fitted to; later software is not foreseen
@@ -23,7 +23,8 @@ PRECISIONS = ("bf16", "fp8", "mxfp8", "nvfp4")
 @dataclass(frozen=True)
 class StepPrediction:
     """One optimizer step. Seconds, GiB per chip, tokens/s per chip, TFLOP/s per chip (model FLOPs: causal attention
-    once, MTP and recomputation left out), MFU against the bf16 peak. low and high bound `step_time_s` at 80 %."""
+    once, MTP and recomputation left out), MFU against the bf16 peak. low and high bound `step_time_s` at 80 %. passes:
+    as in `plan.step.StepTimes`."""
 
     layout: Layout
     seq: int
@@ -34,11 +35,17 @@ class StepPrediction:
     high_s: float
     breakdown_s: dict[str, float]
     phases_s: dict[str, float]
+    passes: Passes
     memory_gib: dict[str, float]
     tokens_per_s_per_gpu: float
     tflops_per_gpu: float
     mfu: float
     assumptions: tuple[str, ...]
+
+
+def software_at(date: str | None) -> str | None:
+    """The software date that goes with a plan's date: its month; of a year alone, January. None: no date."""
+    return None if date is None else f"{date.strip()}-01"[:7]
 
 
 def software_of(date: str | None) -> Software:
@@ -125,6 +132,7 @@ def predict_step(
         high_s=times.total * slow,
         breakdown_s=times.parts,
         phases_s=times.phases,
+        passes=times.passes,
         memory_gib=memory.gib(),
         tokens_per_s_per_gpu=speed,
         tflops_per_gpu=rate / 1e12,

@@ -127,7 +127,7 @@ def run_gpu_hours(model: str, gpu: str, tokens: float, gpus: int) -> tuple[Uncer
     from centime.plan.training import plan_training
     from centime.plan.training_request import TrainingRequest
 
-    plan = plan_training(TrainingRequest(model, tokens, gpu, gpus, layout="auto"))
+    plan = plan_training(TrainingRequest(model, tokens, gpu, gpus, layout="auto"), quick=True)
     source = f"predicted by centime plan train: {model} on {gpus} {plan.chip.name}"
     hours = Uncertain(low=plan.low_hours, mid=plan.gpu_hours, high=plan.high_hours, source=source)
     note = said(

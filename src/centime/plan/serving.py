@@ -11,7 +11,7 @@ import dataclasses
 import datetime
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from centime.catalogue.api_prices import PriceList, price_list
 from centime.catalogue.chips import Chip, chip
@@ -19,7 +19,7 @@ from centime.catalogue.models import architecture
 from centime.catalogue.prices import Price, gpu_hour
 from centime.errors import UserError
 from centime.plan.arrivals import Simulated
-from centime.plan.sections import Section
+from centime.plan.catalogue_text import priced
 from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
 from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine
@@ -32,6 +32,9 @@ from centime.plan.serving_speeds import Software, speeds
 from centime.plan.serving_trial import best_tried
 from centime.plan.serving_units import Unit, number_format
 from centime.plan.text import said
+
+if TYPE_CHECKING:
+    from centime.plan.sections import Section
 
 PEAK_TO_MEAN = 278 / 226.75  # nodes serving DeepSeek's V3 and R1 on 2025-02-27 (open-infra-index, day 6)
 DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
@@ -224,7 +227,7 @@ def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choi
     if request.mtp == 0:
         found.append(said("No speculation; --mtp 1 drafts a token a step where the model has an MTP module."))
     if price.kind == "assumed":
-        found.append(str(price))
+        found.append(priced(price))
     return found
 
 

@@ -19,21 +19,25 @@ def split(costs: Sequence[float], parts: int) -> list[float]:
 
     The row is the model's items in order, what must stay together as one item (the head with the MTP module, say).
     """
-    low, high = max(costs), sum(costs)
-    while high - low > 1e-6 * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if len(_fill(costs, middle)) <= parts else (middle, high)
-    groups = _fill(costs, high)
+    most = max(*costs, sum(costs) / parts * (1 - 1e-12))
+    groups, more = _fill(costs, most)
+    while len(groups) > parts:  # nothing changes until the group that was nearest to another item takes it
+        most = more
+        groups, more = _fill(costs, most)
     return groups + [0.0] * (parts - len(groups))
 
 
-def _fill(costs: Sequence[float], most: float) -> list[float]:
-    groups = [0.0]
+def _fill(costs: Sequence[float], most: float) -> tuple[list[float], float]:
+    """Sums of groups of at most `most`, filled one after the other, and the least sum that was too much."""
+    groups, more = [0.0], float("inf")
     for cost in costs:
-        if groups[-1] + cost > most and groups[-1] > 0:
-            groups.append(0.0)
-        groups[-1] += cost
-    return groups
+        one = groups[-1] + cost
+        if one <= most:
+            groups[-1] = one
+        else:
+            more = min(more, one)
+            groups.append(cost)
+    return groups, more
 
 
 @lru_cache(maxsize=4096)

@@ -20,16 +20,19 @@ from centime.plan.pipeline import Phases, layout_phases
 from centime.plan.stages import slowest
 from centime.plan.work import Work, work_of
 
+Passes = tuple[float, float, float, float | None]
 TRAFFIC = ("tensor_parallel", "expert_parallel", "context_parallel", "pipeline_send", "data_parallel")
 
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Seconds of one step and of its parts; `phases` are those that DeepSeek publishes."""
+    """Seconds of one step and of its parts; `phases` are those that DeepSeek publishes; `passes` of one micro-batch on
+    the mean stage: forward, gradient of inputs, gradient of weights, and forward with backward where they overlap."""
 
     total: float
     parts: dict[str, float]
     phases: dict[str, float]
+    passes: Passes
 
 
 def pace(work: Work, layout: Layout, c: Constants) -> float:
@@ -91,6 +94,7 @@ class Passed:
     parts: dict[str, float]
     running: float
     phases: Phases
+    passes: Passes
 
 
 def micro_batches_of(
@@ -113,7 +117,7 @@ def micro_batches_of(
     if overlapped is not None:
         parts["expert_parallel"] -= ph.steady_1f1b * (stage.both / overlapped - 1.0)
     parts["bubble"] = ph.bubble
-    return Passed(parts, sum(parts.values()), ph)
+    return Passed(parts, sum(parts.values()), ph, (f, b, w, overlapped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,4 +193,4 @@ def finished(passed: Passed, once: Once, zero: int, micro_batches: int, c: Const
         "bubble": ph.bubble * stretch,
         "optimizer": (once.optimizer + traffic) * stretch,
     }
-    return StepTimes(total_seconds(running, once, zero, micro_batches, c), parts, phases)
+    return StepTimes(total_seconds(running, once, zero, micro_batches, c), parts, phases, passed.passes)

@@ -16,11 +16,11 @@ from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.export_rules import status as export_status
 from centime.catalogue.prices import Price, gpu_hour
+from centime.plan.catalogue_text import priced, ruled
 from centime.plan.goodput import Goodput, goodput
 from centime.plan.layout import parse, validate
 from centime.plan.post_training import Reinforcement
 from centime.plan.prediction import StepPrediction, check_precision, predict_step
-from centime.plan.sections import Section
 from centime.plan.step import TRAFFIC
 from centime.plan.text import said
 from centime.plan.training_request import Extension, TrainingRequest, check, filled_in, recipes
@@ -28,7 +28,9 @@ from centime.plan.training_stages import Stage, stage_of_extension, stage_of_rl,
 
 if TYPE_CHECKING:
     from centime.plan.layout_search import SearchResult
+    from centime.plan.sections import Section
 
+PASSES = ("forward", "input_gradient", "weight_gradient", "overlapped")
 FIRST_PRINCIPLES = said(
     "Context extension is counted at the speed of its steps alone; published hours are higher, since such short stages "
     "also pay for starts, tests and tuning that no first principle knows."
@@ -137,6 +139,7 @@ class TrainingPlan:
             "breakdown_s": {**own, "exposed_comm": sum(traffic.values())},
             "exposed_comm_s": traffic,
             "phases_s": step.phases_s,
+            "micro_batch_s": dict(zip(PASSES, step.passes, strict=True)),
             "stages": [stage.to_json() for stage in self.stages],
             "interval": {
                 "low": self.low_hours,
@@ -235,10 +238,13 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     if not status.may_buy:
         assumptions.append(
             said(
-                "May not be bought by {buyer} on {date}: {status}.", buyer=status.buyer, date=status.date, status=status
+                "May not be bought by {buyer} on {date}: {status}.",
+                buyer=status.buyer,
+                date=status.date,
+                status=ruled(status),
             )
         )
     price = gpu_hour(device, request.date, request.price)
-    sources = [source for source in (arch.source, device.source, recipe.get("source"), str(price)) if source]
+    sources = [source for source in (arch.source, device.source, recipe.get("source"), priced(price)) if source]
     sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/constants.json (published runs)")
     return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), found)

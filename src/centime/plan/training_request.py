@@ -16,7 +16,7 @@ from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.layout import parse, validate
 from centime.plan.post_training import Reinforcement
-from centime.plan.prediction import default_precision
+from centime.plan.prediction import default_precision, software_at
 from centime.plan.text import said
 
 RECIPES = Path(models.__file__).with_name("training_recipes.toml")
@@ -37,7 +37,8 @@ class Extension:
 class TrainingRequest:
     """What `centime plan train` asks. None: what the model's makers published, else a default that the plan states.
 
-    tokens of pre-training; layout: 'auto' or 'pp=16,ep=64,...'; price: '$2/h'; date: of the start, ISO 8601;
+    tokens of pre-training; layout: 'auto' or 'pp=16,ep=64,...'; price: '$2/h'; date: of the start, ISO 8601, and of
+    the software where no software_date says otherwise;
     region: who buys, cn, us or any: what may be bought on the date is stated;
     post_hours: chip-hours of post-training, an assumed input; sft_tokens, rl: post-training to predict instead.
     """
@@ -131,7 +132,10 @@ def filled_in(
         filled["layout"] = layout
         if filled["layout"] == "auto":
             assumptions.append(said("The fastest layout that fits is taken."))
-    if request.software_date is None and filled.get("layout", "auto") != "auto":
+    if request.software_date is None and request.date is not None:
+        filled["software_date"] = software_at(request.date)
+        assumptions.append(said("Software of {date}, when the run starts.", date=filled["software_date"]))
+    elif request.software_date is None and filled.get("layout", "auto") != "auto":
         filled["software_date"] = recipe["software_date"]
     if request.extension is None:
         filled["extension"] = tuple(Extension(**stage) for stage in recipe.get("extension", ()))

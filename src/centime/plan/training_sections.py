@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from centime.plan.catalogue_text import priced
 from centime.plan.sections import Figure, Figures, Notes, Section, StackedBars, Table, plain
-from centime.plan.text import Words, number, words
+from centime.plan.text import Said, Words, number, words
 from centime.units import format_count, format_money
 
 if TYPE_CHECKING:
@@ -72,9 +73,10 @@ def sections(plan: TrainingPlan, lang: str) -> list[Section]:
             written,
         ),
         Table(say("Layout"), [say("degree"), ""], _layout(plan, say)),
+        *_drawn(plan, lang),
         *_searched(plan, lang),
         Notes(say("Assumptions"), [number(say(line), lang) for line in plan.assumptions]),
-        Notes(say("Sources"), list(plan.sources)),
+        Notes(say("Sources"), [number(say(line), lang) if isinstance(line, Said) else line for line in plan.sources]),
     ]
 
 
@@ -124,6 +126,9 @@ def _stages(plan: TrainingPlan, lang: str) -> Table:
     def between(low: float, high: float) -> str:
         return number(f"{low:,.0f} – {high:,.0f}", lang) if high > low else "–"
 
+    def amount(value: float) -> str:
+        return number(f"{value:,.0f}" if value >= 1000 else f"{value:,.2f}", lang)
+
     def row(stage: Stage) -> list[str]:
         return [
             say(NAMES[stage.name]),
@@ -131,7 +136,7 @@ def _stages(plan: TrainingPlan, lang: str) -> Table:
             number(f"{stage.step.seq:,}", lang) if stage.step and stage.name != "rl" else "–",
             number(f"{stage.gpu_hours:,.0f}", lang),
             between(stage.low_hours, stage.high_hours),
-            _money(stage.gpu_hours * rate, currency, lang),
+            amount(stage.gpu_hours * rate),
         ]
 
     head = [say("stage"), say("tokens"), say("sequence"), say("GPU-hours"), say("80 % interval"), currency]
@@ -141,9 +146,23 @@ def _stages(plan: TrainingPlan, lang: str) -> Table:
         "",
         number(f"{plan.gpu_hours:,.0f}", lang),
         between(plan.low_hours, plan.high_hours),
-        _money(plan.cost, currency, lang),
+        amount(plan.cost),
     ]
-    return Table(say("Cost by stage"), head, [*map(row, plan.stages), total], str(plan.price), total=True)
+    return Table(say("Cost by stage"), head, [*map(row, plan.stages), total], _price(plan, lang), total=True)
+
+
+def _price(plan: TrainingPlan, lang: str) -> str:
+    return number(words(lang)(priced(plan.price)), lang)
+
+
+def _drawn(plan: TrainingPlan, lang: str) -> list[Section]:
+    """The pipeline in time, where there is one."""
+    step = plan.step
+    if step.layout.pp == 1:
+        return []
+    from centime.plan.layout_sections import pipeline_section
+
+    return [pipeline_section(step.layout, step.layout.micro_batches(step.global_batch), *step.passes, lang=lang)]
 
 
 def _searched(plan: TrainingPlan, lang: str) -> list[Section]:

@@ -25,8 +25,12 @@ def compare(
     precision: Annotated[str | None, typer.Option("--precision", help="Of training.")] = None,
     serve_precision: Annotated[str | None, typer.Option("--serve-precision", help="Of serving.")] = None,
     price: Annotated[str | None, typer.Option("--price", help="Of a GPU-hour, for one chip: '$2/h'.")] = None,
-    date: Annotated[str | None, typer.Option("--date", help="Of prices and export rules; today if left out.")] = None,
-    software_date: Annotated[str | None, typer.Option("--software-date", help="Of the software: 2025-02.")] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", help="Of prices, export rules and software; today if left out.")
+    ] = None,
+    software_date: Annotated[
+        str | None, typer.Option("--software-date", help="Of the software, if another: 2025-02.")
+    ] = None,
     region: Annotated[str, typer.Option("--region", help="Whose purchase: cn, us or any.")] = "any",
     isl: Annotated[str, typer.Option("--isl", help="Mean prompt, in tokens.")] = "4096",
     osl: Annotated[str, typer.Option("--osl", help="Mean answer, in tokens.")] = "1024",

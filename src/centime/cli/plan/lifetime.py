@@ -35,8 +35,10 @@ def lifetime(
     serve_price: Annotated[
         str | None, typer.Option("--serve-price", help="Of an hour of the chip that serves.")
     ] = None,
-    date: Annotated[str | None, typer.Option("--date", help="Of catalogue prices: 2025-02-27.")] = None,
-    software_date: Annotated[str | None, typer.Option("--software-date", help="Of the software: 2025-02.")] = None,
+    date: Annotated[str | None, typer.Option("--date", help="Of catalogue prices and software: 2025-02-27.")] = None,
+    software_date: Annotated[
+        str | None, typer.Option("--software-date", help="Of the software, if another: 2025-02.")
+    ] = None,
     isl: Annotated[str, typer.Option("--isl", help="Mean prompt, in tokens.")] = "4096",
     osl: Annotated[str, typer.Option("--osl", help="Mean answer, in tokens.")] = "1024",
     hit: Annotated[float, typer.Option("--hit", help="Share of prompts found in the cache.")] = 0.0,

@@ -32,7 +32,9 @@ def train(
         typer.Option("--rl", help="Reinforcement learning, predicted: steps=10400,rollouts=512,prompt=200,answer=8K."),
     ] = None,
     price: Annotated[str | None, typer.Option("--price", help="Of a GPU-hour: '$2/h'.")] = None,
-    date: Annotated[str | None, typer.Option("--date", help="Of the start: 2025-01-31. Prices are of then.")] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", help="Of the start: 2025-01-31. Prices and software are of then.")
+    ] = None,
     region: Annotated[str, typer.Option("--region", help="Who buys: cn, us or any; says what may be bought.")] = "any",
     as_json: AsJson = False,
     html: Html = None,
