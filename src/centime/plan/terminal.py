@@ -12,6 +12,7 @@ from centime.plan.numbers import as_table
 from centime.plan.sections import Figures, Notes, Section, Table, Timeline
 
 GAP = 2  # between columns
+NAME = 18  # characters of a row's name that stand together; longer words fold
 SHORT = 24  # characters of a cell that is a figure, or two with a dash between them
 
 
@@ -77,7 +78,8 @@ def _parts(columns: Sequence[Sequence[str]], width: int) -> list[list[Sequence[s
     names = columns[0]
     parts: list[list[Sequence[str]]] = [[names]]
     for column in columns[1:]:
-        if len(parts[-1]) > 1 and sum(map(_least, [*parts[-1], column])) + GAP * len(parts[-1]) > width:
+        needed = min(_least(names), NAME) + sum(GAP + _least(one) for one in [*parts[-1][1:], column])
+        if len(parts[-1]) > 1 and needed > width:
             parts.append([names])
         parts[-1].append(column)
     return parts
@@ -85,7 +87,7 @@ def _parts(columns: Sequence[Sequence[str]], width: int) -> list[list[Sequence[s
 
 def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int]:
     """Of each column: what it needs, and what is left to those that would fill it."""
-    found = list(map(_least, columns))
+    found = [min(_least(columns[0]), NAME), *map(_least, columns[1:])]
     natural = [max(map(len, column)) for column in columns]
     for _ in range(max(0, width - sum(found) - GAP * (len(found) - 1))):
         wanting = max(range(len(found)), key=lambda i: (natural[i] - found[i]) * (1 if i else 2))
