@@ -67,6 +67,15 @@ class EngineStats:
     computed_tokens_per_s: float
 
 
+@dataclass(frozen=True)
+class Clock:
+    """The wall-clock shared out until `until_ns`; replaced as a whole, so that any thread reads figures that fit."""
+
+    until_ns: int
+    busy_ns: int = 0
+    idle_ns: int = 0
+
+
 class Engine:
     """Serves one model. `start` it, `submit` requests, `stop` it; or let a test call `step` itself."""
 
@@ -107,8 +116,8 @@ class Engine:
         self._aborts: set[int] = set()
         self._draining = self._stopping = False
         self._thread: threading.Thread | None = None
-        self._clock_ns = time.monotonic_ns()  # until here the wall-clock is shared out
-        self._busy_ns = self._idle_ns = self._steps = self._finished = 0
+        self._clock = Clock(time.monotonic_ns())
+        self._steps = self._finished = 0
         self._prompt = self._hits = self._output = 0
         self._recent: deque[tuple[int, int, int]] = deque()  # (when, tokens computed, tokens put out)
 
@@ -116,7 +125,7 @@ class Engine:
 
     def start(self) -> None:
         """Starts the thread."""
-        self._clock_ns = time.monotonic_ns()
+        self._clock = Clock(time.monotonic_ns())
         self._thread = threading.Thread(target=self._loop, name="centime-engine", daemon=True)
         self._thread.start()
 
@@ -174,6 +183,7 @@ class Engine:
         now, pool = time.monotonic_ns(), self.pool
         with self._lock:
             waiting = self.scheduler.waiting + len(self._incoming)
+        clock, idling = self._clock, not (waiting or self.scheduler.running)
         recent = [entry for entry in list(self._recent) if entry[0] > now - WINDOW_NS]
         return EngineStats(
             running=len(self.scheduler.running),
@@ -191,8 +201,8 @@ class Engine:
             output_tokens=self._output,
             drafted_tokens=self.stepper.drafted,
             accepted_tokens=self.stepper.accepted,
-            busy_ns=self._busy_ns,
-            idle_ns=self._idle_ns,
+            busy_ns=clock.busy_ns,
+            idle_ns=clock.idle_ns + (now - clock.until_ns if idling else 0),
             output_tokens_per_s=sum(entry[2] for entry in recent) * 1e9 / WINDOW_NS,
             computed_tokens_per_s=sum(entry[1] for entry in recent) * 1e9 / WINDOW_NS,
         )
@@ -257,12 +267,12 @@ class Engine:
 
     def _share(self, work: Sequence[Work]) -> None:
         """All wall-clock since the last call: among those in the step by the work they caused, or idle."""
-        now = time.monotonic_ns()
-        passed, self._clock_ns = now - self._clock_ns, now
+        now, clock = time.monotonic_ns(), self._clock
+        passed = now - clock.until_ns
         if not work:
-            self._idle_ns += passed
+            self._clock = Clock(now, clock.busy_ns, clock.idle_ns + passed)
             return
-        self._busy_ns += passed
+        self._clock = Clock(now, clock.busy_ns + passed, clock.idle_ns)
         weights = []
         for item in work:
             span = item.span
