@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -50,13 +51,20 @@ class Process:
         return code
 
 
+def reachable(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=60).status_code > 0
+    except httpx.ConnectError:
+        return False
+
+
 def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "centime", *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_folder(tmp_path_factory.mktemp("models") / "small", positions=512)
+    return small_folder(tmp_path_factory.mktemp("models") / "small", positions=4096)
 
 
 def test_on_sigterm_running_answers_are_finished_and_the_bill_is_said(folder: Path) -> None:
@@ -111,14 +119,22 @@ def test_keys_open_it_to_others_and_a_kill_loses_no_charge(folder: Path) -> None
     assert spent > 0
 
 
-def test_ctrl_c_ends_it_and_an_address_in_use_is_a_sentence(folder: Path) -> None:
-    server = Process(folder)
+def test_an_address_in_use_is_a_sentence_and_a_second_signal_ends_at_once(folder: Path) -> None:
+    server = Process(folder, *PRICES)
     taken = centime("serve", str(folder), "--port", server.url.rpartition(":")[2])
     assert taken.returncode == 2
     assert "cannot listen on 127.0.0.1" in taken.stderr
-    server.process.send_signal(signal.SIGINT)
-    assert server.end() == 0, server.said
-    assert "Answered 0 calls" in server.said
+    body = {**ASK, "max_tokens": 4000, "ignore_eos": True, "stream": True}
+    with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=60) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        server.process.send_signal(signal.SIGINT)
+        while reachable(server.url):
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.end() == 0, server.said
+    assert "Traceback" not in server.said
+    assert "Answered 1 calls" in server.said  # what was cut off is charged too
 
 
 def test_without_keys_only_this_machine_may_ask(folder: Path) -> None:

@@ -75,7 +75,9 @@ class Call:
                 serving.engine.abort(request.id)
             await asyncio.to_thread(ticket.release)
             if isinstance(error, QueueFull):
-                raise ApiError(429, str(error), code="queue_full", retry_after=1) from None
+                raise ApiError(
+                    429, f"{error}; come back later.", code="queue_full", retry_after=_seconds_an_answer(serving)
+                ) from None
             raise
         serving.calls.add(call)
         return call
@@ -163,6 +165,12 @@ class Call:
                         self.abort()
                         raise ApiError(500, event.error or "The engine failed on this request.")
                 yield index, event
+
+
+def _seconds_an_answer(serving: Serving) -> float:
+    """After which a place in a full queue is likely to be free: the engine's time per answer so far, within reason."""
+    stats = serving.engine.stats()
+    return min(60.0, stats.busy_ns / 1e9 / max(1, stats.finished))
 
 
 def joined(events: Sequence[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:

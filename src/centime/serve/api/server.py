@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 from typing import Protocol
 
 import uvicorn
@@ -66,6 +68,13 @@ class Server(uvicorn.Server):
             )
         )
         self._serving, self._ready = serving, ready
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, a second one of either kind ends at once; what that cuts off is no error to log."""
+        if self.should_exit:
+            self.force_exit = True
+            logging.getLogger("uvicorn.error").disabled = True
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Tells when it is done."""
