@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import json
 import os
@@ -164,6 +165,12 @@ def test_charges_of_a_focus_file(tmp_path: Path, book: Book) -> None:
     assert lines["S3", ""].statements == 2
 
 
+def test_a_file_as_clouds_compress_it(tmp_path: Path) -> None:
+    (tmp_path / "part-0.csv.gz").write_bytes(gzip.compress(FOCUS.encode("utf-8-sig").replace(b"\n", b"\r\n")))
+    found = read_statements(str(tmp_path / "part-0.csv.gz"), Terms())
+    assert [one.name for one in found] == ["EC2", "S3", "S3", "EC2"]
+
+
 def test_a_corrected_focus_file_replaces_what_it_said_before(tmp_path: Path, book: Book) -> None:
     book.take_in(read_statements(saved(tmp_path / "1.csv", FOCUS), Terms()))
     corrected = FOCUS.replace("24.48", "20.00") + (
@@ -308,7 +315,12 @@ def test_bad_files_get_a_sentence(tmp_path: Path, text: str, said: str) -> None:
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(b"\x1f\x8b\x08rest")
     (tmp_path / "b").write_bytes(b"vllm:\xff\xfe")
-    for name, said in (("a.gz", "compressed"), ("b", "no text: byte 5"), ("c", "No such file"), (".", "directory")):
+    for name, said in (
+        ("a.gz", "no whole gzip file"),
+        ("b", "no text: byte 5"),
+        ("c", "No such file"),
+        (".", "directory"),
+    ):
         with pytest.raises(UserError, match=said):
             read_statements(str(tmp_path / name), Terms())
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 import urllib.error
 import urllib.request
+import zlib
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -99,8 +101,11 @@ def _open(name: str) -> tuple[str, int]:
 
 
 def _text(body: bytes, source: str) -> str:
-    if body[:2] == b"\x1f\x8b":
-        raise UserError(f"{source} is compressed (gzip); unpack it first.")
+    if body[:2] == b"\x1f\x8b":  # as clouds write their FOCUS files
+        try:
+            body = gzip.decompress(body)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{source} is no whole gzip file ({error}); fetch it again.") from None
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -24,6 +24,7 @@ from centime.ledger.served import EngineTime, Served, add_served, hour_of
 from centime.serve.accounts.charge import Charge, Used, at_most, decimal, machine_cost
 from centime.serve.accounts.keys import hash_of
 from centime.serve.accounts.limits import (
+    MINUTE_NS,
     Refused,
     check_balance,
     check_concurrency,
@@ -89,6 +90,7 @@ class Accounts:
         self.tariff, self._price, self._devices = tariff, price, devices
         self._holder = uuid.uuid4().hex
         self._engine = EngineTime(self._run, self._run_path, devices)
+        self._seen_ns = time.monotonic_ns()  # when it last gave a sign of life
         self._unbooked: list[tuple[Served, Ticket]] = []  # charges that a locked or full disk did not take
         self._late = threading.Lock()  # guards them
         with self._store.writing() as connection:
@@ -160,7 +162,9 @@ class Accounts:
             check_balance(connection, account.name, balance, account.currency, wanted)
         if account.per_minute is not None:
             check_rate(connection, account.name, account.per_minute)
-        sign_of_life(connection, self._holder)
+        if time.monotonic_ns() - self._seen_ns > MINUTE_NS:
+            sign_of_life(connection, self._holder)
+            self._seen_ns = time.monotonic_ns()
         row = connection.execute(
             "INSERT INTO reservations (key, holder, pico) VALUES (?, ?, ?) RETURNING id",
             (account.name, self._holder, wanted),

@@ -52,7 +52,8 @@ class Upstream:
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(None, connect=CONNECT_S),  # an answer takes as long as it takes
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
+            # let go of before the other side does (uvicorn, and so vLLM, after 5 s): a request must not meet its end
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
             trust_env=False,  # its address is given; a proxy for the web is not meant
         )
 
