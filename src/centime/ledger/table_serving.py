@@ -15,32 +15,32 @@ from centime.units import format_count, format_duration, format_money
 
 
 def serving_table(serving: ServingBill) -> RenderableType:
-    """One line a key and price list, then the machine's time that no finished request had, and the margin."""
-    span = _span(serving)
-    table = _table(f"Served{span}", ("requests", "prompt", "of it hit", "output", "machine", "cost", "list price"))
+    """What was served, a line a key and price list; where the machine's time went; the margin."""
+    served = _table(f"Served{_span(serving)}", ("requests", "prompt", "hits", "output", "cost", "list price"))
     for line in serving.lines:
-        table.add_row(_label(line), *_cells(line, serving), end_section=line is serving.lines[-1])
+        served.add_row(_label(line), *_cells(line, serving), end_section=line is serving.lines[-1])
+    served.add_row("All of it", *_cells(serving.total, serving), style="bold")
+    machine = _table("The machine", ("time", "share", "cost"))
     for label, ns in (
-        ("Unfinished requests", serving.unfinished_ns),
+        ("Requests", serving.total.machine_ns),
+        ("Unfinished", serving.unfinished_ns),
         ("Idle", serving.idle_ns),
-        ("Start-up and loading", serving.other_ns),
+        ("Start-up, loading", serving.other_ns),
     ):
         if ns:
-            table.add_row(label, "", "", "", "", format_duration(ns / 1e9), _money(serving, ns), "")
-    total = _cells(serving.total, serving)
-    total[4] = format_duration(serving.device_ns / 1e9)
-    total[5] = "" if serving.cost is None else format_money(serving.cost, serving.cost_currency or "")
-    table.add_row("Everything", *total, style="bold")
+            share = f"{ns / serving.device_ns:.1%}" if serving.device_ns else ""
+            machine.add_row(label, _time(ns), share, _money(serving, ns))
+    machine.add_row("All of it", _time(serving.device_ns), "", _money(serving, serving.device_ns), style="bold")
     words = _margin(serving)
-    return Group(table, Text(words, style="dim")) if words else table
+    return Group(served, machine, *([Text(words, style="dim")] if words else []))
 
 
 def hours_table(serving: ServingBill) -> Table:
     """One line an hour (UTC): what finished in it, and how the engines divided it."""
-    table = _table("Hour by hour, UTC", ("requests", "prompt", "of it hit", "output", "busy", "idle", "list price"))
+    table = _table("Hour by hour, UTC", ("requests", "prompt", "hits", "output", "busy", "idle", "list price"))
     for hour in serving.hours:
         asked = "" if hour.line.list_price is None else format_money(hour.line.list_price, hour.line.currency)
-        busy, idle = (format_duration(ns / 1e9) if ns else "" for ns in (hour.requests_ns, hour.idle_ns))
+        busy, idle = (_time(ns) if ns else "" for ns in (hour.requests_ns, hour.idle_ns))
         moment = stamp(hour.hour)
         table.add_row(f"{moment[:10]} {moment[11:16]}", *_tokens(hour.line), busy, idle, asked)
     return table
@@ -50,7 +50,7 @@ def imported_table(lines: Sequence[ImportedLine]) -> Table:
     """What others reported, a line a source, thing and device."""
     table = _table(
         "Imported: reported by others, in no line above",
-        ("device", "requests", "prompt", "of it hit", "output", "device-hours", "cost", "list price"),
+        ("device", "requests", "prompt", "hits", "output", "device-hours", "cost", "list price"),
     )
     for line in lines:
         cost = "no price" if line.device_ns else ""
@@ -64,7 +64,7 @@ def imported_table(lines: Sequence[ImportedLine]) -> Table:
 
 def _table(title: str, headings: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("")
+    table.add_column("", min_width=18)
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "device" else "right", no_wrap=heading != "device")
     return table
@@ -80,7 +80,6 @@ def _cells(line: ServedLine, serving: ServingBill) -> list[str]:
     asked = "" if line.list_price is None else format_money(line.list_price, line.currency)
     return [
         *_tokens(line),
-        format_duration(line.machine_ns / 1e9),
         _money(serving, line.machine_ns),
         asked,
     ]
@@ -92,6 +91,11 @@ def _tokens(line: ServedLine | ImportedLine) -> list[str]:
     counts = (line.requests, line.prompt_tokens, line.output_tokens)
     requests, prompt, output = (format_count(count) if count else "" for count in counts)
     return [requests, prompt, hit, output]
+
+
+def _time(ns: int) -> str:
+    seconds = ns / 1e9
+    return f"{seconds:.3g}s" if 0 < seconds < 59.95 else format_duration(seconds)
 
 
 def _money(serving: ServingBill, ns: int) -> str:
