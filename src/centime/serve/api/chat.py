@@ -137,18 +137,16 @@ async def begin_chat(body: ChatRequest, serving: Serving, account: Account) -> A
     )
     _check_json_is_asked_for(body)
 
-    def prepare() -> tuple[Prompt, list[Choice], bool]:
-        tools = offered_tools(body)
-        grammar = grammar_for(body, tools, serving.format, serving.grammars)
-        prompt = prompt_of(serving.format, chat_of(body, tools))
-        after = serving.format.think_end if prompt.start == "reasoning" else None
-        choices = [Choice(one, grammar.constraint(after) if grammar else None) for one in of_each(params, body.n or 1)]
-        return prompt, choices, bool(tools)
-
-    prompt, choices, tooled = await asyncio.to_thread(prepare)
+    tools, grammar = offered_tools(body), None
+    if tools or body.response_format is not None:
+        wanted = (body, tools, serving.format, serving.grammars)
+        grammar = await asyncio.get_running_loop().run_in_executor(serving.compilers, grammar_for, *wanted)
+    prompt = await asyncio.to_thread(prompt_of, serving.format, chat_of(body, tools))
+    after = serving.format.think_end if prompt.start == "reasoning" else None
+    choices = [Choice(one, grammar.constraint(after) if grammar else None) for one in of_each(params, body.n or 1)]
     call = await Call.start(serving, account, prompt.ids, choices, body.isolation)
     answers = [
-        Answer(serving.format.parser(prompt, tools=tooled), serving.format.think_end) for _ in range(len(choices))
+        Answer(serving.format.parser(prompt, tools=bool(tools)), serving.format.think_end) for _ in range(len(choices))
     ]
     return Asked(body, serving, call, answers)
 

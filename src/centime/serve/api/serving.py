@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +51,8 @@ class Serving:
     calls: set[Call] = field(default_factory=set)  # those that are not settled
     draining: bool = False
     tally: Tally = field(default_factory=Tally)
+    # Of their own, so that grammars that take long to compile hold up only others that need compiling.
+    compilers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "centime-grammar"))
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.engine.stats)
