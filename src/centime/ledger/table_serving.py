@@ -32,7 +32,8 @@ def serving_table(serving: ServingBill) -> RenderableType:
             machine.add_row(label, _time(ns), share, _money(serving, ns))
     machine.add_row("All of it", _time(serving.device_ns), "", _money(serving, serving.device_ns), style="bold")
     words = _margin(serving)
-    return Group(served, machine, *([Text(words, style="dim")] if words else []))
+    tables = [served, machine] if serving.lines else [machine]
+    return Group(*tables, *([Text(words, style="dim")] if words else []))
 
 
 def hours_table(serving: ServingBill) -> Table:
