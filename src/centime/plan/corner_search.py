@@ -113,16 +113,14 @@ def _better(
     cost: StepCost,
 ) -> tuple[float, Layout] | None:
     """The best so far, or a faster one of this shape and schedule: the least recomputation that fits is the fastest."""
-    plain = _layout(shape, schedule, vp, 1, "none")
-    if best is not None and cost.is_slower(plain, best[0]):
-        return best
     for zero, room in rooms:
         for word in RECOMPUTE:
             layout = _layout(shape, schedule, vp, zero, word)
             if cost.passing_bytes(layout) <= room:
-                seconds = cost.seconds(layout)
-                if best is None or seconds < best[0]:
-                    best = seconds, layout
+                if best is None or not cost.is_slower(layout, best[0]):
+                    seconds = cost.seconds(layout)
+                    if best is None or seconds < best[0]:
+                        best = seconds, layout
                 break
     return best
 

@@ -93,17 +93,17 @@ class StepCost:
         return self._at_least(layout, layout.micro_batches(self.global_batch) * (whole - hidden) / layout.pp)
 
     def is_slower(self, layout: Layout, than: float) -> bool:
-        """Whether every layout of this shape, schedule and chunks takes longer than `than`, however sharded and
-        whatever it recomputes. First without laying out the schedule: only its ramps, on even stages."""
+        """Whether every layout of this shape, schedule and chunks that recomputes as much or more takes longer than
+        `than`, however sharded. First without laying out the schedule: only its ramps, on even stages."""
         pp, schedule = layout.pp, layout.schedule
         if pp > 1 and schedule not in ("dualpipe", "dualpipev"):
-            micro_batches, model = layout.micro_batches(self.global_batch), self._model(layout, "none")
+            micro_batches, model = layout.micro_batches(self.global_batch), self._model(layout, layout.recompute)
             if schedule == "zb":
                 f, b, w = model.forward, model.input_gradient, model.weight_gradient
                 ramps = max((pp - 1) * (f + b) - (min(micro_batches, pp) - 1) * w, (pp - 1) * b)
             else:
                 ramps = (pp - 1) * model.both / layout.vp
-            if self._at_least(layout, (micro_batches * self._least(layout)[0] + ramps) / pp) > than:
+            if self._at_least(layout, (micro_batches * sum(model.parts.values()) + ramps) / pp) > than:
                 return True
         return self._at_least(layout, self._passed(layout).running) > than
 
