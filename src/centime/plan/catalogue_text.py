@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from centime.catalogue.api_prices import PriceList
 from centime.catalogue.export_rules import Status
 from centime.catalogue.prices import Price, aged
 from centime.plan.text import Said, said
@@ -25,6 +26,17 @@ def priced(price: Price) -> Said:
         note=said(", {note}", note=noted(price.note)) if price.note else "",
         date=price.date,
         age=said(", {days} days old", days=days[0]) if days else "",
+    )
+
+
+def listed(prices: PriceList) -> Said:
+    """'deepseek-r1 (2025-01-20, list price, 600 days old)'."""
+    if not prices.date:
+        return said(prices.model)
+    days = re.search(r"\d+", aged(prices.date))
+    age = said(", {days} days old", days=days[0]) if days else ""
+    return said(
+        "{model} ({date}, {terms}{age})", model=prices.model, date=prices.date, terms=said(prices.terms), age=age
     )
 
 

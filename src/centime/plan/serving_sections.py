@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from centime.plan.catalogue_text import priced
+from centime.plan.catalogue_text import listed, priced
 from centime.plan.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table, plain
 from centime.plan.serving import ServingPlan
 from centime.plan.serving_choice import Mixed
@@ -161,7 +161,7 @@ def _figures(plan: ServingPlan, say: Words, lang: str) -> Figures:
     ]
     if money.margin is not None and plan.prices is not None:
         shown = f"{money.margin * 100:,.0f} %"
-        items.append(Figure(say("Margin on cost"), n(shown), say("at {name} prices", name=str(plan.prices))))
+        items.append(Figure(say("Margin on cost"), n(shown), say("at {name} prices", name=listed(plan.prices))))
     return Figures(items)
 
 
