@@ -146,9 +146,11 @@ def test_a_client_that_leaves_frees_the_slot(gateway: tuple[str, Gateway], llama
             seen += '"content":"' in line
             if seen == 3:
                 break
-    requests, prompt, _, output = sums(behind, tmp_path)
+    requests, prompt, hit, output = sums(behind, tmp_path)
+    whole = httpx2.post(f"{url}/v1/chat/completions", json={**CHAT, "max_tokens": 1}, timeout=30).json()["usage"]
     assert requests == 1
-    assert prompt > 0
+    assert prompt == whole["prompt_tokens"]
+    assert 0 <= hit < prompt
     assert 3 <= output < CONTEXT
     for _ in range(1000):
         if not any(slot["is_processing"] for slot in httpx2.get(f"{llama}/slots").json()):

@@ -101,7 +101,7 @@ def test_a_stream_passes_through_and_its_usage_stays_hidden(put: Callable[..., P
 
 
 def test_who_asks_for_the_usage_gets_it_with_the_cost_before_the_end(put: Callable[..., Put]) -> None:
-    made = put(STREAM, owner="llamacpp")
+    made = put(STREAM, owner="other")
     *chunks, last, done = made.events(stream_options={"include_usage": True})
     assert chunks == STREAM[:3]
     assert done == "[DONE]"
@@ -118,6 +118,17 @@ def test_usage_told_with_every_chunk_is_taken_out(put: Callable[..., Put]) -> No
     assert [event.get("usage", "none") for event in asked[:2]] == [None, None]
     assert asked[2]["usage"]["prompt_tokens"] == 100
     assert made.sums() == (2, 200, 0, 4, 2 * (100 * 2 + 2 * 3) * 10**6)
+
+
+def test_llama_servers_timings_count_an_answer_cut_short(put: Callable[..., Put]) -> None:
+    def timed(text: str, number: int) -> dict[str, Any]:
+        return chunk(text, timings={"cache_n": 60, "prompt_n": 40, "predicted_n": number, "predicted_ms": 1.0})
+
+    made = put([timed("Hel", 1), timed("lo", 3), 0.05, RuntimeError("on purpose")], owner="llamacpp")
+    assert made.events()[:2] == [chunk("Hel"), chunk("lo")]
+    assert made.upstream.bodies[0]["timings_per_token"] is True
+    assert made.sums()[:4] == (1, 100, 60, 3)
+    assert made.events(timings_per_token=True)[:2] == [timed("Hel", 1), timed("lo", 3)]
 
 
 def test_the_charge_is_booked_before_the_end_is_told(put: Callable[..., Put]) -> None:

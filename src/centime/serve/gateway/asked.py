@@ -56,17 +56,19 @@ def most_tokens(asked: Asked, context: int | None) -> int:
     return asked.choices * each
 
 
-def for_upstream(asked: Asked, *, context: int | None, every_chunk: bool) -> dict[str, Any]:
+def for_upstream(asked: Asked, *, context: int | None, upstream: str) -> dict[str, Any]:
     """The body as the upstream gets it: streams always tell their usage, and no answer is longer than what is held.
 
-    every_chunk: the upstream can tell the usage with every chunk (vLLM, SGLang), which counts answers cut short too.
+    upstream: what it is; vLLM, SGLang and llama-server can tell with every chunk, which counts answers cut short too.
     """
     body = dict(asked.body)
     if asked.stream and asked.kind in {"chat", "completions"}:
         options = body.get("stream_options")
         body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-        if every_chunk:
+        if upstream in {"vllm", "sglang"}:
             body["stream_options"]["continuous_usage_stats"] = True
+        elif upstream == "llamacpp":
+            body["timings_per_token"] = True
     if asked.max_tokens is None and context is None:
         body["max_tokens"] = DEFAULT_MAX_TOKENS
     return body

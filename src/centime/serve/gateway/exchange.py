@@ -152,7 +152,7 @@ class Exchange:
 
     async def _send(self) -> httpx2.Response:
         facts = self._gateway.facts
-        body = for_upstream(self._asked, context=facts.context, every_chunk=facts.every_chunk)
+        body = for_upstream(self._asked, context=facts.context, upstream=facts.kind)
         return await self._gateway.upstream.send(self._asked, body, facts)
 
     def _end(self, tokens: Tokens | None, reason: Finish) -> asyncio.Task[None]:

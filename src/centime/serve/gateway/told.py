@@ -2,6 +2,7 @@
 
 OpenAI's shape: `usage` with `prompt_tokens_details.cached_tokens`; DeepSeek's: `prompt_cache_hit_tokens`; Anthropic's:
 `input_tokens` (those no cache held), `cache_read_input_tokens`, `cache_creation_input_tokens`, `output_tokens`.
+llama-server tells `timings` with a chunk: `cache_n`, `prompt_n` (computed), `predicted_n`.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class Watched:
 
     def _take_chunk(self, event: bytes, data: dict[str, Any]) -> bytes | None:
         choices = [choice for choice in data.get("choices") or () if isinstance(choice, dict)]
-        told = tokens_of(data.get("usage"))
+        told = tokens_of(data.get("usage")) or _timed(data.get("timings"))
         if told is not None:
             self._told = told
         for choice in choices:
@@ -111,10 +112,11 @@ class Watched:
             return None
         if len(self._ended) >= self._asked.choices:
             self.complete = True
-        if told is None or "usage" not in data:
+        unasked = {"timings"} if not self._asked.body.get("timings_per_token") else set()
+        if told is None or not ({"usage"} | unasked) & data.keys():
             return event
-        hidden = {name: value for name, value in data.items() if name != "usage"}
-        return as_event(hidden | ({"usage": None} if self._asked.wants_usage else {}))
+        shown = {name: value for name, value in data.items() if name not in unasked and name != "usage"}
+        return as_event(shown | ({"usage": None} if self._asked.wants_usage and "usage" in data else {}))
 
 
 def data_of(event: bytes) -> dict[str, Any] | None:
@@ -144,6 +146,13 @@ async def events_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                 yield event + b"\n\n"
     if held.strip():
         yield held + b"\n\n"
+
+
+def _timed(timings: Any) -> Tokens | None:
+    if not isinstance(timings, dict) or "predicted_n" not in timings:
+        return None
+    hit = _number(timings, "cache_n")
+    return Tokens(hit + _number(timings, "prompt_n"), hit, _number(timings, "predicted_n"))
 
 
 def _has_text(choice: dict[str, Any]) -> bool:

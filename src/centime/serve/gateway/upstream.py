@@ -31,11 +31,6 @@ class Facts:
     models: tuple[str, ...]
     context: int | None  # tokens of prompt and answer that it has room for; None where it does not say
 
-    @property
-    def every_chunk(self) -> bool:
-        """Whether it can tell the usage with every chunk of a stream."""
-        return self.kind in {"vllm", "sglang"}
-
 
 class Upstream:
     """A server that speaks OpenAI's API. url: with or without its /v1. key: what it asks of us, if anything."""
