@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from tests.small import small_tokenizer
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizer import Tokenizer, load_tokenizer
 from centime.errors import UserError
 from centime.serve.api.formats import AnswerParser
 from centime.serve.api.formats.calls import Calls, Json, Tags
@@ -19,6 +20,7 @@ from centime.serve.token_bytes import token_bytes
 
 pytestmark = pytest.mark.slow  # xgrammar brings transformers along, whose import takes seconds
 
+V3_WIDTH = 129_280
 WIDTH = 320  # of the logits: more than the tokenizer has tokens
 SCHEMA = {
     "type": "object",
@@ -44,6 +46,11 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 @pytest.fixture(scope="module")
 def grammars(tokenizer: Tokenizer) -> Grammars:
     return Grammars(tokenizer, WIDTH)
+
+
+@pytest.fixture(scope="module")
+def v3(shared: Path) -> Grammars:
+    return Grammars(load_tokenizer(shared / "data" / "tokenizers" / "deepseek-v3"), V3_WIDTH)
 
 
 def allowed(mask: torch.Tensor) -> list[int]:
@@ -135,6 +142,21 @@ def test_reasoning_is_free_until_its_end(grammars: Grammars, tokenizer: Tokenize
     constraint.accept(end)
     constraint.fill(mask)
     assert {token_bytes(tokenizer, token) for token in allowed(mask)} == {b"%d" % digit for digit in range(10)}
+
+
+@pytest.mark.parametrize("calls", [Json(fenced=True), Json(fenced=False), Tags()], ids=["v3", "v3.1", "v3.2"])
+def test_deepseek_v3s_own_tokens_write_calls(v3: Grammars, calls: Calls) -> None:
+    """Its markers are single control tokens, which the grammar of calls lets through."""
+    tokenizer = v3.tokenizer
+    constraint = v3.structure(calls.grammar(TOOLS, parallel=True)).constraint()
+    arguments = '{"name": "a", "kind": "cat", "age": 1, "tags": [true]}'
+    mask = torch.zeros(V3_WIDTH // 32, dtype=torch.int32)
+    for token in tokenizer.encode(calls.write([{"function": {"name": "get_weather", "arguments": arguments}}])):
+        constraint.fill(mask)
+        assert int(mask[token // 32]) >> (token % 32) & 1, tokenizer.decode([token])
+        constraint.accept(token)
+    constraint.fill(mask)
+    assert int(mask[tokenizer.eos_id // 32]) >> (tokenizer.eos_id % 32) & 1
 
 
 def test_an_answer_that_breaks_its_grammar_is_a_bug(grammars: Grammars, tokenizer: Tokenizer) -> None:

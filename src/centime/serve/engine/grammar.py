@@ -33,7 +33,7 @@ class Grammars:
     """Compiles grammars for one tokenizer. `vocabulary`: the width of the model's logits."""
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int) -> None:
-        self._tokenizer, self.vocabulary = tokenizer, vocabulary
+        self.tokenizer, self.vocabulary = tokenizer, vocabulary
         self._lock = threading.Lock()
 
     def json_object(self) -> Grammar:
@@ -66,7 +66,7 @@ class Grammars:
         with self._lock:
             compiler = self._compiler
         try:
-            return Grammar(compile_(compiler), self._tokenizer.eos_id)
+            return Grammar(compile_(compiler), self.tokenizer.eos_id)
         except (RuntimeError, ValueError) as error:
             reason = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).strip().splitlines()[-1])  # time and source line
             raise UserError(f"{what} cannot be used: {reason[:300]}.") from None
@@ -78,7 +78,7 @@ class Grammars:
             import xgrammar
         except ImportError:
             raise UserError("grammars need xgrammar; install it with: pip install 'centime[serve]'.") from None
-        tokenizer = self._tokenizer
+        tokenizer = self.tokenizer
         markers = {token for token in tokenizer.controls if "tool" in token or token.startswith(("<think", "</think"))}
         # A token without bytes is one that no grammar allows. Control tokens are, but for those that formats write, and
         # control characters, which xgrammar lets into some JSON strings and JSON's readers do not.
