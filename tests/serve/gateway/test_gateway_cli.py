@@ -88,14 +88,14 @@ def test_it_serves_and_leaves_with_the_bill(upstream: str) -> None:
 def test_a_kill_loses_no_charge(upstream: str) -> None:
     secret = centime("keys", "add", "alice", "--budget", "$1", "--price-list", "1,2,3").stdout.strip()
     gateway = Process(upstream)
-    assert "Keys only" in gateway.said
-    assert "its time at no price" in gateway.said
     header = {"Authorization": f"Bearer {secret}"}
     with httpx2.Client(base_url=gateway.url, timeout=30, headers=header) as client:
         for _ in range(5):
             assert client.post("/v1/chat/completions", json=ASK).status_code == 200
         gateway.process.kill()
     gateway.end()
+    assert "Keys only" in gateway.said
+    assert "its time at no price" in gateway.said
     (key,) = json.loads(centime("keys", "list", "--json").stdout)
     assert (key["balance"], key["requests_running"]) == ("0.99927", 0)
     assert json.loads(centime("bill", "--json").stdout)["serving"]["total"]["requests"] == 5
