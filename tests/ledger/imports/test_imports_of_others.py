@@ -325,6 +325,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
             read_statements(str(tmp_path / name), Terms())
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.text(max_size=200),
@@ -351,6 +352,7 @@ def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=wide)
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path: Path) -> None:
     page, jobs = saved(tmp_path / "page", VLLM), saved(tmp_path / "jobs", SACCT)
     bad = saved(tmp_path / "bad", "nothing of the kind")

@@ -193,6 +193,7 @@ ASKS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ASKS, min_size=2, max_size=4), st.integers(1, 4000))
 def test_threads_side_by_side_cannot_overspend(
