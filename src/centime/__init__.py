@@ -6,16 +6,12 @@ use, so that the verbs that need no torch (`plan`, `bill`) start at once.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from centime.model.checkpoint import load, save
 
-try:
-    __version__ = version("centime")
-except PackageNotFoundError:  # run from a source tree with PYTHONPATH=src
-    __version__ = "0+source"
+    __version__: str
 
 __all__ = ["__version__", "load", "save"]
 
@@ -25,4 +21,11 @@ def __getattr__(name: str) -> Any:
         from centime.model import checkpoint
 
         return getattr(checkpoint, name)
+    if name == "__version__":  # on first use too: the standard library takes 60 ms to look
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("centime")
+        except PackageNotFoundError:  # run from a source tree with PYTHONPATH=src
+            return "0+source"
     raise AttributeError(f"module 'centime' has no attribute {name!r}")
