@@ -13,11 +13,12 @@ from typing_extensions import TypedDict
 
 from centime.serve.api.answer import new_id
 from centime.serve.api.anthropic_request import CountRequest, MessagesRequest, chat_request
-from centime.serve.api.chat import STREAMED, Asked, begin_chat, chat_of, prompt_of
+from centime.serve.api.chat import begin_chat, chat_of, prompt_of
+from centime.serve.api.chat_answer import Asked
 from centime.serve.api.constrain import offered_tools
 from centime.serve.api.errors import GENERATES, AnthropicErrorBody, described
 from centime.serve.api.formats import Delta
-from centime.serve.api.respond import EventStream, Whole, as_event
+from centime.serve.api.respond import STREAMED, EventStream, Whole, as_event
 from centime.serve.api.serving import Asking, Served, Serving
 from centime.serve.api.usage import Cost, cost_of
 from centime.serve.engine.request import Finished

@@ -17,11 +17,10 @@ from centime.data.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE
 from centime.serve.api import logprobs
 from centime.serve.api.answer import FinishReason, new_id
 from centime.serve.api.call import Call, Choice
-from centime.serve.api.chat import STREAMED
 from centime.serve.api.errors import GENERATES, ApiError, described
 from centime.serve.api.fields import Logprobs, Sampled, of_each
 from centime.serve.api.logprobs import CompletionLogprobs
-from centime.serve.api.respond import DONE, KEEP_ALIVE, EventStream, Whole, as_event
+from centime.serve.api.respond import DONE, KEEP_ALIVE, STREAMED, EventStream, Whole, as_event
 from centime.serve.api.serving import Asking, Served, Serving
 from centime.serve.api.usage import UsageBody, usage_of
 from centime.serve.engine.request import Finished, Piece, TokenLogprob

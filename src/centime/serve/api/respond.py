@@ -18,6 +18,14 @@ log = logging.getLogger("centime.serve")
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+# What a stream is made of, for the API's description.
+STREAMED = {"text/event-stream": {"schema": _EVENT}}
+
 
 def as_json(body: Any) -> bytes:
     """Compact, in UTF-8."""
