@@ -250,6 +250,12 @@ def test_thinking_comes_first_and_only_the_answer_obeys_the_grammar(tmp_path: Pa
         assert message["content"].isdigit()
         assert message["reasoning_content"]
         assert 1 < usage["completion_tokens_details"]["reasoning_tokens"] < usage["completion_tokens"]
+        chunks = httpx.post(f"{url}/v1/chat/completions", json={**body, "stream": True}, timeout=60).text.splitlines()
+        deltas = [json.loads(line[6:])["choices"][0]["delta"] for line in chunks if line.startswith("data: {")]
+        parts = [name for delta in deltas for name in delta if name in {"reasoning_content", "content"} and delta[name]]
+        assert parts == sorted(parts, reverse=True)  # the thought first
+        for name in ("reasoning_content", "content"):
+            assert "".join(delta.get(name) or "" for delta in deltas) == message[name]
         off = httpx.post(
             f"{url}/v1/chat/completions", json={**body, "thinking": {"type": "disabled"}}, timeout=60
         ).json()
