@@ -11,7 +11,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.bias import causal_lower_right
 
 # On a CPU, up to this many positions the blocked form below is faster than the fused kernel (3 times at 256); beyond,
 # the probabilities it keeps for the backward pass, S^2 / 2 a head, would outgrow the rest of the activations.
@@ -84,5 +83,7 @@ def causal_attention(q_BHSC: Tensor, k_BHTC: Tensor, v_BHTV: Tensor, scale: floa
         q_BHSC, k_BHTC = (F.pad(t, (0, Cv - C)) for t in (q_BHSC, k_BHTC))
     if S == T:
         return F.scaled_dot_product_attention(q_BHSC, k_BHTC, v_BHTV, is_causal=True, scale=scale)[..., :Cv]
+    from torch.nn.attention.bias import causal_lower_right  # brings torch's compiler along: twice the start-up
+
     past = causal_lower_right(S, T)
     return F.scaled_dot_product_attention(q_BHSC, k_BHTC, v_BHTV, attn_mask=past, scale=scale)[..., :Cv]
