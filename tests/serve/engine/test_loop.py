@@ -167,3 +167,22 @@ def test_weights_that_are_no_numbers_fail_with_a_sentence(tokenizer: Tokenizer) 
     run(engine(broken, tokenizer), request)
     assert request.end.reason == "failed"
     assert "not finite" in (request.end.error or "")
+
+
+def test_books_in_doubt_end_the_engine_and_say_so(
+    model: Transformer, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = engine(model, tokenizer)
+    monkeypatch.setattr(served.pool, "check", lambda tables: 1 / 0)
+    served.start()
+    events, over = ask(served, [3, 4], max_tokens=40)
+    assert over.wait(60)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].reason == "failed"
+    assert served.stats().failed
+    with pytest.raises(QueueFull, match="has failed"):
+        served.submit(Asked([3]))
+    served.drain()
+    served.stop()
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert sum(isinstance(event, Finished) for event in events) == 1

@@ -69,7 +69,7 @@ class TokenList(TypedDict):
 class Health(TypedDict):
     """What the server does now."""
 
-    status: Literal["ok", "draining"]
+    status: Literal["ok", "draining", "failed"]
     model: str
     running: int
     waiting: int
@@ -120,17 +120,20 @@ async def tokenize(body: TokenizeRequest, serving: Served, account: Asking) -> T
     return {"tokens": ids, "count": len(ids), "max_model_len": serving.engine.context}
 
 
-@router.get("/health", responses={503: {"model": Health, "description": "The server is shutting down."}})
+@router.get(
+    "/health",
+    responses={503: {"model": Health, "description": "The server is shutting down, or its engine has failed."}},
+)
 async def health(serving: Served) -> JSONResponse:
     """200 while the server takes requests."""
     stats = serving.engine.stats()
     told: Health = {
-        "status": "draining" if serving.draining else "ok",
+        "status": "failed" if stats.failed else "draining" if serving.draining else "ok",
         "model": serving.names[0],
         "running": stats.running,
         "waiting": stats.waiting,
     }
-    return JSONResponse(told, 503 if serving.draining else 200)
+    return JSONResponse(told, 200 if told["status"] == "ok" else 503)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -11,8 +11,8 @@ from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from centime.serve.accounts import Charge
-    from centime.serve.engine.engine import EngineStats
     from centime.serve.engine.request import Finished, Usage
+    from centime.serve.engine.stats import EngineStats
 
 # Seconds. From a cached prompt on a GPU to a long one on two cores.
 _FIRST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)

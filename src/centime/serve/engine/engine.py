@@ -11,7 +11,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psutil
@@ -29,6 +28,7 @@ from centime.serve.engine.runner import SCRATCH, DeterministicRunner, Runner
 from centime.serve.engine.scheduler import Scheduler, Work
 from centime.serve.engine.settings import EngineSettings
 from centime.serve.engine.shares import split
+from centime.serve.engine.stats import Clock, EngineStats
 from centime.serve.engine.step import Ending, Outcome, Stepper
 from centime.serve.text import TextStream
 
@@ -40,40 +40,6 @@ WINDOW_NS = 5_000_000_000  # over which "now" is measured
 
 class QueueFull(Exception):
     """As many requests wait as may; come back later."""
-
-
-@dataclass(frozen=True)
-class EngineStats:
-    """The engine now, and since it started. Times in nanoseconds; requests' and idle time add up to the wall-clock."""
-
-    running: int
-    waiting: int
-    blocks: int
-    blocks_used: int  # by requests in progress
-    blocks_cached: int  # free, but still findable
-    block_tokens: int
-    cache_bytes: int
-    steps: int
-    preemptions: int
-    finished: int
-    prompt_tokens: int
-    hit_tokens: int
-    output_tokens: int
-    drafted_tokens: int
-    accepted_tokens: int
-    busy_ns: int
-    idle_ns: int
-    output_tokens_per_s: float  # over the last seconds
-    computed_tokens_per_s: float
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The wall-clock shared out until `until_ns`; replaced as a whole, so that any thread reads figures that fit."""
-
-    until_ns: int
-    busy_ns: int = 0
-    idle_ns: int = 0
 
 
 class Engine:
@@ -114,7 +80,7 @@ class Engine:
         self._wake = threading.Condition(self._lock)
         self._incoming: deque[Generation] = deque()
         self._aborts: set[int] = set()
-        self._draining = self._stopping = False
+        self._draining = self._stopping = self._failed = False
         self._thread: threading.Thread | None = None
         self._clock = Clock(time.monotonic_ns())
         self._steps = self._finished = 0
@@ -145,7 +111,7 @@ class Engine:
         text = TextStream(self.tokenizer.decode, request.params.stop)
         with self._wake:
             if self._draining:
-                raise QueueFull("the server is shutting down")
+                raise QueueFull("the engine has failed" if self._failed else "the server is shutting down")
             if len(self._incoming) + self.scheduler.waiting >= max(1, self.settings.max_waiting):
                 raise QueueFull("too many requests wait")
             self._incoming.append(Generation(request, room, text))
@@ -162,7 +128,7 @@ class Engine:
         with self._wake:
             self._draining = True
             self._wake.notify()
-            while self._incoming or self.scheduler.running or self.scheduler.waiting:
+            while not self._failed and (self._incoming or self.scheduler.running or self.scheduler.waiting):
                 self._wake.wait(0.05)
 
     def stop(self) -> None:
@@ -173,8 +139,9 @@ class Engine:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        for generation in [*self._incoming, *self.scheduler.all()]:
-            self._deliver(generation.request, generation.finished("aborted"))
+        if not self._failed:
+            for generation in [*self._incoming, *self.scheduler.all()]:
+                self._deliver(generation.request, generation.finished("aborted"))
         if self.disk is not None:
             self.disk.close()
 
@@ -205,6 +172,7 @@ class Engine:
             idle_ns=clock.idle_ns + (now - clock.until_ns if idling else 0),
             output_tokens_per_s=sum(entry[2] for entry in recent) * 1e9 / WINDOW_NS,
             computed_tokens_per_s=sum(entry[1] for entry in recent) * 1e9 / WINDOW_NS,
+            failed=self._failed,
         )
 
     # -- the engine's thread
@@ -219,7 +187,21 @@ class Engine:
             self._share([])  # what passed was idle
             if self._stopping:
                 return
-            self.step()
+            try:
+                self.step()
+            except Exception:  # the books themselves are in doubt: better no answer than a wrong one
+                traceback.print_exc()
+                self._fail()
+                return
+
+    def _fail(self) -> None:
+        """Ends all requests and takes no more."""
+        with self._wake:
+            self._failed = self._draining = True
+            lost = [*self._incoming, *self.scheduler.all()]
+            self._incoming.clear()
+        for generation in lost:
+            self._deliver(generation.request, generation.finished("failed", error="the engine failed; see its log"))
 
     def step(self) -> bool:
         """One step; False when there was nothing to compute."""
