@@ -64,7 +64,7 @@ def test_no_position_sees_a_later_token(name: str) -> None:
     changed[0, 8] = (ids[0, 8] + 1) % 97
     with torch.no_grad():
         difference = (model(ids) - model(changed)).abs().amax(-1)[0]
-    assert float(difference[:8].max()) == 0
+    assert float(difference[:8].max()) < 1e-5  # an expert's product has another shape, and rounds otherwise
     assert float(difference[8:].max()) > 0
 
 
@@ -86,7 +86,7 @@ def test_mtp_predicts_from_the_tokens_ahead_alone() -> None:
         later[0, 5 + 1 + depth :] = (later[0, 5 + 1 + depth :] + 1) % 97
         with torch.no_grad():
             a, b = (model.mtp_features(model.features(r[:, :10]).hidden, r)[depth - 1].hidden for r in (base, later))
-        assert float((a[0, :6] - b[0, :6]).abs().max()) == 0
+        assert float((a[0, :6] - b[0, :6]).abs().max()) < 1e-5
         assert float((a[0, 6] - b[0, 6]).abs().max()) > 0
 
 
