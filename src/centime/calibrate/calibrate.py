@@ -43,7 +43,7 @@ def calibrate(say: Callable[[str], None] = lambda _: None) -> MachineProfile:
     say("attention")
     attention = list(attention_rates(device, dtype, share * ATTENTION_SECONDS))
     say("Muon's orthogonalisation")
-    muon = list(muon_rates(device, share * ATTENTION_SECONDS))
+    muon = list(muon_rates(device, dtype, share * ATTENTION_SECONDS))
     say("links between devices")
     found = links(device)
     say("training steps")

@@ -16,6 +16,7 @@ from centime.calibrate.timing import seconds_of, synchronize
 from centime.catalogue.machine import AttentionRate, GemmRate, Link, MuonRate
 from centime.errors import UserError
 from centime.ops.attention import causal_attention
+from centime.ops.precision import native_bf16
 from centime.plan.machine import muon_flops
 from centime.train.muon import orthogonalise
 
@@ -38,8 +39,8 @@ ALL_TO_ALL_BYTES = 64 << 20
 
 
 def gemm_rates(device: torch.device, budget: float, shapes: Sequence[Shape]) -> Iterator[GemmRate]:
-    """Each shape (m, k, n) in bf16 and fp32, `budget` seconds each."""
-    for dtype in (torch.bfloat16, torch.float32):
+    """Each shape (m, k, n) in fp32, and in bf16 where the processor does not only emulate it; `budget` seconds each."""
+    for dtype in (torch.bfloat16, torch.float32) if native_bf16(device) else (torch.float32,):
         for m, k, n in shapes:
             a = torch.randn(m, k, device=device).to(dtype)
             b = torch.randn(n, k, device=device).to(dtype)
@@ -79,11 +80,11 @@ def attention_rates(device: torch.device, dtype: torch.dtype, budget: float) -> 
         yield AttentionRate(sequence, heads, key, value, flops / seconds_of(both, device, budget))
 
 
-def muon_rates(device: torch.device, budget: float) -> Iterator[MuonRate]:
-    """Muon's orthogonalisation of stacks of experts."""
+def muon_rates(device: torch.device, dtype: torch.dtype, budget: float) -> Iterator[MuonRate]:
+    """Muon's orthogonalisation of stacks of experts, in the type that training computes in."""
     for count, short, long in STACKS + LARGE_STACKS * (device.type == "cuda"):
         stack = torch.randn(count, short, long, device=device)
-        seconds = seconds_of(lambda stack=stack: orthogonalise(stack), device, budget)  # type: ignore[misc]
+        seconds = seconds_of(lambda stack=stack: orthogonalise(stack, dtype=dtype), device, budget)  # type: ignore[misc]
         yield MuonRate(short, long, muon_flops(stack.numel(), short, long, "v4") / seconds)
 
 

@@ -16,19 +16,22 @@ WARN_ERROR = 0.2  # a left-out step further off than this: the machine was busy,
 def show(profile: MachineProfile, path: Path) -> None:
     """Prints rates by shape, and how well the parts explain whole steps."""
     console = Console(highlight=False)
+    dtypes = sorted({gemm.dtype for gemm in profile.gemms})
     console.print(f"{profile.device}, {profile.threads} threads, torch {profile.torch}, {profile.made}")
     console.print(
         f"memory {profile.memory_bytes_per_s / 1e9:.1f} GB/s (copy, read and written); "
         f"an operator {profile.operator_s * 1e6:.1f} us; best product "
-        + ", ".join(f"{profile.peak(dtype) / 1e9:,.0f} GFLOP/s in {dtype}" for dtype in ("bf16", "fp32"))
+        + ", ".join(f"{profile.peak(dtype) / 1e9:,.0f} GFLOP/s in {dtype}" for dtype in dtypes)
+        + ("" if "bf16" in dtypes else "; bf16 is only emulated here, and not used")
     )
     products = Table("product", box=None, pad_edge=False)
-    for heading in ("bf16 GFLOP/s", "fp32 GFLOP/s"):
-        products.add_column(heading, justify="right")
-    fp32 = {(gemm.m, gemm.k, gemm.n): gemm.flops_per_s for gemm in profile.gemms if gemm.dtype == "fp32"}
-    for gemm in (gemm for gemm in profile.gemms if gemm.dtype == "bf16"):
-        shape = (gemm.m, gemm.k, gemm.n)
-        products.add_row(" x ".join(map(str, shape)), f"{gemm.flops_per_s / 1e9:,.0f}", f"{fp32[shape] / 1e9:,.0f}")
+    by_shape: dict[tuple[int, int, int], list[float]] = {}
+    for dtype in dtypes:
+        products.add_column(f"{dtype} GFLOP/s", justify="right")
+        for gemm in (gemm for gemm in profile.gemms if gemm.dtype == dtype):
+            by_shape.setdefault((gemm.m, gemm.k, gemm.n), []).append(gemm.flops_per_s)
+    for shape, rates in by_shape.items():
+        products.add_row(" x ".join(map(str, shape)), *(f"{rate / 1e9:,.0f}" for rate in rates))
     console.print(products)
     attention = Table("attention", box=None, pad_edge=False)
     attention.add_column("GFLOP/s", justify="right")
