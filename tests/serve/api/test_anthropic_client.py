@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import anthropic
 import pytest
 from anthropic import Anthropic, AsyncAnthropic
+from tests.loops import run_apart
 
 pytestmark = pytest.mark.slow
 
@@ -121,4 +121,4 @@ def test_without_threads(url: str) -> None:
         async with client, client.messages.stream(model="small", max_tokens=8, messages=ASK) as stream:
             return "".join([text async for text in stream.text_stream])
 
-    assert asyncio.run(ask())
+    assert run_apart(ask())

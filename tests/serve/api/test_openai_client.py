@@ -12,6 +12,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
+from tests.loops import run_apart
 
 pytestmark = pytest.mark.slow
 
@@ -246,5 +247,5 @@ def test_many_at_once_without_threads(url: str) -> None:
 
             return await asyncio.gather(*(one(number % 3) for number in range(9)))
 
-    texts = asyncio.run(ask())
+    texts = run_apart(ask())
     assert texts[:3] * 3 == texts

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from tests.loops import run_apart
 
 from centime.catalogue.prices import price_given
 from centime.catalogue.tariffs import tariff_for
@@ -63,7 +64,7 @@ def gateway_over(
 
     tariff = tariff_for(prices) if prices else None
     accounts = Accounts(home / "ledger.sqlite", run="m", tariff=tariff, price=price_given("$3.6/h"))
-    gateway = Gateway(Upstream(url, key), asyncio.run(ask()), accounts, patience)
+    gateway = Gateway(Upstream(url, key), run_apart(ask()), accounts, patience)
     try:
         with serving(create_app(gateway)) as own:
             yield own, gateway
