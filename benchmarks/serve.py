@@ -29,7 +29,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
-from serving.http import measure_http
+from serving.clients import measure_http
 from serving.model import write
 
 HERE = Path(__file__).parent
