@@ -112,7 +112,7 @@ def _sum_choices(y_PD: Tensor, plan: Dispatch, like_TD: Tensor) -> Tensor:
 def _each_expert(
     x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
 ) -> Tensor:
-    """The few experts that a few tokens visit, without padding: reading their weights is what takes the time."""
+    """The experts that some token visits, one after another, without padding and without a backward."""
     K = expert_ids_TK.shape[1]
     order = expert_ids_TK.flatten().argsort(stable=True)
     ids, counts = expert_ids_TK.flatten()[order].unique_consecutive(return_counts=True)
@@ -145,10 +145,10 @@ def routed_experts(
     """The same with tokens sorted by expert once and every expert three plain GEMMs on a contiguous slice.
 
     x [T, D], expert_ids int64 [T, K], gates [T, K], gate_up [E, 2, F, D], down [E, D, F] -> [T, D].
-    No token is dropped. Gradients reach x, gates and both weights. A handful of tokens without gradients, a decoding
-    step, takes a path of its own.
+    No token is dropped. Gradients reach x, gates and both weights. Without gradients the padding is left out where it
+    gains nothing: for a handful of tokens, and in fp32, whose libraries compile nothing.
     """
-    if not torch.is_grad_enabled() and len(x_TD) <= FEW:
+    if not torch.is_grad_enabled() and (len(x_TD) <= FEW or x_TD.dtype == torch.float32):
         return _each_expert(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
     out: Tensor = _RoutedExperts.apply(  # type: ignore[no-untyped-call]
         x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF
