@@ -12,6 +12,7 @@ from centime.ops import cross_entropy
 from centime.ops.attention import causal_attention, causal_attention_reference
 from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
 from centime.ops.latent_attention import latent_attention, latent_attention_reference
+from centime.ops.linear import linear
 from centime.ops.routed_experts import (
     dispatch,
     routed_experts,
@@ -140,3 +141,12 @@ def test_routed_experts_without_gradients(T: int, E: int, D: int, width: int, da
         plain, fast, by_tile = (f(*leaves) for f in (routed_experts_reference, routed_experts, routed_experts_by_tile))
     assert_same([fast], [plain])
     assert_same([by_tile], [plain])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 140), st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31))
+def test_linear_with_few_rows(rows: int, inputs: int, outputs: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    x, weight = torch.randn(2, rows, inputs)[:1], torch.randn(outputs, inputs)
+    with torch.no_grad():
+        assert_same([linear(x, weight)], [torch.nn.functional.linear(x, weight)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
@@ -15,6 +14,7 @@ from centime.model.experts import FeedForward, MixtureOfExperts
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import positions, rope_for_positions
 from centime.model.router import Router, Routing
+from centime.ops.linear import linear
 
 
 class Features(NamedTuple):
@@ -145,7 +145,7 @@ class Transformer(nn.Module):
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Normed hidden states [..., D] -> logits [..., V]."""
-        return F.linear(hidden, self.head_weight)
+        return linear(hidden, self.head_weight)
 
     def routers(self) -> list[Router]:
         """Every router, decoder layers first, then MTP modules: the order in which routings come."""

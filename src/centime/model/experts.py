@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model.router import Router, Routing
+from centime.ops.linear import linear
 from centime.ops.routed_experts import routed_experts
 from centime.ops.swiglu import swiglu
 
@@ -21,8 +21,8 @@ class FeedForward(nn.Module):
         self.down = nn.Parameter(torch.empty(hidden, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = F.linear(x, self.gate_up.flatten(0, 1)).chunk(2, dim=-1)
-        return F.linear(swiglu(gate, up), self.down)
+        gate, up = linear(x, self.gate_up.flatten(0, 1)).chunk(2, dim=-1)
+        return linear(swiglu(gate, up), self.down)
 
 
 class Experts(nn.Module):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from centime.ops.linear import linear
 from centime.ops.swiglu import swiglu
 
 # Segments are padded to a multiple of this many rows: GEMM libraries compile a kernel per shape, and routing would
@@ -118,8 +119,8 @@ def _each_expert(
     ids, counts = expert_ids_TK.flatten()[order].unique_consecutive(return_counts=True)
     y = x_TD.new_empty(len(order), x_TD.shape[1])
     for e, rows in zip(ids.tolist(), order.split(counts.tolist()), strict=True):
-        gate, up = F.linear(x_TD[rows // K], gate_up_E2FD[e].flatten(0, 1)).chunk(2, dim=-1)
-        y[rows] = F.linear(swiglu(gate, up), down_EDF[e])
+        gate, up = linear(x_TD[rows // K], gate_up_E2FD[e].flatten(0, 1)).chunk(2, dim=-1)
+        y[rows] = linear(swiglu(gate, up), down_EDF[e])
     return (y * gates_TK.flatten()[:, None].to(y.dtype)).view(-1, K, x_TD.shape[1]).sum(1)
 
 
@@ -132,8 +133,8 @@ def routed_experts_by_tile(
     """
     y_TKD = x_TD.new_zeros(*expert_ids_TK.shape, x_TD.shape[1])
     for e in expert_ids_TK.unique().tolist():
-        gate, up = F.linear(x_TD, gate_up_E2FD[e].flatten(0, 1)).chunk(2, dim=-1)
-        out_TD = F.linear(swiglu(gate, up), down_EDF[e])
+        gate, up = linear(x_TD, gate_up_E2FD[e].flatten(0, 1)).chunk(2, dim=-1)
+        out_TD = linear(swiglu(gate, up), down_EDF[e])
         token, choice = (expert_ids_TK == e).nonzero(as_tuple=True)
         y_TKD[token, choice] = out_TD[token]
     return (y_TKD * gates_TK[..., None].to(x_TD.dtype)).sum(1)
