@@ -24,7 +24,9 @@ def latent_attention(q_NHW: Tensor, stored_TW: Sequence[Tensor], scale: float, l
     into the query, so that the cache is read once for all heads).
     """
     out = q_NHW.new_empty(q_NHW.shape[0], q_NHW.shape[1], latent)
-    for q_HW, keys_TW, row in zip(q_NHW * scale, stored_TW, out, strict=True):
-        weights = torch.mm(q_HW, keys_TW.t()).softmax(-1, dtype=torch.float32).to(q_HW.dtype)
-        torch.mm(weights, keys_TW[:, :latent], out=row)
+    for q_HW, keys_TW, row_HL in zip(q_NHW * scale, stored_TW, out, strict=True):
+        # The long matrix stands first in both products: a CPU's library copies the second one before it begins.
+        scores_HT = torch.mm(keys_TW, q_HW.t()).t()
+        weights_HT = scores_HT.softmax(-1, dtype=torch.float32).to(q_HW.dtype)
+        row_HL.copy_(torch.mm(keys_TW[:, :latent].t(), weights_HT.t()).t())
     return out

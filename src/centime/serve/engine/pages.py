@@ -21,7 +21,7 @@ class Pages:
     ) -> None:
         layers = config.num_hidden_layers + config.num_nextn_predict_layers
         self.size = size
-        self.stored = torch.zeros(layers, blocks * size, entry_width(config), dtype=dtype, device=device)
+        self.stored = torch.empty(layers, blocks * size, entry_width(config), dtype=dtype, device=device)
 
     @staticmethod
     def token_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
