@@ -20,17 +20,16 @@ import importlib.util
 import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from serving.clients import measure_http
 from serving.model import write
+from worker import Worker
 
 HERE = Path(__file__).parent
 PEERS = {"transformers": "transformers", "llama.cpp": "llama_cpp"}  # contestant -> the module it needs
@@ -43,46 +42,23 @@ WORK = {  # name -> (prompts, length, new tokens, what counts)
 }
 
 
-class Running:
-    """A contestant's process."""
+class Running(Worker):
+    """A contestant's process, and its tokens/s."""
 
     def __init__(self, name: str, folder: Path, threads: int) -> None:
-        self.name = name
         self.rates: dict[str, list[float]] = {work: [] for work in WORK}
         self.peak_bytes = 0
         command = [sys.executable, str(HERE / "serving" / "contestant.py"), name, str(folder)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
-        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment, text=True
-        )
-        self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        out: IO[str] = self.process.stdout  # type: ignore[assignment]
-        line = out.readline()
-        if not line:
-            self.log.seek(0)
-            raise RuntimeError(f"{self.name} ended without an answer:\n{self.log.read()[-2000:]}")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        super().__init__(name, command, os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"})
+        self.answer()
 
     def run(self, work: str) -> None:
         """One piece of work; its tokens/s are kept."""
         prompts, length, new, counts = WORK[work]
-        requests: IO[str] = self.process.stdin  # type: ignore[assignment]
-        requests.write(json.dumps({"prompts": prompts, "length": length, "new": new}) + "\n")
-        requests.flush()
-        found = self._answer()
+        found = self.ask({"prompts": prompts, "length": length, "new": new})
         self.peak_bytes = found["peak_bytes"]
         tokens = prompts * (length if counts == "first" else new - 1)
         self.rates[work].append(tokens / found[counts])
-
-    def stop(self) -> None:
-        """Ends the process."""
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
 
 
 def measure(folder: Path, names: list[str], rounds: int, threads: int, say: Any) -> dict[str, Any]:

@@ -26,13 +26,12 @@ import importlib.util
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -42,6 +41,7 @@ from centime.ops.precision import native_bf16
 from contestant import GEMM_SIZE
 from initial import write
 from shapes import BATCH, active_matmul_params, flops_per_token
+from worker import Worker
 
 HERE = Path(__file__).parent
 PEERS = {  # package -> (its contestants, how to get it)
@@ -76,40 +76,26 @@ class Contestant:
         }
         work = (self.name, str(self.folder), str(self.sequence), self.precision)
         command = [sys.executable, str(HERE / "contestant.py"), *work]
-        self._log = (self.folder / f"{self.name}-{self.sequence}.log").open("w+")
         began = time.perf_counter()
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment, text=True
-        )
-        self._answer()
+        self._worker = Worker(self.name, command, environment)
+        self._keep(self._worker.answer())
         self.ready_seconds = time.perf_counter() - began
 
-    def _answer(self) -> dict[str, Any]:
-        out: IO[str] = self._process.stdout  # type: ignore[assignment]
-        line = out.readline()
-        if not line:
-            self._log.seek(0)
-            raise RuntimeError(f"{self.name} ended without an answer:\n{self._log.read()[-2000:]}")
-        found: dict[str, Any] = json.loads(line)
+    def _keep(self, found: dict[str, Any]) -> None:
         self.peak_bytes = found["peak_bytes"]
         self.losses += found["losses"]
-        return found
 
     def run(self, steps: int, timed: bool = True) -> None:
         """Has the process run some steps; `timed` ones make a round."""
-        requests: IO[str] = self._process.stdin  # type: ignore[assignment]
-        requests.write(json.dumps({"steps": steps}) + "\n")
-        requests.flush()
-        seconds = self._answer()["seconds"]
+        found = self._worker.ask({"steps": steps})
+        self._keep(found)
         if timed:
-            self.rounds.append(seconds)
+            self.rounds.append(found["seconds"])
 
     def stop(self) -> None:
         """Ends the process."""
-        if hasattr(self, "_process"):
-            self._process.kill()
-            self._process.wait()
-            self._log.close()
+        if hasattr(self, "_worker"):
+            self._worker.stop()
 
     @property
     def seconds(self) -> float:
