@@ -5,50 +5,19 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.serve.process import ServerProcess, centime
 from tests.small import small_folder
 
 pytestmark = pytest.mark.slow
 
 ASK = {"model": "small", "messages": [{"role": "user", "content": "the cat sat"}], "max_tokens": 8}
+CACHE = ("--cache", "0.05")
 PRICES = ("--price", "$2/h", "--price-list", "0.1,1,2")
-
-
-class Process:
-    """A server process and what it says on standard error."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "centime", "serve", str(folder), "--port", "0", "--cache", "0.05", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.said = ""
-        self._listening = threading.Event()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        assert self._listening.wait(120), self.said
-        found = re.search(r"http://\S+", self.said)
-        assert found, self.said
-        self.url = found[0]
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said += line
-            if "http://" in line:
-                self._listening.set()
-        self._listening.set()
-
-    def end(self) -> int:
-        """The exit code, once it has one; all it said is in `said`."""
-        code = self.process.wait(120)
-        self._reader.join()
-        return code
 
 
 def reachable(url: str) -> bool:
@@ -58,17 +27,13 @@ def reachable(url: str) -> bool:
         return False
 
 
-def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "centime", *arguments], capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_folder(tmp_path_factory.mktemp("models") / "small", positions=4096)
 
 
 def test_on_sigterm_running_answers_are_finished_and_the_bill_is_said(folder: Path) -> None:
-    server = Process(folder, *PRICES)
+    server = ServerProcess(str(folder), *CACHE, *PRICES)
     assert "small on" in server.said
     assert "$2.00 per hour" in server.said
     body = {**ASK, "max_tokens": 400, "ignore_eos": True, "stream": True}
@@ -89,7 +54,7 @@ def test_on_sigterm_running_answers_are_finished_and_the_bill_is_said(folder: Pa
 
 def test_keys_open_it_to_others_and_a_kill_loses_no_charge(folder: Path) -> None:
     secret = centime("keys", "add", "alice", "--budget", "$1", "--price-list", "0.1,1,2").stdout.strip()
-    server = Process(folder, "--host", "0.0.0.0")
+    server = ServerProcess(str(folder), *CACHE, "--host", "0.0.0.0")
     url = server.url.replace("0.0.0.0", "127.0.0.1")
     with httpx.Client(base_url=url, timeout=60) as client:
         nobody = client.post("/v1/chat/completions", json=ASK)
@@ -120,7 +85,7 @@ def test_keys_open_it_to_others_and_a_kill_loses_no_charge(folder: Path) -> None
 
 
 def test_an_address_in_use_is_a_sentence_and_a_second_signal_ends_at_once(folder: Path) -> None:
-    server = Process(folder, *PRICES)
+    server = ServerProcess(str(folder), *CACHE, *PRICES)
     taken = centime("serve", str(folder), "--port", server.url.rpartition(":")[2])
     assert taken.returncode == 2
     assert "cannot listen on 127.0.0.1" in taken.stderr

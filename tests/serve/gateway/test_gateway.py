@@ -2,84 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import anthropic
 import httpx2
-import openai
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
+from tests.serve.gateway.put import ASK, COST, STREAM, Put, settled
 from tests.serve.gateway.running import DONE, Scripted, answer, chunk, gateway_over, serving, usage, usage_chunk
 
-from centime.ledger.served import Served, engine_hours, served_rows
-from centime.serve.accounts.keys import add_key
-from centime.serve.accounts.store import Store
-from centime.serve.gateway.gateway import Gateway
-
-ASK = {"model": "org/m", "messages": [{"role": "user", "content": "Hello"}]}
-STREAM = [chunk("Hel"), chunk("lo"), chunk(finish="stop"), usage_chunk(100, 2, 60), DONE]
-
-
-class Put:
-    """A gateway in front of a scripted upstream."""
-
-    def __init__(self, home: Path, stack: ExitStack, upstream: Scripted, **given: Any) -> None:
-        self.upstream, self.home = upstream, home
-        self.inner = stack.enter_context(serving(upstream.app))
-        self.url, self.gateway = stack.enter_context(gateway_over(self.inner, home, **given))
-        self.client = stack.enter_context(httpx2.Client(base_url=self.url, timeout=30))
-
-    def post(self, body: Any = ASK, path: str = "/v1/chat/completions", **headers: str) -> httpx2.Response:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.client.post(path, content=content, headers=headers)
-
-    def events(self, **more: Any) -> list[Any]:
-        """The data of a stream's events, parsed where they are JSON."""
-        text = self.post(ASK | {"stream": True} | more).text
-        data = [line[5:].strip() for line in text.splitlines() if line.startswith("data:")]
-        return [json.loads(line) if line != "[DONE]" else line for line in data]
-
-    def served(self) -> list[Served]:
-        """The ledger's rows, once what runs is settled."""
-        settled(self.gateway)
-        return served_rows(sqlite3.connect(self.home / "ledger.sqlite"))
-
-    def sums(self) -> tuple[int, ...]:
-        """(requests, prompt, hit, output tokens, pico-dollars) of all that was served."""
-        rows = self.served()
-        names = ("requests", "prompt_tokens", "hit_tokens", "output_tokens", "list_pico")
-        return tuple(sum(getattr(row, name) for row in rows) for name in names)
-
-
-def settled(gateway: Gateway) -> None:
-    for _ in range(2000):
-        if not gateway.exchanges:
-            return
-        time.sleep(0.005)
-    raise AssertionError("an exchange never ended")
-
-
-@pytest.fixture
-def put(tmp_path: Path) -> Iterator[Callable[..., Put]]:
-    """Makes a gateway over an upstream that answers so."""
-    with ExitStack() as stack:
-
-        def make(reply: Any, *, owner: str = "vllm", context: int | None = 1000, **given: Any) -> Put:
-            upstream = Scripted(reply if inspect.isfunction(reply) else lambda _: reply, owner=owner, context=context)
-            return Put(tmp_path, stack, upstream, **given)
-
-        yield make
-
-
-COST = (60 * 1 + 40 * 2 + 2 * 3) * 10**6
+from centime.ledger.served import engine_hours, served_rows
 
 
 def test_a_whole_answer_is_passed_on_with_its_cost(put: Callable[..., Put]) -> None:
@@ -253,132 +190,6 @@ def test_an_upstream_that_is_gone(tmp_path: Path) -> None:
             assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_lost")
         assert httpx2.get(own + "/v1/models").status_code == 503
         settled(gateway)
-
-
-def key(made: Put, **given: Any) -> dict[str, str]:
-    """The header of a new key."""
-    store = Store(made.home / "ledger.sqlite")
-    secret = add_key(store, given.pop("name", "alice"), **given)
-    store.close()
-    return {"Authorization": f"Bearer {secret}"}
-
-
-def test_keys_are_asked_for_and_never_passed_on(put: Callable[..., Put]) -> None:
-    made = put(answer("Hello", 100, 2), key="upstream-key")
-    header = key(made)
-    assert made.post().status_code == 401
-    assert made.client.get("/v1/models").status_code == 401
-    assert made.post(**header).status_code == 200
-    assert made.upstream.headers[0]["authorization"] == "Bearer upstream-key"
-    assert made.client.get("/v1/models", headers=header).json()["data"][0]["id"] == "org/m"
-    assert [row.key for row in made.served()] == ["alice"]
-
-
-def test_a_budget_is_never_overspent_and_the_upstream_not_even_asked(put: Callable[..., Put]) -> None:
-    made = put(answer("Hello", 100, 10))
-    header = key(made, budget="$0.01")
-    refused = made.post(ASK | {"max_tokens": 100_000}, **header)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "insufficient_balance")
-    assert made.upstream.bodies == []
-    assert made.post(ASK | {"max_tokens": 10}, **header).status_code == 200
-    balance = made.client.get("/user/balance", headers=header).json()
-    assert balance["balance_infos"][0]["total_balance"] == "0.00977"
-
-
-def test_many_at_once_cannot_overspend(put: Callable[..., Put]) -> None:
-    made = put(lambda _: answer("Hello", 100, 100))
-    header = key(made, budget="$0.01")  # each costs 500 micro-dollars: 20 of them
-    statuses = []
-
-    def ask() -> None:
-        for _ in range(5):
-            statuses.append(made.post(ASK | {"max_tokens": 100}, **header).status_code)
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    requests, *_, spent = made.sums()
-    assert statuses.count(200) == requests <= 20
-    assert spent == requests * 500 * 10**6 <= 10**10
-
-
-def test_near_the_limit_the_upstream_is_asked_to_count(put: Callable[..., Put]) -> None:
-    made = put(answer("Hello", 20, 1))
-    header = key(made, budget="$0.0001")  # 50 prompt tokens
-    body = ASK | {"max_tokens": 1}
-    assert made.post(body, **header).status_code == 402
-    made.upstream.count = 20
-    assert made.post(body, **header).status_code == 200
-
-
-def test_without_a_limit_the_room_of_the_upstream_is_held(put: Callable[..., Put]) -> None:
-    made = put(answer("Hello", 20, 1), context=1000)
-    assert made.post(**key(made, budget="$0.0030")).status_code == 402
-    assert made.post(**key(made, name="bob", budget="$0.0050")).status_code == 200
-    assert "max_tokens" not in made.upstream.bodies[0]
-
-
-def test_where_nobody_names_a_limit_one_is_set(put: Callable[..., Put]) -> None:
-    made = put(answer("Hello", 20, 1), context=None)
-    assert made.post().status_code == 200
-    assert made.upstream.bodies[0]["max_tokens"] == 4096
-
-
-def test_the_openai_client(put: Callable[..., Put]) -> None:
-    made = put(lambda body: STREAM if body.get("stream") else answer("Hello", 100, 2, 60))
-    client = openai.OpenAI(base_url=made.url + "/v1", api_key="none", max_retries=0)
-    whole = client.chat.completions.create(model="org/m", messages=[{"role": "user", "content": "Hi"}])
-    assert whole.choices[0].message.content == "Hello"
-    assert whole.usage is not None
-    assert whole.usage.total_tokens == 102
-    pieces = client.chat.completions.create(
-        model="org/m", messages=[{"role": "user", "content": "Hi"}], stream=True, stream_options={"include_usage": True}
-    )
-    found = list(pieces)
-    assert "".join(piece.choices[0].delta.content or "" for piece in found if piece.choices) == "Hello"
-    assert found[-1].usage is not None
-    assert found[-1].usage.prompt_tokens == 100
-    assert [model.id for model in client.models.list()] == ["org/m"]
-    header = key(made, budget="$0.0001")["Authorization"].removeprefix("Bearer ")
-    poor = openai.OpenAI(base_url=made.url + "/v1", api_key=header, max_retries=0)
-    with pytest.raises(openai.APIStatusError) as refused:
-        poor.chat.completions.create(model="org/m", messages=[{"role": "user", "content": "Hi"}], max_tokens=500)
-    assert refused.value.status_code == 402
-
-
-MESSAGE = [
-    b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant",'
-    b'"model":"m","content":[],"usage":{"input_tokens":40,"cache_read_input_tokens":60,"output_tokens":0}}}\n\n',
-    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text",'
-    b'"text":""}}\n\n',
-    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
-    b'"text":"Hello"}}\n\n',
-    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n',
-    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":'
-    b'{"output_tokens":2}}\n\n',
-    b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
-]
-
-
-def test_the_anthropic_client(put: Callable[..., Put]) -> None:
-    whole = {
-        "id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
-        "content": [{"type": "text", "text": "Hello"}],
-        "usage": {"input_tokens": 40, "cache_read_input_tokens": 60, "output_tokens": 2},
-    }  # fmt: skip
-    made = put(lambda body: MESSAGE if body.get("stream") else whole)
-    client = anthropic.Anthropic(base_url=made.url + "/anthropic", api_key="none", max_retries=0)
-    asked: Any = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
-    assert client.messages.create(**asked).content[0].text == "Hello"
-    assert made.sums() == (1, 100, 60, 2, COST)
-    with client.messages.stream(**asked) as stream:
-        assert "".join(stream.text_stream) == "Hello"
-        assert stream.get_final_message().usage.output_tokens == 2
-    assert made.sums() == (2, 200, 120, 4, 2 * COST)
-    assert made.upstream.paths == ["/v1/messages"] * 2
-    assert "stream_options" not in made.upstream.bodies[1]
 
 
 def test_embeddings_cost_their_prompt(put: Callable[..., Put]) -> None:

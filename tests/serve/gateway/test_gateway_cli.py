@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 from tests.serve.gateway.running import Scripted, answer, serving
+from tests.serve.process import ServerProcess, centime
 
 pytestmark = pytest.mark.slow
 
@@ -25,41 +22,18 @@ def upstream() -> Iterator[str]:
         yield url
 
 
-def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "centime", *arguments], capture_output=True, text=True, check=False)
-
-
-class Process:
-    """A gateway process on a free port, and what it says on standard error."""
-
-    def __init__(self, upstream: str, *options: str) -> None:
-        command = [sys.executable, "-m", "centime", "serve", "--upstream", upstream, "--port", "0", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.said, self._listening = "", threading.Event()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        assert self._listening.wait(60), self.said
-        found = re.findall(r"http://\S+", self.said)
-        assert found, self.said
-        self.url = found[-1]
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said += line
-            if "http://" in line:
-                self._listening.set()
-        self._listening.set()
-
-    def end(self) -> int:
-        code = self.process.wait(60)
-        self._reader.join()
-        return code
-
-
 def test_it_serves_and_leaves_with_the_bill(upstream: str) -> None:
-    gateway = Process(
-        upstream, "--price", "$2/h", "--upstream-device", "H800", "--upstream-devices", "8", "--price-list", "1,2,3"
+    gateway = ServerProcess(
+        "--upstream",
+        upstream,
+        "--price",
+        "$2/h",
+        "--upstream-device",
+        "H800",
+        "--upstream-devices",
+        "8",
+        "--price-list",
+        "1,2,3",
     )
     assert f"org/m of {upstream}, $16.00 per hour: {gateway.url}" in gateway.said
     with httpx2.Client(base_url=gateway.url, timeout=30) as client:
@@ -87,7 +61,7 @@ def test_it_serves_and_leaves_with_the_bill(upstream: str) -> None:
 
 def test_a_kill_loses_no_charge(upstream: str) -> None:
     secret = centime("keys", "add", "alice", "--budget", "$1", "--price-list", "1,2,3").stdout.strip()
-    gateway = Process(upstream)
+    gateway = ServerProcess("--upstream", upstream)
     header = {"Authorization": f"Bearer {secret}"}
     with httpx2.Client(base_url=gateway.url, timeout=30, headers=header) as client:
         for _ in range(5):

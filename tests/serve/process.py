@@ -1,0 +1,42 @@
+"""A server's process: `centime serve` on a free port, and what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+
+
+class ServerProcess:
+    """`centime serve` with these arguments, once it says where it listens; `said` is its standard error so far."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "centime", "serve", *arguments, "--port", "0"]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.said, self._listening = "", threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self._listening.wait(120), self.said
+        found = re.findall(r"http://\S+", self.said)
+        assert found, self.said
+        self.url = found[-1]  # a gateway names the server behind it first
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            if "http://" in line:
+                self._listening.set()
+        self._listening.set()
+
+    def end(self) -> int:
+        """The exit code, once it has one; all it said is in `said`."""
+        code = self.process.wait(120)
+        self._reader.join()
+        return code
+
+
+def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`centime` with these arguments, run to its end."""
+    return subprocess.run([sys.executable, "-m", "centime", *arguments], capture_output=True, text=True, check=False)
