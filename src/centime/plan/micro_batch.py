@@ -49,21 +49,6 @@ def joined(a: float, b: float, power: float) -> float:
     return float(high * (1.0 + (low / high) ** power) ** (1.0 / power)) if high else 0.0
 
 
-def stage_of(
-    work: Work,
-    layout: Layout,
-    seq: int,
-    r: Rates,
-    c: Constants,
-    quantized: bool,
-    again: Recomputed,
-    adapters: bool = False,
-    gradient_bytes: float = 2.0,
-) -> Stage:
-    """Time one micro-batch on the mean stage. again: what runs a second time in the backward."""
-    return whole_of(work, layout, seq, r, c, quantized, again, adapters, gradient_bytes).cut(layout.pp)
-
-
 def whole_of(
     work: Work,
     layout: Layout,

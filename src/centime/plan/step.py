@@ -15,7 +15,7 @@ from centime.plan import collectives
 from centime.plan.efficiency import Constants, Rates, Software, rates
 from centime.plan.layout import Layout
 from centime.plan.memory import AS_STATED, Recomputed, local_params
-from centime.plan.micro_batch import Stage, hop_seconds, joined, stage_of
+from centime.plan.micro_batch import Stage, hop_seconds, joined, whole_of
 from centime.plan.pipeline import Phases, layout_phases
 from centime.plan.stages import slowest
 from centime.plan.work import Work, work_of
@@ -65,8 +65,8 @@ def step_times(
     work = work_of(arch, seq)
     r = rates(chip, precision, software, c)
     again = recomputed or AS_STATED[layout.recompute]
-    stage = stage_of(work, layout, seq, r, c, precision != "bf16", again, adapters, software.gradient_bytes)
-    return step_of(work, stage, layout, seq, global_batch, r, software, c, adapters)
+    whole = whole_of(work, layout, seq, r, c, precision != "bf16", again, adapters, software.gradient_bytes)
+    return step_of(work, whole.cut(layout.pp), layout, seq, global_batch, r, software, c, adapters)
 
 
 def step_of(
