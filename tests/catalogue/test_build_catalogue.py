@@ -24,8 +24,12 @@ def load(path: Path) -> ModuleType:
     return script
 
 
-@pytest.fixture(scope="module")
-def models(root: Path) -> ModuleType:
+fold = load(Path(__file__).parents[2] / "scripts" / "catalogue_families.py").fold
+
+
+@pytest.fixture
+def models(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(root / "scripts"))
     return load(root / "scripts" / "catalogue_models.py")
 
 
@@ -50,8 +54,8 @@ def test_the_catalogue_is_what_its_script_builds_from_the_research_tables(
 
 
 @given(st.lists(st.sampled_from(["AD", "WE", "S", "E", "D512"]), min_size=1, max_size=24))
-def test_a_folded_pattern_says_the_same_layers(models: ModuleType, layers: list[str]) -> None:
-    assert parse_pattern(models.fold(layers)) == layers
+def test_a_folded_pattern_says_the_same_layers(layers: list[str]) -> None:
+    assert parse_pattern(fold(layers)) == layers
 
 
 def test_a_configuration_becomes_the_row_of_the_catalogue(root: Path, models: ModuleType) -> None:
