@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, Protocol
 
@@ -44,15 +45,16 @@ class Abortable(Protocol):
         """Nothing more is wanted of it; what has ended is left alone."""
 
 
-class Working(Response):
+class Working(Response, ABC):
     """A response in the making: `_work` runs until it is done or the client leaves, which aborts the call."""
 
     def __init__(self, call: Abortable) -> None:
         super().__init__()
         self.call = call
 
+    @abstractmethod
     async def _work(self, scope: Scope, send: Send) -> None:
-        raise NotImplementedError
+        """Makes the body and sends it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         working = asyncio.ensure_future(self._work(scope, send))
