@@ -58,8 +58,8 @@ TORCHES = {"torch", "triton", "tensorboard"}
 HEAVY = {"model", "ops", "train", "serve", "evaluate", "data", "calibrate"}
 # Libraries of the optional extras: importing a room must not need them, so they are imported inside functions. Only the
 # folders that are nothing without their extra, and that nothing else imports at its top, may name them at theirs.
-OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf"}
-BEHIND_EXTRA = ("centime.serve.api", "centime.serve.gateway")
+OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf", "ray"}
+BEHIND_EXTRA = ("centime.serve.api", "centime.serve.gateway", "centime.serve.fleet")
 
 
 def files() -> list[Path]:

@@ -50,6 +50,10 @@ def serve(
     check_cache: Annotated[
         bool, typer.Option("--check-cache", help="Verify the cache's books after every step; slow.")
     ] = False,
+    replicas: Annotated[
+        int,
+        typer.Option(help="Engines side by side, each a process of Ray Serve: a GPU or a share of the cores.", min=1),
+    ] = 1,
     chat_format: Annotated[
         str, typer.Option(help="How chats, thoughts and tool calls are written: auto, v3, r1, v3.1 or v3.2.")
     ] = "auto",
@@ -110,6 +114,6 @@ def serve(
         price_list=price_list, peak_hours=peak_hours, chat_format=chat_format, keep_alive=keep_alive,
         max_waiting=max_queue, max_running=max_running, step_tokens=step_tokens,
         cache_bytes=None if cache is None else int(cache * gib), disk=disk_cache, disk_bytes=int(disk_size * gib),
-        drafts=drafts, deterministic=deterministic, check=check_cache,
+        drafts=drafts, deterministic=deterministic, check=check_cache, replicas=replicas,
     )  # fmt: skip
     serve_folder(options, say)

@@ -21,14 +21,20 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A model and its tokenizer in memory. `run` is whose bill its use goes on: the run folder, or the model's own."""
+class Found:
+    """A model folder before its weights are read. `run` is whose bill its use goes on: the run folder, or its own."""
 
-    model: Transformer
     tokenizer: Tokenizer
     folder: Path
     run: Path
     device: Device
+
+
+@dataclass(frozen=True)
+class Opened(Found):
+    """A model and its tokenizer in memory."""
+
+    model: Transformer
 
 
 def find(path: Path) -> tuple[Path, Path]:
@@ -48,13 +54,8 @@ def find(path: Path) -> tuple[Path, Path]:
     raise UserError(f"{path} {what}; a model is a folder with config.json, .safetensors and tokenizer.json.{hint}")
 
 
-def open_model(path: Path, device: str | None = None, dtype: str | None = None) -> Opened:
-    """The model at `path` (a model folder or a run folder) with its tokenizer, in evaluation mode.
-
-    device: cpu or cuda; None: cuda where there is one. dtype: one of DTYPES; None: as the folder says, but float32 on a
-    processor that only emulates the folder's 16-bit products, which would take a hundred times as long.
-    Raises UserError on a missing or damaged folder, a missing tokenizer, an unknown device or dtype.
-    """
+def look(path: Path, device: str | None = None, dtype: str | None = None) -> Found:
+    """What `open_model` finds, without the weights. Raises UserError as that does, but for damaged weights."""
     folder, run = find(path)
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}.")
@@ -62,24 +63,39 @@ def open_model(path: Path, device: str | None = None, dtype: str | None = None) 
 
     from centime.data.tokenizer import load_tokenizer
     from centime.ledger.device import this_device
+
+    found = this_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if found.kind == "gpu" and not torch.cuda.is_available():
+        raise UserError("this torch has no CUDA; use --device cpu, or install a CUDA build of torch.")
+    return Found(load_tokenizer(folder), folder, run, found)
+
+
+def open_model(path: Path, device: str | None = None, dtype: str | None = None) -> Opened:
+    """The model at `path` (a model folder or a run folder) with its tokenizer, in evaluation mode.
+
+    device: cpu or cuda; None: cuda where there is one. dtype: one of DTYPES; None: as the folder says, but float32 on a
+    processor that only emulates the folder's 16-bit products, which would take a hundred times as long.
+    Raises UserError on a missing or damaged folder, a missing tokenizer, an unknown device or dtype.
+    """
+    found = look(path, device, dtype)
+    import torch
+
     from centime.model.checkpoint import load
     from centime.ops.precision import native_bf16
 
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    found = this_device(kind)
-    if found.kind == "gpu" and not torch.cuda.is_available():
-        raise UserError("this torch has no CUDA; use --device cpu, or install a CUDA build of torch.")
-    tokenizer = load_tokenizer(folder)
+    kind = "cuda" if found.device.kind == "gpu" else "cpu"
     if dtype is None and not native_bf16(torch.device(kind)):
         dtype = "float32"
-    model = load(folder, dtype=None if dtype is None else getattr(torch, dtype), device=kind)
-    return Opened(model.eval(), tokenizer, folder, run, found)
+    model = load(found.folder, dtype=None if dtype is None else getattr(torch, dtype), device=kind)
+    return Opened(found.tokenizer, found.folder, found.run, found.device, model.eval())
 
 
 @contextlib.contextmanager
-def metered(verb: str, opened: Opened, price: Price | None) -> Iterator[Meter]:
+def metered(verb: str, opened: Found, price: Price | None, devices: int = 1) -> Iterator[Meter]:
     """A meter that books stage `verb` of the opened model's run; what came before it is the process's start-up."""
     from centime.ledger import Book, Meter
 
-    with Meter(Book(), run=opened.run, verb=verb, stage=verb, device=opened.device, price=price) as meter:
+    with Meter(
+        Book(), run=opened.run, verb=verb, stage=verb, device=opened.device, devices=devices, price=price
+    ) as meter:
         yield meter

@@ -15,8 +15,8 @@ from tests.small import small_model, small_tokenizer
 from centime.data.tokenizer import Tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
-from centime.serve.engine.engine import Engine, QueueFull
-from centime.serve.engine.request import Event, Finished, Request, SamplingParams
+from centime.serve.engine.engine import Engine
+from centime.serve.engine.request import Event, Finished, QueueFull, Request, SamplingParams
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,6 @@ def create_app(serving: Serving) -> FastAPI:
 
     for router in (chat.router, completions.router, anthropic.router, information.router, balance.router):
         app.include_router(router)
-    engine = EngineView(serving.engine, serving.names[0], serving.device, serving.price)
+    engine = EngineView(serving.engine, serving.names[0], serving.device, serving.price, serving.devices)
     app.include_router(page_routes(account_of, engine=engine, bill=BillView(serving.book)))
     return app

@@ -9,8 +9,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from centime.serve.api.errors import ApiError
-from centime.serve.engine.engine import QueueFull
-from centime.serve.engine.request import Constraint, Event, Finished, Piece, Request, SamplingParams, Usage
+from centime.serve.engine.request import (
+    Constraint,
+    Event,
+    Finished,
+    Piece,
+    QueueFull,
+    Request,
+    SamplingParams,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from centime.serve.accounts import Account, Charge, Ticket

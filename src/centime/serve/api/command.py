@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from centime.catalogue.prices import ask_for_price, price_for
+from centime.errors import UserError
 from centime.serve.accounts import Accounts
 from centime.serve.api.app import create_app
 from centime.serve.api.formats import find_format
@@ -14,9 +15,10 @@ from centime.serve.api.server import bind, run, url_of
 from centime.serve.api.serving import Serving
 from centime.serve.api.terms import check_patience, check_reach, tariff_of, told
 from centime.serve.engine.engine import Engine
+from centime.serve.engine.face import EngineFace
 from centime.serve.engine.grammar import Grammars
 from centime.serve.engine.settings import EngineSettings
-from centime.serve.opening import find, metered, open_model
+from centime.serve.opening import Found, find, look, metered, open_model
 from centime.units import format_money
 
 
@@ -44,6 +46,7 @@ class Options:
     drafts: bool
     deterministic: bool
     check: bool
+    replicas: int
 
 
 def serve_folder(options: Options, say: Callable[[str], None]) -> None:
@@ -63,26 +66,29 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
     )
     _, billed = find(options.folder)
     listening = bind(options.host, options.port)
-    opened = open_model(options.folder, options.device, options.dtype)
+    opened, engine, vocabulary, devices = _engine(options, settings)
     price = price_for(opened.device, options.price)
     accounts = Accounts(run=billed, tariff=tariff, price=price)
     check_reach(accounts, options.host)
-    with metered("serve", opened, price) as meter:
+    with metered("serve", opened, price, devices) as meter:
         serving = Serving(
-            engine=Engine(opened.model, opened.tokenizer, settings),
+            engine=engine,
             tokenizer=opened.tokenizer,
             format=find_format(opened.tokenizer, options.chat_format),
-            grammars=Grammars(opened.tokenizer, opened.model.config.vocab_size),
+            grammars=Grammars(opened.tokenizer, vocabulary),
             accounts=accounts,
             names=options.names or (billed.resolve().name,),
             device=str(opened.device),
+            devices=devices,
             price=price,
             patience=options.keep_alive,
         )
 
         def ready() -> None:
             hour = "" if price is None else f", {format_money(price.per_device_hour, price.currency)} per hour"
-            say(f"{serving.names[0]} on {opened.device.name}{hour}: {url_of(listening)}")
+            times = f"{options.replicas} replicas on " if options.replicas > 1 else ""
+            where = f"{devices} x {opened.device.name}" if devices > 1 else opened.device.name
+            say(f"{serving.names[0]}, {times}{where}{hour}: {url_of(listening)}")
             say(told(accounts))
             if price is None:
                 say(ask_for_price(opened.device))
@@ -92,3 +98,24 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
     accounts.close()
     for line in serving.tally.lines(spent):
         say(line)
+
+
+def _engine(options: Options, settings: EngineSettings) -> tuple[Found, EngineFace, int, int]:
+    """(the folder, its engine, the width of its logits, devices): in this process, or replicas in theirs."""
+    if options.replicas == 1:
+        opened = open_model(options.folder, options.device, options.dtype)
+        return opened, Engine(opened.model, opened.tokenizer, settings), opened.model.config.vocab_size, 1
+    found = look(options.folder, options.device, options.dtype)
+    try:
+        from centime.serve.fleet.ray_serve import RayReplicas
+    except ImportError:
+        raise UserError("--replicas needs Ray Serve; install it with: pip install 'centime[replicas]'.") from None
+    from centime.serve.fleet.fleet import Fleet
+    from centime.serve.fleet.replica import ReplicaSpec
+
+    folder, gpu = found.folder.resolve(), found.device.kind == "gpu"
+    if settings.disk is not None:
+        settings = replace(settings, disk=settings.disk.resolve())
+    spec = ReplicaSpec(folder, options.device, options.dtype, None, settings)
+    fleet = Fleet(RayReplicas(spec, options.replicas, gpu), settings, gpu=gpu)
+    return found, fleet, fleet.vocabulary, fleet.devices

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from centime.catalogue.prices import Price
     from centime.serve.accounts import Account
-    from centime.serve.engine.engine import Engine
+    from centime.serve.engine.face import EngineFace
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class EngineView:
     None. devices: how many of them the engine works on.
     """
 
-    engine: Engine
+    engine: EngineFace
     model: str
     device: str
     price: Price | None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from centime.data.tokenizer import Tokenizer
     from centime.serve.api.call import Call
     from centime.serve.api.formats import Format
-    from centime.serve.engine.engine import Engine
+    from centime.serve.engine.face import EngineFace
     from centime.serve.engine.grammar import Grammars
 
 
@@ -32,17 +32,18 @@ if TYPE_CHECKING:
 class Serving:
     """One model behind the API. `names`: what clients may call it, the first being its own.
 
-    device, price: what it runs on, and an hour of that, for the page; book: the ledger's file, None for the person's
-    own. patience: seconds a client waits before it hears that the connection is alive.
+    device, devices, price: what it runs on, how many of them, and an hour of one, for the page; book: the ledger's
+    file, None for the person's own. patience: seconds a client waits before it hears that the connection is alive.
     """
 
-    engine: Engine
+    engine: EngineFace
     tokenizer: Tokenizer
     format: Format
     grammars: Grammars
     accounts: Accounts
     names: tuple[str, ...]
     device: str
+    devices: int = 1
     price: Price | None = None
     book: Path | None = None
     patience: float = 10.0

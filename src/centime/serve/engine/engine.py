@@ -23,7 +23,7 @@ from centime.serve.engine.blocks import BlockPool
 from centime.serve.engine.disk import DiskTier, fingerprint
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.pages import Pages
-from centime.serve.engine.request import Event, Piece, Request
+from centime.serve.engine.request import Event, Piece, QueueFull, Request, check_prompt
 from centime.serve.engine.runner import SCRATCH, DeterministicRunner, Runner
 from centime.serve.engine.scheduler import Scheduler, Work
 from centime.serve.engine.settings import EngineSettings
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from centime.data.tokenizer import Tokenizer
 
 WINDOW_NS = 5_000_000_000  # over which "now" is measured
-
-
-class QueueFull(Exception):
-    """As many requests wait as may; come back later."""
 
 
 class Engine:
@@ -97,16 +93,8 @@ class Engine:
 
     def submit(self, request: Request) -> None:
         """Takes a request in. Raises UserError on a prompt it cannot answer, QueueFull when too many wait."""
-        prompt, vocabulary = request.prompt, self.model.config.vocab_size
-        if not prompt:
-            raise UserError("the prompt has no token; give at least one character.")
-        if len(prompt) >= self.context:
-            raise UserError(
-                f"the prompt is {len(prompt):,} tokens long and this server's context is {self.context:,}, one of "
-                "which the answer needs; shorten the prompt."
-            )
-        if max(prompt) >= vocabulary or min(prompt) < 0:
-            raise UserError(f"the prompt has token {max(prompt)}; this model knows ids from 0 to {vocabulary - 1}.")
+        prompt = request.prompt
+        check_prompt(prompt, self.context, self.model.config.vocab_size)
         room = min(request.params.max_tokens, self.context - len(prompt))
         text = TextStream(self.tokenizer.decode, request.params.stop)
         with self._wake:

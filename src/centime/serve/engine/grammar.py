@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from centime.errors import UserError
 from centime.serve.token_bytes import token_bytes
@@ -29,6 +30,24 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 CACHE_BYTES = 512 * 2**20
 
 
+Kind = Literal["schema", "strict schema", "regex", "ebnf", "structure"]
+_NAMES: dict[Kind, str] = {
+    "schema": "the JSON schema",
+    "strict schema": "the JSON schema",
+    "regex": "the regular expression",
+    "ebnf": "the grammar",
+    "structure": "the tools' parameters",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a grammar is compiled from, so that another process can compile it too."""
+
+    kind: Kind
+    text: str
+
+
 class Grammars:
     """Compiles grammars for one tokenizer. `vocabulary`: the width of the model's logits."""
 
@@ -42,34 +61,29 @@ class Grammars:
 
     def json_schema(self, schema: Mapping[str, Any] | bool, *, strict: bool = True) -> Grammar:
         """JSON that fits a schema; strict: without properties that it does not name."""
-        text = json.dumps(schema)
-        return self._compile(
-            "the JSON schema",
-            lambda compiler: compiler.compile_json_schema(text, strict_mode=strict, max_whitespace_cnt=MAX_BLANKS),
-        )
+        return self.compile(Recipe("strict schema" if strict else "schema", json.dumps(schema)))
 
     def regex(self, pattern: str) -> Grammar:
         """Text that a regular expression matches as a whole."""
-        return self._compile("the regular expression", lambda compiler: compiler.compile_regex(pattern))
+        return self.compile(Recipe("regex", pattern))
 
     def ebnf(self, grammar: str) -> Grammar:
         """Text that a grammar in xgrammar's EBNF derives from its rule `root`."""
-        return self._compile("the grammar", lambda compiler: compiler.compile_grammar(grammar))
+        return self.compile(Recipe("ebnf", grammar))
 
     def structure(self, shape: Mapping[str, Any]) -> Grammar:
         """Text of an xgrammar structural format, such as the tool calls of `api.formats`."""
-        tag = json.dumps({"type": "structural_tag", "format": shape})
-        return self._compile("the tools' parameters", lambda compiler: compiler.compile_structural_tag(tag))
+        return self.compile(Recipe("structure", json.dumps({"type": "structural_tag", "format": shape})))
 
-    def _compile(self, what: str, compile_: Callable[[GrammarCompiler], CompiledGrammar]) -> Grammar:
+    def compile(self, recipe: Recipe) -> Grammar:
         """Raises UserError when xgrammar cannot read it."""
         with self._lock:
             compiler = self._compiler
         try:
-            return Grammar(compile_(compiler), self.tokenizer.eos_id)
+            return Grammar(recipe, _compiled(compiler, recipe), self.tokenizer.eos_id)
         except (RuntimeError, ValueError) as error:
             reason = re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).strip().splitlines()[-1])  # time and source line
-            raise UserError(f"{what} cannot be used: {reason[:300]}.") from None
+            raise UserError(f"{_NAMES[recipe.kind]} cannot be used: {reason[:300]}.") from None
 
     @cached_property
     def _compiler(self) -> GrammarCompiler:
@@ -91,24 +105,38 @@ class Grammars:
         return xgrammar.GrammarCompiler(info, max_threads=2, cache_limit_bytes=CACHE_BYTES)
 
 
+def _compiled(compiler: GrammarCompiler, recipe: Recipe) -> CompiledGrammar:
+    text = recipe.text
+    match recipe.kind:
+        case "regex":
+            return compiler.compile_regex(text)
+        case "ebnf":
+            return compiler.compile_grammar(text)
+        case "structure":
+            return compiler.compile_structural_tag(text)
+    strict = recipe.kind == "strict schema"
+    return compiler.compile_json_schema(text, strict_mode=strict, max_whitespace_cnt=MAX_BLANKS)
+
+
 class Grammar:
     """A compiled grammar; each answer needs a constraint of its own."""
 
-    def __init__(self, compiled: CompiledGrammar, end: int) -> None:
-        self._compiled, self._end = compiled, end
+    def __init__(self, recipe: Recipe, compiled: CompiledGrammar, end: int) -> None:
+        self._recipe, self._compiled, self._end = recipe, compiled, end
 
     def constraint(self, after: int | None = None) -> GrammarConstraint:
         """A fresh one. after: the token that ends the model's reasoning, which is free; None: from the first token."""
         from xgrammar import GrammarMatcher
 
         vocabulary = self._compiled.tokenizer_info.vocab_size
-        return GrammarConstraint(GrammarMatcher(self._compiled), self._end, vocabulary, after)
+        return GrammarConstraint(self._recipe, GrammarMatcher(self._compiled), self._end, vocabulary, after)
 
 
 class GrammarConstraint:
-    """`request.Constraint` over an xgrammar matcher."""
+    """`request.Constraint` over an xgrammar matcher; `origin`: the recipe and `after`, to begin it anew elsewhere."""
 
-    def __init__(self, matcher: GrammarMatcher, end: int, vocabulary: int, after: int | None) -> None:
+    def __init__(self, recipe: Recipe, matcher: GrammarMatcher, end: int, vocabulary: int, after: int | None) -> None:
+        self.origin = recipe, after
         self._matcher, self._end, self._vocabulary, self._after = matcher, end, vocabulary, after
 
     def fill(self, mask_row: object) -> None:

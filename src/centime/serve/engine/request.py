@@ -150,3 +150,20 @@ class Request:
     constraint: Constraint | None = None
     id: int = field(default_factory=lambda: next(_numbers))
     arrived_ns: int = field(default_factory=time.monotonic_ns)
+
+
+class QueueFull(Exception):
+    """As many requests wait as may; come back later."""
+
+
+def check_prompt(prompt: Sequence[int], context: int, vocabulary: int) -> None:
+    """Raises UserError on a prompt that an engine of this context and vocabulary cannot answer."""
+    if not prompt:
+        raise UserError("the prompt has no token; give at least one character.")
+    if len(prompt) >= context:
+        raise UserError(
+            f"the prompt is {len(prompt):,} tokens long and this server's context is {context:,}, one of "
+            "which the answer needs; shorten the prompt."
+        )
+    if max(prompt) >= vocabulary or min(prompt) < 0:
+        raise UserError(f"the prompt has token {max(prompt)}; this model knows ids from 0 to {vocabulary - 1}.")
