@@ -20,7 +20,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; without any key only this machine's own.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8000,
     name: Annotated[
         list[str] | None, typer.Option(help="What clients call the model; may be repeated. Else the folder's name.")
     ] = None,

@@ -77,7 +77,11 @@ def open_model(path: Path, device: str | None = None, dtype: str | None = None) 
     processor that only emulates the folder's 16-bit products, which would take a hundred times as long.
     Raises UserError on a missing or damaged folder, a missing tokenizer, an unknown device or dtype.
     """
-    found = look(path, device, dtype)
+    return with_weights(look(path, device, dtype), dtype)
+
+
+def with_weights(found: Found, dtype: str | None = None) -> Opened:
+    """The weights of what `look` found, read as `open_model` says. Raises UserError where they are damaged."""
     import torch
 
     from centime.model.checkpoint import load

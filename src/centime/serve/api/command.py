@@ -18,7 +18,7 @@ from centime.serve.engine.engine import Engine
 from centime.serve.engine.face import EngineFace
 from centime.serve.engine.grammar import Grammars
 from centime.serve.engine.settings import EngineSettings
-from centime.serve.opening import Found, find, look, metered, open_model
+from centime.serve.opening import Found, look, metered, with_weights
 from centime.units import format_money
 
 
@@ -64,21 +64,22 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
         disk_bytes=options.disk_bytes,
         check=options.check,
     )
-    _, billed = find(options.folder)
+    found = look(options.folder, options.device, options.dtype)
     listening = bind(options.host, options.port)
-    opened, engine, vocabulary, devices = _engine(options, settings)
-    price = price_for(opened.device, options.price)
-    accounts = Accounts(run=billed, tariff=tariff, price=price)
+    price = price_for(found.device, options.price)
+    accounts = Accounts(run=found.run, tariff=tariff, price=price)
     check_reach(accounts, options.host)
-    with metered("serve", opened, price, devices) as meter:
+    chat_format = find_format(found.tokenizer, options.chat_format)
+    engine, vocabulary, devices = _engine(options, found, settings)
+    with metered("serve", found, price, devices) as meter:
         serving = Serving(
             engine=engine,
-            tokenizer=opened.tokenizer,
-            format=find_format(opened.tokenizer, options.chat_format),
-            grammars=Grammars(opened.tokenizer, vocabulary),
+            tokenizer=found.tokenizer,
+            format=chat_format,
+            grammars=Grammars(found.tokenizer, vocabulary),
             accounts=accounts,
-            names=options.names or (billed.resolve().name,),
-            device=str(opened.device),
+            names=options.names or (found.run.resolve().name,),
+            device=str(found.device),
             devices=devices,
             price=price,
             patience=options.keep_alive,
@@ -86,12 +87,12 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
 
         def ready() -> None:
             hour = "" if price is None else f", {format_money(price.per_device_hour, price.currency)} per hour"
-            times = f"{options.replicas} replicas on " if options.replicas > 1 else ""
-            where = f"{devices} x {opened.device.name}" if devices > 1 else opened.device.name
-            say(f"{serving.names[0]}, {times}{where}{hour}: {url_of(listening)}")
+            times = f", {options.replicas} replicas" if options.replicas > 1 else ""
+            where = f"{devices} x {found.device.name}" if devices > 1 else found.device.name
+            say(f"{serving.names[0]}{times} on {where}{hour}: {url_of(listening)}")
             say(told(accounts))
             if price is None:
-                say(ask_for_price(opened.device))
+                say(ask_for_price(found.device))
 
         run(create_app(serving), serving, listening, ready)
         spent = meter.spent()
@@ -100,12 +101,11 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
         say(line)
 
 
-def _engine(options: Options, settings: EngineSettings) -> tuple[Found, EngineFace, int, int]:
-    """(the folder, its engine, the width of its logits, devices): in this process, or replicas in theirs."""
+def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[EngineFace, int, int]:
+    """(engine, width of its logits, devices it works on): in this process, or replicas in theirs."""
     if options.replicas == 1:
-        opened = open_model(options.folder, options.device, options.dtype)
-        return opened, Engine(opened.model, opened.tokenizer, settings), opened.model.config.vocab_size, 1
-    found = look(options.folder, options.device, options.dtype)
+        opened = with_weights(found, options.dtype)
+        return Engine(opened.model, opened.tokenizer, settings), opened.model.config.vocab_size, 1
     try:
         from centime.serve.fleet.ray_serve import RayReplicas
     except ImportError:
@@ -113,9 +113,9 @@ def _engine(options: Options, settings: EngineSettings) -> tuple[Found, EngineFa
     from centime.serve.fleet.fleet import Fleet
     from centime.serve.fleet.replica import ReplicaSpec
 
-    folder, gpu = found.folder.resolve(), found.device.kind == "gpu"
+    gpu = found.device.kind == "gpu"
     if settings.disk is not None:
         settings = replace(settings, disk=settings.disk.resolve())
-    spec = ReplicaSpec(folder, options.device, options.dtype, None, settings)
+    spec = ReplicaSpec(found.folder.resolve(), options.device, options.dtype, None, settings)
     fleet = Fleet(RayReplicas(spec, options.replicas, gpu), settings, gpu=gpu)
-    return found, fleet, fleet.vocabulary, fleet.devices
+    return fleet, fleet.vocabulary, fleet.devices
