@@ -23,7 +23,7 @@ PRICES = ("--price", "$2/h", "--price-list", "0.1,1,2")
 def reachable(url: str) -> bool:
     try:
         return httpx.get(f"{url}/health", timeout=60).status_code > 0
-    except httpx.ConnectError:
+    except httpx.TransportError:  # refused, or cut off in the middle
         return False
 
 
