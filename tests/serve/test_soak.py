@@ -32,7 +32,7 @@ NONSENSE = [
     b"{",
     b"[]",
     b'{"model": 3}',
-    b'{"messages": [], "model": "small"}',
+    b'{"messages": [], "prompt": 7, "model": "small"}',
     b"\xff\xfe",
     b'{"prompt": "\\ud800"}',
 ]
