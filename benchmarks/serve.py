@@ -1,11 +1,13 @@
 """Serving speed beside other people's engines, as ratios in one run, on the model of serving/model.py.
 
-usage: benchmarks/serve.py [--peers transformers,llama.cpp] [--rounds 3] [--threads 2] [--folder build/serving-model]
-                           [--skip-http] [--json]
+usage: benchmarks/serve.py [--peers transformers,llama.cpp,deterministic] [--rounds 3] [--threads 2]
+                           [--folder build/serving-model] [--skip-http] [--json]
 
 Every engine is a process of its own with --threads threads; all are started first, then they take turns at each piece
 of work, round by round. Ratios are medians over rounds of ours over theirs, above 1 where ours is faster. Precision is
 bf16 where the processor has it, else fp32 for those that compute in torch; llama.cpp reads bf16 weights either way.
+
+deterministic is `centime serve --deterministic`: what the same bits in any company cost.
 
 - prefill: tokens/s of one prompt of 512 tokens;
 - decode, depth, batch: tokens/s after the first token, behind a prompt of 16 (512 for depth), 1, 8 or 16 together;
@@ -32,7 +34,11 @@ from serving.model import write
 from worker import Worker
 
 HERE = Path(__file__).parent
-PEERS = {"transformers": "transformers", "llama.cpp": "llama_cpp"}  # contestant -> the module it needs
+PEERS = {  # contestant -> the module it needs
+    "transformers": "transformers",
+    "llama.cpp": "llama_cpp",
+    "deterministic": "centime",
+}
 WORK = {  # name -> (prompts, length, new tokens, what counts)
     "prefill 512": (1, 512, 2, "first"),
     "decode": (1, 16, 25, "rest"),

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-NAMES = ("centime", "transformers", "llama.cpp")
+NAMES = ("centime", "deterministic", "transformers", "llama.cpp")
 
 
 class Contestant(Protocol):
@@ -28,10 +28,10 @@ class Contestant(Protocol):
 
 def build(name: str, folder: Path, threads: int) -> Contestant:
     """Heavy imports happen here, so that a contestant's start counts them."""
-    if name == "centime":
+    if name in ("centime", "deterministic"):
         from serving.ours import Ours
 
-        return Ours(folder)
+        return Ours(folder, deterministic=name == "deterministic")
     if name == "transformers":
         from serving.transformers_v3 import Transformers
 

@@ -14,9 +14,9 @@ from centime.serve.opening import open_model
 class Ours:
     """Settings are the defaults; the prompts are random, so that no prefix is found in the cache."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, deterministic: bool = False) -> None:
         opened = open_model(folder)
-        self.engine = Engine(opened.model, opened.tokenizer, EngineSettings())
+        self.engine = Engine(opened.model, opened.tokenizer, EngineSettings(deterministic=deterministic))
 
     def answer(self, prompts: list[list[int]], new: int) -> tuple[float, float]:
         events: list[list[Event]] = [[] for _ in prompts]
