@@ -109,7 +109,10 @@ class LatentAttention(nn.Module):
     def _release(self, context_BSHL: Tensor) -> Tensor:
         """Weighted latents times W_UV -> [B, S, H * v]."""
         w_uv_HVL = self.kv_up.weight.view(self.heads, -1, self.latent_dim)[:, self.nope :]
-        return torch.einsum("bshl,hvl->bshv", context_BSHL, w_uv_HVL).flatten(2)
+        B, S = context_BSHL.shape[:2]
+        # W first: as the second operand, transposed and strided, a bf16 product on a CPU would copy it each time
+        heads_HVN = torch.bmm(w_uv_HVL, context_BSHL.flatten(0, 1).permute(1, 2, 0))
+        return heads_HVN.permute(2, 0, 1).reshape(B, S, -1)
 
 
 class MultiHeadAttention(nn.Module):
