@@ -57,6 +57,8 @@ def atomic_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError(f"{parent} cannot be written ({error.strerror}). Choose another --out.") from error
+        if not parent.is_dir():
+            raise UserError(f"{parent} is no folder ({error.strerror}). Choose another --out.") from error
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
