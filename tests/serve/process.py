@@ -6,21 +6,37 @@ import re
 import subprocess
 import sys
 import threading
+from typing import Self
 
 
 class ServerProcess:
-    """`centime serve` with these arguments, once it says where it listens; `said` is its standard error so far."""
+    """`centime serve` with these arguments, once it says where it listens; `said` is its standard error so far.
+
+    A context manager: a test that fails leaves no server behind.
+    """
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "centime", "serve", *arguments, "--port", "0"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.said, self._listening = "", threading.Event()
+        self.said, self.url = "", ""
+        self._listening = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        assert self._listening.wait(120), self.said
-        found = re.findall(r"http://\S+", self.said)
-        assert found, self.said
+
+    def __enter__(self) -> Self:
+        try:
+            assert self._listening.wait(120), self.said
+            found = re.findall(r"http://\S+", self.said)
+            assert found, self.said
+        except BaseException:
+            self.__exit__()
+            raise
         self.url = found[-1]  # a gateway names the server behind it first
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.end()
 
     def _read(self) -> None:
         assert self.process.stderr is not None

@@ -115,7 +115,7 @@ class Client(threading.Thread):
 def test_soak(tmp_path: Path, centime_home: Path) -> None:
     folder = small_folder(tmp_path / "small", positions=512)
     began = time.monotonic()
-    server = ServerProcess(
+    with ServerProcess(
         str(folder),
         "--cache",
         "0.05",
@@ -126,37 +126,37 @@ def test_soak(tmp_path: Path, centime_home: Path) -> None:
         "--max-queue",
         "16",
         "--check-cache",
-    )
-    ready = time.monotonic()
-    memory = psutil.Process(server.process.pid).memory_info
-    clients = [Client(server.url, number, time.monotonic() + MINUTES * 60) for number in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    sizes: list[int] = []
-    while any(client.is_alive() for client in clients):
-        sizes.append(memory().rss)
-        time.sleep(1)
-    for client in clients:
-        client.join()
-    server.process.send_signal(signal.SIGTERM)
-    assert server.end() == 0, server.said[-3000:]
-    elapsed, served_for = time.monotonic() - began, time.monotonic() - ready
+    ) as server:
+        ready = time.monotonic()
+        memory = psutil.Process(server.process.pid).memory_info
+        clients = [Client(server.url, number, time.monotonic() + MINUTES * 60) for number in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        sizes: list[int] = []
+        while any(client.is_alive() for client in clients):
+            sizes.append(memory().rss)
+            time.sleep(1)
+        for client in clients:
+            client.join()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.end() == 0, server.said[-3000:]
+        elapsed, served_for = time.monotonic() - began, time.monotonic() - ready
 
-    assert [trouble for client in clients for trouble in client.troubles] == []
-    statuses = sum((client.statuses for client in clients), Counter())
-    assert not {status for status in statuses if status >= 500}, statuses
-    assert "Traceback" not in server.said
-    quarter = len(sizes) // 4
-    early, late = max(sizes[quarter : 2 * quarter]), max(sizes[-quarter:])
-    assert late < early * 1.1 + 20 * 2**20, f"memory grew from {early / 2**20:.0f} to {late / 2**20:.0f} MiB"
+        assert [trouble for client in clients for trouble in client.troubles] == []
+        statuses = sum((client.statuses for client in clients), Counter())
+        assert not {status for status in statuses if status >= 500}, statuses
+        assert "Traceback" not in server.said
+        quarter = len(sizes) // 4
+        early, late = max(sizes[quarter : 2 * quarter]), max(sizes[-quarter:])
+        assert late < early * 1.1 + 20 * 2**20, f"memory grew from {early / 2**20:.0f} to {late / 2**20:.0f} MiB"
 
-    bill = json.loads(centime("bill", "--json").stdout)
-    serving = bill["serving"]
-    told = sum(client.finished for client in clients)
-    assert told <= serving["total"]["requests"]  # those who left count too
-    assert sum(client.prompt_tokens for client in clients) <= serving["total"]["prompt_tokens"]
-    booked = serving["device_ns"] / 1e9
-    assert booked <= elapsed
-    assert booked == pytest.approx(elapsed, abs=1.5)
-    engine = (serving["finished_ns"] + serving["unfinished_ns"] + serving["idle_ns"]) / 1e9
-    assert engine == pytest.approx(served_for, abs=3)  # from the engine's start, just before it listens, to its end
+        bill = json.loads(centime("bill", "--json").stdout)
+        serving = bill["serving"]
+        told = sum(client.finished for client in clients)
+        assert told <= serving["total"]["requests"]  # those who left count too
+        assert sum(client.prompt_tokens for client in clients) <= serving["total"]["prompt_tokens"]
+        booked = serving["device_ns"] / 1e9
+        assert booked <= elapsed
+        assert booked == pytest.approx(elapsed, abs=1.5)
+        engine = (serving["finished_ns"] + serving["unfinished_ns"] + serving["idle_ns"]) / 1e9
+        assert engine == pytest.approx(served_for, abs=3)  # from the engine's start, just before it listens, to its end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -27,63 +28,94 @@ def replicas(server: ServerProcess) -> list[psutil.Process]:
     return [process for process in everything if "ServeReplica" in "".join(process.cmdline())]
 
 
-def ask(client: httpx.Client, content: str, tokens: int = 8, **more: Any) -> Any:
+def ask(client: httpx.Client, content: str, tokens: int = 8, **more: Any) -> httpx.Response:
     body = {"model": "small", "messages": [{"role": "user", "content": content}], "max_tokens": tokens, **more}
     return client.post("/v1/chat/completions", json=body)
 
 
+def said(response: httpx.Response) -> str:
+    content: str = response.json()["choices"][0]["message"]["content"]
+    return content
+
+
+def engine_seconds(client: httpx.Client) -> float:
+    """Of the machine, given to requests and idle, since the replicas started."""
+    clocks = client.get("/page/engine").json()["machine_ns"]
+    return float(clocks["requests"] + clocks["idle"]) / 1e9
+
+
+def output_tokens(client: httpx.Client) -> float:
+    found = re.search(r'centime_tokens_total\{kind="output"\} (\S+)', client.get("/metrics").text)
+    return float(found[1]) if found else 0.0
+
+
+def answers_are_those_of_one_engine(client: httpx.Client) -> None:
+    hits = [ask(client, LONG + str(i)).json()["usage"]["prompt_cache_hit_tokens"] for i in range(4)]
+    assert hits[0] == 0
+    assert min(hits[1:]) > 100  # by the replica that was chosen for it
+    assert said(ask(client, "some json", 60, response_format={"type": "json_object"}, temperature=0)).startswith("{")
+    assert ask(client, "the cat " * 4000).status_code == 400
+    assert len({said(ask(client, "hat", 12, seed=7, ignore_eos=True)) for _ in range(3)}) == 1
+
+
+def who_leaves_is_not_computed_for(client: httpx.Client) -> None:
+    before = output_tokens(client)
+    body = {"model": "small", "prompt": "cat", "max_tokens": 1500, "ignore_eos": True, "stream": True}
+    with client.stream("POST", "/v1/completions", json=body) as left:
+        next(left.iter_lines())
+    until = time.monotonic() + 60
+    while output_tokens(client) == before:  # its charge is booked when it has ended
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert output_tokens(client) - before < 1500
+
+
+def two_replicas_share_one_machine(client: httpx.Client) -> None:
+    began, had = time.monotonic(), engine_seconds(client)
+    threads = [threading.Thread(target=ask, args=(client, f"{n} dogs", 200)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    time.sleep(2)
+    passed = time.monotonic() - began
+    assert engine_seconds(client) - had == pytest.approx(passed, abs=1.5)  # two readings, half a second old at most
+
+
+def a_replica_may_die(server: ServerProcess, client: httpx.Client) -> None:
+    statuses: list[int] = []
+
+    def ask_long(number: int) -> None:
+        statuses.append(ask(client, f"{number} cats", 400, ignore_eos=True).status_code)
+
+    threads = [threading.Thread(target=ask_long, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    os.kill(replicas(server)[0].pid, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    assert set(statuses) <= {200, 500}  # what the other one had, and what was lost in the middle
+    assert 200 in statuses
+    assert ask(client, "still here").status_code == 200
+
+
 def test_two_replicas_are_one_server_with_one_bill(tmp_path: Path) -> None:
     began = time.monotonic()
-    server = ServerProcess(
-        str(small_folder(tmp_path / "small", positions=2048)), "--replicas", "2", "--cache", "0.05",
-        "--price", "$1/h", "--price-list", "0.1,1,2",
-    )  # fmt: skip
-    assert "small, 2 replicas on" in server.said
-    assert len(replicas(server)) == 2
-    with httpx.Client(base_url=server.url, timeout=120) as client:
-        hits = [ask(client, LONG + str(i)).json()["usage"]["prompt_cache_hit_tokens"] for i in range(4)]
-        assert hits[0] == 0
-        assert min(hits[1:]) > 100  # by a replica that is chosen for it
-
-        held = ask(client, "some json", 60, response_format={"type": "json_object"}, temperature=0).json()
-        assert held["choices"][0]["message"]["content"].startswith("{")
-        refused = ask(client, "the cat " * 4000)
-        assert refused.status_code == 400
-
-        seeds = {ask(client, "hat", 12, seed=7, ignore_eos=True).json()["choices"][0]["message"]["content"]}
-        seeds.add(ask(client, "hat", 12, seed=7, ignore_eos=True).json()["choices"][0]["message"]["content"])
-        assert len(seeds) == 1
-
-        body = {"model": "small", "prompt": "cat", "max_tokens": 1500, "ignore_eos": True, "stream": True}
-        with client.stream("POST", "/v1/completions", json=body) as left:
-            next(left.iter_lines())
-        while client.get("/page/engine").json()["running"]:
-            assert time.monotonic() - began < 120
-            time.sleep(0.1)
-
-        statuses: list[int] = []
-        threads = [
-            threading.Thread(
-                target=lambda n=n: statuses.append(ask(client, f"{n} cats", 400, ignore_eos=True).status_code)
-            )  # type: ignore[misc]
-            for n in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.5)
-        os.kill(replicas(server)[0].pid, signal.SIGKILL)
-        for thread in threads:
-            thread.join()
-        assert set(statuses) <= {200, 500}  # what the other one had, and what was lost in the middle
-        assert 200 in statuses
-        assert ask(client, "still here").status_code == 200
-        finished = client.get("/page/engine").json()
-    server.process.send_signal(signal.SIGTERM)
-    assert server.end() == 0, server.said
-    assert finished["machine_ns"]["requests"] > 0
+    folder = small_folder(tmp_path / "small", positions=2048)
+    prices = ("--price", "$1/h", "--price-list", "0.1,1,2")
+    with ServerProcess(str(folder), "--replicas", "2", "--cache", "0.05", *prices) as server:
+        assert "small, 2 replicas on" in server.said
+        assert len(replicas(server)) == 2
+        with httpx.Client(base_url=server.url, timeout=120) as client:
+            answers_are_those_of_one_engine(client)
+            who_leaves_is_not_computed_for(client)
+            two_replicas_share_one_machine(client)
+            a_replica_may_die(server, client)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.end() == 0, server.said
     bill = json.loads(centime("bill", "--json").stdout)["serving"]
-    elapsed = time.monotonic() - began
-    assert bill["device_ns"] / 1e9 == pytest.approx(elapsed, abs=6)  # two replicas share one machine
+    assert bill["device_ns"] / 1e9 == pytest.approx(time.monotonic() - began, abs=6)
     parts = [bill[part] for part in ("finished_ns", "unfinished_ns", "idle_ns", "other_ns")]
     assert sum(parts) == bill["device_ns"]
     assert min(parts) >= 0

@@ -23,7 +23,7 @@ def upstream() -> Iterator[str]:
 
 
 def test_it_serves_and_leaves_with_the_bill(upstream: str) -> None:
-    gateway = ServerProcess(
+    with ServerProcess(
         "--upstream",
         upstream,
         "--price",
@@ -34,45 +34,45 @@ def test_it_serves_and_leaves_with_the_bill(upstream: str) -> None:
         "8",
         "--price-list",
         "1,2,3",
-    )
-    assert f"org/m of {upstream}, $16.00 per hour: {gateway.url}" in gateway.said
-    with httpx2.Client(base_url=gateway.url, timeout=30) as client:
-        for _ in range(3):
-            told = client.post("/v1/chat/completions", json=ASK).json()
-        assert told["usage"]["cost"]["list_price"] == "0.000146"
-        page = client.get("/")
-        assert page.status_code == 200
-    gateway.process.send_signal(signal.SIGTERM)
-    assert gateway.end() == 0, gateway.said
-    assert "Answered 3 calls: 180 prompt tokens from the cache, 120 computed, 6 generated" in gateway.said
-    assert "the price list asks $0.000438" in gateway.said
-    bill = json.loads(centime("bill", "org_m", "--json").stdout)
-    serving_bill = bill["serving"]
-    assert serving_bill["total"]["requests"] == 3
-    assert serving_bill["total"]["list_price"] == pytest.approx(0.000438)
-    parts = ("finished_ns", "unfinished_ns", "idle_ns", "other_ns")
-    assert sum(serving_bill[part] for part in parts) == serving_bill["device_ns"]
-    assert min(serving_bill[part] for part in parts) >= 0
-    assert serving_bill["idle_ns"] > 0
-    assert serving_bill["margin"] < 0
-    assert {line["devices"] for line in bill["lines"]} == {8}
-    assert bill["lines"][0]["device"] == "H800"
+    ) as gateway:
+        assert f"org/m of {upstream}, $16.00 per hour: {gateway.url}" in gateway.said
+        with httpx2.Client(base_url=gateway.url, timeout=30) as client:
+            for _ in range(3):
+                told = client.post("/v1/chat/completions", json=ASK).json()
+            assert told["usage"]["cost"]["list_price"] == "0.000146"
+            page = client.get("/")
+            assert page.status_code == 200
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.end() == 0, gateway.said
+        assert "Answered 3 calls: 180 prompt tokens from the cache, 120 computed, 6 generated" in gateway.said
+        assert "the price list asks $0.000438" in gateway.said
+        bill = json.loads(centime("bill", "org_m", "--json").stdout)
+        serving_bill = bill["serving"]
+        assert serving_bill["total"]["requests"] == 3
+        assert serving_bill["total"]["list_price"] == pytest.approx(0.000438)
+        parts = ("finished_ns", "unfinished_ns", "idle_ns", "other_ns")
+        assert sum(serving_bill[part] for part in parts) == serving_bill["device_ns"]
+        assert min(serving_bill[part] for part in parts) >= 0
+        assert serving_bill["idle_ns"] > 0
+        assert serving_bill["margin"] < 0
+        assert {line["devices"] for line in bill["lines"]} == {8}
+        assert bill["lines"][0]["device"] == "H800"
 
 
 def test_a_kill_loses_no_charge(upstream: str) -> None:
     secret = centime("keys", "add", "alice", "--budget", "$1", "--price-list", "1,2,3").stdout.strip()
-    gateway = ServerProcess("--upstream", upstream)
-    header = {"Authorization": f"Bearer {secret}"}
-    with httpx2.Client(base_url=gateway.url, timeout=30, headers=header) as client:
-        for _ in range(5):
-            assert client.post("/v1/chat/completions", json=ASK).status_code == 200
-        gateway.process.kill()
-    gateway.end()
-    assert "Keys only" in gateway.said
-    assert "its time at no price" in gateway.said
-    (key,) = json.loads(centime("keys", "list", "--json").stdout)
-    assert (key["balance"], key["requests_running"]) == ("0.99927", 0)
-    assert json.loads(centime("bill", "--json").stdout)["serving"]["total"]["requests"] == 5
+    with ServerProcess("--upstream", upstream) as gateway:
+        header = {"Authorization": f"Bearer {secret}"}
+        with httpx2.Client(base_url=gateway.url, timeout=30, headers=header) as client:
+            for _ in range(5):
+                assert client.post("/v1/chat/completions", json=ASK).status_code == 200
+            gateway.process.kill()
+        gateway.end()
+        assert "Keys only" in gateway.said
+        assert "its time at no price" in gateway.said
+        (key,) = json.loads(centime("keys", "list", "--json").stdout)
+        assert (key["balance"], key["requests_running"]) == ("0.99927", 0)
+        assert json.loads(centime("bill", "--json").stdout)["serving"]["total"]["requests"] == 5
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import openai
 import pytest
 from anthropic import Anthropic
 from tests.serve.api.running import running
+from tests.serve.gateway.put import settled
 from tests.serve.gateway.running import gateway_over
 
 from centime.ledger.served import Served, served_rows
@@ -120,11 +121,3 @@ def test_side_by_side(both: tuple[str, str, Path, Path, Gateway]) -> None:
     after = sums(outer)
     assert sorted(answers) == list(range(4, 12))
     assert (after[0] - before[0], after[3] - before[3]) == (8, sum(answers))
-
-
-def settled(gateway: Gateway) -> None:
-    for _ in range(2000):
-        if not gateway.exchanges:
-            return
-        time.sleep(0.005)
-    raise AssertionError("an exchange never ended")
