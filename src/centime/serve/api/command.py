@@ -107,7 +107,7 @@ def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[E
         opened = with_weights(found, options.dtype)
         return Engine(opened.model, opened.tokenizer, settings), opened.model.config.vocab_size, 1
     try:
-        from centime.serve.fleet.ray_serve import RayReplicas
+        from centime.serve.fleet.ray_serve import UNLIMITED, RayReplicas
     except ImportError:
         raise UserError("--replicas needs Ray Serve; install it with: pip install 'centime[replicas]'.") from None
     from centime.serve.fleet.fleet import Fleet
@@ -116,6 +116,7 @@ def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[E
     gpu = found.device.kind == "gpu"
     if settings.disk is not None:
         settings = replace(settings, disk=settings.disk.resolve())
-    spec = ReplicaSpec(found.folder.resolve(), options.device, options.dtype, None, settings)
+    waits_here = replace(settings, max_waiting=UNLIMITED)  # the fleet counts who waits, for all replicas together
+    spec = ReplicaSpec(found.folder.resolve(), options.device, options.dtype, None, waits_here)
     fleet = Fleet(RayReplicas(spec, options.replicas, gpu), settings, gpu=gpu)
     return fleet, fleet.vocabulary, fleet.devices

@@ -265,7 +265,7 @@ class Engine:
         """A receiver that raises is one that has left: its request ends."""
         try:
             request.deliver(event)
-        except Exception:
+        except Exception:  # whatever it was, the other requests must not suffer from it
             traceback.print_exc()
             self.abort(request.id)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from centime.errors import UserError
 from centime.serve.engine.grammar import GrammarConstraint
 from centime.serve.engine.request import Event, Finish, Finished, QueueFull, Request, Usage, check_prompt
 from centime.serve.engine.settings import EngineSettings
@@ -24,6 +26,7 @@ from centime.serve.fleet.totals import Lives, SharedDevice, together
 
 READ_SECONDS = 0.5  # between two readings of a replica's books
 END_SECONDS = 10.0  # that the last reading may take
+LOST = "the replica that computed this answer was lost; ask again."
 
 
 class Link(Protocol):
@@ -149,11 +152,14 @@ class Fleet:
                 async for news in answer:
                     self._take(sent, news)
                 return
-            except Exception:  # whatever of Ray's or the replica's: it has not answered, perhaps another will
+            except UserError as error:  # the replica lives and says what is wrong; Ray hides its sentence in `cause`
+                self._deliver(sent, _unfinished(sent.request, "failed", str(getattr(error, "cause", error))))
+                return
+            except Exception:  # whatever of Ray's: it has not answered, perhaps another will
                 lost.add(replica)
                 self._lose(replica)
                 if sent.told:
-                    self._deliver(sent, _unfinished(sent.request, "failed"))
+                    self._deliver(sent, _unfinished(sent.request, "aborted" if sent.aborted else "failed"))
                     return
 
     def _choose(self, request: Request, lost: set[str]) -> str | None:
@@ -178,10 +184,16 @@ class Fleet:
                 self._deliver(sent, event)
 
     def _deliver(self, sent: Sent, event: Event) -> None:
-        if isinstance(event, Finished):
-            with self._lock:
+        with self._lock:
+            if sent.request.id not in self._sent:  # it was ended while this was on its way
+                return
+            if isinstance(event, Finished):
                 del self._sent[sent.request.id]
-        sent.request.deliver(event)
+        try:
+            sent.request.deliver(event)
+        except Exception:  # a receiver that raises is one that has left, and no fault of the replica
+            traceback.print_exc()
+            self.abort(sent.request.id)
 
     def _lose(self, replica: str) -> None:
         self._affinity.forget(replica)
@@ -219,9 +231,8 @@ def _wanted(request: Request) -> Wanted:
     return Wanted(request.id, list(request.prompt), request.params, request.owner, request.isolation, grammar)
 
 
-def _unfinished(request: Request, reason: Finish) -> Finished:
+def _unfinished(request: Request, reason: Finish, error: str = LOST) -> Finished:
     """The end of a request whose replica told nothing of what it took."""
     waited = time.monotonic_ns() - request.arrived_ns
     usage = Usage(len(request.prompt), 0, 0, 0, waited, 0, waited)
-    said = None if reason == "aborted" else "the replica that computed this answer was lost; ask again."
-    return Finished(reason, usage, error=said)
+    return Finished(reason, usage, error=None if reason == "aborted" else error)

@@ -41,7 +41,6 @@ class RayReplicas:
 
     def __init__(self, spec: ReplicaSpec, count: int, gpu: bool) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         address = os.environ.get("RAY_ADDRESS")
         self._local = address is None
         options: dict[str, Any] = {"address": address or "local"}
@@ -52,8 +51,7 @@ class RayReplicas:
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             where = f"at RAY_ADDRESS={address}" if address else "on this machine"
             raise UserError(f"Ray does not start {where}: {_last_line(error)}.") from None
-        self._logger = logging.getLogger("ray.serve")
-        self._logger.setLevel(logging.ERROR)
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         self._names = [f"centime-{uuid.uuid4().hex[:8]}-{rank}" for rank in range(count)]
         try:
             self.started = self._start(spec, count, gpu)
