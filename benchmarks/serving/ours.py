@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from centime.model.packed import pack_weights
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.request import Event, Request, SamplingParams
 from centime.serve.engine.settings import EngineSettings
@@ -16,7 +17,7 @@ class Ours:
 
     def __init__(self, folder: Path, deterministic: bool = False) -> None:
         opened = open_model(folder)
-        self.engine = Engine(opened.model, opened.tokenizer, EngineSettings(deterministic=deterministic))
+        self.engine = Engine(pack_weights(opened.model), opened.tokenizer, EngineSettings(deterministic=deterministic))
 
     def answer(self, prompts: list[list[int]], new: int) -> tuple[float, float]:
         events: list[list[Event]] = [[] for _ in prompts]

@@ -11,13 +11,14 @@ from torch import Tensor
 from centime.ops import cross_entropy
 from centime.ops.attention import causal_attention, causal_attention_reference
 from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
-from centime.ops.latent_attention import latent_attention, latent_attention_reference
-from centime.ops.linear import linear
+from centime.ops.latent_attention import Group, latent_attention, latent_attention_reference
+from centime.ops.linear import linear, pack
 from centime.ops.routed_experts import (
     dispatch,
     routed_experts,
     routed_experts_by_tile,
     routed_experts_reference,
+    visited_experts,
 )
 
 sizes = st.integers(1, 40)
@@ -121,12 +122,20 @@ def test_causal_attention_after_a_past(H: int, S: int, past: int, C: int, Cv: in
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.lists(st.integers(1, 90), min_size=1, max_size=6), st.integers(1, 5), sizes, st.integers(0, 12), st.integers(0)
+    st.lists(st.lists(st.integers(1, 90), min_size=1, max_size=4), min_size=1, max_size=4),
+    st.integers(1, 5),
+    sizes,
+    st.integers(0, 12),
+    st.integers(0),
 )
-def test_latent_attention(lengths: list[int], H: int, L: int, R: int, seed: int) -> None:
+def test_latent_attention(lengths: list[list[int]], H: int, L: int, R: int, seed: int) -> None:
     torch.manual_seed(seed % 2**31)
-    q, stored = torch.randn(len(lengths), H, L + R), [torch.randn(T, L + R) for T in lengths]
-    fast, plain = (f(q, stored, 0.3, L) for f in (latent_attention, latent_attention_reference))
+    rows, groups = torch.randperm(sum(map(len, lengths))), list[Group]()
+    q = torch.randn(len(rows), H, L + R)
+    for own, ends in zip(rows.split([len(ends) for ends in lengths]), lengths, strict=True):
+        unseen = torch.arange(max(ends)) >= torch.tensor(ends)[:, None]
+        groups.append(Group(own, torch.randn(len(ends), max(ends), L + R), unseen if unseen.any() else None))
+    fast, plain = (f(q, groups, 0.3, L) for f in (latent_attention, latent_attention_reference))
     assert_same([fast], [plain])
 
 
@@ -137,10 +146,11 @@ def test_routed_experts_without_gradients(T: int, E: int, D: int, width: int, da
     torch.manual_seed(data.draw(st.integers(0, 2**31)))
     ids = torch.stack([torch.randperm(E)[:K] for _ in range(T)])
     leaves = (torch.randn(T, D), ids, torch.rand(T, K), torch.randn(E, 2, width, D), torch.randn(E, D, width))
+    packed = [[pack(matrix) for matrix in stack] for stack in leaves[3:]]
     with torch.no_grad():
-        plain, fast, by_tile = (f(*leaves) for f in (routed_experts_reference, routed_experts, routed_experts_by_tile))
-    assert_same([fast], [plain])
-    assert_same([by_tile], [plain])
+        plain = routed_experts_reference(*leaves)
+        for f in (visited_experts, routed_experts_by_tile):
+            assert_same([f(*leaves), f(*leaves[:3], *packed)], [plain, plain])
 
 
 @settings(max_examples=60, deadline=None)
@@ -149,4 +159,6 @@ def test_linear_with_few_rows(rows: int, inputs: int, outputs: int, seed: int) -
     torch.manual_seed(seed)
     x, weight = torch.randn(2, rows, inputs)[:1], torch.randn(outputs, inputs)
     with torch.no_grad():
-        assert_same([linear(x, weight)], [torch.nn.functional.linear(x, weight)])
+        plain = torch.nn.functional.linear(x, weight)
+        assert_same([linear(x, weight)], [plain])
+        assert_same([linear(x, pack(weight))], [plain])

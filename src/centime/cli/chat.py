@@ -28,6 +28,7 @@ def chat(
     """Talk to a model: a line is a message; /clear forgets the conversation, /quit or Ctrl-D ends it."""
     from centime.catalogue.prices import price_for
     from centime.errors import UserError
+    from centime.model.packed import pack_weights
     from centime.plan.counts import count
     from centime.serve.chat import Conversation
     from centime.serve.engine.request import SamplingParams
@@ -38,7 +39,7 @@ def chat(
 
     params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
     opened = open_model(model, device, dtype)
-    conversation = Conversation(Session(opened.model, opened.tokenizer), system)
+    conversation = Conversation(Session(pack_weights(opened.model), opened.tokenizer), system)
     found = price_for(opened.device, price)
 
     def write(piece: str) -> None:

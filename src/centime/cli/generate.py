@@ -42,6 +42,7 @@ def generate(
     """Complete a prompt, streaming; the cost of the answer on standard error after it."""
     from centime.catalogue.prices import price_for
     from centime.errors import UserError
+    from centime.model.packed import pack_weights
     from centime.plan.counts import count
     from centime.serve.engine.request import SamplingParams
     from centime.serve.generate import Session
@@ -69,7 +70,7 @@ def generate(
     found = price_for(opened.device, price)
     with metered("generate", opened, found) as meter:
         before = meter.spent()
-        answer = Session(opened.model, tokenizer).answer(ids, params, write=write)
+        answer = Session(pack_weights(opened.model), tokenizer).answer(ids, params, write=write)
         tokens = answer.prompt_tokens + len(answer.tokens)
         meter.add(tokens=tokens, flops=tokens * count(opened.model.config, tokens).forward_flops_per_token)
         receipt = Receipt.of(answer, before, meter.spent(), opened.device, found)

@@ -16,7 +16,7 @@ from centime.model.cache import LayerCache
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import softmax_scale
 from centime.ops.attention import causal_attention
-from centime.ops.latent_attention import latent_attention
+from centime.ops.latent_attention import Group, latent_attention
 from centime.ops.rope import apply_rope
 
 RopeTable = tuple[Tensor, Tensor]
@@ -73,9 +73,9 @@ class LatentAttention(nn.Module):
         absorbed = S * self.latent_dim * (self.nope + self.v_dim) + S * T * (2 * self.latent_dim + self.rope_dim)
         return self._expanded(queries, stored_BTW) if expanded < absorbed else self._absorbed(queries, stored_BTW)
 
-    def decode(self, queries: Queries, stored_TW: Sequence[Tensor]) -> Tensor:
+    def decode(self, queries: Queries, groups: Sequence[Group]) -> Tensor:
         """N single tokens, each over entries [T_n, L + R] of its own; queries [1, N, H, .] -> [1, N, H * v]."""
-        context = latent_attention(self._absorb(queries)[0], stored_TW, self.scale, self.latent_dim)
+        context = latent_attention(self._absorb(queries)[0], groups, self.scale, self.latent_dim)
         return self._release(context[None])
 
     def _expanded(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
@@ -143,10 +143,14 @@ class MultiHeadAttention(nn.Module):
         k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in stored_BTW.chunk(2, dim=-1))
         return causal_attention(queries[0].transpose(1, 2), k, v, self.scale).transpose(1, 2).flatten(2)
 
-    def decode(self, queries: Queries, stored_TW: Sequence[Tensor]) -> Tensor:
+    def decode(self, queries: Queries, groups: Sequence[Group]) -> Tensor:
         """N single tokens, each over entries of its own; queries [1, N, H, C] -> [1, N, H * C]."""
-        rows = [self.over((q[None, None],), stored[None]) for q, stored in zip(queries[0][0], stored_TW, strict=True)]
-        return torch.cat(rows, dim=1)
+        out = queries[0].new_empty(1, queries[0].shape[1], self.out.weight.shape[1])
+        for rows, stored_GTW, unseen_GT in groups:
+            for i, row in enumerate(rows.tolist()):
+                stored_TW = stored_GTW[i] if unseen_GT is None else stored_GTW[i, ~unseen_GT[i]]
+                out[:, row] = self.over((queries[0][:, row : row + 1],), stored_TW[None])[:, 0]
+        return out
 
 
 Attention = LatentAttention | MultiHeadAttention

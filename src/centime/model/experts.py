@@ -21,7 +21,7 @@ class FeedForward(nn.Module):
         self.down = nn.Parameter(torch.empty(hidden, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = linear(x, self.gate_up.flatten(0, 1)).chunk(2, dim=-1)
+        gate, up = linear(x, self.gate_up).chunk(2, dim=-1)
         return linear(swiglu(gate, up), self.down)
 
 

@@ -3,30 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
-def latent_attention_reference(q_NHW: Tensor, stored_TW: Sequence[Tensor], scale: float, latent: int) -> Tensor:
+class Group(NamedTuple):
+    """Queries that are attended together, over as many entries each: G of them over [G, T, L + R]."""
+
+    rows: Tensor  # int64 [G], which queries
+    stored_GTW: Tensor
+    unseen_GT: Tensor | None = None  # bool, true where entries only fill a shorter one up: any numbers, but numbers
+
+
+def latent_attention_reference(q_NHW: Tensor, groups: Sequence[Group], scale: float, latent: int) -> Tensor:
     """softmax(q_n stored_n^T * scale) stored_n[:, :L] for every n, in float64 -> [N, H, L] in q's dtype."""
-    rows = []
-    for q_HW, keys_TW in zip(q_NHW.double(), stored_TW, strict=True):
-        weights = (torch.einsum("hw,tw->ht", q_HW, keys_TW.double()) * scale).softmax(-1)
-        rows.append(torch.einsum("ht,tl->hl", weights, keys_TW[:, :latent].double()))
-    return torch.stack(rows).to(q_NHW.dtype)
+    out = torch.empty(*q_NHW.shape[:2], latent, dtype=torch.float64)
+    for rows, stored_GTW, unseen_GT in groups:
+        for i, row in enumerate(rows.tolist()):
+            keys_TW = (stored_GTW[i] if unseen_GT is None else stored_GTW[i, ~unseen_GT[i]]).double()
+            weights_HT = (torch.einsum("hw,tw->ht", q_NHW[row].double(), keys_TW) * scale).softmax(-1)
+            out[row] = torch.einsum("ht,tl->hl", weights_HT, keys_TW[:, :latent])
+    return out.to(q_NHW.dtype)
 
 
-def latent_attention(q_NHW: Tensor, stored_TW: Sequence[Tensor], scale: float, latent: int) -> Tensor:
-    """The same, two GEMMs a query: q [N, H, L + R], stored N tensors [T_n, L + R] -> [N, H, L].
+def latent_attention(q_NHW: Tensor, groups: Sequence[Group], scale: float, latent: int) -> Tensor:
+    """The same, two GEMMs a group: q [N, H, L + R], every query in one of the groups -> [N, H, L].
 
-    A query's arithmetic depends on its own T_n alone, never on the other queries (V2 report section 2.1.2 absorbs W_UK
-    into the query, so that the cache is read once for all heads).
+    V2 report section 2.1.2: with W_UK absorbed into the query, the cache is read once for all heads. The arithmetic of
+    a query in a group of its own depends on its own T alone, never on the other queries.
     """
-    out = q_NHW.new_empty(q_NHW.shape[0], q_NHW.shape[1], latent)
-    for q_HW, keys_TW, row_HL in zip(q_NHW * scale, stored_TW, out, strict=True):
-        # The long matrix stands first in both products: a CPU's library copies the second one before it begins.
-        scores_HT = torch.mm(keys_TW, q_HW.t()).t()
-        weights_HT = scores_HT.softmax(-1, dtype=torch.float32).to(q_HW.dtype)
-        row_HL.copy_(torch.mm(keys_TW[:, :latent].t(), weights_HT.t()).t())
+    out, scaled_NHW = q_NHW.new_empty(*q_NHW.shape[:2], latent), q_NHW * scale
+    for rows, stored_GTW, unseen_GT in groups:
+        q_GHW = scaled_NHW.index_select(0, rows)
+        if len(rows) == 1 and unseen_GT is None:
+            context_GHL = _alone(q_GHW[0], stored_GTW[0], latent)[None]
+        else:
+            context_GHL = _together(q_GHW, stored_GTW, unseen_GT, latent)
+        out.index_copy_(0, rows, context_GHL)
     return out
+
+
+def _alone(q_HW: Tensor, keys_TW: Tensor, latent: int) -> Tensor:
+    """The long matrix stands first in both products: a CPU's library copies the second one before it begins."""
+    scores_HT = torch.mm(keys_TW, q_HW.t()).t()
+    weights_HT = scores_HT.softmax(-1, dtype=torch.float32).to(q_HW.dtype)
+    return torch.mm(keys_TW[:, :latent].t(), weights_HT.t()).t()
+
+
+def _together(q_GHW: Tensor, keys_GTW: Tensor, unseen_GT: Tensor | None, latent: int) -> Tensor:
+    scores_GHT = torch.bmm(q_GHW, keys_GTW.transpose(1, 2))
+    if unseen_GT is not None:
+        scores_GHT.masked_fill_(unseen_GT[:, None], float("-inf"))
+    weights_GHT = scores_GHT.softmax(-1, dtype=torch.float32).to(q_GHW.dtype)
+    return torch.bmm(weights_GHT, keys_GTW[..., :latent])

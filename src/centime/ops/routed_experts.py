@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from centime.ops.linear import linear
+from centime.ops.linear import ROWS, linear
 from centime.ops.swiglu import swiglu
 
 # Segments are padded to a multiple of this many rows: GEMM libraries compile a kernel per shape, and routing would
 # otherwise show them a new shape for every expert in every step.
 SEGMENT = 32
-FEW = 64  # tokens up to which padding to segments costs more than it saves
+FEW = 64  # tokens up to which padding to whole segments costs more than it saves
+Stack = Tensor | Sequence[Tensor]  # a matrix an expert: gate over up [2, F, D] and down [D, F], or both packed
 
 
 def routed_experts_reference(
@@ -38,13 +40,13 @@ class Dispatch(NamedTuple):
     segments: list[tuple[int, int, int]]  # (expert, first row, one past the last), experts without tokens left out
 
 
-def dispatch(expert_ids_TK: Tensor, experts: int) -> Dispatch:
-    """Sorts the T * K pairs by expert and rounds each expert's segment up to a multiple of `SEGMENT` rows."""
+def dispatch(expert_ids_TK: Tensor, experts: int, multiple: int = SEGMENT) -> Dispatch:
+    """Sorts the T * K pairs by expert and rounds each expert's segment up to a multiple of `multiple` rows."""
     T, K = expert_ids_TK.shape
     flat = expert_ids_TK.flatten()
     order = flat.argsort(stable=True)
     counts = torch.bincount(flat, minlength=experts)
-    padded = (counts + SEGMENT - 1) // SEGMENT * SEGMENT
+    padded = (counts + multiple - 1) // multiple * multiple
     shift = (padded.cumsum(0) - padded) - (counts.cumsum(0) - counts)  # rows of padding before each expert
     rows = torch.arange(T * K, device=flat.device) + shift[flat[order]]
     ends = padded.cumsum(0).tolist()
@@ -110,22 +112,27 @@ def _sum_choices(y_PD: Tensor, plan: Dispatch, like_TD: Tensor) -> Tensor:
     return y_PD.index_select(0, plan.slot_TK).view(T, -1, D).sum(1)
 
 
-def _each_expert(
-    x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
+def visited_experts(
+    x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Stack, down_EDF: Stack
 ) -> Tensor:
-    """The experts that some token visits, one after another, without padding and without a backward."""
-    K = expert_ids_TK.shape[1]
-    order = expert_ids_TK.flatten().argsort(stable=True)
-    ids, counts = expert_ids_TK.flatten()[order].unique_consecutive(return_counts=True)
-    y = x_TD.new_empty(len(order), x_TD.shape[1])
-    for e, rows in zip(ids.tolist(), order.split(counts.tolist()), strict=True):
-        gate, up = linear(x_TD[rows // K], gate_up_E2FD[e].flatten(0, 1)).chunk(2, dim=-1)
-        y[rows] = linear(swiglu(gate, up), down_EDF[e])
-    return (y * gates_TK.flatten()[:, None].to(y.dtype)).view(-1, K, x_TD.shape[1]).sum(1)
+    """The same without a backward; matrices may be packed. Segments are no longer than what gains something.
+
+    Above FEW tokens in a 16-bit type that is SEGMENT rows, for the shapes' sake; with packed matrices, the fewest rows
+    that they multiply at full speed; else none are added.
+    """
+    T, K = expert_ids_TK.shape
+    fewest = ROWS if gate_up_E2FD[0].is_mkldnn else 1
+    plan = dispatch(expert_ids_TK, len(down_EDF), fewest if T <= FEW or x_TD.dtype == torch.float32 else SEGMENT)
+    x = x_TD.index_select(0, plan.token_P)
+    h = torch.cat([linear(x[start:end], gate_up_E2FD[e]) for e, start, end in plan.segments])
+    act = swiglu(*h.chunk(2, dim=-1))
+    y = torch.cat([linear(act[start:end], down_EDF[e]) for e, start, end in plan.segments])
+    y_TKD = y.index_select(0, plan.slot_TK).view(T, K, -1)
+    return (y_TKD * gates_TK[..., None].to(y.dtype)).sum(1)
 
 
 def routed_experts_by_tile(
-    x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
+    x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Stack, down_EDF: Stack
 ) -> Tensor:
     """The same with every visited expert given all T tokens: with T constant, all its products have one shape.
 
@@ -133,7 +140,7 @@ def routed_experts_by_tile(
     """
     y_TKD = x_TD.new_zeros(*expert_ids_TK.shape, x_TD.shape[1])
     for e in expert_ids_TK.unique().tolist():
-        gate, up = linear(x_TD, gate_up_E2FD[e].flatten(0, 1)).chunk(2, dim=-1)
+        gate, up = linear(x_TD, gate_up_E2FD[e]).chunk(2, dim=-1)
         out_TD = linear(swiglu(gate, up), down_EDF[e])
         token, choice = (expert_ids_TK == e).nonzero(as_tuple=True)
         y_TKD[token, choice] = out_TD[token]
@@ -146,11 +153,10 @@ def routed_experts(
     """The same with tokens sorted by expert once and every expert three plain GEMMs on a contiguous slice.
 
     x [T, D], expert_ids int64 [T, K], gates [T, K], gate_up [E, 2, F, D], down [E, D, F] -> [T, D].
-    No token is dropped. Gradients reach x, gates and both weights. Without gradients the padding is left out where it
-    gains nothing: for a handful of tokens, and in fp32, whose libraries compile nothing.
+    No token is dropped. Gradients reach x, gates and both weights.
     """
-    if not torch.is_grad_enabled() and (len(x_TD) <= FEW or x_TD.dtype == torch.float32):
-        return _each_expert(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
+    if not torch.is_grad_enabled():
+        return visited_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
     out: Tensor = _RoutedExperts.apply(  # type: ignore[no-untyped-call]
         x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serve.engine.made import Asked, engine, run
@@ -13,6 +12,8 @@ from tests.small import small_model, small_tokenizer
 
 from centime.data.tokenizer import Tokenizer
 from centime.model import Transformer
+from centime.model.packed import pack_weights
+from centime.ops.linear import packs
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,17 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return small_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
-@pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.fixture(scope="module", params=["fp32", "bf16", "packed"])
 def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> Transformer:
-    return small_model(tokenizer, positions=128).to(request.param)
+    model = small_model(tokenizer, positions=128)
+    if request.param == "fp32":
+        return model
+    model = model.bfloat16()
+    if request.param == "packed":
+        if not packs(model.head_weight):
+            pytest.skip("this processor only emulates bf16")
+        pack_weights(model)
+    return model
 
 
 def logprobs(request: Asked) -> list[tuple[int, float, tuple[tuple[int, float], ...]]]:

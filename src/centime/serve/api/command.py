@@ -8,6 +8,7 @@ from pathlib import Path
 
 from centime.catalogue.prices import ask_for_price, price_for
 from centime.errors import UserError
+from centime.model.packed import pack_weights
 from centime.serve.accounts import Accounts
 from centime.serve.api.app import create_app
 from centime.serve.api.formats import find_format
@@ -105,7 +106,7 @@ def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[E
     """(engine, width of its logits, devices it works on): in this process, or replicas in theirs."""
     if options.replicas == 1:
         opened = with_weights(found, options.dtype)
-        return Engine(opened.model, opened.tokenizer, settings), opened.model.config.vocab_size, 1
+        return Engine(pack_weights(opened.model), opened.tokenizer, settings), opened.model.config.vocab_size, 1
     try:
         from centime.serve.fleet.ray_serve import UNLIMITED, RayReplicas
     except ImportError:

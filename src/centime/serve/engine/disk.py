@@ -35,7 +35,7 @@ def fingerprint(model: Transformer) -> str:
     """What a cached entry depends on: the configuration, the dtype, and a sample of every weight."""
     digest = hashlib.blake2b(model.config.model_dump_json().encode(), digest_size=16)
     for name, weight in model.state_dict().items():
-        flat = weight.flatten()
+        flat = (weight.to_dense() if weight.is_mkldnn else weight).flatten()
         sample = flat[:: max(1, len(flat) // 256)][:256].float().cpu().contiguous()
         digest.update(f"{name} {weight.dtype}".encode() + sample.numpy().tobytes())
     return digest.hexdigest()

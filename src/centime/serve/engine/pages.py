@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -11,6 +12,10 @@ from torch import Tensor
 from centime.catalogue.model_config import ModelConfig
 from centime.model.attention import Attention, Queries
 from centime.model.cache import LayerCache, entry_width
+from centime.ops.latent_attention import Group
+
+SHORT = 512  # tokens of a past up to which attention together is worth bringing the entries together
+TOGETHER = 16
 
 
 class Pages:
@@ -55,26 +60,25 @@ class Span:
 class StepCache:
     """The cache of one forward pass over packed tokens [1, N]: all spans' tokens, one span behind the other.
 
-    Spans of a single token (decoding) come first and are attended over together; each longer one, a piece of a prompt,
-    alone, in whatever form is cheaper.
+    Spans of a single token (decoding) come first; those of about the same past, while it is short, are attended over
+    together, at most `together` of them. Each longer span, a piece of a prompt, alone, in whatever form is cheaper.
     """
 
-    def __init__(self, pages: Pages, spans: Sequence[Span]) -> None:
+    def __init__(self, pages: Pages, spans: Sequence[Span], together: int = TOGETHER) -> None:
         self.pages = pages
         self.singles = next((i for i, span in enumerate(spans) if span.count > 1), len(spans))
         assert all(span.count > 1 for span in spans[self.singles :]), "single tokens come first"
         device = pages.stored.device
-        at: list[int] = []
-        slots: list[int] = []
-        self._reads: list[slice | Tensor] = []  # where each span's entries stand, in place where they are neighbours
-        self._rows: list[slice] = []
-        for span in spans:
-            self._rows.append(slice(len(at), len(at) + span.count))
-            at += range(span.start, span.end)
-            slots += (slot_of(span.table, position, pages.size) for position in range(span.start, span.end))
-            self._reads.append(_slots(span.table, span.end, pages.size, device))
+        at = [position for span in spans for position in range(span.start, span.end)]
+        slots = [slot_of(span.table, place, pages.size) for span in spans for place in range(span.start, span.end)]
         self._positions = torch.tensor(at, device=device)
         self._slots = torch.tensor(slots, device=device)
+        self._groups = _groups(spans[: self.singles], together, pages.size, device)
+        ends = list(accumulate(span.count for span in spans))
+        self._longer = [
+            (slice(end - span.count, end), _slots(span.table, span.end, pages.size, device))
+            for span, end in list(zip(spans, ends, strict=True))[self.singles :]
+        ]
 
     def positions(self, tokens: int) -> Tensor:
         assert tokens == len(self._positions)
@@ -92,15 +96,11 @@ class StepCache:
         parts = []
         if self.singles:
             first = tuple(q[:, : self.singles] for q in queries)
-            parts.append(attention.decode(first, [self._read(stored_SW, i) for i in range(self.singles)]))
-        for i in range(self.singles, len(self._rows)):
-            own = tuple(q[:, self._rows[i]] for q in queries)
-            parts.append(attention.over(own, self._read(stored_SW, i)[None]))
+            groups = [Group(rows, _read(stored_SW, where), unseen) for rows, where, unseen in self._groups]
+            parts.append(attention.decode(first, groups))
+        for rows, where in self._longer:
+            parts.append(attention.over(tuple(q[:, rows] for q in queries), _read(stored_SW, where)))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-
-    def _read(self, stored_SW: Tensor, span: int) -> Tensor:
-        where = self._reads[span]
-        return stored_SW[where] if isinstance(where, slice) else stored_SW.index_select(0, where)
 
 
 class _StepLayer:
@@ -118,10 +118,52 @@ def slot_of(table: Sequence[int], position: int, size: int) -> int:
     return table[position // size] * size + position % size
 
 
+def _read(stored_SW: Tensor, where: slice | Tensor) -> Tensor:
+    """Entries [G, T, width] of slots [G, T], or in place those of a slice [1, T, width]."""
+    if isinstance(where, slice):
+        return stored_SW[None, where]
+    return stored_SW.index_select(0, where.flatten()).view(*where.shape, -1)
+
+
 def _slots(table: Sequence[int], tokens: int, size: int, device: torch.device) -> slice | Tensor:
-    """The slots of a request's first tokens: a slice where its blocks are neighbours."""
+    """The slots [1, T] of a request's first tokens: a slice where its blocks are neighbours."""
     blocks = table[: -(-tokens // size)]
     if all(b == blocks[0] + i for i, b in enumerate(blocks)):
         return slice(blocks[0] * size, blocks[0] * size + tokens)
     starts = torch.tensor(blocks, device=device) * size
-    return (starts[:, None] + torch.arange(size, device=device)).flatten()[:tokens]
+    return (starts[:, None] + torch.arange(size, device=device)).flatten()[None, :tokens]
+
+
+def _groups(
+    singles: Sequence[Span], together: int, size: int, device: torch.device
+) -> list[tuple[Tensor, slice | Tensor, Tensor | None]]:
+    """(rows, slots [G, T], unseen [G, T]) of those that are attended over together."""
+    alike: dict[int, list[int]] = {}
+    for row, span in enumerate(singles):
+        alike.setdefault(_rounded(span.end) if span.end <= SHORT else -1 - row, []).append(row)
+    groups: list[tuple[Tensor, slice | Tensor, Tensor | None]] = []
+    for length, rows in alike.items():
+        for some in (rows[i : i + together] for i in range(0, len(rows), together)):
+            chosen = [singles[row] for row in some]
+            if len(some) == 1:
+                where, unseen = _slots(chosen[0].table, chosen[0].end, size, device), None
+            else:
+                where, unseen = _filled_up(chosen, length, size, device)
+            groups.append((torch.tensor(some, device=device), where, unseen))
+    return groups
+
+
+def _filled_up(spans: Sequence[Span], length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Slots [G, T] of each one's past, its first slot repeated up to `length`; and which those are."""
+    blocks = -(-length // size)
+    tables = [[*span.table[:blocks], *[span.table[0]] * (blocks - len(span.table))] for span in spans]
+    places = torch.arange(blocks * size, device=device)
+    slots = torch.tensor(tables, device=device)[:, places // size] * size + places % size
+    unseen = places[:length] >= torch.tensor([span.end for span in spans], device=device)[:, None]
+    return slots[:, :length].where(~unseen, slots[:, :1]), unseen
+
+
+def _rounded(tokens: int) -> int:
+    """A length at least that long of few: 32, 64, 96, 128, 192, 256, 384, 512. Libraries prepare a kernel for each."""
+    step = max(32, (1 << (tokens - 1).bit_length()) // 4)
+    return -(-tokens // step) * step

@@ -76,7 +76,7 @@ class DeterministicRunner(Runner):
     def hidden(self, spans: Sequence[Span], tokens: Sequence[int]) -> Tensor:
         rows = []
         for parts, ids in self._tiles(spans, tokens):
-            states = self.model.advance(torch.tensor([ids], device=self.device), StepCache(self.pages, parts))
+            states = self.model.advance(torch.tensor([ids], device=self.device), self._cache(parts))
             rows.append(states[0])
         return torch.cat(rows)[: len(tokens)]
 
@@ -86,7 +86,7 @@ class DeterministicRunner(Runner):
         for parts, ids in self._tiles(spans, next_tokens):
             tile = _padded(hidden_ND[start : start + TILE])
             following = torch.tensor([ids], device=self.device)
-            states.append(self.model.guess(tile[None], following, StepCache(self.pages, parts))[0])
+            states.append(self.model.guess(tile[None], following, self._cache(parts))[0])
             start += TILE
         return self.logits(torch.cat(states)[rows]).argmax(-1)
 
@@ -94,6 +94,9 @@ class DeterministicRunner(Runner):
     def logits(self, hidden_RD: Tensor) -> Tensor:
         tiles = [self.model.unembed(_padded(tile)) for tile in hidden_RD.split(TILE)]
         return torch.cat(tiles)[: len(hidden_RD)]
+
+    def _cache(self, parts: Sequence[Span]) -> StepCache:
+        return StepCache(self.pages, parts, together=1)
 
     def _tiles(self, spans: Sequence[Span], tokens: Sequence[int]) -> list[tuple[list[Span], list[int]]]:
         """Single-token spans and their ids, TILE at a time, the last tile filled up with scratch."""

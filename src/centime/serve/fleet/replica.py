@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from centime.model.packed import pack_weights
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.grammar import Grammars, Recipe
 from centime.serve.engine.request import Constraint, Event, Finished, Request, SamplingParams
@@ -73,7 +74,7 @@ class Replica:
         opened = open_model(spec.folder, spec.device, spec.dtype)
         self._vocabulary = opened.model.config.vocab_size
         self._grammars = Grammars(opened.tokenizer, self._vocabulary)
-        self._engine = Engine(opened.model, opened.tokenizer, settings)
+        self._engine = Engine(pack_weights(opened.model), opened.tokenizer, settings)
         self._engine.start()
         self._life = uuid.uuid4().hex
         self._running: set[int] = set()

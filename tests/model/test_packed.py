@@ -1,0 +1,70 @@
+"""A model whose weights are packed answers as before, and its weights can be had back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.small import small_config, small_model, small_tokenizer
+
+from centime.catalogue.model_config import ModelConfig
+from centime.model import LatentCache, Transformer
+from centime.model.packed import pack_weights
+from centime.ops.linear import packs
+from centime.serve.engine.disk import fingerprint
+
+VARIANTS = {
+    "mla": {},
+    "query-latent": {"q_lora_rank": 12},
+    "tied": {"tie_word_embeddings": True},
+    "mha": {"kv_lora_rank": None, "qk_nope_head_dim": 0},
+}
+
+
+def made(config: ModelConfig, seed: int = 0) -> Transformer:
+    model = Transformer(config)
+    model.init_weights(seed)
+    return model.bfloat16().eval()
+
+
+@pytest.fixture(params=VARIANTS)
+def config(request: pytest.FixtureRequest) -> ModelConfig:
+    if not packs(torch.empty(1, 1, dtype=torch.bfloat16)):
+        pytest.skip("this processor only emulates bf16")
+    return ModelConfig.model_validate(small_config(300).model_dump() | VARIANTS[request.param])
+
+
+@torch.inference_mode()
+def test_same_logits(config: ModelConfig) -> None:
+    plain, packed = made(config), pack_weights(made(config))
+    for tokens in (1, 3, 40):
+        ids = torch.randint(300, (1, tokens))
+        logits = [model(ids, LatentCache(config, 1, 40, torch.bfloat16)) for model in (plain, packed)]
+        torch.testing.assert_close(*logits, rtol=0.02, atol=0.05)
+
+
+def test_weights_are_held_once_and_can_be_had_back(config: ModelConfig) -> None:
+    plain, packed = made(config), pack_weights(made(config))
+    state = {name: weight.to_dense() if weight.is_mkldnn else weight for name, weight in packed.state_dict().items()}
+    for name, weight in plain.state_dict().items():
+        if name in state:
+            assert torch.equal(state[name].view_as(weight), weight)
+        else:  # a stack of experts, now one by one
+            assert torch.equal(torch.stack([state[f"{name}.{e}"] for e in range(len(weight))]).view_as(weight), weight)
+    copies = config.tie_word_embeddings * plain.embed.weight.numel()
+    assert sum(w.numel() for w in state.values()) == sum(w.numel() for w in plain.state_dict().values()) + copies
+
+
+def test_the_fingerprint_sees_packed_weights(config: ModelConfig) -> None:
+    assert fingerprint(pack_weights(made(config))) == fingerprint(pack_weights(made(config)))
+    other = made(config)
+    with torch.no_grad():
+        other.layers[0].ffn.down.mul_(1.5)
+    assert fingerprint(pack_weights(other)) != fingerprint(pack_weights(made(config)))
+
+
+def test_fp32_stays_as_it_is(tmp_path: Path) -> None:
+    model = small_model(small_tokenizer(tmp_path))
+    before = {name: weight.data_ptr() for name, weight in model.state_dict().items()}
+    assert {name: weight.data_ptr() for name, weight in pack_weights(model).state_dict().items()} == before
