@@ -54,7 +54,7 @@ class Client(threading.Thread):
                 action = self.draw.choice([self.ask, self.ask, self.stream, self.leave, self.babble, self.dawdle])
                 try:
                     action(http)
-                except (httpx.HTTPError, OSError, AssertionError) as trouble:
+                except (httpx.HTTPError, OSError, AssertionError, ValueError) as trouble:
                     self.troubles.append(f"{action.__name__}: {trouble!r}")
 
     def body(self, **more: object) -> dict[str, object]:

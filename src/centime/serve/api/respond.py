@@ -27,6 +27,9 @@ _EVENT = {
 # What a stream is made of, for the API's description.
 STREAMED = {"text/event-stream": {"schema": _EVENT}}
 
+# JSON leaves these as they are, and clients that split by Unicode's rules (httpx' iter_lines) break a line at them.
+_BREAKS = [(sign.encode(), f"\\u{ord(sign):04x}".encode()) for sign in "\x85\u2028\u2029"]
+
 
 def as_json(body: Any) -> bytes:
     """Compact, in UTF-8."""
@@ -34,8 +37,11 @@ def as_json(body: Any) -> bytes:
 
 
 def as_event(body: Any, name: str | None = None) -> bytes:
-    """One server-sent event."""
-    return (f"event: {name}\n".encode() if name else b"") + b"data: " + as_json(body) + b"\n\n"
+    """One server-sent event, on one line for every client."""
+    data = as_json(body)
+    for written, escaped in _BREAKS:
+        data = data.replace(written, escaped)
+    return (f"event: {name}\n".encode() if name else b"") + b"data: " + data + b"\n\n"
 
 
 class Abortable(Protocol):

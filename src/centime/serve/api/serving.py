@@ -7,6 +7,7 @@ import ipaddress
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Security
@@ -58,7 +59,7 @@ class Serving:
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.engine.stats)
 
-    @property
+    @cached_property  # every chunk of every stream carries it
     def fingerprint(self) -> str:
         """Changes when the same request with the same seed may get another answer: `system_fingerprint`."""
         from centime import __version__
