@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from centime.model.packed import pack_weights
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.request import Event, Request, SamplingParams
 from centime.serve.engine.settings import EngineSettings
-from centime.serve.opening import open_model
+from centime.serve.opening import for_answers, look
 
 
 class Ours:
     """Settings are the defaults; the prompts are random, so that no prefix is found in the cache."""
 
     def __init__(self, folder: Path, deterministic: bool = False) -> None:
-        opened = open_model(folder)
-        self.engine = Engine(pack_weights(opened.model), opened.tokenizer, EngineSettings(deterministic=deterministic))
+        opened = for_answers(look(folder))
+        self.engine = Engine(opened.model, opened.tokenizer, EngineSettings(deterministic=deterministic))
 
     def answer(self, prompts: list[list[int]], new: int) -> tuple[float, float]:
         events: list[list[Event]] = [[] for _ in prompts]

@@ -28,18 +28,17 @@ def chat(
     """Talk to a model: a line is a message; /clear forgets the conversation, /quit or Ctrl-D ends it."""
     from centime.catalogue.prices import price_for
     from centime.errors import UserError
-    from centime.model.packed import pack_weights
     from centime.plan.counts import count
     from centime.serve.chat import Conversation
     from centime.serve.engine.request import SamplingParams
     from centime.serve.generate import Session
-    from centime.serve.opening import metered, open_model
+    from centime.serve.opening import for_answers, look, metered
     from centime.serve.receipt import Receipt
     from centime.units import format_duration, format_money
 
     params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
-    opened = open_model(model, device, dtype)
-    conversation = Conversation(Session(pack_weights(opened.model), opened.tokenizer), system)
+    opened = for_answers(look(model, device, dtype), dtype)
+    conversation = Conversation(Session(opened.model, opened.tokenizer), system)
     found = price_for(opened.device, price)
 
     def write(piece: str) -> None:

@@ -42,18 +42,17 @@ def generate(
     """Complete a prompt, streaming; the cost of the answer on standard error after it."""
     from centime.catalogue.prices import price_for
     from centime.errors import UserError
-    from centime.model.packed import pack_weights
     from centime.plan.counts import count
     from centime.serve.engine.request import SamplingParams
     from centime.serve.generate import Session
-    from centime.serve.opening import metered, open_model
+    from centime.serve.opening import for_answers, look, metered
     from centime.serve.receipt import Receipt
 
     params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
     if prompt is None and sys.stdin.isatty():
         raise UserError("no prompt; give --prompt TEXT, or pipe one in.")
     text = sys.stdin.read() if prompt is None or prompt == "-" else prompt
-    opened = open_model(model, device, dtype)
+    opened = for_answers(look(model, device, dtype), dtype)
     tokenizer = opened.tokenizer
     if chat:
         rendered = tokenizer.render_chat([{"role": "user", "content": text}], add_generation_prompt=True)
@@ -70,7 +69,7 @@ def generate(
     found = price_for(opened.device, price)
     with metered("generate", opened, found) as meter:
         before = meter.spent()
-        answer = Session(pack_weights(opened.model), tokenizer).answer(ids, params, write=write)
+        answer = Session(opened.model, tokenizer).answer(ids, params, write=write)
         tokens = answer.prompt_tokens + len(answer.tokens)
         meter.add(tokens=tokens, flops=tokens * count(opened.model.config, tokens).forward_flops_per_token)
         receipt = Receipt.of(answer, before, meter.spent(), opened.device, found)

@@ -94,6 +94,26 @@ def with_weights(found: Found, dtype: str | None = None) -> Opened:
     return Opened(found.tokenizer, found.folder, found.run, found.device, model.eval())
 
 
+def for_answers(found: Found, dtype: str | None = None) -> Opened:
+    """The same with weights packed where that is faster; for products without gradients.
+
+    Read in a thread that ends with it. Every thread that has ever multiplied keeps helpers of its own, and once these
+    outnumber the cores GNU's OpenMP lets helpers sleep between products: a server whose main thread had read the
+    weights took 162 ms for a step that takes 107.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from centime.model.packed import pack_weights
+
+    def read() -> Opened:
+        opened = with_weights(found, dtype)
+        pack_weights(opened.model)
+        return opened
+
+    with ThreadPoolExecutor(1, "centime-weights") as reader:
+        return reader.submit(read).result()
+
+
 @contextlib.contextmanager
 def metered(verb: str, opened: Found, price: Price | None, devices: int = 1) -> Iterator[Meter]:
     """A meter that books stage `verb` of the opened model's run; what came before it is the process's start-up."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from centime.catalogue.prices import ask_for_price, price_for
 from centime.errors import UserError
-from centime.model.packed import pack_weights
 from centime.serve.accounts import Accounts
 from centime.serve.api.app import create_app
 from centime.serve.api.formats import find_format
@@ -19,7 +18,7 @@ from centime.serve.engine.engine import Engine
 from centime.serve.engine.face import EngineFace
 from centime.serve.engine.grammar import Grammars
 from centime.serve.engine.settings import EngineSettings
-from centime.serve.opening import Found, look, metered, with_weights
+from centime.serve.opening import Found, for_answers, look, metered
 from centime.units import format_money
 
 
@@ -105,8 +104,8 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
 def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[EngineFace, int, int]:
     """(engine, width of its logits, devices it works on): in this process, or replicas in theirs."""
     if options.replicas == 1:
-        opened = with_weights(found, options.dtype)
-        return Engine(pack_weights(opened.model), opened.tokenizer, settings), opened.model.config.vocab_size, 1
+        opened = for_answers(found, options.dtype)
+        return Engine(opened.model, opened.tokenizer, settings), opened.model.config.vocab_size, 1
     try:
         from centime.serve.fleet.ray_serve import UNLIMITED, RayReplicas
     except ImportError:

@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from centime.model.packed import pack_weights
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.grammar import Grammars, Recipe
 from centime.serve.engine.request import Constraint, Event, Finished, Request, SamplingParams
 from centime.serve.engine.settings import EngineSettings
 from centime.serve.engine.stats import EngineStats
-from centime.serve.opening import open_model
+from centime.serve.opening import for_answers, look
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,10 @@ class Replica:
         settings = spec.settings
         if settings.disk is not None:
             settings = dataclasses.replace(settings, disk=settings.disk / f"replica-{rank}")
-        opened = open_model(spec.folder, spec.device, spec.dtype)
+        opened = for_answers(look(spec.folder, spec.device, spec.dtype), spec.dtype)
         self._vocabulary = opened.model.config.vocab_size
         self._grammars = Grammars(opened.tokenizer, self._vocabulary)
-        self._engine = Engine(pack_weights(opened.model), opened.tokenizer, settings)
+        self._engine = Engine(opened.model, opened.tokenizer, settings)
         self._engine.start()
         self._life = uuid.uuid4().hex
         self._running: set[int] = set()
