@@ -99,7 +99,7 @@ def for_answers(found: Found, dtype: str | None = None) -> Opened:
 
     Read in a thread that ends with it. Every thread that has ever multiplied keeps helpers of its own, and once these
     outnumber the cores GNU's OpenMP lets helpers sleep between products: a server whose main thread had read the
-    weights took 162 ms for a step that takes 107.
+    weights took 162 ms for a step that takes 114 (docs/log.md).
     """
     from concurrent.futures import ThreadPoolExecutor
 
