@@ -101,17 +101,26 @@ def for_answers(found: Found, dtype: str | None = None) -> Opened:
     outnumber the cores GNU's OpenMP lets helpers sleep between products: a server whose main thread had read the
     weights took 162 ms for a step that takes 114 (docs/log.md).
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future
+    from threading import Thread
 
     from centime.model.packed import pack_weights
 
-    def read() -> Opened:
-        opened = with_weights(found, dtype)
-        pack_weights(opened.model)
-        return opened
+    read: Future[Opened] = Future()
 
-    with ThreadPoolExecutor(1, "centime-weights") as reader:
-        return reader.submit(read).result()
+    def reading() -> None:
+        try:
+            opened = with_weights(found, dtype)
+            pack_weights(opened.model)
+            read.set_result(opened)
+        except BaseException as error:
+            read.set_exception(error)
+
+    reader = Thread(target=reading, name="centime-weights", daemon=True)  # which Ctrl-C need not wait for
+    reader.start()
+    opened = read.result()
+    reader.join()
+    return opened
 
 
 @contextlib.contextmanager
