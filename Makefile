@@ -16,8 +16,8 @@ quickstart: $(VENV)/.installed ## from nothing to a small trained model, its bil
 	$(BIN)/centime quickstart
 
 MODEL ?= runs/quickstart
-serve: $(VENV)/.installed-serve ## a model behind the APIs people speak, and a page: make serve MODEL=runs/quickstart
-	$(BIN)/centime serve $(MODEL)
+serve: $(VENV)/.installed-serve ## a model behind the APIs people speak, and a page: make serve MODEL=runs/quickstart ARGS="--port 9000"
+	$(BIN)/centime serve $(MODEL) $(ARGS)
 
 test: $(VENV)/.installed-dev ## the whole suite but the tests marked long
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not long"
@@ -53,14 +53,18 @@ clean: ## caches and builds; environments and runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
 
+# A stamp is written by the recipe that is named after it, so that no target is made again for want of its file.
 $(VENV)/.installed: $(SETUP)
 	$(PYTHON) scripts/install.py --venv $(VENV)
+	@touch $@
 
 $(VENV)/.installed-serve: $(SETUP)
 	$(PYTHON) scripts/install.py --venv $(VENV) --extras serve
+	@touch $@
 
 $(VENV)/.installed-dev: $(SETUP)
 	$(PYTHON) scripts/install.py --venv $(VENV) --extras dev,peers
+	@touch $@
 
 # torchtitan's own requirements are for training on GPUs; the modules that the benchmark takes need none of them.
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
@@ -69,6 +73,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 
 .venv-torch-%/.installed-dev: $(SETUP)
 	$(PYTHON) scripts/install.py --venv .venv-torch-$* --extras dev,peers --torch $*
+	@touch $@
 
 # It pins NumPy 1.26, which neither our NumPy nor a Python after 3.12 agrees with; pyarrow 20 and later want NumPy 2.
 PYTHON312 ?= $(shell for p in python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python); do \

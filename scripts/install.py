@@ -3,8 +3,9 @@
     python3 scripts/install.py [--venv .venv] [--extras dev,peers] [--torch 2.13.0]
 
 Needs only Python >= 3.11 with pip. `make install`, `make quickstart` and `make test` call it; a stamp in the
-environment makes their next call instant. Without an NVIDIA driver it asks $TORCH_INDEX (default: PyTorch's index of
-CPU builds) for torch first, and does without that index when it does not answer within seconds.
+environment makes their next call instant: `.installed` is ours, those of the extras are make's. Without an NVIDIA
+driver it asks $TORCH_INDEX (default: PyTorch's index of CPU builds) for torch first, and does without that index when
+it does not answer within seconds.
 """
 
 from __future__ import annotations
@@ -73,8 +74,7 @@ def install(venv: Path, extras: list[str], torch: str | None) -> None:
     said = run([python, "-c", "import torch; print(torch.__version__)"])
     if said.returncode:
         raise SetupError(f"torch does not import in {venv}: {last_line(said.stderr)} Remove {venv} and run this again.")
-    for stamp in [".installed", *([".installed-dev"] if "dev" in extras else [])]:
-        (venv / stamp).write_text(said.stdout)
+    (venv / ".installed").write_text(said.stdout)  # whatever the extras, so that `make quickstart` finds it set up
     print(f"install: ready in {time.monotonic() - started:.0f} s: {relative(venv)}, torch {said.stdout.strip()}")
 
 
