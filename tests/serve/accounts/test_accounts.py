@@ -100,6 +100,40 @@ def test_a_ticket_counts_once(path: Path) -> None:
     assert accounts.balance(account).left == DOLLAR - 230 * 10**6
 
 
+def test_a_request_is_admitted_before_anything_is_known_of_it_and_reserves_later(path: Path) -> None:
+    accounts, account = keyed(path, budget="$0.001", per_minute=2, concurrency=2)  # 1,000 micro-dollars
+    ticket, other = accounts.admit(account), accounts.admit(account)
+    assert accounts.balance(account).held == 0
+    ticket.raise_to(prompt_tokens=100, max_tokens=100)  # 2 * 100 + 3 * 100
+    ticket.raise_to(prompt_tokens=100, max_tokens=50)  # never less than it holds
+    assert accounts.balance(account).held == 500 * 10**6
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"could cost \$0.000600 .* \$0.000500 is held for 1 running") as refused:
+            other.raise_to(prompt_tokens=150, max_tokens=100)
+        assert (refused.value.status, refused.value.code) == (402, "insufficient_balance")
+    other.raise_to(prompt_tokens=100, max_tokens=100)  # it is still good
+    other.release()
+    ticket.raise_to(prompt_tokens=350, max_tokens=100)  # its own reservation is not in its way
+    ticket.settle(Use(prompt_tokens=350, output_tokens=100))
+    assert (accounts.balance(account).left, accounts.balance(account).held) == (0, 0)
+    for late in (ticket, other):
+        with pytest.raises(RuntimeError):
+            late.raise_to(prompt_tokens=1, max_tokens=1)
+
+
+def test_a_key_with_nothing_left_is_refused_before_anything_is_known_and_that_counts_nowhere(path: Path) -> None:
+    accounts, account = keyed(path, budget="$0.000005", per_minute=2)
+    accounts.admit(account).settle(Use(1, 0, 1))  # all of it
+    for _ in range(3):
+        with pytest.raises(Refused, match=r"key 'alice' has \$0.00. Top up: centime keys top-up alice") as refused:
+            accounts.admit(account)
+        assert refused.value.status == 402
+    top_up(Store(path), "alice", "$1")
+    accounts.admit(account)  # the second of this minute: what was refused took no place
+    with pytest.raises(Refused, match="may make 2 requests a minute"):
+        accounts.admit(account)
+
+
 def test_the_price_of_a_request_is_that_of_its_admission(path: Path) -> None:
     always = tariff_for("10,10,10/1,1,1", hours="00:00-24:00")
     never = tariff_for("10,10,10/1,1,1", hours="00:00-00:01 Mon")
@@ -153,13 +187,14 @@ def test_a_top_up_counts_at_once(path: Path) -> None:
 def test_a_full_or_locked_ledger_refuses_new_requests_and_loses_no_charge(path: Path) -> None:
     accounts, account = keyed(path, budget="$1")
     accounts._store._connection.execute("PRAGMA busy_timeout = 20")
-    ticket = accounts.admit(account, prompt_tokens=100, max_tokens=10)
+    ticket, waits = accounts.admit(account, prompt_tokens=100, max_tokens=10), accounts.admit(account)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert ticket.settle(Use()).list_price == 230 * 10**6
-    with pytest.raises(Refused, match="ledger cannot be written") as refused:
-        accounts.admit(account, prompt_tokens=1, max_tokens=1)
-    assert refused.value.status == 503
+    for ask in (lambda: accounts.admit(account), lambda: waits.raise_to(prompt_tokens=1, max_tokens=1)):
+        with pytest.raises(Refused, match="ledger cannot be written") as refused:
+            ask()
+        assert refused.value.status == 503
     other.execute("ROLLBACK")
     accounts.admit(account, prompt_tokens=1, max_tokens=1).release()
     assert accounts.balance(account).left == DOLLAR - 230 * 10**6

@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from centime.catalogue.prices import Price
@@ -124,15 +125,14 @@ class Accounts:
         own = _tariff(tariff) if isinstance(tariff, str) else self.tariff
         return Account(name, own, currency, per_minute, concurrency)  # type: ignore[arg-type]
 
-    def admit(self, account: Account, *, prompt_tokens: int, max_tokens: int) -> Ticket:
-        """Reserve what the request could cost, at the prices of this moment, which it keeps.
+    def admit(self, account: Account, *, prompt_tokens: int = 0, max_tokens: int = 0) -> Ticket:
+        """Count the request against the key's limits and reserve what it could cost, at this moment's prices.
 
-        Raises Refused: 402 when the balance might not pay it, 429 beyond the key's limits, with `retry_after`, 503
-        while the ledger cannot be written.
+        With no tokens, as before a body has been read, nothing is reserved and only a key with nothing left is
+        refused; `Ticket.raise_to` reserves. Raises Refused, and then nothing is counted: 402 when the balance might
+        not pay it, 429 beyond the key's limits, with `retry_after`, 503 while the ledger cannot be written.
         """
-        now = time.time_ns()
-        amounts, hours = account.tariff.at(now) if account.tariff else (_FREE, "")
-        wanted = at_most(amounts, prompt_tokens, max_tokens)
+        amounts, hours = account.tariff.at(time.time_ns()) if account.tariff else (_FREE, "")
         if account.currency is not None and (account.tariff is None or account.tariff.currency != account.currency):
             asks = f"asks prices in {account.tariff.currency}" if account.tariff else "has no price list"
             raise Refused(
@@ -141,25 +141,29 @@ class Accounts:
                 f"Key {account.name!r} has a budget in {account.currency} and this server {asks}: "
                 "start it with a price list in that currency.",
             )
+        with self._reserving() as connection:
+            number = self._reserve(connection, account, at_most(amounts, prompt_tokens, max_tokens))
+        return Ticket(self, account, number, amounts, hours)
+
+    @contextmanager
+    def _reserving(self) -> Iterator[sqlite3.Connection]:
+        """A transaction after what had to wait. Raises Refused (503) while the ledger cannot be written."""
         try:
             self._catch_up()
             with self._store.writing() as connection:
-                number = self._reserve(connection, account, wanted)
+                yield connection
         except sqlite3.OperationalError as error:
             raise Refused(
                 503,
                 "ledger_unavailable",
                 f"The ledger cannot be written just now ({error}), so nothing can be charged.",
             ) from None
-        return Ticket(self, account, number, amounts, hours)
 
     def _reserve(self, connection: sqlite3.Connection, account: Account, wanted: int) -> int:
         """The reservation's number. Raises Refused, and then nothing is changed."""
         if account.concurrency is not None:
             check_concurrency(connection, account.name, account.concurrency)
-        if account.currency is not None:
-            balance = connection.execute("SELECT balance FROM keys WHERE name = ?", (account.name,)).fetchone()[0]
-            check_balance(connection, account.name, balance, account.currency, wanted)
+        self._check_balance(connection, account, wanted)
         if account.per_minute is not None:
             check_rate(connection, account.name, account.per_minute)
         if time.monotonic_ns() - self._seen_ns > MINUTE_NS:
@@ -170,6 +174,21 @@ class Accounts:
             (account.name, self._holder, wanted),
         ).fetchone()
         return int(row[0])
+
+    def _check_balance(self, connection: sqlite3.Connection, account: Account, wanted: int, own: int = 0) -> None:
+        if account.currency is not None:
+            balance = connection.execute("SELECT balance FROM keys WHERE name = ?", (account.name,)).fetchone()[0]
+            check_balance(connection, account.name, balance, account.currency, wanted, own)
+
+    def _raise(self, ticket: Ticket, wanted: int) -> None:
+        with self._reserving() as connection:
+            row = connection.execute("SELECT pico FROM reservations WHERE id = ?", (ticket.number,)).fetchone()
+            own = row[0] if row else 0  # no row: the machine was taken for dead meanwhile
+            self._check_balance(connection, ticket.account, max(own, wanted), ticket.number)
+            connection.execute(
+                "INSERT OR REPLACE INTO reservations (id, key, holder, pico) VALUES (?, ?, ?, ?)",
+                (ticket.number, ticket.account.name, self._holder, max(own, wanted)),
+            )
 
     def balance(self, account: Account) -> Balance:
         """What the account may still spend."""
@@ -252,6 +271,16 @@ class Ticket:
         self._accounts, self.account, self.number = accounts, account, number
         self.amounts, self.hours = amounts, hours
         self._done = False
+
+    def raise_to(self, *, prompt_tokens: int, max_tokens: int) -> None:
+        """Reserve what the request could cost, at the ticket's own prices, where it holds less; the limits count once.
+
+        Raises Refused: 402 when the balance might not pay it, 503 while the ledger cannot be written. The ticket stays
+        good all the same, with what it held.
+        """
+        if self._done:
+            raise RuntimeError("a request is settled or released once")
+        self._accounts._raise(self, at_most(self.amounts, prompt_tokens, max_tokens))
 
     def settle(self, used: Used) -> Charge:
         """Charge what was used and let the reservation go, committed before this returns."""

@@ -23,12 +23,10 @@ class Refused(Exception):
         self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
 
 
-def held(connection: sqlite3.Connection, key: str) -> tuple[int, int]:
-    """(requests running, pico-units they could cost at most) of a key."""
-    count, pico = connection.execute(
-        "SELECT count(*), coalesce(sum(pico), 0) FROM reservations WHERE key = ?", (key,)
-    ).fetchone()
-    return count, pico
+def held(connection: sqlite3.Connection, key: str, but: int = 0) -> tuple[int, int]:
+    """(requests running, pico-units they could cost at most) of a key, without the reservation numbered `but`."""
+    rows = connection.execute("SELECT pico FROM reservations WHERE key = ? AND id != ?", (key, but)).fetchall()
+    return len(rows), sum(pico for (pico,) in rows)  # summed here: SQLite's sum ends at 64 bits
 
 
 def release_dead(connection: sqlite3.Connection) -> None:
@@ -50,20 +48,29 @@ def sign_of_life(connection: sqlite3.Connection, holder: str) -> None:
     )
 
 
-def check_balance(connection: sqlite3.Connection, key: str, balance: int, currency: str, wanted: int) -> None:
-    """Refuses (402) a request that could cost more than is left beside the requests that run."""
-    if held(connection, key)[1] + wanted <= balance:
+def check_balance(
+    connection: sqlite3.Connection, key: str, balance: int, currency: str, wanted: int, own: int = 0
+) -> None:
+    """Refuses (402) a request that could cost more than is left beside the others that run; one of which nothing is
+    known yet (wanted 0) when nothing is left. own: the number of the reservation that it has already."""
+
+    def pays() -> bool:
+        return balance > 0 and held(connection, key, own)[1] + wanted <= balance
+
+    if pays():
         return
     release_dead(connection)
-    running, reserved = held(connection, key)
-    if reserved + wanted <= balance:
+    if pays():
         return
-    beside = f", of which {money(reserved, currency)} is held for {running} running" if running else ""
+    running, reserved = held(connection, key, own)
+    beside = f", of which {money(reserved, currency)} is held for {running} running" if reserved else ""
+    asks = f"this request could cost {money(wanted, currency)} and key" if wanted else "key"
+    less = "Lower max_tokens, or top up" if wanted and balance > 0 else "Top up"
     raise Refused(
         402,
         "insufficient_balance",
-        f"Insufficient balance: this request could cost {money(wanted, currency)} and key {key!r} has "
-        f"{money(balance, currency)}{beside}. Lower max_tokens, or top up: centime keys top-up {key} AMOUNT.",
+        f"Insufficient balance: {asks} {key!r} has {money(balance, currency)}{beside}. "
+        f"{less}: centime keys top-up {key} AMOUNT.",
     )
 
 
