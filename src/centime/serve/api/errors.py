@@ -14,8 +14,7 @@ from typing_extensions import TypedDict
 
 from centime.errors import UserError
 from centime.serve.accounts import Refused
-
-ANTHROPIC = "/anthropic/"  # paths below this one answer in Anthropic's shape
+from centime.serve.api.routes import dialect
 
 # status -> (OpenAI's and DeepSeek's `type`, Anthropic's `type`). 402 is "unknown_error" at DeepSeek.
 _TYPES = {
@@ -26,6 +25,7 @@ _TYPES = {
     404: ("invalid_request_error", "not_found_error"),
     405: ("invalid_request_error", "invalid_request_error"),
     413: ("invalid_request_error", "request_too_large"),
+    415: ("invalid_request_error", "invalid_request_error"),
     422: ("invalid_request_error", "invalid_request_error"),
     429: ("rate_limit_error", "rate_limit_error"),
     500: ("server_error", "api_error"),
@@ -55,7 +55,7 @@ class ApiError(Exception):
     def body(self, path: str) -> dict[str, Any]:
         """The JSON body for a request to `path`."""
         ours, theirs = _TYPES.get(self.status, _TYPES[400 if self.status < 500 else 500])
-        if path.startswith(ANTHROPIC):
+        if dialect(path) == "anthropic":
             return {"type": "error", "error": {"type": theirs, "message": self.message}}
         return {"error": {"message": self.message, "type": ours, "param": self.param, "code": self.code}}
 

@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from centime.serve.api.errors import ApiError
+from centime.serve.api.routes import dialect
 
 log = logging.getLogger("centime.serve")
 
@@ -107,7 +108,7 @@ class EventStream(Working):
             if not begun:
                 await error.response(scope["path"])(scope, _nothing, send)
                 return
-            name = "error" if scope["path"].startswith("/anthropic/") else None
+            name = "error" if dialect(scope["path"]) == "anthropic" else None
             event = as_event(error.body(scope["path"]), name)
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

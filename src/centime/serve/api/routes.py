@@ -1,0 +1,42 @@
+"""The paths that ask something of a model, what each of them is, and in whose words it answers: for both applications.
+
+OpenAI's and DeepSeek's clients put their base URL before /chat/completions, with or without /v1 and /beta; Anthropic's
+put theirs before /v1/messages.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal["chat", "completions", "messages", "count_tokens", "tokenize", "embeddings"]
+Dialect = Literal["openai", "anthropic"]
+
+PATHS: dict[str, Kind] = {
+    "/v1/chat/completions": "chat",
+    "/chat/completions": "chat",
+    "/beta/chat/completions": "chat",
+    "/beta/v1/chat/completions": "chat",
+    "/v1/completions": "completions",
+    "/completions": "completions",
+    "/beta/completions": "completions",
+    "/beta/v1/completions": "completions",
+    "/anthropic/v1/messages": "messages",
+    "/v1/messages": "messages",
+    "/anthropic/v1/messages/count_tokens": "count_tokens",
+    "/v1/messages/count_tokens": "count_tokens",
+    "/tokenize": "tokenize",
+    "/v1/embeddings": "embeddings",
+    "/embeddings": "embeddings",
+}
+"""path -> what it is. Of each kind the first path is the one to document."""
+
+
+def paths_of(kind: Kind) -> list[str]:
+    """The paths of one kind, the one to document first."""
+    return [path for path, one in PATHS.items() if one == kind]
+
+
+def dialect(path: str) -> Dialect:
+    """Whose words a path answers in, its errors too; a path that does not exist is told by where it would be."""
+    theirs = path == "/v1/messages" or path.startswith(("/anthropic/", "/v1/messages/"))
+    return "anthropic" if theirs else "openai"
