@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from typing_extensions import TypedDict
 
@@ -65,10 +64,10 @@ class TokenCount(TypedDict):
         **described([status for status in GENERATES if status != 404], AnthropicErrorBody),
     },
 )
-async def messages(body: MessagesRequest, serving: Served, account: Asking) -> Response:
+async def messages(body: MessagesRequest, request: Request, serving: Served, account: Asking) -> Response:
     """Answer a conversation. Names that begin with 'claude' mean the model that is served."""
     _check_model(serving, body.model)
-    asked = await begin_chat(chat_request(body), serving, account)
+    asked = await begin_chat(chat_request(body), serving, request)
     if body.stream:
         return EventStream(asked.call, _stream(asked))
     return Whole(asked.call, _whole(asked), serving.patience)
@@ -79,7 +78,7 @@ async def count_tokens(body: CountRequest, serving: Served, account: Asking) -> 
     """How many tokens the model would read."""
     _check_model(serving, body.model)
     chat = chat_request(body)
-    prompt = await asyncio.to_thread(prompt_of, serving.format, chat_of(chat, offered_tools(chat)))
+    prompt = await serving.reading.run(account.name, prompt_of, serving.format, chat_of(chat, offered_tools(chat)))
     return {"input_tokens": len(prompt.ids)}
 
 

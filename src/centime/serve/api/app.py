@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI
 
 from centime import __version__
 from centime.serve.api import anthropic, balance, chat, completions, errors, information
+from centime.serve.api.admission import Admission
 from centime.serve.api.booking import book_time
 from centime.serve.api.page import page_routes
 from centime.serve.api.page_views import BillView, EngineView
 from centime.serve.api.serving import Serving, account_of
 
 
-def create_app(serving: Serving) -> FastAPI:
-    """The API over an engine that the app starts and stops with itself."""
+def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
+    """The API over an engine that the app starts and stops with itself. origins: see `Admission`."""
 
     def clocks() -> tuple[int, int]:
         stats = serving.engine.stats()
@@ -47,6 +48,13 @@ def create_app(serving: Serving) -> FastAPI:
     )
     app.state.serving = serving
     errors.install(app)
+    app.add_middleware(
+        Admission,
+        accounts=serving.accounts,
+        draining=lambda: serving.draining,
+        context=serving.engine.context,
+        origins=origins,
+    )
 
     for router in (chat.router, completions.router, anthropic.router, information.router, balance.router):
         app.include_router(router)

@@ -21,14 +21,18 @@ from centime.serve.engine.request import (
 )
 
 if TYPE_CHECKING:
-    from centime.serve.accounts import Account, Charge, Ticket
+    from centime.serve.accounts import Charge, Ticket
     from centime.serve.api.serving import Serving
+
+
+FAILED = "The engine failed on this request; the server's log says why."
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One answer to make."""
+    """One answer to make to a prompt. Choices of one `prompt`, the same object, are charged for it once."""
 
+    prompt: Sequence[int]
     params: SamplingParams
     constraint: Constraint | None = None
 
@@ -37,51 +41,43 @@ class Call:
     """Runs the choices of one call. Everything but `deliver` runs in the event loop.
 
     Its charge is committed before the last choice's end is told, so that no client knows of an answer that a killed
-    server would not remember. A call whose client leaves is aborted, and still charged for what it used.
+    server would not remember. A call whose client leaves is aborted, and charged for what was computed until then; one
+    that fails by the server's fault is not charged at all.
     """
 
-    def __init__(self, serving: Serving, ticket: Ticket, prompt: Sequence[int], choices: Sequence[Choice]) -> None:
-        self._serving, self._ticket, self._prompt = serving, ticket, prompt
-        self.prompt_tokens = len(prompt)
+    def __init__(self, serving: Serving, ticket: Ticket, choices: Sequence[Choice], isolation: str = "") -> None:
+        self._serving, self._ticket = serving, ticket
+        self._choices = choices
+        self.prompt_tokens = sum(len(prompt) for prompt in {id(c.prompt): c.prompt for c in choices}.values())
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[int, Event]] = []  # for the reader
         self._news = asyncio.Event()
         self._ends: dict[int, Finished] = {}
+        # no key can tell by its hits what another one asked
+        self._isolation = f"{ticket.account.name}\n{isolation}"
         self._requests = [self._request(index, choice) for index, choice in enumerate(choices)]
         self._settling: asyncio.Task[None] | None = None
         self.usage: Usage | None = None  # of all choices together, once they have ended
-        self.charge: Charge | None = None
+        self.charge: Charge | None = None  # None of a call that failed
 
     @staticmethod
-    async def start(
-        serving: Serving, account: Account, prompt: Sequence[int], choices: Sequence[Choice], isolation: str = ""
-    ) -> Call:
-        """Admits and submits. Raises ApiError (429, 503), Refused (402, 429, 503), UserError on a bad prompt."""
-        if serving.draining:
-            raise ApiError(503, "The server is shutting down; send the request again, elsewhere or later.")
-        room = serving.engine.context - len(prompt)
-        if room < 1:
-            raise ApiError(
-                400,
-                f"The prompt is {len(prompt):,} tokens long; this model's maximum context length is "
-                f"{serving.engine.context:,} tokens, one of which the answer needs. Shorten it.",
-                code="context_length_exceeded",
-            )
-        most = sum(min(choice.params.max_tokens, room) for choice in choices)
-        ticket = await asyncio.to_thread(serving.accounts.admit, account, prompt_tokens=len(prompt), max_tokens=most)
-        call = Call(serving, ticket, prompt, choices)
-        for request in call._requests:
-            # no key can tell by its hits what another one asked
-            request.owner, request.isolation = account.name, f"{account.name}\n{isolation}"
+    async def start(serving: Serving, ticket: Ticket, choices: Sequence[Choice], isolation: str = "") -> Call:
+        """Reserves what the choices could cost and submits them. The ticket is the call's from then on.
+
+        Raises ApiError (400, 429), Refused (402, 503), UserError on a bad prompt; the ticket is released then.
+        """
         submitted: list[Request] = []
         try:
+            call = Call(serving, ticket, choices, isolation)
+            most = sum(min(c.params.max_tokens, _room(serving, c.prompt)) for c in choices)
+            await asyncio.to_thread(ticket.raise_to, prompt_tokens=call.prompt_tokens, max_tokens=most)
             for request in call._requests:
                 serving.engine.submit(request)
                 submitted.append(request)
         except BaseException as error:
             for request in submitted:
                 serving.engine.abort(request.id)
-            await asyncio.to_thread(ticket.release)
+            await asyncio.shield(asyncio.to_thread(ticket.release))
             if isinstance(error, QueueFull):
                 raise ApiError(
                     429, f"{error}; come back later.", code="queue_full", retry_after=_seconds_an_answer(serving)
@@ -94,12 +90,19 @@ class Call:
         def deliver(event: Event) -> None:  # in the engine's thread
             try:
                 self._loop.call_soon_threadsafe(self._take, index, event)
-            except RuntimeError:  # the loop is closed: the server was told twice to end
+            except RuntimeError:  # the loop is closed: a second signal has ended the server
                 if self._ended(index, event):
                     self._charge_it()
                     self._count()
 
-        return Request(self._prompt, choice.params, deliver, constraint=choice.constraint)
+        return Request(
+            choice.prompt,
+            choice.params,
+            deliver,
+            owner=self._ticket.account.name,
+            isolation=self._isolation,
+            constraint=choice.constraint,
+        )
 
     def _take(self, index: int, event: Event) -> None:
         if self._ended(index, event):
@@ -126,22 +129,18 @@ class Call:
             self._tell(index, last)
 
     def _charge_it(self) -> None:
-        usages = [self._ends[number].usage for number in range(len(self._requests))]
-        usage = replace(
-            usages[0],  # the prompt counts once, as the first choice found it
-            output_tokens=sum(usage.output_tokens for usage in usages),
-            machine_ns=sum(usage.machine_ns for usage in usages),
-            total_ns=max(usage.total_ns for usage in usages),
-            drafted_tokens=sum(usage.drafted_tokens for usage in usages),
-            accepted_tokens=sum(usage.accepted_tokens for usage in usages),
-        )
-        self.usage, self.charge = usage, self._ticket.settle(usage)
+        ends = [self._ends[number] for number in range(len(self._requests))]
+        self.usage = _together(self._choices, [end.usage for end in ends])
+        if any(end.reason == "failed" for end in ends):
+            self._ticket.release()
+        else:
+            self.charge = self._ticket.settle(self.usage)
 
     def _count(self) -> None:
         assert self.usage is not None
-        assert self.charge is not None
         self._serving.metrics.ended(self._ends.values(), self.usage, self.charge)
-        self._serving.tally.add(self.usage, self.charge)
+        if self.charge is not None:
+            self._serving.tally.add(self.usage, self.charge)
 
     def abort(self) -> None:
         """The client left: nothing more is computed for it."""
@@ -153,7 +152,7 @@ class Call:
         """(choice, event) up to the last choice's end; None whenever nothing came for the server's patience.
 
         Pieces that wait for a slow reader are joined, so that it costs no more than a fast one. Raises ApiError when
-        the engine failed on a choice.
+        the engine failed on a choice (500), or the choice's own grammar led nowhere (422).
         """
         ended = 0
         while ended < len(self._requests):
@@ -169,10 +168,41 @@ class Call:
             for index, event in joined(waiting):
                 if isinstance(event, Finished):
                     ended += 1
-                    if event.reason == "failed":
+                    if event.reason in {"failed", "refused"}:
                         self.abort()
-                        raise ApiError(500, event.error or "The engine failed on this request.")
+                        raise ApiError(500 if event.reason == "failed" else 422, event.error or FAILED)
                 yield index, event
+
+
+def _room(serving: Serving, prompt: Sequence[int]) -> int:
+    """Tokens that the context leaves for an answer. Raises ApiError (400) where it leaves none."""
+    room = serving.engine.context - len(prompt)
+    if room < 1:
+        raise ApiError(
+            400,
+            f"The prompt is {len(prompt):,} tokens long; this model's maximum context length is "
+            f"{serving.engine.context:,} tokens, one of which the answer needs. Shorten it.",
+            code="context_length_exceeded",
+        )
+    return room
+
+
+def _together(choices: Sequence[Choice], usages: Sequence[Usage]) -> Usage:
+    """Of all choices: every prompt once, as the choice found it that had most of it to compute."""
+    prompts: dict[int, Usage] = {}
+    for choice, usage in zip(choices, usages, strict=True):
+        known = prompts.get(id(choice.prompt), usage)
+        prompts[id(choice.prompt)] = max(known, usage, key=lambda one: (one.miss_tokens, one.prompt_tokens))
+    return replace(
+        usages[0],
+        prompt_tokens=sum(usage.prompt_tokens for usage in prompts.values()),
+        hit_tokens=sum(usage.hit_tokens for usage in prompts.values()),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        machine_ns=sum(usage.machine_ns for usage in usages),
+        total_ns=max(usage.total_ns for usage in usages),
+        drafted_tokens=sum(usage.drafted_tokens for usage in usages),
+        accepted_tokens=sum(usage.accepted_tokens for usage in usages),
+    )
 
 
 def _seconds_an_answer(serving: Serving) -> float:

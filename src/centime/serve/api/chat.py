@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from centime.errors import UserError
+from centime.serve.api.admission import take_ticket
 from centime.serve.api.answer import Answer
 from centime.serve.api.call import Call, Choice
 from centime.serve.api.chat_answer import Asked, ChatCompletion, stream, whole
@@ -19,9 +20,6 @@ from centime.serve.api.fields import of_each
 from centime.serve.api.formats import Chat, Format, Prompt
 from centime.serve.api.respond import STREAMED, EventStream, Whole
 from centime.serve.api.serving import Asking, Served, Serving
-
-if TYPE_CHECKING:
-    from centime.serve.accounts import Account
 
 router = APIRouter(tags=["OpenAI and DeepSeek"])
 
@@ -34,21 +32,21 @@ router = APIRouter(tags=["OpenAI and DeepSeek"])
 @router.post("/chat/completions", response_model=None, include_in_schema=False)
 @router.post("/beta/chat/completions", response_model=None, include_in_schema=False)
 @router.post("/beta/v1/chat/completions", response_model=None, include_in_schema=False)
-async def chat_completions(body: ChatRequest, serving: Served, account: Asking) -> Response:
+async def chat_completions(body: ChatRequest, request: Request, serving: Served, account: Asking) -> Response:
     """Answer a conversation.
 
     A last assistant turn with `prefix: true` is gone on with. With `stream` the answer comes as server-sent events:
     `: keep-alive` while it waits, reasoning before content, the usage on the last chunk, then `[DONE]`.
     """
     serving.check_model(body.model)
-    asked = await begin_chat(body, serving, account)
+    asked = await begin_chat(body, serving, request)
     if body.stream:
         return EventStream(asked.call, stream(asked))
     return Whole(asked.call, whole(asked), serving.patience)
 
 
-async def begin_chat(body: ChatRequest, serving: Serving, account: Account) -> Asked:
-    """Render, compile what the answer is held to, admit, submit. Raises what the API tells: see errors.py."""
+async def begin_chat(body: ChatRequest, serving: Serving, request: Request) -> Asked:
+    """Render, compile what the answer is held to, reserve, submit. Raises what the API tells: see errors.py."""
     params = body.params(
         serving.tokenizer.vocab_size, logprobs=body.reported_logprobs, max_tokens=body.max_completion_tokens
     )
@@ -58,10 +56,13 @@ async def begin_chat(body: ChatRequest, serving: Serving, account: Account) -> A
     if tools or body.response_format is not None:
         wanted = (body, tools, serving.format, serving.grammars)
         grammar = await asyncio.get_running_loop().run_in_executor(serving.compilers, grammar_for, *wanted)
-    prompt = await asyncio.to_thread(prompt_of, serving.format, chat_of(body, tools))
+    owner = request.state.account.name
+    prompt = await serving.reading.run(owner, prompt_of, serving.format, chat_of(body, tools))
     after = serving.format.think_end if prompt.start == "reasoning" else None
-    choices = [Choice(one, grammar.constraint(after) if grammar else None) for one in of_each(params, body.n or 1)]
-    call = await Call.start(serving, account, prompt.ids, choices, body.isolation)
+    choices = [
+        Choice(prompt.ids, one, grammar.constraint(after) if grammar else None) for one in of_each(params, body.n or 1)
+    ]
+    call = await Call.start(serving, take_ticket(request), choices, body.isolation)
     answers = [
         Answer(serving.format.parser(prompt, tools=bool(tools)), serving.format.think_end) for _ in range(len(choices))
     ]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from centime.data.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE
 from centime.serve.api import logprobs
+from centime.serve.api.admission import take_ticket
 from centime.serve.api.answer import FinishReason, new_id
 from centime.serve.api.call import Call, Choice
 from centime.serve.api.errors import GENERATES, ApiError, described
@@ -96,7 +96,7 @@ class Asked:
 @router.post("/completions", response_model=None, include_in_schema=False)
 @router.post("/beta/completions", response_model=None, include_in_schema=False)
 @router.post("/beta/v1/completions", response_model=None, include_in_schema=False)
-async def completions(body: CompletionRequest, serving: Served, account: Asking) -> Response:
+async def completions(body: CompletionRequest, request: Request, serving: Served, account: Asking) -> Response:
     """Go on with a text; with `suffix`, write what stands between the two."""
     serving.check_model(body.model)
     if body.echo and body.suffix is not None:
@@ -106,9 +106,9 @@ async def completions(body: CompletionRequest, serving: Served, account: Asking)
     params = body.params(
         serving.tokenizer.vocab_size, logprobs=body.logprobs, max_tokens=body.max_tokens or DEFAULT_MAX_TOKENS
     )
-    prompt = await asyncio.to_thread(prompt_of, body, serving.tokenizer)
-    choices = [Choice(one) for one in of_each(params, body.n or 1)]
-    asked = Asked(body, serving, await Call.start(serving, account, prompt, choices, body.isolation))
+    prompt = await serving.reading.run(account.name, prompt_of, body, serving.tokenizer)
+    choices = [Choice(prompt, one) for one in of_each(params, body.n or 1)]
+    asked = Asked(body, serving, await Call.start(serving, take_ticket(request), choices, body.isolation))
     if body.stream:
         return EventStream(asked.call, _stream(asked))
     return Whole(asked.call, _whole(asked), serving.patience)

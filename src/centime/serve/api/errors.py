@@ -104,6 +104,13 @@ def described(statuses: Sequence[int], body: type[Any] = ErrorBody) -> dict[int 
 GENERATES = (400, 401, 402, 404, 422, 429, 500, 503)  # what a route that runs the model may answer besides 200
 
 
+def as_api_error(error: ApiError | Refused) -> ApiError:
+    """What the accounts refused, in the API's words."""
+    if isinstance(error, ApiError):
+        return error
+    return ApiError(error.status, error.message, code=error.code, retry_after=error.retry_after)
+
+
 def invalid(error: RequestValidationError) -> ApiError:
     """A body that does not fit the description: 400 where its form is wrong, 422 where a value is out of range."""
     first = error.errors()[0]
@@ -126,8 +133,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
-        told = ApiError(error.status, error.message, code=error.code, retry_after=error.retry_after)
-        return told.response(request.url.path)
+        return as_api_error(error).response(request.url.path)
 
     @app.exception_handler(UserError)
     async def mendable(request: Request, error: UserError) -> JSONResponse:

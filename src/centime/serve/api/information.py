@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -112,11 +111,11 @@ async def tokenize(body: TokenizeRequest, serving: Served, account: Asking) -> T
         serving.check_model(body.model)
     if body.messages is not None:
         chat = chat_of(ChatRequest(model="", messages=body.messages), [])
-        ids = (await asyncio.to_thread(prompt_of, serving.format, chat)).ids
+        ids = (await serving.reading.run(account.name, prompt_of, serving.format, chat)).ids
     else:
         tokenizer = serving.tokenizer
         begin = [tokenizer.bos_id] if body.add_special_tokens and tokenizer.bos_id is not None else []
-        ids = begin + await asyncio.to_thread(tokenizer.encode, body.prompt or "")
+        ids = begin + await serving.reading.run(account.name, tokenizer.encode, body.prompt or "")
     return {"tokens": ids, "count": len(ids), "max_model_len": serving.engine.context}
 
 

@@ -45,16 +45,16 @@ class CallMetrics(Collector):
         self._gap = histogram("output_token_seconds", "Per token after the first (TPOT), mean of a call.", _FIRST)
         self._whole = histogram("call_seconds", "From a call's arrival to its end.", _WHOLE)
 
-    def ended(self, ends: Iterable[Finished], usage: Usage, charge: Charge) -> None:
-        """Counts a call that has ended."""
+    def ended(self, ends: Iterable[Finished], usage: Usage, charge: Charge | None) -> None:
+        """Counts a call that has ended; charge: None of one that failed."""
         for end in ends:
             self._answers.labels(end.reason).inc()
         for kind, tokens in (("hit", usage.hit_tokens), ("miss", usage.miss_tokens), ("output", usage.output_tokens)):
             self._tokens.labels(kind).inc(tokens)
         self._machine.inc(usage.machine_ns / 1e9)
-        if charge.machine_cost is not None:
+        if charge is not None and charge.machine_cost is not None:
             self._cost.labels(charge.machine_currency).inc(charge.machine_cost / 1e12)
-        if charge.price_list:
+        if charge is not None and charge.price_list:
             self._list.labels(charge.currency).inc(charge.list_price / 1e12)
         self._queued.observe(usage.queued_ns / 1e9)
         self._whole.observe(usage.total_ns / 1e9)

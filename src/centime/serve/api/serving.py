@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
 
 from centime.serve.accounts import Account, Accounts
 from centime.serve.api.errors import ApiError
+from centime.serve.api.fair_pool import FairPool
 from centime.serve.api.metrics import Metrics
 from centime.serve.api.tally import Tally
 
@@ -53,6 +55,7 @@ class Serving:
     calls: set[Call] = field(default_factory=set)  # those that are not settled
     draining: bool = False
     tally: Tally = field(default_factory=Tally)
+    reading: FairPool = field(default_factory=lambda: FairPool(2, "centime-reading"))  # renders and tokenizes
     # Of their own, so that grammars that take long to compile hold up only others that need compiling.
     compilers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "centime-grammar"))
 
@@ -92,25 +95,21 @@ _bearer = HTTPBearer(auto_error=False, description="An API key: 'Authorization: 
 _header = APIKeyHeader(name="x-api-key", auto_error=False, description="The same key, as Anthropic's clients send it.")
 
 
+def secret_of(connection: HTTPConnection) -> str | None:
+    """The key that a request carries, under either of its headers."""
+    scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" and bearer else connection.headers.get("x-api-key")
+
+
 def account_of(
     request: Request,
     serving: Annotated[Serving, Depends(serving_of)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     header: Annotated[str | None, Security(_header)],
 ) -> Account:
-    """Whose request this is. Raises Refused (401), and ApiError (403) where no key protects the server.
-
-    Such a server answers only to this machine's own names, so that no page of a browser can reach it under another
-    name (DNS rebinding); foreign pages' requests under its own name fail for want of CORS headers.
-    """
-    account = serving.accounts.authenticate(bearer.credentials if bearer else header)
-    if not account.name and not is_loopback(request.url.hostname or ""):
-        raise ApiError(
-            403,
-            f"Without a key this server answers to this machine alone, not to {request.url.hostname!r}: ask for "
-            "127.0.0.1 or localhost, or make a key with `centime keys add NAME`.",
-        )
-    return account
+    """Whose request this is, as admission.py found out before the body was read. Raises Refused (401)."""
+    admitted: Account | None = request.scope.get("state", {}).get("account")
+    return admitted or serving.accounts.authenticate(secret_of(request))
 
 
 def is_loopback(host: str) -> bool:
