@@ -19,6 +19,8 @@ from centime.errors import UserError
 
 PICO = 10**12  # pico-dollars in a dollar, and so in every currency
 MILLION = 10**6
+MOST = 9_000_000
+"""Of a currency's unit: in a balance, for a request, per million tokens. 64 bits hold 9.2 million of pico-units."""
 DAY_MINUTES = 24 * 60
 DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -134,16 +136,18 @@ def tariff_for(text: str, *, date: str | None = None, hours: str | None = None) 
 
 def picos(text: str, what: str) -> int:
     """'0.003625' (of a currency's unit) -> 3_625_000_000 pico-units. Raises UserError on anything but a plain number
-    of at most twelve decimals, at least 0."""
+    of at most twelve decimals, from 0 to MOST."""
     try:
-        exact = Decimal(text.strip().lstrip("$€¥£").replace("_", "")) * PICO
+        amount = Decimal(text.strip().lstrip("$€¥£").replace("_", ""))
     except InvalidOperation:
-        exact = Decimal(-1)
-    if not exact.is_finite() or exact < 0 or exact != int(exact):
+        amount = Decimal("NaN")
+    exponent = amount.as_tuple().exponent  # a letter where it is no number
+    if not isinstance(exponent, int) or not 0 <= amount <= MOST or amount != round(amount, 12):
         raise UserError(
-            f"{what} is {text.strip()!r}; give a number of at least 0 with at most 12 decimals, such as 0.55."
+            f"{what} is {text.strip()[:60]!r}; give a number of at least 0 and at most {MOST:,}, with at most 12 "
+            "decimals, such as 0.55."
         )
-    return int(exact)
+    return int(amount.scaleb(12))
 
 
 def peak_hours(text: str) -> PeakHours:
@@ -155,6 +159,10 @@ def peak_hours(text: str) -> PeakHours:
         windows = []
         for part in match[1].split(","):
             start, end = (_minutes(clock) for clock in part.strip().split("-"))
+            if (start, end) != (0, DAY_MINUTES) and (end - start) % DAY_MINUTES == 0:
+                raise UserError(
+                    f"the peak hours {part.strip()} end when they begin; write 00:00-24:00 for the whole day."
+                )
             windows.append((start, end))
         days = tuple(range(7))
         if match[2]:

@@ -44,7 +44,8 @@ def add(
     if peak_hours is not None and price_list is None:
         raise UserError("--peak-hours go with --price-list: the key has no price list of its own.")
     tariff = tariff_for(price_list, hours=peak_hours) if price_list is not None else None
-    secret = add_key(Store(), name, tariff=tariff, budget=budget, per_minute=per_minute, concurrency=concurrency)
+    store = Store()
+    secret = add_key(store, name, tariff=tariff, budget=budget, per_minute=per_minute, concurrency=concurrency)
     if as_json:
         import json
 
@@ -54,6 +55,8 @@ def add(
     typer.echo(f"This is the key {name!r}. Keep it now: it cannot be shown again.", err=True)
     if tariff is not None:
         typer.echo(f"Prices: {tariff}.", err=True)
+    elif budget is not None and not store.read("SELECT 1 FROM price_lists"):
+        typer.echo("Its budget pays only where a server's --price-list is in the same currency.", err=True)
 
 
 @app.command("list")

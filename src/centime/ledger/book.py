@@ -76,10 +76,11 @@ def name_of(run: str | os.PathLike[str]) -> tuple[str, str | None]:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection to the book at `path`, made if absent, in autocommit: whoever writes begins a transaction.
 
-    Raises UserError when the file cannot be opened, is no book, or is of a later version.
+    The file is its owner's alone, as are SQLite's files beside it, which take its mode: it says who asked a server, how
+    much, and at what prices. Raises UserError when the file cannot be opened, is no book, or is of a later version.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _keep_private(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
@@ -222,6 +223,21 @@ def settled(interval: Interval, now_ns: int | None = None) -> Interval:
         return interval
     tail = HEARTBEAT_NS if age < 0 else min(HEARTBEAT_NS, age)  # below 0: another boot's clock
     return dataclasses.replace(interval, state=RECOVERED, estimated_ns=tail)
+
+
+def _keep_private(path: Path) -> None:
+    """Make the file 0600 before SQLite makes it as the umask says, a new folder 0700, and narrow an older file of ours.
+
+    Raises OSError.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    for each in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        with suppress(OSError):  # absent, or on a file system without modes
+            found = each.stat()
+            if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+                each.chmod(0o600)
 
 
 def _wal(connection: sqlite3.Connection) -> None:

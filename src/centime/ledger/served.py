@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -30,10 +31,11 @@ CREATE TABLE IF NOT EXISTS engine_time (
   engine TEXT NOT NULL, hour INTEGER NOT NULL, run TEXT NOT NULL, run_path TEXT NOT NULL,
   requests_ns INTEGER NOT NULL, idle_ns INTEGER NOT NULL, PRIMARY KEY (engine, hour)) WITHOUT ROWID;
 """
-_ADD = (
-    f"INSERT INTO served ({', '.join(_NAMED + _SUMMED)}) VALUES ({', '.join('?' * len(_NAMED + _SUMMED))}) "
-    f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMMED)}"
+_PUT = (
+    f"INSERT OR REPLACE INTO served ({', '.join(_NAMED + _SUMMED)}) VALUES ({', '.join('?' * len(_NAMED + _SUMMED))})"
 )
+_LINE = " AND ".join(f"{name} = ?" for name in _NAMED)
+MOST = 2**63 - 1  # what an integer of SQLite holds; it makes a float of a sum beyond, and so loses its last digits
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,19 @@ def hour_of(wall_ns: int) -> int:
 
 
 def add_served(connection: sqlite3.Connection, row: Served) -> None:
-    """Add finished requests to their hour's sums, inside the caller's transaction."""
-    connection.execute(_ADD, dataclasses.astuple(row))
+    """Add finished requests to their hour's sums, inside the caller's transaction.
+
+    A line whose sums would pass 64 bits (9.2 million of a currency in an hour) is put aside and begun anew.
+    """
+    values = dataclasses.astuple(row)
+    names, added = values[: len(_NAMED)], values[len(_NAMED) :]
+    before = connection.execute(f"SELECT {', '.join(_SUMMED)} FROM served WHERE {_LINE}", names).fetchone()
+    sums = [new + old for new, old in zip(added, before or [0] * len(added), strict=True)]
+    if max(sums) > MOST:
+        connection.execute("CREATE TABLE IF NOT EXISTS served_full AS SELECT * FROM served WHERE false")
+        connection.execute(f"INSERT INTO served_full SELECT * FROM served WHERE {_LINE}", names)
+        sums = list(added)
+    connection.execute(_PUT, (*names, *sums))
 
 
 @dataclass(frozen=True)
@@ -85,40 +98,72 @@ class EngineHour:
 
 
 class EngineTime:
-    """Books what an engine's clock says. Rows are whole statements: writing twice changes nothing."""
+    """Books what an engine's clock says, hour by hour. Safe for threads.
+
+    `read` takes a reading; `write` books every hour whose row does not stand in the ledger as it should, so that a
+    ledger that cannot be written, for however long, loses no hour: an hour is known to be booked once a later `write`
+    has found it there. Rows are whole statements: writing twice changes nothing.
+    """
 
     def __init__(self, run: str, run_path: str | None, devices: int = 1) -> None:
         self._run, self._run_path, self._devices = run, run_path or "", devices
         self._engine = uuid.uuid4().hex
-        self._hour = -1
-        self._before = (0, 0)  # both clocks when the hour began
-        self._last = (0, 0)
+        self._lock = threading.Lock()
+        self._hour: int | None = None  # of the last reading
+        self._last = (0, 0)  # the engine's two totals at the last reading
+        self._hours: dict[int, tuple[int, int]] = {}  # of all devices: requests, idle
+        self._unbooked: set[int] = set()  # hours that have not been found in the ledger as they are here
+
+    def read(self, requests_ns: int, idle_ns: int, wall_ns: int | None = None) -> None:
+        """What passed since the last reading is the hour's of this one.
+
+        requests_ns, idle_ns: totals since the engine started, of the engine (all its devices work at once). Totals only
+        grow: a reading that comes late says nothing new. wall_ns: now, by the wall clock; one that is set back a little
+        stays in its hour.
+        """
+        now = hour_of(time.time_ns() if wall_ns is None else wall_ns)
+        with self._lock:
+            if self._hour is None or now > self._hour or now < self._hour - 1:
+                self._hour = now
+            before, self._last = self._last, (max(self._last[0], requests_ns), max(self._last[1], idle_ns))
+            requests, idle = self._hours.get(self._hour, (0, 0))
+            self._hours[self._hour] = (
+                requests + (self._last[0] - before[0]) * self._devices,
+                idle + (self._last[1] - before[1]) * self._devices,
+            )
+            self._unbooked.add(self._hour)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Book what has been read, inside the caller's transaction, which need not succeed."""
+        with self._lock:
+            for hour in sorted(self._unbooked):
+                requests, idle = self._hours[hour]
+                booked = connection.execute(
+                    "SELECT requests_ns, idle_ns FROM engine_time WHERE engine = ? AND hour = ?", (self._engine, hour)
+                ).fetchone()
+                if booked == (requests, idle):
+                    self._unbooked.discard(hour)
+                    continue
+                connection.execute(
+                    "INSERT OR REPLACE INTO engine_time VALUES (?, ?, ?, ?, ?, ?)",
+                    (self._engine, hour, self._run, self._run_path, requests, idle),
+                )
 
     def report(
         self, connection: sqlite3.Connection, requests_ns: int, idle_ns: int, wall_ns: int | None = None
     ) -> None:
-        """Book the engine's two running totals as they stand now; what passed since the last call is this hour's.
-
-        requests_ns, idle_ns: since the engine started, of the engine (all its devices work at once).
-        """
-        hour = max(
-            self._hour, hour_of(time.time_ns() if wall_ns is None else wall_ns)
-        )  # a clock set back changes nothing
-        if hour != self._hour:
-            self._hour, self._before = hour, self._last
-        before = self._last  # totals only grow: a reading that comes late says nothing new
-        self._last = (max(before[0], requests_ns), max(before[1], idle_ns))
-        requests, idle = ((now - then) * self._devices for now, then in zip(self._last, self._before, strict=True))
-        connection.execute(
-            "INSERT OR REPLACE INTO engine_time VALUES (?, ?, ?, ?, ?, ?)",
-            (self._engine, hour, self._run, self._run_path, requests, idle),
-        )
+        """`read` and `write`."""
+        self.read(requests_ns, idle_ns, wall_ns)
+        self.write(connection)
 
 
 def served_rows(connection: sqlite3.Connection) -> list[Served]:
-    """Everything served, oldest hour first."""
-    columns = ", ".join(_NAMED + _SUMMED)
-    return [Served(*row) for row in connection.execute(f"SELECT {columns} FROM served ORDER BY {', '.join(_NAMED)}")]
+    """Everything served, oldest hour first. An hour's line may come in several rows: see `add_served`."""
+    columns, order = ", ".join(_NAMED + _SUMMED), ", ".join(_NAMED)
+    source = f"SELECT {columns} FROM served"
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'served_full'").fetchone():
+        source += f" UNION ALL SELECT {columns} FROM served_full"
+    return [Served(*row) for row in connection.execute(f"{source} ORDER BY {order}")]
 
 
 def engine_hours(connection: sqlite3.Connection) -> list[EngineHour]:

@@ -15,11 +15,13 @@ from tests.serve.accounts.made import DOLLAR, Use, flat, keyed
 
 from centime.catalogue.prices import price_given
 from centime.catalogue.tariffs import tariff_for
+from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.served import served_rows
 from centime.serve.accounts import Account, Accounts, Charge, Refused, Ticket
 from centime.serve.accounts.keys import add_key, list_keys, revoke, top_up
 from centime.serve.accounts.store import Store
+from centime.serve.api.terms import told
 
 
 @pytest.fixture
@@ -148,7 +150,7 @@ def test_the_price_of_a_request_is_that_of_its_admission(path: Path) -> None:
 def test_limits_per_minute_and_at_once(path: Path) -> None:
     accounts, account = keyed(path, per_minute=3, concurrency=2)
     first = accounts.admit(account, prompt_tokens=1, max_tokens=1)
-    accounts.admit(account, prompt_tokens=1, max_tokens=1)
+    second = accounts.admit(account, prompt_tokens=1, max_tokens=1)
     with pytest.raises(Refused, match="has 2 requests running and may have 2") as refused:
         accounts.admit(account, prompt_tokens=1, max_tokens=1)
     assert (refused.value.status, refused.value.code, refused.value.retry_after) == (
@@ -158,6 +160,7 @@ def test_limits_per_minute_and_at_once(path: Path) -> None:
     )
     first.release()
     accounts.admit(account, prompt_tokens=1, max_tokens=1).release()  # the third of this minute
+    second.release()
     with pytest.raises(Refused, match="may make 3 requests a minute") as refused:
         accounts.admit(account, prompt_tokens=1, max_tokens=1)
     assert refused.value.status == 429
@@ -361,8 +364,10 @@ def test_what_a_killed_process_held_can_be_spent_by_the_next(path: Path, root: P
 
 def test_closing_lets_go_of_what_runs(path: Path) -> None:
     accounts, account = keyed(path, budget="$1")
-    accounts.admit(account, prompt_tokens=1, max_tokens=1)
+    running = accounts.admit(account, prompt_tokens=1, max_tokens=1)
+    assert list_keys(Store(path))[0].held > 0
     accounts.close()
+    running.release()  # late, and of no consequence
     assert list_keys(Store(path))[0].held == 0
 
 
@@ -376,3 +381,30 @@ def test_an_older_ledger_gets_the_new_tables(path: Path) -> None:
     ticket: Ticket = accounts.admit(accounts.authenticate(None), prompt_tokens=1, max_tokens=1)
     ticket.settle(Use())
     assert len(served_rows(sqlite3.connect(path))) == 1
+
+
+def test_a_server_says_at_its_start_whose_budgets_cannot_pay_there(path: Path) -> None:
+    store = Store(path)
+    for name, given in (("eve", {"budget": "5 EUR"}), ("own", {"budget": "5 EUR", "tariff": flat("1,2,3 EUR")}),
+                        ("uma", {"budget": "$5"}), ("end", {})):  # fmt: skip
+        add_key(store, name, **given)  # type: ignore[arg-type]
+    add_key(store, "gone", budget="5 EUR")
+    revoke(store, "gone")
+    assert Accounts(path, tariff=flat()).unpayable() == {"EUR": ["eve"]}
+    assert Accounts(path).unpayable() == {"EUR": ["eve"], "USD": ["uma"]}
+    said = told(Accounts(path, tariff=flat()))
+    assert "Budgets in EUR cannot pay here, where prices are in USD: eve will be refused (402)." in said
+
+
+def test_a_budget_that_no_server_takes_is_refused_when_the_key_is_made(path: Path) -> None:
+    store = Store(path)
+    Accounts(path, run="tiny", tariff=flat()).close()
+    with pytest.raises(UserError, match=r"'5 EUR' is in EUR, and .* ask prices in USD \('tiny'\)"):
+        add_key(store, "eve", budget="5 EUR")
+    assert list_keys(store) == []
+    add_key(store, "own", budget="5 EUR", tariff=flat("1,2,3 EUR"))
+    Accounts(path, run="other", tariff=flat("1,2,3 EUR")).close()
+    add_key(store, "eve", budget="5 EUR")
+    Accounts(path, run="other", tariff=flat()).close()  # started anew, with other prices
+    with pytest.raises(UserError, match="ask prices in USD"):
+        add_key(store, "eva", budget="5 EUR")

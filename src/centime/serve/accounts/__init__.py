@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from centime.serve.accounts.accounts import Account, Accounts, Balance, Ticket
+from centime.serve.accounts.account import Account, Balance
+from centime.serve.accounts.accounts import Accounts
 from centime.serve.accounts.charge import Charge, Used
 from centime.serve.accounts.limits import Refused
+from centime.serve.accounts.ticket import Ticket
 
 __all__ = ["Account", "Accounts", "Balance", "Charge", "Refused", "Ticket", "Used"]

@@ -11,62 +11,36 @@ import functools
 import os
 import sqlite3
 import sys
-import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from centime.catalogue.prices import Price
-from centime.catalogue.tariffs import Amounts, Hours, Tariff
+from centime.catalogue.tariffs import Amounts, Tariff
+from centime.errors import UserError
 from centime.ledger.book import name_of
-from centime.ledger.served import EngineTime, Served, add_served, hour_of
-from centime.serve.accounts.charge import Charge, Used, at_most, decimal, machine_cost
+from centime.ledger.served import EngineTime, Served, hour_of
+from centime.serve.accounts.account import Account, Balance
+from centime.serve.accounts.bookings import Bookings
+from centime.serve.accounts.charge import MOST_PICO, Charge, Used, at_most, check_use, decimal, machine_cost
 from centime.serve.accounts.keys import hash_of
 from centime.serve.accounts.limits import (
     MINUTE_NS,
     Refused,
     check_balance,
     check_concurrency,
+    check_range,
     check_rate,
     held,
     sign_of_life,
 )
-from centime.serve.accounts.store import Store
+from centime.serve.accounts.store import Store, set_price_list
+from centime.serve.accounts.ticket import Ticket
 
 _FREE = Amounts(0, 0, 0)
 _tariff = functools.lru_cache(maxsize=1024)(Tariff.from_text)
-
-
-@dataclass(frozen=True)
-class Account:
-    """Whose request it is. `name` is '' for the one anonymous account of a server without keys."""
-
-    name: str
-    tariff: Tariff | None  # None: the server has no price list, and the key none of its own
-    currency: str | None  # of the budget; None without one
-    per_minute: int | None
-    concurrency: int | None
-
-
-@dataclass(frozen=True)
-class Balance:
-    """What an account may still spend, in pico-units; `left` None: without end. `held` is reserved by what runs."""
-
-    currency: str | None
-    left: int | None
-    held: int
-
-    @property
-    def available(self) -> bool:
-        """Whether anything may still be spent."""
-        return self.left is None or self.left > 0
-
-    @property
-    def total(self) -> str | None:
-        """What is left, as an exact decimal of the currency; None: without end."""
-        return None if self.left is None else decimal(self.left)
 
 
 class Accounts:
@@ -92,10 +66,16 @@ class Accounts:
         self._holder = uuid.uuid4().hex
         self._engine = EngineTime(self._run, self._run_path, devices)
         self._seen_ns = time.monotonic_ns()  # when it last gave a sign of life
-        self._unbooked: list[tuple[Served, Ticket]] = []  # charges that a locked or full disk did not take
-        self._late = threading.Lock()  # guards them
-        with self._store.writing() as connection:
-            sign_of_life(connection, self._holder)
+        self.bookings = Bookings(self._store)
+        try:
+            with self._store.writing() as connection:
+                sign_of_life(connection, self._holder)
+                set_price_list(connection, self._run, self._run_path or "", tariff)
+        except sqlite3.OperationalError as error:
+            raise UserError(
+                f"the ledger {self._store.path} cannot be written ({error}), and a server charges to it; free the disk "
+                "or end what holds the file."
+            ) from None
 
     @property
     def open(self) -> bool:
@@ -141,18 +121,32 @@ class Accounts:
                 f"Key {account.name!r} has a budget in {account.currency} and this server {asks}: "
                 "start it with a price list in that currency.",
             )
+        wanted = at_most(amounts, prompt_tokens, max_tokens)
+        check_range(wanted, account)
         with self._reserving() as connection:
-            number = self._reserve(connection, account, at_most(amounts, prompt_tokens, max_tokens))
+            number = self._reserve(connection, account, wanted)
         return Ticket(self, account, number, amounts, hours)
+
+    def hold(self, ticket: Ticket, wanted: int) -> None:
+        """Reserve `wanted` pico-units for an admitted request, if that is more than it holds. Raises Refused."""
+        check_range(wanted, ticket.account)
+        with self._reserving() as connection:
+            found = connection.execute("SELECT pico FROM reservations WHERE id = ?", (ticket.number,)).fetchone()
+            if found is None or found[0] < wanted:  # none: this process was taken for dead
+                self._check_balance(connection, ticket.account, wanted, ticket.number)
+                connection.execute(
+                    "INSERT OR REPLACE INTO reservations (id, key, holder, pico) VALUES (?, ?, ?, ?)",
+                    (ticket.number, ticket.account.name, self._holder, wanted),
+                )
 
     @contextmanager
     def _reserving(self) -> Iterator[sqlite3.Connection]:
         """A transaction after what had to wait. Raises Refused (503) while the ledger cannot be written."""
         try:
-            self._catch_up()
+            self.bookings.catch_up()
             with self._store.writing() as connection:
                 yield connection
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             raise Refused(
                 503,
                 "ledger_unavailable",
@@ -166,9 +160,6 @@ class Accounts:
         self._check_balance(connection, account, wanted)
         if account.per_minute is not None:
             check_rate(connection, account.name, account.per_minute)
-        if time.monotonic_ns() - self._seen_ns > MINUTE_NS:
-            sign_of_life(connection, self._holder)
-            self._seen_ns = time.monotonic_ns()
         row = connection.execute(
             "INSERT INTO reservations (key, holder, pico) VALUES (?, ?, ?) RETURNING id",
             (account.name, self._holder, wanted),
@@ -180,51 +171,63 @@ class Accounts:
             balance = connection.execute("SELECT balance FROM keys WHERE name = ?", (account.name,)).fetchone()[0]
             check_balance(connection, account.name, balance, account.currency, wanted, own)
 
-    def _raise(self, ticket: Ticket, wanted: int) -> None:
-        with self._reserving() as connection:
-            row = connection.execute("SELECT pico FROM reservations WHERE id = ?", (ticket.number,)).fetchone()
-            own = row[0] if row else 0  # no row: the machine was taken for dead meanwhile
-            self._check_balance(connection, ticket.account, max(own, wanted), ticket.number)
-            connection.execute(
-                "INSERT OR REPLACE INTO reservations (id, key, holder, pico) VALUES (?, ?, ?, ?)",
-                (ticket.number, ticket.account.name, self._holder, max(own, wanted)),
-            )
-
     def balance(self, account: Account) -> Balance:
-        """What the account may still spend."""
-        with self._store.writing() as connection:
+        """What the account may still spend. What the ledger knows, also while it cannot be written."""
+        with self._store.reading() as connection:
             row = connection.execute("SELECT balance, currency FROM keys WHERE name = ?", (account.name,)).fetchone()
             left, currency = row if row else (None, None)
             return Balance(currency, left, held(connection, account.name)[1])
 
+    def unpayable(self) -> dict[str, list[str]]:
+        """Names of keys by the currency of their budgets, which this server's prices cannot be paid from."""
+        found: dict[str, list[str]] = {}
+        own = self.tariff.currency if self.tariff else ""
+        for name, currency in self._store.read(
+            "SELECT name, currency FROM keys WHERE balance IS NOT NULL AND tariff IS NULL AND revoked_ns IS NULL "
+            "AND currency != ? ORDER BY name",
+            own,
+        ):
+            found.setdefault(str(currency), []).append(str(name))
+        return found
+
     def machine_time(self, requests_ns: int, idle_ns: int) -> None:
         """Book the engine's two clocks, as running totals since it started: time given to requests, and idle.
 
-        Call it every second or so and once after the last request; a book that cannot be written now is left for the
-        next call.
+        Call it every second or so and once after the last request; what cannot be written now is written by a later
+        call, on the hour that it belongs to.
         """
-        with suppress(sqlite3.OperationalError):
-            self._catch_up()
+        self._engine.read(requests_ns, idle_ns)
+        with suppress(sqlite3.Error):
+            self.bookings.catch_up()
             with self._store.writing() as connection:
-                self._engine.report(connection, requests_ns, idle_ns)
+                self._engine.write(connection)
+                if time.monotonic_ns() - self._seen_ns > MINUTE_NS:
+                    sign_of_life(connection, self._holder)
+                    self._seen_ns = time.monotonic_ns()
 
     def close(self) -> None:
         """Release what still runs and close the file. Charges that could not be booked are told on standard error."""
-        with suppress(sqlite3.OperationalError):
-            self._catch_up()
+        with suppress(sqlite3.Error):
+            self.bookings.catch_up()
             with self._store.writing() as connection:
+                self._engine.write(connection)
                 connection.execute("DELETE FROM reservations WHERE holder = ?", (self._holder,))
                 connection.execute("DELETE FROM holders WHERE id = ?", (self._holder,))
-        if self._unbooked:
-            lost = sum(row.list_pico for row, _ in self._unbooked)
+        lost = Counter[tuple[str, str]]()
+        for row in self.bookings.unwritten:
+            lost[row.key, row.currency] += row.list_pico
+        if lost:
+            each = ", ".join(f"{key or 'without a key'} {decimal(pico)} {name}" for (key, name), pico in lost.items())
             print(
-                f"centime: the ledger {self._store.path} cannot be written: {len(self._unbooked)} charges of "
-                f"{decimal(lost)} {self._unbooked[0][0].currency} in all are missing from it.",
+                f"centime: the ledger {self._store.path} cannot be written; what was served is missing from it and "
+                f"from the balances: {each}.",
                 file=sys.stderr,
             )
         self._store.close()
 
-    def _settle(self, ticket: Ticket, used: Used) -> Charge:
+    def charge(self, ticket: Ticket, used: Used) -> tuple[Charge, Served]:
+        """What a request is charged, and its line on the bill. Raises ValueError for a use that cannot be."""
+        check_use(used, self._devices)
         amounts, tariff = ticket.amounts, ticket.account.tariff
         charge = Charge(
             machine_cost(used.machine_ns, self._devices, self._price),
@@ -236,70 +239,11 @@ class Accounts:
             tariff.name if tariff else "",
             ticket.hours,
         )
+        if charge.list_price > MOST_PICO:
+            raise ValueError(f"a request of {used} costs more than any may")
         row = Served(
             hour_of(time.time_ns()), self._run, self._run_path or "", ticket.account.name, charge.price_list,
             charge.currency, charge.hours, 1, used.prompt_tokens, used.hit_tokens, used.output_tokens,
             used.machine_ns * self._devices, charge.hit_amount, charge.miss_amount, charge.output_amount,
         )  # fmt: skip
-        try:
-            self._catch_up()
-            with self._store.writing() as connection:
-                _book(connection, row, ticket)
-        except sqlite3.OperationalError:  # locked for ten seconds, or a full disk: with the next request
-            with self._late:
-                self._unbooked.append((row, ticket))
-        return charge
-
-    def _catch_up(self) -> None:
-        """Book what could not be booked before. Raises sqlite3.OperationalError while it still cannot."""
-        with self._late:
-            if self._unbooked:
-                with self._store.writing() as connection:
-                    for row, ticket in self._unbooked:
-                        _book(connection, row, ticket)
-                self._unbooked.clear()
-
-    def _release(self, ticket: Ticket) -> None:
-        with suppress(sqlite3.OperationalError), self._store.writing() as connection:
-            connection.execute("DELETE FROM reservations WHERE id = ?", (ticket.number,))
-
-
-class Ticket:
-    """One admitted request: settle it with what it used, or release it when nothing was. The first of them counts."""
-
-    def __init__(self, accounts: Accounts, account: Account, number: int, amounts: Amounts, hours: Hours) -> None:
-        self._accounts, self.account, self.number = accounts, account, number
-        self.amounts, self.hours = amounts, hours
-        self._done = False
-
-    def raise_to(self, *, prompt_tokens: int, max_tokens: int) -> None:
-        """Reserve what the request could cost, at the ticket's own prices, where it holds less; the limits count once.
-
-        Raises Refused: 402 when the balance might not pay it, 503 while the ledger cannot be written. The ticket stays
-        good all the same, with what it held.
-        """
-        if self._done:
-            raise RuntimeError("a request is settled or released once")
-        self._accounts._raise(self, at_most(self.amounts, prompt_tokens, max_tokens))
-
-    def settle(self, used: Used) -> Charge:
-        """Charge what was used and let the reservation go, committed before this returns."""
-        if self._done:
-            raise RuntimeError("a request is settled or released once")
-        self._done = True
-        return self._accounts._settle(self, used)
-
-    def release(self) -> None:
-        """Let the reservation go without a charge; after `settle` this does nothing."""
-        if not self._done:
-            self._done = True
-            self._accounts._release(self)
-
-
-def _book(connection: sqlite3.Connection, row: Served, ticket: Ticket) -> None:
-    """The charge on the bill and on the balance; the reservation is let go."""
-    add_served(connection, row)
-    connection.execute(
-        "UPDATE keys SET balance = balance - ? WHERE name = ? AND balance IS NOT NULL", (row.list_pico, row.key)
-    )
-    connection.execute("DELETE FROM reservations WHERE id = ?", (ticket.number,))
+        return charge, row

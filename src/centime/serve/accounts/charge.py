@@ -7,9 +7,12 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from centime.catalogue.prices import Price
-from centime.catalogue.tariffs import PICO, Amounts, Hours
+from centime.catalogue.tariffs import MOST, PICO, Amounts, Hours
 
 HOUR_NS = 3_600_000_000_000
+MOST_PICO = MOST * PICO  # of one request; every sum of two is below 2^64, every one alone below 2^63
+MOST_TOKENS = 2**48  # in one request; a context of a thousand million tokens is 2^30
+MOST_NS = 2**62  # device-nanoseconds of one request: 146 years
 
 
 class Used(Protocol):
@@ -71,6 +74,19 @@ class Charge:
 def at_most(amounts: Amounts, prompt_tokens: int, max_tokens: int) -> int:
     """What a request can cost, in pico-units: every prompt token a miss, every output token made."""
     return prompt_tokens * amounts.dearest_input + max_tokens * amounts.output
+
+
+def check_use(used: Used, devices: int) -> None:
+    """Raises ValueError for a use that no request can have had, and that the ledger could not hold."""
+    if not (
+        0 <= used.hit_tokens <= used.prompt_tokens <= MOST_TOKENS
+        and 0 <= used.output_tokens <= MOST_TOKENS
+        and 0 <= used.machine_ns * devices <= MOST_NS
+    ):
+        raise ValueError(
+            f"a request cannot have used {used.prompt_tokens} prompt tokens with {used.hit_tokens} of them from the "
+            f"cache, {used.output_tokens} output tokens, {used.machine_ns} ns of {devices} devices"
+        )
 
 
 def machine_cost(machine_ns: int, devices: int, price: Price | None) -> int | None:

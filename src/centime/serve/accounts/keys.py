@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from centime.catalogue.tariffs import PICO, Tariff
+from centime.catalogue.tariffs import MOST, PICO, Tariff
 from centime.errors import UserError, nearest
 from centime.serve.accounts.charge import decimal
-from centime.serve.accounts.limits import held, release_dead
-from centime.serve.accounts.store import Store
+from centime.serve.accounts.limits import dead, held
+from centime.serve.accounts.store import Store, server_currencies
 from centime.units import parse_money
 
-MOST = 9_000_000  # of a currency's unit in one balance: 64 bits hold 9.2 million of pico-units
+MOST_LIMIT = 10**9  # requests a minute, or at once
 PREFIX = "sk-"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _COLUMNS = "name, hint, created_ns, revoked_ns, tariff, currency, balance, topped_up, per_minute, concurrency"
@@ -80,7 +80,8 @@ def add_key(
     """Make a key and return its secret, which nobody can read again.
 
     budget: money such as '$5'; without one the key may spend without end. tariff None: the prices of whatever server is
-    asked. Raises UserError for a name that is taken or cannot be one, or a limit under 1.
+    asked. Raises UserError for a name that is taken or cannot be one, a limit out of range, or a budget in a currency
+    that no server on this ledger asks prices in.
     """
     if not NAME.fullmatch(name):
         raise UserError(
@@ -89,6 +90,8 @@ def add_key(
     for value, what in ((per_minute, "requests per minute"), (concurrency, "requests at once")):
         if value is not None and value < 1:
             raise UserError(f"a limit of {value} {what} lets nothing through; give 1 or more, or leave it out.")
+        if value is not None and value > MOST_LIMIT:
+            raise UserError(f"a limit of {value} {what} is none; give at most {MOST_LIMIT:,}, or leave it out.")
     balance, currency = None, tariff.currency if tariff else None
     if budget is not None:
         balance, spoken = amount(budget)
@@ -108,6 +111,8 @@ def add_key(
         if taken is not None:
             state = "is revoked, and its line on the bill stays its own" if taken[0] else "exists"
             raise UserError(f"a key {name!r} {state}; choose another name.")
+        if budget is not None and tariff is None:
+            _check_currency(connection, budget, str(currency))
         connection.execute(f"INSERT INTO keys VALUES ({', '.join('?' * len(row))})", row)
     return secret
 
@@ -115,8 +120,8 @@ def add_key(
 def list_keys(store: Store) -> list[Key]:
     """Every key, the oldest first, with what it has running now."""
     found = []
-    with store.writing() as connection:
-        release_dead(connection)
+    with store.reading() as connection:
+        gone = dead(connection)
         for row in connection.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY created_ns, name").fetchall():
             name, hint, created_ns, revoked_ns, tariff, *rest = row
             own = Tariff.from_text(tariff) if tariff else None
@@ -124,7 +129,7 @@ def list_keys(store: Store) -> list[Key]:
             found.append(
                 Key(
                     name, hint, created_ns, revoked_ns, own, currency, balance, topped_up, per_minute, concurrency,
-                    *held(connection, name),
+                    *held(connection, name, gone=gone),
                 )
             )  # fmt: skip
     return found
@@ -145,8 +150,8 @@ def top_up(store: Store, name: str, money: str) -> Key:
     added, currency = amount(money)
     with store.writing() as connection:
         _known(connection, name)
-        own, balance, revoked = connection.execute(
-            "SELECT currency, balance, revoked_ns FROM keys WHERE name = ?", (name,)
+        own, balance, topped_up, revoked = connection.execute(
+            "SELECT currency, balance, topped_up, revoked_ns FROM keys WHERE name = ?", (name,)
         ).fetchone()
         if revoked is not None:
             raise UserError(f"key {name!r} is revoked; make a new one with `centime keys add`.")
@@ -156,8 +161,12 @@ def top_up(store: Store, name: str, money: str) -> Key:
             raise UserError(f"key {name!r} has its balance in {own}; {money!r} is in {currency}.")
         if balance + added > MOST * PICO:
             raise UserError(f"a balance holds up to {MOST:,} {own}; {name!r} has {decimal(balance)}.")
+        if topped_up + added > MOST * PICO:
+            raise UserError(
+                f"a key is given up to {MOST:,} {own} in all; {name!r} was given {decimal(topped_up)}. Make a new key."
+            )
         connection.execute(
-            "UPDATE keys SET balance = balance + ?, topped_up = topped_up + ? WHERE name = ?", (added, added, name)
+            "UPDATE keys SET balance = ?, topped_up = ? WHERE name = ?", (balance + added, topped_up + added, name)
         )
     return next(key for key in list_keys(store) if key.name == name)
 
@@ -165,10 +174,22 @@ def top_up(store: Store, name: str, money: str) -> Key:
 def amount(text: str) -> tuple[int, str]:
     """'$5' -> (5 * 10**12, 'USD'). Raises UserError on anything but more than nothing and what a balance holds."""
     value, currency = parse_money(text)
-    pico = int(Decimal(repr(value)) * PICO)
-    if not 0 < pico <= MOST * PICO:
+    pico = int(Decimal(repr(value)) * PICO) if value <= MOST else 0
+    if not pico:
         raise UserError(f"{text!r} cannot be put on a key: give more than 0 and at most {MOST:,} {currency}.")
     return pico, currency
+
+
+def _check_currency(connection: sqlite3.Connection, budget: str, currency: str) -> None:
+    """Raises UserError where servers' prices are known, and none can be paid in `currency`."""
+    asked = server_currencies(connection)
+    if asked and currency not in asked:
+        servers = " and ".join(f"in {name} ({run!r})" for name, run in asked.items())
+        raise UserError(
+            f"the budget {budget!r} is in {currency}, and the servers on this ledger ask prices {servers}: they would "
+            f"refuse every request of this key. Give the budget in {' or '.join(asked)}, or the key prices of its own "
+            f"with --price-list '... {currency}', or start a server with prices in {currency} first."
+        )
 
 
 def _known(connection: sqlite3.Connection, name: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Collection
 from decimal import Decimal
 
-from centime.catalogue.tariffs import PICO
+from centime.catalogue.tariffs import MOST, PICO
 from centime.ledger.process import Identity, alive, this_process
+from centime.serve.accounts.account import Account
+from centime.serve.accounts.charge import MOST_PICO
 from centime.units import format_money
 
 MINUTE_NS = 60 * 10**9
@@ -23,20 +26,30 @@ class Refused(Exception):
         self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
 
 
-def held(connection: sqlite3.Connection, key: str, but: int = 0) -> tuple[int, int]:
-    """(requests running, pico-units they could cost at most) of a key, without the reservation numbered `but`."""
-    rows = connection.execute("SELECT pico FROM reservations WHERE key = ? AND id != ?", (key, but)).fetchall()
-    return len(rows), sum(pico for (pico,) in rows)  # summed here: SQLite's sum ends at 64 bits
+def held(connection: sqlite3.Connection, key: str, but: int = 0, gone: Collection[str] = ()) -> tuple[int, int]:
+    """(requests running, pico-units they could cost at most) of a key, without the reservation numbered `but` and
+    without those of the holders that are `gone`."""
+    rows = connection.execute("SELECT holder, pico FROM reservations WHERE key = ? AND id != ?", (key, but)).fetchall()
+    each = [pico for holder, pico in rows if holder not in gone]
+    return len(each), sum(each)  # summed here: SQLite's sum ends at 64 bits
+
+
+def dead(connection: sqlite3.Connection) -> set[str]:
+    """The holders whose processes no longer live."""
+    now = time.monotonic_ns()
+    holders = connection.execute("SELECT id, boot, namespace, pid, started, seen_ns FROM holders").fetchall()
+    return {
+        holder
+        for holder, boot, namespace, pid, started, seen_ns in holders
+        if not alive(Identity(boot, namespace, pid, started), now - seen_ns, SILENT_NS)
+    }
 
 
 def release_dead(connection: sqlite3.Connection) -> None:
     """Let go of what processes hold that no longer live."""
-    now = time.monotonic_ns()
-    holders = connection.execute("SELECT id, boot, namespace, pid, started, seen_ns FROM holders").fetchall()
-    for holder, boot, namespace, pid, started, seen_ns in holders:
-        if not alive(Identity(boot, namespace, pid, started), now - seen_ns, SILENT_NS):
-            connection.execute("DELETE FROM reservations WHERE holder = ?", (holder,))
-            connection.execute("DELETE FROM holders WHERE id = ?", (holder,))
+    for holder in dead(connection):
+        connection.execute("DELETE FROM reservations WHERE holder = ?", (holder,))
+        connection.execute("DELETE FROM holders WHERE id = ?", (holder,))
 
 
 def sign_of_life(connection: sqlite3.Connection, holder: str) -> None:
@@ -72,6 +85,18 @@ def check_balance(
         f"Insufficient balance: {asks} {key!r} has {money(balance, currency)}{beside}. "
         f"{less}: centime keys top-up {key} AMOUNT.",
     )
+
+
+def check_range(wanted: int, account: Account) -> None:
+    """Refuses (400) a request that could cost more than any request may: no balance holds it, nor would a bill."""
+    if wanted > MOST_PICO:
+        currency = account.tariff.currency if account.tariff else ""
+        raise Refused(
+            400,
+            "invalid_request_error",
+            f"This request could cost more than {MOST:,} {currency}, which none may: ask for fewer tokens "
+            "(max_tokens) or fewer answers (n).",
+        )
 
 
 def check_concurrency(connection: sqlite3.Connection, key: str, limit: int) -> None:

@@ -13,7 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from centime.ledger.book import connect, default_book_path
+from centime.catalogue.tariffs import Tariff
+from centime.ledger.book import BUSY_SECONDS, connect, default_book_path
+
+LOWEST = -(2**63)  # what an integer of SQLite holds
+STUCK_MS = 100  # how long a ledger is waited for that was just waited for in vain
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS keys (
@@ -33,36 +37,56 @@ CREATE TABLE IF NOT EXISTS reservations (  -- what a running request could cost 
 CREATE INDEX IF NOT EXISTS reservations_key ON reservations (key);
 CREATE TABLE IF NOT EXISTS arrivals (key TEXT NOT NULL, at_ns INTEGER NOT NULL);  -- of keys with a limit per minute
 CREATE INDEX IF NOT EXISTS arrivals_key ON arrivals (key, at_ns);
+CREATE TABLE IF NOT EXISTS price_lists (  -- of the servers of each run, as the last of them started
+  run TEXT NOT NULL, run_path TEXT NOT NULL, name TEXT NOT NULL, currency TEXT NOT NULL,
+  PRIMARY KEY (run, run_path)) WITHOUT ROWID;
 """
 
 
 class Store:
-    """A connection to the tables, made if absent. Safe for threads; several processes queue for fractions of a ms.
+    """The tables, made if absent, through one connection that writes and one that reads, so that nobody who only looks
+    waits for the ledger to be writable. Safe for threads; several processes queue for fractions of a ms.
 
     Raises UserError when the file cannot be opened.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = Path(path) if path is not None else default_book_path()
-        self._lock = threading.Lock()
+        self._lock, self._read_lock = threading.Lock(), threading.Lock()
         self._connection = connect(self.path)
         # A charge writes a few pages: tidying the log after 128 KiB, as the meter's heartbeats do, would wait for the
         # disk at every tenth request.
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        if not self.read("SELECT 1 FROM sqlite_master WHERE name = 'arrivals'"):
+        self._reader = connect(self.path)
+        self._stuck = False  # the last write did not come about
+        if not self.read("SELECT 1 FROM sqlite_master WHERE name = 'price_lists'"):
             with self._lock:
                 self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
 
     def read(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """Rows of a query that writes nothing."""
-        with self._lock:
-            return self._connection.execute(query, values).fetchall()
+        with self._read_lock:
+            return self._reader.execute(query, values).fetchall()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Several queries of one moment."""
+        with self._read_lock:
+            self._reader.execute("BEGIN")
+            try:
+                yield self._reader
+            finally:
+                self._reader.execute("ROLLBACK")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that no other process's interleaves; kept when the block ends, undone when it raises."""
+        """One transaction that no other process's interleaves; kept when the block ends, undone when it raises.
+
+        Raises sqlite3.OperationalError after BUSY_SECONDS of a locked file; after that soon, until it is free: all who
+        write queue here, and each would wait as long again.
+        """
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
@@ -71,7 +95,32 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def _begin(self) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            if not self._stuck:
+                self._stuck = True
+                self._connection.execute(f"PRAGMA busy_timeout = {STUCK_MS}")
+            raise
+        if self._stuck:
+            self._stuck = False
+            self._connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._lock, self._read_lock:
             self._connection.close()
+            self._reader.close()
+
+
+def set_price_list(connection: sqlite3.Connection, run: str, run_path: str, tariff: Tariff | None) -> None:
+    """A server of this run starts with these prices."""
+    connection.execute("DELETE FROM price_lists WHERE run = ? AND run_path = ?", (run, run_path))
+    if tariff is not None:
+        connection.execute("INSERT INTO price_lists VALUES (?, ?, ?, ?)", (run, run_path, tariff.name, tariff.currency))
+
+
+def server_currencies(connection: sqlite3.Connection) -> dict[str, str]:
+    """Currencies that servers on this ledger ask, as each was last started, with one of the servers' runs."""
+    return dict(connection.execute("SELECT currency, run FROM price_lists ORDER BY run DESC").fetchall())

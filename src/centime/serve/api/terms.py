@@ -33,7 +33,14 @@ def check_reach(accounts: Accounts, host: str) -> None:
 
 
 def told(accounts: Accounts) -> str:
-    """Who may ask, and what it costs them, in a sentence for whoever started the server."""
+    """Who may ask, and what it costs them, in sentences for whoever started the server."""
     who = "Open to this machine, no key needed" if accounts.open else "Keys only (`centime keys list`)"
     asks = f"prices {accounts.tariff}" if accounts.tariff else "no price list (--price-list)"
-    return f"{who}; {asks}. The API is described at /docs. Ctrl-C ends it with the bill."
+    lines = [f"{who}; {asks}. The API is described at /docs. Ctrl-C ends it with the bill."]
+    here = f"prices are in {accounts.tariff.currency}" if accounts.tariff else "there is no price list"
+    lines += (
+        f"Budgets in {currency} cannot pay here, where {here}: {', '.join(names[:5])}"
+        f"{f' and {len(names) - 5} more' if len(names) > 5 else ''} will be refused (402)."
+        for currency, names in accounts.unpayable().items()
+    )
+    return "\n".join(lines)

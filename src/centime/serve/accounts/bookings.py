@@ -1,0 +1,92 @@
+"""Charges and releases on their way to the ledger: made at once where it can be written, else kept until it can.
+
+A ledger that another process holds locked, or a full disk, is nobody's request's fault: the request ends as it would,
+and what it leaves to be written waits here, in order, and goes in with the next write that succeeds.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from dataclasses import dataclass
+
+from centime.ledger.served import Served, add_served
+from centime.serve.accounts.store import LOWEST, Store
+
+
+@dataclass(eq=False)
+class Booking:
+    """The end of a request: its reservation is let go, and `row` charged; without a row it cost nothing."""
+
+    reservation: int
+    row: Served | None = None
+    tried: bool = False  # by somebody, whether or not it went in
+
+
+class Bookings:
+    """Writes the ends of requests. Safe for threads: those that come together go in together."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        # What comes in. A SimpleQueue, because a finaliser may put to it while its own thread does anything else.
+        self._coming: queue.SimpleQueue[Booking] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting: list[Booking] = []
+
+    def later(self, booking: Booking) -> None:
+        """With the next write. Never waits, takes no lock and cannot fail: for finalisers."""
+        self._coming.put(booking)
+
+    def book(self, booking: Booking) -> bool:
+        """Now if the ledger can be written, which it returns, else with a later write."""
+        self._coming.put(booking)
+        with self._lock:
+            if not booking.tried:  # else whoever held the lock before took it along
+                try:
+                    self._write()
+                except sqlite3.Error:
+                    return False
+            return booking not in self._waiting
+
+    def catch_up(self) -> None:
+        """Writes what waits. Raises sqlite3.Error while the ledger cannot be written, and nothing is lost."""
+        with self._lock:
+            self._write()
+
+    @property
+    def unwritten(self) -> list[Served]:
+        """The charges that wait."""
+        with self._lock:
+            self._take_in()
+            return [booking.row for booking in self._waiting if booking.row is not None]
+
+    def _take_in(self) -> None:
+        while True:
+            try:
+                self._waiting.append(self._coming.get_nowait())
+            except queue.Empty:
+                return
+
+    def _write(self) -> None:
+        self._take_in()
+        if not self._waiting:
+            return
+        for booking in self._waiting:
+            booking.tried = True
+        with self._store.writing() as connection:
+            for booking in self._waiting:
+                _write(connection, booking)
+        self._waiting.clear()
+
+
+def _write(connection: sqlite3.Connection, booking: Booking) -> None:
+    """The charge on the bill and on the balance; the reservation is let go."""
+    row = booking.row
+    if row is not None:
+        add_served(connection, row)
+        found = connection.execute("SELECT balance FROM keys WHERE name = ?", (row.key,)).fetchone()
+        if found is not None and found[0] is not None:
+            left = max(LOWEST, found[0] - row.list_pico)
+            connection.execute("UPDATE keys SET balance = ? WHERE name = ?", (left, row.key))
+    connection.execute("DELETE FROM reservations WHERE id = ?", (booking.reservation,))

@@ -1,0 +1,60 @@
+"""A request that was admitted: what it may cost is held until it is settled, released, or forgotten."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from centime.catalogue.tariffs import Amounts, Hours
+from centime.serve.accounts.account import Account
+from centime.serve.accounts.bookings import Booking
+from centime.serve.accounts.charge import Charge, Used, at_most
+
+if TYPE_CHECKING:
+    from centime.serve.accounts.accounts import Accounts
+
+
+class Ticket:
+    """One admitted request: settle it with what it used, or release it when nothing was. The first of them counts.
+
+    A ticket that nobody has any more, whatever happened to whoever had it, is released. Safe for threads.
+    """
+
+    def __init__(self, accounts: Accounts, account: Account, number: int, amounts: Amounts, hours: Hours) -> None:
+        self._accounts, self.account, self.number = accounts, account, number
+        self.amounts, self.hours = amounts, hours
+        self._changing = threading.Lock()  # so that nothing is reserved for a request that has just ended
+        self._forgotten = weakref.finalize(self, accounts.bookings.later, Booking(number))
+        self._forgotten.atexit = False
+
+    def raise_to(self, *, prompt_tokens: int, max_tokens: int) -> None:
+        """Reserve what the request could cost, at the ticket's own prices, where it holds less; the limits count once.
+
+        Raises Refused: 400 for more than any request may cost, 402 when the balance might not pay it, 503 while the
+        ledger cannot be written. The ticket stays good all the same, with what it held.
+        """
+        with self._changing:
+            if not self._forgotten.alive:
+                raise RuntimeError("a request is settled or released once")
+            self._accounts.hold(self, at_most(self.amounts, prompt_tokens, max_tokens))
+
+    def settle(self, used: Used) -> Charge:
+        """Charge what was used and let the reservation go, committed before this returns if the ledger can be written.
+
+        Raises ValueError for a use that cannot be, such as more hits than prompt tokens; the ticket then stays good.
+        """
+        with self._changing:
+            if not self._forgotten.alive:
+                raise RuntimeError("a request is settled or released once")
+            charge, row = self._accounts.charge(self, used)
+            self._forgotten.detach()
+        self._accounts.bookings.book(Booking(self.number, row))
+        return charge
+
+    def release(self) -> None:
+        """Let the reservation go without a charge; after `settle` this does nothing."""
+        with self._changing:
+            ended = self._forgotten.detach() is None
+        if not ended:
+            self._accounts.bookings.book(Booking(self.number))
