@@ -385,9 +385,9 @@ def test_an_older_ledger_gets_the_new_tables(path: Path) -> None:
 
 def test_a_server_says_at_its_start_whose_budgets_cannot_pay_there(path: Path) -> None:
     store = Store(path)
-    for name, given in (("eve", {"budget": "5 EUR"}), ("own", {"budget": "5 EUR", "tariff": flat("1,2,3 EUR")}),
+    for name, options in (("eve", {"budget": "5 EUR"}), ("own", {"budget": "5 EUR", "tariff": flat("1,2,3 EUR")}),
                         ("uma", {"budget": "$5"}), ("end", {})):  # fmt: skip
-        add_key(store, name, **given)  # type: ignore[arg-type]
+        add_key(store, name, **options)  # type: ignore[arg-type]
     add_key(store, "gone", budget="5 EUR")
     revoke(store, "gone")
     assert Accounts(path, tariff=flat()).unpayable() == {"EUR": ["eve"]}
