@@ -210,7 +210,7 @@ def test_paths_methods_sizes_and_hosts(http: httpx.Client, monkeypatch: pytest.M
         huge = http.post("/v1/chat/completions", content=content, headers={"Content-Type": "application/json"})
         assert huge.status_code == 413, huge.text
     cross = http.post("/v1/chat/completions", content=json.dumps(ASK), headers={"Content-Type": "text/plain"})
-    assert cross.status_code == 400  # what a foreign page may send without asking first
+    assert cross.status_code == 415  # what a foreign page may send without asking first
     rebound = http.get("/v1/models", headers={"Host": "evil.example"})
     assert rebound.status_code == 403
     assert http.get("/v1/models", headers={"Host": "localhost:1"}).status_code == 200

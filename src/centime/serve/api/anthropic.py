@@ -17,12 +17,13 @@ from centime.serve.api.chat_answer import Asked
 from centime.serve.api.constrain import offered_tools
 from centime.serve.api.errors import GENERATES, AnthropicErrorBody, described
 from centime.serve.api.formats import Delta
+from centime.serve.api.reading import JsonRoute
 from centime.serve.api.respond import STREAMED, EventStream, Whole, as_event
 from centime.serve.api.serving import Asking, Served, Serving
 from centime.serve.api.usage import Cost, cost_of
 from centime.serve.engine.request import Finished
 
-router = APIRouter(prefix="/anthropic", tags=["Anthropic"])
+router = APIRouter(prefix="/anthropic", tags=["Anthropic"], route_class=JsonRoute)
 
 Stop = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn"]
 

@@ -18,10 +18,11 @@ from centime.serve.api.constrain import grammar_for, offered_tools
 from centime.serve.api.errors import GENERATES, ApiError, described
 from centime.serve.api.fields import of_each
 from centime.serve.api.formats import Chat, Format, Prompt
+from centime.serve.api.reading import JsonRoute
 from centime.serve.api.respond import STREAMED, EventStream, Whole
 from centime.serve.api.serving import Asking, Served, Serving
 
-router = APIRouter(tags=["OpenAI and DeepSeek"])
+router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
 
 
 @router.post(

@@ -20,6 +20,7 @@ from centime.serve.api.call import Call, Choice
 from centime.serve.api.errors import GENERATES, ApiError, described
 from centime.serve.api.fields import Logprobs, Sampled, of_each
 from centime.serve.api.logprobs import CompletionLogprobs
+from centime.serve.api.reading import JsonRoute
 from centime.serve.api.respond import DONE, KEEP_ALIVE, STREAMED, EventStream, Whole, as_event
 from centime.serve.api.serving import Asking, Served, Serving
 from centime.serve.api.usage import UsageBody, usage_of
@@ -28,7 +29,7 @@ from centime.serve.engine.request import Finished, Piece, TokenLogprob
 if TYPE_CHECKING:
     from centime.data.tokenizer import Tokenizer
 
-router = APIRouter(tags=["OpenAI and DeepSeek"])
+router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
 DEFAULT_MAX_TOKENS = 4096  # DeepSeek's most for fill-in-the-middle; unlike a chat, a text may go on without end
 
 Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]

@@ -15,9 +15,10 @@ from centime.serve.api.chat import chat_of, prompt_of
 from centime.serve.api.chat_request import ChatRequest, Message
 from centime.serve.api.errors import described
 from centime.serve.api.fields import Body
+from centime.serve.api.reading import JsonRoute
 from centime.serve.api.serving import Asking, Served, Serving
 
-router = APIRouter(tags=["Information"])
+router = APIRouter(tags=["Information"], route_class=JsonRoute)
 
 
 class ModelBody(TypedDict):

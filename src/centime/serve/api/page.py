@@ -14,6 +14,7 @@ from centime.serve.accounts import Account
 from centime.serve.api.errors import ApiError
 from centime.serve.api.page_views import prices_now
 from centime.serve.api.planner import Planner, PlanRequest, choices
+from centime.serve.api.reading import JsonRoute
 
 WEB = Path(str(files("centime.serve").joinpath("web")))
 
@@ -40,7 +41,7 @@ def page_routes(
     a key. engine: the live view's numbers (`page_views.EngineView`); bill: of a run, None for everything, as that
     account may see it (`page_views.BillView`). A view whose function is None answers 404, and the page says so.
     """
-    routes = APIRouter(include_in_schema=False)
+    routes = APIRouter(include_in_schema=False, route_class=JsonRoute)
     planner = Planner()
     known = [Depends(account)]
 

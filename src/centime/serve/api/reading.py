@@ -1,0 +1,145 @@
+"""The one reading of a request's body, for both applications: bytes become a JSON object, or a sentence says why not.
+
+What comes out of it can be written again: finite numbers, whole characters, no deeper than `MAX_DEPTH`. So nothing that
+walks a body later, here or at an upstream, meets a value that this reader let pass and another one does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+
+from centime.serve.api.errors import ApiError
+
+MAX_DEPTH = 100  # of objects and lists in one another: people's schemas have ten or twenty, and readers recurse
+APART = 2**18  # bytes from which on a body is read in a thread, beside everybody else's events
+JSON_TYPES = {dict: "object", list: "array", str: "string", int: "number", float: "number", bool: "boolean"}
+
+# An escape in a string: a pair of surrogates, half of one alone, or any other, which is passed over as one.
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
+)
+
+
+class Unreadable(ValueError):
+    """Bytes that are no JSON; the message is a sentence's end: what they are instead."""
+
+
+def read_json(raw: bytes | bytearray) -> Any:
+    """The value that JSON in UTF-8 stands for. Raises Unreadable.
+
+    Numbers are finite; half of a surrogate pair becomes U+FFFD, as it does wherever text is cut in two; of a name that
+    comes twice in an object the last counts; lists and objects are nested no deeper than `MAX_DEPTH`.
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"not UTF-8: its byte {error.start} begins no character") from None
+    if "\\ud" in text or "\\uD" in text:
+        text = _ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
+    try:
+        value = json.loads(text, parse_constant=_not_a_number, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"no JSON: {error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except Unreadable:
+        raise
+    except ValueError:  # of int(): Python reads no longer ones
+        raise Unreadable("no JSON that can be read: a number has more than 4,300 digits") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+        raise _too_deep()
+    return value
+
+
+def _not_a_number(name: str) -> NoReturn:
+    raise Unreadable(f"no JSON: JSON has no {name}")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise Unreadable(f"no JSON that can be read: the number {digits[:40]} is too large")
+    return number
+
+
+def _too_deep() -> Unreadable:
+    return Unreadable(f"nested too deeply: more than {MAX_DEPTH} objects and lists in one another")
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def check_type(request: Request) -> None:
+    """Raises ApiError (415) for a body that does not say it is JSON.
+
+    Pages of other origins may send forms and plain text without asking first; JSON they may not, so that no page that
+    is open in a browser can have a server work, or spend, by sending it something.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        what = f"of type {kind[:100]!r}" if kind else "without a type"
+        raise ApiError(415, f"The body came {what}; send Content-Type: application/json.")
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise ApiError(415, f"The body came in the encoding {coding[:100]!r}; send it as it is, in UTF-8.")
+
+
+class JsonRequest(Request):
+    """A request whose JSON is an object, read by `read_json`."""
+
+    async def json(self) -> Any:
+        """Raises ApiError: 415 for another type, 400 for what is no JSON object."""
+        if not hasattr(self, "_json"):
+            check_type(self)
+            try:
+                raw = await self.body()
+            except ClientDisconnect:
+                raise ApiError(400, "The client left before its body had come.") from None
+            if not raw.strip():
+                raise ApiError(400, "The body is empty; send a JSON object.")
+            try:
+                found = await asyncio.to_thread(read_json, raw) if len(raw) > APART else read_json(raw)
+            except Unreadable as error:
+                raise ApiError(400, f"The body is {error}.") from None
+            if not isinstance(found, dict):
+                kind = JSON_TYPES.get(type(found), "null")
+                raise ApiError(400, f"The body is a JSON {kind}; expected an object.")
+            self._json = found
+        return self._json
+
+
+class JsonRoute(APIRoute):
+    """A route of either application: what it takes as its body has been read by `JsonRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, which finds the body read; where it cannot be, the error tells why, not FastAPI's."""
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def read_first(request: Request) -> Response:
+            request = JsonRequest(request.scope, request.receive)
+            await request.json()
+            return await handle(request)
+
+        return read_first
