@@ -32,9 +32,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Opened(Found):
-    """A model and its tokenizer in memory."""
+    """A model and its tokenizer in memory. files: the mark of the files it was read from, where they can be told."""
 
     model: Transformer
+    files: str | None = None
 
 
 def find(path: Path) -> tuple[Path, Path]:
@@ -85,42 +86,29 @@ def with_weights(found: Found, dtype: str | None = None) -> Opened:
     import torch
 
     from centime.model.checkpoint import load
+    from centime.model.digest import files_mark
     from centime.ops.precision import native_bf16
 
     kind = "cuda" if found.device.kind == "gpu" else "cpu"
     if dtype is None and not native_bf16(torch.device(kind)):
         dtype = "float32"
+    before = files_mark(found.folder)
     model = load(found.folder, dtype=None if dtype is None else getattr(torch, dtype), device=kind)
-    return Opened(found.tokenizer, found.folder, found.run, found.device, model.eval())
+    files = before if files_mark(found.folder) == before else None  # else another's weights may have been read
+    return Opened(found.tokenizer, found.folder, found.run, found.device, model.eval(), files)
 
 
 def for_answers(found: Found, dtype: str | None = None) -> Opened:
-    """The same with weights packed where that is faster; for products without gradients.
-
-    Read in a thread that ends with it. Every thread that has ever multiplied keeps helpers of its own, and once these
-    outnumber the cores GNU's OpenMP lets helpers sleep between products: a server whose main thread had read the
-    weights took 162 ms for a step that takes 114 (docs/log.md).
-    """
-    from concurrent.futures import Future
-    from threading import Thread
-
+    """The same with weights packed where that is faster; for products without gradients."""
     from centime.model.packed import pack_weights
+    from centime.serve.threads import in_passing_thread
 
-    read: Future[Opened] = Future()
+    def read() -> Opened:
+        opened = with_weights(found, dtype)
+        pack_weights(opened.model)
+        return opened
 
-    def reading() -> None:
-        try:
-            opened = with_weights(found, dtype)
-            pack_weights(opened.model)
-            read.set_result(opened)
-        except BaseException as error:
-            read.set_exception(error)
-
-    reader = Thread(target=reading, name="centime-weights", daemon=True)  # which Ctrl-C need not wait for
-    reader.start()
-    opened = read.result()
-    reader.join()
-    return opened
+    return in_passing_thread(read, "centime-weights")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from centime.serve.api.formats import find_format
 from centime.serve.api.server import bind, run, url_of
 from centime.serve.api.serving import Serving
 from centime.serve.api.terms import check_patience, check_reach, tariff_of, told
+from centime.serve.engine.cache_folder import CacheFolder
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.face import EngineFace
 from centime.serve.engine.grammar import Grammars
@@ -104,8 +105,10 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
 def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[EngineFace, int, int]:
     """(engine, width of its logits, devices it works on): in this process, or replicas in theirs."""
     if options.replicas == 1:
+        if settings.disk is not None:
+            CacheFolder(settings.disk).close()  # another server's is known before the weights are read
         opened = for_answers(found, options.dtype)
-        return Engine(opened.model, opened.tokenizer, settings), opened.model.config.vocab_size, 1
+        return Engine(opened.model, opened.tokenizer, settings, opened.files), opened.model.config.vocab_size, 1
     try:
         from centime.serve.fleet.ray_serve import UNLIMITED, RayReplicas
     except ImportError:

@@ -20,7 +20,7 @@ from centime.errors import UserError
 from centime.model import Transformer
 from centime.plan.counts import count
 from centime.serve.engine.blocks import BlockPool
-from centime.serve.engine.disk import DiskTier, fingerprint
+from centime.serve.engine.disk import open_disk
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.pages import Pages
 from centime.serve.engine.request import Event, Piece, QueueFull, Request, check_prompt
@@ -39,9 +39,14 @@ WINDOW_NS = 5_000_000_000  # over which "now" is measured
 
 
 class Engine:
-    """Serves one model. `start` it, `submit` requests, `stop` it; or let a test call `step` itself."""
+    """Serves one model. `start` it, `submit` requests, `stop` it; or let a test call `step` itself.
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer, settings: EngineSettings | None = None) -> None:
+    files: the mark of the files that the weights are from, where nobody has changed them since (`files_mark`).
+    """
+
+    def __init__(
+        self, model: Transformer, tokenizer: Tokenizer, settings: EngineSettings | None = None, files: str | None = None
+    ) -> None:
         self.settings = settings or EngineSettings()
         self.model, self.tokenizer = model.eval(), tokenizer
         config, weight = model.config, model.head_weight
@@ -59,14 +64,17 @@ class Engine:
         self.pool = BlockPool(count_, size)
         assert self.pool.take(1) == [SCRATCH]
         self.context = min(config.max_position_embeddings, (count_ - 1) * size)
+        drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
         self.disk = None
         if self.settings.disk is not None:
-            self.disk = DiskTier(self.settings.disk, self.settings.disk_bytes, fingerprint(model))
+            written = config.num_hidden_layers + drafting  # of several MTP modules the first one alone guesses
+            block = self.pages.read(SCRATCH)[:written]
+            where, most, exact = self.settings.disk, self.settings.disk_bytes, self.settings.deterministic
+            self.disk = open_disk(where, most, model, block, exact, files)
         self.scheduler = Scheduler(
             self.pool, self.pages, self.settings.step_tokens, self.settings.max_running, self.disk
         )
         runner = (DeterministicRunner if self.settings.deterministic else Runner)(model, self.pages)
-        drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
         self.stepper = Stepper(runner, self.scheduler, tokenizer, drafting)
         counts = count(config, 1)
         self._token_work = max(1, round(counts.forward_flops_per_token))

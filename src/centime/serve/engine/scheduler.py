@@ -136,7 +136,7 @@ class Scheduler:
             taken = self.pool.take(1, blocks[-1] if blocks else None) if entries is not None else None
             if entries is None or taken is None:
                 break
-            self.pages.read(taken[0]).copy_(entries)
+            self.pages.read(taken[0])[: len(entries)].copy_(entries)
             key = self.pool.publish(taken[0], key, piece)
             blocks += taken
         return found if len(blocks) == len(found.blocks) else Match(blocks, key)
@@ -198,7 +198,8 @@ class Scheduler:
             tokens, parent = generation.tokens[index * size : (index + 1) * size], generation.keys[-1]
             generation.keys.append(self.pool.publish(generation.table[index], parent, tokens))
             if self.disk is not None:
-                self.disk.put(generation.keys[-1], parent, tokens, self.pages.read(generation.table[index]))
+                entries = self.pages.read(generation.table[index])[: self.disk.shape[0]]
+                self.disk.put(generation.keys[-1], parent, tokens, entries)
 
 
 def _arrival(generation: Generation) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from centime.serve.engine.cache_folder import PATIENCE_S, CacheFolder
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.grammar import Grammars, Recipe
 from centime.serve.engine.request import Constraint, Event, Finished, Request, SamplingParams
@@ -70,10 +71,11 @@ class Replica:
         settings = spec.settings
         if settings.disk is not None:
             settings = dataclasses.replace(settings, disk=settings.disk / f"replica-{rank}")
+            CacheFolder(settings.disk, PATIENCE_S).close()  # another server's is known before the weights are read
         opened = for_answers(look(spec.folder, spec.device, spec.dtype), spec.dtype)
         self._vocabulary = opened.model.config.vocab_size
         self._grammars = Grammars(opened.tokenizer, self._vocabulary)
-        self._engine = Engine(opened.model, opened.tokenizer, settings)
+        self._engine = Engine(opened.model, opened.tokenizer, settings, opened.files)
         self._engine.start()
         self._life = uuid.uuid4().hex
         self._running: set[int] = set()
