@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from centime.serve.api.fields import Body, Logprobs, Sampled, Text, Thinking
+from centime.serve.api.fields import Body, Logprobs, MaxTokens, Sampled, Text, Thinking
 
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
@@ -112,7 +112,7 @@ class ChatRequest(Sampled):
 
     model: str
     messages: Annotated[list[Message], Field(min_length=1)]
-    max_completion_tokens: int | None = Field(None, ge=1, le=2**31, description="OpenAI's newer name of max_tokens.")
+    max_completion_tokens: MaxTokens = Field(None, description="OpenAI's newer name of max_tokens.")
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None

@@ -56,10 +56,29 @@ class StreamOptions(Body):
     include_usage: bool | None = Field(None, description="A last chunk without choices that carries the usage.")
 
 
-class Sampled(Body):
+def _limited(value: Any) -> Any:
+    """-1 is vLLM's and llama.cpp's word for no limit, and the one that many clients send."""
+    return None if value in (-1, "-1") else value
+
+
+MaxTokens = Annotated[Annotated[int, Field(ge=1, le=2**31)] | None, BeforeValidator(_limited)]
+"""Most tokens of an answer; None: all that the context has room for."""
+
+
+class Amounts(Body):
+    """What decides how much is computed, in which form it comes, and for whom. The gateway reads it by these types."""
+
+    max_tokens: MaxTokens = Field(None, description="By default all that the context has room for.")
+    n: int | None = Field(None, ge=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = Field(None, max_length=512)
+    user_id: str | None = Field(None, max_length=512, description="Separates the prefix cache of the key's users.")
+
+
+class Sampled(Amounts):
     """How tokens are chosen. The last five are this server's own."""
 
-    max_tokens: int | None = Field(None, ge=1, le=2**31, description="By default all that the context has room for.")
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
@@ -68,10 +87,6 @@ class Sampled(Body):
     stop: str | list[str] | None = Field(None, description=f"At most {MAX_STOPS} strings, none of them empty.")
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    user: str | None = Field(None, max_length=512)
-    user_id: str | None = Field(None, max_length=512, description="Separates the prefix cache of the key's users.")
     top_k: int | None = Field(None, ge=0, le=2**31, description="0 keeps all tokens.")
     min_p: float | None = Field(None, ge=0, le=1)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
