@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# Draws texts one after the other into one element and gives its HTML, buttons left out.
+# Draws texts one after the other into one element and gives the HTML of its blocks, buttons left out.
 DRAW = """async (texts) => {
-  const { show } = await import(new URL("static/markdown.js", location.href));
+  const { Growing, drawn } = await import(new URL("static/growing.js", location.href));
   const box = document.createElement("div");
-  for (const text of texts) show(box, text);
+  const growing = new Growing(box);
+  for (const text of texts) growing.show(text);
+  await drawn();
   box.querySelectorAll(".code-head").forEach((head) => head.remove());
   for (const node of box.querySelectorAll("[tabindex]")) {
     for (const name of ["tabindex", "role", "aria-label"]) node.removeAttribute(name);
   }
-  return box.innerHTML;
+  return [...box.children].map((page) => page.innerHTML).join("");
 }"""
 
 CASES = {
@@ -137,12 +139,14 @@ def test_blocks_that_are_done_are_not_drawn_again(page: Page) -> None:
     """Else a selection would be lost with every token, and a long answer would cost its square."""
     kept = page.evaluate(
         """async () => {
-          const { show } = await import(new URL("static/markdown.js", location.href));
+          const { Growing } = await import(new URL("static/growing.js", location.href));
           const box = document.createElement("div");
-          show(box, "first\\n\\nsecond");
-          const [first, second] = box.children;
-          show(box, "first\\n\\nsecond grows");
-          return [box.children[0] === first, box.children[1] === second];
+          const growing = new Growing(box);
+          growing.show("first\\n\\nsecond");
+          const [first, second] = box.querySelectorAll("p");
+          growing.show("first\\n\\nsecond grows");
+          const now = box.querySelectorAll("p");
+          return [now[0] === first, now[1] === second];
         }"""
     )
     assert kept == [True, False]

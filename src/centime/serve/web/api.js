@@ -68,21 +68,30 @@ async function sentence(response) {
     .join(" ");
 }
 
+const BURST_MS = 8; // of events that came together; then the page has its turn
+
 /** The data of each server-sent event, parsed, until [DONE]. Comments (keep-alive) are skipped. */
 export async function* events(response) {
+  let pause = performance.now() + BURST_MS;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let begun = []; // pieces of a line that has not ended, put together once it has
   try {
     for (;;) {
       const { done, value } = await readOrCut(reader);
       if (done) return;
-      const lines = (rest + value).split(/\r?\n/);
-      rest = lines.pop();
+      const lines = value.split("\n");
+      begun.push(lines.shift());
+      if (!lines.length) continue;
+      lines.unshift(begun.join(""));
+      begun = [lines.pop()];
       for (const line of lines) {
         if (!line.startsWith("data:")) continue;
         const data = line.slice(5).trim();
         if (data === "[DONE]") return;
         yield parsed(data);
+        if (performance.now() < pause) continue;
+        await new Promise((done) => setTimeout(done));
+        pause = performance.now() + BURST_MS;
       }
     }
   } finally {

@@ -2,6 +2,7 @@
 
 import { ServerError, ask, askJson, events } from "./api.js";
 import { byId, h, keptHere } from "./dom.js";
+import { isDrawing } from "./growing.js";
 import { askPrices, forecast, pricesInWords } from "./forecast.js";
 import { onLanguage, t } from "./i18n.js";
 import { costInWords } from "./receipt.js";
@@ -13,6 +14,7 @@ const field = byId("prompt");
 let turns = remembered(); // as turn.js describes them
 let views = [];
 let running = null; // the AbortController of the answer that comes
+let following = true; // the end of the conversation is in sight
 
 export function startChat() {
   startSettings();
@@ -30,9 +32,8 @@ export function startChat() {
   byId("new-chat").addEventListener("click", begin);
   window.addEventListener("pagehide", stop); // what came so far is kept as stopped, not as a failure
   byId("latest").addEventListener("click", follow);
-  window.addEventListener("scroll", () => byId("latest").toggleAttribute("hidden", !running || atEnd()), {
-    passive: true,
-  });
+  window.addEventListener("scroll", scrolled, { passive: true });
+  new ResizeObserver(() => following && (running || isDrawing()) && follow()).observe(byId("turns"));
   onLanguage(() => {
     views.forEach((view) => view.draw());
     drawEmpty();
@@ -140,11 +141,10 @@ async function answer() {
     else throw error;
   } finally {
     variant.busy = false;
-    if (running === control) setRunning(null);
-    const there = atEnd();
     view.update();
     view.drawFoot();
-    if (there) follow();
+    if (following) follow();
+    if (running === control) setRunning(null);
     save();
     finish(closing(variant));
   }
@@ -163,10 +163,7 @@ async function receive(variant, view, signal) {
   const draw = () => {
     drawn ||= requestAnimationFrame(() => {
       drawn = 0;
-      if (!variant.busy) return;
-      const there = atEnd();
-      view.update();
-      if (there) follow();
+      if (variant.busy) view.update();
     });
   };
   await askModels();
@@ -254,6 +251,13 @@ function remembered() {
 const now = () => performance.now() / 1000;
 const atEnd = () => window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 60;
 
+/** An answer that grows is followed to its end, unless the person went elsewhere. */
+function scrolled() {
+  following = atEnd();
+  byId("latest").hidden = !running || following;
+}
+
 function follow() {
+  following = true;
   window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
 }

@@ -3,6 +3,7 @@
 import { byId } from "./dom.js";
 
 const MOST = 280; // characters held back while no sentence ends
+const QUEUED = 1500; // characters that wait to be said: nobody listens to a text that comes faster, its end is said
 let waiting = "";
 let timer = 0;
 
@@ -27,7 +28,7 @@ let queue = "";
 
 /** A region that changes faster than it is read drops words: at most one change a second. */
 function later(text) {
-  queue += text;
+  queue = (queue + text).slice(-QUEUED);
   if (timer) return;
   const flush = () => {
     byId("spoken").textContent = queue.trim();

@@ -3,11 +3,14 @@
 import { copyButton } from "./code.js";
 import { h } from "./dom.js";
 import { duration, t, whole } from "./i18n.js";
-import { show } from "./markdown.js";
+import { Growing } from "./growing.js";
 import { receipt } from "./receipt.js";
 
+const SHOWN = 4000; // characters of a prompt above what the model writes; all of it is there when it is edited
+
 /**
- * A message of the person: {role: "user", text}. `edited(text)` is called when they send it again.
+ * A message of the person: {role: "user", text, mode}. `edited(text)` is called when they send it again. A text to go
+ * on with (mode "text") is shown by the answer, and here only while it is edited.
  */
 export class UserTurn {
   constructor(turn, { edited }) {
@@ -18,6 +21,8 @@ export class UserTurn {
   }
 
   draw() {
+    this.element.hidden = this.turn.mode === "text";
+    if (this.element.hidden) return;
     const edit = h(
       "button",
       { type: "button", class: "quiet small", "aria-label": t("edit-label"), onclick: () => this.edit() },
@@ -25,9 +30,10 @@ export class UserTurn {
     );
     this.element.replaceChildren(
       h("h2", { class: "unseen" }, t("you")),
-      h("div", { class: "said" }, this.turn.text),
+      h("div", { class: "said" }),
       h("div", { class: "actions" }, edit),
     );
+    new Growing(this.element.querySelector(".said"), "plain").show(this.turn.text);
   }
 
   /** The message becomes a field; Enter sends it again, Esc leaves it as it was. */
@@ -36,8 +42,10 @@ export class UserTurn {
     field.value = this.turn.text;
     const leave = () => {
       this.draw();
-      this.element.querySelector("button").focus();
+      this.element.querySelector("button")?.focus();
     };
+    this.element.hidden = false;
+    this.element.classList.toggle("verbatim", this.turn.mode === "text");
     const again = () => (field.value.trim() ? this.edited(field.value.trim()) : leave());
     field.addEventListener("keydown", (event) => {
       if (event.key === "Escape") {
@@ -65,13 +73,12 @@ export class UserTurn {
 
 /**
  * An answer: {role: "assistant", variants, at}; a variant is {reasoning, text, usage, timing, finish, error, busy}.
- * `again()` asks for another answer, `chosen()` is told when the person turns to another one.
+ * `again()` asks for another answer, `chosen()` is told when the person turns to another one. The answer to a text
+ * has that `prompt`, stands after it, and can be gone on with: `edit()`, `goOn()`.
  */
 export class AnswerTurn {
-  constructor(turn, { again, chosen }) {
-    this.turn = turn;
-    this.again = again;
-    this.chosen = chosen;
+  constructor(turn, { again, chosen, prompt = null, edit = null, goOn = null }) {
+    Object.assign(this, { turn, again, chosen, prompt, edit, goOn });
     this.element = h("article", { class: "turn answer" });
     this.draw();
   }
@@ -82,9 +89,13 @@ export class AnswerTurn {
 
   draw() {
     this.thought = null;
-    this.body = h("div", { class: "prose" });
+    this.thoughts = null;
+    const grown = h("div", { class: this.prompt === null ? "prose" : "grown" });
+    this.grown = new Growing(grown, this.prompt === null ? "markdown" : "plain");
+    this.body = this.prompt === null ? grown : h("div", { class: "written" }, beginning(this.prompt), grown);
+    this.hint = h("p", { class: "waiting" }, t("waiting"));
     this.foot = h("div", { class: "foot" });
-    this.element.replaceChildren(h("h2", { class: "unseen" }, t("model")), this.body, this.foot);
+    this.element.replaceChildren(h("h2", { class: "unseen" }, t("model")), this.body, this.hint, this.foot);
     this.update();
     this.drawFoot();
   }
@@ -95,8 +106,8 @@ export class AnswerTurn {
     this.element.setAttribute("aria-busy", String(Boolean(busy)));
     this.element.classList.toggle("busy", Boolean(busy));
     if (reasoning) this.drawThought();
-    if (text) show(this.body, text);
-    else this.body.replaceChildren(busy && !reasoning ? h("p", { class: "waiting" }, t("waiting")) : "");
+    this.hint.hidden = Boolean(text || reasoning || !busy);
+    this.grown.show(text);
   }
 
   /** The reasoning is open while the model thinks, closed once it answers, unless the person chose otherwise. */
@@ -106,6 +117,7 @@ export class AnswerTurn {
       this.thought = h("details", { class: "thought" }, h("summary"), h("div", { class: "prose" }));
       this.thought.firstChild.addEventListener("click", () => (this.touched = true));
       this.body.before(this.thought);
+      this.thoughts = new Growing(this.thought.lastChild);
     }
     const thinking = busy && !text;
     const tokens = usage?.completion_tokens_details?.reasoning_tokens;
@@ -116,7 +128,7 @@ export class AnswerTurn {
         ? t("thought-tokens", { time, tokens: whole(tokens) })
         : t("thought", { time });
     if (!this.touched) this.thought.open = Boolean(thinking);
-    show(this.thought.lastChild, reasoning);
+    this.thoughts.show(reasoning);
   }
 
   /** What stands under the answer: what went wrong, the receipt, and what can be done with it. */
@@ -174,6 +186,23 @@ export class AnswerTurn {
         { type: "button", class: "quiet small again", onclick: () => this.again() },
         t(error ? "retry" : "regenerate"),
       );
-    return h("div", { class: "actions" }, text && copyButton(() => this.variant.text), again, pager);
+    const more =
+      text &&
+      this.goOn &&
+      h("button", { type: "button", class: "quiet small go-on", onclick: () => this.goOn() }, t("go-on"));
+    const edit =
+      this.edit &&
+      h(
+        "button",
+        { type: "button", class: "quiet small", "aria-label": t("edit-label"), onclick: () => this.edit() },
+        t("edit"),
+      );
+    const copy = text && copyButton(() => (this.prompt ?? "") + this.variant.text);
+    return h("div", { class: "actions" }, more, edit, copy, again, pager);
   }
+}
+
+/** The end of a prompt, for what the model writes stands after that. */
+function beginning(prompt) {
+  return h("span", { class: "prompt" }, prompt.length > SHOWN ? `…${prompt.slice(-SHOWN)}` : prompt);
 }
