@@ -215,3 +215,70 @@ def test_a_clock_set_back_loses_nothing(book: Book) -> None:
     clock.report(connection, 5, 4, at("2026-06-15T11:59"))
     clock.report(connection, 7, 8, at("2026-06-15T13:00"))
     assert [(hour.requests_ns, hour.idle_ns) for hour in book.engine_hours()] == [(5, 4), (2, 4)]
+
+
+def test_a_reading_that_comes_late_says_nothing_new(book: Book) -> None:
+    """Two readings may be taken in one order and arrive in the other: neither clock goes back, in any hour."""
+    connection = connect(book.path)
+    clock = EngineTime("tiny", None)
+    clock.report(connection, 10, 20, at("2026-06-15T12:00"))
+    clock.report(connection, 7, 25, at("2026-06-15T12:01"))
+    assert [(hour.requests_ns, hour.idle_ns) for hour in book.engine_hours()] == [(10, 25)]
+    clock.report(connection, 9, 21, at("2026-06-15T13:00"))
+    clock.report(connection, 12, 26, at("2026-06-15T13:01"))
+    assert [(hour.requests_ns, hour.idle_ns) for hour in book.engine_hours()] == [(10, 25), (2, 1)]
+
+
+class Unwritable:
+    """A ledger that fails at the first write, or takes all of them and fails at the commit."""
+
+    def __init__(self, connection: sqlite3.Connection, at_commit: bool) -> None:
+        self._connection, self._at_commit = connection, at_commit
+
+    def report(self, clock: EngineTime, requests_ns: int, idle_ns: int, wall_ns: int) -> None:
+        if not self._at_commit:
+            clock.read(requests_ns, idle_ns, wall_ns)
+            return
+        self._connection.execute("BEGIN")
+        clock.report(self._connection, requests_ns, idle_ns, wall_ns)
+        self._connection.execute("ROLLBACK")
+
+
+READINGS = st.lists(
+    st.tuples(
+        st.integers(0, 2 * HOUR),  # given to requests
+        st.integers(0, 2 * HOUR),  # idle
+        st.integers(-3 * HOUR, 3 * HOUR),  # by which somebody moves the wall clock meanwhile
+        st.sampled_from(["booked", "no write", "no commit"]),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(READINGS, st.integers(1, 8))
+def test_no_hour_is_lost_by_a_ledger_that_cannot_be_written_nor_by_a_clock_that_is_moved(
+    readings: list[tuple[int, int, int, str]], devices: int
+) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute(_create("engine_time"))
+    clock = EngineTime("tiny", "/runs/tiny", devices)
+    requests_ns = idle_ns = 0
+    wall = at("2026-06-15T12:00")
+    hours: dict[int, tuple[int, int]] = {}
+    for busy, idle, moved, what in [*readings, (1, 1, 0, "booked")]:
+        requests_ns, idle_ns, wall = requests_ns + busy, idle_ns + idle, wall + busy + idle + moved
+        if what == "booked":
+            clock.report(connection, requests_ns, idle_ns, wall)
+        else:
+            Unwritable(connection, what == "no commit").report(clock, requests_ns, idle_ns, wall)
+        hour = hour_of(wall)
+        if moved >= 0:  # else it may stay in the hour before
+            hours[hour] = (hours.get(hour, (0, 0))[0] + busy, hours.get(hour, (0, 0))[1] + idle)
+    rows = engine_hours(connection)
+    assert sum(row.requests_ns for row in rows) == requests_ns * devices
+    assert sum(row.idle_ns for row in rows) == idle_ns * devices
+    if all(moved >= 0 for _, _, moved, _ in readings):
+        assert {row.hour: (row.requests_ns, row.idle_ns) for row in rows} == {
+            hour: (busy * devices, idle * devices) for hour, (busy, idle) in hours.items()
+        }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from centime.catalogue.tariffs import Tariff, tariff_for
-from centime.serve.accounts import Account, Accounts
+from centime.serve.accounts import Account, Accounts, Refused
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
 
@@ -37,3 +38,12 @@ def keyed(
     store.close()
     accounts = Accounts(path, run="tiny")
     return accounts, accounts.authenticate(secret)
+
+
+def refusal(ask: Callable[[], object]) -> int | None:
+    """The status with which it was refused; None when it was not."""
+    try:
+        ask()
+    except Refused as refused:
+        return refused.status
+    return None

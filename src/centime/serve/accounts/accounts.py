@@ -10,10 +10,8 @@ from __future__ import annotations
 import functools
 import os
 import sqlite3
-import sys
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -24,7 +22,7 @@ from centime.ledger.book import name_of
 from centime.ledger.served import EngineTime, Served, hour_of
 from centime.serve.accounts.account import Account, Balance
 from centime.serve.accounts.bookings import Bookings
-from centime.serve.accounts.charge import MOST_PICO, Charge, Used, at_most, check_use, decimal, machine_cost
+from centime.serve.accounts.charge import MOST_PICO, Charge, Used, at_most, check_use, machine_cost
 from centime.serve.accounts.keys import hash_of
 from centime.serve.accounts.limits import (
     MINUTE_NS,
@@ -213,16 +211,7 @@ class Accounts:
                 self._engine.write(connection)
                 connection.execute("DELETE FROM reservations WHERE holder = ?", (self._holder,))
                 connection.execute("DELETE FROM holders WHERE id = ?", (self._holder,))
-        lost = Counter[tuple[str, str]]()
-        for row in self.bookings.unwritten:
-            lost[row.key, row.currency] += row.list_pico
-        if lost:
-            each = ", ".join(f"{key or 'without a key'} {decimal(pico)} {name}" for (key, name), pico in lost.items())
-            print(
-                f"centime: the ledger {self._store.path} cannot be written; what was served is missing from it and "
-                f"from the balances: {each}.",
-                file=sys.stderr,
-            )
+        self.bookings.close()
         self._store.close()
 
     def charge(self, ticket: Ticket, used: Used) -> tuple[Charge, Served]:

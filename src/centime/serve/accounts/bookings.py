@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import queue
 import sqlite3
+import sys
 import threading
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
 from centime.ledger.served import Served, add_served
+from centime.serve.accounts.charge import decimal
 from centime.serve.accounts.store import LOWEST, Store
 
 
@@ -33,33 +37,44 @@ class Bookings:
         self._coming: queue.SimpleQueue[Booking] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting: list[Booking] = []
+        self._closed = False
 
     def later(self, booking: Booking) -> None:
         """With the next write. Never waits, takes no lock and cannot fail: for finalisers."""
         self._coming.put(booking)
 
-    def book(self, booking: Booking) -> bool:
-        """Now if the ledger can be written, which it returns, else with a later write."""
+    def book(self, booking: Booking) -> None:
+        """Now if the ledger can be written, else with a later write."""
         self._coming.put(booking)
         with self._lock:
             if not booking.tried:  # else whoever held the lock before took it along
-                try:
+                with suppress(sqlite3.Error):
                     self._write()
-                except sqlite3.Error:
-                    return False
-            return booking not in self._waiting
 
     def catch_up(self) -> None:
         """Writes what waits. Raises sqlite3.Error while the ledger cannot be written, and nothing is lost."""
         with self._lock:
             self._write()
 
-    @property
-    def unwritten(self) -> list[Served]:
-        """The charges that wait."""
+    def close(self) -> None:
+        """Nothing will be written any more: what waits is told on standard error, as is what comes yet."""
         with self._lock:
+            self._closed = True
             self._take_in()
-            return [booking.row for booking in self._waiting if booking.row is not None]
+            self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        lost = Counter[tuple[str, str]]()
+        for row in (booking.row for booking in self._waiting if booking.row is not None):
+            lost[row.key, row.currency] += row.list_pico
+        self._waiting.clear()
+        if lost:
+            each = ", ".join(f"{key or 'without a key'} {decimal(pico)} {name}" for (key, name), pico in lost.items())
+            print(
+                f"centime: the ledger {self._store.path} cannot be written; what was served is missing from it and "
+                f"from the balances: {each}.",
+                file=sys.stderr,
+            )
 
     def _take_in(self) -> None:
         while True:
@@ -70,6 +85,8 @@ class Bookings:
 
     def _write(self) -> None:
         self._take_in()
+        if self._closed:
+            self._tell_lost()
         if not self._waiting:
             return
         for booking in self._waiting:
