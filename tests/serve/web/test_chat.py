@@ -86,7 +86,8 @@ def test_a_message_has_its_price_before_it_is_sent(new_page: NewPage, served: Se
     assert page.is_hidden("#forecast")
     answered(page)
     tokens = int(receipt(page)["In"])
-    assert told == f"{tokens} tokens in, ${tokens / 1e6:.8f} at most; then $0.002 per thousand out"
+    total = (tokens + 2 * 8) / 1e6
+    assert told == f"{tokens} tokens in, ${tokens / 1e6:.8f} at most; with 8 tokens out, ${total:.7f} at most"
 
 
 def test_settings_and_the_system_prompt_are_sent_and_kept(new_page: NewPage, served: Served) -> None:
@@ -178,11 +179,11 @@ def test_the_keyboard_alone_is_enough(new_page: NewPage, served: Served) -> None
     stops = []  # it begins in the field for the message
     where = "() => document.activeElement === document.body ? '' : "
     where += "document.activeElement.id || document.activeElement.textContent.trim()"
-    for _ in range(13):
+    for _ in range(14):
         page.keyboard.press("Tab")
         stops.append(page.evaluate(where))
     wanted = ["Skip to the content", "Chat", "Engine", "Bill", "Plan", "language", "theme"]
-    assert stops == ["send", "", *wanted, "model", "settings-open", "new-chat", "prompt"]
+    assert stops == ["send", "", *wanted, "mode-chat", "model", "settings-open", "new-chat", "prompt"]
     page.focus(".skip")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "prompt"

@@ -12,9 +12,11 @@ from centime import __version__
 from centime.serve.api import anthropic, balance, chat, completions, errors, information
 from centime.serve.api.admission import Admission
 from centime.serve.api.booking import book_time
+from centime.serve.api.engine_view import EngineView
 from centime.serve.api.page import page_routes
-from centime.serve.api.page_views import BillView, EngineView
+from centime.serve.api.page_views import BillView
 from centime.serve.api.serving import Serving, account_of
+from centime.serve.api.tuned import tuned_for_chat
 
 
 def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
@@ -24,10 +26,20 @@ def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
         stats = serving.engine.stats()
         return stats.busy_ns, stats.idle_ns
 
+    view = EngineView(
+        serving.engine,
+        serving.names[0],
+        serving.device,
+        serving.price,
+        serving.devices,
+        tuned_for_chat(serving.tokenizer.folder, serving.tokenizer.chat_template),
+    )
+
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         serving.engine.start()
         booking = asyncio.create_task(book_time(serving.accounts, clocks))
+        watching = asyncio.create_task(view.watch())
         try:
             yield
         finally:
@@ -36,6 +48,7 @@ def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
             while serving.calls:  # their charges are being committed
                 await asyncio.sleep(0.01)
             booking.cancel()
+            watching.cancel()
             await asyncio.to_thread(serving.engine.stop)
             serving.accounts.machine_time(*clocks())
 
@@ -58,6 +71,5 @@ def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
 
     for router in (chat.router, completions.router, anthropic.router, information.router, balance.router):
         app.include_router(router)
-    engine = EngineView(serving.engine, serving.names[0], serving.device, serving.price, serving.devices)
-    app.include_router(page_routes(account_of, engine=engine, bill=BillView(serving.book)))
+    app.include_router(page_routes(account_of, engine=view, bill=BillView(serving.book)))
     return app

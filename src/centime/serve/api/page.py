@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from centime.serve.accounts import Account
+from centime.serve.api.engine_view import EngineView
 from centime.serve.api.errors import ApiError
 from centime.serve.api.page_views import prices_now
 from centime.serve.api.planner import Planner, PlanRequest, choices
@@ -32,13 +33,13 @@ TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".s
 def page_routes(
     account: Callable[..., Account],
     *,
-    engine: Callable[[], dict[str, Any]] | None = None,
+    engine: EngineView | None = None,
     bill: Callable[[str | None, Account], dict[str, Any]] | None = None,
 ) -> APIRouter:
     """The routes of the page.
 
     account: the dependency that says whose request it is; the page's own files are open to all, so that it can ask for
-    a key. engine: the live view's numbers (`page_views.EngineView`); bill: of a run, None for everything, as that
+    a key. engine: the live view's numbers; bill: of a run, None for everything, as that
     account may see it (`page_views.BillView`). A view whose function is None answers 404, and the page says so.
     """
     routes = APIRouter(include_in_schema=False, route_class=JsonRoute)
@@ -58,6 +59,12 @@ def page_routes(
         if engine is None:
             raise ApiError(404, "This server has no engine of its own.")
         return engine()
+
+    @routes.get("/page/engine/past", dependencies=known)
+    async def engine_past() -> dict[str, Any]:
+        if engine is None:
+            raise ApiError(404, "This server has no engine of its own.")
+        return engine.past()
 
     @routes.get("/page/prices")
     def prices(whose: Account = Depends(account)) -> dict[str, Any]:

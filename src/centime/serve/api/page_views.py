@@ -1,4 +1,4 @@
-"""What the page's views show of a running server: its engine now, the prices, the bill."""
+"""What the page shows of a server's money: the prices of the moment, and the bill."""
 
 from __future__ import annotations
 
@@ -13,54 +13,7 @@ from centime.ledger.book import Book
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from centime.catalogue.prices import Price
     from centime.serve.accounts import Account
-    from centime.serve.engine.face import EngineFace
-
-
-@dataclass(frozen=True)
-class EngineView:
-    """The live view of an engine; calling it takes one reading.
-
-    model: the name it is served by; device: what it runs on, as the bill names it; price: of that device's hour, or
-    None. devices: how many of them the engine works on.
-    """
-
-    engine: EngineFace
-    model: str
-    device: str
-    price: Price | None
-    devices: int = 1
-
-    def __call__(self) -> dict[str, Any]:
-        """JSON values: rates in tokens a second, cache in blocks, times in nanoseconds, the price of an hour of all
-        devices. The hit rate is of prompt tokens since the start; None before the first."""
-        stats, price = self.engine.stats(), self.price
-        return {
-            "model": self.model,
-            "context": self.engine.context,
-            "device": self.device,
-            "running": stats.running,
-            "waiting": stats.waiting,
-            "output_tokens_per_second": stats.output_tokens_per_s,
-            "computed_tokens_per_second": stats.computed_tokens_per_s,
-            "cache": {
-                "used": stats.blocks_used,
-                "findable": stats.blocks_cached,
-                "total": stats.blocks,
-                "block_tokens": stats.block_tokens,
-                "hit_rate": stats.hit_tokens / stats.prompt_tokens if stats.prompt_tokens else None,
-            },
-            "drafts": {"made": stats.drafted_tokens, "kept": stats.accepted_tokens},
-            "machine_ns": {"requests": stats.busy_ns, "idle": stats.idle_ns},
-            "price": price
-            and {
-                "per_hour": price.per_device_hour * self.devices,
-                "currency": price.currency,
-                "date": price.date,
-                "kind": price.kind,
-            },
-        }
 
 
 def prices_now(whose: Account) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 // The conversation: what was said, one answer at a time from the server, and what the person does to it.
 
-import { ServerError, ask, askJson, events } from "./api.js";
+import { ServerError, askJson } from "./api.js";
 import { byId, h, keptHere } from "./dom.js";
+import { askPrices, estimated, forecast, pricesInWords } from "./forecast.js";
 import { isDrawing } from "./growing.js";
-import { askPrices, forecast, pricesInWords } from "./forecast.js";
 import { onLanguage, t } from "./i18n.js";
+import { askMachine } from "./machine.js";
+import { isBase, mode, showMode, startMode } from "./mode.js";
 import { costInWords } from "./receipt.js";
 import { sampling, startSettings, systemPrompt } from "./settings.js";
 import { finish, hear } from "./speak.js";
+import { now, receive } from "./stream.js";
 import { AnswerTurn, UserTurn } from "./turn.js";
 
 const field = byId("prompt");
@@ -24,7 +27,12 @@ export function startChat() {
   });
   field.addEventListener("input", () => {
     grow();
-    forecast(field.value.trim(), () => [...messages(), { role: "user", content: field.value }]);
+    look();
+  });
+  startMode(() => {
+    drawWords();
+    look();
+    field.focus();
   });
   field.addEventListener("keydown", typed);
   document.addEventListener("keydown", (event) => event.key === "Escape" && running && stop());
@@ -36,17 +44,17 @@ export function startChat() {
   new ResizeObserver(() => following && (running || isDrawing()) && follow()).observe(byId("turns"));
   onLanguage(() => {
     views.forEach((view) => view.draw());
-    drawEmpty();
+    drawWords();
   });
   drawAll();
 }
 
 /** Called each time the view is shown. */
 export async function showChat() {
-  drawEmpty();
+  drawWords();
   try {
     await askModels();
-    drawEmpty();
+    drawWords();
   } catch (error) {
     byId("empty").append(h("p", { class: "alert", role: "alert" }, error.message));
   }
@@ -57,8 +65,15 @@ async function askModels() {
   const select = byId("model");
   if (select.options.length) return;
   const { data } = await askJson("v1/models");
-  await askPrices();
+  await Promise.all([askPrices(), askMachine()]);
   select.replaceChildren(...data.map(({ id }) => h("option", { value: id }, id)));
+}
+
+/** The field's price, as it stands. */
+function look() {
+  const prompt = () =>
+    mode() === "text" ? { prompt: field.value } : { messages: messages({ text: field.value }) };
+  forecast(field.value.trim(), prompt);
 }
 
 function typed(event) {
@@ -81,12 +96,12 @@ function grow() {
 }
 
 function send() {
-  const text = field.value.trim();
-  if (!text || running) return;
+  const text = mode() === "text" ? field.value : field.value.trim();
+  if (!text.trim() || running) return;
   field.value = "";
   grow();
   forecast("");
-  turns.push({ role: "user", text });
+  turns.push({ role: "user", text, mode: mode() });
   answer();
 }
 
@@ -105,8 +120,9 @@ function stop() {
 /** The person changed message `index`: what came after it is dropped. */
 function edited(index, text) {
   stop();
+  const before = turns[index];
   turns = turns.slice(0, index);
-  turns.push({ role: "user", text });
+  turns.push({ ...before, text });
   answer();
   field.focus();
 }
@@ -117,6 +133,7 @@ async function answer() {
   const variant = {
     reasoning: "",
     text: "",
+    chunks: 0,
     usage: null,
     finish: null,
     error: null,
@@ -127,13 +144,14 @@ async function answer() {
   else turns.push({ role: "assistant", variants: [variant], at: 0 });
   drawAll();
   const view = views.at(-1);
+  const prompt = asked(turns.length - 2);
   const control = new AbortController();
   setRunning(control);
   follow();
   save();
   finish(t("answering"));
   try {
-    await receive(variant, view, control.signal);
+    await stream(variant, view, prompt, control.signal);
     if (!variant.finish) throw new ServerError(t("error-cut"), 0);
   } catch (error) {
     if (error.name === "AbortError") variant.finish = "stopped";
@@ -146,6 +164,12 @@ async function answer() {
     if (following) follow();
     if (running === control) setRunning(null);
     save();
+    if (variant.finish === "stopped" && variant.chunks && !variant.usage) {
+      variant.usage = await estimated(prompt, variant.reasoning + variant.text, variant.chunks);
+      view.drawFoot();
+      if (following) follow();
+      save();
+    }
     finish(closing(variant));
   }
 }
@@ -158,72 +182,74 @@ function closing({ error, finish: how, usage }) {
 }
 
 /** Streams one answer into `variant`; the page is drawn at most once a frame. */
-async function receive(variant, view, signal) {
+async function stream(variant, view, prompt, signal) {
   let drawn = 0;
-  const draw = () => {
+  const grew = (text) => {
+    if (text) hear(text);
     drawn ||= requestAnimationFrame(() => {
       drawn = 0;
       if (variant.busy) view.update();
     });
   };
   await askModels();
-  const body = {
-    model: byId("model").value,
-    messages: messages(),
-    stream: true,
-    stream_options: { include_usage: true },
-    ...sampling(),
-  };
-  for await (const event of events(await ask("v1/chat/completions", { body, signal }))) {
-    if (event.error) throw new ServerError(event.error.message, 0);
-    variant.usage = event.usage ?? variant.usage;
-    const choice = event.choices?.[0];
-    if (!choice) continue;
-    const { reasoning_content: reasoning, content } = choice.delta ?? {};
-    if (reasoning || content) {
-      variant.timing.first ??= now();
-      variant.timing.last = now();
-    }
-    if (reasoning) {
-      variant.reasoning += reasoning;
-      variant.thoughtSeconds = now() - variant.timing.first;
-    }
-    if (content) {
-      variant.text += content;
-      hear(content);
-    }
-    variant.finish = choice.finish_reason ?? variant.finish;
-    draw();
-  }
+  const body = { model: byId("model").value, ...prompt, ...sampling() };
+  await receive(variant, "prompt" in prompt ? "text" : "chat", body, { signal, grew });
 }
 
-/** The conversation as the API takes it: the answers that are shown, without their reasoning. */
-function messages() {
+/** What message `index` asks, for the API: a text to go on with by itself, a chat with what was said before. */
+function asked(index) {
+  const turn = turns[index];
+  return turn.mode === "text" ? { prompt: turn.text } : { messages: messages(turn, index) };
+}
+
+/** A message and the chat before it as the API takes them: the answers that are shown, without their reasoning. */
+function messages({ text }, index = turns.length) {
   const system = systemPrompt();
-  const said = turns.flatMap(({ role, text, variants, at }) => {
-    if (role === "user") return [{ role, content: text }];
+  const said = turns.slice(0, index).flatMap(({ role, text: before, variants, at }, place) => {
+    if ((role === "user" ? turns[place] : turns[place - 1]).mode === "text") return [];
+    if (role === "user") return [{ role, content: before }];
     const shown = variants[at];
     return shown.busy || !shown.text ? [] : [{ role, content: shown.text }];
   });
+  said.push({ role: "user", content: text });
   return system ? [{ role: "system", content: system }, ...said] : said;
 }
 
 function drawAll() {
-  views = turns.map((turn, index) =>
-    turn.role === "user"
-      ? new UserTurn(turn, { edited: (text) => edited(index, text) })
-      : new AnswerTurn(turn, { again: index === turns.length - 1 ? () => !running && answer() : null, chosen: save }),
-  );
+  views = [];
+  turns.forEach((turn, index) => views.push(turn.role === "user" ? userTurn(turn, index) : answerTurn(turn, index)));
   byId("turns").replaceChildren(...views.map((view) => view.element));
-  drawEmpty();
+  drawWords();
 }
 
-function drawEmpty() {
+const userTurn = (turn, index) => new UserTurn(turn, { edited: (text) => edited(index, text) });
+
+function answerTurn(turn, index) {
+  const again = index === turns.length - 1 ? () => !running && answer() : null;
+  const before = turns[index - 1];
+  if (before.mode !== "text") return new AnswerTurn(turn, { again, chosen: save });
+  const user = views[index - 1];
+  const goOn = () => {
+    if (running) return;
+    turns.push({ role: "user", text: before.text + turn.variants[turn.at].text, mode: "text" });
+    answer();
+  };
+  return new AnswerTurn(turn, { again, chosen: save, prompt: before.text, edit: () => user.edit(), goOn });
+}
+
+/** What depends on the mode and the language: the field's words, and the empty page. */
+function drawWords() {
+  showMode();
+  const text = mode() === "text";
+  byId("prompt").placeholder = t(text ? "your-text" : "your-message");
+  byId("send").textContent = t(text ? "complete" : "send");
+  byId("hint").textContent = t(text ? "keys-text" : "keys");
   const empty = byId("empty");
   empty.hidden = turns.length > 0;
   empty.replaceChildren(
     h("p", { class: "title" }, t("empty-title")),
-    h("p", {}, t("empty-text")),
+    h("p", {}, t(text ? "empty-completion" : "empty-text")),
+    text && isBase() ? h("p", { class: "fine" }, t("is-base")) : "",
     h("p", { class: "fine" }, pricesInWords()),
   );
 }
@@ -248,7 +274,6 @@ function remembered() {
   return found;
 }
 
-const now = () => performance.now() / 1000;
 const atEnd = () => window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 60;
 
 /** An answer that grows is followed to its end, unless the person went elsewhere. */

@@ -4,11 +4,11 @@ import { h } from "./dom.js";
 import { count, duration, money, plain, t, whole } from "./i18n.js";
 
 /**
- * The receipt of an answer: `usage` as the server sent it (null when the answer was stopped before its end), `timing`
- * {asked, first, last} in seconds of this browser's clock.
+ * The receipt of an answer: `usage` as the server sent it, or as this page estimates it for an answer that was stopped
+ * (forecast.js); `timing` {asked, first, last} in seconds of this browser's clock.
  */
 export function receipt(usage, timing) {
-  const items = usage ? [...moneyItems(usage.cost), ...tokenItems(usage)] : [];
+  const items = usage ? [...moneyItems(usage), ...tokenItems(usage)] : [];
   if (timing.first) {
     const rate = usage && speed(usage, timing);
     const waited = duration(timing.first - timing.asked);
@@ -24,29 +24,37 @@ export function receipt(usage, timing) {
 /** The cost as words, for who listens: what the machine cost, else what the list asks; null without either. */
 export function costInWords(usage) {
   const cost = usage?.cost;
-  if (cost?.machine_cost != null) return money(Number(cost.machine_cost), cost.machine_currency);
-  if (cost?.list_price != null) return money(Number(cost.list_price), cost.currency);
+  if (cost?.machine_cost != null) return about(usage, money(Number(cost.machine_cost), cost.machine_currency));
+  if (cost?.list_price != null) return about(usage, money(Number(cost.list_price), cost.currency));
   return null;
 }
+
+const about = (usage, figure) => (usage.estimated ? t("about", { figure }) : figure);
 
 function item(label, value, small = "") {
   return h("div", {}, h("dt", {}, t(label)), h("dd", {}, value), small && h("dd", { class: "fine" }, small));
 }
 
-function moneyItems(cost) {
+function moneyItems(usage) {
+  const { cost } = usage;
   const items = [];
   if (cost?.machine_cost != null) {
-    items.push(item("cost-machine", money(Number(cost.machine_cost), cost.machine_currency)));
+    items.push(item("cost-machine", about(usage, money(Number(cost.machine_cost), cost.machine_currency))));
   }
   if (cost?.list_price != null) {
     const when = { peak: t("peak"), "off-peak": t("off-peak") }[cost.hours];
     const terms = when ? t("price-terms", { name: cost.price_list, when }) : cost.price_list;
-    items.push(item("cost-list", money(Number(cost.list_price), cost.currency), terms));
+    items.push(item("cost-list", about(usage, money(Number(cost.list_price), cost.currency)), terms));
   }
   return items;
 }
 
 function tokenItems(usage) {
+  if (usage.estimated)
+    return [
+      usage.prompt_tokens !== null && item("tokens-in", about(usage, whole(usage.prompt_tokens))),
+      item("tokens-out", about(usage, whole(usage.completion_tokens))),
+    ];
   const hit = usage.prompt_cache_hit_tokens ?? usage.prompt_tokens_details?.cached_tokens ?? 0;
   const miss = usage.prompt_tokens - hit;
   const thought = usage.completion_tokens_details?.reasoning_tokens ?? 0;

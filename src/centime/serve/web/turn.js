@@ -46,7 +46,8 @@ export class UserTurn {
     };
     this.element.hidden = false;
     this.element.classList.toggle("verbatim", this.turn.mode === "text");
-    const again = () => (field.value.trim() ? this.edited(field.value.trim()) : leave());
+    const text = () => (this.turn.mode === "text" ? field.value : field.value.trim()); // a text may end in blanks
+    const again = () => (field.value.trim() ? this.edited(text()) : leave());
     field.addEventListener("keydown", (event) => {
       if (event.key === "Escape") {
         event.stopPropagation();
@@ -136,7 +137,7 @@ export class AnswerTurn {
     const { busy, error, finish, text, reasoning, usage, timing } = this.variant;
     this.foot.replaceChildren();
     if (busy) return;
-    const note = error ?? (finish === "length" ? t("cut-length") : finish === "stopped" ? t("stopped-note") : "");
+    const note = error ?? (finish === "length" ? t("cut-length") : finish === "stopped" ? t(usage ? "stopped-estimate" : "stopped-note") : "");
     if (note) this.foot.append(h("p", { class: error ? "alert" : "note", role: error ? "alert" : null }, note));
     else if (!text && !reasoning) this.foot.append(h("p", { class: "note" }, t("no-answer")));
     this.foot.append(receipt(usage, timing) ?? "", this.actions());
