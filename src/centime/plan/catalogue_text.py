@@ -29,6 +29,15 @@ def priced(price: Price) -> Said:
     )
 
 
+def briefly(price: Price) -> Said:
+    """'$2.00 per device-hour, 2024-12-27': for under a figure; whose price it is and how old, the sources say."""
+    return said(
+        "{amount} per device-hour, {date}",
+        amount=format_money(price.per_device_hour, price.currency),
+        date=price.date,
+    )
+
+
 def listed(prices: PriceList) -> Said:
     """'deepseek-r1 (2025-01-20, list price, 600 days old)'."""
     if not prices.date:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from centime.plan.catalogue_text import listed, priced
+from centime.plan.catalogue_text import briefly, listed, priced
 from centime.plan.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table, plain
 from centime.plan.serving import ServingPlan
 from centime.plan.serving_choice import Mixed
@@ -136,7 +136,7 @@ def sections(plan: ServingPlan, lang: str) -> list[Section]:
     found: list[Section] = [_figures(plan, say, lang), _units(plan, say, lang), _steps(plan, say, lang)]
     found += [_money(plan, say, lang), _latency(plan, say, lang), _frontier(plan, say, lang)]
     found.append(Notes(say("Assumptions"), [number(say(text), lang) for text in plan.assumptions]))
-    found.append(Notes(say("Sources"), list(plan.sources)))
+    found.append(Notes(say("Sources"), [*plan.sources, number(say(priced(plan.price)), lang)]))
     return found
 
 
@@ -150,7 +150,7 @@ def _figures(plan: ServingPlan, say: Words, lang: str) -> Figures:
     items = [
         Figure(say("GPUs, mean"), n(format_count(plan.gpus_mean)), n(say("80 %: {low} to {high}", low=low, high=high))),
         Figure(say("GPUs, peak"), n(format_count(plan.gpus_peak)), n(say("whole units"))),
-        Figure(say("Cost a day"), n(format_money(money.cost_per_day, currency)), n(say(priced(plan.price)))),
+        Figure(say("Cost a day"), n(format_money(money.cost_per_day, currency)), n(say(briefly(plan.price)))),
         Figure(
             say("Per million output tokens, all in"),
             n(format_money(money.all_in_per_m_output, currency)),

@@ -12,7 +12,7 @@ from centime.serve.api.page import WEB
 
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(WEB).glob("*"))}
 # Keys that are put together from what a server says: "section-" + training.
-FAMILIES = ("section-", "stage-", "quantity-", "region-", "kind-", "theme-", "plan-")
+FAMILIES = ("section-", "stage-", "quantity-", "region-", "kind-", "theme-", "plan-", "note-")
 
 
 @pytest.mark.slow

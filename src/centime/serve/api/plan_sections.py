@@ -1,6 +1,7 @@
 """A plan's sections as JSON: texts as the planner words them, charts as numbers with the text of each that is shown.
 
-The page draws figures, tables, notes, stacked bars and lines; any other chart is sent as the table of its numbers.
+The page draws figures, tables, notes, stacked bars, lines and timelines; any other chart is sent as the table of its
+numbers.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any
 
 from centime.plan.drawing import ticks
 from centime.plan.numbers import as_table
-from centime.plan.sections import Figures, Format, LineChart, Notes, Section, StackedBars, Table
+from centime.plan.sections import Figures, Format, LineChart, Notes, Section, StackedBars, Table, Timeline
 
 
 def section_json(section: Section) -> dict[str, Any]:
-    """One section; `kind` says which: figures, table, notes, stacked or lines."""
+    """One section; `kind` says which: figures, table, notes, stacked, lines or timeline."""
     match section:
         case Figures():
             return {"kind": "figures", "title": section.title, "items": [asdict(i) for i in section.items]}
@@ -26,11 +27,13 @@ def section_json(section: Section) -> dict[str, Any]:
             return _chart("stacked", section) | {"bars": [_bar(label, of, section) for label, of in section.bars]}
         case LineChart():
             return _chart("lines", section) | _lines(section)
+        case Timeline():
+            return _chart("timeline", section) | _timeline(section)
         case _:
             return {"kind": "table", **_table(as_table(section))}
 
 
-def _chart(kind: str, section: StackedBars | LineChart) -> dict[str, Any]:
+def _chart(kind: str, section: StackedBars | LineChart | Timeline) -> dict[str, Any]:
     return {
         "kind": kind,
         "title": section.title,
@@ -73,6 +76,20 @@ def _lines(section: LineChart) -> dict[str, Any]:
                 "dots": one.dots,
             }
             for one in section.lines
+        ],
+    }
+
+
+def _timeline(section: Timeline) -> dict[str, Any]:
+    """A span is (start, end, which of the kinds)."""
+    spans = [span for _, lane in section.lanes for span in lane]
+    kinds = list(dict.fromkeys(span.kind for span in spans))
+    return {
+        "kinds": kinds,
+        "x_ticks": _ticks([0.0, *(span.end for span in spans)], False, section.format),
+        "lanes": [
+            {"label": label, "spans": [[span.start, span.end, kinds.index(span.kind)] for span in lane]}
+            for label, lane in section.lanes
         ],
     }
 

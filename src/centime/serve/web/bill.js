@@ -3,7 +3,8 @@
 import { askJson } from "./api.js";
 import { byId, h } from "./dom.js";
 import { grid } from "./grid.js";
-import { count, duration, has, money, onLanguage, percent, plain, ratio, t } from "./i18n.js";
+import { count, duration, has, hours, money, onLanguage, percent, plain, ratio, t } from "./i18n.js";
+import { noteInWords } from "./notes.js";
 import { drawAsked, drawImported, drawServing } from "./serving.js";
 
 const SECTIONS = ["training", "data", "evaluation", "other", "serving"];
@@ -151,7 +152,7 @@ const energyEstimated = (line) => ["estimated", "mixed"].includes(line.energy_so
 
 function cells(line) {
   return [
-    plain(line.device_hours) + (isEstimated(line) ? "~" : ""),
+    hours(line.device_hours) + (isEstimated(line) ? "~" : ""),
     line.tokens ? count(line.tokens) : "",
     line.mfu === null ? "" : percent(line.mfu),
     line.energy_kwh === null ? "" : energy(line.energy_kwh) + (energyEstimated(line) ? "~" : ""),
@@ -181,7 +182,7 @@ function plan() {
     seconds: duration,
     energy_kwh: energy,
     mfu: percent,
-    device_hours: plain,
+    device_hours: hours,
   };
   const known = (key) => Number.isFinite(actual[key]) && Number.isFinite(predicted[key]) && has(`quantity-${key}`);
   const rows = Object.keys(actual)
@@ -203,8 +204,8 @@ function notes() {
     h("h2", {}, t("notes")),
     h(
       "ul",
-      { class: "fine notes", lang: "en" },
-      bill.notes.map((note) => h("li", {}, `${note}.`)),
+      { class: "fine notes" },
+      bill.notes.map(noteInWords).map(({ text, known }) => h("li", { lang: known ? null : "en" }, `${text}.`)),
     ),
   );
 }

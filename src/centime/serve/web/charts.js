@@ -1,29 +1,60 @@
 // Charts as SVG and boxes: a spark of the last minutes, a bar of parts, lines over axes that fit the page's width.
 
 import { h, svg } from "./dom.js";
-import { percent } from "./i18n.js";
+import { duration, percent, t } from "./i18n.js";
 
 const TONES = 12; // colours of the style sheet, --c0 to --c11; further ones begin again
 export const tone = (index) => `var(--c${index % TONES})`;
 
-/** A line without axes: values from nought to `top` (else their own most), oldest first; null is left out. */
-export function spark(values, { top, room, label, colour = tone(0) }) {
-  const most = top || Math.max(...values) || 1;
-  const x = (index) => ((room - values.length + index) / (room - 1)) * 100;
-  const y = (value) => 30 - Math.min(1, value / most) * 28;
-  const points = values
-    .map((value, index) => (value === null ? null : `${x(index).toFixed(2)},${y(value).toFixed(2)}`))
-    .filter(Boolean);
-  const first = values.findIndex((value) => value !== null);
-  const last = values.findLastIndex((value) => value !== null);
-  const area = points.length > 1 && `${x(first).toFixed(2)},31 ${points.join(" ")} ${x(last).toFixed(2)},31`;
-  return svg(
-    "svg",
-    { class: "spark", viewBox: "0 0 100 32", preserveAspectRatio: "none", role: "img", "aria-label": label },
-    svg("line", { x1: 0, x2: 100, y1: 31, y2: 31, class: "axis" }),
-    area && svg("polygon", { points: area, fill: colour, class: "area" }),
-    points.length > 1 && svg("polyline", { points: points.join(" "), stroke: colour }),
+/**
+ * A line over the last minutes with its scale. points: [{at, value}], seconds and numbers, oldest first, a value of null
+ * is left out; `span`: seconds shown, up to `to`; `top`: the value at the upper edge, else a round number above all;
+ * `format` writes a value, `name` is what a screen reader calls it.
+ */
+export function spark(points, { span, to, format, name, top = 0, colour = tone(0) }) {
+  const known = points.filter(({ at, value }) => value !== null && at >= to - span);
+  const values = known.map(({ value }) => value);
+  const [least, most] = known.length ? [Math.min(...values), Math.max(...values)] : [0, 0];
+  const edge = top || roundAbove(most);
+  const x = (at) => (((at - to + span) / span) * 100).toFixed(2);
+  const y = (value) => (30 - Math.min(1, value / edge) * 28).toFixed(2);
+  const line = known.map(({ at, value }) => `${x(at)},${y(value)}`).join(" ");
+  const area = known.length > 1 && `${x(known[0].at)},31 ${line} ${x(known.at(-1).at)},31`;
+  const time = duration(span);
+  const range = known.length ? t("least-most", { least: format(least), most: format(most) }) : t("nothing-yet");
+  return h(
+    "div",
+    { class: "sparked" },
+    h("p", { class: "fine scale", "aria-hidden": "true" }, h("span", {}, format(edge))),
+    svg(
+      "svg",
+      {
+        class: "spark",
+        viewBox: "0 0 100 32",
+        preserveAspectRatio: "none",
+        role: "img",
+        "aria-label": t("chart-of", { name, time, range }),
+      },
+      svg("line", { x1: 0, x2: 100, y1: 2, y2: 2, class: "axis" }),
+      svg("line", { x1: 0, x2: 100, y1: 31, y2: 31, class: "axis" }),
+      area && svg("polygon", { points: area, fill: colour, class: "area" }),
+      known.length > 1 && svg("polyline", { points: line, stroke: colour }),
+    ),
+    h(
+      "p",
+      { class: "fine scale", "aria-hidden": "true" },
+      h("span", {}, t("ago", { time })),
+      h("span", {}, range),
+      h("span", {}, t("now")),
+    ),
   );
+}
+
+/** 1, 2 or 5 times a power of ten, at or above a value. */
+function roundAbove(value) {
+  if (value <= 0) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].find((times) => times * power >= value * 0.9999) * power;
 }
 
 /** Parts side by side on one bar, `most` being the whole width: [{name, value, text}]. */
@@ -123,6 +154,46 @@ function drawLines(chart, width, label) {
       dots
         ? points.map(([px, py]) => svg("circle", { cx: x(px), cy: y(py), r: 3.5, fill: tone(index) }))
         : svg("polyline", { points: at(points), stroke: tone(index) }),
+    ]),
+  );
+}
+
+const LANE = { high: 18, bar: 15 };
+
+/**
+ * What each lane does when, drawn again when the width changes. chart: {lanes: [{label, spans: [[start, end, kind]]}],
+ * kinds: names, x_ticks: [[value, text]]}; `label` is its name for a screen reader.
+ */
+export function timeChart(chart, label) {
+  const box = h("div", { class: "plot lanes" });
+  const draw = () => box.clientWidth && box.replaceChildren(drawLanes(chart, box.clientWidth, label));
+  new ResizeObserver(draw).observe(box);
+  return box;
+}
+
+function drawLanes({ lanes, kinds, x_ticks: ticks }, width, label) {
+  const left = 7 * Math.max(...lanes.map((lane) => lane.label.length)) + 8; // the labels' room
+  const end = Math.max(...lanes.flatMap(({ spans }) => spans.map((span) => span[1])), ticks.at(-1)?.[0] ?? 0) || 1;
+  const x = (time) => left + (time / end) * (width - left - MARGIN.right);
+  const low = lanes.length * LANE.high;
+  return svg(
+    "svg",
+    { width, height: low + MARGIN.bottom, role: "img", "aria-label": `${label}: ${kinds.join(", ")}` },
+    spaced(ticks, x).map(([value, text]) => [
+      svg("line", { x1: x(value), x2: x(value), y1: 0, y2: low, class: "axis" }),
+      svg("text", { x: x(value), y: low + 18, "text-anchor": "middle" }, text),
+    ]),
+    lanes.map((lane, row) => [
+      svg("text", { x: left - 8, y: row * LANE.high + 13, "text-anchor": "end" }, lane.label),
+      kinds.map((_, kind) =>
+        svg("path", {
+          d: lane.spans
+            .filter((span) => span[2] === kind)
+            .map((span) => `M${x(span[0]).toFixed(2)} ${row * LANE.high + 1}H${x(span[1]).toFixed(2)}v${LANE.bar}H${x(span[0]).toFixed(2)}z`)
+            .join(""),
+          fill: tone(kind),
+        }),
+      ),
     ]),
   );
 }

@@ -1,4 +1,4 @@
-// The live view of the engine: asked once a second while it is looked at, the last two minutes drawn.
+// The live view of the engine: asked once a second while it is looked at, after the last minutes as the server saw them.
 
 import { askJson } from "./api.js";
 import { shares, spark, tone } from "./charts.js";
@@ -6,21 +6,22 @@ import { byId, h } from "./dom.js";
 import { count, duration, money, onLanguage, percent, plain, t, whole } from "./i18n.js";
 
 const EVERY_MS = 1000;
-const ROOM = 120; // samples kept
 
 const box = byId("engine");
-let samples = [];
+let latest = null; // the whole view
+let readings = []; // of the last `span` seconds, oldest first
+let span = 300;
 let failed = null;
 let timer = 0;
 
 export function startEngine() {
-  document.addEventListener("visibilitychange", () => timer && !document.hidden && sample());
+  document.addEventListener("visibilitychange", () => timer && !document.hidden && look());
   onLanguage(draw);
 }
 
 export function showEngine() {
-  timer ||= setInterval(() => !document.hidden && sample(), EVERY_MS);
-  sample();
+  timer ||= setInterval(() => !document.hidden && look(), EVERY_MS);
+  look(true);
 }
 
 export function hideEngine() {
@@ -30,12 +31,17 @@ export function hideEngine() {
 
 let asking = false;
 
-async function sample() {
+/** One more reading; `anew`: with those that the server has taken meanwhile. */
+async function look(anew = false) {
   if (asking) return;
   asking = true;
   try {
-    samples.push(await askJson("page/engine"));
-    samples = samples.slice(-ROOM);
+    if (anew) {
+      const past = await askJson("page/engine/past");
+      [readings, span] = [past.readings, past.span_s];
+    }
+    latest = await askJson("page/engine");
+    readings = [...readings, latest.now].filter(({ at }) => at > latest.now.at - span - 5);
     failed = null;
   } catch (error) {
     failed = error.code === 404 ? t("not-here") : error.message;
@@ -46,39 +52,38 @@ async function sample() {
 }
 
 /** Money per million output tokens if the machine went on as in this second: its price an hour over its speed. */
-function perMillion({ price, output_tokens_per_second: speed }) {
-  return price && speed > 0 ? (price.per_hour / 3600 / speed) * 1e6 : null;
-}
+const perMillion = ({ output_tokens_per_second: speed }) =>
+  latest.price && speed > 0 ? (latest.price.per_hour / 3600 / speed) * 1e6 : null;
 
 function draw() {
-  const now = samples.at(-1);
-  if (!now) {
+  if (!latest) {
     box.replaceChildren(h("p", { class: failed ? "note" : "waiting" }, failed ?? t("loading")));
     return;
   }
-  const { model, context, device, cache, drafts, price } = now;
+  const { model, context, device, cache, drafts } = latest;
   box.replaceChildren(
     ...[
       h("p", { class: "lead" }, t("engine-of", { model, context: whole(context), device })),
       failed && h("p", { class: "alert", role: "alert" }, t("paused", { why: failed })),
-      headline(now, price),
-      h("h2", { class: "quietly" }, t("last-minutes")),
+      headline(),
+      h("h2", { class: "quietly" }, t("last-minutes", { time: duration(span) })),
       h(
         "div",
         { class: "gauges" },
         gauge("output-speed", (at) => at.output_tokens_per_second, plain, t("tokens-a-second")),
-        gauge("batch", (at) => at.running, whole, t("batch-small")),
-        gauge("queue", (at) => at.waiting, whole, t("queue-small")),
-        gauge("cache", ({ cache: { used, total } }) => used / total, percent, cacheSmall(cache), 1),
-        cache.hit_rate !== null && gauge("hit-rate", (at) => at.cache.hit_rate, percent, t("hit-rate-small"), 1),
-        drafts.made > 0 && gauge("drafts", keptShare, percent, t("drafts-small", { made: count(drafts.made) }), 1),
+        gauge("batch", (at) => at.running, plain, t("batch-small")),
+        gauge("queue", (at) => at.waiting, plain, t("queue-small")),
+        gauge("cache", (at) => at.cache, percent, cacheSmall(cache), 1),
+        latest.now.hits !== null && gauge("hit-rate", (at) => at.hits, percent, t("hit-rate-small"), 1),
+        drafts.made > 0 && gauge("drafts", (at) => at.drafts, percent, t("drafts-small", { made: count(drafts.made) }), 1),
       ),
-      ...machineTime(now.machine_ns),
+      ...machineTime(latest.machine_ns),
     ].filter(Boolean),
   );
 }
 
-function headline(now, price) {
+function headline() {
+  const { price, now } = latest;
   const cost = perMillion(now);
   const small = price
     ? t("now-price-of", {
@@ -87,12 +92,8 @@ function headline(now, price) {
         date: price.date,
       })
     : t("no-price");
-  const values = samples.map(perMillion);
-  const label = t("chart-now", {
-    name: t("now-price"),
-    value: cost === null ? "–" : money(cost, price.currency),
-    most: price ? money(Math.max(0, ...values), price.currency) : "–",
-  });
+  const points = series(perMillion);
+  const format = (value) => (price ? money(value, price.currency) : "–");
   return h(
     "div",
     { class: "headline" },
@@ -100,34 +101,40 @@ function headline(now, price) {
       "dl",
       {},
       h("dt", {}, t("now-price")),
-      h("dd", { class: "figure" }, cost === null ? "–" : money(cost, price.currency)),
+      h("dd", { class: "figure" }, cost === null ? "–" : format(cost)),
       h("dd", { class: "fine" }, price && cost === null ? `${t("now-price-idle")} · ${small}` : small),
     ),
-    spark(values, { top: usual(values), room: ROOM, label, colour: tone(1) }),
+    price &&
+      spark(points, { span, to: now.at, top: usual(points), format, name: t("now-price"), colour: tone(1) }),
   );
 }
 
+const series = (of) => readings.map((reading) => ({ at: reading.at, value: of(reading) }));
+
 /** Four times the median: a second with hardly a token costs a fortune, and would flatten all the others. */
-function usual(values) {
-  const known = values.filter((value) => value !== null).sort((a, b) => a - b);
-  return 4 * known[Math.floor(known.length / 2)];
+function usual(points) {
+  const known = points.flatMap(({ value }) => value ?? []).sort((a, b) => a - b);
+  return known.length ? 4 * known[Math.floor(known.length / 2)] : 0;
 }
 
 function gauge(name, of, format, small, top = 0) {
-  const values = samples.map(of);
-  const now = format(values.at(-1));
-  const label = t("chart-now", { name: t(name), value: now, most: format(Math.max(...values)) });
+  const value = of(latest.now);
   return h(
     "div",
     { class: "gauge" },
-    h("dl", {}, h("dt", {}, t(name)), h("dd", { class: "figure" }, now), h("dd", { class: "fine" }, small)),
-    spark(values, { top, room: ROOM, label }),
+    h(
+      "dl",
+      {},
+      h("dt", {}, t(name)),
+      h("dd", { class: "figure" }, value === null ? "–" : format(value)),
+      h("dd", { class: "fine" }, small),
+    ),
+    spark(series(of), { span, to: latest.now.at, top, format, name: t(name) }),
   );
 }
 
 const cacheSmall = ({ used, total, block_tokens: size }) =>
   t("cache-small", { used: count(used * size), total: count(total * size) });
-const keptShare = ({ drafts: { kept, made } }) => (made ? kept / made : null);
 
 function machineTime({ requests, idle }) {
   const parts = [

@@ -1,4 +1,5 @@
-// A table of texts that scrolls sideways where it must: the first column names the rows, the others are figures.
+// A table of texts: the first column names the rows, the others are figures. On a narrow page a row is its name and,
+// below, its figures, each after the name of its column; roles keep it a table for a screen reader.
 
 import { h } from "./dom.js";
 
@@ -7,11 +8,16 @@ export function grid({ head, rows, label, total = false }) {
   const row = ([name, ...cells], index) =>
     h(
       "tr",
-      { class: total && index === rows.length - 1 ? "sum" : null },
-      h("th", { scope: "row" }, name),
-      cells.map((cell) => h("td", {}, cell)),
+      { class: total && index === rows.length - 1 ? "sum" : null, role: "row" },
+      h("th", { scope: "row", role: "rowheader" }, name),
+      cells.map((cell, column) => h("td", { role: "cell", "data-head": head[column + 1], class: cell ? null : "bare" }, cell)),
     );
-  const heads = head.map((cell) => h("th", { scope: "col" }, cell));
-  const table = h("table", { class: "bill" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows.map(row)));
+  const heads = head.map((cell) => h("th", { scope: "col", role: "columnheader" }, cell));
+  const table = h(
+    "table",
+    { class: "bill grid", role: "table", "aria-label": label },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)),
+    h("tbody", { role: "rowgroup" }, rows.map(row)),
+  );
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
 }

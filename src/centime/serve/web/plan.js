@@ -23,7 +23,7 @@ const FIELDS = {
       ttft: ["text", "5s"],
       tpot: ["text", "50ms"],
       precision: [["", "bf16", "fp8", "fp4", "mxfp4", "int4"], ""],
-      prices: ["prices", "deepseek-r1"],
+      prices: ["prices", ""],
       date: ["date", ""],
     },
   },

@@ -1,12 +1,12 @@
-// The sections of a plan, as the server words them: figures, tables, notes, bars of parts, lines.
+// The sections of a plan, as the server words them: figures, tables, notes, bars of parts, lines, lanes over time.
 
-import { bar, legend, lineChart, tone } from "./charts.js";
+import { bar, legend, lineChart, timeChart, tone } from "./charts.js";
 import { h } from "./dom.js";
 import { grid } from "./grid.js";
 import { t } from "./i18n.js";
 
 export function drawSection(section) {
-  return { figures, table, notes, stacked, lines }[section.kind](section);
+  return { figures, table, notes, stacked, lines, timeline }[section.kind](section);
 }
 
 const titled = (title, ...children) => h("section", { class: "part" }, title && h("h2", {}, title), children);
@@ -67,6 +67,17 @@ function lines(section) {
     lineChart(section, label),
     h("p", { class: "fine x-title" }, section.x_title),
     section.lines.length > 1 && legend(section.lines.map(({ name }, index) => [name, tone(index), null])),
+    noted(section.note),
+    numbersOf(section),
+  );
+}
+
+function timeline(section) {
+  return titled(
+    section.title,
+    timeChart(section, section.title),
+    h("p", { class: "fine x-title" }, section.unit),
+    legend(section.kinds.map((name, index) => [name, tone(index), null])),
     noted(section.note),
     numbersOf(section),
   );

@@ -4,7 +4,7 @@
 import { shares, tone } from "./charts.js";
 import { h } from "./dom.js";
 import { grid } from "./grid.js";
-import { count, duration, money, percent, plain, t, whole } from "./i18n.js";
+import { count, duration, hours, money, percent, t, whole } from "./i18n.js";
 
 /** `serving` as `centime bill --json` has it. The list price is a price list's, the cost the whole machine's. */
 export function drawServing(serving) {
@@ -92,7 +92,7 @@ export function drawImported(lines) {
   const rows = lines.map((line) => [
     `${line.source}: ${line.name}`,
     line.device ?? "",
-    line.device_ns ? plain(line.device_hours) : "",
+    line.device_ns ? hours(line.device_hours) : "",
     ...[line.requests, line.prompt_tokens, line.output_tokens].map((number) => (number ? count(number) : "")),
     amount(line.cost, line.cost_currency),
     amount(line.list_price, line.currency),

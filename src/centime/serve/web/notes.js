@@ -1,0 +1,32 @@
+// What the bill notes, in the language: the server writes English sentences, which are known here by their form.
+
+import { hours, plain, t } from "./i18n.js";
+
+// [form of the sentence, key of its words, what is filled in]
+const FORMS = [
+  [/^cost assumed: priced as (\d+) of (.+), (\S+) per vCPU-hour$/, "note-assumed-cpu", ["vcpus", "machine", "rate"]],
+  [/^cost assumed: (.+)$/, "note-assumed", ["text"]],
+  [/^the price of (\S+) was (\d+) days old when it was used \(more than (\d+)\)$/, "note-old", ["date", "days", "most"]],
+  [/^(\S+) device-hours of (.+) have no price: give one with --price '\$2\/h'$/, "note-no-price", ["hours", "device"]],
+  [/^several currencies: costs are not added up$/, "note-currencies", []],
+  [/^energy estimated from power at full load: an upper bound for the device alone$/, "note-energy", []],
+  [
+    /^(\d+) (?:process was|processes were) killed: (\S+) device-seconds after the last heartbeat are estimated$/,
+    "note-killed",
+    ["count", "seconds"],
+  ],
+  [/^(\d+) intervals? still open: booked up to the last heartbeat$/, "note-open", ["count"]],
+];
+
+/** {text, known}: the note in the language; as the server wrote it where its form is not known. */
+export function noteInWords(note) {
+  for (const [form, key, names] of FORMS) {
+    const found = form.exec(note);
+    if (!found) continue;
+    const values = Object.fromEntries(names.map((name, index) => [name, found[index + 1]]));
+    if (values.hours) values.hours = hours(Number(values.hours));
+    if (values.seconds) values.seconds = plain(Number(values.seconds));
+    return { text: t(key, values), known: true };
+  }
+  return { text: note, known: false };
+}
