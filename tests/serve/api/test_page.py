@@ -129,7 +129,11 @@ def test_the_form_offers_the_catalogue(client: httpx.Client) -> None:
             {"gpu": "h800", "gpus": "64", "prices": "deepseek-r1", "demand": ""},
             {"figures", "table", "stacked", "lines", "notes"},
         ),
-        ("train", {"tokens": "14.8T", "gpu": "h800", "gpus": "2048"}, {"figures", "table", "stacked", "timeline", "notes"}),
+        (
+            "train",
+            {"tokens": "14.8T", "gpu": "h800", "gpus": "2048"},
+            {"figures", "table", "stacked", "timeline", "notes"},
+        ),
     ],
 )
 def test_a_plan_comes_in_both_languages_with_the_command_that_makes_it(

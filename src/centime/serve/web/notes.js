@@ -4,7 +4,7 @@ import { hours, plain, t } from "./i18n.js";
 
 // [form of the sentence, key of its words, what is filled in]
 const FORMS = [
-  [/^cost assumed: priced as (\d+) of (.+), (\S+) per vCPU-hour$/, "note-assumed-cpu", ["vcpus", "machine", "rate"]],
+  [/^cost assumed: priced as (\d+) vCPUs? of (.+), (\S+) per vCPU-hour$/, "note-assumed-cpu", ["vcpus", "machine", "rate"]],
   [/^cost assumed: (.+)$/, "note-assumed", ["text"]],
   [/^the price of (\S+) was (\d+) days old when it was used \(more than (\d+)\)$/, "note-old", ["date", "days", "most"]],
   [/^(\S+) device-hours of (.+) have no price: give one with --price '\$2\/h'$/, "note-no-price", ["hours", "device"]],
