@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
-
-from centime import recipe
-from centime.errors import UserError
 
 BASE = re.compile(r"(^|[-_. ])base($|[-_. ])", re.IGNORECASE)
 
@@ -19,11 +17,9 @@ def tuned_for_chat(folder: Path, template: str | None) -> bool:
     named = folder.parent.parent if folder.parent.name == "snapshots" else folder  # of a download cache
     if BASE.search(named.name):
         return False
-    if (folder.parent / "recipe.toml").is_file():
-        try:
-            return recipe.read(folder.parent / "recipe.toml").sft is not None
-        except UserError:
-            return True  # of another version: nothing speaks against it
+    recipe = folder.parent / "recipe.toml"
+    if recipe.is_file():
+        return "sft" in tomllib.loads(recipe.read_text("utf-8"))
     return template is not None or _family(folder).startswith("deepseek_v32")
 
 
