@@ -16,11 +16,12 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "centime"
 
-# room -> the parts of centime it may import, besides itself. `errors` and `units` are words that every room shares.
-WORDS = {"errors", "units"}
+# room -> the parts of centime it may import, besides itself. WORDS are shared by all.
+WORDS = {"errors", "units", "whole"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": {"errors"},
+    "whole": set(),
     "ops": set(),
     "catalogue": WORDS,
     "plan": {"catalogue", *WORDS},

@@ -41,6 +41,31 @@ def test_irr_by_hand() -> None:
     assert irr([-5, -10]) is None
 
 
+def test_a_rate_that_is_not_the_only_one_is_none() -> None:
+    assert irr([-100, 230, -132]) is None  # 10 % and 20 %
+    assert irr([100, -230, 132]) is None
+    assert irr([-100, 360, -431, 171.6]) is None  # 10, 20 and 30 %
+    assert irr([-100, 80, -10, 80]) == pytest.approx(0.2398, abs=1e-4)  # several changes of sign, and one rate
+    assert irr([-100, 230, -140]) is None  # none
+    assert irr([100, -110]) == pytest.approx(0.10)  # borrowed
+    assert irr([0, 0]) is None
+    assert irr([]) is None
+
+
+@given(st.lists(st.floats(-0.5, 4.0), min_size=1, max_size=4), st.floats(-1e6, 1e6).filter(lambda x: abs(x) > 1))
+def test_the_rate_is_told_where_it_is_the_only_one(rates: list[float], scale: float) -> None:
+    """Flows made from the rates that they shall have: the product of (v (1 + r) - 1), v = 1 / (1 + rate)."""
+    flows = [scale]
+    for rate in rates:
+        flows = [(a * (1 + rate)) - b for a, b in zip([0.0, *flows], [*flows, 0.0], strict=True)]
+    rates.sort()
+    apart = all(b - a > 0.05 * (1 + a) for a, b in itertools.pairwise(rates))
+    if len(rates) == 1:
+        assert irr(flows) == pytest.approx(rates[0], abs=1e-9)
+    elif apart:
+        assert irr(flows) is None
+
+
 @given(RATES, FLOWS, FLOWS, st.floats(-3, 3))
 def test_npv_is_linear(rate: float, a: list[float], b: list[float], k: float) -> None:
     size = max(len(a), len(b))

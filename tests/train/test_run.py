@@ -24,8 +24,9 @@ from centime.data.tokenizer import load_tokenizer
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.bill import bill
-from centime.train import command, loop
+from centime.train import command, loop, state
 from centime.train.schedule import StepSettings
+from centime.train.state import Checkpoints
 from centime.train.step import Batch, StepResult, Trainer
 
 
@@ -137,6 +138,29 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     assert losses(tmp_path / "run") == losses(finished)
     names = ("model.safetensors", "config.json")
     assert all((tmp_path / "run/model" / n).read_bytes() == (finished / "model" / n).read_bytes() for n in names)
+
+
+def test_a_last_save_that_failed_is_not_called_saved(
+    finished: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The writer dies of no memory while SIGTERM waits for it; what the run says and what a resume finds agree."""
+    real = state.write_tensors
+
+    def no_memory(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        if "00000006" in str(path):
+            raise MemoryError
+        real(path, tensors)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "write_tensors", no_memory)
+        stop_after(patch, 6)
+        assert train(small, tmp_path / "run") == 128 + signal.SIGTERM
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "The checkpoint of step 6 was not saved (there is no memory for it;" in said
+    assert "Stopped by SIGTERM without saving its last steps" in said
+    assert Checkpoints.newest(tmp_path / "run/checkpoints") == tmp_path / "run/checkpoints/step-00000004"
+    assert train(tmp_path / "run", None, resume=True) == 0  # type: ignore[arg-type]
+    assert losses(tmp_path / "run") == losses(finished)
 
 
 def test_resuming_a_finished_run_changes_nothing(finished: Path, small: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from tests.fsyncs import Order
 
 from centime.errors import UserError
+from centime.train import state
 from centime.train.state import Checkpoints, read, write_tensors
 
 
@@ -80,6 +83,78 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(UserError, match="step-00000001 cannot be read"):
         read(checkpoints.path(1))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("can't allocate memory"), KeyboardInterrupt(), SystemExit(), KeyError()]
+)
+@pytest.mark.parametrize("where", ["write_tensors", "_write_synced", "_sync"])
+def test_a_writer_that_dies_of_anything_has_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, where: str
+) -> None:
+    def dies(*_: object) -> None:
+        raise error
+
+    checkpoints, said = kept(tmp_path)
+    assert checkpoints.save(1, tensors(), {}, wait=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(state, where, dies)
+        assert not checkpoints.save(2, tensors(), {}, wait=True)
+        assert checkpoints.save(3, tensors(), {})  # beside the training: who waits for it is told
+        assert not checkpoints.wait()
+    assert [line[:34] for line in said] == [f"The checkpoint of step {step} was not saved"[:34] for step in (2, 3)]
+    assert all(f"the last good one is {tmp_path / 'step-00000001'}" in line for line in said)
+    assert checkpoints.steps() == [1]
+    assert not [*tmp_path.glob(".partial*")]
+    assert checkpoints.save(4, tensors(), {}, wait=True)
+
+
+def test_no_memory_for_the_copy_is_a_failed_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints, said = kept(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "to", lambda *_, **__: torch.empty(2**60))
+        assert not checkpoints.save(1, tensors(), {}, wait=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
+        )
+        assert not checkpoints.save(1, tensors(), {}, wait=True)
+    assert ["was not saved" in line for line in said] == [True, True]
+    assert checkpoints.save(1, tensors(), {}, wait=True)
+
+
+def test_old_ones_that_stay_are_no_failed_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints, said = kept(tmp_path, keep=1)
+    assert checkpoints.save(1, tensors(), {}, wait=True)
+
+    def stays(*_: object) -> None:
+        raise PermissionError(1, "not yours")
+
+    monkeypatch.setattr(Checkpoints, "_rotate", stays)
+    assert checkpoints.save(2, tensors(), {}, wait=True)
+    assert checkpoints.steps() == [1, 2]
+    assert "could not be removed" in said[0]
+
+
+def test_what_others_put_beside_checkpoints_is_none(tmp_path: Path) -> None:
+    for name in ("step-00000009.bak", "step-copy", "step-"):
+        (tmp_path / name).mkdir()
+    checkpoints, said = kept(tmp_path, keep=1)
+    for step in (1, 2):
+        assert checkpoints.save(step, tensors(), {}, wait=True)
+    assert checkpoints.steps() == [2]
+    assert Checkpoints.newest(tmp_path) == checkpoints.path(2)
+    assert not said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of open files are found in /proc")
+def test_all_of_a_checkpoint_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints, _ = kept(tmp_path)
+    order = Order(monkeypatch)
+    assert checkpoints.save(1, tensors(), {"step": 1}, wait=True)
+    order.require_durable(checkpoints.path(1))
 
 
 FULL_DISK = """

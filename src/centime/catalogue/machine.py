@@ -6,14 +6,13 @@ A profile is a JSON file, $CENTIME_HOME/machine.json, that `plan` and `train` re
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
+from centime.whole import whole_file
 
 VERSION = 2
 
@@ -138,9 +137,8 @@ def write_profile(profile: MachineProfile, path: Path | None = None) -> Path:
     path = path or profile_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
-            json.dump(asdict(profile), file, indent=1)
-        os.replace(file.name, path)
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(asdict(profile), indent=1), encoding="utf-8")
     except OSError as error:
         raise UserError(f"The profile cannot be written to {path} ({error.strerror}); name another --out.") from None
     return path

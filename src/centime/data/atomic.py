@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from centime.errors import UserError
 from centime.units import format_bytes
+from centime.whole import recover_folder, replace_folder, sync, unfinished
 
 
 def require_free(out: Path, *, overwrite: bool = False) -> None:
@@ -31,22 +28,17 @@ def atomic_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     What a killed process left behind is removed by the next one that writes the same `out` on the same machine.
     Raises UserError when `out` exists and is not empty (unless `overwrite`), or the disk is full or not writable.
     """
-    _recover(out)
+    recover_folder(out)
     require_free(out, overwrite=overwrite)
-    parent, mark = out.absolute().parent, f".{out.name}.partial-{socket.gethostname()}-"
-    temporary = parent / f"{mark}{os.getpid()}"
+    parent, temporary = out.absolute().parent, unfinished(out)
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for stale in parent.glob(f"{mark}*"):
-            owner = stale.name.removeprefix(mark)
-            if owner.isdigit() and (int(owner) == os.getpid() or not psutil.pid_exists(int(owner))):
-                shutil.rmtree(stale, ignore_errors=True)
         temporary.mkdir()
         yield temporary
         for file in temporary.rglob("*"):
             sync(file)
         sync(temporary)
-        _replace(temporary, out)
+        replace_folder(temporary, out)
         sync(parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -62,36 +54,3 @@ def atomic_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _aside(out: Path) -> Path:
-    return out.absolute().with_name(f".{out.name}.aside")
-
-
-def _recover(out: Path) -> None:
-    """Undo what a process killed between the two renames of `_replace` left: the old folder comes back."""
-    if _aside(out).is_dir():
-        if out.exists():
-            shutil.rmtree(_aside(out), ignore_errors=True)
-        else:
-            os.rename(_aside(out), out)
-
-
-def _replace(temporary: Path, out: Path) -> None:
-    """Rename over `out`; an old folder is moved aside first, for no system renames over one that holds files."""
-    if out.is_dir() and any(out.iterdir()):
-        aside = _aside(out)
-        os.rename(out, aside)
-        os.rename(temporary, out)
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        os.rename(temporary, out)
-
-
-def sync(path: Path) -> None:
-    """Push a file or a folder to the disk itself."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

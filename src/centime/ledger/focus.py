@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import datetime
 import json
-import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +19,7 @@ from centime.errors import UserError
 from centime.ledger.book import Book
 from centime.ledger.interval import Interval
 from centime.ledger.runs import intervals_of, with_price
+from centime.whole import whole_file
 
 MANDATORY = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
@@ -59,15 +59,12 @@ def write_focus(book: Book, path: Path, run: str | None = None, price: Price | N
     chosen = [i for i in with_price(intervals_of(book.intervals(), run), price) if i.device_ns > 0]
     priced = [interval for interval in chosen if interval.price_per_hour is not None]
     rows = [row for interval in priced for row in _charges(interval)]
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(
             f"{path} cannot be written: {error.strerror or error}; name a file in a folder you may write to."
         ) from None

@@ -26,6 +26,7 @@ from centime.model.decoder import Transformer
 from centime.model.names import Slot, copies, slots, stacked_experts
 from centime.model.tensor_files import TensorFiles, sync, sync_folder, write_tensors, write_text
 from centime.ops.fp8 import dequantize_blocks, scale_shape
+from centime.whole import recover_folder, replace_folder, unfinished
 
 SHARD_BYTES = 5_000_000_000  # about DeepSeek-V3's own shards (163 for 688 GB)
 TOKENIZER_FILES = (
@@ -97,9 +98,9 @@ def save_state(
 ) -> Path:
     """`save` for weights held elsewhere than in a module: `state` maps Transformer's names to whole tensors."""
     final = Path(os.path.abspath(path))
+    recover_folder(final)
     others = _files_to_keep(final) | _tokenizer_files(tokenizer)
-    temporary = final.parent / f".{final.name}.tmp-{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = unfinished(final)
     try:
         temporary.mkdir(parents=True)
         _write_folder(config, state, temporary, dtype, shard_bytes)
@@ -264,11 +265,7 @@ def _replace(temporary: Path, final: Path) -> None:
     if not final.exists():
         os.rename(temporary, final)
     elif not _exchange(temporary, final):
-        # No atomic exchange here: for an instant only the hidden folder `old` holds the earlier model.
-        old = final.parent / f".{final.name}.old-{os.getpid()}"
-        os.rename(final, old)
-        os.rename(temporary, final)
-        shutil.rmtree(old, ignore_errors=True)
+        replace_folder(temporary, final)  # no atomic exchange here: for an instant there is none at that name
     sync_folder(final.parent)
 
 

@@ -52,4 +52,4 @@ def _bytes(weight: Tensor) -> Tensor:
 
 
 def _digest(part: Tensor) -> bytes:
-    return hashlib.blake2b(part.numpy(), digest_size=16).digest()
+    return hashlib.blake2b(part.numpy().data, digest_size=16).digest()

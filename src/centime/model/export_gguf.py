@@ -8,7 +8,6 @@ MTP modules are left out, as by llama.cpp's own converter.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
 from centime.model.decoder import Transformer
 from centime.model.gguf_vocabulary import Vocabulary, read_vocabulary
+from centime.whole import whole_file
 
 TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
@@ -40,22 +40,17 @@ def export_gguf(model: Transformer, tokenizer: Path, out: Path, dtype: str = "bf
     notes = _check(config)
     vocabulary = read_vocabulary(tokenizer, config.vocab_size)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
-    writer = gguf.GGUFWriter(temporary, "deepseek2" if config.is_mla else "llama")
-    writer.add_name(name or out.stem)
-    file_types = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16"}
-    writer.add_file_type(gguf.LlamaFileType[file_types[dtype]])
-    _write_sizes(writer, config)
-    _write_vocabulary(writer, config, vocabulary)
     try:
-        _write_tensors(writer, temporary, model, dtype)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, out)
+        with whole_file(out) as temporary:
+            writer = gguf.GGUFWriter(temporary, "deepseek2" if config.is_mla else "llama")
+            writer.add_name(name or out.stem)
+            file_types = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16"}
+            writer.add_file_type(gguf.LlamaFileType[file_types[dtype]])
+            _write_sizes(writer, config)
+            _write_vocabulary(writer, config, vocabulary)
+            _write_tensors(writer, temporary, model, dtype)
     except OSError as error:
         raise UserError(f"{out} could not be written ({error}).") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return notes
 
 

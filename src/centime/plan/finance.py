@@ -5,11 +5,13 @@ Cash flows are yearly, `flows[0]` today and undiscounted, as in numpy-financial:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 HOURS_PER_YEAR = 8766.0  # 365.25 days
+LOWEST, HIGHEST = 1e-4, 1e6  # of 1 + rate: where a rate is looked for
 
 
 def npv(rate: float, flows: Sequence[float]) -> float:
@@ -18,18 +20,34 @@ def npv(rate: float, flows: Sequence[float]) -> float:
 
 
 def irr(flows: Sequence[float]) -> float | None:
-    """The yearly rate at which the NPV is zero, by bisection; None where the flows never change sign."""
-    if not any(flow < 0 for flow in flows) or not any(flow > 0 for flow in flows):
+    """The yearly rate above -1 at which the NPV is zero; None where there is none, or more than one.
+
+    Flows that change sign several times can have several (-100, 230, -132 has 10 % and 20 %), and then none of them is
+    the answer: judge such flows by their NPV. Rates that differ by less than 1 % count as one.
+    """
+    signs = [flow > 0 for flow in flows if flow]
+    changes = sum(a != b for a, b in itertools.pairwise(signs))
+    if not changes:
         return None
-    low, high = -0.9999, 1.0
-    while npv(high, flows) > 0 and high < 1e6:
-        high *= 2
-    if npv(low, flows) < 0 or npv(high, flows) > 0:
+    low, high = (LOWEST, HIGHEST) if changes == 1 else _bracket(flows)  # one change, one rate (Descartes)
+    falling = npv(low - 1, flows) > 0
+    if falling == (npv(high - 1, flows) > 0):
         return None
     for _ in range(200):
         middle = (low + high) / 2
-        low, high = (middle, high) if npv(middle, flows) > 0 else (low, middle)
-    return (low + high) / 2
+        low, high = (middle, high) if (npv(middle - 1, flows) > 0) == falling else (low, middle)
+    return (low + high) / 2 - 1
+
+
+def _bracket(flows: Sequence[float]) -> tuple[float, float]:
+    """Where 1 + rate lies between if the NPV is zero at one rate alone; else two equal numbers."""
+    import numpy as np
+
+    factors = np.geomspace(LOWEST, HIGHEST, 2001)  # 1.2 % apart
+    with np.errstate(over="ignore"):
+        positive = sum(flow * factors ** -float(year) for year, flow in enumerate(flows)) > 0
+    (at,) = np.nonzero(positive[1:] != positive[:-1])
+    return (float(factors[at[0]]), float(factors[at[0] + 1])) if len(at) == 1 else (1.0, 1.0)
 
 
 def payback(flows: Sequence[float]) -> float | None:

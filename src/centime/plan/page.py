@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -27,6 +25,7 @@ from centime.plan.sections import (
     Waterfall,
 )
 from centime.plan.text import words
+from centime.whole import whole_file
 
 STYLE = files("centime.plan").joinpath("page.css").read_text(encoding="utf-8")
 COLOURS = "".join(
@@ -51,19 +50,10 @@ def write_page(path: Path, title: str, sections: Sequence[Section], lang: str, c
         f'<details><summary>JSON</summary><pre class="card">{escape(made)}</pre></details></main></body></html>\n'
     )
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
-            file.write(page)
-        os.chmod(file.name, 0o666 & ~_umask())  # temporary files are their owner's alone
-        os.replace(file.name, path)
+        with whole_file(path) as partial:
+            partial.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UserError(f"The page cannot be written to {path} ({error.strerror}); name another --html file.") from None
-
-
-def _umask() -> int:
-    """What the user takes from new files; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _section(section: Section, numbers: str) -> str:

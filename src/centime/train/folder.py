@@ -13,7 +13,6 @@ model/          the result: a Hugging Face folder with its tokenizer
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import centime
 from centime import recipe as recipes
 from centime.errors import UserError
 from centime.recipe import Recipe
+from centime.whole import whole_file
 
 
 class RunFolder:
@@ -126,9 +126,5 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -71,6 +71,11 @@ class Clock:
         return each * (self.steps - done) + pace * sum(self.planned[self.stage + 1 :])
 
 
+def part_of(tokens: int, rank: int, world: int) -> int:
+    """What one rank books of a step's tokens: whole numbers that differ by one at most and add up to all of them."""
+    return tokens * (rank + 1) // world - tokens * rank // world
+
+
 @dataclass
 class StageLoop:
     """Runs the steps of one stage on a trainer."""
@@ -95,7 +100,8 @@ class StageLoop:
         Raises UserError, after a few steps in a row that were not finite, with a diagnosis.
         """
         schedule, progress = self.plan.schedule, self.progress
-        rows = self.plan.steps(self.trainer.engine.rank, self.trainer.engine.world)
+        rank, world = self.trainer.engine.rank, self.trainer.engine.world
+        rows = self.plan.steps(rank, world)
         self.clock.enter(progress.stage, schedule.steps, progress.step)
         self._tell(lambda c: c.on_stage(self.plan.name, schedule.steps, progress.step))
         ending = Ending.FINISHED
@@ -108,7 +114,7 @@ class StageLoop:
             result = self.trainer.step(batch, settings)
             seconds = time.perf_counter() - start
             flops = batch.tokens * self.plan.flops_per_token
-            self.meter.add(tokens=batch.tokens // self._world, flops=flops / self._world)
+            self.meter.add(tokens=part_of(batch.tokens, rank, world), flops=flops / world)
             progress.step, progress.global_step = step + 1, progress.global_step + 1
             progress.tokens += batch.tokens
             self._record(result, settings, batch.tokens, flops, seconds)

@@ -21,6 +21,7 @@ from centime import units
 from centime.errors import UserError
 from centime.train.charts import MOST_POINTS, Chart, Point, Series, line_chart, load_image
 from centime.train.report_bill import bill_table, plan_table, stage_name
+from centime.whole import whole_file
 
 Record = dict[str, Any]
 _COLUMNS = 160  # of an expert-load picture, evenly spaced in tokens
@@ -46,10 +47,9 @@ def write_report(folder: Path, bill: Mapping[str, Any] | None = None) -> Path:
     """
     page = render(read_run(folder, bill))
     path = folder / "report.html"
-    partial = folder / "report.html.partial"
     try:
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} could not be written ({error.strerror}); free the disk or mend its rights.") from error
     return path

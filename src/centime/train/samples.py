@@ -12,6 +12,7 @@ from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Session
 from centime.train.batches import PairRows, TextRows
 from centime.train.stages import StagePlan
+from centime.whole import whole_file
 
 PROMPT, LENGTH = 24, 64  # tokens
 
@@ -31,9 +32,8 @@ def write_sample(
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if json.loads(line)["stage"] != plan.name]
-        partial = path.with_suffix(".partial")
-        partial.write_text("\n".join([*kept, json.dumps(record, ensure_ascii=False)]) + "\n", encoding="utf-8")
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text("\n".join([*kept, json.dumps(record, ensure_ascii=False)]) + "\n", encoding="utf-8")
     except OSError:
         pass
 

@@ -47,10 +47,14 @@ class Checkpoints:
         """
         good = self.wait()
         if self.path(step).exists():
-            return good
-        snapshot = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-        self._writer = threading.Thread(target=self._write, args=(step, snapshot, dict(meta)), name="checkpoint")
-        self._writer.start()
+            return good or wait
+        try:
+            snapshot = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+            writer = threading.Thread(target=self._write, args=(step, snapshot, dict(meta)), name="checkpoint")
+            writer.start()
+            self._writer = writer
+        except (MemoryError, RuntimeError) as error:  # no memory for the copy, or for a thread
+            self._lost(step, tensors, error)
         return self.wait() if wait else good
 
     def wait(self) -> bool:
@@ -67,12 +71,12 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of which there is a checkpoint, in order."""
-        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+        return sorted(int(path.name.removeprefix("step-")) for path in _whole(self.folder))
 
     @staticmethod
     def newest(folder: Path) -> Path | None:
         """The newest whole checkpoint in a folder, None if there is none."""
-        return max(folder.glob("step-*"), default=None)
+        return max(_whole(folder), default=None)
 
     def _write(self, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         partial = self.folder / f"{_PARTIAL}{step:08d}-{os.getpid()}"
@@ -83,23 +87,40 @@ class Checkpoints:
             _sync(partial)
             partial.rename(self.path(step))
             _sync(self.folder)
+        except BaseException as error:  # whatever it was: what is not on the disk must not count as saved
+            self._lost(step, tensors, error)
+            shutil.rmtree(partial, ignore_errors=True)
+            return
+        try:
             self._rotate()
         except OSError as error:
-            self._failed = True
-            shutil.rmtree(partial, ignore_errors=True)
-            size = format_bytes(sum(tensor.nbytes for tensor in tensors.values()))
+            self._tell(f"Checkpoints before step {step} could not be removed ({error}); training goes on.")
+
+    def _lost(self, step: int, tensors: Mapping[str, Tensor], error: BaseException) -> None:
+        """The save of a step has failed: `wait` will say so, and the person is told now."""
+        self._failed = True
+        size = format_bytes(sum(tensor.nbytes for tensor in tensors.values()))
+        earlier = [other for other in self.steps() if other != step]
+        last = f"the last good one is {self.path(earlier[-1])}" if earlier else "there is none before it"
+        hint = "Free space there or lower run.keep; training goes on."
+        if isinstance(error, OSError):
             why = "the disk is full" if error.errno in _FULL else str(error.strerror or error)
-            last = f"the last good one is {self.path(self.steps()[-1])}" if self.steps() else "there is none before it"
-            self._tell(
-                f"The checkpoint of step {step} was not saved ({why}; it takes {size}); {last}. "
-                "Free space there or lower run.keep; training goes on."
-            )
+        elif isinstance(error, MemoryError) or "alloc" in str(error):
+            why, hint = "there is no memory for it", "Free memory; training goes on."
+        else:
+            why, hint = f"{type(error).__name__}: {error}", "That is a fault of centime; training goes on."
+        self._tell(f"The checkpoint of step {step} was not saved ({why}; it takes {size}); {last}. {hint}")
 
     def _rotate(self) -> None:
         for step in self.steps()[: -self.keep]:
             doomed = self.folder / f"{_PARTIAL}deleted-{step:08d}-{os.getpid()}"
             self.path(step).rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _whole(folder: Path) -> list[Path]:
+    """Checkpoints in a folder, and nothing that somebody else put beside them."""
+    return [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

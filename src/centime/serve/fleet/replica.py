@@ -70,8 +70,9 @@ class Replica:
             torch.set_num_threads(spec.threads)
         settings = spec.settings
         if settings.disk is not None:
-            settings = dataclasses.replace(settings, disk=settings.disk / f"replica-{rank}")
-            CacheFolder(settings.disk, PATIENCE_S).close()  # another server's is known before the weights are read
+            own = settings.disk / f"replica-{rank}"
+            settings = dataclasses.replace(settings, disk=own)
+            CacheFolder(own, PATIENCE_S).close()  # another server's is known before the weights are read
         opened = for_answers(look(spec.folder, spec.device, spec.dtype), spec.dtype)
         self._vocabulary = opened.model.config.vocab_size
         self._grammars = Grammars(opened.tokenizer, self._vocabulary)

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
+from centime.whole import whole_file
+
 
 class MetricsFile:
     """Appends to `path`. On a resume, what comes after the checkpoint's step is dropped first: it will come again."""
@@ -15,9 +17,8 @@ class MetricsFile:
     def __init__(self, path: Path, global_step: int) -> None:
         if path.exists():
             kept = [line for line in _lines(path) if line["global_step"] <= global_step - ("eval_loss" in line)]
-            partial = path.with_suffix(".partial")
-            partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-            partial.replace(path)
+            with whole_file(path) as partial:
+                partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self._file: IO[str] = path.open("a", encoding="utf-8")
 
     def on_stage(self, name: str, steps: int, done: int) -> None:
