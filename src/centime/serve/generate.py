@@ -69,6 +69,8 @@ class Session:
         Raises UserError on an empty or too long prompt, tokens the model does not know, logits that are not numbers.
         Ctrl-C ends the answer, not the program.
         """
+        if params.max_tokens == 0:
+            raise UserError("max_tokens is 0 and leaves no room for an answer; give at least 1.")
         events: list[Event] = []
         request = Request(prompt, params, events.append)
         self._engine.submit(request)

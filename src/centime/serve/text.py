@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from centime.errors import UserError
 
 _BROKEN = "\ufffd"  # what a decoder writes for bytes that are not (yet) a whole UTF-8 character
+# A character has at most four bytes, so that what comes can change the last three of these signs at most: decoders
+# write one for each byte, or one for up to three that begin a character. Three of three bytes are at most nine tokens.
+_OPEN, _KEPT = 3, 12
 
 
 class TextStream:
     """Decodes a growing list of token ids into pieces of text that concatenate to the decoding of the whole list.
 
     A byte-level token may end inside a UTF-8 character; the bytes are then held until the character is whole (or until
-    `finish`). `stop` strings end the text before their first appearance, wherever token boundaries fall; text that
-    could be the beginning of one is held too.
+    `finish`). `stop` strings end the text before the one that is complete first, wherever token boundaries fall; text
+    that could be the beginning of one is held too. A token takes the same time however many came before it.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = ()) -> None:
@@ -24,35 +27,39 @@ class TextStream:
         self.stop = tuple(stop)
         self.stopped = False  # a stop string has appeared
         self.found: str | None = None  # that string
-        self._ids: list[int] = []
-        self._start = 0  # ids before this one never change what comes
-        self._read = 0  # ids before this one have been turned into text
+        self._ids: list[int] = []  # the last tokens
+        self._text = ""  # their decoding
+        self._given = 0  # characters of it that were given out
         self._held = ""  # decoded, not yet given out: a possible beginning of a stop string
 
     def push(self, token: int) -> str:
         """Adds one token; the text that is now certain (often one token's, sometimes nothing)."""
+        text = self.decode([*self._ids, token])
+        if text == self._text and not self.decode([token]):  # a token without bytes is none to keep
+            return self._give("", last=False)
         self._ids.append(token)
-        known = self.decode(self._ids[self._start : self._read])
-        text = self.decode(self._ids[self._start :])
-        if text.endswith(_BROKEN):
-            return ""
-        self._start, self._read = self._read, len(self._ids)
-        return self._give(text[len(known) :], last=False)
+        self._text = text
+        open_ = min(_OPEN, len(text) - len(text.rstrip(_BROKEN)))  # signs that may be unfinished characters
+        piece = text[self._given : len(text) - open_]
+        self._given = max(self._given, len(text) - open_)
+        if not open_ or len(self._ids) >= 2 * _KEPT:
+            self._ids = self._ids[-_KEPT if open_ else -1 :]
+            self._text = self.decode(self._ids)
+            self._given = len(self._text) - open_
+        return self._give(piece, last=False)
 
     def finish(self) -> str:
         """The rest of the text, unfinished characters as U+FFFD; call once, after the last token."""
-        known = self.decode(self._ids[self._start : self._read])
-        text = self.decode(self._ids[self._start :])
-        self._start = self._read = len(self._ids)
-        return self._give(text[len(known) :], last=True)
+        piece, self._given = self._text[self._given :], len(self._text)
+        return self._give(piece, last=True)
 
     def _give(self, piece: str, last: bool) -> str:
         if self.stopped:
             return ""
         text, self._held = self._held + piece, ""
-        found = [(at, s) for s in self.stop if (at := text.find(s)) >= 0]
+        found = [(at + len(s), at, s) for s in self.stop if (at := text.find(s)) >= 0]
         if found:
-            at, self.found = min(found)
+            _, at, self.found = min(found)
             self.stopped = True
             return text[:at]
         if last:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -10,15 +11,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from centime.errors import UserError
+from centime.serve.engine import sampler
+from centime.serve.engine.adjustment import Adjustment
 from centime.serve.engine.request import SamplingParams
-from centime.serve.engine.sampler import Draw, logprobs, sample, uniform
+from centime.serve.engine.sampler import Draw, finite_rows, log_probabilities, uniform
 
 V = 12
 LOGITS = torch.linspace(-2, 2, V)
 
 
-def draw(seed: int = 0, prompt: tuple[int, ...] = (), output: tuple[int, ...] = (), **params: object) -> Draw:
-    return Draw(SamplingParams(**params), seed, prompt, output)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Row:
+    """What one row is drawn by: the draw, and what the request adds to its logits."""
+
+    draw: Draw
+    adjustment: Adjustment
+
+
+def draw(
+    seed: int = 0, prompt: tuple[int, ...] = (), output: tuple[int, ...] = (), size: int = V, **params: object
+) -> Row:
+    chosen = SamplingParams(**params)  # type: ignore[arg-type]
+    adjustment = Adjustment(chosen, prompt, size)
+    for token in output:
+        adjustment.add(token)
+    return Row(Draw(chosen, seed, len(output)), adjustment)
+
+
+def sample(logits_RV: torch.Tensor, rows: list[Row]) -> torch.Tensor:
+    """As a step does it: what each request adds, then the draws together."""
+    scores_RV = logits_RV.clone()
+    for scores_V, row in zip(scores_RV, rows, strict=True):
+        row.adjustment.apply(scores_V)
+    return sampler.sample(scores_RV, [row.draw for row in rows])
 
 
 def frequencies(times: int, **params: object) -> torch.Tensor:
@@ -71,22 +96,56 @@ def test_greedy_takes_the_best_and_the_lowest_of_equals() -> None:
 def test_penalties_are_those_of_the_papers() -> None:
     """frequency and presence count the answer, repetition the prompt too; greedy shows what is left on top."""
     logits = torch.tensor([[2.0, 1.9, 1.0, -1.0]])
-    assert sample(logits, [draw(output=(0,), temperature=0, presence_penalty=0.2)]).tolist() == [1]
-    assert sample(logits, [draw(output=(0, 0), temperature=0, frequency_penalty=0.04)]).tolist() == [0]
-    assert sample(logits, [draw(output=(0, 0, 0), temperature=0, frequency_penalty=0.04)]).tolist() == [1]
-    assert sample(logits, [draw(prompt=(0,), temperature=0, presence_penalty=2, frequency_penalty=2)]).tolist() == [0]
-    assert sample(logits, [draw(prompt=(0,), output=(1,), temperature=0, repetition_penalty=2.0)]).tolist() == [0]
-    assert sample(logits, [draw(prompt=(0, 1), temperature=0, repetition_penalty=2.1)]).tolist() == [2]
+    assert sample(logits, [draw(size=4, output=(0,), temperature=0, presence_penalty=0.2)]).tolist() == [1]
+    assert sample(logits, [draw(size=4, output=(0, 0), temperature=0, frequency_penalty=0.04)]).tolist() == [0]
+    assert sample(logits, [draw(size=4, output=(0, 0, 0), temperature=0, frequency_penalty=0.04)]).tolist() == [1]
+    assert sample(
+        logits, [draw(size=4, prompt=(0,), temperature=0, presence_penalty=2, frequency_penalty=2)]
+    ).tolist() == [0]
+    assert sample(logits, [draw(size=4, prompt=(0,), output=(1,), temperature=0, repetition_penalty=2.0)]).tolist() == [
+        0
+    ]
+    assert sample(logits, [draw(size=4, prompt=(0, 1), temperature=0, repetition_penalty=2.1)]).tolist() == [2]
     low = torch.tensor([[-1.0, -1.1]])
-    assert sample(low, [draw(prompt=(0,), temperature=0, repetition_penalty=1.2)]).tolist() == [1]
+    assert sample(low, [draw(size=2, prompt=(0,), temperature=0, repetition_penalty=1.2)]).tolist() == [1]
 
 
-def test_a_bias_forces_and_a_mask_forbids() -> None:
+def test_a_bias_forces_and_what_is_forbidden_is_not_drawn() -> None:
     bias = draw(temperature=1.0, logit_bias={3: 100.0, 10**6: 1.0})
     assert sample(LOGITS[None], [bias]).tolist() == [3]
-    allowed = torch.zeros(1, V, dtype=torch.bool)
-    allowed[0, 5] = True
-    assert sample(LOGITS[None], [draw(temperature=1.0)], allowed).tolist() == [5]
+    only = torch.full((1, V), -math.inf)
+    only[0, 5] = 0.0
+    assert sample(only, [draw(temperature=1.0)]).tolist() == [5]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_adjustments_are_those_of_the_formula(data: st.DataObject) -> None:
+    """Kept up token by token, guesses beside: the same as computing all of it anew from prompt and answer."""
+    tokens = st.lists(st.integers(0, V - 1), max_size=12)
+    prompt, output, guesses = data.draw(tokens), data.draw(tokens), data.draw(tokens)
+    repetition = data.draw(st.sampled_from([1.0, 0.5, 1.7]))
+    frequency, presence = data.draw(st.sampled_from([0.0, -2.0, 0.3])), data.draw(st.sampled_from([0.0, 1.1]))
+    bias = data.draw(st.dictionaries(st.integers(0, V - 1), st.sampled_from([-100.0, 2.5]), max_size=3))
+    row = draw(
+        0, tuple(prompt), tuple(output), repetition_penalty=repetition, frequency_penalty=frequency,
+        presence_penalty=presence, logit_bias=bias,
+    )  # fmt: skip
+
+    def exact(answer: list[int]) -> torch.Tensor:
+        scores = LOGITS.clone()
+        for token in range(V):
+            if token in prompt + answer:
+                scores[token] = scores[token] / repetition if scores[token] > 0 else scores[token] * repetition
+            scores[token] -= frequency * answer.count(token) + presence * (token in answer)
+            scores[token] += bias.get(token, 0.0)
+        return scores
+
+    for answer, beside in ((output + guesses, guesses), (output, [])):
+        scores = LOGITS.clone()
+        with row.adjustment.beside(beside):
+            row.adjustment.apply(scores)
+        torch.testing.assert_close(scores, exact(answer))
 
 
 @settings(max_examples=30, deadline=None)
@@ -104,7 +163,7 @@ def test_a_rows_draw_does_not_depend_on_the_other_rows() -> None:
 
 
 def test_reported_logprobs_are_the_models_own() -> None:
-    found = logprobs(LOGITS, 2, 3)
+    [found] = log_probabilities(LOGITS[None], [2], 3)
     exact = LOGITS.double().log_softmax(-1)
     assert math.isclose(found.logprob, float(exact[2]), rel_tol=1e-6)
     assert [token for token, _ in found.best] == [11, 10, 9]
@@ -112,11 +171,11 @@ def test_reported_logprobs_are_the_models_own() -> None:
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_logits_that_are_no_numbers_are_refused(broken: float) -> None:
-    logits = LOGITS.clone()
-    logits[4] = broken
-    with pytest.raises(UserError, match="not finite"):
-        sample(logits[None], [draw()])
+def test_rows_without_a_likeliest_token_are_told_apart(broken: float) -> None:
+    rows = LOGITS.expand(3, -1).clone()
+    rows[1, 4] = broken
+    rows[2] = -math.inf
+    assert finite_rows(rows).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +185,8 @@ def test_logits_that_are_no_numbers_are_refused(broken: float) -> None:
         ("temperature", math.nan),
         ("top_p", 0.0),
         ("min_p", 1.5),
-        ("max_tokens", 0),
+        ("max_tokens", -1),
+        ("prompt_logprobs", 21),
         ("logprobs", 21),
     ],
 )

@@ -71,13 +71,13 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
     accounts = Accounts(run=found.run, tariff=tariff, price=price)
     check_reach(accounts, options.host)
     chat_format = find_format(found.tokenizer, options.chat_format)
-    engine, vocabulary, devices = _engine(options, found, settings)
+    engine, devices = _engine(options, found, settings)
     with metered("serve", found, price, devices) as meter:
         serving = Serving(
             engine=engine,
             tokenizer=found.tokenizer,
             format=chat_format,
-            grammars=Grammars(found.tokenizer, vocabulary),
+            grammars=Grammars(found.tokenizer, engine.vocabulary),
             accounts=accounts,
             names=options.names or (found.run.resolve().name,),
             device=str(found.device),
@@ -102,13 +102,13 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
         say(line)
 
 
-def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[EngineFace, int, int]:
-    """(engine, width of its logits, devices it works on): in this process, or replicas in theirs."""
+def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[EngineFace, int]:
+    """(engine, devices it works on): in this process, or replicas in theirs."""
     if options.replicas == 1:
         if settings.disk is not None:
             CacheFolder(settings.disk).close()  # another server's is known before the weights are read
         opened = for_answers(found, options.dtype)
-        return Engine(opened.model, opened.tokenizer, settings, opened.files), opened.model.config.vocab_size, 1
+        return Engine(opened.model, opened.tokenizer, settings, opened.files), 1
     try:
         from centime.serve.fleet.ray_serve import UNLIMITED, RayReplicas
     except ImportError:
@@ -122,4 +122,4 @@ def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[E
     waits_here = replace(settings, max_waiting=UNLIMITED)  # the fleet counts who waits, for all replicas together
     spec = ReplicaSpec(found.folder.resolve(), options.device, options.dtype, None, waits_here)
     fleet = Fleet(RayReplicas(spec, options.replicas, gpu), settings, gpu=gpu)
-    return fleet, fleet.vocabulary, fleet.devices
+    return fleet, fleet.devices

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,8 +18,11 @@ import torch
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.plan.counts import count
+from centime.serve.engine.adjustment import Adjustment
 from centime.serve.engine.blocks import BlockPool
+from centime.serve.engine.cache_manager import CacheManager
 from centime.serve.engine.disk import open_disk
+from centime.serve.engine.faults import report
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.pages import Pages
 from centime.serve.engine.request import Event, Piece, QueueFull, Request, check_prompt
@@ -50,32 +52,29 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.model, self.tokenizer = model.eval(), tokenizer
         config, weight = model.config, model.head_weight
-        size = self.settings.block_tokens
+        self.vocabulary = min(tokenizer.vocab_size, config.vocab_size)
+        drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
+        size, token_bytes = self.settings.block_tokens, Pages.token_bytes(config, weight.dtype, drafts=drafting)
         room = self.settings.cache_bytes or _default_cache_bytes(weight.device)
-        count_ = room // (Pages.token_bytes(config, weight.dtype) * size)
         most = self.settings.max_running * -(-config.max_position_embeddings // size)
-        count_ = min(count_, most) + 1  # and the scratch block
+        count_ = min(room // (token_bytes * size), most) + 1  # and the scratch block
         if count_ < 3:
             raise UserError(
                 f"a cache of {room:,} bytes holds no two blocks of {size} tokens of this model "
-                f"({Pages.token_bytes(config, weight.dtype):,} bytes a token); give more cache memory."
+                f"({token_bytes:,} bytes a token); give more cache memory."
             )
-        self.pages = Pages(config, count_, size, weight.dtype, weight.device)
+        self.pages = Pages(config, count_, size, weight.dtype, weight.device, drafts=drafting)
         self.pool = BlockPool(count_, size)
         assert self.pool.take(1) == [SCRATCH]
         self.context = min(config.max_position_embeddings, (count_ - 1) * size)
-        drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
         self.disk = None
         if self.settings.disk is not None:
-            written = config.num_hidden_layers + drafting  # of several MTP modules the first one alone guesses
-            block = self.pages.read(SCRATCH)[:written]
             where, most, exact = self.settings.disk, self.settings.disk_bytes, self.settings.deterministic
-            self.disk = open_disk(where, most, model, block, exact, files)
-        self.scheduler = Scheduler(
-            self.pool, self.pages, self.settings.step_tokens, self.settings.max_running, self.disk
-        )
-        runner = (DeterministicRunner if self.settings.deterministic else Runner)(model, self.pages)
-        self.stepper = Stepper(runner, self.scheduler, tokenizer, drafting)
+            self.disk = open_disk(where, most, model, self.pages.read(SCRATCH), exact, files)
+        self.cache = CacheManager(self.pool, self.pages, self.disk)
+        self.scheduler = Scheduler(self.cache, self.settings.step_tokens, self.settings.max_running)
+        runner = (DeterministicRunner if self.settings.deterministic else Runner)(model, self.pages, self.vocabulary)
+        self.stepper = Stepper(runner, tokenizer, drafting)
         counts = count(config, 1)
         self._token_work = max(1, round(counts.forward_flops_per_token))
         longer = count(config, 3)  # causal: a token of three sees one key more, in the mean, than a token alone
@@ -101,29 +100,31 @@ class Engine:
 
     def submit(self, request: Request) -> None:
         """Takes a request in. Raises UserError on a prompt it cannot answer, QueueFull when too many wait."""
-        prompt = request.prompt
-        check_prompt(prompt, self.context, self.model.config.vocab_size)
+        prompt, owner = request.prompt, request.owner
+        check_prompt(prompt, self.context, self.vocabulary)
         room = min(request.params.max_tokens, self.context - len(prompt))
         text = TextStream(self.tokenizer.decode, request.params.stop)
+        generation = Generation(request, room, text, Adjustment(request.params, prompt, self.vocabulary))
         with self._wake:
             if self._draining:
                 raise QueueFull("the engine has failed" if self._failed else "the server is shutting down")
-            if len(self._incoming) + self.scheduler.waiting >= max(1, self.settings.max_waiting):
-                raise QueueFull("too many requests wait")
-            self._incoming.append(Generation(request, room, text))
-            self._wake.notify()
+            waiting = self.scheduler.waiting_of(owner) + sum(g.request.owner == owner for g in self._incoming)
+            if waiting >= max(1, self.settings.max_waiting):
+                raise QueueFull.of(owner)
+            self._incoming.append(generation)
+            self._wake.notify_all()
 
     def abort(self, request_id: int) -> None:
         """Ends a request before the next step; unknown ids (it may just have finished) are ignored."""
         with self._wake:
             self._aborts.add(request_id)
-            self._wake.notify()
+            self._wake.notify_all()
 
     def drain(self) -> None:
         """Takes no new request and waits until those taken in are answered."""
         with self._wake:
             self._draining = True
-            self._wake.notify()
+            self._wake.notify_all()
             while not self._failed and (self._incoming or self.scheduler.running or self.scheduler.waiting):
                 self._wake.wait(0.05)
 
@@ -131,7 +132,7 @@ class Engine:
         """Ends the thread; requests still in progress are aborted."""
         with self._wake:
             self._stopping = True
-            self._wake.notify()
+            self._wake.notify_all()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -185,8 +186,8 @@ class Engine:
                 return
             try:
                 self.step()
-            except Exception:  # the books themselves are in doubt: better no answer than a wrong one
-                traceback.print_exc()
+            except Exception as error:  # the books themselves are in doubt: better no answer than a wrong one
+                report(error, "the engine has failed and answers no more")
                 self._fail()
                 return
 
@@ -206,13 +207,9 @@ class Engine:
         if work:
             for item in work:
                 self._begin(item.generation)
-            try:
-                outcomes += self.stepper.run(work)
-            except UserError as error:  # logits that are not numbers: nobody in this step can be answered
-                outcomes += ((item.generation, Ending("failed", error=str(error))) for item in work)
-            except Exception as error:  # a fault of ours or of the device: it must not take the whole server down
-                traceback.print_exc()
-                outcomes += ((item.generation, Ending("failed", error=f"the engine failed: {error}")) for item in work)
+            outcomes += self.stepper.run(work)
+            for item in work:
+                self.cache.publish(item.generation)
             self._remember(work, outcomes)
         self._share(work)
         self._hand_out(outcomes)
@@ -262,7 +259,7 @@ class Engine:
     def _hand_out(self, outcomes: Sequence[Outcome]) -> None:
         """Delivers what has come out, in order; last, so that a request's share of this step is in its usage."""
         for generation, event in outcomes:
-            if isinstance(event, Piece):
+            if not isinstance(event, Ending):
                 self._deliver(generation.request, event)
             else:
                 self.scheduler.remove(generation)
@@ -273,8 +270,8 @@ class Engine:
         """A receiver that raises is one that has left: its request ends."""
         try:
             request.deliver(event)
-        except Exception:  # whatever it was, the other requests must not suffer from it
-            traceback.print_exc()
+        except Exception as error:  # whatever it was, the other requests must not suffer from it
+            report(error, "a receiver of events failed; its request ends")
             self.abort(request.id)
 
 

@@ -12,6 +12,7 @@ class EngineFace(Protocol):
     """`engine.Engine`, or `fleet.Fleet`. All of it may be called from any thread."""
 
     context: int  # most tokens of a prompt and its answer together
+    vocabulary: int  # ids below it stand for something: those of prompts and answers
 
     def start(self) -> None:
         """Begins to answer."""

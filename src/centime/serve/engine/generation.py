@@ -5,51 +5,65 @@ from __future__ import annotations
 import secrets
 import time
 
+from centime.serve.engine.adjustment import Adjustment
 from centime.serve.engine.blocks import Key, root_key
 from centime.serve.engine.request import Finish, Finished, Request, Usage
 from centime.serve.engine.sampler import Draw
 from centime.serve.text import TextStream
 
+WHOLE = {"end", "stop", "length"}  # reasons of answers that were made
+
 
 class Generation:
     """A request in progress. Entries of `tokens[:computed]` are in the cache; `draft` are guesses at what follows."""
 
-    def __init__(self, request: Request, room: int, text: TextStream) -> None:
+    def __init__(self, request: Request, room: int, text: TextStream, adjustment: Adjustment) -> None:
         self.request = request
         self.room = room  # most tokens of the answer: max_tokens, or what the context leaves
-        self.text = text
+        self.text, self.adjustment = text, adjustment
         self.prompt_length = len(request.prompt)
         self.tokens = list(request.prompt)
         self.seed = secrets.randbits(63) if request.params.seed is None else request.params.seed
         self.computed = 0
+        self.written = 0  # entries of all layers, MTP's too: `computed` where nothing guesses
+        self.reached = 0  # tokens that were ever computed or found: preemption takes none of it back
+        self.scored = 1  # tokens of the prompt whose log-probabilities were reported; the first has none
         self.table: list[int] = []  # blocks, in order
         self.keys: list[Key] = [root_key(request.isolation)]  # of the published prefixes, the root first
+        self.let_in = 0  # tokens it had when it got its place
         self.draft: list[int] = []
         self.hit_tokens = self.machine_ns = self.drafted = self.accepted = 0
         self.begun_ns: int | None = None  # when its first step began
         self.first_token_ns: int | None = None
-        self.aborted = False
 
     @property
-    def output(self) -> list[int]:
-        return self.tokens[self.prompt_length :]
+    def output_length(self) -> int:
+        return len(self.tokens) - self.prompt_length
 
     @property
     def pending(self) -> int:
         """Known tokens that are not computed: 1 while decoding, more in a prompt or after preemption."""
         return len(self.tokens) - self.computed
 
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether log-probabilities of the prompt are asked for, and not all reported."""
+        return self.request.params.prompt_logprobs is not None and self.scored < self.prompt_length
+
     def draw(self, guesses: int) -> Draw:
         """How to draw the token after `guesses` of the draft."""
-        return Draw(self.request.params, self.seed, self.request.prompt, [*self.output, *self.draft[:guesses]])
+        return Draw(self.request.params, self.seed, self.output_length + guesses)
 
     def finished(self, reason: Finish, stop: str | int | None = None, error: str | None = None) -> Finished:
         """The last event, with what the answer took until now."""
         now, arrived = time.monotonic_ns(), self.request.arrived_ns
+        reached = self.prompt_length
+        if reason not in WHOLE:
+            reached = 0 if self.begun_ns is None else min(self.prompt_length, self.reached)
         usage = Usage(
-            prompt_tokens=self.prompt_length,
-            hit_tokens=self.hit_tokens,
-            output_tokens=len(self.tokens) - self.prompt_length,
+            prompt_tokens=reached,
+            hit_tokens=min(self.hit_tokens, reached),
+            output_tokens=self.output_length,
             machine_ns=self.machine_ns,
             queued_ns=(self.begun_ns or now) - arrived,
             first_token_ns=0 if self.first_token_ns is None else self.first_token_ns - arrived,

@@ -19,19 +19,29 @@ TOGETHER = 16
 
 
 class Pages:
-    """Entries of all layers, MTP modules' too, for `blocks` blocks of `size` tokens: [layers, blocks * size, width]."""
+    """Entries of all layers for `blocks` blocks of `size` tokens: [layers, blocks * size, width].
+
+    drafts: with those of the MTP module that guesses, the first one. What nothing writes has no place.
+    """
 
     def __init__(
-        self, config: ModelConfig, blocks: int, size: int, dtype: torch.dtype, device: torch.device | str = "cpu"
+        self,
+        config: ModelConfig,
+        blocks: int,
+        size: int,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        *,
+        drafts: bool = True,
     ) -> None:
-        layers = config.num_hidden_layers + config.num_nextn_predict_layers
+        layers = config.num_hidden_layers + (drafts and config.num_nextn_predict_layers > 0)
         self.size = size
         self.stored = torch.empty(layers, blocks * size, entry_width(config), dtype=dtype, device=device)
 
     @staticmethod
-    def token_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
+    def token_bytes(config: ModelConfig, dtype: torch.dtype, *, drafts: bool = True) -> int:
         """Memory of one token's entries."""
-        layers = config.num_hidden_layers + config.num_nextn_predict_layers
+        layers = config.num_hidden_layers + (drafts and config.num_nextn_predict_layers > 0)
         return layers * entry_width(config) * dtype.itemsize
 
     def copy(self, source: int, target: int, tokens: int) -> None:

@@ -11,18 +11,27 @@ from typing import Literal, Protocol
 
 from centime.errors import UserError
 
-Finish = Literal["end", "stop", "length", "aborted", "failed"]
-"""end: an end token; stop: a stop string or id; length: max_tokens or the context; aborted: the client left."""
+Finish = Literal["end", "stop", "length", "aborted", "refused", "failed"]
+"""end: an end token; stop: a stop string or id; length: max_tokens or the context; aborted: the client left.
+
+refused: what the request itself asked for cannot be gone on with (its grammar leads nowhere). failed: our fault.
+"""
 
 MAX_STOPS = 16  # DeepSeek's API takes as many stop strings
+MAX_STOP_CHARACTERS = 1024  # of one of them: every new token is compared with it
+MAX_BIASES = 1024
 MAX_LOGPROBS = 20
+
+
+class DeadEnd(Exception):
+    """No token may come next, nor may the answer end here: a grammar that leads nowhere. The text is for the client."""
 
 
 class Constraint(Protocol):
     """A grammar that an answer obeys, token by token (serve/engine/grammar.py has the real one)."""
 
     def fill(self, mask_row: object) -> None:
-        """Writes which tokens may come next into one row of a bitmask."""
+        """Writes which tokens may come next into one row of a bitmask. Raises DeadEnd where none may."""
 
     def accept(self, token: int) -> None:
         """The token that came."""
@@ -41,6 +50,7 @@ class SamplingParams:
     presence, frequency: subtracted from the logits of tokens the answer has, once or per occurrence (OpenAI's API).
     repetition: divides positive and multiplies negative logits of tokens that prompt or answer has (arXiv 1909.05858).
     logprobs: how many of the best tokens to report beside the chosen one; None reports nothing, 0 the chosen one alone.
+    prompt_logprobs: the same of every token of the prompt after the first. max_tokens: 0 reads the prompt and ends.
     """
 
     max_tokens: int = 256
@@ -57,6 +67,7 @@ class SamplingParams:
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     logprobs: int | None = None
+    prompt_logprobs: int | None = None
 
     def __post_init__(self) -> None:
         def within(name: str, low: float, high: float, *, open_low: bool = False) -> None:
@@ -65,7 +76,7 @@ class SamplingParams:
             if not good:
                 raise UserError(f"{name} is {value}; give a number {'above' if open_low else 'from'} {low} to {high}.")
 
-        within("max_tokens", 1, 2**31)
+        within("max_tokens", 0, 2**31)
         within("temperature", 0, 2)
         within("top_p", 0, 1, open_low=True)
         within("top_k", 0, 2**31)
@@ -75,10 +86,16 @@ class SamplingParams:
         within("repetition_penalty", 0, 10, open_low=True)
         if self.seed is not None:
             within("seed", -(2**63), 2**64)
-        if self.logprobs is not None:
-            within("logprobs", 0, MAX_LOGPROBS)
-        if len(self.stop) > MAX_STOPS or any(not text for text in self.stop):
-            raise UserError(f"stop takes at most {MAX_STOPS} strings, none of them empty; found {list(self.stop)!r}.")
+        for name in ("logprobs", "prompt_logprobs"):
+            if getattr(self, name) is not None:
+                within(name, 0, MAX_LOGPROBS)
+        if len(self.stop) > MAX_STOPS or not all(0 < len(text) <= MAX_STOP_CHARACTERS for text in self.stop):
+            raise UserError(
+                f"stop takes at most {MAX_STOPS} strings of 1 to {MAX_STOP_CHARACTERS:,} characters; "
+                f"found {len(self.stop)} of {', '.join(str(len(text)) for text in self.stop[:MAX_STOPS])} characters."
+            )
+        if len(self.logit_bias) > MAX_BIASES:
+            raise UserError(f"logit_bias has {len(self.logit_bias):,} tokens; give at most {MAX_BIASES:,}.")
         if any(not -100 <= bias <= 100 for bias in self.logit_bias.values()):
             raise UserError("logit_bias takes numbers from -100 to 100 by token id.")
 
@@ -94,7 +111,10 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one answer took. Nanoseconds are machine time: this request's share of the steps it was part of."""
+    """What one answer took. Nanoseconds are machine time: this request's share of the steps it was part of.
+
+    Of an answer that was aborted, refused or failed, prompt_tokens are those that were found in the cache or computed.
+    """
 
     prompt_tokens: int
     hit_tokens: int  # of the prompt, found in the prefix cache
@@ -121,8 +141,15 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class PromptLogprobs:
+    """Log-probabilities of the prompt's tokens from the second one on, in order; several such events come first."""
+
+    logprobs: tuple[TokenLogprob, ...]
+
+
+@dataclass(frozen=True)
 class Finished:
-    """The end of one answer, always the last event of a request. `error` is a sentence when `reason` is "failed"."""
+    """The end of one answer, always the last event of a request. error: a sentence, where it was failed or refused."""
 
     reason: Finish
     usage: Usage
@@ -130,7 +157,7 @@ class Finished:
     error: str | None = None
 
 
-Event = Piece | Finished
+Event = Piece | PromptLogprobs | Finished
 _numbers = itertools.count(1)
 
 
@@ -155,9 +182,17 @@ class Request:
 class QueueFull(Exception):
     """As many requests wait as may; come back later."""
 
+    @staticmethod
+    def of(owner: str) -> QueueFull:
+        """Of this owner as many wait as may."""
+        return QueueFull(f"too many requests of {owner!r} wait" if owner else "too many requests wait")
+
 
 def check_prompt(prompt: Sequence[int], context: int, vocabulary: int) -> None:
-    """Raises UserError on a prompt that an engine of this context and vocabulary cannot answer."""
+    """Raises UserError on a prompt that an engine of this context and vocabulary cannot answer.
+
+    vocabulary: ids that stand for something. A model's own may be wider: rows of padding, which nothing has trained.
+    """
     if not prompt:
         raise UserError("the prompt has no token; give at least one character.")
     if len(prompt) >= context:
@@ -166,4 +201,5 @@ def check_prompt(prompt: Sequence[int], context: int, vocabulary: int) -> None:
             "which the answer needs; shorten the prompt."
         )
     if max(prompt) >= vocabulary or min(prompt) < 0:
-        raise UserError(f"the prompt has token {max(prompt)}; this model knows ids from 0 to {vocabulary - 1}.")
+        wrong = next(token for token in prompt if not 0 <= token < vocabulary)
+        raise UserError(f"the prompt has token {wrong}; this model knows ids from 0 to {vocabulary - 1}.")

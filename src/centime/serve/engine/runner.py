@@ -18,10 +18,10 @@ SCRATCH = 0  # the block where rows that fill up a tile leave their entries
 
 
 class Runner:
-    """One model over one paged cache."""
+    """One model over one paged cache. vocabulary: how many ids stand for something; the model may have more rows."""
 
-    def __init__(self, model: Transformer, pages: Pages) -> None:
-        self.model, self.pages = model, pages
+    def __init__(self, model: Transformer, pages: Pages, vocabulary: int) -> None:
+        self.model, self.pages, self.vocabulary = model, pages, vocabulary
         self.device = model.head_weight.device
 
     @torch.inference_mode()
@@ -43,8 +43,8 @@ class Runner:
 
     @torch.inference_mode()
     def logits(self, hidden_RD: Tensor) -> Tensor:
-        """[R, V]."""
-        return self.model.unembed(hidden_RD)
+        """[R, V] of the ids that stand for something."""
+        return self.model.unembed(hidden_RD)[:, : self.vocabulary]
 
     def _arranged(self, spans: Sequence[Span]) -> tuple[Tensor, StepCache]:
         """The spans with those of few tokens first and taken apart; and where their tokens stood before."""
@@ -66,8 +66,8 @@ class DeterministicRunner(Runner):
     cost what decoding costs; docs/serve.md states how much that is.
     """
 
-    def __init__(self, model: Transformer, pages: Pages) -> None:
-        super().__init__(model, pages)
+    def __init__(self, model: Transformer, pages: Pages, vocabulary: int) -> None:
+        super().__init__(model, pages, vocabulary)
         for module in model.modules():
             if isinstance(module, Experts):
                 module.operation = routed_experts_by_tile
@@ -93,7 +93,7 @@ class DeterministicRunner(Runner):
     @torch.inference_mode()
     def logits(self, hidden_RD: Tensor) -> Tensor:
         tiles = [self.model.unembed(_padded(tile)) for tile in hidden_RD.split(TILE)]
-        return torch.cat(tiles)[: len(hidden_RD)]
+        return torch.cat(tiles)[: len(hidden_RD), : self.vocabulary]
 
     def _cache(self, parts: Sequence[Span]) -> StepCache:
         return StepCache(self.pages, parts, together=1)

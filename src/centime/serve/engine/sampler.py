@@ -1,30 +1,29 @@
-"""From logits to tokens, many requests at once: penalties and masks, temperature, cuts, one draw each, logprobs.
+"""From logits to tokens, many requests at once: temperature, cuts, one draw each, log-probabilities.
 
-A draw is a pure function of the request's seed and the token's number in the answer, so that it depends neither on the
-batch nor on whether the position was reached by a draft, and survives preemption.
+What a request adds to its own logits beforehand is in adjustment.py. A draw is a pure function of the request's seed
+and the token's number in the answer, so that it depends neither on the batch nor on whether the position was reached by
+a draft, and survives preemption.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from centime.errors import UserError
 from centime.serve.engine.request import SamplingParams, TokenLogprob
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One row of logits to draw from. `prompt` and `output` are the tokens before it; `seed` is never None here."""
+    """One row of scores to draw from: the answer's `number`-th token. `seed` is never None here."""
 
     params: SamplingParams
     seed: int
-    prompt: Sequence[int]
-    output: Sequence[int]
+    number: int
 
 
 def uniform(seed: int, number: int) -> float:
@@ -33,21 +32,8 @@ def uniform(seed: int, number: int) -> float:
     return (int.from_bytes(digest) >> 11) / (1 << 53)
 
 
-def sample(logits_RV: Tensor, draws: Sequence[Draw], allowed_RV: Tensor | None = None) -> Tensor:
-    """Tokens int64 [R] drawn from logits [R, V].
-
-    allowed: bool [R, V], tokens that a grammar admits. Raises UserError when a logit is not a number.
-    """
-    scores_RV = logits_RV.to("cpu", torch.float32, copy=True)
-    if bool(torch.isnan(scores_RV).any()) or bool(torch.isposinf(scores_RV).any()):
-        raise UserError(
-            "the model's logits are not finite: the weights are damaged or overflow in this dtype; "
-            "try --dtype float32, or another checkpoint."
-        )
-    for scores_V, draw in zip(scores_RV, draws, strict=True):
-        _penalise(scores_V, draw)
-    if allowed_RV is not None:
-        scores_RV.masked_fill_(~allowed_RV, float("-inf"))
+def sample(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Tokens int64 [R] drawn from scores float32 [R, V]. Minus infinity is never drawn; each row has a finite score."""
     chosen_R = scores_RV.argmax(-1)
     random = [row for row, draw in enumerate(draws) if draw.params.temperature > 0]
     if random:
@@ -55,19 +41,9 @@ def sample(logits_RV: Tensor, draws: Sequence[Draw], allowed_RV: Tensor | None =
     return chosen_R
 
 
-def _penalise(scores_V: Tensor, draw: Draw) -> None:
-    """Repetition, then frequency and presence penalties, then the bias, in place."""
-    params = draw.params
-    if params.repetition_penalty != 1.0:
-        seen = torch.tensor(sorted({*draw.prompt, *draw.output}))
-        values = scores_V[seen]
-        scores_V[seen] = torch.where(values > 0, values / params.repetition_penalty, values * params.repetition_penalty)
-    if draw.output and (params.frequency_penalty or params.presence_penalty):
-        tokens, counts = torch.tensor(draw.output).unique(return_counts=True)
-        scores_V[tokens] -= params.frequency_penalty * counts + params.presence_penalty
-    for token, bias in params.logit_bias.items():
-        if 0 <= token < len(scores_V):
-            scores_V[token] += bias
+def finite_rows(logits_RV: Tensor) -> Tensor:
+    """Which rows have a likeliest token, bool [R]: no NaN, no plus infinity, not minus infinity alone."""
+    return torch.isfinite(logits_RV.amax(-1))  # amax gives NaN where there is one
 
 
 def _draw(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
@@ -84,16 +60,19 @@ def _draw(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     kept_m = (probabilities >= min_p[:, None] * probabilities[:, :1]).sum(-1)
     kept = torch.minimum(torch.minimum(kept_p, kept_m), top_k).clamp(1, V)
     mass = cumulative.gather(1, kept[:, None] - 1)
-    points = torch.tensor([uniform(draw.seed, len(draw.output)) for draw in draws], dtype=torch.float64)[:, None] * mass
+    points = torch.tensor([uniform(draw.seed, draw.number) for draw in draws], dtype=torch.float64)[:, None] * mass
     place = torch.searchsorted(cumulative, points, right=True)[:, 0].clamp(max=V - 1)
     return ids.gather(1, torch.minimum(place, kept - 1)[:, None])[:, 0]
 
 
-def logprobs(logits_V: Tensor, token: int, best: int) -> TokenLogprob:
-    """The model's own log-probability of `token` (before penalties and temperature), and the `best` likeliest."""
-    found = logits_V.float().log_softmax(-1)
-    top: Iterable[tuple[int, float]] = ()
-    if best:
-        values, ids = found.topk(min(best, len(found)))
-        top = zip(ids.tolist(), values.tolist(), strict=True)
-    return TokenLogprob(token, float(found[token]), tuple(top))
+def log_probabilities(logits_RV: Tensor, tokens: Sequence[int], best: int) -> list[TokenLogprob]:
+    """The model's own of the token of each row (before penalties and temperature), and of the `best` likeliest ones."""
+    if not tokens:
+        return []
+    found_RV = logits_RV.float().log_softmax(-1)
+    chosen = found_RV.gather(1, torch.tensor(tokens)[:, None])[:, 0].tolist()
+    values, ids = found_RV.topk(min(best, found_RV.shape[1]))
+    return [
+        TokenLogprob(token, logprob, tuple(zip(row_ids, row_values, strict=True)))
+        for token, logprob, row_ids, row_values in zip(tokens, chosen, ids.tolist(), values.tolist(), strict=True)
+    ]

@@ -1,21 +1,26 @@
 """Which tokens the next step computes. There is no prefill or decode phase: every request has tokens to catch up with.
 
-A step has a budget of tokens. Requests that decode come first, then pieces of prompts, so that a long prompt never
-stalls the answers beside it. Owners of keys get the machine in turns: each has a counter of the tokens it was served,
-and the one with the smallest goes next (virtual token counter, arXiv 2401.00588, section 4.1). When the cache is
-full, the latest request gives its blocks back and is computed again later.
+A step has a budget of tokens. Requests that decode come first, with half of it at most while prompts wait, then pieces
+of prompts, so that neither stalls the other. Owners of keys share budget, places and cache alike: each has a counter of
+the tokens it was served, and the one with the smallest goes next (virtual token counter, arXiv 2401.00588, section
+4.1); whoever asks for less than an equal share of the places or of the cache gets it, if need be from the latest
+request of the owner who holds most. That one gives its blocks back and is computed again later, as does the latest
+request when the cache is full.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from centime.serve.engine.blocks import BlockPool, Match, block_key
-from centime.serve.engine.disk import DiskTier
+from centime.serve.engine.cache_manager import CacheManager
 from centime.serve.engine.generation import Generation
-from centime.serve.engine.pages import Pages, Span
+from centime.serve.engine.pages import Span
+
+# An owner's only running request keeps what it holds until it has gone on by this many tokens since it got its place:
+# two that each need the whole cache take it in turns, and get somewhere in each.
+PROTECTED_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -29,21 +34,23 @@ class Work:
 
 
 class Scheduler:
-    """Requests that wait and requests that run, over one pool of blocks."""
+    """Requests that wait and requests that run, over one cache."""
 
-    def __init__(
-        self, pool: BlockPool, pages: Pages, step_tokens: int, max_running: int, disk: DiskTier | None = None
-    ) -> None:
-        self.pool, self.pages, self.disk = pool, pages, disk
+    def __init__(self, cache: CacheManager, step_tokens: int, max_running: int) -> None:
+        self.cache = cache
         self.step_tokens, self.max_running = step_tokens, max_running
         self.running: list[Generation] = []
         self._waiting: dict[str, deque[Generation]] = {}
-        self._served: dict[str, int] = {}  # the virtual counters
+        self._served: Counter[str] = Counter()  # the virtual counters
+        self._prompts_first = False  # a budget of a single token is theirs and decoding's in turns
         self.preemptions = 0
 
     @property
     def waiting(self) -> int:
         return sum(map(len, self._waiting.values()))
+
+    def waiting_of(self, owner: str) -> int:
+        return len(self._waiting.get(owner, ()))
 
     def all(self) -> Iterator[Generation]:
         """Every request, running or waiting."""
@@ -53,11 +60,10 @@ class Scheduler:
 
     def add(self, generation: Generation) -> None:
         """Queues a new request. An owner who comes back after a pause does not bring the turns it left unused."""
-        owner = generation.request.owner
-        active = {g.request.owner for g in self.all()}
+        owner, active = generation.request.owner, self._active()
         if owner not in active:
             lowest = min((self._served[other] for other in active), default=0)
-            self._served[owner] = max(self._served.get(owner, 0), lowest)
+            self._served[owner] = max(self._served[owner], lowest)
         self._waiting.setdefault(owner, deque()).append(generation)
 
     def remove(self, generation: Generation) -> None:
@@ -65,98 +71,98 @@ class Scheduler:
         if generation in self.running:
             self.running.remove(generation)
         else:
-            self._waiting[generation.request.owner].remove(generation)
-        self.pool.release(generation.table)
-        generation.table = []
+            owner = generation.request.owner
+            self._waiting[owner].remove(generation)
+            if not self._waiting[owner]:
+                del self._waiting[owner]
+        self.cache.release(generation)
 
     def schedule(self) -> list[Work]:
         """The next step's work, single tokens first; empty when there is nothing to do."""
-        budget = self.step_tokens
-        single, longer = list[Work](), list[Work]()
-        for generation in sorted((g for g in self.running if g.pending == 1), key=_arrival):
-            if generation in self.running and budget > 0:  # it may have been preempted by an earlier one
-                generation.draft = generation.draft[: budget - 1]
-                budget -= self._plan(generation, 1 + len(generation.draft), single, longer)
+        single, longer, planned = list[Work](), list[Work](), set[int]()
+        budget = self.step_tokens - self._decode(self._decode_budget(), planned, single, longer)
+        closed = False  # somebody whose turn it is finds no room: nobody else is let in before
         while budget > 0:
-            prompt = self._next_prompt({id(work.generation) for work in longer + single})
+            prompt = self._next_prompt(planned, closed)
             if prompt is None:
                 break
-            planned = self._plan(prompt, min(budget, prompt.pending), single, longer)
-            if not planned:
-                break
-            budget -= planned
+            if prompt not in self.running and not self._let_in(prompt):
+                closed = True
+                continue
+            planned.add(id(prompt))
+            budget -= self._plan(prompt, min(budget, prompt.pending), single, longer)
+        self._decode(budget, planned, single, longer)  # what prompts have left over
         # a preempted request has lost its table, and with it the work that was planned on it
         work = [item for item in single + longer if item.span.table is item.generation.table]
         for item in work:
-            owner = item.generation.request.owner
-            self._served[owner] = self._served.get(owner, 0) + item.span.count
+            self._served[item.generation.request.owner] += item.span.count
         return work
 
-    def _next_prompt(self, planned: set[int]) -> Generation | None:
-        """A running request within its prompt, else a waiting one that is let in; the least served owner's first."""
-        inside = [g for g in self.running if g.pending > 1 and id(g) not in planned]
-        if inside:
-            return min(inside, key=lambda g: (self._served.get(g.request.owner, 0), g.request.arrived_ns))
-        queues = [queue for queue in self._waiting.values() if queue]
-        if not queues or len(self.running) >= self.max_running:
-            return None
-        queue = min(queues, key=lambda q: (self._served.get(q[0].request.owner, 0), q[0].request.arrived_ns))
-        generation = queue[0]
-        if not self._admit(generation):
-            return None
-        queue.popleft()
-        self.running.append(generation)
-        return generation
+    def _decode_budget(self) -> int:
+        """Tokens that decoding may take first: all of them, or half while prompts wait; of one token, every other."""
+        if not self.waiting and all(g.pending == 1 for g in self.running):
+            return self.step_tokens
+        if self.step_tokens > 1:
+            return self.step_tokens // 2
+        self._prompts_first = not self._prompts_first
+        return int(self._prompts_first)
 
-    def _admit(self, generation: Generation) -> bool:
-        """Takes the cached beginning of its tokens into use, if there is room for the rest of them and an answer."""
-        found = self.pool.match(generation.tokens[:-1], generation.request.isolation)  # the last one is computed anyway
-        self.pool.use(found.blocks)
-        if self.disk is not None:
-            found = self._restore(self.disk, found, generation.tokens[:-1])
-        missing = -(-(len(generation.tokens) + 1) // self.pool.size) - len(found.blocks)
-        if self.running and missing + len(self.running) > self.pool.free:  # each of those that run needs a block soon
-            self.pool.release(found.blocks)
-            return False
-        generation.table = list(found.blocks)
-        generation.computed = len(found.blocks) * self.pool.size
-        self._know(generation, found.blocks)
-        if found.partial is not None and found.partial_tokens:
-            self._copy_partial(generation, found.partial, found.partial_tokens)
-        if generation.begun_ns is None:
-            generation.hit_tokens = min(generation.computed, generation.prompt_length)
+    def _decode(self, budget: int, planned: set[int], single: list[Work], longer: list[Work]) -> int:
+        """Plans the requests that have one token to catch up with; how many tokens that takes."""
+        decoding = sorted((g for g in self.running if g.pending == 1 and id(g) not in planned), key=_arrival)
+        if len(decoding) > budget:
+            decoding.sort(key=self._turn)
+        left = budget
+        for generation in decoding:
+            if generation in self.running and left > 0:  # it may have been preempted by an earlier one
+                planned.add(id(generation))
+                generation.draft = generation.draft[: left - 1]
+                left -= self._plan(generation, 1 + len(generation.draft), single, longer)
+        return budget - left
+
+    def _next_prompt(self, planned: set[int], closed: bool) -> Generation | None:
+        """Whose prompt goes on, or begins unless `closed`: the least served owner's; what runs before what waits."""
+        inside = [g for g in self.running if g.pending > 1 and id(g) not in planned]
+        heads = [] if closed else [queue[0] for queue in self._waiting.values() if queue]
+        return min(inside + [g for g in heads if id(g) not in planned], key=self._turn, default=None)
+
+    def _turn(self, generation: Generation) -> tuple[int, bool, int, int]:
+        waits = generation not in self.running
+        return self._served[generation.request.owner], waits, *_arrival(generation)
+
+    def _let_in(self, generation: Generation) -> bool:
+        """Gives a waiting request a place and its prefix, taken from others where its owner has less than its share."""
+        owner = generation.request.owner
+        owners = len(self._active())
+        if len(self.running) >= self.max_running:
+            places = Counter(g.request.owner for g in self.running)
+            share = max(1, self.max_running // owners)
+            if places[owner] >= share or not self._take_from(places, share):
+                return False
+        while not self.cache.admit(generation, spare=len(self.running)):
+            blocks, share = self._held(), self.cache.usable // owners
+            if blocks[owner] + self.cache.blocks_for(len(generation.tokens) + 1) > share:
+                return False
+            if not self._take_from(blocks, share):
+                return False
+        self._waiting[owner].remove(generation)
+        if not self._waiting[owner]:
+            del self._waiting[owner]
+        self.running.append(generation)
+        generation.let_in = len(generation.tokens)
         return True
 
-    def _restore(self, disk: DiskTier, found: Match, tokens: list[int]) -> Match:
-        """Whole blocks that follow those in memory and are on disk, read back and published."""
-        blocks, key, size = list(found.blocks), found.key, self.pool.size
-        for start in range(len(blocks) * size, len(tokens) - size + 1, size):
-            piece = tokens[start : start + size]
-            entries = disk.get(block_key(key, piece), key, piece)
-            taken = self.pool.take(1, blocks[-1] if blocks else None) if entries is not None else None
-            if entries is None or taken is None:
-                break
-            self.pages.read(taken[0])[: len(entries)].copy_(entries)
-            key = self.pool.publish(taken[0], key, piece)
-            blocks += taken
-        return found if len(blocks) == len(found.blocks) else Match(blocks, key)
-
-    def _know(self, generation: Generation, blocks: list[int]) -> None:
-        """The keys of the prefixes that whole blocks hold."""
-        del generation.keys[1:]
-        for index in range(len(blocks)):
-            tokens = generation.tokens[index * self.pool.size : (index + 1) * self.pool.size]
-            generation.keys.append(block_key(generation.keys[-1], tokens))
-
-    def _copy_partial(self, generation: Generation, source: int, tokens: int) -> None:
-        """Copy on write: entries shared with the beginning of another's block move to a block of its own."""
-        self.pool.hold(source)
-        taken = self.pool.take(1, generation.table[-1] if generation.table else None)
-        if taken is not None:
-            self.pages.copy(source, taken[0], tokens)
-            generation.table += taken
-            generation.computed += tokens
-        self.pool.release([source])
+    def _take_from(self, held: Counter[str], share: int) -> bool:
+        """Preempts the latest request of the owner who holds most, where that is more than its share."""
+        for owner, amount in held.most_common():
+            if amount <= share:
+                return False
+            own = [g for g in self.running if g.request.owner == owner]
+            victim = max(own, key=_arrival)
+            if len(own) > 1 or len(victim.tokens) >= victim.let_in + PROTECTED_TOKENS:
+                self.preempt(victim)
+                return True
+        return False
 
     def _plan(self, generation: Generation, count: int, single: list[Work], longer: list[Work]) -> int:
         """Adds the request's work of `count` tokens, with room in the cache for it; how many tokens, 0 if none."""
@@ -165,41 +171,47 @@ class Scheduler:
         start = generation.computed
         known = generation.tokens[start : start + count]
         tokens = known + generation.draft[: count - len(known)]
-        draws = count - generation.pending + 1 if count >= generation.pending else 0
+        draws = count - generation.pending + 1 if count >= generation.pending and generation.room else 0
         span = Span(generation.table, start, count)
         (single if count == 1 else longer).append(Work(generation, tokens, span, draws))
         return count
 
     def _grow(self, generation: Generation, tokens: int) -> bool:
-        """Blocks for `tokens` tokens, taken from the latest request if there are none; False when it was the latest."""
-        missing = -(-tokens // self.pool.size) - len(generation.table)
-        if missing <= 0:
-            return True
-        while (taken := self.pool.take(missing, generation.table[-1] if generation.table else None)) is None:
-            victim = max(self.running, key=_arrival)
+        """Room for `tokens` tokens, taken from others if there is none; False when it had to give way itself."""
+        while not self.cache.grow(generation, tokens):
+            victim = self._gives_way()
             self.preempt(victim)
             if victim is generation:
                 return False
-        generation.table += taken
         return True
+
+    def _gives_way(self) -> Generation:
+        """The latest request of the owner who holds most beyond its share and has another; else the latest of all."""
+        blocks = self._held()
+        share = self.cache.usable // max(1, len(blocks))
+        for owner, amount in blocks.most_common():
+            own = [g for g in self.running if g.request.owner == owner]
+            if amount > share and len(own) > 1:
+                return max(own, key=_arrival)
+        return max(self.running, key=_arrival)
 
     def preempt(self, generation: Generation) -> None:
         """Gives its blocks back; it waits at the head of its owner's queue, keeps its tokens and is computed again."""
         self.preemptions += 1
         self.remove(generation)
-        generation.computed, generation.draft = 0, []
+        generation.computed = generation.written = 0
+        generation.draft = []
         self._waiting.setdefault(generation.request.owner, deque()).appendleft(generation)
 
-    def computed(self, generation: Generation, upto: int) -> None:
-        """Tokens before `upto` are in the cache: full blocks are published, and kept on disk."""
-        generation.computed = upto
-        size = self.pool.size
-        for index in range(len(generation.keys) - 1, upto // size):
-            tokens, parent = generation.tokens[index * size : (index + 1) * size], generation.keys[-1]
-            generation.keys.append(self.pool.publish(generation.table[index], parent, tokens))
-            if self.disk is not None:
-                entries = self.pages.read(generation.table[index])[: self.disk.shape[0]]
-                self.disk.put(generation.keys[-1], parent, tokens, entries)
+    def _active(self) -> set[str]:
+        return {g.request.owner for g in self.running} | {owner for owner, queue in self._waiting.items() if queue}
+
+    def _held(self) -> Counter[str]:
+        """Blocks by owner; shared ones count for each."""
+        held: Counter[str] = Counter()
+        for generation in self.running:
+            held[generation.request.owner] += len(generation.table)
+        return held
 
 
 def _arrival(generation: Generation) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from centime.errors import UserError
 @dataclass(frozen=True)
 class EngineSettings:
     """step_tokens: most tokens computed in one step, prompts and answers together; long prompts take several steps.
-    max_running: answers in progress at once; max_waiting: requests that may wait, beyond which they are refused.
+    max_running: answers in progress at once; max_waiting: requests of one owner that may wait, the next is refused.
     block_tokens: tokens in a block of the cache. cache_bytes: memory for it; None: a quarter of what is free.
     drafts: let MTP modules, where the model has them, propose tokens. deterministic: the same bits for a request
     whatever runs beside it, at a price (docs/serve.md). disk, disk_bytes: where cached prefixes survive a restart, and

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from centime.errors import UserError
+from centime.serve.engine.faults import report
 from centime.serve.engine.grammar import GrammarConstraint
 from centime.serve.engine.request import Event, Finish, Finished, QueueFull, Request, Usage, check_prompt
 from centime.serve.engine.settings import EngineSettings
@@ -59,8 +59,8 @@ class Sent:
 
 
 class Fleet:
-    """See `engine.face.EngineFace`. vocabulary: of the model's logits; devices: how many the replicas work on, where
-    those on one machine without GPUs share that machine.
+    """See `engine.face.EngineFace`. devices: how many the replicas work on, where those on one machine without GPUs
+    share that machine.
     """
 
     def __init__(self, replicas: Replicas, settings: EngineSettings, *, gpu: bool) -> None:
@@ -74,7 +74,7 @@ class Fleet:
         self._shared = {place: SharedDevice(size) for place, size in sizes.items()}
         self._places = places
         self.devices = len(sizes)
-        self._most = settings.max_running * len(about) + max(1, settings.max_waiting)
+        self._most = settings.max_running * len(about) + max(1, settings.max_waiting)  # of one owner
         self._affinity = Affinity(settings.block_tokens)
         self._lives = {name: Lives() for name in self._links}
         self._lock = threading.Lock()
@@ -96,8 +96,10 @@ class Fleet:
         with self._lock:
             if self._draining:
                 raise QueueFull("the server is shutting down")
-            if len(self._sent) >= self._most:
-                raise QueueFull("too many requests wait")
+            if sum(sent.request.owner == request.owner for sent in self._sent.values()) >= self._most:
+                raise QueueFull(
+                    f"too many requests of {request.owner!r} wait" if request.owner else "too many requests wait"
+                )
             sent = self._sent[request.id] = Sent(request)
         asyncio.run_coroutine_threadsafe(self._carry(sent), self._loop)
 
@@ -142,12 +144,12 @@ class Fleet:
         """One request from its sending to its end, whatever happens to replicas."""
         lost = set[str]()
         while True:
-            replica = self._choose(sent.request, lost)
-            if replica is None or sent.aborted:
-                self._deliver(sent, _unfinished(sent.request, "aborted" if sent.aborted else "failed"))
-                return
-            sent.replica = replica
+            replica: str | None = None
             try:
+                replica = sent.replica = self._choose(sent.request, lost)
+                if replica is None or sent.aborted:
+                    self._deliver(sent, _unfinished(sent.request, "aborted" if sent.aborted else "failed"))
+                    return
                 answer = self._links[replica].handle.answer.options(stream=True).remote(_wanted(sent.request))
                 async for news in answer:
                     self._take(sent, news)
@@ -155,7 +157,11 @@ class Fleet:
             except UserError as error:  # the replica lives and says what is wrong; Ray hides its sentence in `cause`
                 self._deliver(sent, _unfinished(sent.request, "failed", str(getattr(error, "cause", error))))
                 return
-            except Exception:  # whatever of Ray's: it has not answered, perhaps another will
+            except Exception as error:  # whatever of Ray's: it has not answered, perhaps another will
+                if replica is None:
+                    report(error, "no replica could be chosen for a request")
+                    self._deliver(sent, _unfinished(sent.request, "failed"))
+                    return
                 lost.add(replica)
                 self._lose(replica)
                 if sent.told:
@@ -191,8 +197,8 @@ class Fleet:
                 del self._sent[sent.request.id]
         try:
             sent.request.deliver(event)
-        except Exception:  # a receiver that raises is one that has left, and no fault of the replica
-            traceback.print_exc()
+        except Exception as error:  # a receiver that raises is one that has left, and no fault of the replica
+            report(error, "a receiver of events failed; its request ends")
             self.abort(sent.request.id)
 
     def _lose(self, replica: str) -> None:
@@ -232,7 +238,7 @@ def _wanted(request: Request) -> Wanted:
 
 
 def _unfinished(request: Request, reason: Finish, error: str = LOST) -> Finished:
-    """The end of a request whose replica told nothing of what it took."""
+    """The end of a request whose replica told nothing of what it took: nothing that could be charged."""
     waited = time.monotonic_ns() - request.arrived_ns
-    usage = Usage(len(request.prompt), 0, 0, 0, waited, 0, waited)
+    usage = Usage(0, 0, 0, 0, waited, 0, waited)
     return Finished(reason, usage, error=None if reason == "aborted" else error)

@@ -32,7 +32,7 @@ class ReplicaSpec:
 
 @dataclass(frozen=True)
 class About:
-    """A replica that has started. node: the machine it runs on, as Ray names it."""
+    """A replica that has started. context, vocabulary: its engine's; node: the machine it runs on, as Ray names it."""
 
     context: int
     vocabulary: int
@@ -74,9 +74,8 @@ class Replica:
             settings = dataclasses.replace(settings, disk=own)
             CacheFolder(own, PATIENCE_S).close()  # another server's is known before the weights are read
         opened = for_answers(look(spec.folder, spec.device, spec.dtype), spec.dtype)
-        self._vocabulary = opened.model.config.vocab_size
-        self._grammars = Grammars(opened.tokenizer, self._vocabulary)
         self._engine = Engine(opened.model, opened.tokenizer, settings, opened.files)
+        self._grammars = Grammars(opened.tokenizer, self._engine.vocabulary)
         self._engine.start()
         self._life = uuid.uuid4().hex
         self._running: set[int] = set()
@@ -86,7 +85,7 @@ class Replica:
         """What the fleet must know."""
         import ray
 
-        return About(self._engine.context, self._vocabulary, ray.get_runtime_context().get_node_id())
+        return About(self._engine.context, self._engine.vocabulary, ray.get_runtime_context().get_node_id())
 
     async def answer(self, wanted: Wanted) -> AsyncIterator[News]:
         """The events of one request, up to its end. Whoever stops listening aborts it."""
