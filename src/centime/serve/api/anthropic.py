@@ -21,7 +21,7 @@ from centime.serve.api.reading import JsonRoute
 from centime.serve.api.respond import STREAMED, EventStream, Whole, as_event
 from centime.serve.api.serving import Asking, Served, Serving
 from centime.serve.api.usage import Cost, cost_of
-from centime.serve.engine.request import Finished
+from centime.serve.engine.request import Finished, Piece
 
 router = APIRouter(prefix="/anthropic", tags=["Anthropic"], route_class=JsonRoute)
 
@@ -130,7 +130,7 @@ async def _whole(asked: Asked) -> AnthropicMessage:
         if isinstance(event, Finished):
             end, deltas = event, asked.answers[0].end()
         else:
-            deltas = asked.answers[0].take(event)
+            deltas = asked.answers[0].take(event) if isinstance(event, Piece) else []
         for delta in deltas:
             if delta.kind == "arguments":
                 arguments[delta.index] = arguments.get(delta.index, "") + delta.text
@@ -193,7 +193,8 @@ async def _stream(asked: Asked) -> AsyncGenerator[bytes]:
             continue
         piece = told[1]
         answer = asked.answers[0]
-        for delta in answer.end() if isinstance(piece, Finished) else answer.take(piece):
+        deltas = answer.end() if isinstance(piece, Finished) else answer.take(piece) if isinstance(piece, Piece) else []
+        for delta in deltas:
             now = ("call" if delta.kind == "arguments" else delta.kind), delta.index
             if now != kind:
                 if kind is not None:

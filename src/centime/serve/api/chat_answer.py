@@ -100,7 +100,7 @@ async def whole(asked: Asked) -> ChatCompletion:
         if isinstance(event, Finished):
             choice.add(answer.end())
             choice.finish_reason = answer.finish_reason(event)
-        else:
+        elif isinstance(event, Piece):
             if event.logprobs:
                 reported = logprobs.for_chat(asked.serving.tokenizer, event.logprobs)
                 (choice.reasoning_logprobs if answer.reasons else choice.logprobs).extend(reported)
@@ -187,6 +187,7 @@ async def stream(asked: Asked) -> AsyncGenerator[bytes]:
                 yield chunk(index, _delta_body(delta))
             open_choices -= 1
             yield chunk(index, {}, reason=answer.finish_reason(event))
+        if not isinstance(event, Piece):
             continue
         reported = _reported(asked, answer, event)
         for delta in answer.take(event):

@@ -169,7 +169,7 @@ async def _whole(asked: Asked) -> Completion:
         if isinstance(event, Piece):
             texts[index] += event.text
             found[index].extend(event.logprobs)
-        else:
+        elif isinstance(event, Finished):
             reasons[index] = _reason(event)
     offset = len(_echoed(asked))
     return asked.told(
@@ -202,7 +202,7 @@ async def _stream(asked: Asked) -> AsyncGenerator[bytes]:
         if isinstance(event, Piece):
             yield _chunk(asked, index, event.text, _reported(asked, event.logprobs, written[index]))
             written[index] += len(event.text)
-        else:
+        elif isinstance(event, Finished):
             left -= 1
             yield _chunk(asked, index, "", None, _reason(event), usage_of(asked.call) if left == 0 else None)
     if asked.body.stream_options is not None and asked.body.stream_options.include_usage:
