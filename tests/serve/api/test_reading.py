@@ -49,14 +49,14 @@ def test_any_bytes_are_json_or_get_a_sentence(raw: bytes) -> None:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
     except Unreadable as error:
         said = str(error)
-    assert said.startswith(("no JSON", "not UTF-8", "nested"))
+    assert said.startswith("no JSON")
 
 
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (b"\xff{}", "not UTF-8: its byte 0"),
-        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+        (b"\xff{}", "no JSON in UTF-8: its byte 0"),
+        ('{"a": 1}'.encode("utf-16"), "no JSON in UTF-8"),
         (b"\xef\xbb\xbf{}", "no JSON"),
         (b"{", "no JSON"),
         (b'{"a": NaN}', "JSON has no NaN"),
@@ -117,7 +117,7 @@ CHAT = b'{"model": "small", "max_tokens": 2, "messages": [{"role": "user", "cont
         (CHAT, "application/vnd.api+json", 415, "send Content-Type: application/json"),
         (CHAT, None, 415, "without a type"),
         (b"", "application/json", 400, "The body is empty"),
-        (b"[1]", "application/json", 400, "a JSON array; expected an object"),
+        (b"[1]", "application/json", 400, "a JSON list; expected an object"),
         (b"null", "application/json", 400, "a JSON null; expected an object"),
         (CHAT.replace(b"2", b"NaN"), "application/json", 400, "JSON has no NaN"),
         (CHAT.replace(b"2", b"[" * 5000), "application/json", 400, "nested too deeply"),

@@ -33,7 +33,7 @@ class Put:
 
     def post(self, body: Any = ASK, path: str = "/v1/chat/completions", **headers: str) -> httpx2.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.client.post(path, content=content, headers=headers)
+        return self.client.post(path, content=content, headers={"Content-Type": "application/json", **headers})
 
     def events(self, **more: Any) -> list[Any]:
         """The data of a stream's events, parsed where they are JSON."""

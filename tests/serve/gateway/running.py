@@ -82,7 +82,7 @@ class Scripted:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.left = threading.Event()  # a client went before the end
-        self.count: int | None = None  # what /tokenize tells
+        self.count: int | str | None = None  # what /tokenize tells; "words": those of the text
         routes = [Route("/v1/models", self._models), Route("/tokenize", self._tokenize, methods=["POST"])]
         self.app = Starlette(routes=[*routes, Route("/{path:path}", self._post, methods=["POST"])])
 
@@ -93,6 +93,10 @@ class Scripted:
         return JSONResponse({"object": "list", "data": [model]})
 
     async def _tokenize(self, request: Request) -> Response:
+        body = await request.json()
+        if self.count == "words":
+            text = body["prompt"] if "prompt" in body else " ".join(turn["content"] for turn in body["messages"])
+            return JSONResponse({"count": len(text.split())})
         return JSONResponse({"count": self.count}) if self.count is not None else JSONResponse({}, 404)
 
     async def _post(self, request: Request) -> Response:

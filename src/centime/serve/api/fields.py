@@ -56,12 +56,12 @@ class StreamOptions(Body):
     include_usage: bool | None = Field(None, description="A last chunk without choices that carries the usage.")
 
 
-def _limited(value: Any) -> Any:
+def no_limit(value: Any) -> Any:
     """-1 is vLLM's and llama.cpp's word for no limit, and the one that many clients send."""
     return None if value in (-1, "-1") else value
 
 
-MaxTokens = Annotated[Annotated[int, Field(ge=1, le=2**31)] | None, BeforeValidator(_limited)]
+MaxTokens = Annotated[Annotated[int, Field(ge=1, le=2**31)] | None, BeforeValidator(no_limit)]
 """Most tokens of an answer; None: all that the context has room for."""
 
 

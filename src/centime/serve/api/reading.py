@@ -21,7 +21,7 @@ from centime.serve.api.errors import ApiError
 
 MAX_DEPTH = 100  # of objects and lists in one another: people's schemas have ten or twenty, and readers recurse
 APART = 2**18  # bytes from which on a body is read in a thread, beside everybody else's events
-JSON_TYPES = {dict: "object", list: "array", str: "string", int: "number", float: "number", bool: "boolean"}
+JSON_TYPES = {dict: "object", list: "list", str: "string", int: "number", float: "number", bool: "boolean"}
 
 # An escape in a string: a pair of surrogates, half of one alone, or any other, which is passed over as one.
 _ESCAPE = re.compile(
@@ -33,20 +33,21 @@ class Unreadable(ValueError):
     """Bytes that are no JSON; the message is a sentence's end: what they are instead."""
 
 
-def read_json(raw: bytes | bytearray) -> Any:
+def read_json(raw: bytes | bytearray, *, finite: bool = True) -> Any:
     """The value that JSON in UTF-8 stands for. Raises Unreadable.
 
-    Numbers are finite; half of a surrogate pair becomes U+FFFD, as it does wherever text is cut in two; of a name that
-    comes twice in an object the last counts; lists and objects are nested no deeper than `MAX_DEPTH`.
+    Numbers are finite, but in answers that are passed on (finite=False), where engines write NaN for a probability.
+    Half of a surrogate pair becomes U+FFFD, as it does wherever text is cut in two; of a name that comes twice in an
+    object the last counts; lists and objects are nested no deeper than `MAX_DEPTH`.
     """
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Unreadable(f"not UTF-8: its byte {error.start} begins no character") from None
+        raise Unreadable(f"no JSON in UTF-8: its byte {error.start} belongs to no character") from None
     if "\\ud" in text or "\\uD" in text:
         text = _ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
     try:
-        value = json.loads(text, parse_constant=_not_a_number, parse_float=_finite)
+        value = json.loads(text, parse_constant=_not_a_number, parse_float=_finite) if finite else json.loads(text)
     except json.JSONDecodeError as error:
         raise Unreadable(f"no JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
@@ -72,7 +73,9 @@ def _finite(digits: str) -> float:
 
 
 def _too_deep() -> Unreadable:
-    return Unreadable(f"nested too deeply: more than {MAX_DEPTH} objects and lists in one another")
+    return Unreadable(
+        f"no JSON that can be read: nested too deeply, more than {MAX_DEPTH} objects and lists in one another"
+    )
 
 
 def _deeper_than(value: Any, depth: int) -> bool:

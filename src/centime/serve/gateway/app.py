@@ -4,40 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Sequence
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.requests import Request
 
 from centime import __version__
-from centime.serve.accounts import Account
 from centime.serve.api import balance, errors
+from centime.serve.api.admission import Admission
 from centime.serve.api.booking import book_time
 from centime.serve.api.page import page_routes
 from centime.serve.api.page_views import BillView
-from centime.serve.api.respond import EventStream, Whole
+from centime.serve.api.respond import as_json
 from centime.serve.api.serving import Asking, account_of
-from centime.serve.gateway.asked import Kind, read_body
-from centime.serve.gateway.exchange import Exchange
 from centime.serve.gateway.gateway import Gateway
-
-# What clients call -> what it is. The same paths as at our own server; the upstream's are in upstream.py.
-ROUTES: dict[str, Kind] = {
-    "/v1/chat/completions": "chat",
-    "/chat/completions": "chat",
-    "/v1/completions": "completions",
-    "/beta/completions": "completions",
-    "/v1/messages": "messages",
-    "/anthropic/v1/messages": "messages",
-    "/v1/embeddings": "embeddings",
-}
+from centime.serve.gateway.passing import passing_routes
 
 
-def create_app(gateway: Gateway) -> FastAPI:
-    """The API in front of the gateway's upstream."""
+def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
+    """The API in front of the gateway's upstream. origins: see `Admission`."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -62,16 +48,22 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.state.serving = gateway  # where `account_of` finds the accounts
     errors.install(app)
 
-    for path, kind in ROUTES.items():
-        app.add_api_route(path, _passed_on(gateway, kind), methods=["POST"], response_model=None, name=path)
+    app.add_middleware(
+        Admission,
+        accounts=gateway.accounts,
+        draining=lambda: gateway.draining,
+        context=None,  # images have more bytes than tokens
+        origins=origins,
+    )
+    app.include_router(passing_routes(gateway))
     app.include_router(balance.router)
     app.include_router(page_routes(account_of, bill=BillView(gateway.book)))
 
     @app.get("/v1/models")
     @app.get("/models", include_in_schema=False)
-    async def models(account: Asking) -> JSONResponse:
+    async def models(account: Asking) -> Response:
         """The upstream's models."""
-        return JSONResponse(await gateway.upstream.models())
+        return Response(as_json(await gateway.upstream.models()), media_type="application/json")
 
     @app.get("/health")
     async def health() -> JSONResponse:
@@ -86,14 +78,3 @@ def create_app(gateway: Gateway) -> FastAPI:
         return Response(gateway.metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-def _passed_on(gateway: Gateway, kind: Kind) -> Any:
-    async def route(request: Request, account: Annotated[Account, Depends(account_of)]) -> Response:
-        asked = read_body(kind, await request.body())
-        exchange = await Exchange.start(gateway, account, asked)
-        if asked.stream:
-            return EventStream(exchange, exchange.stream())
-        return Whole(exchange, exchange.whole(), gateway.patience)
-
-    return route

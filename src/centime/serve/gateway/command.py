@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from centime.catalogue.home import centime_home
 from centime.catalogue.prices import Price, price_for
 from centime.ledger import Book, Meter
 from centime.ledger.device import Device
@@ -14,6 +15,7 @@ from centime.serve.api.server import bind, run, url_of
 from centime.serve.api.terms import check_patience, check_reach, tariff_of, told
 from centime.serve.gateway.app import create_app
 from centime.serve.gateway.gateway import Gateway
+from centime.serve.gateway.salt import SALTED, SHARED, installation_secret
 from centime.serve.gateway.upstream import Facts, Upstream
 from centime.units import format_money
 
@@ -32,6 +34,7 @@ class Options:
     price_list: str | None
     peak_hours: str | None
     keep_alive: float
+    origins: tuple[str, ...] = ()  # whose pages may ask, besides the gateway's own
 
 
 def serve_upstream(options: Options, say: Callable[[str], None]) -> None:
@@ -52,14 +55,18 @@ def serve_upstream(options: Options, say: Callable[[str], None]) -> None:
             book, run=run_name, verb="serve", stage="serve", device=device, devices=options.devices, price=price
         ) as meter,
     ):
-        gateway = Gateway(Upstream(options.upstream, options.upstream_key), facts, accounts, options.keep_alive)
+        upstream = Upstream(options.upstream, options.upstream_key)
+        secret = installation_secret(centime_home())
+        gateway = Gateway(upstream, facts, accounts, options.keep_alive, secret=secret)
 
         def ready() -> None:
             models = ", ".join(facts.models)
             say(f"{models} of {gateway.upstream.url}{_hour(price, options.devices)}: {url_of(listening)}")
             say(told(accounts))
+            if facts.kind not in SALTED and not accounts.open:
+                say(SHARED)
 
-        run(create_app(gateway), gateway, listening, ready)
+        run(create_app(gateway, options.origins), gateway, listening, ready)
         spent = meter.spent()
     accounts.close()
     for line in gateway.tally.lines(spent):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,8 @@ from centime.serve.accounts import Accounts, Charge
 from centime.serve.api.metrics import CallMetrics
 from centime.serve.api.tally import Tally
 from centime.serve.gateway.clock import Clock
+from centime.serve.gateway.pace import Pace
+from centime.serve.gateway.salt import SECRET_BYTES
 from centime.serve.gateway.upstream import Facts, Upstream
 
 if TYPE_CHECKING:
@@ -34,23 +38,35 @@ class GatewayMetrics(CallMetrics):
 
 @dataclass
 class Gateway:
-    """One upstream behind keys and prices. patience: seconds a client waits before it hears a sign of life."""
+    """One upstream behind keys and prices. patience: seconds a client waits before it hears a sign of life.
+
+    secret: what keeps the prefix caches of keys apart, see salt.py; by default it lasts as long as the process.
+    """
 
     upstream: Upstream
     facts: Facts
     accounts: Accounts
     patience: float = 10.0
     book: Path | None = None  # the ledger's file; None: the person's own
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(SECRET_BYTES))
     clock: Clock = field(default_factory=Clock)
+    pace: Pace = field(default_factory=Pace)
     tally: Tally = field(default_factory=Tally)
     exchanges: set[Exchange] = field(default_factory=set)  # those that are not settled
     draining: bool = False
 
     def __post_init__(self) -> None:
         self.metrics = GatewayMetrics(self.clock)
+        self._already: set[str] = set()
 
     def stop(self) -> None:
         """The connections to the upstream go with the process."""
+
+    def tell_once(self, what: str) -> None:
+        """Say to whoever runs the gateway what is the matter with its upstream, the first time it is."""
+        if what not in self._already:
+            self._already.add(what)
+            print(f"centime: the upstream {self.upstream.url}: {what}.", file=sys.stderr, flush=True)
 
     def ended(self, end: Finished, charge: Charge) -> None:
         """Counts a request that was charged."""

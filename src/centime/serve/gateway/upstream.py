@@ -1,7 +1,10 @@
-"""The server behind the gateway: what it is, what it has room for, how many tokens it finds in a prompt."""
+"""The server behind the gateway: what it is, what it has room for, and how it is asked."""
 
 from __future__ import annotations
 
+import asyncio
+import http.cookiejar
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +12,21 @@ import httpx2
 
 from centime.errors import UserError
 from centime.serve.api.errors import ApiError
-from centime.serve.gateway.asked import Asked
+from centime.serve.api.reading import Unreadable, read_json
+from centime.serve.api.respond import as_json
+from centime.serve.api.routes import Kind
+from centime.serve.gateway.counting import count_of, prompt_question, text_question
+from centime.serve.gateway.inbound import Inbound
+from centime.serve.gateway.sse import Malformed
 
 CONNECT_S = 10.0
 ASK_S = 10.0  # for questions that take no model: names, token counts
-PATHS = {
+MAX_ANSWER = 256 * 2**20  # bytes: embeddings of thousands of texts are the largest
+PATHS: dict[Kind, str] = {
     "chat": "/v1/chat/completions",
     "completions": "/v1/completions",
     "messages": "/v1/messages",
+    "count_tokens": "/v1/messages/count_tokens",
     "embeddings": "/v1/embeddings",
 }
 
@@ -43,6 +53,7 @@ class Upstream:
             scheme = ""
         if scheme not in {"http", "https"}:
             raise UserError(f"the upstream {url!r} is no address; give one such as http://127.0.0.1:8001.")
+        no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         self.client = httpx2.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -50,6 +61,7 @@ class Upstream:
             # let go of before the other side does (uvicorn, and so vLLM, after 5 s): a request must not meet its end
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
             trust_env=False,  # its address is given; a proxy for the web is not meant
+            cookies=no_cookies,  # what it gives to one client is not brought along by the next
         )
 
     async def facts(self) -> Facts:
@@ -57,9 +69,10 @@ class Upstream:
         try:
             answer = await self.client.get("/v1/models", timeout=ASK_S)
             answer.raise_for_status()
-            models = answer.json()["data"]
+            models = read_json(answer.content)["data"]
             names = tuple(str(model["id"]) for model in models)
             first = models[0] if models else {}
+            contexts = [model.get("max_model_len") or model.get("context_window") for model in models]
         except httpx2.HTTPStatusError as error:
             status = error.response.status_code
             hint = "; give its key with --upstream-key" if status in {401, 403} else ""
@@ -69,10 +82,10 @@ class Upstream:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{self.url}/v1/models is no list of models: no server with OpenAI's API.") from None
         kind = str(first.get("owned_by") or "")
-        context = first.get("max_model_len") or first.get("context_window")
         if kind == "llamacpp":
-            context = await self._context_of_llama()
-        return Facts(kind, names, context if isinstance(context, int) and context > 0 else None)
+            contexts = [await self._context_of_llama()]
+        known = [context for context in contexts if isinstance(context, int) and context > 0]
+        return Facts(kind, names, max(known, default=None))
 
     async def _context_of_llama(self) -> Any:
         """llama-server's context of one slot."""
@@ -82,74 +95,122 @@ class Upstream:
 
     async def models(self) -> Any:
         """The body of its /v1/models. Raises ApiError."""
-        try:
-            answer = await self.client.get("/v1/models", timeout=ASK_S)
-            if answer.status_code >= 400:
-                raise refused(answer)
-            return answer.json()
-        except (httpx2.HTTPError, ValueError) as error:
-            raise lost(error) from None
+        return await self._answer("GET", "/v1/models")
 
     async def answers(self) -> bool:
         """Whether it is there."""
         return await self._ask("GET", "/v1/models") is not None
 
-    async def count(self, asked: Asked, facts: Facts) -> int | None:
+    async def count(self, inbound: Inbound, facts: Facts) -> int | None:
         """Tokens of a prompt as the upstream reads it; None where it cannot be asked."""
-        body, model = asked.body, asked.body.get("model")
-        if asked.choices > 1 and isinstance(body.get("prompt"), list):
-            return None
-        if facts.kind == "vllm":
-            wanted = ("messages", "tools", "chat_template_kwargs") if asked.kind == "chat" else ("prompt",)
-            told = await self._ask("POST", "/tokenize", {"model": model} | {k: body[k] for k in wanted if k in body})
-            return _count(told)
-        text: Any = body.get("prompt")
-        if asked.kind != "completions":
-            applied = await self._ask("POST", "/apply-template", body) if facts.kind == "llamacpp" else None
-            text = applied.get("prompt") if applied else None
-        if isinstance(text, list) and text and all(isinstance(token, int) for token in text):
-            return len(text)
-        if not isinstance(text, str):
-            return None
+        body = inbound.body
+        if inbound.kind != "completions" and facts.kind == "llamacpp":
+            applied = await self._ask("POST", "/apply-template", body)
+            body = {"prompt": applied.get("prompt")} if applied else {}
+        question = prompt_question(inbound, body, facts.kind)
+        return question if not isinstance(question, dict) else count_of(await self._ask("POST", "/tokenize", question))
+
+    async def count_text(self, text: str, model: Any, facts: Facts) -> int | None:
+        """Tokens of a text that the model wrote; None where the upstream cannot be asked."""
+        return count_of(await self._ask("POST", "/tokenize", text_question(text, model, facts.kind)))
+
+    async def tokenize(self, body: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+        """The answer to a client's /tokenize, in vLLM's words whatever the upstream's are. Raises ApiError."""
+        question = dict(body)
         if facts.kind == "llamacpp":
-            return _count(
-                await self._ask("POST", "/tokenize", {"content": text, "add_special": True, "parse_special": True})
-            )
-        return _count(await self._ask("POST", "/tokenize", {"model": model, "prompt": text}))
+            text = body.get("prompt")
+            if text is None:
+                text = (await self._answer("POST", "/apply-template", question)).get("prompt")
+            question = text_question(text if isinstance(text, str) else "", None, facts.kind) | {"add_special": True}
+        answer = await self._answer("POST", "/tokenize", question)
+        count = count_of(answer)
+        if count is None:
+            raise unusable("something that counts no tokens")
+        return {"tokens": answer.get("tokens") or [], "count": count, "max_model_len": facts.context}
+
+    async def count_tokens(self, body: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+        """The answer to a client's count_tokens, which is the upstream's own. Raises ApiError."""
+        try:
+            return await self._answer("POST", _path("count_tokens", facts), body)
+        except ApiError as error:
+            if error.status not in {404, 405, 501} or "model" in error.message:
+                raise
+            raise ApiError(404, "The model's server does not count the tokens of a conversation.") from None
 
     async def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
         """A small question; None where the upstream does not know it."""
         try:
-            answer = await self.client.request(method, path, json=body, timeout=ASK_S)
-            found = answer.json() if answer.status_code == 200 else None
-        except (httpx2.HTTPError, ValueError):
+            return await self._answer(method, path, body)
+        except ApiError:
             return None
-        return found if isinstance(found, dict) else None
 
-    async def send(self, asked: Asked, body: dict[str, Any], facts: Facts) -> httpx2.Response:
+    async def _answer(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """The answer to a small question. Raises ApiError."""
+        content = None if body is None else as_json(body)
+        try:
+            async with asyncio.timeout(2 * ASK_S):
+                answer = await self._open(method, path, content, ASK_S)
+                try:
+                    found = read_json(await read_whole(answer), finite=False)
+                finally:
+                    await answer.aclose()
+        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+            raise lost(error) from None
+        except (Unreadable, Malformed):
+            found = None
+        if not isinstance(found, dict):
+            raise unusable("something that is no JSON object")
+        return found
+
+    async def send(self, kind: Kind, body: Mapping[str, Any], facts: Facts) -> httpx2.Response:
         """The upstream's answer once its head is there, its body still to be read and closed.
 
         Raises ApiError: 503 when it cannot be reached, else what it answered.
         """
-        below = "/anthropic" if asked.kind == "messages" and facts.kind in ANTHROPIC_BELOW else ""
-        request = self.client.build_request("POST", below + PATHS[asked.kind], json=body)
         try:
-            response = await self.client.send(request, stream=True)
-        except httpx2.HTTPError as error:
+            return await self._open("POST", _path(kind, facts), as_json(body), None)
+        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             raise lost(error) from None
-        if response.status_code < 400:
+
+    async def _open(self, method: str, path: str, content: bytes | None, read_s: float | None) -> httpx2.Response:
+        request = self.client.build_request(
+            method,
+            path,
+            content=content,
+            headers={} if content is None else {"Content-Type": "application/json"},
+            timeout=httpx2.Timeout(read_s, connect=CONNECT_S),
+        )
+        response = await self.client.send(request, stream=True)
+        if response.is_success:
             return response
+        raw = b""
         try:
-            await response.aread()
-        except httpx2.HTTPError as error:
-            raise lost(error) from None
+            async with asyncio.timeout(ASK_S):
+                raw = await read_whole(response)
+        except (httpx2.HTTPError, httpx2.StreamError, Malformed, TimeoutError):
+            pass  # its status says enough
         finally:
             await response.aclose()
-        raise refused(response)
+        raise refused(response, raw)
 
     async def close(self) -> None:
         """Close the connections."""
         await self.client.aclose()
+
+
+def _path(kind: Kind, facts: Facts) -> str:
+    below = kind in {"messages", "count_tokens"} and facts.kind in ANTHROPIC_BELOW
+    return ("/anthropic" if below else "") + PATHS[kind]
+
+
+async def read_whole(response: httpx2.Response) -> bytes:
+    """A body. Raises Malformed where it is larger than `MAX_ANSWER`."""
+    raw = bytearray()
+    async for piece in response.aiter_bytes():
+        raw += piece
+        if len(raw) > MAX_ANSWER:
+            raise Malformed(f"more than {MAX_ANSWER // 2**20} MiB")
+    return bytes(raw)
 
 
 def lost(error: Exception) -> ApiError:
@@ -158,30 +219,31 @@ def lost(error: Exception) -> ApiError:
     return ApiError(503, f"The model's server cannot be reached ({reason}); try again later.", code="upstream_lost")
 
 
-def refused(response: httpx2.Response) -> ApiError:
+def unusable(what: str) -> ApiError:
+    """The upstream answered, but with no answer."""
+    return ApiError(503, f"The model's server answered with {what}.", code="upstream_failed")
+
+
+def refused(response: httpx2.Response, raw: bytes) -> ApiError:
     """What the upstream refused, in our shape: its own sentence under its own status."""
     status = response.status_code
+    if status in {401, 403}:
+        return ApiError(503, "The model's server refuses the gateway: its key is wrong.", code="upstream_refused")
+    if status == 402:
+        return ApiError(503, "The model's server refuses the gateway: its key has no money.", code="upstream_refused")
+    if not 400 <= status < 600:
+        return unusable(f"the status {status}, which is no answer")
     try:
-        told = response.json()
-    except ValueError:
+        told = read_json(raw)
+    except Unreadable:
         told = None
     error = told.get("error", told) if isinstance(told, dict) else None
     message = error.get("message") if isinstance(error, dict) else error if isinstance(error, str) else None
-    if status in {401, 403}:
-        return ApiError(503, "The model's server refuses the gateway: its key is wrong.", code="upstream_refused")
     code = error.get("code") if isinstance(error, dict) and isinstance(error.get("code"), str) else None
     wait = response.headers.get("retry-after", "")
     return ApiError(
         status,
         str(message or f"The model's server answered {status}."),
         code=code,
-        retry_after=int(wait) if wait.isdigit() else None,
+        retry_after=int(wait) if wait.isascii() and wait.isdigit() and len(wait) < 7 else None,
     )
-
-
-def _count(told: dict[str, Any] | None) -> int | None:
-    """From {"count": n} (vLLM, SGLang, centime) or {"tokens": [...]} (llama-server)."""
-    if told is None:
-        return None
-    count, tokens = told.get("count"), told.get("tokens")
-    return count if isinstance(count, int) else len(tokens) if isinstance(tokens, list) else None

@@ -1,0 +1,65 @@
+"""How many tokens an answer is charged for: what the upstream told, else what was delivered, counted here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from centime.serve.gateway.usage import TokenCounts
+
+if TYPE_CHECKING:
+    from centime.serve.gateway.gateway import Gateway
+    from centime.serve.gateway.inbound import Inbound
+    from centime.serve.gateway.meter import Meter
+
+BYTES_PER_TOKEN = 4  # of text, about, where nobody can be asked to count it
+UNKNOWN_CONTEXT = 131_072  # tokens, of an upstream that does not say how many it has room for
+
+
+def most_prompt(inbound: Inbound, context: int | None) -> int:
+    """Tokens of all prompts at most, as their bytes and the upstream's room for each of them tell."""
+    room = (context or UNKNOWN_CONTEXT) * inbound.prompts
+    return room if inbound.prompt_bound is None else min(inbound.prompt_bound, room)
+
+
+async def charged_counts(gateway: Gateway, inbound: Inbound, meter: Meter, most: TokenCounts) -> TokenCounts | None:
+    """Of an answer, whole or cut short: never more than `most`, what was reserved. None: nothing of it came."""
+    if not meter.came:
+        return None
+    counts = meter.counts
+    if counts is not None and meter.final and counts.prompt and (counts.output or not meter.chunks):
+        return counts.within(most)
+    if meter.ended and not meter.final:
+        gateway.tell_once(
+            "its answers tell no usage that can be read: their tokens are counted by its /tokenize where it has one, "
+            f"else as a token for every {BYTES_PER_TOKEN} bytes, and charged by that"
+        )
+    prompt = counts.prompt if counts is not None and counts.prompt else await _prompt(gateway, inbound)
+    output = counts.output if counts is not None else 0
+    if output < meter.chunks:
+        output = max(meter.chunks, await _output(gateway, inbound, meter))
+    return TokenCounts(prompt, counts.hit if counts is not None else 0, output).within(most)
+
+
+async def estimated_counts(gateway: Gateway, inbound: Inbound, total_ns: int, most: TokenCounts) -> TokenCounts | None:
+    """Of an answer that is not streamed and whose client left: its tokens are told at its end alone.
+
+    They are taken to have come at the pace of the latest answers. None where that is not a single one.
+    """
+    each = gateway.pace.tokens_in(total_ns)
+    if inbound.kind == "embeddings" or each == 0:
+        return None
+    output = min(each * inbound.answers, most.output)
+    return TokenCounts(await _prompt(gateway, inbound), 0, output).within(most)
+
+
+async def _prompt(gateway: Gateway, inbound: Inbound) -> int:
+    counted = await gateway.upstream.count(inbound, gateway.facts)
+    if counted is not None:
+        return counted
+    return most_prompt(inbound, gateway.facts.context) // BYTES_PER_TOKEN
+
+
+async def _output(gateway: Gateway, inbound: Inbound, meter: Meter) -> int:
+    text = "".join(meter.texts)
+    counted = await gateway.upstream.count_text(text, inbound.body.get("model"), gateway.facts)
+    return counted if counted is not None else -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)

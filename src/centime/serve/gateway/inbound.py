@@ -1,0 +1,157 @@
+"""A request as the gateway understands it, and as it sends it on.
+
+The fields that decide how much is computed, and in which form it comes, are read by the types of our own server, which
+are pydantic's as at vLLM and SGLang. What was understood is what is sent: `"stream": "yes"` goes on as `true`, so that
+no upstream reads such a field otherwise. Every other field goes on as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from centime.serve.api.errors import ApiError
+from centime.serve.api.fields import Amounts, Body, MaxTokens, StreamOptions, no_limit
+from centime.serve.api.routes import Kind
+from centime.serve.gateway.prompts import most_prompt_tokens, number_of_prompts
+
+MAX_CHOICES = 128  # answers to one prompt, as at OpenAI
+MAX_TOKENS_IN_ALL = 2**40  # that one request may ask for: beyond it no sum of money is sensible
+DEFAULT_MAX_TOKENS = 4096  # where neither client nor upstream names a limit; DeepSeek-V3's API had the same
+
+_UNKNOWN = ConfigDict(extra="allow", allow_inf_nan=False)
+MaxTokensOrNone = Annotated[Annotated[int, Field(ge=0, le=2**31)] | None, BeforeValidator(no_limit)]
+Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
+
+
+class PassedStreamOptions(StreamOptions):
+    """What a stream tells beside the answer; vLLM and SGLang can tell the usage with every chunk."""
+
+    model_config = _UNKNOWN
+    continuous_usage_stats: bool | None = None
+
+
+class ChatBody(Amounts):
+    """A conversation. Upstreams know the longest answer, and the number of answers, by several names."""
+
+    model_config = _UNKNOWN
+    max_completion_tokens: MaxTokens = Field(None, description="OpenAI's newer name of max_tokens.")
+    n_predict: MaxTokens = Field(None, description="llama-server's name of max_tokens.")
+    min_tokens: Annotated[int, Field(ge=0, le=2**31)] | None = None
+    n: Choices | None = None
+    n_cmpl: Choices | None = Field(None, description="llama-server's name of n.")
+    best_of: Choices | None = Field(None, description="Computes so many answers and returns n.")
+    use_beam_search: bool | None = Field(None, description="vLLM's: n beams.")
+    echo: bool | None = None
+    stream_options: PassedStreamOptions | None = None
+    timings_per_token: bool | None = Field(None, description="llama-server's: counts and times with every chunk.")
+
+
+class CompletionBody(ChatBody):
+    """A text to go on with, or with `max_tokens` 0 to look at alone."""
+
+    max_tokens: MaxTokensOrNone = None
+    n_predict: MaxTokensOrNone = None
+
+
+class MessagesBody(Body):
+    """A conversation in Anthropic's words."""
+
+    model_config = _UNKNOWN
+    max_tokens: MaxTokens = None
+    stream: bool | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class EmbeddingsBody(Body):
+    """Texts to embed. There is no answer whose length could be limited."""
+
+    model_config = _UNKNOWN
+
+
+@dataclass(frozen=True)
+class Inbound:
+    """One request. body: with what was understood in place of what was sent.
+
+    prompts x choices answers of `max_tokens` each at most, None: no limit is named; prompt_bound: tokens of all prompts
+    at most, as their bytes tell, None: they do not (an image).
+    """
+
+    kind: Kind
+    body: dict[str, Any]
+    stream: bool
+    wants_usage: bool  # of a stream: the client asked for the chunk with the usage
+    wants_timings: bool
+    prompts: int
+    choices: int
+    max_tokens: int | None
+    prompt_bound: int | None
+
+    @property
+    def answers(self) -> int:
+        """How many sequences are made, of all prompts together."""
+        return self.prompts * self.choices
+
+    def most_output(self, context: int | None, counted: int | None = None) -> int:
+        """Output tokens at most, of all answers together. Raises ApiError (422) beyond what any request may ask for.
+
+        context: tokens that the upstream has room for, where it says; counted: those of the prompt, where they are
+        known, so that what is left of the context is a limit too.
+        """
+        each = self.max_tokens if self.max_tokens is not None else context or DEFAULT_MAX_TOKENS
+        if context is not None and counted is not None:
+            each = min(each, max(0, context - counted))
+        if self.answers * each > MAX_TOKENS_IN_ALL:
+            raise ApiError(
+                422,
+                f"{self.prompts:,} prompts with {self.choices} answers of {each:,} tokens are more than "
+                f"{MAX_TOKENS_IN_ALL:,} tokens; ask for fewer.",
+                param="max_tokens",
+            )
+        return self.answers * each
+
+    def for_upstream(self, kind: str, context: int | None) -> dict[str, Any]:
+        """The body as it is sent to an upstream of this kind.
+
+        A stream is asked to tell its usage, by vLLM, SGLang and llama-server with every chunk, which counts answers cut
+        short too; and where nobody names a limit there is one, so that there is a most that the answer can cost.
+        """
+        body = dict(self.body)
+        if self.stream and self.kind in {"chat", "completions"}:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            if kind in {"vllm", "sglang"}:
+                body["stream_options"]["continuous_usage_stats"] = True
+            elif kind == "llamacpp":
+                body["timings_per_token"] = True
+        if self.kind != "embeddings" and self.max_tokens is None and context is None:
+            body["max_tokens"] = DEFAULT_MAX_TOKENS
+        return body
+
+
+def understood(kind: Kind, read: Body, sent: Mapping[str, Any], size: int) -> Inbound:
+    """The request of a body of `size` bytes. read: its fields by their types; sent: all of it."""
+    body = dict(sent)
+    for name in read.model_fields_set & type(read).model_fields.keys():
+        value = getattr(read, name)
+        if isinstance(value, Body):
+            value = {key: inner for key in sent[name] if (inner := getattr(value, key)) is not None}
+        body[name] = value
+        if value is None:  # not given, to every reader
+            del body[name]
+    options = body.get("stream_options") or {}
+    lengths = [body[name] for name in ("max_tokens", "max_completion_tokens", "n_predict") if name in body]
+    embeds = kind == "embeddings"
+    return Inbound(
+        kind=kind,
+        body=body,
+        stream=not embeds and bool(body.get("stream")),
+        wants_usage=bool(options.get("include_usage")),
+        wants_timings=bool(body.get("timings_per_token")),
+        prompts=number_of_prompts(body),
+        choices=1 if kind in {"messages", "embeddings"} else max(body.get(n, 1) for n in ("n", "n_cmpl", "best_of")),
+        max_tokens=0 if embeds else max(lengths, default=None),
+        prompt_bound=most_prompt_tokens(body, size),
+    )

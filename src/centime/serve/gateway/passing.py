@@ -1,0 +1,74 @@
+"""The routes that ask the upstream something: answers, which are charged, and counts of tokens, which are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from starlette.requests import Request
+
+from centime.serve.api.admission import take_ticket
+from centime.serve.api.errors import GENERATES, AnthropicErrorBody, described
+from centime.serve.api.fields import Body
+from centime.serve.api.reading import JsonRoute
+from centime.serve.api.respond import EventStream, Whole, as_json
+from centime.serve.api.routes import Kind, dialect, paths_of
+from centime.serve.api.serving import Asking
+from centime.serve.gateway.exchange import Exchange
+from centime.serve.gateway.gateway import Gateway
+from centime.serve.gateway.inbound import ChatBody, CompletionBody, EmbeddingsBody, MessagesBody, understood
+
+
+def passing_routes(gateway: Gateway) -> APIRouter:
+    """All paths that our own server has, and those for embeddings."""
+    router = APIRouter(route_class=JsonRoute, tags=["Passed on"])
+
+    def add(kind: Kind, route: Callable[..., Any], summary: str) -> None:
+        for path in paths_of(kind):
+            body = {} if dialect(path) == "openai" else {"body": AnthropicErrorBody}
+            router.add_api_route(
+                path,
+                route,
+                methods=["POST"],
+                summary=summary,
+                response_model=None,
+                responses=described((*GENERATES, 415), **body),
+                name=path,
+            )
+
+    async def pass_on(kind: Kind, read: Body, request: Request) -> Response:
+        inbound = understood(kind, read, await request.json(), len(await request.body()))
+        exchange = await Exchange.start(gateway, take_ticket(request), inbound)
+        if inbound.stream:
+            return EventStream(exchange, exchange.stream())
+        return Whole(exchange, exchange.whole(), gateway.patience)
+
+    async def chat(body: ChatBody, request: Request, account: Asking) -> Response:
+        return await pass_on("chat", body, request)
+
+    async def completions(body: CompletionBody, request: Request, account: Asking) -> Response:
+        return await pass_on("completions", body, request)
+
+    async def messages(body: MessagesBody, request: Request, account: Asking) -> Response:
+        return await pass_on("messages", body, request)
+
+    async def embeddings(body: EmbeddingsBody, request: Request, account: Asking) -> Response:
+        return await pass_on("embeddings", body, request)
+
+    async def count_tokens(body: dict[str, Any], account: Asking) -> Response:
+        counted = await gateway.upstream.count_tokens(body, gateway.facts)
+        return Response(as_json(counted), media_type="application/json")
+
+    async def tokenize(body: dict[str, Any], account: Asking) -> Response:
+        counted = await gateway.upstream.tokenize(body, gateway.facts)
+        return Response(as_json(counted), media_type="application/json")
+
+    add("chat", chat, "Answer a conversation.")
+    add("completions", completions, "Go on with a text.")
+    add("messages", messages, "Answer a conversation, in Anthropic's words.")
+    add("embeddings", embeddings, "Embed texts.")
+    add("count_tokens", count_tokens, "How many tokens the model would read.")
+    add("tokenize", tokenize, "The tokens of a text or of a conversation, where the upstream tells them.")
+    return router
