@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from centime.catalogue.tariffs import tariff_for
 from centime.cli import app
 from centime.errors import UserError
 from centime.serve.accounts import Accounts
@@ -104,3 +105,24 @@ def test_the_tables_are_made_once_by_many(centime_home: Path) -> None:
         "SELECT name FROM sqlite_master WHERE type='table'"
     )
     assert {"keys", "reservations", "served", "intervals"} <= {name for (name,) in tables}
+
+
+def test_eighty_columns_hold_a_key_without_cutting_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    keys("add", "a-customer@example.org", "--budget", "$8999999.5", "--per-minute", "60", "--concurrency", "12")
+    keys("add", "b", "--price-list", "0.006,0.30,1.20/0.003,0.15,0.60 EUR")
+    shown = keys("list")
+    first = next(line for line in shown.splitlines() if "a-customer" in line)
+    assert first.split()[0] == "a-customer@example.org"
+    assert "server's" in first
+    assert "…" not in shown
+    assert "running" not in shown  # nothing runs
+
+
+def test_where_no_server_is_known_a_budget_says_what_it_needs() -> None:
+    done = CliRunner().invoke(app, ["keys", "add", "eve", "--budget", "5 EUR"])
+    assert "pays only where a server's --price-list is in the same currency" in done.stderr
+    Accounts(tariff=tariff_for("1,2,3 EUR")).close()
+    assert "pays only" not in CliRunner().invoke(app, ["keys", "add", "eva", "--budget", "5 EUR"]).stderr
+    with pytest.raises(UserError, match="servers on this ledger ask prices in EUR"):
+        keys("add", "ada", "--budget", "$5")
