@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,12 +13,12 @@ from centime.serve.api.answer import Answer
 from centime.serve.api.call import Call, Choice
 from centime.serve.api.chat_answer import Asked, ChatCompletion, stream, whole
 from centime.serve.api.chat_request import ChatRequest, Message
-from centime.serve.api.constrain import grammar_for, offered_tools
+from centime.serve.api.constrain import offered_tools, recipe_for
 from centime.serve.api.errors import GENERATES, ApiError, described
 from centime.serve.api.fields import of_each
 from centime.serve.api.formats import Chat, Format, Prompt
 from centime.serve.api.reading import JsonRoute
-from centime.serve.api.respond import STREAMED, EventStream, Whole
+from centime.serve.api.respond import STREAMED, EventStream, Whole, while_there
 from centime.serve.api.serving import Asking, Served, Serving
 
 router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
@@ -53,11 +52,10 @@ async def begin_chat(body: ChatRequest, serving: Serving, request: Request) -> A
     )
     _check_json_is_asked_for(body)
 
-    tools, grammar = offered_tools(body), None
+    tools, grammar, owner = offered_tools(body), None, request.state.account.name
     if tools or body.response_format is not None:
-        wanted = (body, tools, serving.format, serving.grammars)
-        grammar = await asyncio.get_running_loop().run_in_executor(serving.compilers, grammar_for, *wanted)
-    owner = request.state.account.name
+        recipe = await serving.reading.run(owner, recipe_for, body, tools, serving.format)
+        grammar = await while_there(request, serving.grammars.obtain(recipe, owner)) if recipe else None
     prompt = await serving.reading.run(owner, prompt_of, serving.format, chat_of(body, tools))
     after = serving.format.think_end if prompt.start == "reasoning" else None
     choices = [

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from centime.serve.api.chat_request import ChatRequest, NamedTool, ResponseFormat
 from centime.serve.api.errors import ApiError
+from centime.serve.grammar.gate import Recipe, recipe_of
 
 if TYPE_CHECKING:
     from centime.serve.api.formats import Format
-    from centime.serve.engine.grammar import Grammar, Grammars
 
 
 def offered_tools(body: ChatRequest) -> list[dict[str, Any]]:
@@ -27,36 +27,32 @@ def offered_tools(body: ChatRequest) -> list[dict[str, Any]]:
     return [] if body.tool_choice == "none" else tools
 
 
-def grammar_for(
-    body: ChatRequest, tools: Sequence[dict[str, Any]], chat_format: Format, grammars: Grammars
-) -> Grammar | None:
-    """The answer's grammar, None when it is free. Compiles, which may take seconds: call it in a thread.
+def recipe_for(body: ChatRequest, tools: Sequence[dict[str, Any]], chat_format: Format) -> Recipe | None:
+    """What the answer's grammar is compiled from, None when the answer is free.
 
-    Raises UserError where a schema, pattern or grammar cannot be used.
+    Raises UserError where a schema, a pattern or a grammar is too large to be looked at.
     """
     wanted = None if body.response_format is None or body.response_format.type == "text" else body.response_format
     if not tools:
-        return None if wanted is None else _response(wanted, grammars)
+        return None if wanted is None else _response(wanted)
     calls = chat_format.calls.grammar(tools, parallel=body.parallel_tool_calls is not False)
     if body.tool_choice not in (None, "auto"):
         lead = {"type": "const_string", "value": chat_format.calls.lead}
-        return grammars.structure({"type": "sequence", "elements": [lead, calls]} if lead["value"] else calls)
+        return recipe_of("structure", {"type": "sequence", "elements": [lead, calls]} if lead["value"] else calls)
     if wanted is not None:
-        return grammars.structure({"type": "or", "elements": [calls, _shape(wanted)]})
+        return recipe_of("structure", {"type": "or", "elements": [calls, _shape(wanted)]})
     if any(tool["function"].get("strict") for tool in tools):
         free_until = {"type": "triggered_tags", "triggers": [chat_format.calls.opens], "tags": [calls]}
-        return grammars.structure({**free_until, "stop_after_first": True})
+        return recipe_of("structure", {**free_until, "stop_after_first": True})
     return None
 
 
-def _response(wanted: ResponseFormat, grammars: Grammars) -> Grammar:
-    if wanted.type == "json_object":
-        return grammars.json_object()
-    if wanted.json_schema is not None and wanted.type == "json_schema":
-        return grammars.json_schema(_schema(wanted))
+def _response(wanted: ResponseFormat) -> Recipe:
     if wanted.regex is not None and wanted.type == "regex":
-        return grammars.regex(wanted.regex)
-    return grammars.ebnf(wanted.grammar or "")
+        return recipe_of("regex", wanted.regex)
+    if wanted.grammar is not None and wanted.type == "grammar":
+        return recipe_of("ebnf", wanted.grammar)
+    return recipe_of("schema", _schema(wanted))
 
 
 def _shape(wanted: ResponseFormat) -> dict[str, Any]:
@@ -68,5 +64,5 @@ def _shape(wanted: ResponseFormat) -> dict[str, Any]:
 
 
 def _schema(wanted: ResponseFormat) -> dict[str, Any]:
-    found = wanted.json_schema.schema_ if wanted.json_schema else None
+    found = wanted.json_schema.schema_ if wanted.json_schema and wanted.type == "json_schema" else None
     return found if found is not None else {"type": "object"}

@@ -6,15 +6,17 @@ import asyncio
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 from fastapi.responses import Response
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from centime.serve.api.errors import ApiError
 from centime.serve.api.routes import dialect
 
+T = TypeVar("T")
 log = logging.getLogger("centime.serve")
 
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -77,6 +79,20 @@ class Working(Response, ABC):
             for task in (working, leaving):
                 task.cancel()
             await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What the work brings before an answer begins; cancelled when the client leaves. Its body must have been read."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request.receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return await working
+        raise ApiError(400, "The client left.")  # which nobody hears
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 async def _left(receive: Receive) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
@@ -56,8 +55,6 @@ class Serving:
     draining: bool = False
     tally: Tally = field(default_factory=Tally)
     reading: FairPool = field(default_factory=lambda: FairPool(2, "centime-reading"))  # renders and tokenizes
-    # Of their own, so that grammars that take long to compile hold up only others that need compiling.
-    compilers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "centime-grammar"))
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.engine.stats)
@@ -70,8 +67,9 @@ class Serving:
         return f"fp_{hashlib.sha256(f'{__version__} {self.names[0]} {self.created}'.encode()).hexdigest()[:12]}"
 
     def stop(self) -> None:
-        """Ends the engine at once."""
+        """Ends the engine at once, and the processes that compile grammars."""
         self.engine.stop()
+        self.grammars.close()
 
     def check_model(self, name: str, status: int = 404) -> None:
         """Raises ApiError when the model that is served does not go by this name."""

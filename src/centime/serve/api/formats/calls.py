@@ -102,11 +102,11 @@ class Json:
                 return
 
     def grammar(self, tools: Sequence[Mapping[str, Any]], *, parallel: bool) -> dict[str, Any]:
-        """xgrammar's structural format of a block of calls, at least one, of these functions."""
+        """A structural format (`serve/grammar/gate.py`) of a block of calls, at least one, of these functions."""
         tags = []
         for tool in tools:
             before, after = self._around(tool["function"]["name"])
-            schema = {"type": "json_schema", "json_schema": parameters(tool)}
+            schema = _arguments(tool)
             tags.append({"type": "tag", "begin": before, "content": schema, "end": after})
         return _block(CALLS_BEGIN, tags, self._between, CALLS_END, parallel)
 
@@ -192,10 +192,10 @@ class Tags:
         return marker
 
     def grammar(self, tools: Sequence[Mapping[str, Any]], *, parallel: bool) -> dict[str, Any]:
-        """One tag a function, its parameters in xgrammar's own style for V3.2."""
+        """One tag a function, its parameters in the style of V3.2."""
         tags = []
         for tool in tools:
-            schema = {"type": "json_schema", "json_schema": parameters(tool), "style": "deepseek_xml"}
+            schema = {**_arguments(tool), "style": "deepseek_xml"}
             begin = f'<{DSML}invoke name="{tool["function"]["name"]}">\n'
             tags.append({"type": "tag", "begin": begin, "content": schema, "end": f"\n</{DSML}invoke>"})
         return _block(self.opens + "\n", tags, "\n", "\n" + self._ends, parallel)
@@ -208,6 +208,11 @@ def parameters(tool: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON schema of a function's arguments; any object where it states none."""
     found: dict[str, Any] | None = tool["function"].get("parameters")
     return found or {"type": "object"}
+
+
+def _arguments(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """The structural format of a call's arguments; `function` is for the sentence that refuses them."""
+    return {"type": "json_schema", "json_schema": parameters(tool), "function": tool["function"]["name"]}
 
 
 def _block(begin: str, tags: list[dict[str, Any]], between: str, end: str, parallel: bool) -> dict[str, Any]:

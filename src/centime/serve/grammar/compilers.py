@@ -1,0 +1,201 @@
+"""Grammars compiled in processes that can be stopped, one at a time for each owner.
+
+A process starts when one is first needed, and is kept. It is killed, and another replaces it, when it takes longer than
+the limit or who asked has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import select
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Generic, TypeVar
+
+import centime
+from centime.errors import UserError
+from centime.serve.grammar.gate import Recipe
+from centime.serve.grammar.worker import HEAD, write
+
+PROCESSES = 2
+START_SECONDS = 120.0  # a process imports torch and transformers first
+GRACE_SECONDS = 1.0  # what is nearly done when its asker leaves may end, and is kept for the next
+
+Made = TypeVar("Made")
+
+
+@dataclass(eq=False)
+class _Job(Generic[Made]):
+    recipe: Recipe
+    known: Callable[[Recipe], Made | None]
+    made: Callable[[Recipe, str], Made]
+    begun: bool = False
+    process: _Process | None = None  # while it compiles this
+
+
+class _Turn:
+    """An owner's: the one job that is served, and how many wait or are."""
+
+    def __init__(self) -> None:
+        self.lock, self.jobs = asyncio.Lock(), 0
+
+
+class Compilers:
+    """vocabulary: what a process is given first, pickled. threads: where to wait, PROCESSES of them."""
+
+    def __init__(self, vocabulary: Callable[[], bytes], threads: Executor, seconds: float) -> None:
+        self._vocabulary, self._threads, self._seconds = vocabulary, threads, seconds
+        self._idle: list[_Process] = []
+        self._busy: set[_Process] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._places = asyncio.Semaphore(PROCESSES)
+        self._turns: dict[str, _Turn] = {}
+
+    async def compile(
+        self, recipe: Recipe, owner: str, known: Callable[[Recipe], Made | None], made: Callable[[Recipe, str], Made]
+    ) -> Made:
+        """What `made` makes, in a thread, of the compiled grammar; or what is known when the owner's turn comes.
+
+        Raises UserError with the process's sentence, or when it takes too long. Cancelled, it stops the process soon;
+        until then the owner's next waits.
+        """
+        job = _Job(recipe, known, made)
+        task = asyncio.ensure_future(self._in_turn(job, owner))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else hears of it
+            if job.begun:
+                asyncio.get_running_loop().call_later(GRACE_SECONDS, self._leave, job)
+            else:
+                task.cancel()
+            raise
+
+    def close(self) -> None:
+        """Kills the processes; what they compile fails."""
+        with self._lock:
+            self._closed = True
+            for process in (*self._idle, *self._busy):
+                process.kill()
+            self._idle.clear()
+
+    async def _in_turn(self, job: _Job[Made], owner: str) -> Made:
+        turn = self._turns.setdefault(owner, _Turn())
+        turn.jobs += 1
+        try:
+            async with turn.lock:
+                if (known := job.known(job.recipe)) is not None:
+                    return known
+                async with self._places:
+                    job.begun = True
+                    return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, job)
+        finally:
+            turn.jobs -= 1
+            if not turn.jobs:
+                self._turns.pop(owner, None)
+
+    def _work(self, job: _Job[Made]) -> Made:
+        with self._lock:
+            process = self._idle.pop() if self._idle else None
+        process = process or _Process(self._vocabulary())
+        with self._lock:
+            self._busy.add(process)
+            job.process = process
+            if self._closed:
+                process.kill()
+        try:
+            text = process.compile(job.recipe, self._seconds)
+        finally:
+            with self._lock:
+                job.process = None
+                self._busy.discard(process)
+                if process.usable and not self._closed:
+                    self._idle.append(process)
+                else:
+                    process.kill()
+        return job.made(job.recipe, text)
+
+    def _leave(self, job: _Job[Made]) -> None:
+        with self._lock:
+            if job.process is not None:
+                job.process.kill()
+
+
+class _Process:
+    """One process and its pipes. `usable`: it waits for the next recipe."""
+
+    def __init__(self, vocabulary: bytes) -> None:
+        paths = [str(Path(centime.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "centime.serve.grammar.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        )
+        self._ready = self.usable = False
+        self._send(vocabulary)
+
+    def compile(self, recipe: Recipe, seconds: float) -> str:
+        """The compiled grammar as JSON. Raises UserError; the process is of no use after one that is not its own."""
+        self.usable = False
+        if not self._ready:
+            self._receive(recipe, START_SECONDS)
+            self._ready = True
+        self._send(pickle.dumps(recipe))
+        answer = self._receive(recipe, seconds)
+        self.usable = True
+        return _text(answer)
+
+    def kill(self) -> None:
+        """Ends it at once; may be called from any thread, and again."""
+        self._process.kill()
+        self._process.wait()
+
+    def _send(self, data: bytes) -> None:
+        with suppress(OSError):  # it has ended: so says its answer
+            write(_given(self._process.stdin), data)
+
+    def _receive(self, recipe: Recipe, seconds: float) -> bytes:
+        until = time.monotonic() + seconds
+        (length,) = struct.unpack(HEAD, self._bytes(recipe, struct.calcsize(HEAD), until, seconds))
+        data = self._bytes(recipe, length, until, seconds)
+        if data[:1] == b"!":  # it could not begin
+            raise UserError(data[1:].decode())
+        return data
+
+    def _bytes(self, recipe: Recipe, length: int, until: float, seconds: float) -> bytes:
+        source = _given(self._process.stdout).fileno()
+        poll = select.poll()
+        poll.register(source, select.POLLIN | select.POLLHUP)
+        data = bytearray()
+        while len(data) < length:
+            if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+                raise UserError(f"{recipe.name} cannot be used: it takes more than {seconds:g} seconds to compile.")
+            piece = os.read(source, length - len(data))
+            if not piece:
+                raise UserError(f"{recipe.name} cannot be used: its compiler ended, maybe for want of memory.")
+            data += piece
+        return bytes(data)
+
+
+def _text(answer: bytes) -> str:
+    if answer[:1] == b"-":
+        raise UserError(answer[1:].decode())
+    return answer[1:].decode()
+
+
+def _given(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None
+    return stream

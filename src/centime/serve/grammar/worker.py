@@ -1,0 +1,175 @@
+"""Compiling grammars for a vocabulary, and the process that does so for a server.
+
+The process reads requests from its standard input and answers on its standard output: eight bytes with a length, then
+so many bytes. It ends when its input does, which is when the server has ended, however it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import re
+import signal
+import struct
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, TYPE_CHECKING
+
+from centime.errors import UserError
+from centime.serve.grammar.gate import Recipe, held, reason
+
+if TYPE_CHECKING:
+    from xgrammar import CompiledGrammar, GrammarCompiler, TokenizerInfo
+
+MAX_COMPILED = 128 * 2**20  # bytes of a compiled grammar as text; the schemas of the common tools take ten million
+MEMORY = 4 * 2**30  # bytes that compiling may take beyond what the process has taken by then
+HEAD = "<Q"  # what comes before a message: its bytes
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What grammars are compiled for: the bytes of every token, none where no grammar may have it.
+
+    width: of the model's logits, at least as many. end: the token that ends an answer.
+    """
+
+    texts: list[bytes]
+    width: int
+    end: int
+
+    @cached_property
+    def info(self) -> TokenizerInfo:
+        """xgrammar's form of it. The import brings transformers along and takes seconds."""
+        try:
+            import xgrammar
+        except ImportError:
+            raise UserError("grammars need xgrammar; install it with: pip install 'centime[serve]'.") from None
+        return xgrammar.TokenizerInfo(self.texts, vocab_size=self.width, stop_token_ids=[self.end])
+
+    @cached_property
+    def _compiler(self) -> GrammarCompiler:
+        info = self.info
+        import xgrammar
+
+        return xgrammar.GrammarCompiler(info, max_threads=2, cache_enabled=False)
+
+    def warm(self) -> None:
+        """Imports what compiling needs; raises UserError without xgrammar."""
+        self._compiler  # noqa: B018
+
+    def compile(self, recipe: Recipe) -> CompiledGrammar:
+        """Raises UserError when it cannot be held, or no token begins a text of it."""
+        compiler = self._compiler
+        try:
+            text = held(recipe)
+            compiled = (
+                compiler.compile_structural_tag(text) if recipe.kind == "structure" else compiler.compile_grammar(text)
+            )
+            begins = _begins(compiled)
+        except (RuntimeError, ValueError, RecursionError, MemoryError) as error:
+            raise UserError(f"{recipe.name} cannot be used: {_cause(error)}.") from None
+        if not begins:
+            raise UserError(f"{recipe.name} cannot be used: no token of this model begins a text that it admits.")
+        return compiled
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+        return "compiling it needs too much memory"
+    last = (str(error).strip().splitlines() or [""])[-1]
+    return reason(ValueError(re.sub(r"^\[[\d:]+\] \S+: ", "", last)))  # without time and source line
+
+
+def _begins(compiled: CompiledGrammar) -> bool:
+    import torch
+    import xgrammar
+
+    row = torch.zeros(1, (compiled.tokenizer_info.vocab_size + 31) // 32, dtype=torch.int32)
+    xgrammar.GrammarMatcher(compiled).fill_next_token_bitmask(row)
+    return bool(row.any())
+
+
+def write(sink: IO[bytes], data: bytes) -> None:
+    """One message."""
+    sink.write(struct.pack(HEAD, len(data)) + data)
+    sink.flush()
+
+
+def read(source: IO[bytes]) -> bytes:
+    """One message; raises EOFError at the end."""
+    head = source.read(struct.calcsize(HEAD))
+    if len(head) < struct.calcsize(HEAD):
+        raise EOFError
+    (length,) = struct.unpack(HEAD, head)
+    data = source.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data
+
+
+def serve(source: IO[bytes], sink: IO[bytes]) -> None:
+    """First the vocabulary comes, then recipes.
+
+    Answers "+" when ready, or "!" and why it is not; then "+" and a grammar, or "-" and a sentence, to each recipe.
+    """
+    vocabulary: Vocabulary = pickle.loads(read(source))
+    waiting: queue.SimpleQueue[Recipe] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            vocabulary.warm()
+        except UserError as error:
+            write(sink, b"!" + str(error).encode())
+            return
+        _limit_memory()
+        write(sink, b"+")
+        while True:
+            write(sink, _answer(vocabulary, waiting.get()))
+
+    threading.Thread(target=work, daemon=True).start()
+    with suppress(EOFError):
+        while True:  # in a thread of its own, so that the end is seen while a grammar compiles
+            waiting.put(pickle.loads(read(source)))
+    os._exit(0)
+
+
+def _answer(vocabulary: Vocabulary, recipe: Recipe) -> bytes:
+    try:
+        data = str(vocabulary.compile(recipe).serialize_json()).encode()
+        if len(data) > MAX_COMPILED:
+            raise UserError(f"{recipe.name} cannot be used: compiled it is larger than {MAX_COMPILED:,} bytes.")
+    except UserError as error:
+        return b"-" + str(error).encode(errors="replace")
+    except MemoryError as error:
+        return b"-" + f"{recipe.name} cannot be used: {_cause(error)}.".encode()
+    return b"+" + data
+
+
+def _limit_memory() -> None:
+    import psutil
+
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = psutil.Process().memory_info().vms + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def main() -> None:
+    """The process. What the compiler prints goes nowhere: it may be a client's text."""
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the server's to handle
+    os.nice(5)
+    serve(source, sink)
+
+
+if __name__ == "__main__":
+    main()
