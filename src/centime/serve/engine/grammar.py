@@ -7,18 +7,21 @@ stopped (`obtain`); `compile` and its shorthands do the same work here and now.
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from centime.errors import UserError
-from centime.serve.grammar.compilers import Compilers
+from centime.serve.grammar.compilers import PROCESSES, Compilers
 from centime.serve.grammar.gate import Recipe, recipe_of
 from centime.serve.grammar.worker import Vocabulary
 from centime.serve.token_bytes import token_bytes
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 CACHE_BYTES = 512 * 2**20
-SECONDS = 10.0  # to compile in: the schemas of the common tools take a tenth of one for a vocabulary of 129,280
+SECONDS = 10.0  # of processor time to compile in: common tools take a tenth of one for a vocabulary of 129,280
 # Processor time that matching an answer may take before it ends: some grammars are slower with every token. The usual
 # ones take a tenth of a millisecond.
 SLACK_SECONDS, TOKEN_SECONDS = 1.0, 0.02
@@ -53,7 +56,7 @@ class Grammars:
         self._lock, self._building = threading.Lock(), threading.Lock()
         self._cache: OrderedDict[Recipe, Grammar] = OrderedDict()
         self._bytes = 0
-        self._threads = ThreadPoolExecutor(2, "centime-grammar")
+        self._threads = ThreadPoolExecutor(PROCESSES, "centime-grammar", _stand_back)
         self._compilers = Compilers(lambda: pickle.dumps(self._vocabulary()), self._threads, seconds)
 
     def json_object(self) -> Grammar:
@@ -103,6 +106,8 @@ class Grammars:
             return self._cache.get(recipe)
 
     def _read(self, recipe: Recipe, text: str) -> Grammar:
+        if not text:
+            return self.compile(recipe)
         vocabulary = self._warm()
         from xgrammar import CompiledGrammar
 
@@ -139,6 +144,13 @@ class Grammars:
         with self._building:
             vocabulary.warm()
         return vocabulary
+
+
+def _stand_back() -> None:
+    """Gives the engine's threads precedence over this one, where a thread can."""
+    with suppress(OSError):
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 class Grammar:

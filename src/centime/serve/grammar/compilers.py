@@ -22,12 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Generic, TypeVar
 
+import psutil
+
 import centime
 from centime.errors import UserError
 from centime.serve.grammar.gate import Recipe
 from centime.serve.grammar.worker import HEAD, write
 
 PROCESSES = 2
+LOOK_SECONDS = 0.1  # between looks at what a process has used
+CLOCK = 3.0  # seconds by the clock to a second of processor time, on a machine that has other work
 START_SECONDS = 120.0  # a process imports torch and transformers first
 GRACE_SECONDS = 1.0  # what is nearly done when its asker leaves may end, and is kept for the next
 
@@ -168,26 +172,52 @@ class _Process:
             write(_given(self._process.stdin), data)
 
     def _receive(self, recipe: Recipe, seconds: float) -> bytes:
-        until = time.monotonic() + seconds
-        (length,) = struct.unpack(HEAD, self._bytes(recipe, struct.calcsize(HEAD), until, seconds))
-        data = self._bytes(recipe, length, until, seconds)
+        limit = _Limit(self._process.pid, seconds)
+        (length,) = struct.unpack(HEAD, self._bytes(recipe, struct.calcsize(HEAD), limit))
+        data = self._bytes(recipe, length, limit)
         if data[:1] == b"!":  # it could not begin
             raise UserError(data[1:].decode())
         return data
 
-    def _bytes(self, recipe: Recipe, length: int, until: float, seconds: float) -> bytes:
+    def _bytes(self, recipe: Recipe, length: int, limit: _Limit) -> bytes:
         source = _given(self._process.stdout).fileno()
         poll = select.poll()
         poll.register(source, select.POLLIN | select.POLLHUP)
         data = bytearray()
         while len(data) < length:
-            if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
-                raise UserError(f"{recipe.name} cannot be used: it takes more than {seconds:g} seconds to compile.")
+            if not poll.poll(LOOK_SECONDS * 1000):
+                if limit.over:
+                    raise UserError(
+                        f"{recipe.name} cannot be used: it takes more than {limit.seconds:g} seconds to compile."
+                    )
+                continue
             piece = os.read(source, length - len(data))
             if not piece:
                 raise UserError(f"{recipe.name} cannot be used: its compiler ended, maybe for want of memory.")
             data += piece
         return bytes(data)
+
+
+class _Limit:
+    """Processor seconds that a process may take from now on; and a few times as many by the clock."""
+
+    def __init__(self, pid: int, seconds: float) -> None:
+        self.seconds, self._begun = seconds, time.monotonic()
+        with suppress(psutil.Error):
+            self._process = psutil.Process(pid)
+        self._used = self._taken()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has taken them."""
+        clock = time.monotonic() - self._begun
+        return self._taken() - self._used > self.seconds or clock > self.seconds * CLOCK
+
+    def _taken(self) -> float:
+        with suppress(psutil.Error, AttributeError):
+            used = self._process.cpu_times()
+            return float(used.user + used.system)
+        return 0.0
 
 
 def _text(answer: bytes) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from functools import cache
 from itertools import pairwise
 
 from centime.errors import UserError
@@ -66,6 +67,17 @@ def one_of(ranges: Ranges) -> str:
     return f"[{''.join(spans)}]"
 
 
+@cache
+def matching(ranges: Ranges) -> re.Pattern[str]:
+    """Finds one of the characters in a text."""
+    return re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in ranges) + "]")
+
+
+def writable(text: str, banned: Ranges = ()) -> bool:
+    """Whether an answer can have this text as it is."""
+    return not matching(union(UNWRITABLE, banned)).search(text)
+
+
 def any_of(choices: Iterable[str]) -> str:
     """EBNF of any of several, at least one; in brackets."""
     return f"({' | '.join(choices)})"
@@ -84,6 +96,7 @@ class Rules:
 
     def __init__(self) -> None:
         self._bodies: dict[str, str] = {}
+        self._added: dict[str, str] = {}
         self.places: dict[str, str] = {}  # what a rule stands for, to tell a client
 
     def reserve(self, place: str = "") -> str:
@@ -99,14 +112,10 @@ class Rules:
         return name
 
     def add(self, body: str) -> str:
-        """A new rule's name."""
-        return self.define(self.reserve(), body)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._bodies
-
-    def __len__(self) -> int:
-        return len(self._bodies)
+        """The name of a rule with this body: a new one, or one that was added before."""
+        if body not in self._added:
+            self._added[body] = self.define(self.reserve(), body)
+        return self._added[body]
 
     def text(self, root: str) -> str:
         """The grammar whose answers are those of the rule `root`."""
@@ -173,16 +182,19 @@ class _Parsed:
     def _fitting(self) -> set[int]:
         """The rules that fit some finite text."""
         fitting: set[int] = set()
-        while True:
-            more = {at for at, rule in enumerate(self._rules) if at not in fitting and self._fits(rule[1], fitting)}
-            if not more:
-                return fitting
-            fitting |= more
+        order, before = list(range(len(self._rules))), -1
+        while len(fitting) > before:
+            before = len(fitting)
+            for at in order:
+                if at not in fitting and self._fits(self._rules[at][1], fitting):
+                    fitting.add(at)
+            order.reverse()  # rules mostly refer to those just before or after them
+        return fitting
 
     def _fits(self, at: int, fitting: set[int]) -> bool:
         kind, data = self._expression(at)
         if kind == _BYTES:
-            return not without(of(bytes(data).decode()), complement(UNWRITABLE))
+            return writable(bytes(data).decode())
         if kind == _CLASS:
             ranges = tuple(zip(data[1::2], data[2::2], strict=True))
             return bool(without(complement(ranges) if data[0] else ranges, UNWRITABLE))

@@ -80,19 +80,15 @@ PLAIN = without(((0x20, LAST),), union(of('"\\'), UNWRITABLE))  # what may stand
 
 
 def in_json(banned: Ranges = ()) -> Spelling:
-    """Characters as a JSON string has them, quotes and the like after a backslash; none of the banned ones."""
+    """Characters as a JSON string has them; none of the banned ones. Escapes, where nothing else will do."""
 
     def spell(ranges: Ranges) -> str:
-        choices = [one_of(plain)] if (plain := without(both(ranges, PLAIN), banned)) else []
-        escapes = "".join(short for sign, short in _SHORT.items() if both(ranges, of(sign)))
-        if escapes:
-            choices.append(f"{literal(chr(92))} {one_of(of(escapes))}")
-        if not choices:
-            rest = [code for low, high in without(ranges, SURROGATES) for code in range(low, high + 1)]
-            choices = [literal(f"\\u{code:04x}") for code in rest[:MAX_SPELLED]]
-        if not choices:
+        if plain := without(both(ranges, PLAIN), banned):
+            return one_of(plain)
+        codes = [code for low, high in without(ranges, SURROGATES) for code in range(low, high + 1)]
+        if not codes:
             raise UserError("it needs half of a surrogate pair, which is no character")
-        return any_of(choices)
+        return any_of(literal(f"\\{_SHORT.get(chr(code)) or f'u{code:04x}'}") for code in codes[:MAX_SPELLED])
 
     return spell
 
@@ -107,11 +103,6 @@ def raw(banned: Ranges = ()) -> Spelling:
         return one_of(writable)
 
     return spell
-
-
-def writable(text: str, banned: Ranges = ()) -> bool:
-    """Whether an answer can have this text as it is."""
-    return not both(of(text), union(UNWRITABLE, banned))
 
 
 def written(node: Node, spell: Spelling) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from centime.errors import UserError
 from centime.serve.grammar import formats, numbers, patterns
-from centime.serve.grammar.ebnf import UNWRITABLE, Ranges, Rules, any_of, both, literal, of, one_of, union, without
+from centime.serve.grammar.ebnf import UNWRITABLE, Ranges, Rules, any_of, literal, matching, one_of, union, without
 from centime.serve.grammar.flat import (
     MAX_DEPTH,
     OF_TYPE,
@@ -64,8 +64,12 @@ class SchemaGrammar:
         # Half of a surrogate pair is no character, so \ud800 to \udfff are left out; others come as they are.
         hexadecimal = "[0-9a-fA-F]"
         unit = f'"u" ([0-9a-cA-CefEF] {hexadecimal}{{3}} | [dD] [0-7] {hexadecimal}{{2}})'
-        character = f'({one_of(without(PLAIN, banned))} | "\\\\" (["\\\\/bfnrt] | {unit}))'
-        free = rules.add(f'"\\"" {character}* "\\""')
+        # A rule that calls itself at its end is one that the compiler makes masks for beforehand; so are bounded
+        # repetitions of one set of characters, and no others.
+        character = one_of(without(PLAIN, banned))
+        escape, tail = rules.add(f'["\\\\/bfnrt] | {unit}'), rules.reserve()
+        rules.define(tail, f'"\\"" | {character} {tail} | "\\\\" {escape} {tail}')
+        free = rules.add(f'"\\"" {tail}')
         self.style = Style(patterns.in_json(banned), free, character, quoted=True)
         self._scalars = {
             "number": rules.add(patterns.written(numbers.NUMBER, patterns.raw())),
@@ -384,5 +388,4 @@ def json_text(value: Any, banned: Ranges = ()) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
     except ValueError:
         raise UserError("it has NaN or an infinite number, which JSON has not") from None
-    unwritable = union(UNWRITABLE, banned)
-    return "".join(f"\\u{ord(one):04x}" if both(of(one), unwritable) else one for one in text)
+    return matching(union(UNWRITABLE, banned)).sub(lambda found: f"\\u{ord(found[0]):04x}", text)

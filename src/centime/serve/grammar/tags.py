@@ -6,7 +6,7 @@ from typing import Any
 
 from centime.errors import UserError
 from centime.serve.grammar import patterns
-from centime.serve.grammar.ebnf import LAST, UNWRITABLE, check, literal, of, one_of, union, without
+from centime.serve.grammar.ebnf import LAST, UNWRITABLE, check, literal, of, one_of, union, without, writable
 from centime.serve.grammar.flat import TYPES, Nothing, Schema, refuse
 from centime.serve.grammar.objects import joined_members, members, other_key
 from centime.serve.grammar.patterns import Node
@@ -106,6 +106,6 @@ class TagGrammar:
         texts = [one for one in flat["enum"] if isinstance(one, str)]
         if flat.keys() - {"enum", "type"} & {"pattern", "format", "minLength", "maxLength"}:
             refuse("enum", place, "stands beside what bounds a string, which is not supported")
-        if any(not patterns.writable(one, BAR) for one in texts):
+        if any(not writable(one, BAR) for one in texts):
             refuse("enum", place, "has a text with control characters or the bar of DeepSeek's markers")
         return f"({' | '.join(map(literal, texts))})" if texts else None

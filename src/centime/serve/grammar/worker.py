@@ -13,6 +13,7 @@ import re
 import signal
 import struct
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,8 @@ from centime.serve.grammar.gate import Recipe, held, reason
 if TYPE_CHECKING:
     from xgrammar import CompiledGrammar, GrammarCompiler, TokenizerInfo
 
-MAX_COMPILED = 128 * 2**20  # bytes of a compiled grammar as text; the schemas of the common tools take ten million
+MAX_COMPILED = 64 * 2**20  # bytes of a compiled grammar; the schemas of the common tools take seven million
+AGAIN_SECONDS = 0.5  # of processor time: what compiles faster is compiled again by the server, the rest handed over
 MEMORY = 4 * 2**30  # bytes that compiling may take beyond what the process has taken by then
 HEAD = "<Q"  # what comes before a message: its bytes
 
@@ -115,7 +117,8 @@ def read(source: IO[bytes]) -> bytes:
 def serve(source: IO[bytes], sink: IO[bytes]) -> None:
     """First the vocabulary comes, then recipes.
 
-    Answers "+" when ready, or "!" and why it is not; then "+" and a grammar, or "-" and a sentence, to each recipe.
+    Answers "+" when ready, or "!" and why it is not; then to each recipe "-" and a sentence, or "+", with the compiled
+    grammar as JSON where it took long.
     """
     vocabulary: Vocabulary = pickle.loads(read(source))
     waiting: queue.SimpleQueue[Recipe] = queue.SimpleQueue()
@@ -139,13 +142,16 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 
 def _answer(vocabulary: Vocabulary, recipe: Recipe) -> bytes:
+    begun = time.process_time()
     try:
-        data = str(vocabulary.compile(recipe).serialize_json()).encode()
-        if len(data) > MAX_COMPILED:
+        compiled = vocabulary.compile(recipe)
+        if compiled.memory_size_bytes > MAX_COMPILED:
             raise UserError(f"{recipe.name} cannot be used: compiled it is larger than {MAX_COMPILED:,} bytes.")
+        # Reading a grammar costs more than compiling one that compiles in no time.
+        data = str(compiled.serialize_json()).encode() if time.process_time() - begun > AGAIN_SECONDS else b""
     except UserError as error:
         return b"-" + str(error).encode(errors="replace")
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
         return b"-" + f"{recipe.name} cannot be used: {_cause(error)}.".encode()
     return b"+" + data
 
