@@ -18,7 +18,10 @@ def at(text: str) -> int:
 
 
 def made(stage: str = "pretrain", hours: float = 1.0, **changes: Any) -> Interval:
-    """A closed interval of `hours` on one $2 device of the run 'tiny'; `changes` are its columns."""
+    """A closed interval of `hours` on one $2 device of the run 'tiny'; `changes` are its columns.
+
+    Its monotonic clock goes with the wall clock that it is given, unless it is given one.
+    """
     interval = begin_interval(("tiny", "/runs/tiny"), "train", stage, CPU)
     values: dict[str, Any] = {
         "measured_ns": round(hours * HOUR),
@@ -32,6 +35,8 @@ def made(stage: str = "pretrain", hours: float = 1.0, **changes: Any) -> Interva
         "energy_source": "tdp",
         "energy_uj": round(hours * HOUR * 10 / 1000),
     }
-    for name, value in (values | changes).items():
+    values |= changes
+    values.setdefault("mono_start_ns", interval.mono_start_ns + values["wall_start_ns"] - at("2026-06-15T12:00"))
+    for name, value in values.items():
         setattr(interval, name, value)
     return interval

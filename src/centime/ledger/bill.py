@@ -8,12 +8,12 @@ before it is printed; device-time is summed in integer nanoseconds.
 from __future__ import annotations
 
 import datetime
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from centime.catalogue.prices import STALE_DAYS, Price, first_day
+from centime.ledger.at_once import Span, most_at_once, span_of
 from centime.ledger.book import Book
 from centime.ledger.imported import ImportedLine, imported_lines
 from centime.ledger.interval import OPEN, RECOVERED, Interval
@@ -22,7 +22,6 @@ from centime.ledger.runs import intervals_of, with_price
 from centime.ledger.serving import ServingBill, serving_bill
 
 HOUR_NS = 3_600_000_000_000
-JITTER_NS = 1_000_000  # the wall clock is read a little after the monotonic one: no overlap of successive intervals
 KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as nanoseconds in an hour
 
 TRAINING, PREPARATION, EVALUATION, SERVING, OTHER = "training", "data", "evaluation", "serving", "other"
@@ -67,7 +66,7 @@ class Line:
     stage: str
     section: str
     device: str
-    spans: list[tuple[int, int, int]] = field(default_factory=list)  # start, end (wall clock), devices
+    spans: list[Span] = field(default_factory=list)
     measured_ns: int = 0  # device-nanoseconds
     estimated_ns: int = 0
     tokens: int = 0
@@ -81,8 +80,7 @@ class Line:
 
     def add(self, interval: Interval) -> None:
         """Sum one interval in."""
-        end = interval.wall_start_ns + interval.measured_ns
-        self.spans.append((interval.wall_start_ns, max(interval.wall_start_ns, end - JITTER_NS), interval.devices))
+        self.spans.append(span_of(interval))
         self.measured_ns += interval.measured_ns * interval.devices
         self.estimated_ns += interval.estimated_ns * interval.devices
         self.tokens += interval.tokens
@@ -106,9 +104,7 @@ class Line:
     @property
     def devices(self) -> int:
         """The most devices in use at once: of one meter, or of several processes side by side (torchrun's ranks)."""
-        changes = [(start, devices) for start, _, devices in self.spans]
-        changes += [(end + 1, -devices) for _, end, devices in self.spans]
-        return max(itertools.accumulate((change for _, change in sorted(changes)), initial=0))
+        return most_at_once(self.spans)
 
     @property
     def mfu(self) -> float | None:
@@ -195,6 +191,7 @@ def bill(book: Book, run: str | None = None, price: Price | None = None) -> Bill
     Raises UserError for a run that the book does not know, or a name that several folders share.
     """
     chosen = with_price(intervals_of(book.intervals(), run), price)
+    chosen.sort(key=lambda i: (i.boot, i.mono_start_ns, i.id))  # sums, whatever the wall clock did, to the last bit
     lines: dict[tuple[str, ...], Line] = {}
     total, training = Line("total", "", ""), Line("total", TRAINING, "")
     for interval in chosen:

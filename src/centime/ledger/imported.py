@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from centime.ledger.serving import units
 
@@ -62,7 +63,7 @@ def write_imported(connection: sqlite3.Connection, rows: Iterable[Imported]) -> 
     connection.execute("BEGIN IMMEDIATE")
     try:
         for row in rows:
-            placed = _placed(row, _latest(connection, row.id))
+            placed = _placed(row, _known(connection, row.id))
             if placed is None:
                 unchanged += 1
                 continue
@@ -79,25 +80,54 @@ def write_imported(connection: sqlite3.Connection, rows: Iterable[Imported]) -> 
     return written, unchanged
 
 
-def _placed(row: Imported, before: Imported | None) -> Imported | None:
-    """The statement under the id that it belongs to; None if it says nothing new."""
-    if before is None:
-        return row
-    if row.counts_up and row.end_ns > before.end_ns and row.requests < before.requests:  # its server began anew
-        number = int(before.id[len(row.id) + 1 :] or 1) + 1
-        return dataclasses.replace(row, id=f"{row.id}#{number}")
-    same = dataclasses.replace(row, id=before.id)
+def _placed(row: Imported, known: list[Imported]) -> Imported | None:
+    """The statement under the id that it belongs to, of those `known` by the same id and a number; None if nothing new.
+
+    A number is another thing: a server that began anew, or a second one that began in the same tick of the clock.
+    """
+    same = [other for other in known if _same(row, other)]
+    if not same:
+        numbers = [int(other.id[len(row.id) + 1 :] or 1) for other in known]
+        return dataclasses.replace(row, id=f"{row.id}#{max(numbers) + 1}") if numbers else row
+    before = max(same, key=lambda one: (one.origin == row.origin, one.end_ns if row.counts_up else one.requests))
+    origin = before.origin if _place(before.origin) and not _place(row.origin) else row.origin
+    placed = dataclasses.replace(row, id=before.id, origin=origin)
     older = row.end_ns < before.end_ns
-    return None if older or same == dataclasses.replace(before, origin=row.origin) else same
+    return None if older or placed == dataclasses.replace(before, origin=origin) else placed
 
 
-def _latest(connection: sqlite3.Connection, statement: str) -> Imported | None:
-    """The newest statement under this id, or under it with the number of a later start."""
-    values = connection.execute(
-        f"SELECT {', '.join(_NAMES)} FROM imported WHERE id = ? OR (id > ? AND id < ?) ORDER BY end_ns DESC LIMIT 1",
+def _same(row: Imported, other: Imported) -> bool:
+    """Whether two statements of one id are of one thing: a server has one host and port, where both are known, and
+    its counters only grow; a job keeps its name, and its time only grows. A charge may be corrected to anything."""
+    if row.source == "focus":
+        return True
+    if row.source == "slurm":
+        grows = ("device_ns",)
+        known = (row.name, other.name)
+    else:
+        grows = ("requests", "prompt_tokens", "hit_tokens", "output_tokens")
+        known = (_place(row.origin), _place(other.origin))
+    if None not in known and known[0] != known[1]:
+        return False
+    first = [getattr(row, name) for name in grows]
+    second = [getattr(other, name) for name in grows]
+    grown = all(a <= b for a, b in zip(first, second, strict=True))
+    shrunk = all(a >= b for a, b in zip(first, second, strict=True))
+    return (grown and row.end_ns <= other.end_ns) or (shrunk and row.end_ns >= other.end_ns)
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of a URL; None for a file, which may be anybody's page."""
+    return urlsplit(origin).netloc if origin.startswith(("http://", "https://")) else None
+
+
+def _known(connection: sqlite3.Connection, statement: str) -> list[Imported]:
+    """The statements under this id, and under it with a number."""
+    found = connection.execute(
+        f"SELECT {', '.join(_NAMES)} FROM imported WHERE id = ? OR (id > ? AND id < ?)",
         (statement, f"{statement}#", f"{statement}$"),
-    ).fetchone()
-    return None if values is None else _row(values)
+    )
+    return [_row(values) for values in found]
 
 
 def _row(values: tuple[Any, ...]) -> Imported:

@@ -31,6 +31,7 @@ class Spent:
 # The meters of this process that are open, by device, innermost last. Only the innermost books: a device's
 # time is counted once, however the code that uses it is nested.
 _stacks: dict[str, list[Meter]] = {}
+os.register_at_fork(after_in_child=_stacks.clear)  # a forked child has no meter open: its parent's are its parent's
 
 
 class Meter:
@@ -41,7 +42,8 @@ class Meter:
     default the catalogue's peak for the device, and for a CPU, which has none there, what the caller measured.
 
     A meter opened inside another one of the same process and device suspends the outer one until it ends. A process
-    that said `life.begin` also books the time before its first meter and after its last, as stage 'startup'.
+    that said `life.begin` also books the time before its first meter and after its last, as stage 'startup', on
+    whatever device that is. What a forked child does with its parent's meters books nothing; it may open its own.
     Time while the machine is suspended is not device-time: the monotonic clock stands still, and nothing is booked.
     Raises UserError when the book cannot be opened or written at the start; later trouble with it never stops the work.
     """
@@ -90,7 +92,7 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         recorder = self._recorder
-        if recorder is None:
+        if recorder is None or self not in _stacks.get(self._device.key, ()):  # not open, or open in the parent alone
             return
         stack = _stacks[self._device.key]
         innermost = stack[-1] is self
@@ -101,7 +103,7 @@ class Meter:
             self._hand_over(outer._begin(), outer._recorder, outer._counter)
         elif innermost and self._interval is not None:
             now = time.monotonic_ns()
-            tail = life.after(self._interval, now)
+            tail = None if any(_stacks.values()) else life.after(self._interval, now)
             if tail is not None:
                 life.cover(tail, recorder)
             self._hand_over(tail, recorder, self._counter, now)

@@ -144,6 +144,20 @@ class Recorder:
 _recorders: dict[tuple[int, str], Recorder] = {}
 
 
+_inherited: list[Recorder] = []  # of a parent; never closed, for another thread may have been inside SQLite at the fork
+
+
+def _forked() -> None:
+    """In a forked child: whoever held a lock of these is not here to let it go."""
+    for recorder in _recorders.values():
+        recorder.lock, recorder._flushing = threading.Lock(), threading.Lock()
+    _inherited.extend(_recorders.values())
+    _recorders.clear()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 def recorder_for(path: Path) -> Recorder:
     """This process's recorder for the book at `path`: the meters of one process share a thread and a connection."""
     key = (os.getpid(), str(path.absolute()))

@@ -25,6 +25,7 @@ from centime.ledger.bill import bill
 from centime.ledger.focus import write_focus
 from centime.ledger.imported import Imported
 from centime.ledger.imports import Terms, read_statements
+from centime.ledger.imports.prometheus import read_prometheus
 
 START = at("2026-11-01T00:00") // 10**9
 
@@ -372,3 +373,64 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     first = next(line for line in json.loads(again.stdout)["imported"] if line["source"] == "vllm")
     assert (first["cost"], first["device_hours"], first["requests"]) == (16.0, 8.0, 978)
     assert centime("bill", "--devices", "8").returncode == 2
+
+
+def page(requests: int, tokens: int, start: float = START) -> str:
+    """A page whose server says when its process began, to a hundredth of a second, and nothing finer."""
+    return (
+        f'vllm:prompt_tokens_total{{model_name="m"}} {tokens}\n'
+        f'vllm:generation_tokens_total{{model_name="m"}} {tokens}\n'
+        f'vllm:request_success_total{{model_name="m"}} {requests}\nprocess_start_time_seconds {start}\n'
+    )
+
+
+def of_url(text: str, host: str, seconds: int) -> list[Imported]:
+    return read_prometheus(text, f"http://{host}:8000/metrics", (START + seconds) * 10**9, Terms())
+
+
+@pytest.mark.parametrize("second", [10, 1000, 5000])
+def test_two_servers_that_began_in_one_tick_stay_two(book: Book, second: int) -> None:
+    """However many tokens each has served, in whatever order they come, and again and again."""
+    for repeat in range(2):
+        for seconds, host, tokens in (
+            (1, "gpu1", 1000),
+            (2, "gpu2", second),
+            (3, "gpu1", 7000),
+            (4, "gpu2", second + 1),
+        ):
+            taken = book.take_in(of_url(page(tokens, tokens), host, seconds))
+            assert taken == ((0, 1) if repeat else (1, 0))
+    found = {imported.origin: imported.prompt_tokens for imported in book.imported()}
+    assert found == {"http://gpu1:8000/metrics": 7000, "http://gpu2:8000/metrics": second + 1}
+
+
+def test_saved_pages_of_two_servers_that_began_in_one_tick_stay_two(tmp_path: Path, book: Book) -> None:
+    for seconds, name, tokens in (
+        (1, "a", 1000),
+        (2, "b", 10),
+        (3, "c", 2000),
+        (4, "d", 20),
+        (4, "e", 20),
+        (3, "f", 2000),
+    ):
+        book.take_in(read_statements(saved(tmp_path / name, page(tokens, tokens), START + seconds), Terms()))
+    assert sorted(imported.prompt_tokens for imported in book.imported()) == [20, 2000]
+
+
+def test_a_saved_page_and_the_server_it_is_from_are_one(tmp_path: Path, book: Book) -> None:
+    book.take_in(read_statements(saved(tmp_path / "a", page(5, 50), START + 1), Terms()))
+    book.take_in(of_url(page(6, 60), "gpu1", 2))
+    book.take_in(read_statements(saved(tmp_path / "b", page(7, 70), START + 3), Terms()))
+    book.take_in(of_url(page(9, 90), "gpu2", 4))
+    assert sorted((imported.origin, imported.requests) for imported in book.imported()) == [
+        ("http://gpu1:8000/metrics", 7),
+        ("http://gpu2:8000/metrics", 9),
+    ]
+
+
+def test_jobs_of_two_clusters_with_one_number_and_start_stay_two(tmp_path: Path, book: Book) -> None:
+    header = "JobID|JobName|Start|End|ElapsedRaw|AllocTRES\n"
+    for name, job, seconds in (("a", "train", 100), ("b", "sweep", 50), ("a", "train", 200), ("b", "sweep", 60)):
+        row = f"7|{job}|2026-11-01T00:00:00|Unknown|{seconds}|gres/gpu=1\n"
+        book.take_in(read_statements(saved(tmp_path / name, header + row, START + seconds), Terms()))
+    assert sorted((one.name, one.device_ns // 10**9) for one in book.imported()) == [("sweep", 60), ("train", 200)]
