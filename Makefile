@@ -7,7 +7,7 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart serve test install lint format test-unit test-long test-torch focus-validator bench clean
+.PHONY: help quickstart serve test install lint format test-unit test-long test-torch focus-validator lm-eval bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -46,6 +46,8 @@ test-torch: ## the suite on another torch, in its own .venv-torch-V: make test-t
 
 focus-validator: .venv-focus/.installed ## the FinOps Foundation's checker of FOCUS files, which one test asks; needs a Python 3.12
 
+lm-eval: .venv-lm-eval/.installed ## EleutherAI's lm-evaluation-harness, which one test asks; about 1 GB on disk
+
 bench: $(VENV)/.installed-bench ## training speed beside its peers, as ratios in one run
 	$(BIN)/python benchmarks/train.py
 
@@ -82,4 +84,10 @@ PYTHON312 ?= $(shell for p in python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12
 	@test -n "$(PYTHON312)" || { echo "focus-validator: no Python 3.12 here; name one with PYTHON312=" >&2; exit 2; }
 	$(PYTHON312) -m venv .venv-focus
 	.venv-focus/bin/python -m pip install --quiet focus-validator==2.2.1 "pyarrow<20"
+	touch $@
+
+# Some sixty packages that nothing else here needs. It reads the model's tokenizer with transformers, without torch.
+.venv-lm-eval/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-lm-eval
+	.venv-lm-eval/bin/python -m pip install --quiet -c constraints.txt "lm_eval[api]==0.4.13" transformers
 	touch $@

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ def byte_of() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(0x100 + at): byte for at, byte in enumerate(others)}
 
 
+@lru_cache(2**16)  # reports of log-probabilities ask for the same few tokens again and again
 def token_bytes(tokenizer: Tokenizer, token: int) -> bytes:
     """The bytes a token stands for; of a control token, its name; none for an id without a token."""
     spelled = tokenizer.token_bytes(token)

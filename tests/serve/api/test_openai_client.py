@@ -194,7 +194,8 @@ def test_completions_and_the_middle_of_a_text(client: OpenAI) -> None:
     assert choice.text.startswith("the cat")
     assert choice.logprobs is not None
     assert choice.logprobs.text_offset is not None
-    assert choice.logprobs.text_offset[0] == len("the cat")
+    assert choice.logprobs.text_offset[0] == 0
+    assert "".join(choice.logprobs.tokens or []) == choice.text
     filled = client.completions.create(model="small", prompt="def f(", suffix="return x", max_tokens=8, temperature=0)
     assert filled.usage is not None
     assert filled.choices[0].finish_reason in {"stop", "length"}

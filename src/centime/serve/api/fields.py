@@ -64,6 +64,9 @@ def no_limit(value: Any) -> Any:
 MaxTokens = Annotated[Annotated[int, Field(ge=1, le=2**31)] | None, BeforeValidator(no_limit)]
 """Most tokens of an answer; None: all that the context has room for."""
 
+MaxTextTokens = Annotated[Annotated[int, Field(ge=0, le=2**31)] | None, BeforeValidator(_limited)]
+"""The same of a text completion, which may be for its prompt's log-probabilities alone."""
+
 
 class Amounts(Body):
     """What decides how much is computed, in which form it comes, and for whom. The gateway reads it by these types."""

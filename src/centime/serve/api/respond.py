@@ -150,7 +150,8 @@ class Whole(Working):
                     begun = True
                 await send({"type": "http.response.body", "body": b"\n", "more_body": True})
             try:
-                content = as_json(await making)
+                made = await making
+                content = made if isinstance(made, bytes) else as_json(made)
             except ApiError as error:
                 if not begun:
                     await error.response(scope["path"])(scope, _nothing, send)
