@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from centime.data.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE
 from centime.serve.api.errors import ApiError
-from centime.serve.api.fields import MaxTextTokens, Sampled
+from centime.serve.api.fields import MaxTokensOrNone, Sampled
 from centime.serve.engine.request import MAX_LOGPROBS, SamplingParams
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class CompletionRequest(Sampled):
 
     model: str
     prompt: Annotated[list[Prompt], PlainValidator(_prompts), WithJsonSchema(_ANY_FORM)] = Field([""])
-    max_tokens: MaxTextTokens = Field(None, description="4,096 by default; 0 is for `echo` with `logprobs`.")
+    max_tokens: MaxTokensOrNone = Field(None, description="4,096 by default; 0 is for `echo` with `logprobs`.")
     suffix: str | None = None
     echo: bool | None = None
     logprobs: Annotated[

@@ -64,7 +64,7 @@ def no_limit(value: Any) -> Any:
 MaxTokens = Annotated[Annotated[int, Field(ge=1, le=2**31)] | None, BeforeValidator(no_limit)]
 """Most tokens of an answer; None: all that the context has room for."""
 
-MaxTextTokens = Annotated[Annotated[int, Field(ge=0, le=2**31)] | None, BeforeValidator(_limited)]
+MaxTokensOrNone = Annotated[Annotated[int, Field(ge=0, le=2**31)] | None, BeforeValidator(no_limit)]
 """The same of a text completion, which may be for its prompt's log-probabilities alone."""
 
 

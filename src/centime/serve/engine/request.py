@@ -50,7 +50,8 @@ class SamplingParams:
     presence, frequency: subtracted from the logits of tokens the answer has, once or per occurrence (OpenAI's API).
     repetition: divides positive and multiplies negative logits of tokens that prompt or answer has (arXiv 1909.05858).
     logprobs: how many of the best tokens to report beside the chosen one; None reports nothing, 0 the chosen one alone.
-    prompt_logprobs: the same of every token of the prompt after the first. max_tokens: 0 reads the prompt and ends.
+    prompt_logprobs: the same of every token of the prompt after the first; with it logprobs has the end token too.
+    max_tokens: 0 reads the prompt and ends.
     """
 
     max_tokens: int = 256

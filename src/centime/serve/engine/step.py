@@ -200,9 +200,13 @@ class Stepper:
         _computed(generation, min(known + kept, len(generation.tokens)))
         if generation.first_token_ns is None:
             generation.first_token_ns = time.monotonic_ns()
-        best = generation.request.params.logprobs
-        reported = [] if best is None else log_probabilities(part.logits_RV[: len(taken)], taken, best)
-        outcomes: list[Outcome] = [(generation, Piece(text, tuple(taken), tuple(reported)))] if text or taken else []
+        params = generation.request.params
+        # who scores a prompt counts from the end, and finds it by an entry for every draw: an end token has one too
+        shown = taken if params.prompt_logprobs is None else list(part.drawn[: place + 1])
+        best = params.logprobs
+        reported = [] if best is None else log_probabilities(part.logits_RV[: len(shown)], shown, best)
+        answered = Piece(text, tuple(taken), tuple(reported))
+        outcomes: list[Outcome] = [(generation, answered)] if text or taken or reported else []
         return outcomes if ending is None else [*outcomes, (generation, ending)]
 
     def _put(self, generation: Generation, token: int) -> tuple[Ending | None, str]:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from centime.serve.api.errors import ApiError
-from centime.serve.api.fields import Amounts, Body, MaxTokens, StreamOptions, no_limit
+from centime.serve.api.fields import Amounts, Body, MaxTokens, MaxTokensOrNone, StreamOptions
 from centime.serve.api.routes import Kind
 from centime.serve.gateway.prompts import most_prompt_tokens, number_of_prompts
 
@@ -23,7 +23,6 @@ MAX_TOKENS_IN_ALL = 2**40  # that one request may ask for: beyond it no sum of m
 DEFAULT_MAX_TOKENS = 4096  # where neither client nor upstream names a limit; DeepSeek-V3's API had the same
 
 _UNKNOWN = ConfigDict(extra="allow", allow_inf_nan=False)
-MaxTokensOrNone = Annotated[Annotated[int, Field(ge=0, le=2**31)] | None, BeforeValidator(no_limit)]
 Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 
 
