@@ -90,7 +90,7 @@ function table() {
   const row = (label, line, kind = "") => {
     const figures = cells(line);
     const cost = figures.pop();
-    const where = one ? [] : [`${line.devices} × ${line.device}`];
+    const where = one ? [] : [line.device === "mixed" ? "" : `${line.devices} × ${line.device}`];
     const named = figures.map((cell, index) => cell && t(NAMED[index], { n: cell }));
     const shown = [...where, ...figures];
     return h(

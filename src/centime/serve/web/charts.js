@@ -25,7 +25,7 @@ export function spark(points, { span, to, format, name, top = 0, colour = tone(0
   return h(
     "div",
     { class: "sparked" },
-    h("p", { class: "fine scale", "aria-hidden": "true" }, h("span", {}, format(edge))),
+    h("p", { class: "fine scale", "aria-hidden": "true" }, h("span", {}, format(edge)), h("span", {}, range)),
     svg(
       "svg",
       {
@@ -44,7 +44,6 @@ export function spark(points, { span, to, format, name, top = 0, colour = tone(0
       "p",
       { class: "fine scale", "aria-hidden": "true" },
       h("span", {}, t("ago", { time })),
-      h("span", {}, range),
       h("span", {}, t("now")),
     ),
   );

@@ -15,7 +15,7 @@ export function grid({ head, rows, label, total = false }) {
   const heads = head.map((cell) => h("th", { scope: "col", role: "columnheader" }, cell));
   const table = h(
     "table",
-    { class: "bill grid", role: "table", "aria-label": label },
+    { class: head.length > 2 ? "bill grid" : "bill", role: "table", "aria-label": label },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)),
     h("tbody", { role: "rowgroup" }, rows.map(row)),
   );
