@@ -126,7 +126,8 @@ def test_a_text_longer_than_markdown_is_drawn_for_is_shown_as_written_to_its_end
           const box = document.createElement("div");
           new Growing(box).show("*a* `b`\\n\\n".repeat(40_000) + "the end");
           await drawn();
-          return [box.querySelectorAll("em").length, box.textContent.endsWith("the end"), box.querySelector(".plain") !== null];
+          const plain = box.querySelector(".plain") !== null;
+          return [box.querySelectorAll("em").length, box.textContent.endsWith("the end"), plain];
         }"""
     )
     assert 5_000 < end[0] < 40_000
@@ -143,7 +144,8 @@ def test_long_code_stays_one_block_whose_copy_is_the_code(page: Page) -> None:
           for (let at = 0; at < text.length; at += 777) growing.show(text.slice(0, at));
           growing.show(text);
           await drawn();
-          return [box.querySelectorAll("pre").length, box.querySelector("pre").textContent, box.lastChild.lastChild.textContent];
+          const after = box.lastChild.lastChild.textContent;
+          return [box.querySelectorAll("pre").length, box.querySelector("pre").textContent, after];
         }""",
         f"```py\n{code}```\nafter",
     )
@@ -158,7 +160,8 @@ def test_a_long_table_goes_on_below_its_head(page: Page) -> None:
           const box = document.createElement("div");
           new Growing(box).show(text);
           await drawn();
-          return [[...box.querySelectorAll("thead")].map((one) => one.textContent), box.querySelectorAll("tbody tr").length];
+          const heads = [...box.querySelectorAll("thead")].map((one) => one.textContent);
+          return [heads, box.querySelectorAll("tbody tr").length];
         }""",
         f"| a | b |\n|---|--:|\n{rows}",
     )
