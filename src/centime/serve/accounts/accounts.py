@@ -158,11 +158,18 @@ class Accounts:
         self._check_balance(connection, account, wanted)
         if account.per_minute is not None:
             check_rate(connection, account.name, account.per_minute)
+        self._live(connection)
         row = connection.execute(
             "INSERT INTO reservations (key, holder, pico) VALUES (?, ?, ?) RETURNING id",
             (account.name, self._holder, wanted),
         ).fetchone()
         return int(row[0])
+
+    def _live(self, connection: sqlite3.Connection) -> None:
+        """A sign of life a minute, for processes that cannot see this one."""
+        if time.monotonic_ns() - self._seen_ns > MINUTE_NS:
+            sign_of_life(connection, self._holder)
+            self._seen_ns = time.monotonic_ns()
 
     def _check_balance(self, connection: sqlite3.Connection, account: Account, wanted: int, own: int = 0) -> None:
         if account.currency is not None:
@@ -199,9 +206,7 @@ class Accounts:
             self.bookings.catch_up()
             with self._store.writing() as connection:
                 self._engine.write(connection)
-                if time.monotonic_ns() - self._seen_ns > MINUTE_NS:
-                    sign_of_life(connection, self._holder)
-                    self._seen_ns = time.monotonic_ns()
+                self._live(connection)
 
     def close(self) -> None:
         """Release what still runs and close the file. Charges that could not be booked are told on standard error."""
