@@ -26,7 +26,7 @@ class Generation:
         self.seed = secrets.randbits(63) if request.params.seed is None else request.params.seed
         self.computed = 0
         self.written = 0  # entries of all layers, MTP's too: `computed` where nothing guesses
-        self.reached = 0  # tokens that were ever computed or found: preemption takes none of it back
+        self.reached = 0  # tokens, guesses too, that were ever computed or found: preemption takes none of it back
         self.scored = 1  # tokens of the prompt whose log-probabilities were reported; the first has none
         self.table: list[int] = []  # blocks, in order
         self.keys: list[Key] = [root_key(request.isolation)]  # of the published prefixes, the root first

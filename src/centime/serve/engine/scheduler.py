@@ -123,8 +123,14 @@ class Scheduler:
     def _next_prompt(self, planned: set[int], closed: bool) -> Generation | None:
         """Whose prompt goes on, or begins unless `closed`: the least served owner's; what runs before what waits."""
         inside = [g for g in self.running if g.pending > 1 and id(g) not in planned]
-        heads = [] if closed else [queue[0] for queue in self._waiting.values() if queue]
+        heads = [] if closed else [self._waiting[owner][0] for owner in self._may_enter()]
         return min(inside + [g for g in heads if id(g) not in planned], key=self._turn, default=None)
+
+    def _may_enter(self) -> list[str]:
+        """Owners who wait and have fewer than their share of the places; where none has, all, if a place is free."""
+        places, share = self._places(), self._share_of(self.max_running)
+        under = [owner for owner in self._waiting if places[owner] < share]
+        return under or ([*self._waiting] if len(self.running) < self.max_running else [])
 
     def _turn(self, generation: Generation) -> tuple[int, bool, int, int]:
         waits = generation not in self.running
@@ -133,14 +139,12 @@ class Scheduler:
     def _let_in(self, generation: Generation) -> bool:
         """Gives a waiting request a place and its prefix, taken from others where its owner has less than its share."""
         owner = generation.request.owner
-        owners = len(self._active())
-        if len(self.running) >= self.max_running:
-            places = Counter(g.request.owner for g in self.running)
-            share = max(1, self.max_running // owners)
-            if places[owner] >= share or not self._take_from(places, share):
-                return False
+        if len(self.running) >= self.max_running and not self._take_from(
+            self._places(), self._share_of(self.max_running)
+        ):
+            return False
         while not self.cache.admit(generation, spare=len(self.running)):
-            blocks, share = self._held(), self.cache.usable // owners
+            blocks, share = self._blocks(), self._share_of(self.cache.usable)
             if blocks[owner] + self.cache.blocks_for(len(generation.tokens) + 1) > share:
                 return False
             if not self._take_from(blocks, share):
@@ -187,8 +191,7 @@ class Scheduler:
 
     def _gives_way(self) -> Generation:
         """The latest request of the owner who holds most beyond its share and has another; else the latest of all."""
-        blocks = self._held()
-        share = self.cache.usable // max(1, len(blocks))
+        blocks, share = self._blocks(), self._share_of(self.cache.usable)
         for owner, amount in blocks.most_common():
             own = [g for g in self.running if g.request.owner == owner]
             if amount > share and len(own) > 1:
@@ -204,9 +207,17 @@ class Scheduler:
         self._waiting.setdefault(generation.request.owner, deque()).appendleft(generation)
 
     def _active(self) -> set[str]:
-        return {g.request.owner for g in self.running} | {owner for owner, queue in self._waiting.items() if queue}
+        return {g.request.owner for g in self.running} | {*self._waiting}
 
-    def _held(self) -> Counter[str]:
+    def _share_of(self, amount: int) -> int:
+        """An owner's equal part, where each has at least one."""
+        return max(1, amount // max(1, len(self._active())))
+
+    def _places(self) -> Counter[str]:
+        """Running requests by owner."""
+        return Counter(g.request.owner for g in self.running)
+
+    def _blocks(self) -> Counter[str]:
         """Blocks by owner; shared ones count for each."""
         held: Counter[str] = Counter()
         for generation in self.running:

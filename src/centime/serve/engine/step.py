@@ -76,6 +76,8 @@ class Stepper:
             return [result for result in results if isinstance(result, Part)]
 
         parts = settle(isolated(work, self._forward), work)
+        for part in parts:
+            part.work.generation.reached = max(part.work.generation.reached, part.work.span.end)
         for stage in (self._logits, self._scores, self._draw):
             drawing = [part for part in parts if part.work.draws]
             kept = settle(isolated(drawing, stage), [part.work for part in drawing])
@@ -175,7 +177,7 @@ class Stepper:
         """
         item, generation = part.work, part.work.generation
         if not part.drawn:
-            _computed(generation, item.span.end)
+            generation.computed = item.span.end
             over = generation.room == 0 and generation.pending == 0
             return [(generation, Ending("length"))] if over else []
         assert part.logits_RV is not None
@@ -197,7 +199,7 @@ class Stepper:
         generation.accepted += kept
         self.drafted += len(draft)
         self.accepted += kept
-        _computed(generation, min(known + kept, len(generation.tokens)))
+        generation.computed = min(known + kept, len(generation.tokens))
         if generation.first_token_ns is None:
             generation.first_token_ns = time.monotonic_ns()
         params = generation.request.params
@@ -291,12 +293,6 @@ def isolated(parts: Sequence[P], compute: Callable[[Sequence[P]], Sequence[R]]) 
         if len(parts) == 1:
             return [error]
         return [isolated([part], compute)[0] for part in parts]
-
-
-def _computed(generation: Generation, upto: int) -> None:
-    """Tokens before `upto` are in the cache."""
-    generation.computed = upto
-    generation.reached = max(generation.reached, upto)
 
 
 def _ending_of(error: Exception) -> Ending:

@@ -1,0 +1,99 @@
+"""Log-probabilities of a prompt are those of the model's own forward pass, whatever cache, step and company."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.serve.engine.made import Asked, brute_force, engine, run
+from tests.small import small_config, small_tokenizer
+
+from centime.data.tokenizer import Tokenizer
+from centime.model import Transformer
+from centime.serve.engine.request import Piece, PromptLogprobs, TokenLogprob
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return small_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["plain", "drafts"])
+def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> Transformer:
+    made = Transformer(
+        small_config(tokenizer.vocab_size + 7, 256).model_copy(update={"num_nextn_predict_layers": request.param})
+    )
+    made.init_weights(1)
+    return made.eval()
+
+
+def reported(request: Asked) -> list[TokenLogprob]:
+    kinds = [type(event) for event in request.events]
+    if Piece in kinds:
+        assert PromptLogprobs not in kinds[kinds.index(Piece) :], "the prompt's come first"
+    return [one for event in request.events if isinstance(event, PromptLogprobs) for one in event.logprobs]
+
+
+@torch.inference_mode()
+def exact(model: Transformer, tokenizer: Tokenizer, prompt: list[int]) -> torch.Tensor:
+    """[S - 1, V] of the tokens that follow."""
+    logits: torch.Tensor = model(torch.tensor([prompt]))[0, :-1, : tokenizer.vocab_size]
+    return logits.log_softmax(-1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_they_are_the_forward_passs(model: Transformer, tokenizer: Tokenizer, data: st.DataObject) -> None:
+    draw = random.Random(data.draw(st.integers(0, 2**32)))
+    served = engine(
+        model,
+        tokenizer,
+        blocks=data.draw(st.sampled_from([40, 200])),
+        step_tokens=data.draw(st.sampled_from([1, 7, 64])),
+        max_running=data.draw(st.sampled_from([1, 8])),
+        deterministic=data.draw(st.booleans()),
+    )
+    common = [draw.randrange(tokenizer.vocab_size) for _ in range(40)]
+    asked = []
+    for number in range(4):
+        prompt = common[: draw.randrange(1, 40)] + [draw.randrange(tokenizer.vocab_size) for _ in range(number)]
+        best = draw.choice([0, 3, 20])
+        asked.append(Asked(prompt, max_tokens=draw.choice([0, 1, 4]), prompt_logprobs=best, logprobs=2))
+    run(served, *asked[:2])  # whose prefixes the others would find
+    run(served, *asked[2:], Asked(common, max_tokens=20))
+    for request in asked:
+        wanted = exact(model, tokenizer, list(request.prompt))
+        found = reported(request)
+        assert [one.token for one in found] == list(request.prompt[1:])
+        own = torch.tensor([one.logprob for one in found])
+        torch.testing.assert_close(own, wanted[range(len(found)), request.prompt[1:]], atol=2e-5, rtol=1e-4)
+        for one, row in zip(found, wanted, strict=True):
+            assert len(one.best) == request.params.prompt_logprobs
+            for token, logprob in one.best:
+                assert logprob == pytest.approx(float(row[token]), abs=2e-5)
+        assert len(request.tokens) == request.params.max_tokens
+        assert request.end.reason == "length"
+        assert request.end.usage.prompt_tokens == len(request.prompt)
+
+
+def test_a_prompt_alone_is_read_and_kept(model: Transformer, tokenizer: Tokenizer) -> None:
+    """max_tokens 0: no token is drawn; the prefix is there for the next request."""
+    served = engine(model, tokenizer)
+    read, after = Asked(range(3, 25), max_tokens=0), Asked(range(3, 25), max_tokens=4)
+    run(served, read)
+    assert (read.end.reason, read.text, read.tokens) == ("length", "", [])
+    run(served, after)
+    assert after.end.usage.hit_tokens >= 20
+    assert after.tokens == brute_force(model, list(range(3, 25)), 4)
+
+
+def test_preemption_tells_nothing_twice(model: Transformer, tokenizer: Tokenizer) -> None:
+    served = engine(model, tokenizer, blocks=14, step_tokens=5)
+    asked = [Asked([3, *range(5 + n, 25 + n)], max_tokens=12, prompt_logprobs=0) for n in range(3)]
+    run(served, *asked)
+    assert served.stats().preemptions > 0
+    for request in asked:
+        assert [one.token for one in reported(request)] == list(request.prompt[1:])
