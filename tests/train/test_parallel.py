@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.train.made import centime, losses, metrics, write_recipe
 
 import centime as package
 from centime.ledger import Book
 from centime.train.batches import own_share
+from centime.train.loop import part_of
 
 FP32 = ("--set", "run.precision=fp32", "--price", "$1/h")
 
@@ -50,6 +53,13 @@ def test_shares_cover_all_rows_in_order(count: int, world: int) -> None:
     assert [row for share in shares for row in share] == list(range(count))
 
 
+@given(st.integers(0, 10**9), st.one_of(st.sampled_from([1, 2, 8, 64]), st.integers(1, 4096)))
+def test_ranks_book_all_tokens_of_a_step(tokens: int, world: int) -> None:
+    parts = [part_of(tokens, rank, world) for rank in range(world)]
+    assert sum(parts) == tokens
+    assert max(parts) - min(parts) <= 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_two_ranks_have_the_losses_of_one(optimizer: str, recipe: Path, alone: Path, tmp_path: Path) -> None:
@@ -72,7 +82,7 @@ def test_two_ranks_have_the_losses_of_one(optimizer: str, recipe: Path, alone: P
     assert any(tensor.abs().max() > 0 for name, tensor in ours.items() if "correction_bias" in name)
     with Book() as book:
         tokens = sum(interval.tokens for interval in book.intervals() if interval.run_path == str(folder))
-    assert tokens == pytest.approx(metrics(folder)[-1]["tokens"], abs=len(metrics(folder)))
+    assert tokens == metrics(folder)[-1]["tokens"]  # to the last one, with odd steps of sft among them
 
 
 @pytest.mark.slow

@@ -7,7 +7,9 @@ or not at all, and the least recently used go when the room is used up.
 
 Which layers: those that the engine writes. An MTP module's entry of a token depends on the token after it, so that a
 block is whole only once the token that follows it is known and MTP has run over its last one: at the end of the step
-that computed it, for a request that goes on. Of the main layers an entry depends on the tokens up to its own alone.
+that computed it, for a request that goes on. That last entry is of the request that was first; another one that goes
+on otherwise may guess the worse for it, and answers the same. Of the main layers an entry depends on the tokens up to
+its own alone.
 """
 
 from __future__ import annotations
