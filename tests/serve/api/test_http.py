@@ -184,7 +184,7 @@ def _logprobs(received: bytes) -> Iterator[list[Any]]:
         ({**ASK, "top_p": 0}, 422, "top_p"),
         ({**ASK, "max_tokens": 0}, 422, "max_tokens"),
         ({**ASK, "n": 100}, 422, "n"),
-        ({**ASK, "stop": ["a"] * 17}, 422, None),
+        ({**ASK, "stop": ["a"] * 17}, 422, "stop"),
         ({**ASK, "logprobs": True, "top_logprobs": 21}, 422, "top_logprobs"),
         ({**ASK, "logit_bias": {"one": 1}}, 422, "logit_bias"),
         ({**ASK, "logit_bias": {"999999": 1}}, 422, "logit_bias"),

@@ -88,12 +88,13 @@ def test_a_stream_says_the_same(client: OpenAI) -> None:
     assert text == whole.choices[0].message.content
     assert chunks[-2].choices[0].finish_reason == whole.choices[0].finish_reason
     assert chunks[-1].choices == []
-    for last in chunks[-2:]:
-        assert last.usage is not None
-        assert whole.usage is not None
-        assert last.usage.completion_tokens == whole.usage.completion_tokens
-        assert (last.usage.model_extra or {})["cost"]["list_price"]
-    assert all(chunk.usage is None for chunk in chunks[:-2])
+    assert whole.usage is not None
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert (chunks[-1].usage.model_extra or {})["cost"]["list_price"]
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+    plain = list(client.chat.completions.create(model="small", messages=ASK, max_tokens=20, temperature=0, stream=True))
+    assert [chunk.usage is not None for chunk in plain] == [False] * (len(plain) - 1) + [True]
 
 
 def test_many_choices_seeds_and_logprobs(client: OpenAI) -> None:

@@ -19,11 +19,12 @@ from centime.serve.api.errors import GENERATES, AnthropicErrorBody, described
 from centime.serve.api.formats import Delta
 from centime.serve.api.reading import JsonRoute
 from centime.serve.api.respond import STREAMED, EventStream, Whole, as_event
+from centime.serve.api.routes import post
 from centime.serve.api.serving import Asking, Served, Serving
 from centime.serve.api.usage import Cost, cost_of
 from centime.serve.engine.request import Finished, Piece
 
-router = APIRouter(prefix="/anthropic", tags=["Anthropic"], route_class=JsonRoute)
+router = APIRouter(tags=["Anthropic"], route_class=JsonRoute)
 
 Stop = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn"]
 
@@ -57,8 +58,9 @@ class TokenCount(TypedDict):
     input_tokens: int
 
 
-@router.post(
-    "/v1/messages",
+@post(
+    router,
+    "messages",
     response_model=None,
     responses={
         200: {"model": AnthropicMessage, "content": STREAMED},
@@ -74,7 +76,7 @@ async def messages(body: MessagesRequest, request: Request, serving: Served, acc
     return Whole(asked.call, _whole(asked), serving.patience)
 
 
-@router.post("/v1/messages/count_tokens", responses=described((400, 401, 422), AnthropicErrorBody))
+@post(router, "count_tokens", responses=described((400, 401, 422), AnthropicErrorBody))
 async def count_tokens(body: CountRequest, serving: Served, account: Asking) -> TokenCount:
     """How many tokens the model would read."""
     _check_model(serving, body.model)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from centime.serve.api.chat_request import (
+    MAX_MESSAGES,
+    MAX_TOOLS,
     Called,
     ChatRequest,
     Function,
@@ -22,20 +25,26 @@ from centime.serve.api.chat_request import (
     ToolName,
 )
 from centime.serve.api.errors import ApiError
-from centime.serve.api.fields import Body, Thinking
+from centime.serve.api.fields import Body, Stops, Thinking, TopK
+from centime.serve.api.wording import found
 
 
-class Block(Body):
-    """A part of a turn's content; which fields it has depends on its type."""
+class Part(Body):
+    """A part of a text; this model reads those of type text only."""
 
     type: str
     text: str | None = None
+
+
+class Block(Part):
+    """A part of a turn's content; which fields it has depends on its type."""
+
     thinking: str | None = None
     id: str | None = None
     name: str | None = None
     input: dict[str, Any] | None = None
     tool_use_id: str | None = None
-    content: str | list[Block] | None = None
+    content: str | list[Part] | None = None
     is_error: bool | None = None
 
 
@@ -95,9 +104,9 @@ class CountRequest(Body):
     """A conversation whose tokens are counted."""
 
     model: str
-    messages: Annotated[list[Turn], Field(min_length=1)]
-    system: str | list[Block] | None = None
-    tools: Annotated[list[AnthropicTool], Field(max_length=128)] | None = None
+    messages: Annotated[list[Turn], Field(min_length=1, max_length=MAX_MESSAGES)]
+    system: str | list[Part] | None = None
+    tools: Annotated[list[AnthropicTool], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: ToolChoice | None = None
     thinking: ThinkingConfig | None = None
     output_config: OutputConfig | None = None
@@ -108,11 +117,11 @@ class MessagesRequest(CountRequest):
     """A conversation to go on with."""
 
     max_tokens: int = Field(ge=1, le=2**31)
-    stop_sequences: list[str] | None = None
+    stop_sequences: Stops = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=0, le=2**31)
+    top_k: TopK = None
     metadata: Metadata | None = None
 
 
@@ -123,6 +132,8 @@ def chat_request(body: CountRequest) -> ChatRequest:
         messages.append(Message(role="system", content=_text(body.system, "system")))
     for turn in body.messages:
         messages += _messages(turn)
+    if len(messages) > MAX_MESSAGES:  # each tool result has become one
+        raise ApiError(422, f"messages: at most {MAX_MESSAGES:,} turns and tool results are taken.", param="messages")
     last = messages[-1]
     if last.role == "assistant" and not last.tool_calls:  # Anthropic's clients begin an answer so
         messages[-1] = last.model_copy(update={"prefix": True})
@@ -193,10 +204,12 @@ def _messages(turn: Turn) -> list[Message]:
     return [*results, rest]
 
 
-def _text(content: str | list[Block], where: str) -> str:
+def _text(content: str | Sequence[Part], where: str) -> str:
     if isinstance(content, str):
         return content
     for block in content:
         if block.type != "text" or block.text is None:
-            raise ApiError(400, f"{where}: this model reads text only; found a block of type {block.type!r}.")
+            raise ApiError(
+                400, f"{where}: this model reads text only; found a block of type {found(block.type)}.", param=where
+            )
     return "\n".join(block.text or "" for block in content)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from centime.serve.api.errors import ApiError
+from centime.serve.api.errors import ApiError, PromptTooLong
 from centime.serve.engine.request import (
     Constraint,
     Event,
@@ -178,12 +178,7 @@ def _room(serving: Serving, prompt: Sequence[int]) -> int:
     """Tokens that the context leaves for an answer. Raises ApiError (400) where it leaves none."""
     room = serving.engine.context - len(prompt)
     if room < 1:
-        raise ApiError(
-            400,
-            f"The prompt is {len(prompt):,} tokens long; this model's maximum context length is "
-            f"{serving.engine.context:,} tokens, one of which the answer needs. Shorten it.",
-            code="context_length_exceeded",
-        )
+        raise PromptTooLong(len(prompt), serving.engine.context)
     return room
 
 

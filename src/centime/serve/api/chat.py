@@ -19,19 +19,18 @@ from centime.serve.api.fields import of_each
 from centime.serve.api.formats import Chat, Format, Prompt
 from centime.serve.api.reading import JsonRoute
 from centime.serve.api.respond import STREAMED, EventStream, Whole, while_there
+from centime.serve.api.routes import post
 from centime.serve.api.serving import Asking, Served, Serving
 
 router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
 
 
-@router.post(
-    "/v1/chat/completions",
+@post(
+    router,
+    "chat",
     response_model=None,
     responses={200: {"model": ChatCompletion, "content": STREAMED}, **described(GENERATES)},
 )
-@router.post("/chat/completions", response_model=None, include_in_schema=False)
-@router.post("/beta/chat/completions", response_model=None, include_in_schema=False)
-@router.post("/beta/v1/chat/completions", response_model=None, include_in_schema=False)
 async def chat_completions(body: ChatRequest, request: Request, serving: Served, account: Asking) -> Response:
     """Answer a conversation.
 
@@ -75,7 +74,7 @@ def chat_of(body: ChatRequest, tools: list[dict[str, Any]]) -> Chat:
     if turns[-1].role == "assistant" and turns[-1].prefix:
         turns, prefix = turns[:-1], turns[-1]
     return Chat(
-        [_turn(message) for message in turns],
+        [message.turn() for message in turns],
         tools,
         body.thinks,
         prefix.content if prefix else None,
@@ -89,18 +88,6 @@ def prompt_of(chat_format: Format, chat: Chat) -> Prompt:
         return chat_format.prompt(chat)
     except UserError as error:
         raise ApiError(400, str(error), param="messages") from None
-
-
-def _turn(message: Message) -> dict[str, Any]:
-    role = "system" if message.role == "developer" else message.role
-    turn: dict[str, Any] = {"role": role, "content": message.content or ""}
-    if message.tool_calls:
-        turn["tool_calls"] = [call.model_dump() for call in message.tool_calls]
-    if message.reasoning_content is not None:
-        turn["reasoning_content"] = message.reasoning_content
-    if message.tool_call_id is not None:
-        turn["tool_call_id"] = message.tool_call_id
-    return turn
 
 
 def _check_json_is_asked_for(body: ChatRequest) -> None:

@@ -156,7 +156,11 @@ def _call_body(name: str) -> ToolCallBody:
 
 
 async def stream(asked: Asked) -> AsyncGenerator[bytes]:
-    """Chunks: the role first, then what comes, then why it ended, with the usage on the last of those."""
+    """Chunks: the role first, then what comes, then why it ended.
+
+    The usage comes once, for clients add chunks up: on a last chunk without choices where they ask for it
+    (`include_usage`, OpenAI's way), else on the chunk that says why the last choice ended (DeepSeek's).
+    """
     head = {
         "id": asked.id,
         "object": "chat.completion.chunk",
@@ -170,7 +174,7 @@ async def stream(asked: Asked) -> AsyncGenerator[bytes]:
 
     def chunk(index: int, delta: dict[str, Any], told: Any = None, reason: FinishReason | None = None) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason}
-        usage = asked.usage() if reason is not None and open_choices == 0 else None
+        usage = asked.usage() if reason is not None and open_choices == 0 and not apart else None
         return as_event({**head, "choices": [choice], "usage": usage})
 
     async for told in asked.call.events():

@@ -2,48 +2,103 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from centime.serve.api.errors import ApiError
 from centime.serve.api.fields import Body, Logprobs, MaxTokens, Sampled, Text, Thinking
+from centime.serve.api.invalid import FORM, UNSUPPORTED
+from centime.serve.api.wording import found
+
+MAX_MESSAGES = 100_000  # in one request, as at Anthropic
+MAX_TOOLS = 128  # as at OpenAI and DeepSeek
 
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
+def _json_text(value: Any) -> Any:
+    """Arguments as text: some clients replay them as the object that they are, or null where there were none."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value or ""
+
+
 class Called(Body):
-    """A function that was called, its arguments as JSON text."""
+    """A function that was called, its arguments as JSON text: whatever a model wrote there, JSON or not."""
 
     name: str
-    arguments: str
+    arguments: Annotated[str, BeforeValidator(_json_text)] = ""
+
+
+def _as_function(value: Any) -> Any:
+    """OpenAI's calls of custom tools have an `input` of any text instead of arguments."""
+    if not isinstance(value, dict) or value.get("type") != "custom" or not isinstance(value.get("custom"), dict):
+        return value
+    custom = value["custom"]
+    return {"id": value.get("id"), "function": {"name": custom.get("name"), "arguments": custom.get("input")}}
 
 
 class ToolCall(Body):
     """A call that an earlier answer made."""
 
-    id: str = ""
-    type: Literal["function"] = "function"
+    id: str | None = None
+    type: Literal["function"] | None = "function"
     function: Called
 
 
-class Message(Body):
-    """A turn. `prefix` on a last assistant turn: go on from it."""
+Words = Annotated[str | None, BeforeValidator(lambda value: value if isinstance(value, str) else None)]
+"""A text that other servers put beside an answer's content; in another form it is ignored."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+
+class Message(Body):
+    """A turn. `prefix` on a last assistant turn: go on from it.
+
+    What earlier answers said is taken as clients replay it: with a refusal in place of a content, a thought alone, or
+    nothing at all. Before there were tools there were functions: one `function_call`, and turns of role "function".
+    """
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Text | None = None
+    refusal: Words = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[Annotated[ToolCall, BeforeValidator(_as_function)]] | None = None
+    function_call: Called | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
+    reasoning: Words = Field(None, description="Another name of reasoning_content.")
     prefix: bool | None = None
 
     @model_validator(mode="after")
     def says_something(self) -> Message:
-        """Only an assistant's turn that called tools, or thought, may be without content."""
-        if self.content is None and not (self.role == "assistant" and (self.tool_calls or self.prefix)):
-            raise PydanticCustomError("missing", "a turn of role {role} needs content", {"role": self.role})
+        """Only what a person or an application says needs a content."""
+        if self.content is None and self.role in ("system", "developer", "user"):
+            raise PydanticCustomError(FORM, "a turn of role {role} needs a content", {"role": self.role})
         return self
+
+    def turn(self) -> dict[str, Any]:
+        """As chat formats take it: one of four roles, a content that is text, calls under one name."""
+        role = {"developer": "system", "function": "tool"}.get(self.role, self.role)
+        turn: dict[str, Any] = {"role": role, "content": self.content or ""}
+        if role == "tool":
+            return turn if self.tool_call_id is None else {**turn, "tool_call_id": self.tool_call_id}
+        if role != "assistant":
+            return turn
+        turn["content"] = self.content or self.refusal or ""
+        thought = self.reasoning if self.reasoning_content is None else self.reasoning_content
+        if thought is not None:
+            turn["reasoning_content"] = thought
+        calls = [
+            {"id": call.id or "", "type": "function", "function": call.function.model_dump()} for call in self.calls
+        ]
+        return {**turn, "tool_calls": calls} if calls else turn
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """What an assistant's turn called."""
+        if self.tool_calls:
+            return self.tool_calls
+        return [ToolCall(function=self.function_call)] if self.function_call else []
 
 
 class Function(Body):
@@ -75,6 +130,57 @@ class NamedTool(Body):
     function: FunctionName
 
 
+class Allowed(Body):
+    """Of the tools, those that may be called; required: one of them must be."""
+
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=MAX_TOOLS)]
+
+
+class AllowedTools(Body):
+    """A choice of some of the tools."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: Allowed
+
+
+def _usual_choice(value: Any) -> Any:
+    """The choices as Anthropic, Mistral and OpenAI's newer API write them, in this one's words."""
+    kind = value.get("type") if isinstance(value, dict) else value
+    if kind == "any":
+        return "required"
+    if kind in ("auto", "none", "required"):
+        return kind
+    if not isinstance(value, dict):
+        return value
+    if kind == "tool" or (kind == "function" and "function" not in value):
+        return {"type": "function", "function": {name: value[name] for name in ("name",) if name in value}}
+    if kind == "allowed_tools" and "allowed_tools" not in value:
+        return {"type": kind, "allowed_tools": {name: value[name] for name in ("mode", "tools") if name in value}}
+    return value
+
+
+def _kind_of_choice(value: Any) -> str | None:
+    """Which of the three it is meant to be; None: none of them."""
+    if isinstance(value, str):
+        return "word"
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return {"function": "named", "allowed_tools": "allowed"}.get(kind) if isinstance(kind, str) else None
+
+
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("word")]
+    | Annotated[NamedTool, Tag("named")]
+    | Annotated[AllowedTools, Tag("allowed")],
+    Discriminator(
+        _kind_of_choice,
+        custom_error_type=FORM,
+        custom_error_message="expected 'none', 'auto', 'required', or an object whose type is 'function' or "
+        "'allowed_tools'",
+    ),
+]
+
+
 class SchemaFormat(Body):
     """A JSON schema that the answer fits."""
 
@@ -97,7 +203,7 @@ class ResponseFormat(Body):
         """Each type but the first two comes with what it needs."""
         needed = {"json_schema": self.json_schema, "regex": self.regex, "grammar": self.grammar}
         if needed.get(self.type, "") is None:
-            raise PydanticCustomError("missing", "the type {type} needs a field {type}", {"type": self.type})
+            raise PydanticCustomError(FORM, "the type {type} needs a field {type}", {"type": self.type})
         return self
 
 
@@ -107,20 +213,45 @@ class ThinkingMode(Body):
     type: Thinking
 
 
+def _refused(value: Any) -> None:
+    if value is not None:
+        raise PydanticCustomError(UNSUPPORTED, "this older form is not taken; send tools and tool_choice")
+
+
+Older = Annotated[None, BeforeValidator(_refused)]
+"""A field that would change the answer, and that no client of today sends: refused rather than ignored."""
+
+
 class ChatRequest(Sampled):
     """A conversation to go on with."""
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
     max_completion_tokens: MaxTokens = Field(None, description="OpenAI's newer name of max_tokens.")
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Annotated[ToolChoice | None, BeforeValidator(_usual_choice)] = None
     parallel_tool_calls: bool | None = None
+    functions: Older = None
+    function_call: Older = None
     response_format: ResponseFormat | None = None
     logprobs: bool | None = None
     top_logprobs: Logprobs = None
     thinking: ThinkingMode | None = None
     reasoning_effort: str | None = Field(None, max_length=32, description='"none" turns thinking off.')
+
+    @model_validator(mode="after")
+    def offers_what_is_allowed(self) -> ChatRequest:
+        """Of the tools only those that may be called are offered."""
+        if isinstance(self.tool_choice, AllowedTools):
+            allowed = self.tool_choice.allowed_tools
+            names = [tool.function.name for tool in allowed.tools]
+            unknown = set(names) - {tool.function.name for tool in self.tools or ()}
+            if unknown:
+                message = f"tool_choice allows {found(min(unknown))}, which is not among the tools."
+                raise ApiError(422, message, param="tool_choice")
+            self.tools = [tool for tool in self.tools or () if tool.function.name in names]
+            self.tool_choice = allowed.mode
+        return self
 
     @property
     def reported_logprobs(self) -> int | None:

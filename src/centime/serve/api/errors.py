@@ -14,7 +14,9 @@ from typing_extensions import TypedDict
 
 from centime.errors import UserError
 from centime.serve.accounts import Refused
+from centime.serve.api.invalid import misfit
 from centime.serve.api.routes import dialect
+from centime.serve.api.wording import plain
 
 # status -> (OpenAI's and DeepSeek's `type`, Anthropic's `type`). 402 is "unknown_error" at DeepSeek.
 _TYPES = {
@@ -32,12 +34,12 @@ _TYPES = {
     503: ("server_error", "overloaded_error"),
 }
 
-# pydantic's kinds of error that say the body has another form, not a value out of range (422)
-_FORM = ("missing", "json_invalid", "extra_forbidden", "union_tag", "model_attributes")
-
 
 class ApiError(Exception):
-    """What a client did wrong, or could not get. `retry_after` in seconds goes into the header of that name."""
+    """What a client did wrong, or could not get. `retry_after` in seconds goes into the header of that name.
+
+    `message` is one line that may go to any log, whatever text of a client's was put into it.
+    """
 
     def __init__(
         self,
@@ -48,16 +50,22 @@ class ApiError(Exception):
         code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.param, self.retry_after = status, message, param, retry_after
+        self.message = plain(message)
+        super().__init__(self.message)
+        self.status, self.param, self.retry_after = status, param, retry_after
         self.code = code or ("server_error" if status >= 500 else "invalid_request_error")
 
     def body(self, path: str) -> dict[str, Any]:
         """The JSON body for a request to `path`."""
         ours, theirs = _TYPES.get(self.status, _TYPES[400 if self.status < 500 else 500])
         if dialect(path) == "anthropic":
-            return {"type": "error", "error": {"type": theirs, "message": self.message}}
+            return {"type": "error", "error": {"type": theirs, "message": self.for_anthropic}}
         return {"error": {"message": self.message, "type": ours, "param": self.param, "code": self.code}}
+
+    @property
+    def for_anthropic(self) -> str:
+        """The same sentence where its clients look for other words."""
+        return self.message
 
     def response(self, path: str) -> JSONResponse:
         """The whole answer for a request to `path`."""
@@ -65,6 +73,24 @@ class ApiError(Exception):
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.body(path), self.status, headers)
+
+
+class PromptTooLong(ApiError):
+    """A prompt that leaves no room for an answer: clients shorten the conversation when they read these words."""
+
+    def __init__(self, tokens: int, context: int) -> None:
+        super().__init__(
+            400,
+            f"The prompt is {tokens:,} tokens long; this model's maximum context length is {context:,} tokens, one of "
+            "which the answer needs. Shorten it.",
+            code="context_length_exceeded",
+        )
+        self._tokens, self._most = tokens, context - 1
+
+    @property
+    def for_anthropic(self) -> str:
+        """Anthropic's own words, after which Claude Code compacts."""
+        return f"prompt is too long: {self._tokens} tokens > {self._most} maximum"
 
 
 class ErrorDetail(TypedDict):
@@ -113,15 +139,8 @@ def as_api_error(error: ApiError | Refused) -> ApiError:
 
 def invalid(error: RequestValidationError) -> ApiError:
     """A body that does not fit the description: 400 where its form is wrong, 422 where a value is out of range."""
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
-    kind = str(first["type"])
-    if kind == "json_invalid":
-        return ApiError(400, f"The body is no JSON: {first.get('ctx', {}).get('error', first['msg'])}.")
-    name = ".".join(where) or None
-    what = f"{name}: {first['msg']}" if name else str(first["msg"])
-    form = kind.startswith(_FORM) or kind.endswith(("_type", "_parsing"))
-    return ApiError(400 if form else 422, f"{what}.", param=name)
+    status, message, param, code = misfit(error.errors(), error.body)
+    return ApiError(status, message, param=param, code=code)
 
 
 def install(app: FastAPI) -> None:
@@ -148,8 +167,8 @@ def install(app: FastAPI) -> None:
         path = request.url.path
         said = {
             400: "The body cannot be read as JSON in UTF-8.",
-            404: f"There is nothing at {path}.",
-            405: f"{path} takes another method than {request.method}.",
+            404: f"There is nothing at {plain(path, 100)}.",
+            405: f"{plain(path, 100)} takes another method than {plain(request.method, 20)}.",
         }
         response = ApiError(error.status_code, said.get(error.status_code, str(error.detail))).response(path)
         response.headers.update(error.headers or {})  # 405 says in Allow which methods it takes

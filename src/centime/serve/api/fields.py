@@ -10,9 +10,13 @@ from pydantic_core import PydanticCustomError
 
 from centime.errors import UserError
 from centime.serve.api.errors import ApiError
+from centime.serve.api.invalid import FORM
+from centime.serve.api.wording import found
 from centime.serve.engine.request import MAX_LOGPROBS, MAX_STOPS, SamplingParams
 
 MAX_CHOICES = 16  # answers to one call
+MAX_STOP_LENGTH = 1024  # characters: every stop string is looked for after every token
+MAX_BIASES = 1024
 
 
 class Body(BaseModel):
@@ -21,18 +25,26 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False, populate_by_name=True)
 
 
+# Of a part that is text: its type -> where the text stands.
+_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+
+
 def _joined(value: Any) -> Any:
-    """Texts given as a list of {"type": "text", "text": ...} parts, as one text."""
-    if not isinstance(value, list):
+    """Texts given as a list of parts, such as {"type": "text", "text": ...}, as one text."""
+    if value is None or isinstance(value, str):
         return value
+    if not isinstance(value, list):
+        raise PydanticCustomError(
+            FORM, "found {what}, expected a string, or a list of text parts", {"what": found(value)}
+        )
     texts = []
     for part in value:
-        if not isinstance(part, dict) or not isinstance(part.get("text"), str) or part.get("type") != "text":
-            kind = part.get("type") if isinstance(part, dict) else part
-            raise PydanticCustomError(
-                "text_part_type", "this model reads text only; found a part {kind}", {"kind": repr(kind)[:100]}
-            )
-        texts.append(part["text"])
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get(_TEXTS[kind]) if isinstance(kind, str) and kind in _TEXTS else None
+        if not isinstance(text, str):
+            what = f"a part of type {found(kind)}" if isinstance(part, dict) else found(part)
+            raise PydanticCustomError(FORM, "this model reads text only; found {what}", {"what": what})
+        texts.append(text)
     return "".join(texts)
 
 
@@ -50,28 +62,53 @@ Text = Annotated[
 """A text, or a list of text parts."""
 
 
-class StreamOptions(Body):
-    """What a stream carries besides the answer."""
-
-    include_usage: bool | None = Field(None, description="A last chunk without choices that carries the usage.")
-
-
 def no_limit(value: Any) -> Any:
-    """-1 is vLLM's and llama.cpp's word for no limit, and the one that many clients send."""
+    """-1 is vLLM's and llama.cpp's word for no limit and for no seed, and the one that many clients send."""
     return None if value in (-1, "-1") else value
 
 
-MaxTokens = Annotated[Annotated[int, Field(ge=1, le=2**31)] | None, BeforeValidator(no_limit)]
+def _or_minus_one(least: int, most: int) -> WithJsonSchema:
+    numbers = {"type": "integer", "minimum": least, "maximum": most}
+    return WithJsonSchema({"anyOf": [numbers, {"const": -1}, {"type": "null"}]})
+
+
+MaxTokens = Annotated[Annotated[int, Field(ge=1, le=2**31)] | None, BeforeValidator(no_limit), _or_minus_one(1, 2**31)]
 """Most tokens of an answer; None: all that the context has room for."""
 
 MaxTokensOrNone = Annotated[Annotated[int, Field(ge=0, le=2**31)] | None, BeforeValidator(no_limit)]
 """The same of a text completion, which may be for its prompt's log-probabilities alone."""
 
+TopK = Annotated[Annotated[int, Field(ge=0, le=2**31)] | None, BeforeValidator(no_limit), _or_minus_one(0, 2**31)]
+"""Of how many of the best tokens one is drawn; None and 0: of all."""
+
+Seed = Annotated[Annotated[int, Field(ge=-(2**63), lt=2**64)] | None, BeforeValidator(no_limit)]
+"""Where the random numbers begin; None: anywhere."""
+
+
+def _listed(value: Any) -> Any:
+    """A string as a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
+_STRINGS = {"type": "array", "items": {"type": "string", "maxLength": MAX_STOP_LENGTH}, "maxItems": MAX_STOPS}
+Stops = Annotated[
+    Annotated[list[Annotated[str, Field(max_length=MAX_STOP_LENGTH)]], Field(max_length=MAX_STOPS)] | None,
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": MAX_STOP_LENGTH}, _STRINGS, {"type": "null"}]}),
+]
+"""A string, or several, before which the answer ends. Empty ones, which forms send for "none", are ignored."""
+
+
+class StreamOptions(Body):
+    """What a stream carries besides the answer."""
+
+    include_usage: bool | None = Field(None, description="The usage on a last chunk without choices.")
+
 
 class Amounts(Body):
     """What decides how much is computed, in which form it comes, and for whom. The gateway reads it by these types."""
 
-    max_tokens: MaxTokens = Field(None, description="By default all that the context has room for.")
+    max_tokens: MaxTokens = Field(None, description="By default, or -1, all that the context has room for.")
     n: int | None = Field(None, ge=1)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -86,11 +123,11 @@ class Sampled(Amounts):
     top_p: float | None = Field(None, gt=0, le=1)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**64)
-    stop: str | list[str] | None = Field(None, description=f"At most {MAX_STOPS} strings, none of them empty.")
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    seed: Seed = Field(None, description="By default, or -1, at random.")
+    stop: Stops = Field(None, description=f"At most {MAX_STOPS} strings; empty ones are ignored.")
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(None, max_length=MAX_BIASES)
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
-    top_k: int | None = Field(None, ge=0, le=2**31, description="0 keeps all tokens.")
+    top_k: TopK = Field(None, description="0, or -1, keeps all tokens.")
     min_p: float | None = Field(None, ge=0, le=1)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
     stop_token_ids: list[int] | None = Field(None, max_length=64)
@@ -113,25 +150,32 @@ class Sampled(Amounts):
         }
         if self.repetition_penalty is not None:
             given["repetition_penalty"] = self.repetition_penalty
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        try:
-            bias = {int(token): value for token, value in (self.logit_bias or {}).items()}
-        except ValueError:
-            raise ApiError(422, "logit_bias: the keys are token ids.", param="logit_bias") from None
-        unknown = [token for token in (*bias, *(self.stop_token_ids or ())) if not 0 <= token < vocabulary]
-        if unknown:
-            raise ApiError(422, f"Token {unknown[0]} is not one of the model's {vocabulary:,}.", param="logit_bias")
+        bias = {_token("logit_bias", token, vocabulary): value for token, value in (self.logit_bias or {}).items()}
+        ends = [_token("stop_token_ids", token, vocabulary) for token in self.stop_token_ids or ()]
         try:
             return SamplingParams(
                 max_tokens=max_tokens or self.max_tokens or 2**31,
-                stop=tuple(stop),
-                stop_token_ids=tuple(self.stop_token_ids or ()),
+                stop=tuple(text for text in self.stop or () if text),
+                stop_token_ids=tuple(ends),
                 logit_bias=bias,
                 logprobs=logprobs,
                 **given,
             )
         except UserError as error:
             raise ApiError(422, str(error)) from None
+
+
+def _token(param: str, given: str | int, vocabulary: int) -> int:
+    """A token id. Raises ApiError (422) where it is none of the model's."""
+    if isinstance(given, str):
+        number = int(given) if given.isascii() and given.isdigit() and len(given) < 20 else -1
+    else:
+        number = given
+    if not 0 <= number < vocabulary:
+        raise ApiError(
+            422, f"{param}: found {found(given)}, expected a token id from 0 to {vocabulary - 1:,}.", param=param
+        )
+    return number
 
 
 def of_each(params: SamplingParams, choices: int) -> list[SamplingParams]:

@@ -15,6 +15,7 @@ from centime.serve.api.chat import chat_of, prompt_of
 from centime.serve.api.chat_request import ChatRequest, Message
 from centime.serve.api.errors import described
 from centime.serve.api.fields import Body
+from centime.serve.api.invalid import FORM
 from centime.serve.api.reading import JsonRoute
 from centime.serve.api.serving import Asking, Served, Serving
 
@@ -54,7 +55,7 @@ class TokenizeRequest(Body):
     def is_one_of_two(self) -> TokenizeRequest:
         """A text or a chat."""
         if (self.prompt is None) == (self.messages is None):
-            raise PydanticCustomError("missing", "give either a prompt or messages")
+            raise PydanticCustomError(FORM, "give either a prompt or messages")
         return self
 
 

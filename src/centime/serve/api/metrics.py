@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from centime.serve.accounts import Charge
     from centime.serve.engine.request import Finished, Usage
     from centime.serve.engine.stats import EngineStats
+
+disable_created_metrics()  # a gauge beside every counter, of when its process began: nobody asks for it
 
 # Seconds. From a cached prompt on a GPU to a long one on two cores.
 _FIRST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)

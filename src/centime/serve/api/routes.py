@@ -6,7 +6,11 @@ put theirs before /v1/messages.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 Kind = Literal["chat", "completions", "messages", "count_tokens", "tokenize", "embeddings"]
 Dialect = Literal["openai", "anthropic"]
@@ -34,6 +38,17 @@ PATHS: dict[str, Kind] = {
 def paths_of(kind: Kind) -> list[str]:
     """The paths of one kind, the one to document first."""
     return [path for path, one in PATHS.items() if one == kind]
+
+
+def post(router: APIRouter, kind: Kind, **described: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorates what answers a kind: at all its paths, the first of them in the API's description."""
+
+    def routed(answers: Callable[..., Any]) -> Callable[..., Any]:
+        for number, path in enumerate(paths_of(kind)):
+            router.add_api_route(path, answers, methods=["POST"], include_in_schema=number == 0, **described)
+        return answers
+
+    return routed
 
 
 def dialect(path: str) -> Dialect:

@@ -22,12 +22,25 @@ class Encoder:
         self._controls = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def guard(self, value: Any) -> Any:
-        """A text, or JSON value that holds texts, whose control tokens will be encoded as the characters they are."""
-        if isinstance(value, str):
-            return self._controls.sub(lambda found: found[0][0] + _MARK + found[0][1:], value.replace(_MARK, ""))
-        if isinstance(value, dict):
-            return {self.guard(key): self.guard(inner) for key, inner in value.items()}
-        return [self.guard(inner) for inner in value] if isinstance(value, list) else value
+        """A text, or JSON value that holds texts, whose control tokens will be encoded as the characters they are.
+
+        Without recursion, so that no depth of a client's value matters.
+        """
+        top = [value]
+        left: list[Any] = [top]
+        while left:
+            outer = left.pop()
+            for at, inner in list(outer.items()) if isinstance(outer, dict) else enumerate(outer):
+                if isinstance(inner, str):
+                    outer[at] = self._guarded(inner)
+                elif isinstance(inner, dict | list):
+                    keyed = isinstance(inner, dict)
+                    outer[at] = {self._guarded(key): one for key, one in inner.items()} if keyed else list(inner)
+                    left.append(outer[at])
+        return top[0]
+
+    def _guarded(self, text: str) -> str:
+        return self._controls.sub(lambda found: found[0][0] + _MARK + found[0][1:], text.replace(_MARK, ""))
 
     def encode(self, rendered: str) -> list[int]:
         """The ids of a rendered chat: control tokens where the template wrote them, characters elsewhere."""
