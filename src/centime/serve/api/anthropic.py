@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from centime.serve.api.chat_answer import Asked
 from centime.serve.api.constrain import offered_tools
 from centime.serve.api.errors import GENERATES, AnthropicErrorBody, described
 from centime.serve.api.formats import Delta
-from centime.serve.api.reading import JsonRoute
+from centime.serve.api.reading import JsonRoute, Unreadable, read_json
 from centime.serve.api.respond import STREAMED, EventStream, Whole, as_event
 from centime.serve.api.routes import post
 from centime.serve.api.serving import Asking, Served, Serving
@@ -162,8 +161,8 @@ async def _whole(asked: Asked) -> AnthropicMessage:
 def _object(text: str) -> dict[str, Any]:
     """A call's arguments. The API knows only objects: what a model wrote that is none goes in under one name."""
     try:
-        found = json.loads(text or "{}")
-    except ValueError:
+        found = read_json((text or "{}").encode("utf-8", "replace"))
+    except Unreadable:
         found = None
     return found if isinstance(found, dict) else {"arguments": text}
 

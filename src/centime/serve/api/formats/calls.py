@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from centime.serve.api.formats.reader import Reader
+from centime.serve.api.reading import Unreadable, read_json
 
 CALLS_BEGIN, CALLS_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
 CALL_BEGIN, CALL_END, SEP = "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>"
@@ -133,8 +134,8 @@ class Tags:
         for call in calls:
             function = call["function"]
             try:
-                arguments = json.loads(function["arguments"] or "{}")
-            except ValueError:
+                arguments = read_json((function["arguments"] or "{}").encode("utf-8", "replace"))
+            except Unreadable:
                 arguments = None
             if not isinstance(arguments, dict):
                 arguments = {"arguments": function["arguments"]}
