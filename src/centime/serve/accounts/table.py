@@ -24,13 +24,13 @@ def keys_table(keys: Sequence[Key]) -> Table:
     table.add_column("left", justify="right", no_wrap=True)
     if runs:
         table.add_column("running", justify="right", no_wrap=True)
-    table.add_column("limits")
+    table.add_column("limits", overflow="fold")
     table.add_column("prices", overflow="fold", min_width=len("server's"))
     table.add_column("made", no_wrap=True)
     for key in keys:
         left = "no budget" if key.balance is None or key.currency is None else money(key.balance, key.currency)
         made = datetime.datetime.fromtimestamp(key.created_ns // 10**9, datetime.UTC).date().isoformat()
-        limits = ((key.per_minute, "/minute"), (key.concurrency, " at once"))
+        limits = ((key.per_minute, "/min"), (key.concurrency, " at once"))
         table.add_row(
             key.name,
             f"...{key.hint}",
