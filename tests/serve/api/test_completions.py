@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -196,6 +197,21 @@ def test_one_prompt_that_cannot_be_answered_refuses_the_call_and_leaves_nothing_
     stats = served[1].engine.stats()
     assert (stats.running, stats.waiting, stats.finished) == (0, 0, before)
     assert not served[1].calls
+
+
+def test_a_client_that_leaves_stops_all_of_its_answers_and_is_charged_once(served: tuple[str, Serving]) -> None:
+    url, serving = served
+    calls, finished = serving.tally.calls, serving.engine.stats().finished
+    body = {"model": "small", "prompt": ["the cat"] * 8, "max_tokens": 1500, "ignore_eos": True, "stream": True}
+    with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=60) as response:
+        next(response.iter_lines())
+    for _ in range(3000):
+        if serving.tally.calls > calls:
+            break
+        time.sleep(0.01)
+    stats = serving.engine.stats()
+    assert (stats.running, stats.waiting, stats.finished) == (0, 0, finished + 8)
+    assert serving.tally.calls == calls + 1
 
 
 @pytest.mark.parametrize(

@@ -97,3 +97,15 @@ def test_preemption_tells_nothing_twice(model: Transformer, tokenizer: Tokenizer
     assert served.stats().preemptions > 0
     for request in asked:
         assert [one.token for one in reported(request)] == list(request.prompt[1:])
+
+
+def test_the_end_token_is_reported_to_whoever_scores(model: Transformer, tokenizer: Tokenizer) -> None:
+    """Scorers count from the end: a draw that ended the answer has its entry, though it is no token of the answer."""
+    served = engine(model, tokenizer)
+    ending: dict[str, object] = {"logit_bias": {tokenizer.eos_id: 100.0}, "ignore_eos": False, "logprobs": 1}
+    scored, plain = Asked([1, 2, 3], prompt_logprobs=0, **ending), Asked([1, 2, 3], **ending)
+    run(served, scored, plain)
+    told = [[one for e in asked.events if isinstance(e, Piece) for one in e.logprobs] for asked in (scored, plain)]
+    assert [[one.token for one in ones] for ones in told] == [[tokenizer.eos_id], []]
+    for asked in (scored, plain):
+        assert (asked.tokens, asked.end.reason, asked.end.usage.output_tokens) == ([], "end", 0)
