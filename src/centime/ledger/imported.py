@@ -101,13 +101,10 @@ def _same(row: Imported, other: Imported) -> bool:
     its counters only grow; a job keeps its name, and its time only grows. A charge may be corrected to anything."""
     if row.source == "focus":
         return True
-    if row.source == "slurm":
-        grows = ("device_ns",)
-        known = (row.name, other.name)
-    else:
-        grows = ("requests", "prompt_tokens", "hit_tokens", "output_tokens")
-        known = (_place(row.origin), _place(other.origin))
-    if None not in known and known[0] != known[1]:
+    job = row.source == "slurm"
+    grows = ["device_ns"] if job else ["requests", "prompt_tokens", "hit_tokens", "output_tokens"]
+    mine, theirs = (row.name, other.name) if job else (_place(row.origin), _place(other.origin))
+    if mine is not None and theirs is not None and mine != theirs:
         return False
     first = [getattr(row, name) for name in grows]
     second = [getattr(other, name) for name in grows]

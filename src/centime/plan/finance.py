@@ -45,7 +45,7 @@ def _bracket(flows: Sequence[float]) -> tuple[float, float]:
 
     factors = np.geomspace(LOWEST, HIGHEST, 2001)  # 1.2 % apart
     with np.errstate(over="ignore"):
-        positive = sum(flow * factors ** -float(year) for year, flow in enumerate(flows)) > 0
+        positive = np.sum([flow * factors ** -float(year) for year, flow in enumerate(flows)], axis=0) > 0
     (at,) = np.nonzero(positive[1:] != positive[:-1])
     return (float(factors[at[0]]), float(factors[at[0] + 1])) if len(at) == 1 else (1.0, 1.0)
 
