@@ -170,7 +170,8 @@ WRONG = [
     ({"text": "a"}, 400, "found an object"),
     (7, 400, "found a number"),
     ([-1], 422, "not negative"),
-    ([10**30], 422, "ids from 0 to"),
+    ([10**30], 422, "a number of more than 20 digits; this model knows ids from 0 to"),
+    ([-(10**30)], 422, "a number of more than 20 digits"),
     ([[5], [299_999]], 422, "prompt 1 has token 299999"),
     (["a"] * (MAX_ANSWERS + 1), 422, f"one call may ask for {MAX_ANSWERS}"),
 ]

@@ -121,3 +121,23 @@ def test_side_by_side(both: tuple[str, str, Path, Path, Gateway]) -> None:
     after = sums(outer)
     assert sorted(answers) == list(range(4, 12))
     assert (after[0] - before[0], after[3] - before[3]) == (8, sum(answers))
+
+
+def test_lists_of_prompts_and_their_scores_pass_through(both: tuple[str, str, Path, Path, Gateway]) -> None:
+    """What evaluation harnesses send; a prompt that n choices share counts once in both ledgers."""
+    _, own, inner, outer, gateway = both
+    before = sums(inner), sums(outer)
+    asked = {"model": "small", "prompt": [[5, 6, 7], [8, 9]], "n": 2, "temperature": 0, "echo": True, "logprobs": 1}
+    for limit in (0, 1):
+        answer = httpx2.post(own + "/v1/completions", json={**asked, "max_tokens": limit}, timeout=60)
+        assert answer.status_code == 200, answer.text
+        choices = answer.json()["choices"]
+        assert [len(choice["logprobs"]["token_logprobs"]) for choice in choices] == [n + limit for n in (3, 3, 2, 2)]
+        assert answer.json()["usage"]["prompt_tokens"] == 5
+    settled(gateway)
+    added = [
+        [new - old for new, old in zip(sums(one), was, strict=True)]
+        for one, was in zip((inner, outer), before, strict=True)
+    ]
+    assert added[0] == added[1]
+    assert added[0][:2] == [2, 10]

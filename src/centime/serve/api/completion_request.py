@@ -12,6 +12,8 @@ from pydantic_core import PydanticCustomError
 from centime.data.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE
 from centime.serve.api.errors import ApiError
 from centime.serve.api.fields import MaxTokensOrNone, Sampled
+from centime.serve.api.invalid import FORM, VALUE
+from centime.serve.api.wording import found
 from centime.serve.engine.request import MAX_LOGPROBS, SamplingParams
 
 if TYPE_CHECKING:
@@ -34,27 +36,27 @@ def _prompts(value: Any) -> list[Prompt]:
     if not isinstance(value, list):
         raise _form("found {found}; {forms}", found=_kind(value))
     if not value:
-        raise PydanticCustomError("prompt_empty", "the list is empty; {forms}", {"forms": _FORMS})
+        raise PydanticCustomError(VALUE, "the list is empty; {forms}", {"forms": _FORMS})
     if type(value[0]) is int:
         return [_ids(value, "the list")]
     for number, one in enumerate(value):
         if type(one) is not type(value[0]) or not isinstance(one, str | list):
             kinds = (_kind(value[0]), _kind(one))
-            found = f"a list with {kinds[0]} at 0 and {kinds[1]} at {number}" if number else f"a list of {kinds[0]}"
-            raise _form("found {found}; {forms}", found=found)
+            what = f"a list with {kinds[0]} at 0 and {kinds[1]} at {number}" if number else f"a list of {kinds[0]}"
+            raise _form("found {found}; {forms}", found=what)
     return [one if isinstance(one, str) else _ids(one, f"the list at {number}") for number, one in enumerate(value)]
 
 
 def _ids(value: list[Any], name: str) -> list[int]:
     if not value:
-        raise PydanticCustomError("prompt_empty", "{name} has no token ids; give at least one", {"name": name})
+        raise PydanticCustomError(VALUE, "{name} has no token ids; give at least one", {"name": name})
     for at, one in enumerate(value):
         if type(one) is not int:  # True is an int, and no id
             raise _form(
                 "{name} has {found} at {at}, where a token id is expected; {forms}", name=name, found=_kind(one), at=at
             )
     if min(value) < 0:
-        raise PydanticCustomError("prompt_range", "token ids are not negative; found {found}", {"found": min(value)})
+        raise PydanticCustomError(VALUE, "token ids are not negative; found {found}", {"found": found(min(value))})
     return value
 
 
@@ -64,14 +66,14 @@ def _kind(value: Any) -> str:
 
 
 def _form(message: Any, **context: Any) -> PydanticCustomError:
-    return PydanticCustomError("prompt_type", message, {"forms": _FORMS, **context})
+    return PydanticCustomError(FORM, message, {"forms": _FORMS, **context})
 
 
 def _no_flag(value: Any) -> Any:
     """In a chat `logprobs` is true or false; taken for a number here, true would silently mean 1."""
     if isinstance(value, bool):
         raise PydanticCustomError(
-            "logprobs_flag",
+            VALUE,
             "here it is how many of the likeliest tokens to report, from 0 to {most}; true and false are for chats",
             {"most": MAX_LOGPROBS},
         )
@@ -169,7 +171,7 @@ def prompts_of(body: CompletionRequest, tokenizer: Tokenizer) -> list[list[int]]
         if max(ids) >= tokenizer.vocab_size:
             raise ApiError(
                 422,
-                f"{where} has token {max(ids)}; this model knows ids from 0 to {tokenizer.vocab_size - 1}.",
+                f"{where} has token {found(max(ids))}; this model knows ids from 0 to {tokenizer.vocab_size - 1}.",
                 param="prompt",
             )
     _check_reported(body, prompts)
