@@ -7,7 +7,7 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart serve test install lint format test-unit test-long test-torch focus-validator lm-eval bench clean
+.PHONY: help quickstart serve test install lint format test-unit test-long test-torch focus-validator lm-eval schema-suite bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -47,6 +47,16 @@ test-torch: ## the suite on another torch, in its own .venv-torch-V: make test-t
 focus-validator: .venv-focus/.installed ## the FinOps Foundation's checker of FOCUS files, which one test asks; needs a Python 3.12
 
 lm-eval: .venv-lm-eval/.installed ## EleutherAI's lm-evaluation-harness, which one test asks; about 1 GB on disk
+
+# jsonschema's source package carries the JSON Schema organisation's own tests; its wheel does not.
+SUITE := build/json-schema-test-suite
+schema-suite: $(SUITE)/.fetched ## the JSON Schema Test Suite, which one test draws its schemas from
+
+$(SUITE)/.fetched: | $(VENV)/.installed-dev
+	mkdir -p $(SUITE)
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary jsonschema --dest $(SUITE) jsonschema==4.26.0
+	tar -xzf $(SUITE)/jsonschema-4.26.0.tar.gz -C $(SUITE) --strip-components=3 jsonschema-4.26.0/json/tests
+	touch $@
 
 bench: $(VENV)/.installed-bench ## training speed beside its peers, as ratios in one run
 	$(BIN)/python benchmarks/train.py

@@ -127,14 +127,19 @@ class Reader:
         if "type" in found:
             kinds = found["type"] if isinstance(found["type"], list) else [found["type"]]
             for kind in kinds:
-                if kind not in TYPES:
+                if not isinstance(kind, str) or kind not in TYPES:
                     refuse("type", place, f"is {_short(kind)}; Unsupported type, give one of {', '.join(TYPES)}")
             found["type"] = list(dict.fromkeys(kinds))
         if "const" in found:
             found["enum"] = [one for one in found.get("enum", [found["const"]]) if same(one, found["const"])]
             del found["const"]
-        if not isinstance(found.get("enum", []), list):
-            refuse("enum", place, "must be a list")
+        for name, kind, what in (
+            ("enum", list, "a list"),
+            ("required", list, "a list"),
+            ("properties", dict, "an object"),
+        ):
+            if not isinstance(found.get(name, kind()), kind):
+                refuse(name, place, f"must be {what}")
         return found
 
     def resolve(self, target: Any, place: str) -> Any:

@@ -145,6 +145,8 @@ def _structure(shape: dict[str, Any]) -> dict[str, Any]:
         case "grammar":
             with _named("ebnf"):
                 check(shape["grammar"])
-    inner = {name: [_structure(one) for one in shape[name]] for name in ("elements", "tags") if name in shape}
+    inner: dict[str, Any] = {
+        name: [_structure(one) for one in shape[name]] for name in ("elements", "tags") if name in shape
+    }
     content = {"content": _structure(shape["content"])} if "content" in shape else {}
     return {**shape, **inner, **content}

@@ -16,7 +16,18 @@ from typing import Any
 
 from centime.errors import UserError
 from centime.serve.grammar import formats, numbers, patterns
-from centime.serve.grammar.ebnf import UNWRITABLE, Ranges, Rules, any_of, literal, matching, one_of, union, without
+from centime.serve.grammar.ebnf import (
+    MAX_REPEAT,
+    UNWRITABLE,
+    Ranges,
+    Rules,
+    any_of,
+    literal,
+    matching,
+    one_of,
+    union,
+    without,
+)
 from centime.serve.grammar.flat import (
     MAX_DEPTH,
     OF_TYPE,
@@ -290,11 +301,16 @@ class _Bounds:
             raise UserError(f"a bound at {place} is no finite number")
         lows = [(given[name], name == "exclusiveMinimum") for name in ("minimum", "exclusiveMinimum") if name in given]
         highs = [(given[name], name != "exclusiveMaximum") for name in ("maximum", "exclusiveMaximum") if name in given]
-        (self.low, self._above) = max(lows, default=(None, False))
-        high, included = min(highs, default=(None, True))
-        self.high, self._below = high, not included
+        self.low: Decimal | None = None
+        self.high: Decimal | None = None
+        self._above = self._below = False
+        if lows:
+            self.low, self._above = max(lows)
+        if highs:
+            self.high, included = min(highs)
+            self._below = not included
         if (form := flat.get("format")) is not None:
-            if form not in formats.RANGES:
+            if not isinstance(form, str) or form not in formats.RANGES:
                 refuse("format", place, f"is {json.dumps(form)[:60]}, which is not supported")
             if (span := formats.RANGES[form]) is not None:
                 least, most = Decimal(span[0]), Decimal(span[1])
@@ -335,7 +351,7 @@ def string(flat: Schema, place: str, style: Style) -> str | None:
     if most is not None and least > most:
         return None
     pattern, form = flat.get("pattern"), flat.get("format")
-    if form in formats.SAY_NOTHING:
+    if isinstance(form, str) and form in formats.SAY_NOTHING:
         form = None
     if form is not None and (not isinstance(form, str) or form not in formats.PATTERNS):
         refuse("format", place, f"is {json.dumps(form)[:60]}, which is not supported")
@@ -345,8 +361,8 @@ def string(flat: Schema, place: str, style: Style) -> str | None:
     if source is None:
         if not least and most is None:
             return style.free
-        if max(least, most or 0) > patterns.MAX_REPEAT:
-            refuse("maxLength" if most else "minLength", place, f"is above {patterns.MAX_REPEAT:,}")
+        if max(least, most or 0) > MAX_REPEAT:
+            refuse("maxLength" if most else "minLength", place, f"is above {MAX_REPEAT:,}")
         body = f"{style.character}{_times(least, most)}"
     else:
         if not isinstance(source, str):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import random
 import re
 import signal
 import struct
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 MAX_COMPILED = 64 * 2**20  # bytes of a compiled grammar; the schemas of the common tools take seven million
 AGAIN_SECONDS = 0.5  # of processor time: what compiles faster is compiled again by the server, the rest handed over
 MEMORY = 4 * 2**30  # bytes that compiling may take beyond what the process has taken by then
+TRIED, TRIED_SECONDS = 32, 0.5  # tokens, and what they may take; the usual schemas take a hundredth of it
 HEAD = "<Q"  # what comes before a message: its bytes
 
 
@@ -41,6 +43,10 @@ class Vocabulary:
     texts: list[bytes]
     width: int
     end: int
+
+    def __reduce__(self) -> tuple[type[Vocabulary], tuple[list[bytes], int, int]]:
+        """Pickled without what xgrammar makes of it, which cannot be."""
+        return Vocabulary, (self.texts, self.width, self.end)
 
     @cached_property
     def info(self) -> TokenizerInfo:
@@ -70,11 +76,15 @@ class Vocabulary:
             compiled = (
                 compiler.compile_structural_tag(text) if recipe.kind == "structure" else compiler.compile_grammar(text)
             )
-            begins = _begins(compiled)
+            _try(compiled)
         except (RuntimeError, ValueError, RecursionError, MemoryError) as error:
             raise UserError(f"{recipe.name} cannot be used: {_cause(error)}.") from None
-        if not begins:
-            raise UserError(f"{recipe.name} cannot be used: no token of this model begins a text that it admits.")
+        except UserError as error:
+            if "cannot be used" in str(error):
+                raise
+            raise UserError(f"{recipe.name} cannot be used: {error}.") from None
+        except Exception as error:  # a shape of a schema that nobody thought of: its sender's, not the server's
+            raise UserError(f"{recipe.name} cannot be used: it cannot be read ({type(error).__name__}).") from error
         return compiled
 
 
@@ -87,13 +97,27 @@ def _cause(error: BaseException) -> str:
     return reason(ValueError(re.sub(r"^\[[\d:]+\] \S+: ", "", last)))  # without time and source line
 
 
-def _begins(compiled: CompiledGrammar) -> bool:
+def _try(compiled: CompiledGrammar) -> None:
+    """Begins an answer with tokens chosen at random. Raises UserError where none may come, or matching is slow."""
+    import numpy
     import torch
     import xgrammar
 
+    draw = random.Random(0)
     row = torch.zeros(1, (compiled.tokenizer_info.vocab_size + 31) // 32, dtype=torch.int32)
-    xgrammar.GrammarMatcher(compiled).fill_next_token_bitmask(row)
-    return bool(row.any())
+    matcher, begun = xgrammar.GrammarMatcher(compiled), time.thread_time()
+    for tokens in range(1, TRIED + 1):
+        matcher.fill_next_token_bitmask(row)
+        allowed = numpy.unpackbits(row.numpy().view(numpy.uint8), bitorder="little").nonzero()[0]
+        if not len(allowed):
+            raise UserError("it leads to where no token of this model can go on")
+        matcher.accept_token(int(draw.choice(allowed)))
+        if matcher.is_terminated():
+            break
+        if time.thread_time() - begun > TRIED_SECONDS:
+            raise UserError(
+                f"matching it is too slow: the first {tokens} tokens took more than {TRIED_SECONDS:g} seconds"
+            )
 
 
 def write(sink: IO[bytes], data: bytes) -> None:

@@ -1,0 +1,150 @@
+"""Compiling is stopped at its limit, in turns of its owners, and its processes end with the server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from tests.serve.grammar.drawing import WIDTH, allowed
+from tests.small import small_tokenizer
+
+from centime.data.tokenizer import Tokenizer
+from centime.errors import UserError
+from centime.serve.engine.grammar import GrammarBroken, Grammars, Recipe, recipe_of
+
+pytestmark = pytest.mark.slow
+
+
+def endless(number: int) -> Recipe:
+    """A schema that nothing compiles within the limits of these tests."""
+    fields = {f"p{at}": {"type": "string", "maxLength": 3000 + 100 * number + at} for at in range(2000)}
+    return recipe_of("schema", {"type": "object", "properties": fields})
+
+
+def quick(number: int) -> Recipe:
+    return recipe_of("schema", {"type": "object", "properties": {f"p{number}": {"type": "integer"}}})
+
+
+def workers(parent: int | None = None) -> list[psutil.Process]:
+    found = psutil.Process(parent).children(recursive=True)
+    return [one for one in found if one.is_running() and "centime.serve.grammar.worker" in one.cmdline()]
+
+
+def test_the_same_masks_as_in_this_process(tokenizer: Tokenizer) -> None:
+    grammars, here = Grammars(tokenizer, WIDTH), Grammars(tokenizer, WIDTH)
+    long = recipe_of("schema", {"type": "string", "maxLength": 3000})  # handed over, not compiled again
+
+    async def both() -> None:
+        for recipe, text in ((quick(0), '{"p0": 12}'), (long, '"the cat')):
+            one, other = (await grammars.obtain(recipe)).constraint(), here.compile(recipe).constraint()
+            masks = torch.zeros(2, WIDTH // 32, dtype=torch.int32)
+            for token in tokenizer.encode(text):
+                one.fill(masks[0])
+                other.fill(masks[1])
+                assert masks[0].equal(masks[1])
+                one.accept(token)
+                other.accept(token)
+        assert (await grammars.obtain(long)) is (await grammars.obtain(long))
+
+    try:
+        asyncio.run(both())
+    finally:
+        grammars.close()
+
+
+def test_one_owners_endless_schema_is_stopped_while_anothers_compile(tokenizer: Tokenizer) -> None:
+    grammars = Grammars(tokenizer, WIDTH, seconds=2)
+
+    async def neighbours() -> None:
+        await asyncio.gather(grammars.obtain(quick(-1), "good"), grammars.obtain(quick(-2), "other"))  # warm
+        before = {one.pid for one in workers()}
+        slow = [asyncio.ensure_future(grammars.obtain(endless(at), "slow")) for at in range(2)]
+        await asyncio.sleep(0.5)
+        for at in range(5):
+            await grammars.obtain(quick(at), "good")
+        assert not any(one.done() for one in slow)
+        for one in slow:
+            with pytest.raises(UserError, match="the JSON schema cannot be used: it takes more than 2 seconds"):
+                await one
+        await grammars.obtain(quick(9), "slow")
+        assert {one.pid for one in workers()} != before
+
+    try:
+        asyncio.run(neighbours())
+    finally:
+        grammars.close()
+    assert not workers()
+
+
+def test_who_leaves_stops_it(tokenizer: Tokenizer) -> None:
+    grammars = Grammars(tokenizer, WIDTH, seconds=60)
+
+    async def leaving() -> None:
+        await grammars.obtain(quick(-1), "a")
+        (process,) = workers()
+        asked = [asyncio.ensure_future(grammars.obtain(endless(at), "a")) for at in range(2)]
+        await asyncio.sleep(0.5)
+        for one in asked:
+            one.cancel()
+        await grammars.obtain(quick(0), "a")  # in its turn: after the first was stopped; the second never began
+        assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+    try:
+        asyncio.run(leaving())
+    finally:
+        grammars.close()
+
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from tests.serve.grammar.drawing import WIDTH
+from tests.serve.grammar.test_compilers import endless, quick
+from centime.data.tokenizer import load_tokenizer
+from centime.serve.engine.grammar import Grammars
+
+async def main():
+    grammars = Grammars(load_tokenizer(Path(sys.argv[1])), WIDTH, seconds=600)
+    await grammars.obtain(quick(0))
+    print("ready", flush=True)
+    await grammars.obtain(endless(0))
+
+asyncio.run(main())
+"""
+
+
+def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
+    folder = small_tokenizer(tmp_path / "tokenizer").folder
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(folder)], stdout=subprocess.PIPE, env=environment)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
+    (process,) = workers(server.pid)
+    assert {one.laddr for one in process.net_connections()} == set()
+    time.sleep(0.5)  # it compiles by now
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    process.wait(30)
+
+
+def test_what_accept_raises(grammars: Grammars, tokenizer: Tokenizer) -> None:
+    constraint = grammars.regex("[0-9]").constraint()
+    with pytest.raises(GrammarBroken, match="breaks the grammar"):
+        constraint.accept(tokenizer.encode("a")[0])
+    constraint.accept(tokenizer.encode("1")[0])
+    assert constraint.finished
+    constraint.accept(tokenizer.eos_id)
+    assert constraint.finished
+    mask = torch.zeros(WIDTH // 32, dtype=torch.int32)
+    constraint.fill(mask)
+    assert allowed(mask) == [tokenizer.eos_id]
+    with pytest.raises(GrammarBroken, match="after the end"):
+        constraint.accept(tokenizer.eos_id)
