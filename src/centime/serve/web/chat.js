@@ -18,6 +18,7 @@ let turns = remembered(); // as turn.js describes them
 let views = [];
 let running = null; // the AbortController of the answer that comes
 let following = true; // the end of the conversation is in sight
+let before = 0; // where the page was scrolled to
 
 export function startChat() {
   startSettings();
@@ -278,7 +279,9 @@ const atEnd = () => window.innerHeight + window.scrollY >= document.documentElem
 
 /** An answer that grows is followed to its end, unless the person went elsewhere. */
 function scrolled() {
-  following = atEnd();
+  if (atEnd()) following = true;
+  else if (window.scrollY < before) following = false; // down, the answer may only have grown meanwhile
+  before = window.scrollY;
   byId("latest").hidden = !running || following;
 }
 
