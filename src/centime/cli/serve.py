@@ -58,6 +58,14 @@ def serve(
         str, typer.Option(help="How chats, thoughts and tool calls are written: auto, v3, r1, v3.1 or v3.2.")
     ] = "auto",
     keep_alive: Annotated[float, typer.Option(help="Seconds of waiting after which a client is sent a sign.")] = 10.0,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A page's origin, such as https://app.example, from which browsers may use this server; may be "
+            "repeated; '*' for any. Else its own page alone.",
+            metavar="ORIGIN",
+        ),
+    ] = None,
     upstream: Annotated[
         str | None,
         typer.Option(
@@ -99,7 +107,7 @@ def serve(
         gateway.serve_upstream(
             gateway.Options(
                 upstream, upstream_key, host, port, upstream_device, upstream_devices, price, price_list, peak_hours,
-                keep_alive,
+                keep_alive, tuple(cors_origin or ()),
             ),
             say,
         )  # fmt: skip
@@ -115,5 +123,6 @@ def serve(
         max_waiting=max_queue, max_running=max_running, step_tokens=step_tokens,
         cache_bytes=None if cache is None else int(cache * gib), disk=disk_cache, disk_bytes=int(disk_size * gib),
         drafts=drafts, deterministic=deterministic, check=check_cache, replicas=replicas,
+        origins=tuple(cors_origin or ()),
     )  # fmt: skip
     serve_folder(options, say)

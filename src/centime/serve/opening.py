@@ -22,11 +22,11 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Found:
-    """A model folder before its weights are read. `run` is whose bill its use goes on: the run folder, or its own."""
+    """A model folder before its weights are read. `run` is whose bill its use goes on, as `find` says."""
 
     tokenizer: Tokenizer
     folder: Path
-    run: Path
+    run: Path | str
     device: Device
 
 
@@ -38,14 +38,18 @@ class Opened(Found):
     files: str | None = None
 
 
-def find(path: Path) -> tuple[Path, Path]:
-    """(model folder, run folder) of a path that is either; the run of a model outside a run folder is itself.
+def find(path: Path) -> tuple[Path, Path | str]:
+    """(model folder, whose bill its use goes on) of a path that is a model or a run.
 
+    The run of its own `model` is the run folder. A run has other models, such as the base that its chats were trained
+    on: runs/quickstart/base is "quickstart-base", so that the two are told apart. A model elsewhere is its own run.
     Raises UserError when neither is there.
     """
     if (path / "config.json").is_file():
-        inside_run = (path.parent / "recipe.toml").is_file()
-        return path, path.parent if inside_run else path
+        folder = path.resolve()
+        if not (folder.parent / "recipe.toml").is_file():
+            return path, path
+        return path, path.parent if folder.name == "model" else f"{folder.parent.name}-{folder.name}"
     if (path / "model" / "config.json").is_file():
         return path / "model", path
     if not path.exists():
@@ -109,6 +113,11 @@ def for_answers(found: Found, dtype: str | None = None) -> Opened:
         return opened
 
     return in_passing_thread(read, "centime-weights")
+
+
+def name_of(found: Found) -> str:
+    """What a model is called where nobody has named it: its run on the bill."""
+    return found.run if isinstance(found.run, str) else found.run.resolve().name
 
 
 @contextlib.contextmanager

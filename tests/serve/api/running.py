@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,13 @@ PRICES = "0.1,1,2"  # per million tokens: hit, miss, output
 
 @contextlib.contextmanager
 def running(
-    home: Path, *, chat_format: str = "auto", patience: float = 10.0, prices: str | None = PRICES, **settings: Any
+    home: Path,
+    *,
+    chat_format: str = "auto",
+    patience: float = 10.0,
+    prices: str | None = PRICES,
+    origins: Sequence[str] = (),
+    **settings: Any,
 ) -> Iterator[tuple[str, Serving]]:
     """The server's URL and what it shares, until the block ends; its ledger is in `home`."""
     tokenizer = small_tokenizer(home / "tokenizer")
@@ -54,7 +60,7 @@ def running(
         patience=patience,
     )
     listening, ready = bind("127.0.0.1", 0), threading.Event()
-    server = Server(create_app(serving), serving, ready.set)
+    server = Server(create_app(serving, origins), serving, ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

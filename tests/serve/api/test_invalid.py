@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from centime.serve.api.anthropic_request import CountRequest, MessagesRequest
 from centime.serve.api.chat_request import ChatRequest
-from centime.serve.api.completions import CompletionRequest
+from centime.serve.api.completion_request import CompletionRequest
 from centime.serve.api.errors import ApiError
 from centime.serve.api.information import TokenizeRequest
 from centime.serve.api.invalid import Misfit, misfit
@@ -94,7 +94,8 @@ THEIRS: dict[str, Any] = {
 BODIES: list[tuple[Any, dict[str, Any]]] = [
     (ChatRequest, CHAT),
     (ChatRequest, {**CHAT, "tool_choice": NAMED, "stop": "x"}),
-    (CompletionRequest, {**SAMPLED, "prompt": ["a"], "suffix": "b", "echo": False, "logprobs": 1}),
+    (CompletionRequest, {**SAMPLED, "prompt": ["a"], "suffix": "b", "echo": False, "logprobs": 1, "best_of": 1}),
+    (CompletionRequest, {**SAMPLED, "prompt_logprobs": 1}),
     (CompletionRequest, {**SAMPLED, "prompt": [1, 2]}),
     (CountRequest, THEIRS),
     (

@@ -17,10 +17,10 @@ V3, V31, V32 = Json(fenced=True), Json(fenced=False), Tags()
 SYNTAXES = {"v3": V3, "v3.1": V31, "v3.2": V32}
 
 
-def parsed(pieces: list[str], start: Start, calls: Calls | None) -> list[Delta]:
+def parsed(pieces: list[str], start: Start, calls: Calls | None, *, cut: bool = False) -> list[Delta]:
     """Everything the parser gives for these pieces, neighbours of one kind joined."""
     parser = AnswerParser(start, calls)
-    given_ = [delta for piece in pieces for delta in parser.feed(piece)] + parser.finish()
+    given_ = [delta for piece in pieces for delta in parser.feed(piece)] + parser.finish(cut=cut)
     groups = itertools.groupby(given_, key=lambda delta: (delta.kind, delta.index))
     return [Delta(kind, "".join(delta.text for delta in group), index) for (kind, index), group in groups]
 
@@ -79,13 +79,48 @@ texts = st.one_of(
 )
 
 
-@given(texts, st.sampled_from(["reasoning", "content", "either"]), st.sampled_from([None, V3, V31, V32]), st.data())
-def test_any_split_gives_the_same(text: str, start: Start, calls: Calls | None, data: st.DataObject) -> None:
+@given(
+    texts,
+    st.sampled_from(["reasoning", "content", "either"]),
+    st.sampled_from([None, V3, V31, V32]),
+    st.booleans(),
+    st.data(),
+)
+def test_any_split_gives_the_same(text: str, start: Start, calls: Calls | None, cut: bool, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
     pieces = [text[a:b] for a, b in itertools.pairwise([0, *cuts, len(text)])]
-    at_once = parsed([text], start, calls)
-    assert parsed(pieces, start, calls) == at_once
-    assert parsed(list(text), start, calls) == at_once
+    at_once = parsed([text], start, calls, cut=cut)
+    assert parsed(pieces, start, calls, cut=cut) == at_once
+    assert parsed(list(text), start, calls, cut=cut) == at_once
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("start", ["reasoning", "content", "either"])
+def test_an_answer_that_is_cut_anywhere_ends_in_no_part_of_a_marker(syntax: str, start: Start) -> None:
+    calls = SYNTAXES[syntax]
+    text = "why\n</think>\n\nso 🙂\n\n" + calls.write(CALLS)
+    if start == "content":
+        text = text.partition("</think>")[2]
+    elif start == "either":
+        text = "<think>" + text
+    markers = {"<think>", "</think>", calls.opens, "```json", "\n```", "</｜DSML｜parameter>", "<｜tool▁call▁end｜>"}
+    beginnings = {marker[:size] for marker in markers for size in range(2, len(marker))}
+    whole_text = {delta.kind: delta.text for delta in parsed([text], start, calls) if delta.kind != "arguments"}
+    for at in range(len(text)):
+        for half in ("", "\ufffd"):
+            found = parsed([text[:at] + half], start, calls, cut=True)
+            for delta in found:
+                assert not any(delta.text.endswith(beginning) for beginning in beginnings), (text[:at], delta)
+                assert "\ufffd" not in delta.text
+                if delta.kind in ("reasoning", "content"):
+                    assert whole_text[delta.kind].startswith(delta.text.removesuffix("<").rstrip("\n"))
+
+
+def test_an_answer_that_ended_by_itself_keeps_what_it_ends_with() -> None:
+    assert parsed(["if a <｜t"], "content", V3) == [Delta("content", "if a <｜t")]
+    assert parsed(["if a <｜t"], "content", V3, cut=True) == [Delta("content", "if a ")]
+    assert parsed(["if a <"], "content", V3, cut=True) == [Delta("content", "if a <")]
+    assert parsed(["a\ufffd"], "content", None) == [Delta("content", "a\ufffd")]
 
 
 @given(texts)

@@ -20,11 +20,10 @@ CACHE = ("--cache", "0.05")
 PRICES = ("--price", "$2/h", "--price-list", "0.1,1,2")
 
 
-def reachable(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", timeout=60).status_code > 0
-    except httpx.TransportError:  # refused, or cut off in the middle
-        return False
+def health(url: str) -> tuple[int, str]:
+    """(status, what the server says of itself), asked on a new connection."""
+    told = httpx.get(f"{url}/health", timeout=60)
+    return told.status_code, told.json()["status"]
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +54,7 @@ def test_on_sigterm_running_answers_are_finished_and_the_bill_is_said(folder: Pa
 def test_keys_open_it_to_others_and_a_kill_loses_no_charge(folder: Path) -> None:
     secret = centime("keys", "add", "alice", "--budget", "$1", "--price-list", "0.1,1,2").stdout.strip()
     with ServerProcess(str(folder), *CACHE, "--host", "0.0.0.0") as server:
-        url = server.url.replace("0.0.0.0", "127.0.0.1")
-        with httpx.Client(base_url=url, timeout=60) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:  # an address that can be opened
             nobody = client.post("/v1/chat/completions", json=ASK)
             assert nobody.status_code == 401
             assert nobody.json()["error"]["type"] == "authentication_error"
@@ -94,8 +92,12 @@ def test_an_address_in_use_is_a_sentence_and_a_second_signal_ends_at_once(folder
             lines = stream.iter_lines()
             next(lines)
             server.process.send_signal(signal.SIGINT)
-            while reachable(server.url):
+            while health(server.url) == (200, "ok"):
                 time.sleep(0.01)
+            assert health(server.url) == (503, "draining")
+            refused = httpx.post(f"{server.url}/v1/chat/completions", json=ASK, timeout=60)
+            assert refused.status_code == 503
+            assert "shutting down" in refused.json()["error"]["message"]
             server.process.send_signal(signal.SIGTERM)
             assert server.end() == 0, server.said
         assert "Traceback" not in server.said

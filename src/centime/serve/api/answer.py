@@ -26,9 +26,9 @@ class Answer:
             self.reasoning_tokens += ends[0] + 1 if ends else len(piece.tokens)
         return self._counted(self._parser.feed(piece.text))
 
-    def end(self) -> list[Delta]:
-        """What was held back, the answer being over."""
-        return self._counted(self._parser.finish())
+    def end(self, end: Finished) -> list[Delta]:
+        """What was held back, the answer being over; what one that was cut off has of a marker is nobody's."""
+        return self._counted(self._parser.finish(cut=end.reason != "end"))
 
     @property
     def reasons(self) -> bool:

@@ -129,7 +129,7 @@ async def _whole(asked: Asked) -> AnthropicMessage:
             continue
         event = told[1]
         if isinstance(event, Finished):
-            end, deltas = event, asked.answers[0].end()
+            end, deltas = event, asked.answers[0].end(event)
         else:
             deltas = asked.answers[0].take(event) if isinstance(event, Piece) else []
         for delta in deltas:
@@ -194,7 +194,9 @@ async def _stream(asked: Asked) -> AsyncGenerator[bytes]:
             continue
         piece = told[1]
         answer = asked.answers[0]
-        deltas = answer.end() if isinstance(piece, Finished) else answer.take(piece) if isinstance(piece, Piece) else []
+        deltas = (
+            answer.end(piece) if isinstance(piece, Finished) else answer.take(piece) if isinstance(piece, Piece) else []
+        )
         for delta in deltas:
             now = ("call" if delta.kind == "arguments" else delta.kind), delta.index
             if now != kind:

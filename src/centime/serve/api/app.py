@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from centime import __version__
 from centime.serve.api import anthropic, balance, chat, completions, errors, information
 from centime.serve.api.admission import Admission
+from centime.serve.api.around import surround
 from centime.serve.api.booking import book_time
+from centime.serve.api.description import add_description
 from centime.serve.api.engine_view import EngineView
 from centime.serve.api.page import page_routes
 from centime.serve.api.page_views import BillView
@@ -57,6 +59,7 @@ def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
         version=__version__,
         summary="One model behind the APIs of OpenAI, DeepSeek and Anthropic, and what each answer cost.",
         lifespan=lifespan,
+        docs_url=None,  # see description.py
         redoc_url=None,
     )
     app.state.serving = serving
@@ -68,6 +71,8 @@ def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
         context=serving.engine.context,
         origins=origins,
     )
+    surround(app, origins)
+    add_description(app)
 
     for router in (chat.router, completions.router, anthropic.router, information.router, balance.router):
         app.include_router(router)

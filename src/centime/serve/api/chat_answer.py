@@ -98,7 +98,7 @@ async def whole(asked: Asked) -> ChatCompletion:
         index, event = told
         answer, choice = asked.answers[index], choices[index]
         if isinstance(event, Finished):
-            choice.add(answer.end())
+            choice.add(answer.end(event))
             choice.finish_reason = answer.finish_reason(event)
         elif isinstance(event, Piece):
             if event.logprobs:
@@ -187,7 +187,7 @@ async def stream(asked: Asked) -> AsyncGenerator[bytes]:
             begun.add(index)
             yield chunk(index, {"role": "assistant", "content": ""})
         if isinstance(event, Finished):
-            for delta in answer.end():
+            for delta in answer.end(event):
                 yield chunk(index, _delta_body(delta))
             open_choices -= 1
             yield chunk(index, {}, reason=answer.finish_reason(event))

@@ -13,13 +13,13 @@ from centime.serve.api.app import create_app
 from centime.serve.api.formats import find_format
 from centime.serve.api.server import bind, run, url_of
 from centime.serve.api.serving import Serving
-from centime.serve.api.terms import check_patience, check_reach, tariff_of, told
+from centime.serve.api.terms import check_origins, check_patience, check_reach, tariff_of, told
 from centime.serve.engine.cache_folder import CacheFolder
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.face import EngineFace
 from centime.serve.engine.grammar import Grammars
 from centime.serve.engine.settings import EngineSettings
-from centime.serve.opening import Found, for_answers, look, metered
+from centime.serve.opening import Found, for_answers, look, metered, name_of
 from centime.units import format_money
 
 
@@ -48,11 +48,13 @@ class Options:
     deterministic: bool
     check: bool
     replicas: int
+    origins: tuple[str, ...] = ()  # whose pages may ask, besides the server's own
 
 
 def serve_folder(options: Options, say: Callable[[str], None]) -> None:
     """Serves until a signal. Raises UserError on what the person can mend, before the weights are read if possible."""
     check_patience(options.keep_alive)
+    check_origins(options.origins)
     tariff = tariff_of(options.price_list, options.peak_hours)
     settings = EngineSettings(
         step_tokens=options.step_tokens,
@@ -79,7 +81,7 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
             format=chat_format,
             grammars=Grammars(found.tokenizer, engine.vocabulary),
             accounts=accounts,
-            names=options.names or (found.run.resolve().name,),
+            names=options.names or (name_of(found),),
             device=str(found.device),
             devices=devices,
             price=price,
@@ -95,7 +97,7 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
             if price is None:
                 say(ask_for_price(found.device))
 
-        run(create_app(serving), serving, listening, ready)
+        run(create_app(serving, options.origins), serving, listening, ready)
         spent = meter.spent()
     accounts.close()
     for line in serving.tally.lines(spent):

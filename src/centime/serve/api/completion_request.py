@@ -180,10 +180,13 @@ def prompts_of(body: CompletionRequest, tokenizer: Tokenizer) -> list[list[int]]
 
 def _ids_of(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
     """A text's tokens after a begin token; ids as they are."""
-    if not isinstance(prompt, str):
-        return prompt
+    return begun(tokenizer, prompt) if isinstance(prompt, str) else prompt
+
+
+def begun(tokenizer: Tokenizer, text: str) -> list[int]:
+    """A text's tokens after one begin token, its own where it begins with that."""
     begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    ids = tokenizer.encode(prompt)
+    ids = tokenizer.encode(text)
     return ids if ids[:1] == begin else begin + ids
 
 

@@ -173,7 +173,3 @@ def install(app: FastAPI) -> None:
         response = ApiError(error.status_code, said.get(error.status_code, str(error.detail))).response(path)
         response.headers.update(error.headers or {})  # 405 says in Allow which methods it takes
         return response
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> JSONResponse:
-        return ApiError(500, "The server failed on this request; its log says why.").response(request.url.path)

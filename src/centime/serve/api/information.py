@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -13,6 +14,7 @@ from typing_extensions import TypedDict
 
 from centime.serve.api.chat import chat_of, prompt_of
 from centime.serve.api.chat_request import ChatRequest, Message
+from centime.serve.api.completion_request import begun
 from centime.serve.api.errors import described
 from centime.serve.api.fields import Body
 from centime.serve.api.invalid import FORM
@@ -115,9 +117,9 @@ async def tokenize(body: TokenizeRequest, serving: Served, account: Asking) -> T
         chat = chat_of(ChatRequest(model="", messages=body.messages), [])
         ids = (await serving.reading.run(account.name, prompt_of, serving.format, chat)).ids
     else:
-        tokenizer = serving.tokenizer
-        begin = [tokenizer.bos_id] if body.add_special_tokens and tokenizer.bos_id is not None else []
-        ids = begin + await serving.reading.run(account.name, tokenizer.encode, body.prompt or "")
+        text, tokenizer = body.prompt or "", serving.tokenizer
+        encode = functools.partial(begun, tokenizer) if body.add_special_tokens else tokenizer.encode
+        ids = await serving.reading.run(account.name, encode, text)
     return {"tokens": ids, "count": len(ids), "max_model_len": serving.engine.context}
 
 

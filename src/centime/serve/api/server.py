@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Protocol
@@ -38,8 +40,9 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def url_of(listening: socket.socket) -> str:
-    """Where a client finds the server."""
+    """Where a client of this machine finds the server: an address that can be opened, even if it listens on all."""
     host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -85,8 +88,11 @@ class Server(uvicorn.Server):
                 self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """New requests on open connections are told 503 while the others finish."""
+        """New requests are told 503 while the others finish, on new connections too: a refused one says less."""
         self._serving.draining = True
+        running, deadline = set(self.server_state.tasks), time.monotonic() + DRAIN_SECONDS
+        while not self.force_exit and time.monotonic() < deadline and not all(task.done() for task in running):
+            await asyncio.sleep(0.05)
         await super().shutdown(sockets)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
 from centime.catalogue.tariffs import Tariff, tariff_for
 from centime.errors import UserError
 from centime.serve.accounts import Accounts
@@ -21,6 +24,17 @@ def check_patience(seconds: float) -> None:
     """Raises UserError for a --keep-alive that is none."""
     if not 0 < seconds <= 600:
         raise UserError(f"--keep-alive is {seconds:g} seconds; give more than 0 and at most 600.")
+
+
+def check_origins(origins: Sequence[str]) -> None:
+    """Raises UserError for an --cors-origin that no browser would send."""
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and (parts.scheme not in {"http", "https"} or f"{parts.scheme}://{parts.netloc}" != origin):
+            raise UserError(
+                f"--cors-origin is {origin!r}; give what a browser sends as the page's origin, such as "
+                "https://app.example or http://localhost:3000, or '*' for any page."
+            )
 
 
 def check_reach(accounts: Accounts, host: str) -> None:

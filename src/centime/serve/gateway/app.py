@@ -13,7 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from centime import __version__
 from centime.serve.api import balance, errors
 from centime.serve.api.admission import Admission
+from centime.serve.api.around import surround
 from centime.serve.api.booking import book_time
+from centime.serve.api.description import add_description
 from centime.serve.api.page import page_routes
 from centime.serve.api.page_views import BillView
 from centime.serve.api.respond import as_json
@@ -43,6 +45,7 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
         version=__version__,
         summary="Keys, budgets, prices and a bill in front of another server with OpenAI's API.",
         lifespan=lifespan,
+        docs_url=None,  # see description.py
         redoc_url=None,
     )
     app.state.serving = gateway  # where `account_of` finds the accounts
@@ -55,6 +58,8 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
         context=None,  # images have more bytes than tokens
         origins=origins,
     )
+    surround(app, origins)
+    add_description(app)
     app.include_router(passing_routes(gateway))
     app.include_router(balance.router)
     app.include_router(page_routes(account_of, bill=BillView(gateway.book)))

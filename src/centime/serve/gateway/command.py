@@ -12,7 +12,7 @@ from centime.ledger import Book, Meter
 from centime.ledger.device import Device
 from centime.serve.accounts import Accounts
 from centime.serve.api.server import bind, run, url_of
-from centime.serve.api.terms import check_patience, check_reach, tariff_of, told
+from centime.serve.api.terms import check_origins, check_patience, check_reach, tariff_of, told
 from centime.serve.gateway.app import create_app
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.salt import SALTED, SHARED, installation_secret
@@ -40,6 +40,7 @@ class Options:
 def serve_upstream(options: Options, say: Callable[[str], None]) -> None:
     """Serves until a signal. Raises UserError on what the person can mend."""
     check_patience(options.keep_alive)
+    check_origins(options.origins)
     tariff = tariff_of(options.price_list, options.peak_hours)
     facts = asyncio.run(_ask(options))
     listening = bind(options.host, options.port)

@@ -10,6 +10,7 @@ from centime.serve.api.formats.calls import BLANK, Calls, Delta, deltas
 from centime.serve.api.formats.reader import Reader
 
 THINK, THINK_END = "<think>", "</think>"
+HALF = "\ufffd"  # what stands for a character of which not all bytes came
 
 Start = Literal["reasoning", "content", "either"]
 """What an answer begins with: "either" looks whether it opens with <think>."""
@@ -25,17 +26,23 @@ class AnswerParser:
     def __init__(self, start: Start = "content", calls: Calls | None = None) -> None:
         self._source = Reader()
         self._calls = calls
+        self._half = ""
         self.now: Literal["reasoning", "content", "calls"] = "content" if start == "content" else "reasoning"
         self._parsing = self._parse(start)
 
     def feed(self, text: str) -> list[Delta]:
         """What is certain once this text has come too."""
-        self._source.text += text
+        text = self._half + text
+        whole = text.rstrip(HALF)
+        self._half = text[len(whole) :]
+        self._source.text += whole
         return self._drive()
 
-    def finish(self) -> list[Delta]:
-        """What is left, the text being over."""
-        self._source.ended = True
+    def finish(self, *, cut: bool = False) -> list[Delta]:
+        """What is left, the text being over; cut: in the middle, perhaps of a marker or of a character."""
+        if not cut:
+            self._source.text += self._half
+        self._source.ended, self._source.cut = True, cut
         return self._drive()
 
     def _drive(self) -> list[Delta]:

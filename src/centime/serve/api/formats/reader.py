@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 
 class Reader:
@@ -10,12 +10,14 @@ class Reader:
 
     Its methods are generators: they yield None where they need more text, and whoever drives them (parser.py) adds
     to `text` or sets `ended` before resuming. What they give away is certain, so that it never depends on how the
-    text was cut into pieces.
+    text was cut into pieces. Where the text did not end by itself (`cut`), what its end has of a marker is dropped:
+    nobody who reads an answer wants "<｜tool▁ca". One character alone stays, for "<" may be meant.
     """
 
     def __init__(self) -> None:
         self.text = ""
         self.ended = False  # no more text will come
+        self.cut = False  # it ended in the middle: at a limit, a stop string, or because the client left
 
     def pieces(self, *markers: str, loose: str = "") -> Generator[str | None, None, str | None]:
         """Yields the text before the first of `markers` as soon as it is certain; returns the marker, None at the end.
@@ -31,7 +33,7 @@ class Reader:
                     yield before
                 return marker
             if self.ended:
-                rest, self.text = self.text, ""
+                rest, self.text = self._without_beginnings(markers, loose), ""
                 if rest:
                     yield rest
                 return None
@@ -42,6 +44,15 @@ class Reader:
             if certain:
                 yield certain
             yield None
+
+    def _without_beginnings(self, markers: Sequence[str], loose: str) -> str:
+        """The text that is left at the end."""
+        rest = self.text
+        if self.cut and markers:
+            rest = rest.rstrip(loose)
+            while (held := max(overlap(rest, marker) for marker in markers)) > 1:
+                rest = rest[:-held].rstrip(loose)
+        return rest
 
     def upto(self, *markers: str) -> Generator[None, None, tuple[str, str | None]]:
         """The whole text before the first of `markers`, and the marker; (the rest, None) at the end."""
@@ -72,6 +83,8 @@ class Reader:
         if self.text.startswith(word):
             self.text = self.text[len(word) :]
             return True
+        if self.cut and len(self.text) > 1 and word.startswith(self.text):
+            self.text = ""
         return False
 
 
