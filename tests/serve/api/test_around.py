@@ -52,13 +52,13 @@ def test_pages_of_an_origin_that_was_named_may_ask_and_read(chosen: httpx.Client
         chosen.post("/v1/chat/completions", json={**ASK, "stream": True}, headers={"Origin": ORIGIN}),
         chosen.post("/v1/chat/completions", json={}, headers={"Origin": ORIGIN}),
         chosen.post("/v1/messages", json={}, headers={"Origin": ORIGIN}),
-        chosen.post("/v1/chat/completions", content=b" " * 80_000_000, headers={"Origin": ORIGIN}),
+        chosen.post("/v1/chat/completions", content=b" " * 2_000_000, headers={"Origin": ORIGIN}),
         chosen.get("/v1/models", headers={"Origin": ORIGIN}),
         chosen.get("/nothing", headers={"Origin": ORIGIN}),
     ]
     assert [answer.status_code for answer in answers] == [200, 200, 400, 400, 413, 200, 404]
     for answer in answers:
-        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert answer.headers.get("access-control-allow-origin") == ORIGIN, answer
         assert "x-request-id" in answer.headers["access-control-expose-headers"].lower()
 
 
@@ -86,20 +86,20 @@ def test_an_origin_is_one_as_browsers_send_it(origin: str) -> None:
 def test_an_exception_is_answered_and_logged_and_the_connection_lives(caplog: pytest.LogCaptureFixture) -> None:
     app = FastAPI()
 
-    @app.get("/{text:path}")
-    def fails(text: str) -> None:
-        raise RuntimeError(f"of {text}")
+    @app.get("/{path:path}")
+    def fails(said: str) -> None:
+        raise RuntimeError(f"of {said}")
 
     surround(app, [ORIGIN])
     with serving(app) as url, httpx.Client(base_url=url) as client, caplog.at_level(logging.ERROR):
-        for path in ("a", "v1/messages", "\n2026-01-01 INFO paid\x1b[31m\u202e"):
-            failed = client.get(path, headers={"Origin": ORIGIN})
+        for path in ("a", "v1/messages"):
+            said = {"said": "\n2026-01-01 INFO paid\x1b[31m\u202e\x85x"}
+            failed = client.get(path, params=said, headers={"Origin": ORIGIN})
             assert failed.status_code == 500
             assert failed.headers["access-control-allow-origin"] == ORIGIN
             assert "log says why" in failed.json()["error"]["message"]
-        assert failed.headers.get("connection") != "close"
-        stream = client.get("a").extensions["network_stream"]
-        assert client.get("a").extensions["network_stream"] is stream
+            assert failed.headers.get("connection") != "close"
+            assert failed.extensions["network_stream"] is client.get("a?said=x").extensions["network_stream"]
     for record in caplog.records:
         first, *lines = record.getMessage().split("\n")
         assert first.isprintable()
