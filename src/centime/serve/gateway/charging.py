@@ -25,10 +25,10 @@ async def charged_counts(gateway: Gateway, inbound: Inbound, meter: Meter, most:
     """Of an answer, whole or cut short: never more than `most`, what was reserved. None: nothing of it came."""
     if not meter.came:
         return None
+    if meter.told is not None:
+        return meter.told.within(most)
     counts = meter.counts
-    if counts is not None and meter.final and counts.prompt and (counts.output or not meter.chunks):
-        return counts.within(most)
-    if meter.ended and not meter.final:
+    if meter.ended:
         gateway.tell_once(
             "its answers tell no usage that can be read: their tokens are counted by its /tokenize where it has one, "
             f"else as a token for every {BYTES_PER_TOKEN} bytes, and charged by that"

@@ -219,7 +219,7 @@ class Exchange:
 
     def _counted_usage(self) -> dict[str, Any] | None:
         """The usage as it was counted here; None where the upstream has told it."""
-        if self.usage is None or (self._meter.counts is not None and self._meter.final):
+        if self.usage is None or self._meter.told is not None:
             return None
         used = self.usage
         return usage_body(TokenCounts(used.prompt_tokens, used.hit_tokens, used.output_tokens), self._inbound.kind)

@@ -27,6 +27,13 @@ class Meter:
         """Whether anything of the answer came."""
         return self.ended or self.chunks > 0 or (self.counts is not None and self.counts.output > 0)
 
+    @property
+    def told(self) -> TokenCounts | None:
+        """The upstream's counts of the whole answer; None where it told none, or none that fit what came."""
+        if self.counts is None or not self.final or not self.counts.prompt:
+            return None
+        return self.counts if self.counts.output or not self.chunks else None
+
     def take_texts(self, value: Any) -> None:
         """Text that the model wrote, wherever it stands in `value`."""
         texts = list(texts_of(value))
@@ -35,7 +42,8 @@ class Meter:
 
     def take_body(self, body: dict[str, Any]) -> None:
         """A whole answer."""
-        self.counts, self.final = counts_of(body.get("usage")), True
+        self.counts = counts_of(body.get("usage"))
+        self.final = True
         self.take_texts([body.get("choices"), body.get("content")])
         self.ended = self.counts is not None or self.chunks > 0 or bool(body.get("data"))
 
@@ -106,7 +114,7 @@ class StreamMeter(Meter):
         kind, usage = body.get("type"), body.get("usage")
         if kind == "message_start" and isinstance(body.get("message"), dict):
             usage = body["message"].get("usage")
-        elif kind in {"content_block_start", "content_block_delta"}:
+        elif kind in ("content_block_start", "content_block_delta"):  # anything may stand there
             self.take_texts([body.get("content_block"), body.get("delta")])
         elif kind == "message_stop":
             self.done = self.ended = True

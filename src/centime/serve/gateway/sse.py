@@ -36,7 +36,7 @@ async def events_of(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         if len(held) > MAX_EVENT:
             raise Malformed(f"an event of more than {MAX_EVENT // 2**20} MiB")
     if held.strip():
-        yield bytes(held) + b"\n\n"
+        yield bytes(held).rstrip(b"\n") + b"\n\n"
 
 
 def data_of(event: bytes) -> bytes | None:
