@@ -83,6 +83,8 @@ class Scripted:
         self.headers: list[dict[str, str]] = []
         self.left = threading.Event()  # a client went before the end
         self.count: int | str | None = None  # what /tokenize tells; "words": those of the text
+        self.tokens: list[int] | None = None  # likewise, in llama-server's words
+        self.asked: list[dict[str, Any]] = []  # of /tokenize
         routes = [Route("/v1/models", self._models), Route("/tokenize", self._tokenize, methods=["POST"])]
         self.app = Starlette(routes=[*routes, Route("/{path:path}", self._post, methods=["POST"])])
 
@@ -94,6 +96,9 @@ class Scripted:
 
     async def _tokenize(self, request: Request) -> Response:
         body = await request.json()
+        self.asked.append(body)
+        if self.tokens is not None:
+            return JSONResponse({"tokens": self.tokens})
         if self.count == "words":
             text = body["prompt"] if "prompt" in body else " ".join(turn["content"] for turn in body["messages"])
             return JSONResponse({"count": len(text.split())})

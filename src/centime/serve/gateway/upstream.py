@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.cookiejar
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -133,7 +134,8 @@ class Upstream:
         try:
             return await self._answer("POST", _path("count_tokens", facts), body)
         except ApiError as error:
-            if error.status not in {404, 405, 501} or "model" in error.message:
+            lacks_model = re.search(rf"\b{re.escape(str(body.get('model')))}\b", error.message)
+            if error.status not in {404, 405, 501} or lacks_model:
                 raise
             raise ApiError(404, "The model's server does not count the tokens of a conversation.") from None
 
