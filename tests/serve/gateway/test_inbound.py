@@ -38,9 +38,23 @@ def test_numbers_go_on_as_they_were_understood_and_all_else_as_it_came(put: Call
     made = put(answer("Hello", 100, 2))
     extras = {
         "chat_template_kwargs": {"thinking": "yes", "n": "2"}, "structured_outputs": {"json": {"type": "object"}},
+        "copy": 1, "json": [2], "model_fields": {"a": None}, "__class__": "x", "model_dump": None, "__dict__": {},
         "temperature": 1, "logit_bias": {"5": -1.5}, "vllm_xargs": None, "big": 10**30, "empty": [], "seed": "7",
     }  # fmt: skip
-    sent = ASK | extras | {"n": "2", "max_tokens": 5.0, "best_of": True, "max_completion_tokens": -1, "user": None}
+    options = {"copy": 1, "other": None}
+    extras |= {"stream_options": options}
+    sent = (
+        ASK
+        | extras
+        | {
+            "stream_options": options | {"include_usage": None},
+            "n": "2",
+            "max_tokens": 5.0,
+            "best_of": True,
+            "max_completion_tokens": -1,
+            "user": None,
+        }
+    )
     assert made.post(sent).status_code == 200
     assert made.upstream.bodies == [ASK | extras | {"n": 2, "max_tokens": 5, "best_of": 1}]
 

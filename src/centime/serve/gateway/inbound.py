@@ -27,10 +27,9 @@ Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 
 
 class PassedStreamOptions(StreamOptions):
-    """What a stream tells beside the answer; vLLM and SGLang can tell the usage with every chunk."""
+    """What a stream tells beside the answer."""
 
     model_config = _UNKNOWN
-    continuous_usage_stats: bool | None = None
 
 
 class ChatBody(Amounts):
@@ -39,12 +38,9 @@ class ChatBody(Amounts):
     model_config = _UNKNOWN
     max_completion_tokens: MaxTokens = Field(None, description="OpenAI's newer name of max_tokens.")
     n_predict: MaxTokens = Field(None, description="llama-server's name of max_tokens.")
-    min_tokens: Annotated[int, Field(ge=0, le=2**31)] | None = None
     n: Choices | None = None
     n_cmpl: Choices | None = Field(None, description="llama-server's name of n.")
-    best_of: Choices | None = Field(None, description="Computes so many answers and returns n.")
-    use_beam_search: bool | None = Field(None, description="vLLM's: n beams.")
-    echo: bool | None = None
+    best_of: Choices | None = Field(None, description="So many answers are computed and n returned.")
     stream_options: PassedStreamOptions | None = None
     timings_per_token: bool | None = Field(None, description="llama-server's: counts and times with every chunk.")
 
@@ -132,14 +128,7 @@ class Inbound:
 
 def understood(kind: Kind, read: Body, sent: Mapping[str, Any], size: int) -> Inbound:
     """The request of a body of `size` bytes. read: its fields by their types; sent: all of it."""
-    body = dict(sent)
-    for name in read.model_fields_set & type(read).model_fields.keys():
-        value = getattr(read, name)
-        if isinstance(value, Body):
-            value = {key: inner for key in sent[name] if (inner := getattr(value, key)) is not None}
-        body[name] = value
-        if value is None:  # not given, to every reader
-            del body[name]
+    body = _normal(read, sent)
     options = body.get("stream_options") or {}
     lengths = [body[name] for name in ("max_tokens", "max_completion_tokens", "n_predict") if name in body]
     embeds = kind == "embeddings"
@@ -154,3 +143,14 @@ def understood(kind: Kind, read: Body, sent: Mapping[str, Any], size: int) -> In
         max_tokens=0 if embeds else max(lengths, default=None),
         prompt_bound=most_prompt_tokens(body, size),
     )
+
+
+def _normal(read: Body, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """What was sent, with the fields that have types as they were read; null is not given, to every reader."""
+    body = dict(sent)
+    for name in type(read).model_fields.keys() & sent.keys():
+        value = getattr(read, name)
+        body[name] = _normal(value, sent[name]) if isinstance(value, Body) else value
+        if value is None:
+            del body[name]
+    return body
