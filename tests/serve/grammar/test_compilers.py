@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 import torch
+from tests.serve.api.running import running
 from tests.serve.grammar.drawing import WIDTH, allowed
 from tests.small import small_tokenizer
 
@@ -133,6 +137,24 @@ def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
     server.send_signal(signal.SIGKILL)
     server.wait()
     process.wait(30)
+
+
+def test_over_http_a_client_that_leaves_frees_the_compiler_and_the_server_ends_it(tmp_path: Path) -> None:
+    with running(tmp_path) as (url, _):
+
+        def ask(schema: Any, seconds: float = 60) -> int:
+            held = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+            body = {"model": "small", "messages": [{"role": "user", "content": "1"}], "max_tokens": 5}
+            asked = {**body, "response_format": held}
+            return httpx.post(f"{url}/v1/chat/completions", json=asked, timeout=seconds).status_code
+
+        assert ask({"type": "integer"}) == 200
+        before = workers()
+        with pytest.raises(httpx.TimeoutException):
+            ask(json.loads(endless(0).text), 1)
+        assert ask({"type": "boolean"}) == 200
+        assert not set(before) & set(workers())
+    assert not workers()
 
 
 def test_what_accept_raises(grammars: Grammars, tokenizer: Tokenizer) -> None:

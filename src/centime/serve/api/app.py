@@ -51,7 +51,7 @@ def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
                 await asyncio.sleep(0.01)
             booking.cancel()
             watching.cancel()
-            await asyncio.to_thread(serving.engine.stop)
+            await asyncio.to_thread(serving.stop)
             serving.accounts.machine_time(*clocks())
 
     app = FastAPI(
