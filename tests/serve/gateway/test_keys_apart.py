@@ -119,6 +119,7 @@ PAGE = {"Origin": "http://evil.example"}
         ({"Content-Type": "text/plain", **PAGE}, 403),
         ({"Content-Type": "application/json", **PAGE}, 403),
         ({"Content-Type": "application/json", "Origin": "null"}, 403),
+        ({"Content-Type": "application/json", "Origin": "http://[x"}, 403),
         ({"Content-Type": "text/plain"}, 415),
         ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
         ({"Content-Type": "text/plain; charset=application/json"}, 415),

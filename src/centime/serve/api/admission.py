@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -108,7 +107,11 @@ class Admission:
         origin = connection.headers.get("origin")
         if origin is None or connection.headers.get("sec-fetch-site") == "same-origin":
             return
-        if "*" in self._origins or origin in self._origins or urlsplit(origin).netloc == connection.headers.get("host"):
+        if (
+            "*" in self._origins
+            or origin in self._origins
+            or origin.partition("://")[2] == connection.headers.get("host")
+        ):
             return
         raise ApiError(
             403,
