@@ -38,8 +38,8 @@ def largest_body(context: int | None) -> int:
 class Admission:
     """ASGI middleware. A POST gets a ticket (`take_ticket`) that reserves nothing yet and counts for the key's limits.
 
-    The order of its questions: another host or a page of another origin (403), the key (401), draining (503),
-    concurrency and rate (429), the balance (402), the size (413). What no route takes over is released at the end.
+    The order of its questions: another host or a page of another origin (403), draining (503), the key (401), its
+    concurrency and rate (429), its balance (402), the size (413). What no route takes over is released at the end.
     origins: whose pages' requests are served ("*": everybody's); those of the server's own page always are.
     """
 
@@ -67,15 +67,14 @@ class Admission:
             await _read_away(receive)
             await as_api_error(error).response(scope["path"])(scope, receive, send)
             return
-        if ticket is None:
-            await self._app(scope, receive, send)
-            return
         state = scope.setdefault("state", {})
-        state["ticket"], state["account"] = ticket, ticket.account
+        if ticket is not None:
+            state["ticket"], state["account"] = ticket, ticket.account
         try:
             await self._app(scope, self._limited(receive), send)
         finally:
             if state.pop("ticket", None) is not None:
+                assert ticket is not None
                 await asyncio.shield(asyncio.to_thread(ticket.release))
 
     def _check_host(self, connection: HTTPConnection) -> None:
@@ -89,15 +88,19 @@ class Admission:
 
     async def _ticket(self, connection: HTTPConnection) -> Ticket | None:
         """None for what is not admitted: everything but a POST to the API."""
-        if connection.scope["method"] != "POST" or connection.scope["path"].startswith(UNADMITTED):
+        if connection.scope["method"] != "POST":
             return None
         self._check_origin(connection)
+        if connection.scope["path"].startswith(UNADMITTED):
+            return None
         if self._draining():
             raise ApiError(503, "The server is shutting down; send the request again, elsewhere or later.")
+        ticket = await asyncio.to_thread(self._admit, secret_of(connection))
         announced = connection.headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > self._largest:
+            await asyncio.shield(asyncio.to_thread(ticket.release))
             raise self._too_large()
-        return await asyncio.to_thread(self._admit, secret_of(connection))
+        return ticket
 
     def _admit(self, secret: str | None) -> Ticket:
         return self._accounts.admit(self._accounts.authenticate(secret), prompt_tokens=0, max_tokens=0)

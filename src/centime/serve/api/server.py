@@ -1,4 +1,4 @@
-"""The server as a process: a socket, signals that drain it, and the limits of what it reads."""
+"""The server as a process: a socket, signals that drain it, what it logs, an id for every answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from types import FrameType
 from typing import Protocol
 
 import uvicorn
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from centime.errors import UserError
 from centime.serve.api.answer import new_id
-from centime.serve.api.errors import ApiError
+from centime.serve.faults import LOGGING
 
-MAX_BODY = 64 * 2**20  # bytes: a million tokens of text are four
 DRAIN_SECONDS = 600  # that running answers may take to end after SIGTERM; a second signal ends them at once
 
 
@@ -62,7 +60,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 Outermost(app),
-                log_level="warning",
+                log_config=LOGGING,
                 access_log=False,
                 ws="none",
                 server_header=False,
@@ -111,7 +109,7 @@ def run(app: ASGIApp, serving: Ending, listening: socket.socket, ready: Callable
 
 
 class Outermost:
-    """Around the app: refuses bodies of more than MAX_BODY bytes, announced or not, and gives every answer an id."""
+    """Around the app: gives every answer an id."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -121,24 +119,10 @@ class Outermost:
             await self._app(scope, receive, send)
             return
         number = new_id("req_").encode()
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > MAX_BODY:
-                raise HTTPException(413, too_large.message)  # the one kind that FastAPI lets pass while it reads
-            return message
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":  # under the name OpenAI's clients read, and Anthropic's
                 message["headers"] = [*message["headers"], (b"x-request-id", number), (b"request-id", number)]
             await send(message)
 
-        too_large = ApiError(413, f"The body is larger than {MAX_BODY // 2**20} MiB.")
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > MAX_BODY:
-            await too_large.response(scope["path"])(scope, receive, named)
-        else:
-            await self._app(scope, counted, named)
+        await self._app(scope, receive, named)

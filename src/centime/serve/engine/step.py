@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from centime.errors import UserError
-from centime.serve.engine.faults import report
+from centime.serve.faults import report
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.pages import Span
 from centime.serve.engine.request import DeadEnd, Finish, Piece, PromptLogprobs, TokenLogprob

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from centime.errors import UserError
-from centime.serve.engine.faults import report
+from centime.serve.faults import report
 from centime.serve.engine.grammar import GrammarConstraint
 from centime.serve.engine.request import Event, Finish, Finished, QueueFull, Request, Usage, check_prompt
 from centime.serve.engine.settings import EngineSettings
