@@ -22,7 +22,6 @@ from centime.serve.engine.adjustment import Adjustment
 from centime.serve.engine.blocks import BlockPool
 from centime.serve.engine.cache_manager import CacheManager
 from centime.serve.engine.disk import open_disk
-from centime.serve.faults import report
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.pages import Pages
 from centime.serve.engine.request import Event, Piece, QueueFull, Request, check_prompt
@@ -32,6 +31,7 @@ from centime.serve.engine.settings import EngineSettings
 from centime.serve.engine.shares import split
 from centime.serve.engine.stats import Clock, EngineStats
 from centime.serve.engine.step import Ending, Outcome, Stepper
+from centime.serve.faults import report
 from centime.serve.text import TextStream
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from centime.errors import UserError
-from centime.serve.faults import report
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.pages import Span
 from centime.serve.engine.request import DeadEnd, Finish, Piece, PromptLogprobs, TokenLogprob
 from centime.serve.engine.runner import Runner
 from centime.serve.engine.sampler import finite_rows, log_probabilities, sample
 from centime.serve.engine.scheduler import Work
+from centime.serve.faults import report
 
 if TYPE_CHECKING:
     from centime.data.tokenizer import Tokenizer

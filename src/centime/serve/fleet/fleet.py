@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from centime.errors import UserError
-from centime.serve.faults import report
 from centime.serve.engine.grammar import GrammarConstraint
 from centime.serve.engine.request import Event, Finish, Finished, QueueFull, Request, Usage, check_prompt
 from centime.serve.engine.settings import EngineSettings
 from centime.serve.engine.stats import EngineStats
+from centime.serve.faults import report
 from centime.serve.fleet.affinity import Affinity
 from centime.serve.fleet.replica import About, News, Wanted
 from centime.serve.fleet.totals import Lives, SharedDevice, together
