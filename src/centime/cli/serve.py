@@ -41,6 +41,9 @@ def serve(
     cache: Annotated[
         float | None, typer.Option(help="GiB for the cache of latents; else a quarter of the free memory.")
     ] = None,
+    prefix_cache: Annotated[
+        bool, typer.Option(help="Compute the beginning that a key's prompts have in common only once.")
+    ] = True,
     disk_cache: Annotated[Path | None, typer.Option(help="Folder where cached prefixes survive a restart.")] = None,
     disk_size: Annotated[float, typer.Option(help="GiB it may take.")] = 4.0,
     drafts: Annotated[bool, typer.Option(help="Speculate with the model's MTP modules, where it has them.")] = True,
@@ -121,7 +124,7 @@ def serve(
         folder=model, host=host, port=port, names=tuple(name or ()), device=device, dtype=dtype, price=price,
         price_list=price_list, peak_hours=peak_hours, chat_format=chat_format, keep_alive=keep_alive,
         max_waiting=max_queue, max_running=max_running, step_tokens=step_tokens,
-        cache_bytes=None if cache is None else int(cache * gib), disk=disk_cache, disk_bytes=int(disk_size * gib),
+        cache_bytes=None if cache is None else int(cache * gib), prefix_cache=prefix_cache, disk=disk_cache, disk_bytes=int(disk_size * gib),
         drafts=drafts, deterministic=deterministic, check=check_cache, replicas=replicas,
         origins=tuple(cors_origin or ()),
     )  # fmt: skip

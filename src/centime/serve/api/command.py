@@ -42,6 +42,7 @@ class Options:
     max_running: int
     step_tokens: int
     cache_bytes: int | None
+    prefix_cache: bool
     disk: Path | None
     disk_bytes: int
     drafts: bool
@@ -61,6 +62,7 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
         max_running=options.max_running,
         max_waiting=options.max_waiting,
         cache_bytes=options.cache_bytes,
+        prefix_cache=options.prefix_cache,
         drafts=options.drafts,
         deterministic=options.deterministic,
         disk=options.disk,

@@ -14,10 +14,10 @@ from centime.serve.engine.pages import Pages
 
 
 class CacheManager:
-    """One pool of blocks over one set of pages, and the disk below them where there is one."""
+    """One pool of blocks over one set of pages, and the disk below them where there is one. prefixes: share any."""
 
-    def __init__(self, pool: BlockPool, pages: Pages, disk: DiskTier | None = None) -> None:
-        self.pool, self.pages, self.disk = pool, pages, disk
+    def __init__(self, pool: BlockPool, pages: Pages, disk: DiskTier | None = None, *, prefixes: bool = True) -> None:
+        self.pool, self.pages, self.disk, self.prefixes = pool, pages, disk, prefixes
         self.usable = pool.free  # blocks that requests share
 
     def blocks_for(self, tokens: int) -> int:
@@ -29,7 +29,7 @@ class CacheManager:
         spare: blocks to be left free for the requests that run. One whose prompt's log-probabilities are still to be
         told computes all of it: the cache holds no hidden states.
         """
-        known = [] if generation.scores_prompt else generation.tokens[:-1]  # the last one is computed anyway
+        known = [] if generation.scores_prompt or not self.prefixes else generation.tokens[:-1]  # the last one is computed anyway
         found = self.pool.match(known, generation.request.isolation)
         self.pool.use(found.blocks)
         if self.disk is not None:
@@ -98,7 +98,7 @@ class CacheManager:
         """Makes blocks known whose entries are written in all layers, and keeps them on disk. Called after a step, when
         no part of the step is still to write."""
         size = self.pool.size
-        for index in range(len(generation.keys) - 1, generation.written // size):
+        for index in range(len(generation.keys) - 1, generation.written // size if self.prefixes else 0):
             tokens, parent = generation.tokens[index * size : (index + 1) * size], generation.keys[-1]
             generation.keys.append(self.pool.publish(generation.table[index], parent, tokens))
             if self.disk is not None:

@@ -13,6 +13,7 @@ class EngineSettings:
     """step_tokens: most tokens computed in one step, prompts and answers together; long prompts take several steps.
     max_running: answers in progress at once; max_waiting: requests of one owner that may wait, the next is refused.
     block_tokens: tokens in a block of the cache. cache_bytes: memory for it; None: a quarter of what is free.
+    prefix_cache: whether a prompt may find the beginning of an earlier one of its owner; False keeps nothing.
     drafts: let MTP modules, where the model has them, propose tokens. deterministic: the same bits for a request
     whatever runs beside it, at a price (docs/serve.md). disk, disk_bytes: where cached prefixes survive a restart, and
     how much room they may take. check: verify the cache's books after every step (for tests; slow).
@@ -23,6 +24,7 @@ class EngineSettings:
     max_waiting: int = 256
     block_tokens: int = 32
     cache_bytes: int | None = None
+    prefix_cache: bool = True
     drafts: bool = True
     deterministic: bool = False
     disk: Path | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
+
+from centime.serve.api.formats.words import any_of
 
 if TYPE_CHECKING:
     from centime.data.tokenizer import Tokenizer
@@ -18,8 +19,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        longest_first = sorted(tokenizer.controls, key=len, reverse=True)
-        self._controls = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._controls = any_of(tokenizer.controls)
 
     def guard(self, value: Any) -> Any:
         """A text, or JSON value that holds texts, whose control tokens will be encoded as the characters they are.
