@@ -41,10 +41,11 @@ def small_config(vocab_size: int, positions: int = 64) -> ModelConfig:
     )
 
 
-def small_model(tokenizer: Tokenizer, positions: int = 64, seed: int = 0) -> Transformer:
-    """Random weights, evaluation mode."""
+def small_model(tokenizer: Tokenizer, positions: int = 64, seed: int = 0, mtp: int = 0) -> Transformer:
+    """Random weights, evaluation mode. mtp: modules that guess."""
+    config = small_config(tokenizer.vocab_size, positions).model_copy(update={"num_nextn_predict_layers": mtp})
     with torch.device("cpu"):
-        model = Transformer(small_config(tokenizer.vocab_size, positions))
+        model = Transformer(config)
     model.init_weights(seed)
     return model.eval()
 

@@ -139,7 +139,9 @@ class Routes:
         return st.builds(lambda change, leaves: Odd(path, written(path, change), leaves), changes, leaving())
 
     def _raw(self) -> st.SearchStrategy[Odd]:
-        kinds = st.sampled_from(["application/json", "application/json", "text/plain", "", "application/json; charset=x"])
+        kinds = st.sampled_from(
+            ["application/json", "application/json", "text/plain", "", "application/json; charset=x"]
+        )
         return st.builds(Odd, st.sampled_from(sorted(self.fields)), st.sampled_from(RAW), st.none(), kinds)
 
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,7 +26,10 @@ PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
     "greedy": ("/v1/chat/completions", {"messages": TEXT, "temperature": 0, "logprobs": True, "top_logprobs": 3}),
     "drawn": ("/v1/chat/completions", {"messages": TEXT, "seed": 5, "n": 2, "frequency_penalty": 0.4}),
     "held": ("/v1/chat/completions", {"messages": TEXT, "seed": 7, "response_format": SHAPE}),
-    "text": ("/v1/completions", {"prompt": "the cat sat on", "seed": 3, "logprobs": 2, "echo": True, "ignore_eos": True}),
+    "text": (
+        "/v1/completions",
+        {"prompt": "the cat sat on", "seed": 3, "logprobs": 2, "echo": True, "ignore_eos": True},
+    ),
     "claude": ("/anthropic/v1/messages", {"messages": TEXT, "temperature": 0.0, "stop_sequences": ["xyz"]}),
 }
 
@@ -80,7 +82,9 @@ def send(url: str, odd: Odd, told: list[tuple[Odd, int, bytes]]) -> None:
     """Sends an odd request over a connection of its own, reads what comes, or leaves before."""
     address = httpx.URL(url)
     with socket.create_connection((address.host, address.port or 80), timeout=odd.leaves or WAIT) as plain:
-        head = f"POST {odd.path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(odd.body)}\r\n"
+        head = (
+            f"POST {odd.path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(odd.body)}\r\n"
+        )
         kind = f"Content-Type: {odd.kind}\r\n" if odd.kind else ""
         plain.sendall(f"{head}{kind}\r\n".encode() + odd.body)
         if odd.leaves == 0.0:
