@@ -124,7 +124,8 @@ def serve(
         folder=model, host=host, port=port, names=tuple(name or ()), device=device, dtype=dtype, price=price,
         price_list=price_list, peak_hours=peak_hours, chat_format=chat_format, keep_alive=keep_alive,
         max_waiting=max_queue, max_running=max_running, step_tokens=step_tokens,
-        cache_bytes=None if cache is None else int(cache * gib), prefix_cache=prefix_cache, disk=disk_cache, disk_bytes=int(disk_size * gib),
+        cache_bytes=None if cache is None else int(cache * gib), prefix_cache=prefix_cache,
+        disk=disk_cache, disk_bytes=int(disk_size * gib),
         drafts=drafts, deterministic=deterministic, check=check_cache, replicas=replicas,
         origins=tuple(cors_origin or ()),
     )  # fmt: skip

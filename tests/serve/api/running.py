@@ -34,12 +34,14 @@ def running(
     chat_format: str = "auto",
     patience: float = 10.0,
     prices: str | None = PRICES,
+    positions: int = POSITIONS,
+    mtp: int = 0,
     origins: Sequence[str] = (),
     **settings: Any,
 ) -> Iterator[tuple[str, Serving]]:
-    """The server's URL and what it shares, until the block ends; its ledger is in `home`."""
+    """The server's URL and what it shares, until the block ends; its ledger is in `home`. mtp: modules that guess."""
     tokenizer = small_tokenizer(home / "tokenizer")
-    model = small_model(tokenizer, POSITIONS)
+    model = small_model(tokenizer, positions, mtp=mtp)
     torch.set_num_threads(1)
     accounts = Accounts(
         home / "ledger.sqlite",

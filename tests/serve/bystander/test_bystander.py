@@ -28,7 +28,7 @@ PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
     "held": ("/v1/chat/completions", {"messages": TEXT, "seed": 7, "response_format": SHAPE}),
     "text": (
         "/v1/completions",
-        {"prompt": "the cat sat on", "seed": 3, "logprobs": 2, "echo": True, "ignore_eos": True},
+        {"prompt": "the cat sat on", "seed": 3, "logprobs": 2, "echo": True},
     ),
     "claude": ("/anthropic/v1/messages", {"messages": TEXT, "temperature": 0.0, "stop_sequences": ["xyz"]}),
 }

@@ -70,12 +70,21 @@ class Admission:
         state = scope.setdefault("state", {})
         if ticket is not None:
             state["ticket"], state["account"] = ticket, ticket.account
+
+        async def release() -> None:
+            if (left := state.pop("ticket", None)) is not None:
+                await asyncio.shield(asyncio.to_thread(left.release))
+
+        async def released(message: Message) -> None:
+            """Whoever has the whole answer has its place back too."""
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                await release()
+            await send(message)
+
         try:
-            await self._app(scope, self._limited(receive), send)
+            await self._app(scope, self._limited(receive), released)
         finally:
-            if state.pop("ticket", None) is not None:
-                assert ticket is not None
-                await asyncio.shield(asyncio.to_thread(ticket.release))
+            await release()
 
     def _check_host(self, connection: HTTPConnection) -> None:
         host = connection.url.hostname or ""

@@ -29,9 +29,8 @@ class CacheManager:
         spare: blocks to be left free for the requests that run. One whose prompt's log-probabilities are still to be
         told computes all of it: the cache holds no hidden states.
         """
-        known = (
-            [] if generation.scores_prompt or not self.prefixes else generation.tokens[:-1]
-        )  # the last one is computed anyway
+        shares = self.prefixes and not generation.scores_prompt
+        known = generation.tokens[:-1] if shares else []  # the last one is computed anyway
         found = self.pool.match(known, generation.request.isolation)
         self.pool.use(found.blocks)
         if self.disk is not None:
