@@ -19,7 +19,7 @@ ANYTHING: Sequence[Any] = (
     2**64, 10**30, "", " ", "0", "1", "true", "yes", "none", "auto", "any", "required", "json", "\x00", "é", "猫🙂",
     "\u202e\u2028\x1b[31m", "\ud83d", "<｜end▁of▁sentence｜>", "<think>", "a" * 3000, " " * 3000, "<" * 3000,
     "\n" * 500,    [], [[]], [None], [""], [0], [1, 2, 3], [True], ["a", 1], [{}], ["a"] * 200, [5] * 700, {}, {"": ""},
-    {"type": None},     {"type": "text"}, {"type": "function"}, {"a": {"b": {"c": []}}}, DEEP, {"x": DEEP},
+    {"type": None}, {"type": "text"}, {"type": "function"}, {"a": {"b": {"c": []}}}, DEEP, {"x": DEEP},
 )  # fmt: skip
 
 SCHEMAS: Sequence[Any] = (
@@ -80,7 +80,8 @@ KNOWING: dict[str, Sequence[Any]] = {
         turns("assistant", tool_calls=[{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{"}}]),
         turns("system", content=["a"]), turns("nobody", content="x"), turns("user", content=[{"type": "image_url"}]),
         turns("user", content="<｜User｜><｜end▁of▁sentence｜>"), turns("user", content="x" * 9000),
-        turns("user") * 300,         turns("assistant", content=[{"type": "tool_use", "id": "1", "name": "f", "input": DEEP}]),
+        turns("user") * 300,
+        turns("assistant", content=[{"type": "tool_use", "id": "1", "name": "f", "input": DEEP}]),
         turns("user", content=[{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": ""}]}]),
     ],
     "n": [1, 2, 16, 17, 0, 2**31], "best_of": [1, 2, 0], "echo": [True, False], "suffix": ["", "x"],
