@@ -148,8 +148,8 @@ def test_a_hundred_rounds(street: Street) -> None:
 
 @pytest.mark.long
 def test_a_thousand_rounds(street: Street) -> None:
-    """Of each, other ones in every run."""
-    rounds(street, 1000, False)
+    """Five hundred of each, other ones in every run."""
+    rounds(street, 500, False)
 
 
 def test_the_harness_can_fail(street: Street) -> None:

@@ -31,7 +31,7 @@ def _weights(tokenizer: Tokenizer) -> list[float]:
 def draw(grammar: Grammar, tokenizer: Tokenizer, seed: int, most: int = 400) -> str | None:
     """One answer, tokens that close something being likelier and blanks rarer; None when it did not end in time.
 
-    Raises what the constraint raises, GrammarDeadEnd above all.
+    Raises what the constraint raises, DeadEnd above all.
     """
     choose = random.Random(seed)
     constraint, tokens = grammar.constraint(), list[int]()

@@ -165,7 +165,7 @@ def test_any_grammar_is_refused_or_leads_on(
     except UserError:
         return
     for seed in range(3):
-        draw(grammar, tokenizer, seed, 60)  # would raise GrammarDeadEnd
+        draw(grammar, tokenizer, seed, 60)  # would raise DeadEnd
 
 
 def test_numbers_keep_their_bounds(grammars: Grammars, tokenizer: Tokenizer) -> None:

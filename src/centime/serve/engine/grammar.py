@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from centime.errors import UserError
+from centime.serve.engine.request import DeadEnd
 from centime.serve.grammar.compilers import PROCESSES, Compilers
 from centime.serve.grammar.gate import Recipe, recipe_of
 from centime.serve.grammar.worker import Vocabulary
@@ -38,10 +38,6 @@ SECONDS = 10.0  # of processor time to compile in: common tools take a tenth of 
 # Processor time that matching an answer may take before it ends: some grammars are slower with every token. The usual
 # ones take a tenth of a millisecond.
 SLACK_SECONDS, TOKEN_SECONDS = 1.0, 0.02
-
-
-class GrammarDeadEnd(UserError):
-    """The answer cannot go on: no token may come next, or its grammar takes too long to match."""
 
 
 class GrammarBroken(RuntimeError):
@@ -185,7 +181,7 @@ class GrammarConstraint:
     def fill(self, mask_row: object) -> None:
         """Writes the allowed tokens into a row [ceil(V / 32)] of int32 on the CPU, lowest bit first.
 
-        After the end token it allows that one alone. Raises GrammarDeadEnd where no token may come, and where matching
+        After the end token it allows that one alone. Raises DeadEnd where no token may come, and where matching
         the answer has taken too long.
         """
         row = cast("Tensor", mask_row)
@@ -194,13 +190,13 @@ class GrammarConstraint:
             return
         row.copy_(self._mask()[0])
         if not bool(row.any()):
-            raise GrammarDeadEnd(
+            raise DeadEnd(
                 "the answer cannot go on: its grammar allows no text that this model's tokens can write. "
                 "Change the grammar, pattern or schema."
             )
 
     def accept(self, token: int) -> None:
-        """The token that came. Raises GrammarBroken on one that the mask forbade, GrammarDeadEnd on a slow grammar."""
+        """The token that came. Raises GrammarBroken on one that the mask forbade, DeadEnd on a slow grammar."""
         if self._after is not None:
             if token == self._after:
                 self._after = None
@@ -237,9 +233,9 @@ class GrammarConstraint:
     def _spend(self, begun: float) -> None:
         self._left -= time.thread_time() - begun
         if self._left < 0:
-            raise GrammarDeadEnd(
+            raise DeadEnd(
                 "the answer was ended: its grammar takes too long to match. Make it less ambiguous, or smaller."
             )
 
 
-__all__ = ["Grammar", "GrammarBroken", "GrammarConstraint", "GrammarDeadEnd", "Grammars", "Recipe", "recipe_of"]
+__all__ = ["Grammar", "GrammarBroken", "GrammarConstraint", "Grammars", "Recipe", "recipe_of"]

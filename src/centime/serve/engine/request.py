@@ -24,7 +24,7 @@ MAX_LOGPROBS = 20
 
 
 class DeadEnd(Exception):
-    """No token may come next, nor may the answer end here: a grammar that leads nowhere. The text is for the client."""
+    """A grammar that leads nowhere, or takes too long, can hold the answer no further. The text is for the client."""
 
 
 class Constraint(Protocol):
