@@ -187,3 +187,16 @@ def test_the_format_of_a_folder(small: Tokenizer, v3: Tokenizer, shared: Path, t
     assert find_format(small, "v3.1").name == "v3.1"
     with pytest.raises(UserError, match=r"Did you mean 'v3.2'"):
         find_format(small, "v32")
+
+
+def test_no_depth_of_a_clients_value_matters(small: Tokenizer) -> None:
+    encoder = Encoder(small)
+    deep: Any = f"{EOS}end"
+    for _ in range(5000):
+        deep = [{EOS: deep}]
+    guarded, given = encoder.guard(deep), deep
+    for _ in range(5000):
+        (key,) = guarded[0]
+        assert key != EOS
+        guarded, given = guarded[0][key], given[0][EOS]
+    assert guarded == encoder.guard(given) != given

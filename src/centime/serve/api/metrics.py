@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from centime.serve.engine.request import Finished, Usage
     from centime.serve.engine.stats import EngineStats
 
-disable_created_metrics()  # a gauge beside every counter, of when its process began: nobody asks for it
+# A gauge beside every counter, of when its process began, that nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # Seconds. From a cached prompt on a GPU to a long one on two cores.
 _FIRST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)

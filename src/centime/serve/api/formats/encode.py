@@ -33,9 +33,11 @@ class Encoder:
             for at, inner in list(outer.items()) if isinstance(outer, dict) else enumerate(outer):
                 if isinstance(inner, str):
                     outer[at] = self._guarded(inner)
-                elif isinstance(inner, dict | list):
-                    keyed = isinstance(inner, dict)
-                    outer[at] = {self._guarded(key): one for key, one in inner.items()} if keyed else list(inner)
+                elif isinstance(inner, dict):
+                    outer[at] = {self._guarded(key): one for key, one in inner.items()}
+                    left.append(outer[at])
+                elif isinstance(inner, list):
+                    outer[at] = list(inner)
                     left.append(outer[at])
         return top[0]
 
