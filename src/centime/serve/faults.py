@@ -11,9 +11,14 @@ from typing import Any
 
 def report(error: BaseException, what: str) -> None:
     """Prints `what` and the traceback, indented, control characters escaped."""
-    text = f"centime: {what}:\n{_indented(''.join(traceback.format_exception(error)))}"
+    text = f"centime: {what}:\n{traced(error)}"
     with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: no reason to end anything
         print(text, file=sys.stderr)
+
+
+def traced(error: BaseException) -> str:
+    """The exception and its traceback, no line of which can pass for one of the log's own."""
+    return _indented("".join(traceback.format_exception(error)))
 
 
 class Escaping(logging.Formatter):

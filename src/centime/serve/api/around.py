@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import textwrap
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 
 from centime.serve.api.errors import ApiError
+from centime.serve.faults import traced
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -60,12 +59,5 @@ class Caught:
         except Exception as error:
             if begun or scope["type"] != "http":
                 raise
-            log.error("%s %s failed:\n%s", scope["method"], ascii(scope["path"]), in_the_log(error))
+            log.error("%s %s failed:\n%s", scope["method"], ascii(scope["path"]), traced(error))
             await ApiError(500, FAILED).response(scope["path"])(scope, receive, send)
-
-
-def in_the_log(error: BaseException) -> str:
-    """The exception and its traceback, no line of which can pass for one of the log's own, whatever a client sent."""
-    lines = "".join(traceback.format_exception(error)).splitlines()
-    shown = (line if line.isprintable() else ascii(line) for line in lines)
-    return textwrap.indent("\n".join(shown), "| ", lambda line: True)

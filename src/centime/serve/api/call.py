@@ -122,7 +122,7 @@ class Call:
 
     async def _settle(self, index: int, last: Event) -> None:
         try:
-            await asyncio.to_thread(self._charge_it)
+            await asyncio.shield(asyncio.to_thread(self._charge_it))  # a second signal must not leave it unbooked
             self._count()
         finally:
             self._serving.calls.discard(self)
