@@ -228,3 +228,8 @@ def _is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def times(least: int, most: int | None) -> str:
+    """How often what stands before may come; most None: without end."""
+    return "*" if (least, most) == (0, None) else f"{{{least},{'' if most is None else most}}}"

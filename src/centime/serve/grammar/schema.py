@@ -8,16 +8,13 @@ blanks come at most MAX_BLANKS in a row.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from centime.errors import UserError
-from centime.serve.grammar import formats, numbers, patterns
+from centime.serve.grammar import numbers, patterns
+from centime.serve.grammar.bounds import Bounds
 from centime.serve.grammar.ebnf import (
-    MAX_REPEAT,
     UNWRITABLE,
     Ranges,
     Rules,
@@ -25,6 +22,7 @@ from centime.serve.grammar.ebnf import (
     literal,
     matching,
     one_of,
+    times,
     union,
     without,
 )
@@ -41,23 +39,14 @@ from centime.serve.grammar.flat import (
     types_of,
 )
 from centime.serve.grammar.objects import joined_members, members, other_key
-from centime.serve.grammar.patterns import PLAIN, Chars, Node, Repeat
+from centime.serve.grammar.patterns import PLAIN, Node
+from centime.serve.grammar.strings import Style, string
 
 # Models that run out of things to say like to go on with blanks, which JSON allows: DeepSeek's documentation warns of
 # answers that never end. Enough for an indentation of eight levels by four.
 MAX_BLANKS = 32
 MAX_MULTIPLE = 200  # of multipleOf: the grammar counts remainders
 MAX_LISTED = 1000  # multiples within bounds that are listed one by one
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a text is written where it is not JSON: in a tag's parameter, say."""
-
-    spell: patterns.Spelling
-    free: str  # EBNF of any string
-    character: str  # EBNF of one of its characters
-    quoted: bool  # a string has quotes around it
 
 
 class SchemaGrammar:
@@ -169,7 +158,7 @@ class SchemaGrammar:
         return self._scalars[kind]
 
     def _number(self, kind: str, flat: Schema, place: str) -> str | None:
-        bounds = _Bounds(flat, place)
+        bounds = Bounds(flat, place)
         if "multipleOf" in flat:
             multiple = number(flat["multipleOf"], "multipleOf", place)
             if multiple <= 0:
@@ -182,7 +171,7 @@ class SchemaGrammar:
         node = bounds.integers() if kind == "integer" else bounds.decimals()
         return None if node is None else patterns.written(node, patterns.raw())
 
-    def _multiples(self, kind: str, multiple: float, bounds: _Bounds, place: str) -> str | None:
+    def _multiples(self, kind: str, multiple: float, bounds: Bounds, place: str) -> str | None:
         if kind == "number" or multiple != int(multiple):
             refuse("multipleOf", place, f"is {multiple} and is supported for integers, by integers, alone")
         low, high, step = bounds.first, bounds.last, int(multiple)
@@ -239,8 +228,8 @@ class SchemaGrammar:
         """So many items with commas between; begun: with one before the first too. May be empty where least is 0."""
         more = f"({self._comma} {item})"
         if begun:
-            return f"{more}{_times(least, most)}"
-        rest = item if most == 1 else f"{item} {more}{_times(max(least - 1, 0), None if most is None else most - 1)}"
+            return f"{more}{times(least, most)}"
+        rest = item if most == 1 else f"{item} {more}{times(max(least - 1, 0), None if most is None else most - 1)}"
         return rest if least else f"({rest})?"
 
     def _object(self, flat: Schema, place: str) -> str | None:
@@ -271,10 +260,6 @@ class SchemaGrammar:
         return other_key(self.rules, names, self.banned) if names else self.style.free
 
 
-def _times(least: int, most: int | None) -> str:
-    return "*" if (least, most) == (0, None) else f"{{{least},{'' if most is None else most}}}"
-
-
 def kinds_of(flat: Schema) -> list[str]:
     """The types a flat schema asks for, or else those that its keywords speak of, or else all."""
     if "type" in flat:
@@ -286,116 +271,6 @@ def kinds_of(flat: Schema) -> list[str]:
     if not spoken and "format" in flat:
         spoken = ["string"]
     return spoken or [one for one in TYPES if one != "integer"]
-
-
-class _Bounds:
-    """The bounds of a number; `first`, `last`: those of an integer."""
-
-    def __init__(self, flat: Schema, place: str) -> None:
-        given = {
-            name: Decimal(repr(number(flat[name], name, place)))
-            for name in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-            if name in flat
-        }
-        if any(not one.is_finite() for one in given.values()):
-            raise UserError(f"a bound at {place} is no finite number")
-        lows = [(given[name], name == "exclusiveMinimum") for name in ("minimum", "exclusiveMinimum") if name in given]
-        highs = [(given[name], name != "exclusiveMaximum") for name in ("maximum", "exclusiveMaximum") if name in given]
-        self.low: Decimal | None = None
-        self.high: Decimal | None = None
-        self._above = self._below = False
-        if lows:
-            self.low, self._above = max(lows)
-        if highs:
-            self.high, included = min(highs)
-            self._below = not included
-        if (form := flat.get("format")) is not None:
-            if not isinstance(form, str) or form not in formats.RANGES:
-                refuse("format", place, f"is {json.dumps(form)[:60]}, which is not supported")
-            if (span := formats.RANGES[form]) is not None:
-                least, most = Decimal(span[0]), Decimal(span[1])
-                if self.low is None or self.low < least:
-                    self.low, self._above = least, False
-                if self.high is None or self.high > most:
-                    self.high, self._below = most, False
-
-    def __bool__(self) -> bool:
-        return self.low is not None or self.high is not None
-
-    @property
-    def first(self) -> int | None:
-        """The smallest integer."""
-        if self.low is None:
-            return None
-        found = math.ceil(max(self.low, Decimal(-numbers.MOST)).min(Decimal(numbers.MOST + 1)))
-        return found + 1 if self._above and found == self.low else found
-
-    @property
-    def last(self) -> int | None:
-        """The largest integer."""
-        if self.high is None:
-            return None
-        found = math.floor(self.high.min(Decimal(numbers.MOST)).max(Decimal(-numbers.MOST - 1)))
-        return found - 1 if self._below and found == self.high else found
-
-    def integers(self) -> Node | None:
-        return numbers.integers(self.first, self.last)
-
-    def decimals(self) -> Node | None:
-        return numbers.decimals(self.low, self.high, above=self._above, below=self._below)
-
-
-def string(flat: Schema, place: str, style: Style) -> str | None:
-    """EBNF of the strings that a flat schema admits."""
-    least, most = count(flat, "minLength", place, 0) or 0, count(flat, "maxLength", place)
-    if most is not None and least > most:
-        return None
-    pattern, form = flat.get("pattern"), flat.get("format")
-    if isinstance(form, str) and form in formats.SAY_NOTHING:
-        form = None
-    if form is not None and (not isinstance(form, str) or form not in formats.PATTERNS):
-        refuse("format", place, f"is {json.dumps(form)[:60]}, which is not supported")
-    if pattern is not None and form is not None:
-        refuse("pattern", place, "stands beside format, which is not supported")
-    source = pattern if pattern is not None else formats.PATTERNS[form] if form is not None else None
-    if source is None:
-        if not least and most is None:
-            return style.free
-        if max(least, most or 0) > MAX_REPEAT:
-            refuse("maxLength" if most else "minLength", place, f"is above {MAX_REPEAT:,}")
-        body = f"{style.character}{_times(least, most)}"
-    else:
-        if not isinstance(source, str):
-            refuse("pattern", place, "must be a text")
-        try:
-            node = _within(patterns.parse(source), least, most)
-            if node is None:
-                refuse("pattern", place, "stands beside minLength or maxLength that it does not keep by itself")
-            body = patterns.written(node, style.spell)
-        except UserError as error:
-            if str(error).startswith("'"):
-                raise
-            refuse("pattern" if pattern is not None else "format", place, f"cannot be held: {error}")
-    return f'"\\"" {body} "\\""' if style.quoted else body
-
-
-def _within(node: Node, least: int, most: int | None) -> Node | None:
-    """The pattern where it keeps the lengths, or one that does; None when that cannot be written simply."""
-    shortest, longest = patterns.lengths(node)
-    if least <= shortest and (most is None or (longest is not None and longest <= most)):
-        return node
-    while isinstance(node, patterns.Seq):
-        parts = [one for one in node.parts if one != patterns.Seq()]
-        if len(parts) != 1:
-            return None
-        node = parts[0]
-    if not isinstance(node, Repeat) or not isinstance(node.part, Chars):
-        return None
-    low, high = (
-        max(node.low, least),
-        min(one for one in (node.high, most) if one is not None) if most or node.high else None,
-    )
-    return Repeat(node.part, low, high) if high is None or low <= high else None
 
 
 def json_text(value: Any, banned: Ranges = ()) -> str:

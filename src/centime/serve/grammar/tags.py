@@ -10,7 +10,8 @@ from centime.serve.grammar.ebnf import LAST, UNWRITABLE, check, literal, of, one
 from centime.serve.grammar.flat import TYPES, Nothing, Schema, refuse
 from centime.serve.grammar.objects import joined_members, members, other_key
 from centime.serve.grammar.patterns import Node
-from centime.serve.grammar.schema import SchemaGrammar, Style, string
+from centime.serve.grammar.schema import SchemaGrammar
+from centime.serve.grammar.strings import Style, string
 
 DSML = "｜DSML｜"
 # Every marker of DeepSeek's has this bar. Without it in a value, no value can be taken for the end of a call.
