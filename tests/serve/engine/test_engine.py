@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from tests.serve.engine.made import Asked, brute_force, engine, run
 from tests.small import small_config, small_tokenizer
 
 from centime.data.tokenizer import Tokenizer
+from centime.errors import UserError
 from centime.model import Transformer
+from centime.serve.engine.settings import EngineSettings
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,20 @@ def test_a_second_prompt_finds_the_first_ones_beginning(model: Transformer, toke
     run(served, same)
     assert same.end.usage.hit_tokens == 21  # the last token of a prompt is always computed
     assert same.tokens == first.tokens
+
+
+def test_without_the_prefix_cache_every_prompt_is_computed_anew(
+    model: Transformer, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    served = engine(model, tokenizer, prefix_cache=False)
+    first, same = Asked(range(3, 25)), Asked(range(3, 25))
+    for request in (first, same):
+        run(served, request)
+    assert same.end.usage.hit_tokens == 0
+    assert same.tokens == first.tokens
+    assert served.stats().blocks_cached == 0
+    with pytest.raises(UserError, match="leave one out"):
+        EngineSettings(prefix_cache=False, disk=tmp_path)
 
 
 def test_an_aborted_request_ends_before_the_next_step(model: Transformer, tokenizer: Tokenizer) -> None:

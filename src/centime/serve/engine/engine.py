@@ -68,7 +68,7 @@ class Engine:
         assert self.pool.take(1) == [SCRATCH]
         self.context = min(config.max_position_embeddings, (count_ - 1) * size)
         self.disk = None
-        if self.settings.disk is not None and self.settings.prefix_cache:
+        if self.settings.disk is not None:
             where, most, exact = self.settings.disk, self.settings.disk_bytes, self.settings.deterministic
             self.disk = open_disk(where, most, model, self.pages.read(SCRATCH), exact, files)
         self.cache = CacheManager(self.pool, self.pages, self.disk, prefixes=self.settings.prefix_cache)

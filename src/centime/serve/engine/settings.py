@@ -35,5 +35,7 @@ class EngineSettings:
         for name in ("step_tokens", "max_running", "block_tokens", "disk_bytes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; give at least 1.")
+        if self.disk is not None and not self.prefix_cache:
+            raise UserError("a disk cache keeps prefixes, and without the prefix cache there are none; leave one out.")
         if self.max_waiting < 0:
             raise UserError(f"max_waiting is {self.max_waiting}; give at least 0.")
