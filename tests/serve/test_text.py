@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.small import small_tokenizer
+from tests.work import lines_run
 
 from centime.errors import UserError
 from centime.serve.text import TextStream
@@ -37,7 +38,7 @@ def test_any_bytes_add_up_to_their_decoding(ids: list[int]) -> None:
     assert "".join(streamed(ids)[0]) == byte_decode(ids)
 
 
-@given(st.text("abc🙂é", max_size=30), st.lists(st.text("abc🙂é", min_size=1, max_size=4), min_size=1, max_size=3))
+@given(st.text("ab🙂", max_size=30), st.lists(st.text("ab🙂", min_size=1, max_size=6), min_size=1, max_size=3))
 def test_text_ends_before_the_first_stop_string(text: str, stops: list[str]) -> None:
     pieces, stream = streamed(text.encode(), stops)
     # The stream sees characters one after another, so the stop string that is complete first ends it.
@@ -70,3 +71,27 @@ def test_a_real_tokenizer_streams_characters_that_span_tokens(tmp_path: Path) ->
 def test_an_empty_stop_string_is_refused() -> None:
     with pytest.raises(UserError, match="empty"):
         TextStream(byte_decode, [""])
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=9), max_size=12), st.text("ab", min_size=1, max_size=8))
+def test_what_is_held_back_is_the_longest_beginning_of_a_stop_string(pieces: list[str], stop: str) -> None:
+    """Also where a token brings more characters than the stop string has."""
+    stream, text, given_out = TextStream(lambda ids: "".join(pieces[i] for i in ids), [stop]), "", ""
+    for number, piece in enumerate(pieces):
+        given_out, text = given_out + stream.push(number), text + piece
+        if stop in text:
+            assert given_out == text[: text.find(stop)]
+            return
+        held = max(n for n in range(len(stop)) if text.endswith(stop[:n]))
+        assert given_out == text[: len(text) - held]
+
+
+@pytest.mark.parametrize("sign", ["a", "b"])
+def test_a_token_costs_no_more_with_long_stop_strings(sign: str) -> None:
+    """Neither where the text nearly is one, nor where it is nothing like it."""
+
+    def work(length: int) -> int:
+        stream = TextStream(byte_decode, ["a" * length + "!"])
+        return lines_run(lambda: [stream.push(ord(sign)) for _ in range(2000)])
+
+    assert work(1000) < 2 * work(10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from centime.errors import UserError
 
@@ -25,6 +26,7 @@ class TextStream:
             raise UserError("a stop string is empty; give at least one character, or leave --stop out.")
         self.decode = decode
         self.stop = tuple(stop)
+        self._beginnings = [_Beginning(s) for s in self.stop]
         self.stopped = False  # a stop string has appeared
         self.found: str | None = None  # that string
         self._ids: list[int] = []  # the last tokens
@@ -64,12 +66,42 @@ class TextStream:
             return text[:at]
         if last:
             return text
-        held = max((_overlap(text, s) for s in self.stop), default=0)
+        held = max((beginning.read(piece) for beginning in self._beginnings), default=0)
         if held:
             text, self._held = text[:-held], text[-held:]
         return text
 
 
-def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that is a beginning of `stop`."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)
+class _Beginning:
+    """How much of a word stands at the end of a text that grows: Knuth, Morris and Pratt's automaton.
+
+    A character takes the same time, in the mean, however long the word and whatever came before it; trying each length
+    would take a word of 1,024 characters a thousand comparisons after every token, while everybody else waits.
+    """
+
+    def __init__(self, word: str) -> None:
+        self._word, self._shorter, self._length = word, _shorter(word), 0
+
+    def read(self, piece: str) -> int:
+        """The length of the longest beginning of the word that the text ends with. The word itself is not in it."""
+        if len(piece) > len(self._word):
+            piece, self._length = piece[-len(self._word) :], 0
+        for sign in piece:
+            self._length = _after(self._word, self._shorter, self._length, sign)
+        return self._length
+
+
+@lru_cache(maxsize=64)  # the choices of a call have their stop strings in common
+def _shorter(word: str) -> list[int]:
+    """By the length of each beginning of a word: that of the longest other one that it ends with."""
+    found = [0, 0]
+    for at in range(1, len(word)):
+        found.append(_after(word, found, found[at], word[at]))
+    return found
+
+
+def _after(word: str, shorter: Sequence[int], length: int, sign: str) -> int:
+    """The length of the beginning that stands at the end when `sign` follows one of `length`."""
+    while length and word[length] != sign:
+        length = shorter[length]
+    return length + (word[length] == sign)

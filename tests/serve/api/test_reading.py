@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import math
+import threading
 from typing import Any
 
 import httpx2
 import pytest
+from fastapi import APIRouter, FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError, create_model, model_validator
+from tests.loops import run_apart
 
-from centime.serve.api.reading import MAX_DEPTH, Unreadable, read_json
+from centime.serve.api.chat_request import ChatRequest
+from centime.serve.api.reading import APART, MAX_CONTAINERS, MAX_DEPTH, JsonRoute, Unreadable, read_json
 
 TEXTS = st.text(st.characters(codec=None), max_size=8)  # with surrogates, which a JSON escape can write
 VALUES = st.recursive(
@@ -66,7 +72,8 @@ def test_any_bytes_are_json_or_get_a_sentence(raw: bytes) -> None:
         (b'{"a": ' + b"9" * 5000 + b"}", "4,300 digits"),
         (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested too deeply"),
         (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "nested too deeply"),
-        (b"[" * 10**6, "nested too deeply"),
+        (b"[" * 10**5, "nested too deeply"),
+        (b"[" + b"{}," * MAX_CONTAINERS + b"1]", "131,073 objects and lists"),
     ],
 )
 def test_what_is_refused(raw: bytes, said: str) -> None:
@@ -82,6 +89,54 @@ def test_as_deep_as_may_be_nothing_that_recurses_fails() -> None:
 
 def test_many_brackets_are_not_depth() -> None:
     assert len(read_json(b"[" + b"[]," * 1000 + b'"[[[["]')) == 1001
+
+
+def test_brackets_in_texts_are_no_lists() -> None:
+    text = '[{"\\\\"' * MAX_CONTAINERS
+    assert read_json(json.dumps([text, {text: 1}]).encode()) == [text, {text: 1}]
+
+
+def test_a_large_body_is_checked_beside_the_event_loop_and_once() -> None:
+    """Who is served by the loop must not wait for somebody's hundred thousand turns."""
+    threads: list[bool] = []
+
+    class Turn(BaseModel):
+        text: str
+
+        @model_validator(mode="after")
+        def noticed(self) -> Turn:
+            threads.append(threading.current_thread() is loops[0])
+            return self
+
+    Given = create_model("Given", turn=(Turn, ...))
+
+    loops: list[threading.Thread] = []
+    router = APIRouter(route_class=JsonRoute)
+
+    async def take(body: Any) -> int:
+        return len(body.turn.text)
+
+    take.__annotations__["body"] = Given
+    router.post("/")(take)
+    app = FastAPI()
+    app.include_router(router)
+
+    async def ask() -> list[int]:
+        loops.append(threading.current_thread())
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://t") as client:
+            both = [client.post("/", json={"turn": {"text": "a" * length}}) for length in (1, APART)]
+            answers = await asyncio.gather(*both, client.post("/", json={"turn": 1}))
+        assert answers[2].status_code == 422
+        return [answer.json() for answer in answers[:2]]
+
+    assert run_apart(ask()) == [1, APART]
+    assert sorted(threads) == [False, True]
+
+
+def test_the_first_wrong_turn_is_told_and_the_others_are_not_gathered() -> None:
+    with pytest.raises(ValidationError) as told:
+        ChatRequest.model_validate({"model": "small", "messages": [1] * 50_000})
+    assert told.value.error_count() == 1
 
 
 @pytest.mark.parametrize(

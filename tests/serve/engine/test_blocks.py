@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.work import lines_run
 
+from centime.serve.engine import blocks
 from centime.serve.engine.blocks import BlockPool, root_key
+from centime.serve.engine.runs import Runs
 
 SIZE = 2
 
@@ -81,3 +86,49 @@ def test_the_books_notice_a_leak() -> None:
     pool.take(1)
     with pytest.raises(AssertionError):
         pool.check([])
+
+
+def test_a_prompt_is_compared_with_few_of_many_that_begin_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand prompts of one owner that differ in a block's last token do not slow down the eleventh thousand."""
+    pool, alike = BlockPool(10_000, 8), [7] * 7
+    for token, number in enumerate(pool.take(10_000) or []):
+        pool.publish(number, root_key(""), [*alike, token])
+    seen = 0
+
+    def counted(a: Sequence[int], b: Sequence[int]) -> int:
+        nonlocal seen
+        seen += 1
+        return common(a, b)
+
+    common = blocks._common
+    monkeypatch.setattr(blocks, "_common", counted)
+    found = pool.match([*alike, 10_000], "")
+    assert (found.blocks, found.partial_tokens) == ([], 7)
+    assert pool.match([7, 7, 9], "").partial_tokens == 2
+    assert pool.match([8], "").partial is None
+    assert seen <= 6
+
+
+def test_a_block_taken_from_scattered_ones_costs_no_more_than_one_of_a_run() -> None:
+    whole, scattered = BlockPool(20_000, SIZE), BlockPool(20_000, SIZE)
+    taken = scattered.take(20_000)
+    assert taken is not None
+    scattered.release(taken[::2])
+    assert lines_run(lambda: scattered.take(100)) < 5 * lines_run(lambda: whole.take(100))
+    scattered.release(taken[1::2])
+    assert scattered.take(19_900) is not None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_runs_under_random_use(data: st.DataObject) -> None:
+    runs = Runs(12)
+    out: list[int] = []
+    for _ in range(data.draw(st.integers(1, 40))):
+        if out and (not len(runs) or data.draw(st.booleans())):
+            runs.add(out.pop(data.draw(st.integers(0, len(out) - 1))))
+        else:
+            out.append(runs.longest())
+            runs.remove(out[-1])
+        runs.check()
+        assert len(runs) == 12 - len(out)

@@ -38,7 +38,7 @@ class Choice:
 
 
 class Call:
-    """Runs the choices of one call. Everything but `deliver` runs in the event loop.
+    """Runs the choices of one call. Everything but `deliver` and `_begin` runs in the event loop.
 
     Its charge is committed before the last choice's end is told, so that no client knows of an answer that a killed
     server would not remember. A call whose client leaves is aborted, and charged for what was computed until then; one
@@ -67,24 +67,35 @@ class Call:
         Raises ApiError (400, 429), Refused (402, 503), UserError on a bad prompt; the ticket is released then.
         """
         submitted: list[Request] = []
+        beginning: asyncio.Task[None] | None = None
+        call: Call | None = None
         try:
             call = Call(serving, ticket, choices, isolation)
             most = sum(min(c.params.max_tokens, _room(serving, c.prompt)) for c in choices)
-            await asyncio.to_thread(ticket.raise_to, prompt_tokens=call.prompt_tokens, max_tokens=most)
-            for request in call._requests:
-                serving.engine.submit(request)
-                submitted.append(request)
+            serving.calls.add(call)
+            beginning = call._loop.create_task(asyncio.to_thread(call._begin, most, submitted))
+            await asyncio.shield(beginning)
         except BaseException as error:
+            if beginning is not None:
+                await asyncio.wait({beginning})
             for request in submitted:
                 serving.engine.abort(request.id)
+            if call is not None:
+                serving.calls.discard(call)
             await asyncio.shield(asyncio.to_thread(ticket.release))
             if isinstance(error, QueueFull):
                 raise ApiError(
                     429, f"{error}; come back later.", code="queue_full", retry_after=_seconds_an_answer(serving)
                 ) from None
             raise
-        serving.calls.add(call)
         return call
+
+    def _begin(self, most: int, submitted: list[Request]) -> None:
+        """In a thread: the engine counts a prompt's tokens for every choice, which takes its time with long ones."""
+        self._ticket.raise_to(prompt_tokens=self.prompt_tokens, max_tokens=most)
+        for request in self._requests:
+            self._serving.engine.submit(request)
+            submitted.append(request)
 
     def _request(self, index: int, choice: Choice) -> Request:
         def deliver(event: Event) -> None:  # in the engine's thread

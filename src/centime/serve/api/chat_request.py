@@ -62,7 +62,7 @@ class Message(Body):
     content: Text | None = None
     refusal: Words = None
     name: str | None = None
-    tool_calls: list[Annotated[ToolCall, BeforeValidator(_as_function)]] | None = None
+    tool_calls: Annotated[list[Annotated[ToolCall, BeforeValidator(_as_function)]], Field(fail_fast=True)] | None = None
     function_call: Called | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
@@ -226,9 +226,9 @@ class ChatRequest(Sampled):
     """A conversation to go on with."""
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     max_completion_tokens: MaxTokens = Field(None, description="OpenAI's newer name of max_tokens.")
-    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
     tool_choice: Annotated[ToolChoice | None, BeforeValidator(_usual_choice)] = None
     parallel_tool_calls: bool | None = None
     functions: Older = None

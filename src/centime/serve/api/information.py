@@ -50,7 +50,7 @@ class TokenizeRequest(Body):
 
     model: str | None = None
     prompt: str | None = Field(None, validation_alias=AliasChoices("prompt", "text"))
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)] | None = None
     add_special_tokens: bool = Field(True, description="Put the begin-of-sentence token before a text.")
 
     @model_validator(mode="after")

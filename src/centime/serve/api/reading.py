@@ -6,27 +6,37 @@ walks a body later, here or at an upstream, meets a value that this reader let p
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from centime.serve.api.errors import ApiError
+from centime.serve.api.fair_pool import FairPool
 
+T = TypeVar("T")
+R = TypeVar("R")
 MAX_DEPTH = 100  # of objects and lists in one another: people's schemas have ten or twenty, and readers recurse
-APART = 2**18  # bytes from which on a body is read in a thread, beside everybody else's events
+APART = 2**15  # bytes from which on a body is read in a thread, beside everybody else's events
+# Objects and lists in one body: a turn is one or two, a tool a few dozen. Python holds its lock while it reads them and
+# while it looks for garbage among them, half a microsecond each; everybody else waits.
+MAX_CONTAINERS = 2**17
 JSON_TYPES = {dict: "object", list: "list", str: "string", int: "number", float: "number", bool: "boolean"}
 
 # An escape in a string: a pair of surrogates, half of one alone, or any other, which is passed over as one.
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
 )
+# A text in JSON, which is passed over, or what opens an object or a list.
+_OPENING = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]', re.S)
+_bodies = FairPool(2, "centime-bodies")
 
 
 class Unreadable(ValueError):
@@ -46,6 +56,9 @@ def read_json(raw: bytes | bytearray, *, finite: bool = True) -> Any:
         raise Unreadable(f"no JSON in UTF-8: its byte {error.start} belongs to no character") from None
     if "\\ud" in text or "\\uD" in text:
         text = _ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
+    opened = _opened(text)
+    if finite and opened > MAX_CONTAINERS:
+        raise Unreadable(f"no JSON that can be read: it has {opened:,} objects and lists, more than {MAX_CONTAINERS:,}")
     try:
         value = json.loads(text, parse_constant=_not_a_number, parse_float=_finite) if finite else json.loads(text)
     except json.JSONDecodeError as error:
@@ -56,9 +69,17 @@ def read_json(raw: bytes | bytearray, *, finite: bool = True) -> Any:
         raise
     except ValueError:  # of int(): Python reads no longer ones
         raise Unreadable("no JSON that can be read: a number has more than 4,300 digits") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+    if opened > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise _too_deep()
     return value
+
+
+def _opened(text: str) -> int:
+    """Objects and lists that a JSON text opens, or a number between that and MAX_CONTAINERS."""
+    every = text.count("[") + text.count("{")
+    if every <= MAX_CONTAINERS:
+        return every
+    return sum(1 for found in _OPENING.finditer(text) if found[0][0] != '"')
 
 
 def _not_a_number(name: str) -> NoReturn:
@@ -110,6 +131,13 @@ def check_type(request: Request) -> None:
 class JsonRequest(Request):
     """A request whose JSON is an object, read by `read_json`."""
 
+    async def apart(self, work: Callable[[T], R], given: T) -> R:
+        """What `work` makes of the body, or of what it holds; a large one's in a thread, each account's in turn."""
+        if len(await self.body()) <= APART:
+            return work(given)
+        account = self.scope.get("state", {}).get("account")
+        return await _bodies.run(account.name if account is not None else "", work, given)
+
     async def json(self) -> Any:
         """Raises ApiError: 415 for another type, 400 for what is no JSON object."""
         if not hasattr(self, "_json"):
@@ -121,7 +149,7 @@ class JsonRequest(Request):
             if not raw.strip():
                 raise ApiError(400, "The body is empty; send a JSON object.")
             try:
-                found = await asyncio.to_thread(read_json, raw) if len(raw) > APART else read_json(raw)
+                found = await self.apart(read_json, raw)
             except Unreadable as error:
                 raise ApiError(400, f"The body is {error}.") from None
             if not isinstance(found, dict):
@@ -132,17 +160,33 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route of either application: what it takes as its body has been read by `JsonRequest`."""
+    """A route of either application: what it takes as its body has been read by `JsonRequest`, and checked there.
+
+    FastAPI checks a body in the event loop, a hundred thousand turns for two seconds; one that is a model already it
+    takes as it is.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, which finds the body read; where it cannot be, the error tells why, not FastAPI's."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
+        model = self.body_field.field_info.annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise TypeError(f"{self.path} takes {model}; a route here takes one model of its body")
+
+        def checked(body: Any) -> BaseModel:
+            try:
+                return model.model_validate(body)
+            except ValidationError as error:
+                problems = error.errors(include_url=False)
+                raise RequestValidationError(
+                    [{**problem, "loc": ("body", *problem["loc"])} for problem in problems], body=body
+                ) from None
 
         async def read_first(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive)
-            await request.json()
+            request._json = await request.apart(checked, await request.json())
             return await handle(request)
 
         return read_first

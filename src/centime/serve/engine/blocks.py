@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from centime.serve.engine.runs import Runs
 
 Key = bytes
 KEY_BYTES = 16
@@ -54,10 +57,11 @@ class BlockPool:
     def __init__(self, count: int, size: int) -> None:
         self.size = size
         self.blocks = [Block() for _ in range(count)]
-        self._empty = set(range(count))  # nothing worth keeping in them
+        self._empty = Runs(count)  # nothing worth keeping in them
         self._unused: OrderedDict[int, None] = OrderedDict()  # cached and nobody's, least recently used first
         self._by_key: dict[Key, int] = {}
-        self._children: dict[Key, set[int]] = {}
+        # the blocks that follow a prefix, by their tokens: the one most like another stands beside its place
+        self._children: dict[Key, list[tuple[tuple[int, ...], int]]] = {}
 
     @property
     def free(self) -> int:
@@ -89,8 +93,10 @@ class BlockPool:
             key = block_key(key, piece)
         rest = tuple(tokens[len(found) * self.size : (len(found) + 1) * self.size])
         best, length = None, 0
-        for number in self._children.get(key, ()):
-            same = _common(self.blocks[number].tokens, rest)
+        siblings = self._children.get(key, [])
+        place = bisect_left(siblings, (rest, -1))
+        for tokens_there, number in siblings[max(0, place - 1) : place + 1]:
+            same = _common(tokens_there, rest)
             if same > length:
                 best, length = number, same
         return Match(found, key, best, length)
@@ -123,27 +129,13 @@ class BlockPool:
 
     def _next(self, after: int | None) -> int:
         if self._empty:
-            if after is not None and after + 1 in self._empty:
-                number = after + 1
-            else:
-                number = self._longest_run()
+            # a new sequence has most room to grow where the longest run of empty blocks begins
+            number = after + 1 if after is not None and after + 1 in self._empty else self._empty.longest()
             self._empty.remove(number)
             return number
         number, _ = self._unused.popitem(last=False)
         self._forget(number)
         return number
-
-    def _longest_run(self) -> int:
-        """Where the longest run of empty blocks begins: a new sequence has most room to grow there."""
-        best, best_length, start = min(self._empty), 0, None
-        for number in range(len(self.blocks) + 1):
-            if number in self._empty:
-                start = number if start is None else start
-            elif start is not None:
-                if number - start > best_length:
-                    best, best_length = start, number - start
-                start = None
-        return best
 
     def release(self, numbers: Sequence[int]) -> None:
         """One user fewer for each; the end of a prefix becomes the first to go."""
@@ -166,7 +158,7 @@ class BlockPool:
             block = self.blocks[number]
             block.key, block.parent, block.tokens = key, parent, tuple(tokens)
             self._by_key[key] = number
-            self._children.setdefault(parent, set()).add(number)
+            insort(self._children.setdefault(parent, []), (block.tokens, number))
         return key
 
     def _forget(self, number: int) -> None:
@@ -175,12 +167,13 @@ class BlockPool:
         assert block.parent is not None
         del self._by_key[block.key]
         siblings = self._children[block.parent]
-        siblings.discard(number)
+        del siblings[bisect_left(siblings, (block.tokens, number))]
         if not siblings:
             del self._children[block.parent]
 
     def check(self, tables: Sequence[Sequence[int]]) -> None:
         """Raises AssertionError unless users, free lists and keys agree with the block tables of all requests."""
+        self._empty.check()
         users = [0] * len(self.blocks)
         for table in tables:
             assert len(set(table)) == len(table), "a block twice in one table"
@@ -196,7 +189,7 @@ class BlockPool:
                 assert self._by_key[block.key] == number
                 assert block.parent is not None
                 assert block.key == block_key(block.parent, block.tokens)
-                assert number in self._children[block.parent]
+                assert (block.tokens, number) in self._children[block.parent]
         assert sum(block.key is not None for block in self.blocks) == len(self._by_key)
 
 
