@@ -14,6 +14,7 @@ from tests.small import small_config, small_tokenizer
 from centime.data.tokenizer import Tokenizer
 from centime.model import Transformer
 from centime.serve.engine.request import Piece, PromptLogprobs, TokenLogprob
+from centime.serve.engine.scheduler import SCORED_TOKENS
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_a_prompt_alone_is_read_and_kept(model: Transformer, tokenizer: Tokenize
 
 
 def test_preemption_tells_nothing_twice(model: Transformer, tokenizer: Tokenizer) -> None:
-    served = engine(model, tokenizer, blocks=14, step_tokens=5)
+    served = engine(model, tokenizer, blocks=14, step_tokens=5 * SCORED_TOKENS)
     asked = [Asked([3, *range(5 + n, 25 + n)], max_tokens=12, prompt_logprobs=0) for n in range(3)]
     run(served, *asked)
     assert served.stats().preemptions > 0
@@ -109,3 +110,15 @@ def test_the_end_token_is_reported_to_whoever_scores(model: Transformer, tokeniz
     assert [[one.token for one in ones] for ones in told] == [[tokenizer.eos_id], []]
     for asked in (scored, plain):
         assert (asked.tokens, asked.end.reason, asked.end.usage.output_tokens) == ([], "end", 0)
+
+
+def test_a_step_scores_few_of_a_prompts_tokens(model: Transformer, tokenizer: Tokenizer) -> None:
+    """Each needs the logits of the whole vocabulary, and everybody else's next token waits for them."""
+    prompt = [token % tokenizer.vocab_size for token in range(200)]
+    sizes: list[int] = []
+    for best in (None, 5):
+        served = engine(model, tokenizer, blocks=200, step_tokens=64)
+        served.submit(Asked(prompt, max_tokens=1, prompt_logprobs=best))
+        served.step()
+        sizes += [generation.computed for generation in served.scheduler.running]
+    assert sizes == [64, 64 // SCORED_TOKENS]
