@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -154,8 +155,10 @@ def told(model: Any, body: Any) -> Misfit | ApiError | None:
     return None
 
 
-def words(schema: dict[str, Any]) -> set[str]:
+@functools.cache
+def words(model: Any) -> set[str]:
     """All names of fields in a model's description."""
+    schema = model.model_json_schema()
     objects = [schema, *schema.get("$defs", {}).values()]
     return {name for one in objects for name in one.get("properties", {})}
 
@@ -163,7 +166,7 @@ def words(schema: dict[str, Any]) -> set[str]:
 def test_the_examples_have_every_field_of_every_body() -> None:
     for model in {model for model, _ in BODIES}:
         tried = {part for one, body in BODIES if one is model for path in places(body) for part in path}
-        assert words(model.model_json_schema()) - tried == set(), model
+        assert words(model) - tried == set(), model
     for model, body in BODIES:
         assert told(model, body) is None, model
 
@@ -176,7 +179,7 @@ def check(model: Any, body: Any) -> None:
     assert not FOREIGN.search(error.message), error.message
     assert error.message.endswith(".")
     assert plain(error.message) == error.message, error.message
-    known = words(model.model_json_schema()) | {str(part) for path in places(body) for part in path}
+    known = words(model) | {str(part) for path in places(body) for part in path}
     for part in (error.param or "").split("."):
         assert part.isdigit() or not part or part in known or not part.isidentifier(), (error.param, error.message)
     assert plain(error.param or "") == (error.param or "")
@@ -217,6 +220,15 @@ CHOICES = "expected 'none', 'auto', 'required', or an object whose type is 'func
         (ChatRequest, "temperature", "hot", "temperature", "temperature: found 'hot', expected a number."),
         (ChatRequest, "temperature", 3, "temperature", "temperature: found 3, expected a number of at most 2."),
         (ChatRequest, "model", None, "model", "model: found null, expected a string."),
+        (ChatRequest, "stop", 5, "stop", "stop: found 5, expected a string, or a list of strings."),
+        (ChatRequest, "tool_choice", {"type": "function"}, "tool_choice.function", "tool_choice.function is missing."),
+        (
+            ChatRequest,
+            "messages",
+            [{"role": "user", "content": [{"type": "text"}]}],
+            "messages.0.content",
+            "messages.0.content: a part of type 'text' needs its field text.",
+        ),
         (ChatRequest, "stop", ["a"] * 17, "stop", "stop: found a list of 17, expected at most 16."),
         (
             ChatRequest, "stop", "a" * 2000, "stop",
@@ -227,7 +239,6 @@ CHOICES = "expected 'none', 'auto', 'required', or an object whose type is 'func
             "tool_choice: found 'maybe', expected one of 'none', 'auto' or 'required'.",
         ),
         (ChatRequest, "tool_choice", 5, "tool_choice", f"tool_choice: {CHOICES}."),
-        (ChatRequest, "tool_choice", {"type": "function"}, "tool_choice.name", "tool_choice.name is missing."),
         (
             ChatRequest, "tool_choice", {"type": "function", "function": {}}, "tool_choice.function.name",
             "tool_choice.function.name is missing.",

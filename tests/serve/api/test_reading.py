@@ -63,7 +63,6 @@ def test_any_bytes_are_json_or_get_a_sentence(raw: bytes) -> None:
     [
         (b"\xff{}", "no JSON in UTF-8: its byte 0"),
         ('{"a": 1}'.encode("utf-16"), "no JSON in UTF-8"),
-        (b"\xef\xbb\xbf{}", "no JSON"),
         (b"{", "no JSON"),
         (b'{"a": NaN}', "JSON has no NaN"),
         (b'{"a": -Infinity}', "JSON has no -Infinity"),
@@ -192,3 +191,7 @@ def test_an_encoding_is_refused_by_its_name(url: str) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     response = httpx2.post(url + "/tokenize", content=b"\x1f\x8b", headers=headers)
     assert (response.status_code, "'gzip'" in response.json()["error"]["message"]) == (415, True)
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert read_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}

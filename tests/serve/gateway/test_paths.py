@@ -7,6 +7,7 @@ from typing import Any
 
 import anthropic
 import httpx2
+import openai
 import pytest
 from starlette.responses import JSONResponse
 from tests.serve.api.running import running
@@ -100,3 +101,44 @@ def test_errors_are_in_the_words_of_the_path(put: Callable[..., Put], path: str)
             "error",
             kind,
         )
+
+
+def test_each_model_is_found_by_its_name(both: tuple[str, str, Any, Any]) -> None:
+    for base in both[:2]:
+        client = openai.OpenAI(base_url=f"{base}/v1", api_key="none", max_retries=0)
+        assert client.models.retrieve("small").id == "small"
+        with pytest.raises(openai.NotFoundError) as refusal:
+            client.models.retrieve("smaller")
+        assert (refusal.value.code, refusal.value.param) == ("model_not_found", "model")
+
+
+def test_head_is_answered_as_get_is(both: tuple[str, str, Any, Any]) -> None:
+    for base in both[:2]:
+        for path in ("/health", "/v1/models", "/", "/v1/chat/completions", "/nothing"):
+            head, get = httpx2.head(base + path), httpx2.get(base + path)
+            assert (head.status_code, head.content) == (get.status_code, b"")
+            assert head.headers["content-length"] == get.headers["content-length"]
+
+
+WRONG: list[dict[str, Any]] = [
+    {"temperature": -1}, {"stop": 5}, {"messages": [{"role": "user", "content": 5}]}, {"tool_choice": "sometimes"},
+    {"response_format": {"type": "regex", "regex": "["}},
+    {"response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {"type": "string"}}}}},
+    {"response_format": {"type": "grammar", "grammar": "root ::= root"}},
+    {"tools": [{"type": "function", "function": {"name": "f", "strict": True, "parameters": {"not": {}}}}]},
+    {"messages": [{"role": "user", "content": "a " * 9000}]}, {"logit_bias": {"99999": 1}}, {"n": 17},
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda body: str(body)[:60])
+def test_what_is_wrong_is_told_behind_the_gateway_as_at_our_server(
+    both: tuple[str, str, Any, Any], wrong: dict[str, Any]
+) -> None:
+    body = {"model": "small", "messages": TURN, **wrong}
+    inner, outer = (httpx2.post(base + "/v1/chat/completions", json=body, timeout=60) for base in both[:2])
+    assert 400 <= outer.status_code == inner.status_code < 500
+    assert outer.json() == inner.json()
+    error = outer.json()["error"]
+    field = next(iter(wrong))
+    assert str(error["param"]).startswith(field) or error["code"] == "context_length_exceeded"

@@ -181,3 +181,18 @@ def test_no_event_is_too_odd_to_be_read(bodies: list[Any]) -> None:
             meter.take(b"data: " + json.dumps(body).encode() + b"\n\n")
         meter.last_events(None, None)
         assert meter.counts is None or meter.counts.output >= 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_echoed_prompt_is_no_output(
+    put: Callable[..., Put], capfd: pytest.CaptureFixture[str], stream: bool
+) -> None:
+    """Its text has come, and no token of an answer: the upstream's zero is right."""
+    shown = {"index": 0, "text": "one two three", "finish_reason": "stop"}
+    told = {"usage": {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}}
+    chunks = [{"choices": [shown]}, {"choices": [], **told}, DONE]
+    made = put(lambda body: chunks if body.get("stream") else {"choices": [shown], **told}, owner="other")
+    asked = {"model": "m", "prompt": "one two three", "echo": True, "stream": stream, "max_tokens": 50}
+    assert made.post(asked, "/v1/completions").status_code == 200
+    assert made.sums()[:4] == (1, 3, 0, 0)
+    assert "no usage" not in capfd.readouterr().err

@@ -170,3 +170,23 @@ def test_what_accept_raises(grammars: Grammars, tokenizer: Tokenizer) -> None:
     assert allowed(mask) == [tokenizer.eos_id]
     with pytest.raises(GrammarBroken, match="after the end"):
         constraint.accept(tokenizer.eos_id)
+
+
+@pytest.mark.parametrize("width", [300, 301, 319, 320, 331])
+def test_masks_are_of_tokens_alone(tokenizer: Tokenizer, capfd: pytest.CaptureFixture[str], width: int) -> None:
+    """Of a vocabulary that does not fill its last word, the rest of the word is no token, for nobody."""
+    grammars = Grammars(tokenizer, width)
+    for recipe, text in (
+        (quick(0), '{"p0": 1'),
+        (recipe_of("regex", "[^a]*"), "the c"),
+        (recipe_of("regex", "ab"), "ab"),
+    ):
+        constraint = grammars.compile(recipe).constraint()
+        for token in [*tokenizer.encode(text), None]:
+            mask = torch.zeros((width + 31) // 32, dtype=torch.int32)
+            constraint.fill(mask)
+            assert max(allowed(mask)) < tokenizer.vocab_size
+            if token is not None:
+                constraint.accept(token)
+        assert constraint.finished == (text == "ab")
+    assert "Warning" not in capfd.readouterr().err

@@ -208,7 +208,9 @@ def _text(content: str | Sequence[Part], where: str) -> str:
     if isinstance(content, str):
         return content
     for block in content:
-        if block.type != "text" or block.text is None:
+        if block.type == "text" and block.text is None:
+            raise ApiError(400, f"{where}: a block of type 'text' needs its field text.", param=where)
+        if block.type != "text":
             raise ApiError(
                 400, f"{where}: this model reads text only; found a block of type {found(block.type)}.", param=where
             )

@@ -21,11 +21,12 @@ FAILED = "The server failed on this request; its log says why."
 
 
 def surround(app: FastAPI, origins: Sequence[str]) -> None:
-    """Puts both around the app and the middleware it has so far. origins: whose pages may read answers; "*": any.
+    """Puts all of it around the app and the middleware it has so far. origins: whose pages may read answers; "*": any.
 
     Keys travel in headers that scripts set, never in cookies, so that no page can spend a key it does not hold.
     """
     app.add_middleware(Caught)
+    app.add_middleware(HeadAsGet)
     if origins:
         app.add_middleware(
             CORSMiddleware,
@@ -35,6 +36,18 @@ def surround(app: FastAPI, origins: Sequence[str]) -> None:
             allow_private_network=True,
             expose_headers=["retry-after", "x-request-id", "request-id"],
         )
+
+
+class HeadAsGet:
+    """ASGI middleware. HEAD is answered as GET is; that the body is left out is the server's to see to."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 class Caught:

@@ -13,7 +13,7 @@ from centime.serve.api.answer import Answer
 from centime.serve.api.call import Call, Choice
 from centime.serve.api.chat_answer import Asked, ChatCompletion, stream, whole
 from centime.serve.api.chat_request import ChatRequest, Message
-from centime.serve.api.constrain import offered_tools, recipe_for
+from centime.serve.api.constrain import holding_field, offered_tools, recipe_for
 from centime.serve.api.errors import GENERATES, ApiError, described
 from centime.serve.api.fields import of_each
 from centime.serve.api.formats import Chat, Format, Prompt
@@ -53,8 +53,11 @@ async def begin_chat(body: ChatRequest, serving: Serving, request: Request) -> A
 
     tools, grammar, owner = offered_tools(body), None, request.state.account.name
     if tools or body.response_format is not None:
-        recipe = await serving.reading.run(owner, recipe_for, body, tools, serving.format)
-        grammar = await while_there(request, serving.grammars.obtain(recipe, owner)) if recipe else None
+        try:
+            recipe = await serving.reading.run(owner, recipe_for, body, tools, serving.format)
+            grammar = await while_there(request, serving.grammars.obtain(recipe, owner)) if recipe else None
+        except UserError as error:
+            raise ApiError(422, str(error), param=holding_field(body, tools)) from None
     prompt = await serving.reading.run(owner, prompt_of, serving.format, chat_of(body, tools))
     after = serving.format.think_end if prompt.start == "reasoning" else None
     choices = [

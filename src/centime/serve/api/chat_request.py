@@ -153,7 +153,7 @@ def _usual_choice(value: Any) -> Any:
         return kind
     if not isinstance(value, dict):
         return value
-    if kind == "tool" or (kind == "function" and "function" not in value):
+    if kind == "tool" or (kind == "function" and "function" not in value and "name" in value):
         return {"type": "function", "function": {name: value[name] for name in ("name",) if name in value}}
     if kind == "allowed_tools" and "allowed_tools" not in value:
         return {"type": kind, "allowed_tools": {name: value[name] for name in ("mode", "tools") if name in value}}

@@ -47,6 +47,14 @@ def recipe_for(body: ChatRequest, tools: Sequence[dict[str, Any]], chat_format: 
     return None
 
 
+def holding_field(body: ChatRequest, tools: Sequence[dict[str, Any]]) -> str | None:
+    """The field of the body that the grammar is of; None where it is of both."""
+    wanted = body.response_format is not None and body.response_format.type != "text"
+    if not tools or not wanted:
+        return "response_format" if wanted else "tools"
+    return None if body.tool_choice in (None, "auto") else "tools"
+
+
 def _response(wanted: ResponseFormat) -> Recipe:
     if wanted.regex is not None and wanted.type == "regex":
         return recipe_of("regex", wanted.regex)

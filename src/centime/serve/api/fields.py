@@ -41,6 +41,10 @@ def _joined(value: Any) -> Any:
     for part in value:
         kind = part.get("type") if isinstance(part, dict) else None
         text = part.get(_TEXTS[kind]) if isinstance(kind, str) and kind in _TEXTS else None
+        if text is None and isinstance(kind, str) and kind in _TEXTS:
+            raise PydanticCustomError(
+                FORM, "a part of type {kind} needs its field {field}", {"kind": found(kind), "field": _TEXTS[kind]}
+            )
         if not isinstance(text, str):
             what = f"a part of type {found(kind)}" if isinstance(part, dict) else found(part)
             raise PydanticCustomError(FORM, "this model reads text only; found {what}", {"what": what})
@@ -87,7 +91,11 @@ Seed = Annotated[Annotated[int, Field(ge=-(2**63), lt=2**64)] | None, BeforeVali
 
 def _listed(value: Any) -> Any:
     """A string as a list of it."""
-    return [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return [value]
+    if value is not None and not isinstance(value, list):
+        raise PydanticCustomError(FORM, "found {what}, expected a string, or a list of strings", {"what": found(value)})
+    return value
 
 
 _STRINGS = {"type": "array", "items": {"type": "string", "maxLength": MAX_STOP_LENGTH}, "maxItems": MAX_STOPS}

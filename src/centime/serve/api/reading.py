@@ -6,6 +6,7 @@ walks a body later, here or at an upstream, meets a value that this reader let p
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -46,12 +47,13 @@ class Unreadable(ValueError):
 def read_json(raw: bytes | bytearray, *, finite: bool = True) -> Any:
     """The value that JSON in UTF-8 stands for. Raises Unreadable.
 
-    Numbers are finite, but in answers that are passed on (finite=False), where engines write NaN for a probability.
-    Half of a surrogate pair becomes U+FFFD, as it does wherever text is cut in two; of a name that comes twice in an
-    object the last counts; lists and objects are nested no deeper than `MAX_DEPTH`.
+    A byte order mark before it, which editors leave, is passed over. Numbers are finite, but in answers that are passed
+    on (finite=False), where engines write NaN for a probability. Half of a surrogate pair becomes U+FFFD, as it does
+    wherever text is cut in two; of a name that comes twice in an object the last counts; lists and objects are nested
+    no deeper than `MAX_DEPTH`.
     """
     try:
-        text = raw.decode("utf-8")
+        text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unreadable(f"no JSON in UTF-8: its byte {error.start} belongs to no character") from None
     if "\\ud" in text or "\\uD" in text:

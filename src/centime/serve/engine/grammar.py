@@ -173,6 +173,8 @@ class GrammarConstraint:
         self.origin = recipe, after
         self._matcher, self._after = matcher, after
         self._row = torch.zeros(1, (vocabulary + 31) // 32, dtype=torch.int32)  # the mask, once per token
+        spare = vocabulary % 32
+        self._last_word = (1 << spare) - 1 if spare else -1  # the bits of it that stand for tokens
         self._only_end = torch.zeros_like(self._row)
         self._only_end[0, end // 32] = 1 << (end % 32) if end % 32 < 31 else -(2**31)
         self._current = self._ended = False
@@ -226,6 +228,7 @@ class GrammarConstraint:
         if not self._current:
             begun = time.thread_time()
             self._matcher.fill_next_token_bitmask(self._row)
+            self._row[0, -1] &= self._last_word
             self._current = True
             self._spend(begun)
         return self._row

@@ -16,6 +16,7 @@ from centime.serve.api.admission import Admission
 from centime.serve.api.around import surround
 from centime.serve.api.booking import book_time
 from centime.serve.api.description import add_description
+from centime.serve.api.errors import ApiError
 from centime.serve.api.page import page_routes
 from centime.serve.api.page_views import BillView
 from centime.serve.api.respond import as_json
@@ -69,6 +70,16 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
     async def models(account: Asking) -> Response:
         """The upstream's models."""
         return Response(as_json(await gateway.upstream.models()), media_type="application/json")
+
+    @app.get("/v1/models/{name:path}")
+    @app.get("/models/{name:path}", include_in_schema=False)
+    async def model(name: str, account: Asking) -> Response:
+        """One of them."""
+        listed = (await gateway.upstream.models()).get("data")
+        for found in listed if isinstance(listed, list) else []:
+            if isinstance(found, dict) and found.get("id") == name:
+                return Response(as_json(found), media_type="application/json")
+        raise ApiError(404, f"The model {name!r} does not exist here.", param="model", code="model_not_found")
 
     @app.get("/health")
     async def health() -> JSONResponse:

@@ -46,7 +46,7 @@ class Exchange:
         self._number = gateway.clock.enter()
         self._began_ns = time.monotonic_ns()
         self._first_ns = 0
-        self._meter = StreamMeter(inbound) if inbound.stream else Meter()
+        self._meter = StreamMeter(inbound) if inbound.stream else Meter(inbound)
         self._body: dict[str, Any] | None = None  # of an answer that is not streamed
         self._waiting: deque[bytes] = deque()  # events that the client has not taken yet
         self._news, self._room, self._done = asyncio.Event(), asyncio.Event(), asyncio.Event()

@@ -90,6 +90,11 @@ class Inbound:
         """How many sequences are made, of all prompts together."""
         return self.prompts * self.choices
 
+    @property
+    def echoes(self) -> bool:
+        """Whether the answer's text begins with the prompt."""
+        return self.kind == "completions" and bool(self.body.get("echo"))
+
     def most_output(self, context: int | None, counted: int | None = None) -> int:
         """Output tokens at most, of all answers together. Raises ApiError (422) beyond what any request may ask for.
 

@@ -14,7 +14,8 @@ from centime.serve.gateway.usage import TokenCounts, counts_of, output_of, texts
 class Meter:
     """The text and the counts of one answer. `counts`: as told; None: nothing readable was told so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, inbound: Inbound) -> None:
+        self._inbound = inbound
         self.texts: list[str] = []
         self.chunks = 0  # pieces with text: an upstream sends one a token, or more tokens in one
         self.counts: TokenCounts | None = None
@@ -32,7 +33,8 @@ class Meter:
         """The upstream's counts of the whole answer; None where it told none, or none that fit what came."""
         if self.counts is None or not self.final or not self.counts.prompt:
             return None
-        return self.counts if self.counts.output or not self.chunks else None
+        textless = not self.chunks or self._inbound.echoes  # what came may be the prompt alone
+        return self.counts if self.counts.output or textless else None
 
     def take_texts(self, value: Any) -> None:
         """Text that the model wrote, wherever it stands in `value`."""
@@ -60,8 +62,7 @@ class StreamMeter(Meter):
     """Reads events as they pass. What ends the answer, and all that follows it, is held until the charge is booked."""
 
     def __init__(self, inbound: Inbound) -> None:
-        super().__init__()
-        self._inbound = inbound
+        super().__init__(inbound)
         self._finished: set[Any] = set()  # choices with a finish_reason
         self._last: dict[str, Any] = {}  # of the chunks, for a usage that none of them told
         self.held: list[bytes | UsageEvent] = []

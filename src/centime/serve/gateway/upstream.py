@@ -16,6 +16,7 @@ from centime.serve.api.errors import ApiError
 from centime.serve.api.reading import Unreadable, read_json
 from centime.serve.api.respond import as_json
 from centime.serve.api.routes import Kind
+from centime.serve.api.wording import plain
 from centime.serve.gateway.counting import count_of, prompt_question, text_question
 from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.sse import Malformed
@@ -241,11 +242,18 @@ def refused(response: httpx2.Response, raw: bytes) -> ApiError:
         told = None
     error = told.get("error", told) if isinstance(told, dict) else None
     message = error.get("message") if isinstance(error, dict) else error if isinstance(error, str) else None
-    code = error.get("code") if isinstance(error, dict) and isinstance(error.get("code"), str) else None
+    code, param = (_word(error, "code"), _word(error, "param")) if isinstance(error, dict) else (None, None)
     wait = response.headers.get("retry-after", "")
     return ApiError(
         status,
         str(message or f"The model's server answered {status}."),
+        param=param,
         code=code,
         retry_after=int(wait) if wait.isascii() and wait.isdigit() and len(wait) < 7 else None,
     )
+
+
+def _word(error: dict[str, Any], name: str) -> str | None:
+    """A field of an error that is a word, as it may go into ours."""
+    value = error.get(name)
+    return plain(value, 100) if isinstance(value, str) else None

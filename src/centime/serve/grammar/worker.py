@@ -108,7 +108,8 @@ def _try(compiled: CompiledGrammar) -> None:
     matcher, begun = xgrammar.GrammarMatcher(compiled), time.thread_time()
     for tokens in range(1, TRIED + 1):
         matcher.fill_next_token_bitmask(row)
-        allowed = numpy.unpackbits(row.numpy().view(numpy.uint8), bitorder="little").nonzero()[0]
+        bits = numpy.unpackbits(row.numpy().view(numpy.uint8), bitorder="little")
+        allowed = bits[: compiled.tokenizer_info.vocab_size].nonzero()[0]  # what fills up the last word means nothing
         if not len(allowed):
             raise UserError("it leads to where no token of this model can go on")
         matcher.accept_token(int(draw.choice(allowed)))
