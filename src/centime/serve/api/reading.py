@@ -161,6 +161,12 @@ class JsonRequest(Request):
         return self._json
 
 
+def sent_object(request: Request) -> dict[str, Any]:
+    """The body of a request to a `JsonRoute` as it came, whatever fields the route's model takes of it."""
+    sent: dict[str, Any] = request.state.sent
+    return sent
+
+
 class JsonRoute(APIRoute):
     """A route of either application: what it takes as its body has been read by `JsonRequest`, and checked there.
 
@@ -188,7 +194,8 @@ class JsonRoute(APIRoute):
 
         async def read_first(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive)
-            request._json = await request.apart(checked, await request.json())
+            request.state.sent = sent = await request.json()
+            request._json = await request.apart(checked, sent)
             return await handle(request)
 
         return read_first

@@ -67,6 +67,12 @@ class EmbeddingsBody(Body):
     model_config = _UNKNOWN
 
 
+class QuestionBody(Body):
+    """What is to be counted; the upstream reads it."""
+
+    model_config = _UNKNOWN
+
+
 @dataclass(frozen=True)
 class Inbound:
     """One request. body: with what was understood in place of what was sent.

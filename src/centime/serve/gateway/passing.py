@@ -12,13 +12,20 @@ from starlette.requests import Request
 from centime.serve.api.admission import take_ticket
 from centime.serve.api.errors import GENERATES, AnthropicErrorBody, described
 from centime.serve.api.fields import Body
-from centime.serve.api.reading import JsonRoute
+from centime.serve.api.reading import JsonRoute, sent_object
 from centime.serve.api.respond import EventStream, Whole, as_json
 from centime.serve.api.routes import Kind, dialect, paths_of
 from centime.serve.api.serving import Asking
 from centime.serve.gateway.exchange import Exchange
 from centime.serve.gateway.gateway import Gateway
-from centime.serve.gateway.inbound import ChatBody, CompletionBody, EmbeddingsBody, MessagesBody, understood
+from centime.serve.gateway.inbound import (
+    ChatBody,
+    CompletionBody,
+    EmbeddingsBody,
+    MessagesBody,
+    QuestionBody,
+    understood,
+)
 
 
 def passing_routes(gateway: Gateway) -> APIRouter:
@@ -39,7 +46,7 @@ def passing_routes(gateway: Gateway) -> APIRouter:
             )
 
     async def pass_on(kind: Kind, read: Body, request: Request) -> Response:
-        inbound = understood(kind, read, await request.json(), len(await request.body()))
+        inbound = understood(kind, read, sent_object(request), len(await request.body()))
         exchange = await Exchange.start(gateway, take_ticket(request), inbound)
         if inbound.stream:
             return EventStream(exchange, exchange.stream())
@@ -57,12 +64,12 @@ def passing_routes(gateway: Gateway) -> APIRouter:
     async def embeddings(body: EmbeddingsBody, request: Request, account: Asking) -> Response:
         return await pass_on("embeddings", body, request)
 
-    async def count_tokens(body: dict[str, Any], account: Asking) -> Response:
-        counted = await gateway.upstream.count_tokens(body, gateway.facts)
+    async def count_tokens(body: QuestionBody, request: Request, account: Asking) -> Response:
+        counted = await gateway.upstream.count_tokens(sent_object(request), gateway.facts)
         return Response(as_json(counted), media_type="application/json")
 
-    async def tokenize(body: dict[str, Any], account: Asking) -> Response:
-        counted = await gateway.upstream.tokenize(body, gateway.facts)
+    async def tokenize(body: QuestionBody, request: Request, account: Asking) -> Response:
+        counted = await gateway.upstream.tokenize(sent_object(request), gateway.facts)
         return Response(as_json(counted), media_type="application/json")
 
     add("chat", chat, "Answer a conversation.")
