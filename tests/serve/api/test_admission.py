@@ -17,6 +17,7 @@ from tests.serve.api.running import running
 
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
+from centime.serve.api import admission
 from centime.serve.api.admission import BODY_BASE, MAX_BODY, largest_body
 from centime.serve.api.fair_pool import FairPool
 from centime.serve.api.serving import Serving
@@ -203,3 +204,17 @@ def test_a_full_ledger_or_a_refusal_keeps_no_place(tmp_path: Path) -> None:
             good = httpx.post(f"{url}/v1/chat/completions", json=CHAT, headers=headers, timeout=60)
             assert good.status_code == 200, (path, good.text)
         assert not serving.accounts._store.read("SELECT * FROM reservations")
+
+
+def test_a_body_that_never_comes_keeps_no_place(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, _, key = guarded
+    headers = key("slow-body", concurrency=1)
+    monkeypatch.setattr(admission, "BODY_SECONDS", 0.3)
+    address = httpx.URL(url)
+    with socket.create_connection((address.host, address.port or 80), timeout=30) as plain:
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: {headers['Authorization']}\r\n"
+        plain.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 90\r\n\r\n".encode() + b'{"model"')
+        assert int(plain.recv(4096).split()[1]) == 408
+    monkeypatch.undo()
+    told = httpx.post(f"{url}/v1/completions", json=WORKS["/v1/completions"], headers=headers, timeout=60)
+    assert told.status_code == 200, told.text

@@ -26,6 +26,7 @@ MAX_BODY = 64 * 2**20  # bytes, whatever the context: a million tokens of text a
 # take up to twelve. Beside the prompt a body has tools, schemas and settings: BODY_BASE is for them.
 BODY_BYTES_PER_TOKEN = 32
 BODY_BASE = 2**20
+BODY_SECONDS = 60.0  # without a byte of a body, after which its place is another's
 READ_AWAY_BYTES, READ_AWAY_SECONDS = 2**20, 1.0  # of a refused body
 UNADMITTED = "/page/"  # the page's own questions: they need the key, but are no requests to the model
 
@@ -132,16 +133,20 @@ class Admission:
 
     def _limited(self, receive: Receive) -> Receive:
         """The body, as long as it is no larger than may be, announced or not."""
-        read = 0
+        read, whole = 0, False
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole
+            try:
+                async with asyncio.timeout(None if whole else BODY_SECONDS):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"Nothing of the body came for {BODY_SECONDS:g} seconds.") from None
             read += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if read > self._largest:
-                raise HTTPException(
-                    413, self._too_large().message
-                )  # the one kind that FastAPI lets pass while it reads
+                # the one kind of exception that FastAPI lets pass while it reads
+                raise HTTPException(413, self._too_large().message)
             return message
 
         return counted

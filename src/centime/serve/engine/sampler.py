@@ -36,9 +36,16 @@ def sample(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     """Tokens int64 [R] drawn from scores float32 [R, V]. Minus infinity is never drawn; each row has a finite score."""
     chosen_R = scores_RV.argmax(-1)
     random = [row for row, draw in enumerate(draws) if draw.params.temperature > 0]
-    if random:
-        chosen_R[random] = _draw(scores_RV[random], [draws[row] for row in random])
+    cut = [row for row in random if _cuts(draws[row].params)]
+    whole = [row for row in random if not _cuts(draws[row].params)]
+    for rows, draw_of in ((cut, _draw_kept), (whole, _draw_any)):
+        if rows:
+            chosen_R[rows] = draw_of(scores_RV[rows], [draws[row] for row in rows])
     return chosen_R
+
+
+def _cuts(params: SamplingParams) -> bool:
+    return params.top_p < 1 or params.top_k > 0 or params.min_p > 0
 
 
 def finite_rows(logits_RV: Tensor) -> Tensor:
@@ -46,11 +53,29 @@ def finite_rows(logits_RV: Tensor) -> Tensor:
     return torch.isfinite(logits_RV.amax(-1))  # amax gives NaN where there is one
 
 
-def _draw(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
+def _temperatures(draws: Sequence[Draw]) -> Tensor:
+    return torch.tensor([draw.params.temperature for draw in draws], dtype=torch.float64)[:, None]
+
+
+def _points(draws: Sequence[Draw], mass: Tensor) -> Tensor:
+    """Where each row's draw falls in its cumulative probabilities, whose whole is `mass` [R, 1]."""
+    return torch.tensor([uniform(draw.seed, draw.number) for draw in draws], dtype=torch.float64)[:, None] * mass
+
+
+def _draw_any(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """One token a row by inverse transform over the whole vocabulary in the order of ids: nothing need be sorted."""
+    best_R1 = scores_RV.amax(-1, keepdim=True)
+    cumulative = ((scores_RV - best_R1).double() / _temperatures(draws)).exp().cumsum(-1)
+    place = torch.searchsorted(cumulative, _points(draws, cumulative[:, -1:]), right=True)
+    # by rounding a point may lie at the very end: the last token that has any probability
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous(), right=False)
+    return torch.minimum(place, last)[:, 0]
+
+
+def _draw_kept(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     """One token a row by inverse transform over the tokens that top-k, top-p and min-p keep, likeliest first."""
-    temperature = torch.tensor([draw.params.temperature for draw in draws], dtype=torch.float64)
     ordered, ids = scores_RV.sort(dim=-1, descending=True, stable=True)
-    probabilities = ((ordered - ordered[:, :1]).double() / temperature[:, None]).softmax(-1)
+    probabilities = ((ordered - ordered[:, :1]).double() / _temperatures(draws)).softmax(-1)
     cumulative = probabilities.cumsum(-1)
     V = scores_RV.shape[1]
     top_p = torch.tensor([draw.params.top_p if draw.params.top_p < 1 else 2.0 for draw in draws], dtype=torch.float64)
@@ -60,8 +85,7 @@ def _draw(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     kept_m = (probabilities >= min_p[:, None] * probabilities[:, :1]).sum(-1)
     kept = torch.minimum(torch.minimum(kept_p, kept_m), top_k).clamp(1, V)
     mass = cumulative.gather(1, kept[:, None] - 1)
-    points = torch.tensor([uniform(draw.seed, draw.number) for draw in draws], dtype=torch.float64)[:, None] * mass
-    place = torch.searchsorted(cumulative, points, right=True)[:, 0].clamp(max=V - 1)
+    place = torch.searchsorted(cumulative, _points(draws, mass), right=True)[:, 0].clamp(max=V - 1)
     return ids.gather(1, torch.minimum(place, kept - 1)[:, None])[:, 0]
 
 
