@@ -212,7 +212,8 @@ def test_an_answer_that_is_begun(url: str) -> None:
         model="small", temperature=0, max_tokens=6,
         prompt="<｜begin▁of▁sentence｜>the dog<｜User｜>the cat sat<｜Assistant｜>on the",
     )  # fmt: skip
-    assert answer.choices[0].message.content == whole.choices[0].text
+    # of an answer that is cut a chat leaves half a character out
+    assert answer.choices[0].message.content == whole.choices[0].text.rstrip("\ufffd")
 
 
 def test_models_and_errors(client: OpenAI) -> None:

@@ -54,7 +54,9 @@ def test_the_page_and_its_files_are_sent_with_a_policy_that_lets_nothing_else_in
         assert file.headers["content-type"].startswith(TYPES[path.suffix])
         assert "default-src 'none'; script-src 'self'; style-src 'self'" in file.headers["content-security-policy"]
         named += [f"static/{name}" for name in re.findall(r'from "\./([\w.-]+)"', file.text)]
-    assert {name.removeprefix("static/") for name in named} | {"index.html"} == {path.name for path in WEB.iterdir()}
+    assert {name.removeprefix("static/") for name in named} | {"index.html", "docs.css"} == {
+        path.name for path in WEB.iterdir()
+    }
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2Fpage.py", "..%2f..%2fapi%2fpage.py", "%2e%2e", ".", "a%00b.js"])

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 
-from centime.serve.api.page import HEADERS, WEB
+from centime.serve.api.page import HEADERS
 from centime.serve.api.routes import PATHS, paths_of
 
 REFERENCE = "#/components/schemas/"
@@ -48,9 +48,11 @@ def written(described: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader
+    from jinja2 import Environment, PackageLoader
 
-    environment = Environment(loader=FileSystemLoader(WEB), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("centime.serve.api", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.get_template("docs.html.jinja")
 
 
