@@ -91,9 +91,10 @@ class SamplingParams:
             if getattr(self, name) is not None:
                 within(name, 0, MAX_LOGPROBS)
         if len(self.stop) > MAX_STOPS or not all(0 < len(text) <= MAX_STOP_CHARACTERS for text in self.stop):
+            lengths = ", ".join(str(len(text)) for text in self.stop[:MAX_STOPS])
             raise UserError(
                 f"stop takes at most {MAX_STOPS} strings of at most {MAX_STOP_CHARACTERS:,} characters, none of "
-                f"them empty; found {len(self.stop)} of {', '.join(str(len(text)) for text in self.stop[:MAX_STOPS])} characters."
+                f"them empty; found {len(self.stop)} of {lengths} characters."
             )
         if len(self.logit_bias) > MAX_BIASES:
             raise UserError(f"logit_bias has {len(self.logit_bias):,} tokens; give at most {MAX_BIASES:,}.")
