@@ -64,7 +64,8 @@ class Call:
     async def start(serving: Serving, ticket: Ticket, choices: Sequence[Choice], isolation: str = "") -> Call:
         """Reserves what the choices could cost and submits them. The ticket is the call's from then on.
 
-        Raises ApiError (400, 429), Refused (402, 503), UserError on a bad prompt; the ticket is released then.
+        Raises ApiError (400, 429), Refused (402, 503), UserError on a bad prompt; the ticket is released then. A client
+        that leaves meanwhile is aborted, as later.
         """
         submitted: list[Request] = []
         beginning: asyncio.Task[None] | None = None
@@ -80,9 +81,10 @@ class Call:
                 await asyncio.wait({beginning})
             for request in submitted:
                 serving.engine.abort(request.id)
-            if call is not None:
-                serving.calls.discard(call)
-            await asyncio.shield(asyncio.to_thread(ticket.release))
+            if len(submitted) < len(choices):  # else their ends come, and settle it
+                if call is not None:
+                    serving.calls.discard(call)
+                await asyncio.shield(asyncio.to_thread(ticket.release))
             if isinstance(error, QueueFull):
                 raise ApiError(
                     429, f"{error}; come back later.", code="queue_full", retry_after=_seconds_an_answer(serving)
