@@ -103,7 +103,7 @@ def test_an_exception_is_answered_and_logged_and_the_connection_lives(caplog: py
     for record in caplog.records:
         first, *lines = record.getMessage().split("\n")
         assert first.isprintable()
-        assert all(line.startswith("| ") and line.isprintable() for line in lines)
+        assert all(line.startswith("    ") and line.isprintable() for line in lines)
 
 
 @pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")])

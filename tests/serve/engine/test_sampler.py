@@ -170,6 +170,37 @@ def test_reported_logprobs_are_the_models_own() -> None:
     assert found.best[0][1] == pytest.approx(float(exact[11]))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_parameters_at_their_edges_draw_tokens(data: st.DataObject) -> None:
+    """Whatever is allowed, next to nothing and the largest: a token of the vocabulary, the same alone and together."""
+
+    def any_of(low: float, high: float) -> float:
+        edges = st.sampled_from([low, high, 1e-310, 1e-30, 1.0])
+        return data.draw(edges.filter(lambda x: low <= x <= high) | st.floats(low, high))
+
+    rows = [
+        draw(
+            data.draw(st.integers(-(2**63), 2**64)),
+            (1, 2, 3),
+            tuple(data.draw(st.lists(st.integers(0, V - 1), max_size=5))),
+            temperature=any_of(0, 2),
+            top_p=any_of(5e-324, 1),
+            min_p=any_of(0, 1),
+            top_k=data.draw(st.sampled_from([0, 1, 2**31])),
+            repetition_penalty=any_of(5e-324, 10),
+            frequency_penalty=any_of(-2, 2),
+            presence_penalty=any_of(-2, 2),
+            logit_bias={0: any_of(-100, 100)},
+        )
+        for _ in range(3)
+    ]
+    logits = torch.randn(3, V) * any_of(1e-3, 1e4)
+    found = sample(logits, rows)
+    assert 0 <= int(found.min()) <= int(found.max()) < V
+    assert found.tolist() == [int(sample(logits[n : n + 1], [rows[n]])) for n in range(3)]
+
+
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_rows_without_a_likeliest_token_are_told_apart(broken: float) -> None:
     rows = LOGITS.expand(3, -1).clone()

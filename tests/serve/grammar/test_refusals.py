@@ -168,6 +168,15 @@ def test_any_grammar_is_refused_or_leads_on(
         draw(grammar, tokenizer, seed, 60)  # would raise DeadEnd
 
 
+@pytest.mark.parametrize(
+    "body", ["root{0,3}", "x{2}\nx ::= root{0,2}", '"a"\ny ::= y{2}', '"a" x\nx ::= y{0,2}\ny ::= x{0,2}']
+)
+def test_rules_that_are_only_themselves_repeated_are_refused(grammars: Grammars, body: str) -> None:
+    """The compiler would call itself until its stack is full, which ends a process and no exception tells."""
+    with pytest.raises(UserError, match=r"nothing but itself|fits no text"):
+        grammars.ebnf(f"root ::= {body}")
+
+
 def test_numbers_keep_their_bounds(grammars: Grammars, tokenizer: Tokenizer) -> None:
     for low, high in ((0, 1), (-1.5, 2.25), (0.1, 0.3), (99.999, 1000), (-1e-7, 1e-7), (1e10, 1e11), (0, 1e308)):
         for name, other in (("minimum", "maximum"), ("exclusiveMinimum", "exclusiveMaximum")):

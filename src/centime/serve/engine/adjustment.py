@@ -11,6 +11,9 @@ from torch import Tensor
 
 from centime.serve.engine.request import SamplingParams
 
+# Penalties next to nothing leave float32's range, from which no draw comes back.
+_LEAST, _MOST = 1e-30, 1e30
+
 
 class Adjustment:
     """Of one request, over a vocabulary of V tokens, to which the prompt's belong.
@@ -32,7 +35,10 @@ class Adjustment:
             self._seen_V = torch.zeros(vocabulary, dtype=torch.bool)
             self._seen_V[torch.tensor(sorted(self._prompt), dtype=torch.int64)] = True
         known = {token: bias for token, bias in params.logit_bias.items() if 0 <= token < vocabulary}
-        self._biased, self._bias = torch.tensor(list(known), dtype=torch.int64), torch.tensor(list(known.values()))
+        self._biased, self._bias = (
+            torch.tensor(list(known), dtype=torch.int64),
+            torch.tensor(list(known.values()), dtype=torch.float32),
+        )
 
     @property
     def changes(self) -> bool:
@@ -68,9 +74,9 @@ class Adjustment:
     def apply(self, scores_V: Tensor) -> None:
         """Repetition, then frequency and presence penalties, then the bias, in place on float32 [V]."""
         if self._seen_V is not None:
-            penalty = self._params.repetition_penalty
+            penalty = max(self._params.repetition_penalty, _LEAST)
             punished = torch.where(scores_V > 0, scores_V / penalty, scores_V * penalty)
-            scores_V.copy_(torch.where(self._seen_V, punished, scores_V))
+            scores_V.copy_(torch.where(self._seen_V, punished, scores_V)).clamp_(-_MOST, _MOST)
         if self._penalties_V is not None:
             scores_V -= self._penalties_V
         if len(self._biased):

@@ -165,6 +165,9 @@ class _Parsed:
                 raise UserError("it uses a macro, such as TagDispatch(...) or Token(...), which is not supported")
             if kind == _BYTES and not _is_text(bytes(data)):
                 raise UserError("it has bytes that are no UTF-8")
+        for at in range(len(self._rules)):
+            if self._is_only_itself(at):
+                raise UserError(f"the rule {self._rules[at][0]} is nothing but itself, repeated")
         fitting = self._fitting()
         rules, choices = self._reached()
         for at in rules:
@@ -178,6 +181,19 @@ class _Parsed:
         start = self._starts[at]
         length = self._data[start + 1]
         return self._data[start], self._data[start + 2 : start + 2 + length]
+
+    def _is_only_itself(self, rule: int) -> bool:
+        """Whether a rule is one rule repeated, that one another's, and so on back to it: compiling it never ends."""
+        seen, repeated = set[int](), False
+        while rule not in seen:
+            seen.add(rule)
+            kind, data = self._expression(self._rules[rule][1])
+            while kind in {_SEQUENCE, _CHOICES} and len(data) == 1:
+                kind, data = self._expression(data[0])
+            if kind not in {_RULE, _REPEAT}:
+                return False
+            rule, repeated = data[0], repeated or kind == _REPEAT
+        return repeated
 
     def _fitting(self) -> set[int]:
         """The rules that fit some finite text."""

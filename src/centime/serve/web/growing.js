@@ -6,7 +6,7 @@ import { draw, source } from "./markdown.js";
 import { START, pieces } from "./pieces.js";
 
 // Drawn in one frame. Laying it out takes longer: 5 µs for a character that no font at hand has (CJK without one).
-const FRAME = { ms: 12, characters: 6_000, elements: 1000 };
+const FRAME = { ms: 12, characters: 3_000, elements: 1000 };
 const PAGE = { nodes: 40, characters: 8_000 }; // blocks laid out together; the browser skips pages out of sight
 const ELEMENTS = 30_000; // of one text; what follows is shown as it was written
 

@@ -4,7 +4,7 @@
 import { begins, isOrdered, itemOf } from "./blocks.js";
 
 const LINE = 3000; // characters; a longer line is broken, as if a block began there
-const PIECE = 8000; // characters of a piece; a longer block goes on in the next: code as code, a table below its head
+const PIECE = 4000; // characters of a piece; a longer block goes on in the next: code as code, a table below its head
 const LINES = 250; // of a piece
 // Looked at in one go: more than a piece and the lines that decide whether it has ended.
 const WINDOW = 4 * PIECE;
