@@ -193,6 +193,36 @@ def test_a_killed_worker_is_a_sentence(large_source: Path, tokenizer: Tokenizer,
     assert list(tmp_path.iterdir()) == []
 
 
+HALF = """
+import gc, multiprocessing, os, struct
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from centime.data.prepare import _result
+
+def dies_in_the_middle_of_its_answer():
+    for one in gc.get_objects():
+        if type(one).__name__ == "SimpleQueue" and hasattr(one, "_writer"):
+            os.write(one._writer.fileno(), struct.pack("!i", 1000) + b"x" * 10)
+            os._exit(1)
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        _result(pool, pool.submit(dies_in_the_middle_of_its_answer))
+    except BrokenProcessPool:
+        pool.shutdown(wait=True, cancel_futures=True)
+        print("told")
+"""
+
+
+def test_a_worker_killed_while_it_answers_is_noticed(tmp_path: Path) -> None:
+    """Half a message is in the pipe: whoever waits for the rest of it waits for ever."""
+    script = tmp_path / "half.py"
+    script.write_text(HALF)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr
+
+
 def test_a_limit_on_file_size_keeps_nothing(large_source: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
     """A quota by the system's own means: writes beyond 1 MiB fail, wherever they come."""
 

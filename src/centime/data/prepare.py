@@ -27,6 +27,7 @@ from centime.data.writer import SHARD_TOKENS, ShardWriter
 from centime.errors import UserError
 
 BATCH_CHARACTERS = 1 << 20
+LOOK_SECONDS = 1.0  # between two looks whether the workers live
 """Text sent to a worker at a time: large beside the cost of sending it, small beside the memory of a machine."""
 
 
@@ -196,15 +197,32 @@ def _encoded(
             flying.append((pool.submit(_work, batch.texts), batch.source_bytes))
             if len(flying) > 2 * workers:
                 future, source_bytes = flying.popleft()
-                yield future.result(), source_bytes
+                yield _result(pool, future), source_bytes
         while flying:
             future, source_bytes = flying.popleft()
-            yield future.result(), source_bytes
+            yield _result(pool, future), source_bytes
     except BrokenProcessPool as error:
         raise UserError(
             "A tokenising process was killed from outside, most often for want of memory; nothing was kept. "
             f"Use fewer --workers than {workers}, or free some memory."
         ) from error
+
+
+def _result(pool: ProcessPoolExecutor, future: Future[tuple[Encoded, Encoded]]) -> tuple[Encoded, Encoded]:
+    """What a worker made. Raises BrokenProcessPool when one was killed, in the middle of its answer too.
+
+    The pool notices a killed worker, but not while it reads what that one was writing: it would wait for the rest for
+    ever. Nobody is left to write it once all workers are gone and our own end is closed, which the pool then reads.
+    """
+    while True:
+        try:
+            return future.result(timeout=LOOK_SECONDS)
+        except TimeoutError:
+            workers = list((pool._processes or {}).values())
+            if any(worker.exitcode is not None for worker in workers):
+                for worker in workers:
+                    worker.kill()
+                pool._result_queue._writer.close()  # type: ignore[attr-defined]
 
 
 _worker: dict[str, Any] = {}
