@@ -123,7 +123,14 @@ def test_what_a_person_says_needs_a_content(http: httpx.Client, role: str) -> No
         *({"seed": -1}, {"seed": None}, {"n": None}, {"stop": ""}, {"stop": []}, {"stop": None}, {"stop": ["", "zz"]}),
         *({"temperature": None}, {"top_p": None}, {"logit_bias": None}, {"logit_bias": {}}, {"stream_options": None}),
         *({"tools": []}, {"tools": None}, {"tool_choice": None}, {"response_format": None}, {"user": None}),
-        *({"functions": None}, {"function_call": None}, {"stop_token_ids": []}, {"metadata": {"a": "b"}}),
+        *(
+            {"functions": None},
+            {"function_call": None},
+            {"guided_json": None},
+            {"grammar": None},
+            {"stop_token_ids": []},
+            {"metadata": {"a": "b"}},
+        ),
     ],
     ids=json.dumps,
 )
@@ -153,6 +160,13 @@ def test_words_for_nothing_are_nothing(http: httpx.Client, field: dict[str, Any]
         ({"functions": [{"name": "f"}]}, 400, "functions"),
         ({"functions": []}, 400, "functions"),
         ({"function_call": "auto"}, 400, "function_call"),
+        ({"structured_outputs": {"choice": ["yes", "no"]}}, 400, "structured_outputs"),
+        ({"guided_json": {"type": "object"}}, 400, "guided_json"),
+        ({"guided_regex": "a+"}, 400, "guided_regex"),
+        ({"guided_choice": ["yes", "no"]}, 400, "guided_choice"),
+        ({"guided_grammar": 'root ::= "a"'}, 400, "guided_grammar"),
+        ({"grammar": 'root ::= "a"'}, 400, "grammar"),
+        ({"json_schema": {"type": "object"}}, 400, "json_schema"),
         ({"tools": TOOLS * 65}, 422, "tools"),
         ({"user": "u" * 513}, 422, "user"),
         ({"tool_choice": "some", "tools": TOOLS}, 422, "tool_choice"),
@@ -163,6 +177,13 @@ def test_words_for_nothing_are_nothing(http: httpx.Client, field: dict[str, Any]
 def test_what_is_not_taken_is_named(http: httpx.Client, field: dict[str, Any], status: int, param: str) -> None:
     found = error(http, **field)
     assert found[:2] == (status, param), found
+
+
+@pytest.mark.parametrize("field", ["response_format", "guided_json", "grammar"])
+def test_a_text_completion_is_held_to_nothing_and_says_so(http: httpx.Client, field: str) -> None:
+    refused = http.post("/v1/completions", json={"model": "m", "prompt": "a", field: {"type": "json_object"}})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, field)
+    assert "response_format of a chat" in refused.json()["error"]["message"]
 
 
 def allowed(*names: str, mode: str = "required") -> dict[str, Any]:

@@ -44,6 +44,8 @@ SAMPLED: dict[str, Any] = {
     "seed": 1, "stop": ["x"], "logit_bias": {"5": 1.5}, "n": 1, "stream": False,
     "stream_options": {"include_usage": True}, "user": "u", "user_id": "u", "top_k": 1, "min_p": 0.5,
     "repetition_penalty": 1, "stop_token_ids": [1], "ignore_eos": False,
+    **dict.fromkeys(("structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar")),
+    **dict.fromkeys(("grammar", "json_schema")),
 }  # fmt: skip
 CHAT = {
     **SAMPLED,
@@ -96,7 +98,7 @@ BODIES: list[tuple[Any, dict[str, Any]]] = [
     (ChatRequest, CHAT),
     (ChatRequest, {**CHAT, "tool_choice": NAMED, "stop": "x"}),
     (CompletionRequest, {**SAMPLED, "prompt": ["a"], "suffix": "b", "echo": False, "logprobs": 1, "best_of": 1}),
-    (CompletionRequest, {**SAMPLED, "prompt_logprobs": 1}),
+    (CompletionRequest, {**SAMPLED, "prompt_logprobs": 1, "response_format": None}),
     (CompletionRequest, {**SAMPLED, "prompt": [1, 2]}),
     (CountRequest, THEIRS),
     (

@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from centime.serve.api.errors import ApiError
-from centime.serve.api.fields import Body, Logprobs, MaxTokens, Sampled, Text, Thinking
-from centime.serve.api.invalid import FORM, UNSUPPORTED
+from centime.serve.api.fields import Body, Logprobs, MaxTokens, Sampled, Text, Thinking, not_taken
+from centime.serve.api.invalid import FORM
 from centime.serve.api.wording import found
 
 MAX_MESSAGES = 100_000  # in one request, as at Anthropic
@@ -213,13 +213,8 @@ class ThinkingMode(Body):
     type: Thinking
 
 
-def _refused(value: Any) -> None:
-    if value is not None:
-        raise PydanticCustomError(UNSUPPORTED, "this older form is not taken; send tools and tool_choice")
-
-
-Older = Annotated[None, BeforeValidator(_refused)]
-"""A field that would change the answer, and that no client of today sends: refused rather than ignored."""
+Older = Annotated[None, not_taken("send tools and tool_choice")]
+"""A field that would change the answer, and that no client of today sends."""
 
 
 class ChatRequest(Sampled):

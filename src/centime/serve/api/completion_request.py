@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from centime.data.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE
 from centime.serve.api.errors import ApiError
-from centime.serve.api.fields import MaxTokensOrNone, Sampled
+from centime.serve.api.fields import HeldElsewhere, MaxTokensOrNone, Sampled
 from centime.serve.api.invalid import FORM, VALUE
 from centime.serve.api.wording import found
 from centime.serve.engine.request import MAX_LOGPROBS, SamplingParams
@@ -99,6 +99,7 @@ class CompletionRequest(Sampled):
     prompt: Annotated[list[Prompt], PlainValidator(_prompts), WithJsonSchema(_ANY_FORM)] = Field([""])
     max_tokens: MaxTokensOrNone = Field(None, description="4,096 by default; 0 is for `echo` with `logprobs`.")
     suffix: str | None = None
+    response_format: HeldElsewhere = None
     echo: bool | None = None
     logprobs: Annotated[
         int | None, Field(ge=0, le=MAX_LOGPROBS, description="How many of the likeliest tokens to report beside each."),

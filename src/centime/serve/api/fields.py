@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from centime.errors import UserError
 from centime.serve.api.errors import ApiError
-from centime.serve.api.invalid import FORM
+from centime.serve.api.invalid import FORM, UNSUPPORTED
 from centime.serve.api.wording import found
 from centime.serve.engine.request import MAX_LOGPROBS, MAX_STOPS, SamplingParams
 
@@ -107,6 +107,20 @@ Stops = Annotated[
 """A string, or several, before which the answer ends. Empty ones, which forms send for "none", are ignored."""
 
 
+def not_taken(instead: str) -> BeforeValidator:
+    """Of a field that would change the answer: refused where it is given, with what to send instead, never ignored."""
+
+    def refused(value: Any) -> None:
+        if value is not None:
+            raise PydanticCustomError(UNSUPPORTED, "not taken here; {instead}", {"instead": instead})
+
+    return BeforeValidator(refused)
+
+
+HeldElsewhere = Annotated[None, not_taken("what an answer is held to is the response_format of a chat")]
+"""What vLLM and llama-server call the shape of an answer: a client that is not held to it reads what it cannot."""
+
+
 class StreamOptions(Body):
     """What a stream carries besides the answer."""
 
@@ -125,7 +139,7 @@ class Amounts(Body):
 
 
 class Sampled(Amounts):
-    """How tokens are chosen. The last five are this server's own."""
+    """How tokens are chosen. From `top_k` on they are this server's own, and other servers' that are refused."""
 
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
@@ -140,6 +154,13 @@ class Sampled(Amounts):
     repetition_penalty: float | None = Field(None, gt=0, le=10)
     stop_token_ids: list[int] | None = Field(None, max_length=64)
     ignore_eos: bool | None = None
+    structured_outputs: HeldElsewhere = None
+    guided_json: HeldElsewhere = None
+    guided_regex: HeldElsewhere = None
+    guided_choice: HeldElsewhere = None
+    guided_grammar: HeldElsewhere = None
+    grammar: HeldElsewhere = None
+    json_schema: HeldElsewhere = None
 
     @property
     def isolation(self) -> str:
