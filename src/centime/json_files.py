@@ -1,0 +1,153 @@
+"""JSON from files that somebody else may have written, edited or cut short: a value that is whole, or a sentence.
+
+Every room reads such files through here, so that all refuse the same things in the same words:
+
+    settings = read_object(path)                         # a file that holds one object
+    anything = read_json(path)                           # or any value
+    record = parse_json(line, f"{path}, line {number}")  # a line of JSON lines
+
+What comes out can be written again and walked by recursion: text in UTF-8 (a byte order mark is passed over), numbers
+that are finite, nesting of at most MAX_DEPTH, and no name given twice in one object with two values. All raise
+UserError; a caller that can do without the file catches it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import re
+import stat
+from pathlib import Path
+from typing import Any, NoReturn
+
+from centime.errors import UserError
+
+MAX_DEPTH = 100  # objects and lists in one another; a tokenizer.json has under ten
+MAX_BYTES = 2**28  # of one file: the largest kind, tokenizer.json, has some 30 MB for 260,000 tokens
+COPY = "copy it again from where it came"
+
+# An escape in a string: a pair of surrogates, half of one alone, or any other, which is passed over as one.
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
+)
+_WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+
+def read_object(path: Path, mend: str = COPY) -> dict[str, Any]:
+    """The object that a JSON file holds. `mend` ends the sentence of a UserError: what to do about the file."""
+    value = read_json(path, mend)
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds {kind(value)}; expected a JSON object ({{...}}): {mend}.")
+    return value
+
+
+def read_json(path: Path, mend: str = COPY) -> Any:
+    """The value that a JSON file holds."""
+    return parse_json(read_text(path, mend), str(path), mend)
+
+
+def read_text(path: Path, mend: str = COPY) -> str:
+    """The text of a small file in UTF-8, without its byte order mark. Raises UserError, also where it is no file."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(f"{path} is {_no_file(found.st_mode)}; expected a file.")
+        if found.st_size > MAX_BYTES:
+            raise UserError(
+                f"{path} has {found.st_size:,} bytes, more than the {MAX_BYTES:,} that it may have: {mend}."
+            )
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there: {mend}.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}).") from None
+    return _decoded(content, str(path), mend)
+
+
+def parse_json(text: str | bytes, where: str, mend: str = COPY) -> Any:
+    """The value that one JSON text stands for. `where` names it in a UserError: a file, or a file and a line."""
+    if isinstance(text, bytes):
+        text = _decoded(text, where, mend)
+
+    def refuse(what: str) -> NoReturn:
+        raise UserError(f"{where} {what}: {mend}.")
+
+    def finite(digits: str) -> float:
+        number = float(digits)
+        if math.isinf(number):
+            refuse(f"holds the number {digits[:40]}, which is too large")
+        return number
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            for name, value in pairs:
+                if found[name] != value:
+                    refuse(f"gives {name!r} twice with two values, {brief(value)} and {brief(found[name])}")
+        return found
+
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=once,
+            parse_float=finite,
+            parse_constant=lambda name: refuse(f"holds {name}, which is no number of JSON"),
+        )
+    except json.JSONDecodeError as error:
+        if not text.strip("\0 \t\r\n"):
+            refuse("is empty" if "\0" not in text else "holds nothing but zero bytes, as after a crash")
+        at = f"line {error.lineno}, column {error.colno}"
+        refuse(f"cannot be read as JSON ({error.msg}, at {at})")
+    except RecursionError:
+        refuse(f"is nested too deeply, more than {MAX_DEPTH} objects and lists in one another")
+    except ValueError:  # of int(), which reads no longer ones
+        refuse("holds a number of more than 4,300 digits")
+    if _deeper_than(value, MAX_DEPTH):
+        refuse(f"is nested too deeply, more than {MAX_DEPTH} objects and lists in one another")
+    if ("\\ud" in text or "\\uD" in text) and any(match[1] for match in _ESCAPE.finditer(text)):
+        refuse("holds half of a character (a lone surrogate)")
+    return value
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, for a sentence: 'a list', 'a number'."""
+    return _KINDS.get(type(value), "a number")
+
+
+def brief(value: Any) -> str:
+    """A JSON value as it stands in its file, cut at some 60 characters, for a sentence."""
+    if isinstance(value, (dict, list)) and len(value) > 8:
+        return f"{kind(value)} of {len(value):,}"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _decoded(content: bytes, where: str, mend: str) -> str:
+    for mark, name in _WIDE.items():
+        if content.startswith(mark):
+            raise UserError(f"{where} is in {name}; expected UTF-8: save it as that.")
+    try:
+        return content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is not in UTF-8 (byte {error.start:,} belongs to no character): {mend}.") from None
+
+
+def _no_file(mode: int) -> str:
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
