@@ -13,7 +13,7 @@ class UserError(Exception):
     """
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """' Did you mean X?' when one of `choices` looks like `word`, else the empty string."""
-    match = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
+    """' Did you mean X?' when one of `choices` looks like `word` (difflib's ratio, at least `cutoff`), else ''."""
+    match = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)
     return f" Did you mean {match[0]!r}?" if match else ""

@@ -1,6 +1,7 @@
 """The verbs: each file here parses one verb's arguments, calls one function and prints. No logic lives here.
 
-A verb's module is imported only when that verb runs, so `centime bill` never waits for torch.
+A verb's module is imported only when that verb runs, so `centime bill` never waits for torch. Files whose name begins
+with an underscore are what the verbs share: the parser, the streams, the ways to end.
 """
 
 from __future__ import annotations
@@ -9,11 +10,6 @@ import os
 import sys
 import warnings
 from typing import Any
-
-import typer
-from typer.core import TyperGroup
-
-from centime.errors import UserError, nearest
 
 # verb -> the line that `centime --help` shows; the module is centime.cli.<verb>, its typer app is `app`.
 VERBS = {
@@ -38,77 +34,48 @@ VERBS = {
 METERED = {"train", "serve", "generate", "chat", "data", "tokenizer", "evaluate", "quickstart", "calibrate"}
 
 
-class LazyGroup(TyperGroup):
-    """Imports <package>.<verb> when the verb is asked for, not before.
+def __getattr__(name: str) -> Any:
+    """The parser on first use: until it is needed, Ctrl-C finds little to interrupt."""
+    if name in {"app", "LazyGroup"}:
+        from centime.cli import _group
 
-    The parser's own types are Any here: typer takes them from click or from a copy inside itself, by its version.
-    """
-
-    verbs = VERBS
-    package = "centime.cli"
-    path = "centime"  # what a person types before the verb
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.verbs)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.verbs:
-            hint = nearest(cmd_name, self.verbs)
-            raise UserError(f"{cmd_name!r} is not a verb of `{self.path}`.{hint} `{self.path} --help` lists them.")
-        import importlib
-
-        module = importlib.import_module(f"{self.package}.{cmd_name}")
-        command = typer.main.get_command(module.app)
-        command.name = cmd_name
-        return command
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """One line a verb, without importing any of them."""
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(self.verbs.items()))
-
-
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-
-
-@app.callback(invoke_without_command=True)
-def root(version: bool = typer.Option(False, "--version", help="Print centime's version and exit.")) -> None:
-    """Train, serve and price DeepSeek-class language models, with the bill in view at every step."""
-    if version:
-        from centime import __version__
-
-        typer.echo(f"centime {__version__}")
-        raise typer.Exit
+        return getattr(_group, name)
+    raise AttributeError(f"module 'centime.cli' has no attribute {name!r}")
 
 
 def main() -> None:
     """Entry point: a verb, from the creation of its process to its exit code."""
+    try:
+        code = _whole()
+    except KeyboardInterrupt:  # while the first of our own modules were imported, or once more while we leave
+        code = 130
+    sys.exit(code)
+
+
+def _whole() -> int:
+    from centime.cli import _ending, _streams
+
+    _streams.settle()
     warnings.formatwarning = lambda message, *_, **__: f"centime: {message}\n"  # a sentence, not a line of source
     # libgomp spins for milliseconds where threads wait for each other, and a small model's threads wait thousands of
     # times a second: with another program on the cores, training at the default was six times slower than at this
     # count, which on idle cores costs a few per cent.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    if METERED.intersection(sys.argv[1:2]) and "--help" not in sys.argv:
+    arguments = sys.argv[1:]
+    metered = bool(METERED.intersection(arguments[:1])) and not {"-h", "--help"}.intersection(arguments)
+    if metered:
         from centime.ledger import life
 
-        life.begin(sys.argv[1])
-        try:
-            _run()
-        except SystemExit as leaving:
-            life.leave(leaving.code)
-            raise
-    else:
-        _run()
-
-
-def _run() -> None:
-    """A UserError becomes one sentence on stderr and exit code 2."""
+        life.begin(arguments[0])
+    code = _ending.run(arguments)
     try:
-        app(prog_name="centime")
-    except UserError as error:
-        print(f"centime: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # the reader of our output (head, less) has left
-        sys.stderr.close()
-        sys.exit(141)
+        _streams.flush()
+    except OSError as error:
+        if code == 0:
+            code, sentence = _ending.ending(error, arguments)
+            if sentence:
+                print(f"centime: {sentence}", file=sys.stderr)
+    if metered:
+        life.leave(code)
+    return code

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from centime.cli._group import Group
+
 if TYPE_CHECKING:
     from centime.data.prepare import Progress
     from centime.ledger import Spent
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 Sources = Annotated[
     list[str],

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from centime.cli._group import Group
+
 app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, no_args_is_help=True,
+    cls=Group, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
     help="API keys of `centime serve`. Without any, a server is open, to this machine alone.",
 )  # fmt: skip
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from centime.cli._group import Group
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from centime.catalogue.model_config import ModelConfig
     from centime.plan.counts import Counts
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from centime.cli._group import Group
 from centime.cli.data import Exclude, Field, Price, Separator, Sources, Undecodable
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()

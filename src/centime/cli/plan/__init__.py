@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import typer
 
-from centime.cli import LazyGroup
+from centime.cli._group import LazyGroup
 
 # sub-verb -> the line that `centime plan --help` shows.
 PLANS = {

@@ -1,0 +1,149 @@
+"""How a verb ends: every way it can go, as an exit code and at most one sentence.
+
+0        done
+1        `plan rerun` alone: the figures are others
+2        what was asked cannot be done: a sentence says what was found, what was expected and what to do
+70       a fault of centime itself (EX_SOFTWARE of sysexits.h)
+128 + n  ended by signal n: 130 Ctrl-C, 143 SIGTERM, 141 the reader of standard output has left
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from centime.cli._streams import OUTPUT
+from centime.errors import UserError
+
+FAULT = 70
+DEBUG = "CENTIME_DEBUG"  # set, it shows the trace of whatever ended a verb
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs `centime ARGUMENTS`, prints what went wrong, and returns the exit code. Raises nothing."""
+    try:
+        _require_text(arguments)
+        return _invoke(arguments)
+    except BaseException as error:
+        if os.environ.get(DEBUG) not in (None, "", "0"):
+            traceback.print_exception(error)
+        code, sentence = ending(error, arguments)
+        if sentence:
+            print(sentence if code == 0 else f"centime: {sentence}", file=sys.stderr)
+        return code
+
+
+def ending(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
+    """The exit code and the sentence (empty: nothing to say) for what a verb raised."""
+    match error:
+        case UserError():
+            return 2, str(error)
+        case KeyboardInterrupt():
+            return 128 + signal.SIGINT, "interrupted."
+        case SystemExit():
+            return _of_exit(error)
+        case BrokenPipeError() if error.filename == OUTPUT:  # the reader (head, less) has all that it wants
+            return 128 + signal.SIGPIPE, ""
+        case ImportError() if not (error.name or "").startswith("centime"):
+            return 2, _missing(error, arguments)
+        case OSError():
+            return _of_system(error)
+        case MemoryError():
+            return 2, f"{_verb(arguments)} needs more memory than this process may take. Ask for less, or free some."
+    return _of_parser(error, arguments) or (FAULT, _unforeseen(error, arguments))
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    import typer
+
+    from centime.cli._group import app
+
+    command: Any = typer.main.get_command(app)
+    if "_CENTIME_COMPLETE" in os.environ:  # the shell asks for completions: typer answers and exits
+        command.main(list(arguments), prog_name="centime")
+    try:
+        with command.make_context("centime", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    return 0
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Raises UserError for bytes that are not UTF-8: no path with them could be booked, no text with them tokenised."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
+            raise UserError(f"the argument '{shown}' is not UTF-8; give text and names of files in UTF-8.") from None
+
+
+def _of_exit(error: SystemExit) -> tuple[int, str]:
+    """sys.exit(code), or sys.exit(message) as the interpreter reads it."""
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0, ""
+    return 1, str(error.code)
+
+
+def _of_system(error: OSError) -> tuple[int, str]:
+    """A file, folder or device that refused, where no verb has a better sentence."""
+    why = (error.strerror or str(error) or type(error).__name__).lower()
+    if error.filename is None:
+        return 2, f"the system refused: {why}. {_how_to_trace()}"
+    what = error.filename if error.filename == OUTPUT else f"{os.fspath(error.filename)!r}"
+    return 2, f"{what} cannot be used: {why}."
+
+
+def _of_parser(error: BaseException, arguments: Sequence[str]) -> tuple[int, str] | None:
+    """What typer says of arguments, in a sentence; a verb without any gets its help. None for another's exception."""
+    import typer
+
+    from centime.cli._group import one_line
+
+    kinds = {kind.__name__: kind for kind in typer.BadParameter.__mro__}
+    if not isinstance(error, kinds["ClickException"]):
+        return None
+    refused: Any = error
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(refused.format_message(), file=sys.stderr)
+        return 2, ""
+    path = refused.ctx.command_path if getattr(refused, "ctx", None) is not None else "centime"
+    said = one_line(refused.format_message()).removesuffix(".")
+    return 2, f"{said[:1].lower()}{said[1:]}. `{path} --help` shows what it takes."
+
+
+def _missing(error: ImportError, arguments: Sequence[str]) -> str:
+    """A library that is not here or does not load, and the command that mends it."""
+    name = (error.name or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and name:
+        return f"{_verb(arguments)} needs {name}, which {sys.executable} does not find."
+    return f"{_verb(arguments)} needs {name or 'a library'}, which is here and does not load: {error}."
+
+
+def _unforeseen(error: BaseException, arguments: Sequence[str]) -> str:
+    from centime.cli._group import one_line
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "centime" in Path(frame.filename).parts]
+    where = f" at {'/'.join(Path(frames[-1].filename).parts[-2:])}:{frames[-1].lineno}" if frames else ""
+    said = one_line(str(error))[:300]
+    return (
+        f"{_verb(arguments)} met a fault of centime itself: {type(error).__name__}{where}"
+        f"{f': {said}' if said else ''}. {_how_to_trace()}"
+    )
+
+
+def _how_to_trace() -> str:
+    return f"{DEBUG}=1 shows the trace."
+
+
+def _verb(arguments: Sequence[str]) -> str:
+    """'`centime plan`' for `centime plan train ...`."""
+    return f"`centime {arguments[0]}`" if arguments and not arguments[0].startswith("-") else "`centime`"

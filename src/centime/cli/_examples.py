@@ -1,0 +1,67 @@
+"""What `--help` of each verb shows as examples; tests/cli parses every one of them."""
+
+from __future__ import annotations
+
+# verb -> commands that work as they stand, given the folders they name.
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "train": (
+        "centime train recipes/tiny.toml",
+        "centime train recipes/tiny.toml --set train.lr=3e-4 --budget 10m",
+        "centime train runs/tiny --resume",
+    ),
+    "plan train": (
+        "centime plan train --model deepseek-v3 --tokens 14.8T --gpu h800 --gpus 2048",
+        "centime plan train --model deepseek-v3 --tokens 14.8T --gpu h100 --gpus 4096 --price '$2/h' --json",
+    ),
+    "plan serve": (
+        "centime plan serve --model deepseek-v3 --gpu h800 --gpus 2224 --isl 4989 --osl 1000",
+        "centime plan serve --model deepseek-v3 --gpu h800 --demand 608B-in/day,168B-out/day,hit=0.563",
+    ),
+    "plan explain": ("centime plan explain v3-h800 llama-405b-h100",),
+    "plan lifetime": ("centime plan lifetime --quality-of deepseek-v3 --served-tokens 100T",),
+    "plan fleet": (
+        "centime plan fleet --scenario deepseek-day6",
+        "centime plan fleet --scenario deepseek-day6 --years 1 --html fleet.html",
+    ),
+    "plan budget": ("centime plan budget --capex '80B$' --gpu gb200",),
+    "plan compare": ("centime plan compare --models deepseek-v3 --chips h800,h100,h20 --gpus 2048 --tokens 14.8T",),
+    "plan check": ("centime plan check runs.csv",),
+    "plan rerun": ("centime plan rerun card.json",),
+    "calibrate": ("centime calibrate", "centime calibrate --out machine.json --json"),
+    "bill": (
+        "centime bill",
+        "centime bill runs/quickstart --json",
+        "centime bill --import http://localhost:8000/metrics --device H100 --devices 8",
+    ),
+    "serve": (
+        "centime serve runs/quickstart",
+        "centime serve --upstream http://localhost:8080 --upstream-device H100",
+    ),
+    "keys add": ("centime keys add alice --budget '$5' --price-list deepseek-v4.1-flash",),
+    "keys list": ("centime keys list --json",),
+    "keys revoke": ("centime keys revoke alice",),
+    "keys top-up": ("centime keys top-up alice '$5'",),
+    "generate": (
+        "centime generate runs/quickstart --prompt 'def main('",
+        "centime generate runs/quickstart --chat --prompt '12+34=' --temperature 0",
+        "cat question.txt | centime generate runs/quickstart --json",
+    ),
+    "chat": ("centime chat runs/quickstart --temperature 0",),
+    "data prepare": (
+        "centime data prepare src --tokenizer tok --out data",
+        "centime data prepare 'src/**/*.py' docs --tokenizer tok --out data --holdout 0.05",
+        "centime data prepare texts.jsonl --field content --tokenizer tok --out data",
+    ),
+    "data show": ("centime data show data --json",),
+    "data check": ("centime data check data --tokenizer tok",),
+    "tokenizer train": ("centime tokenizer train src --out tok --vocab-size 4096",),
+    "tokenizer show": ("centime tokenizer show tok 'def main():'",),
+    "model show": ("centime model show deepseek-v3", "centime model show runs/quickstart --json"),
+    "model list": ("centime model list",),
+    "export": ("centime export runs/quickstart --gguf model.gguf --dtype f16",),
+    "evaluate": (
+        "centime evaluate runs/quickstart README.md",
+        "centime evaluate runs/quickstart data/holdout --no-compressors --json",
+    ),
+    "quickstart": ("centime quickstart", "centime quickstart --text my-notes --budget 5m"),
+}

@@ -1,0 +1,112 @@
+"""The parser of the command line: verbs imported when they are asked for, helps that say all, near misses named."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from centime.cli import VERBS
+from centime.cli._examples import EXAMPLES
+from centime.errors import UserError, nearest
+
+# What people type that is no verb -> where they find what they look for.
+ELSEWHERE = {
+    "version": "`centime --version` prints it.",
+    "help": "`centime --help` lists the verbs, `centime VERB --help` what each takes.",
+    **dict.fromkeys(
+        ("finetune", "fine-tune", "sft", "lora", "dpo", "continue"),
+        "Nothing is trained from existing weights yet: a run starts from random ones, and the [sft] of its recipe "
+        "tunes what its [train] made (docs/train.md).",
+    ),
+}
+
+
+class Group(TyperGroup):
+    """A verb with sub-verbs, or `centime` itself. The parser's own types are Any here: typer takes them from click or
+    from a copy inside itself, by its version."""
+
+    path = ""  # what a person types before the sub-verb; else its context knows
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb's command, its examples under its help. Raises UserError with the nearest one for a name unknown."""
+        path = self.path or ctx.command_path
+        command = self.found(ctx, cmd_name)
+        if command is None:
+            raise UserError(_not_a_verb(cmd_name, path, self.list_commands(ctx)))
+        examples = EXAMPLES.get(f"{path} {cmd_name}".removeprefix("centime "))
+        if examples:
+            command.epilog = "\n".join(("\b", "Examples:", *(f"  {line}" for line in examples)))
+        return command
+
+    def found(self, ctx: Any, name: str) -> Any:
+        """The command of that name, or None."""
+        return super().get_command(ctx, name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """One line a verb, never cut short: the first sentence of what each says of itself."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, self.summary(ctx, name)) for name in self.list_commands(ctx)])
+
+    def summary(self, ctx: Any, name: str) -> str:
+        """The first paragraph of a command's help."""
+        return " ".join((self.found(ctx, name).help or "").split("\n\n")[0].split())
+
+
+class LazyGroup(Group):
+    """Imports <package>.<verb> when the verb is asked for, not before."""
+
+    verbs = VERBS
+    package = "centime.cli"
+    path = "centime"
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.verbs)
+
+    def found(self, ctx: Any, name: str) -> Any:
+        if name not in self.verbs:
+            return None
+        module = importlib.import_module(f"{self.package}.{name}")
+        command = typer.main.get_command(module.app)
+        command.name = name
+        return command
+
+    def summary(self, ctx: Any, name: str) -> str:
+        """Its line, without importing it."""
+        return self.verbs[name]
+
+
+def _not_a_verb(word: str, path: str, verbs: list[str]) -> str:
+    """What to say of a word that is no verb of `path`."""
+    if path == "centime" and word in ELSEWHERE:
+        return f"{word!r} is not a verb of `centime`. {ELSEWHERE[word]}"
+    begun = [verb for verb in verbs if len(word) > 1 and verb.startswith(word)]
+    close = f" Did you mean {begun[0]!r}?" if begun else nearest(word, verbs, 0.6)
+    return f"{word!r} is not a verb of `{path}`.{close} `{path} --help` lists them."
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print centime's version and exit.")) -> None:
+    """Train, serve and price DeepSeek-class language models, with the bill in view at every step."""
+    if version:
+        from centime import __version__
+
+        typer.echo(f"centime {__version__}")
+        raise typer.Exit
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of blanks and line ends as one space."""
+    return re.sub(r"\s+", " ", text).strip()
