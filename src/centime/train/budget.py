@@ -41,15 +41,22 @@ class Budget:
             raise UserError(
                 f"The budget is in {self.currency} and the price in {price.currency}; give both in one currency."
             )
-        return self.amount / (price.per_device_hour * devices) * 3600
+        an_hour = price.per_device_hour * devices
+        return self.amount / an_hour * 3600 if an_hour else float("inf")
 
 
+MOST = 1e18  # seconds, money or tokens: more is a typing error
 SMOKE = "16K-tokens"  # a few steps of every stage
 
 
+def smoke() -> bool:
+    """Whether CENTIME_SMOKE=1 asks for the same path with few steps."""
+    return os.environ.get("CENTIME_SMOKE") == "1"
+
+
 def asked(budget: str | None) -> str | None:
-    """`budget`, or a tiny one when CENTIME_SMOKE=1 asks for the same path with few steps."""
-    return SMOKE if os.environ.get("CENTIME_SMOKE") == "1" else budget
+    """`budget`, or a tiny one for a smoke test."""
+    return SMOKE if smoke() else budget
 
 
 def parse_budget(text: str) -> Budget:
@@ -69,26 +76,6 @@ def parse_budget(text: str) -> Budget:
         budget = Budget("money", amount, currency)
     if budget.amount <= 0:
         raise UserError(f"A budget of {text!r} buys nothing; give more than zero.")
+    if budget.amount > MOST:
+        raise UserError(f"A budget of {text!r} is no amount that anybody has; leave --budget out for none.")
     return budget
-
-
-def fit(
-    seconds: list[float], tokens: list[int], allowed_seconds: float, allowed_tokens: float, stretch: bool
-) -> list[float]:
-    """Factors on each stage's tokens that bring all stages under the ceilings.
-
-    seconds, tokens: what the stages take as the recipe states them; stretch: the recipe leaves the length of the first
-    stage open, which then also grows to fill the budget. Otherwise a budget that is not reached changes nothing.
-    """
-    room = min(
-        1.0 if allowed == float("inf") else allowed / sum(amounts)
-        for amounts, allowed in ((seconds, allowed_seconds), (tokens, allowed_tokens))
-    )
-    if room >= 1 and stretch and min(allowed_seconds, allowed_tokens) < float("inf"):
-        first = min(
-            (allowed - sum(amounts[1:])) / amounts[0]
-            for amounts, allowed in ((seconds, allowed_seconds), (tokens, allowed_tokens))
-            if allowed < float("inf")
-        )
-        return [first, *(1.0 for _ in seconds[1:])]
-    return [min(1.0, room)] * len(seconds)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from centime.recipe import Source
+from centime.recipe import Recipe, Source
 from centime.train.batches import TextRows
 from centime.train.loss import Share
+from centime.train.stages import StagePlan
 from centime.train.step import Trainer
 
 FINAL = 10  # the last evaluation of a stage takes this many times the rows of the others
@@ -24,6 +25,14 @@ class Evaluation:
     tokens: int
 
 
+def held_out(recipe: Recipe, plan: StagePlan) -> HeldOut | None:
+    """Evaluation at the stage's length; none without held-out shards, nor in sft, which has no held-out pairs."""
+    if not recipe.data.held_out or plan.name == "sft":
+        return None
+    depth = recipe.model.num_nextn_predict_layers
+    return HeldOut(recipe.data.held_out, plan.stage.sequence_length, depth, recipe.run.evaluate_rows)
+
+
 class HeldOut:
     """Evaluates on the first rows of the held-out shards, each token predicted from those before it in its row."""
 
@@ -32,15 +41,20 @@ class HeldOut:
         self._available = max(1, self._text.loader.total_tokens // sequence_length)
         self.rows = min(rows, self._available)
 
-    def rows_in(self, steps: int, every: int) -> int:
-        """Rows that all evaluations of a stage take together."""
-        return (steps - 1) // every * self.rows + min(self.rows * FINAL, self._available)
+    def rows_between(self, steps: int, every: int) -> int:
+        """Rows that the evaluations of a stage take together, its last one left out."""
+        return (steps - 1) // every * self.rows
+
+    @property
+    def rows_last(self) -> int:
+        """Rows of a stage's last evaluation."""
+        return min(self.rows * FINAL, self._available)
 
     @torch.no_grad()
     def evaluate(self, trainer: Trainer, final: bool = False) -> Evaluation:
         """Every rank calls it; the result is that of all rows."""
         engine = trainer.engine
-        count = min(self.rows * FINAL, self._available) if final else self.rows
+        count = self.rows_last if final else self.rows
         batch = self._text.batch(0, count, engine.rank, engine.world)
         share = Share(batch.loss_tokens, batch.sequences, mtp_weight=0.0, balance_weight=0.0)
         total = sum(engine.objective(micro, share).parts[0] for micro in trainer.micro_batches(batch))

@@ -51,7 +51,7 @@ class Progress:
 
 @dataclass
 class Clock:
-    """Time left and projected cost: the plan for what is to come, corrected by how the current stage goes."""
+    """Time left: the current stage as it goes, and the later ones as planned, each with a pace of its own."""
 
     planned: list[float]  # seconds of each stage
     stage: int = 0
@@ -67,8 +67,7 @@ class Clock:
         """Of the whole run, `done` steps into the stage."""
         here = self.planned[self.stage]
         each = (time.monotonic() - self.began) / (done - self.begun_at) if done > self.begun_at else here / self.steps
-        pace = each * self.steps / here if here else 1.0
-        return each * (self.steps - done) + pace * sum(self.planned[self.stage + 1 :])
+        return each * (self.steps - done) + sum(self.planned[self.stage + 1 :])
 
 
 def part_of(tokens: int, rank: int, world: int) -> int:

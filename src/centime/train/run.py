@@ -18,14 +18,13 @@ from centime.model import Transformer
 from centime.model.checkpoint import save_state
 from centime.train import parallel
 from centime.train.apply import apply
-from centime.train.budget import fit
 from centime.train.by_profile import stage_seconds
 from centime.train.callbacks import Callback, MetricsFile, Progress, TensorBoard
 from centime.train.determinism import deterministic
 from centime.train.engine import Engine, SingleDevice
-from centime.train.evaluation import HeldOut
+from centime.train.evaluation import held_out
+from centime.train.fitted import FittedPlan
 from centime.train.folder import versions
-from centime.train.forecast import Forecast, measure, stage_forecast
 from centime.train.loop import Clock, Ending, StageLoop
 from centime.train.loop import Progress as Where
 from centime.train.memory import peak_bytes, snapshot_bytes
@@ -37,9 +36,7 @@ from centime.train.signals import StopSignals
 from centime.train.stages import StagePlan
 from centime.train.state import Checkpoints, read
 from centime.train.step import Trainer
-
-FINISH_SHARE = 0.02  # of a budget in time or money: kept for the last evaluation and the saving of the model
-STAGE_GRACE = 0.5  # share of the later stages' planned time that a slow stage may use up before it is cut short
+from centime.train.timing import measure
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,6 @@ class TrainingRun:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.first = setup.ranks.rank == 0
-        self.factors = setup.factors or [1.0] * len(setup.stages)
 
     def go(self) -> Outcome:
         """Trains. Raises UserError when the run stops itself with a diagnosis or the model cannot be saved."""
@@ -98,11 +94,11 @@ class TrainingRun:
         )  # a budget is the whole run's, earlier attempts included
         self.meter.stage(setup.stages[where.stage].name)
         engine = self._engine(setup.stages[where.stage], {})
-        stages, forecast = setup.stages, self._forecast(engine)
+        self.fitted = self._fitted(engine)
         if not setup.resuming:
-            stages, forecast = self._begin(forecast)
+            self._begin()
         if state:
-            self._require_same_rows(meta["rows"], stages[where.stage])
+            self._require_same_rows(meta["rows"], setup.stages[where.stage])
             engine.load(state)
         del state  # as large as the optimizer
         callbacks = self._callbacks(where)
@@ -112,10 +108,10 @@ class TrainingRun:
         if checkpoints is not None:
             stack.callback(checkpoints.wait)
         while True:
-            stages, forecast = self._fit_rest(where, stages, forecast)
-            plan = stages[where.stage]
+            self._refit(where)
+            plan = self.fitted.stages[where.stage]
             self.meter.stage(plan.name)
-            loop = self._loop(engine, plan, where, forecast, callbacks, checkpoints)
+            loop = self._loop(engine, plan, where, callbacks, checkpoints)
             ending = loop.go()
             if ending is Ending.SIGNAL:
                 return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), loop.saved)
@@ -123,12 +119,12 @@ class TrainingRun:
                 for callback in callbacks:
                     callback.on_note(f"{plan.name} stops at step {where.step}: its share of the budget is spent.")
             self._sample(engine, plan, where)
-            if where.stage + 1 == len(stages):
+            if where.stage + 1 == len(self.fitted.stages):
                 break
             where.stage, where.step = where.stage + 1, 0
             before = {name: tensor.clone() for name, tensor in engine.state().items()}
             del engine, loop
-            engine = self._engine(stages[where.stage], before)
+            engine = self._engine(self.fitted.stages[where.stage], before)
             del before
         self._save_model(engine, plan)
         return Outcome(setup.folder.path, None)
@@ -145,25 +141,23 @@ class TrainingRun:
         engine: Engine,
         plan: StagePlan,
         where: Where,
-        forecast: Forecast,
         callbacks: list[Callback],
         checkpoints: Checkpoints | None,
     ) -> StageLoop:
         """The loop of the stage that the run is in."""
         setup = self.setup
-        seconds = [stage.seconds for stage in forecast.stages]
         return StageLoop(
             plan=plan,
             trainer=Trainer(engine, setup.micro_batches[where.stage], setup.recipe.optimizer.clip),
             progress=where,
             run=setup.recipe.run,
             meter=self.meter,
-            clock=Clock(seconds),
+            clock=Clock([stage.seconds for stage in self.fitted.forecast.stages]),
             callbacks=callbacks,
             checkpoints=checkpoints,
-            held_out=self._held_out(plan),
+            held_out=held_out(setup.recipe, plan),
             signals=self.signals,
-            deadline=self._end() - STAGE_GRACE * sum(seconds[where.stage + 1 :]),
+            deadline=self.fitted.deadline(where.stage),
             peak_flops=self.peak_flops,
         )
 
@@ -185,36 +179,26 @@ class TrainingRun:
             engine.load(state, moments=plan.keep_moments)
         return engine
 
-    def _forecast(self, engine: Engine) -> Forecast:
-        """What the stages take, from a few timed steps of each one's shape."""
-        setup, made = self.setup, []
-        for plan, micro_batch in zip(setup.stages, setup.micro_batches, strict=True):
-            cost = measure(engine, plan, micro_batch, setup.recipe.optimizer.clip)
-            made.append(stage_forecast(plan, cost, micro_batch, setup.ranks.world, self._evaluated_rows(plan)))
+    def _fitted(self, engine: Engine) -> FittedPlan:
+        """The plan, from a few timed steps of each stage's shapes."""
+        setup = self.setup
+        left = self.began + setup.allowed_seconds - time.monotonic()
+        costs = measure(engine, setup.stages, setup.micro_batches, setup.recipe.optimizer.clip, left)
         memory = peak_bytes(setup.device)  # the timed steps have used all but a checkpoint's copy
         if setup.device.type == "cpu":
             memory += snapshot_bytes(setup.recipe.model, setup.recipe.optimizer.name == "muon")
-        return parallel.from_first(Forecast(made, memory, setup.ranks.world, setup.price), setup.ranks)
+        costs, memory = parallel.from_first((costs, memory), setup.ranks)
+        return FittedPlan(setup, costs, memory, self.began)
 
-    def _begin(self, forecast: Forecast) -> tuple[list[StagePlan], Forecast]:
+    def _begin(self) -> None:
         """Fits a new run to its budget, says what it will take, and makes its folder."""
-        setup = self.setup
-        self.factors = parallel.from_first(
-            fit(
-                [stage.seconds for stage in forecast.stages],
-                [stage.tokens for stage in forecast.stages],
-                self._end() - time.monotonic(),
-                setup.allowed_tokens,
-                setup.open_ended,
-            ),
-            setup.ranks,
-        )
-        stages, fitted = setup.plan(self.factors), forecast.scaled(self.factors)
+        setup, fitted = self.setup, self.fitted
+        fitted.begin()
         if self.first:
             timing = self.meter.spent().device_ns / 1e9
-            by_profile = self._by_profile(stages)
-            show_forecast(setup, stages, fitted, self.peak_flops, sum(by_profile.values()))
-            plan = fitted.as_plan(self.startup_seconds, timing)
+            by_profile = self._by_profile(fitted.stages)
+            show_forecast(setup, fitted.stages, fitted.forecast, self.peak_flops, sum(by_profile.values()))
+            plan = fitted.forecast.as_plan(self.startup_seconds, timing)
             if setup.profile is not None:
                 plan["by_profile"] = {
                     "made": setup.profile.made,
@@ -223,32 +207,21 @@ class TrainingRun:
                 }
             self.book.set_plan(setup.folder.path, plan)
             setup.folder.begin(setup.recipe, self._info())
-        return stages, fitted
 
     def _by_profile(self, stages: list[StagePlan]) -> dict[str, float]:
         """Seconds of each stage by the machine's profile; empty without one."""
         setup, made = self.setup, {}
         for plan, micro_batch in zip(stages, setup.micro_batches, strict=True):
             if setup.profile is not None:
-                rows = self._evaluated_rows(plan)
+                text, every = held_out(setup.recipe, plan), setup.recipe.run.evaluate_every
+                rows = text.rows_between(plan.schedule.steps, every) + text.rows_last if text else 0
                 made[plan.name] = stage_seconds(setup.profile, plan, micro_batch, setup.recipe.optimizer, rows)
         return made
 
-    def _fit_rest(self, where: Where, stages: list[StagePlan], forecast: Forecast) -> tuple[list[StagePlan], Forecast]:
-        """At the start of a later stage: what is left of a budget in time or money, spread over what is left to do."""
-        planned = sum(stage.seconds for stage in forecast.stages[where.stage :])
-        left = parallel.from_first(self._end() - time.monotonic(), self.setup.ranks)
-        if where.stage == 0 or where.step or planned <= left:
-            return stages, forecast
-        shrink = [1.0 if i < where.stage else max(left, 0.0) / planned for i in range(len(stages))]
-        self.factors = [factor * times for factor, times in zip(self.factors, shrink, strict=True)]
-        if self.first:
+    def _refit(self, where: Where) -> None:
+        """At the start of a later stage: what is left of a budget, over what is left to do."""
+        if where.stage and not where.step and self.fitted.refit(where.stage, 0, 0.0) and self.first:
             self.setup.folder.write_info(self._info())
-        return self.setup.plan(self.factors), forecast.scaled(shrink)
-
-    def _end(self) -> float:
-        """time.monotonic() at which training must be over for the budget to hold."""
-        return self.began + self.setup.allowed_seconds * (1 - FINISH_SHARE)
 
     def _info(self) -> dict[str, Any]:
         """What goes into run.json."""
@@ -260,20 +233,8 @@ class TrainingRun:
             "precision": str(setup.dtype).removeprefix("torch."),
             "micro_batches": setup.micro_batches,
             "budget": setup.budget_text,
-            "fitted": self.factors,
+            "fitted": self.fitted.factors,
         }
-
-    def _held_out(self, plan: StagePlan) -> HeldOut | None:
-        """Evaluation at the stage's length; none without held-out shards, nor in sft, which has no held-out pairs."""
-        recipe = self.setup.recipe
-        if not recipe.data.held_out or plan.name == "sft":
-            return None
-        depth = recipe.model.num_nextn_predict_layers
-        return HeldOut(recipe.data.held_out, plan.stage.sequence_length, depth, recipe.run.evaluate_rows)
-
-    def _evaluated_rows(self, plan: StagePlan) -> int:
-        held_out = self._held_out(plan)
-        return held_out.rows_in(plan.schedule.steps, self.setup.recipe.run.evaluate_every) if held_out else 0
 
     def _callbacks(self, where: Where) -> list[Callback]:
         """On the first rank the progress bar, metrics.jsonl and TensorBoard; on the others nothing."""

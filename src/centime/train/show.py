@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.table import Table
 
 from centime.catalogue.prices import ask_for_price
 from centime.plan.counts import count
-from centime.train.forecast import Forecast
+from centime.train.forecast import DRIFT, Forecast
 from centime.train.memory import available_bytes
 from centime.train.setup import Setup
 from centime.train.stages import StagePlan
 from centime.units import format_bytes, format_count, format_duration, format_money
-
-LEAST_SPREAD = 0.05  # a few steps in a row repeat more closely than a whole run does
 
 
 def show_forecast(
@@ -35,9 +35,8 @@ def show_forecast(
         cells += [format_count(stage.tokens), format_duration(stage.seconds), f"{100 * mfu:.0f} %"]
         table.add_row(*cells, *([format_money(forecast.cost(stage.seconds) or 0.0, price.currency)] if price else []))
     say(table)
-    spread = max(LEAST_SPREAD, *(stage.spread for stage in forecast.stages))
-    money = f" and {format_money(forecast.cost(forecast.seconds) or 0.0, price.currency)}" if price else ""
-    say(f"Forecast: {format_duration(forecast.seconds)}{money}, give or take {100 * spread:.0f} % (a few timed steps).")
+    say(f"Forecast: {in_words(forecast)}.")
+    say_if_busy(setup)
     if setup.profile is not None:
         say(f"By this machine's profile of {setup.profile.made[:10]}: {format_duration(by_profile)}.")
     free = available_bytes(setup.device)
@@ -50,3 +49,26 @@ def show_forecast(
             for plan, whole in zip(stages, setup.stages, strict=True)
         )
         say(f"Budget: {setup.budget}; of the recipe's tokens that is {', '.join(shares)}.")
+
+
+def in_words(forecast: Forecast, drift: float = DRIFT) -> str:
+    """'5m 12s and $0.0069, between 4m 12s and 6m 25s'."""
+    price = forecast.price
+    money = f" and {format_money(forecast.cost(forecast.seconds) or 0.0, price.currency)}" if price else ""
+    low, high = forecast.between(drift)
+    return f"{format_duration(forecast.seconds)}{money}, between {format_duration(low)} and {format_duration(high)}"
+
+
+def say_if_busy(setup: Setup) -> None:
+    """Says so where other programs have the cores: the forecast then holds for a machine that stays as busy."""
+    cores = setup.metered.vcpus or os.cpu_count() or 1
+    try:
+        load = os.getloadavg()[0]
+    except OSError:  # a system that does not know
+        return
+    if setup.device.type == "cpu" and load > cores:
+        setup.console.print(
+            f"The machine is busy (load {load:.1f} on {cores} cores): a run beside other programs takes longer, "
+            "and the forecast holds only while they go on.",
+            markup=False,
+        )

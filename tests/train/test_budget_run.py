@@ -1,0 +1,152 @@
+"""Runs under a budget, whatever the clock does: a model, or a refusal before the folder is made."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.train.made import metrics, write_recipe
+
+from centime.errors import UserError
+from centime.ledger import Book
+from centime.train import command, fitted, loop, run, timing
+from centime.train.schedule import StepSettings
+from centime.train.step import Batch, StepResult, Trainer
+from centime.train.timing import StepCost
+
+LONG = ("train.tokens=400K", "context.tokens=100K", "sft.epochs=60")  # about 1,800 steps
+
+
+class Jumping:
+    """A clock whose `ahead` can be set, as one that a slow moment of hours has moved on."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def perf_counter(self) -> float:
+        return time.perf_counter()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Jumping:
+    made = Jumping()
+    for module in (fitted, loop, run):
+        monkeypatch.setattr(module, "time", made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recipe(tmp_path_factory.mktemp("recipe"), corpus)
+
+
+def train(recipe: Path, folder: Path, *settings: str, **options: Any) -> int:
+    stated = {"resume": False, "budget": None, "price": "$1/h"} | options
+    return command.train(recipe, list(settings), folder, **stated)
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, number: int, happens: Any) -> None:
+    """Calls `happens` before the run's own step of that number, counted from 1."""
+    real, seen = Trainer.step, [0]
+
+    def step(self: Trainer, batch: Batch, settings: StepSettings) -> StepResult:
+        if settings.lr:
+            seen[0] += 1
+            if seen[0] == number:
+                happens()
+        return real(self, batch, settings)
+
+    monkeypatch.setattr(Trainer, "step", step)
+
+
+@pytest.mark.parametrize("budget", ["0.000001s", "0.2s", "$0.0000000001"])
+def test_a_budget_that_buys_nothing_is_refused_before_the_folder_is_made(
+    budget: str, small: Path, tmp_path: Path
+) -> None:
+    match = r"too small: start-up and timing took .*; what is left buys 0 of [\d,]+ steps\. The least sensible is [\d$]"
+    with pytest.raises(UserError, match=match):
+        train(small, tmp_path / "run", *LONG, budget=budget)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_refusal_calls_sensible_is_taken(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        train(small, tmp_path / "run", *LONG, budget="0.01s")
+    least = str(refused.value).partition("The least sensible is ")[2].split(";")[0]
+    assert train(small, tmp_path / "run", *LONG, budget=least) == 0
+    assert {line["stage"] for line in metrics(tmp_path / "run")} == {"pretrain", "context", "sft"}
+
+
+@pytest.mark.parametrize("budget", ["1-tokens", "300 tokens"])
+def test_a_budget_of_fewer_tokens_than_a_step_of_each_stage_is_refused(
+    budget: str, small: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"does not pay for one step of every stage; that takes [\d.]+ "):
+        train(small, tmp_path / "run", budget=budget)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_of_years_changes_nothing(small: Path, tmp_path: Path) -> None:
+    assert train(small, tmp_path / "run", "train.tokens=512", "context.tokens=256", budget="36500d") == 0
+    assert json.loads((tmp_path / "run/run.json").read_text())["fitted"] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("step", [1, 10, 21, 25])
+def test_a_clock_that_jumps_past_the_deadline_ends_in_a_model(
+    step: int, small: Path, tmp_path: Path, clock: Jumping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every stage, first and last steps included: the stage ends there, and each later one has a step."""
+    at_step(monkeypatch, step, lambda: setattr(clock, "ahead", 1e6))
+    assert train(small, tmp_path / "run", budget="1h") == 0
+    assert {line["stage"] for line in metrics(tmp_path / "run")} == {"pretrain", "context", "sft"}
+    assert (tmp_path / "run/model/config.json").exists()
+    assert all(factor >= 0 for factor in json.loads((tmp_path / "run/run.json").read_text())["fitted"])
+    with Book() as book:
+        plan = book.plan("run")
+    assert plan is not None
+    assert plan["seconds"] > 0
+    assert plan["tokens"] > 0
+
+
+def test_a_clock_that_jumps_during_the_timing_refuses_the_run(
+    small: Path, tmp_path: Path, clock: Jumping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = timing.cost_of
+
+    def cost_of(kinds: Any) -> Any:
+        clock.ahead = 1e6
+        return real(kinds)
+
+    monkeypatch.setattr(timing, "cost_of", cost_of)
+    with pytest.raises(UserError, match=r"A budget of 1h 00m is too small: start-up and timing took 11d 13h"):
+        train(small, tmp_path / "run", budget="1h")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("step", [3, 22])
+def test_a_resume_after_the_deadline_ends_in_a_model(
+    step: int, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        at_step(patch, step, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(small, tmp_path / "run", "run.checkpoint_every=1", budget="1h")
+    assert train(tmp_path / "run", None, resume=True, budget="0.001s") == 0  # type: ignore[arg-type]
+    assert (tmp_path / "run/model/config.json").exists()
+    assert {line["stage"] for line in metrics(tmp_path / "run")} == {"pretrain", "context", "sft"}
+
+
+def test_stages_grow_back_where_the_machine_is_faster_than_forecast(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Timed at a second a step, the later stages get the recipe's own length back, and no more."""
+    monkeypatch.setattr(run, "measure", lambda *a: [StepCost(0.0, 1.0, 0.05)] * 3)
+    assert train(small, tmp_path / "run", budget="20s") == 0
+    first, *later = json.loads((tmp_path / "run/run.json").read_text())["fitted"]
+    assert first < 1
+    assert later == [1, 1]
