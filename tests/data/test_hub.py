@@ -94,7 +94,7 @@ def test_files_by_glob_and_revision(hub: Hub, tokenizer: Tokenizer, tmp_path: Pa
             "is neither a file or folder here nor a dataset that the Hub shows you. Check the spelling",
         ),
         ("gated/secret", "is gated; expected a token with access"),
-        ("someone/pictures", "has no parquet, .jsonl or .txt file; its files are: a.png"),
+        ("someone/pictures", "has no parquet, .jsonl, .json or .txt file; its files are: a.png"),
         ("hf://datasets/someone/stories@v9", "has no revision 'v9'"),
         ("hf://datasets/someone/stories/*.csv", "has no file like '*.csv'; its files are: README.md"),
         ("hf://datasets/stories", "is not a Hub dataset; expected hf://datasets/owner/name"),

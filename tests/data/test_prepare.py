@@ -16,9 +16,9 @@ import pytest
 
 from centime.data import prepare as preparing
 from centime.data.documents import digest, is_held_out
+from centime.data.left_out import ReadOptions
 from centime.data.loader import Loader
 from centime.data.prepare import Progress, prepare
-from centime.data.readers import ReadOptions
 from centime.data.shards import ShardSet
 from centime.data.tokenizer import Tokenizer
 from centime.errors import UserError

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from centime.data import readers
-from centime.data.readers import ReadOptions, read_documents, read_options
+from centime.data import source_file, text_files
+from centime.data.left_out import LeftOut, ReadOptions, read_options
+from centime.data.readers import read_documents
 from centime.data.sources import expand, local_file
 from centime.errors import UserError
 
@@ -24,7 +25,7 @@ LINES = "".join(json.dumps({"text": text, "id": number}) + "\n" for number, text
 
 
 def read(path: Path, **options: object) -> list[str]:
-    return [text for text, _ in read_documents(local_file(path), ReadOptions(**options), lambda _: None)]  # type: ignore[arg-type]
+    return [text for text, _ in read_documents(local_file(path), ReadOptions(**options), LeftOut())]  # type: ignore[arg-type]
 
 
 def write_parquet(path: Path, column: str = "text", kind: pa.DataType | None = None) -> None:
@@ -50,7 +51,7 @@ def test_every_form_gives_the_same_documents(tmp_path: Path, name: str) -> None:
     else:
         path.write_bytes(LINES)
     assert read(path) == TEXTS
-    positions = [at for _, at in read_documents(local_file(path), ReadOptions(), lambda _: None)]
+    positions = [at for _, at in read_documents(local_file(path), ReadOptions(), LeftOut())]
     assert positions == sorted(positions)
     assert positions[-1] == path.stat().st_size
 
@@ -64,7 +65,7 @@ def test_text_files_come_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_huge_text_file_is_cut_at_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "PIECE", 3 << 20)
+    monkeypatch.setattr(text_files, "LONGEST", 3 << 20)
     text = "".join(f"line {number} of ünïcode\n" for number in range(400_000))
     (tmp_path / "a.txt").write_text(text)
     documents = read(tmp_path / "a.txt")
@@ -77,7 +78,7 @@ def test_a_huge_text_file_is_cut_at_line_ends(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("block", [1, 7, 1 << 20])
 def test_a_separator_cuts_a_text_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     """Wherever the reads fall, within the separator or within a character."""
-    monkeypatch.setattr(readers, "BLOCK", block)
+    monkeypatch.setattr(source_file, "BLOCK", block)
     (tmp_path / "a.txt").write_text("Once é.\n<|endoftext|>\nTwo\n\nparts\n<|endoftext|>\n<|endoftext|>end")
     assert read(tmp_path / "a.txt", separator="<|endoftext|>") == ["Once é.", "Two\n\nparts", "", "end"]
     assert read_options(separator="\\n\\n").separator == "\n\n"
@@ -150,10 +151,10 @@ def test_undecodable_text_can_be_skipped_or_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"b\xffd")
     (tmp_path / "a.jsonl").write_text('{"text": "good"}\n{"text": "b\\udfffd"}')
     for name, good in (("a.parquet", ["good"]), ("a.jsonl", ["good"]), ("a.txt", [])):
-        reasons: list[str] = []
+        left_out = LeftOut()
         file = local_file(tmp_path / name)
-        assert [t for t, _ in read_documents(file, read_options(undecodable="skip"), reasons.append)] == good
-        assert reasons == ["not UTF-8"]
+        assert [t for t, _ in read_documents(file, read_options(undecodable="skip"), left_out)] == good
+        assert left_out.reasons == {"not UTF-8": 1}
         assert read(tmp_path / name, undecodable="replace") == [*good, "b\ufffdd"]
         with pytest.raises(UserError, match=f"{name}.* is not UTF-8"):
             read(tmp_path / name)

@@ -19,8 +19,8 @@ app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_ma
 Sources = Annotated[
     list[str],
     typer.Argument(
-        help="Files, folders, quoted globs ('src/**/*.py'), or a Hub dataset: owner/name or "
-        "hf://datasets/owner/name/GLOB. Text or code, .jsonl(.gz, .zst), .parquet."
+        help="Files, folders, quoted globs ('src/**/*.py'), - for standard input, or a Hub dataset: owner/name or "
+        "hf://datasets/owner/name/GLOB. Text or code, .jsonl, .json (also .gz, .zst, .bz2, .xz), .parquet."
     ),
 ]
 Exclude = Annotated[list[str] | None, typer.Option(help="A glob of paths to leave out; may be repeated.")]
@@ -29,6 +29,9 @@ Separator = Annotated[
     str | None, typer.Option(help="What stands between documents in a text file, such as '<|endoftext|>'.")
 ]
 Undecodable = Annotated[str, typer.Option(help="Text that is not UTF-8: strict (stop), replace or skip.")]
+SkipBadLines = Annotated[
+    int, typer.Option(help="Malformed JSON lines to leave out and count, at most; the next one is an error.")
+]
 Price = Annotated[str | None, typer.Option(help="Price per device-hour, such as '$0.08/h'; else the catalogue's.")]
 
 
@@ -50,14 +53,15 @@ def prepare(
     field: Field = "text",
     separator: Separator = None,
     undecodable: Undecodable = "strict",
+    skip_bad_lines: SkipBadLines = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")] = False,
     price: Price = None,
 ) -> None:
     """Tokenise SOURCES into memory-mapped shards with checksums and document boundaries."""
     from centime.data.display import source_bar
+    from centime.data.left_out import read_options
     from centime.data.metering import metered, spent_line
     from centime.data.prepare import prepare as run
-    from centime.data.readers import read_options
     from centime.ledger.device import this_device
 
     with metered("data", out, price) as meter, source_bar("Tokenising") as show:
@@ -78,7 +82,7 @@ def prepare(
             holdout=holdout,
             seed=seed,
             workers=workers or this_device("cpu").vcpus,
-            options=read_options(field, separator, undecodable),
+            options=read_options(field, separator, undecodable, skip_bad_lines),
             exclude=exclude or (),
             overwrite=overwrite,
             progress=tell,

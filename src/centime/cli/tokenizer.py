@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from centime.cli._group import Group
-from centime.cli.data import Exclude, Field, Price, Separator, Sources, Undecodable
+from centime.cli.data import Exclude, Field, Price, Separator, SkipBadLines, Sources, Undecodable
 
 app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -35,14 +35,15 @@ def train(
     field: Field = "text",
     separator: Separator = None,
     undecodable: Undecodable = "strict",
+    skip_bad_lines: SkipBadLines = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")] = False,
     price: Price = None,
 ) -> None:
     """Train a byte-level BPE in DeepSeek-V3's form on SOURCES."""
     from centime.data.bpe import train_on_sources
     from centime.data.display import source_bar
+    from centime.data.left_out import read_options
     from centime.data.metering import metered, spent_line
-    from centime.data.readers import read_options
     from centime.units import format_bytes, parse_count
 
     with metered("tokenizer", out, price) as meter, source_bar("Reading, then merging") as show:
@@ -52,7 +53,7 @@ def train(
             out,
             limit=int(parse_count(limit)),
             holdout=holdout,
-            options=read_options(field, separator, undecodable),
+            options=read_options(field, separator, undecodable, skip_bad_lines),
             exclude=exclude or (),
             overwrite=overwrite,
             progress=show,

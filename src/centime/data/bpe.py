@@ -13,8 +13,9 @@ from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, proc
 
 from centime.data.atomic import atomic_folder, require_free
 from centime.data.documents import digest, is_held_out
+from centime.data.left_out import LeftOut, ReadOptions
 from centime.data.order import mix
-from centime.data.readers import ReadOptions, read_documents
+from centime.data.readers import read_documents
 from centime.data.sources import expand
 from centime.data.tokenizer import (
     ASSISTANT,
@@ -125,8 +126,9 @@ def train_on_sources(
     Documents that `prepare(..., holdout=holdout)` holds out are not read, so that a held-out text is new to the
     tokenizer too. Raises UserError as `train_tokenizer` and the readers do.
     """
+    options = options or ReadOptions()
     files, notes = expand(specs, exclude)
-    done = Trained(notes=notes)
+    done, left_out = Trained(notes=notes), LeftOut(options.skip_bad_lines)
     total = sum(file.size for file in files)
     # Compressed sources hold more text than their size says; for those the limit is met by stopping.
     share = min(1.0, limit / max(total, 1))
@@ -134,7 +136,7 @@ def train_on_sources(
     def texts() -> Iterator[str]:
         before = 0
         for file in files:
-            for text, position in read_documents(file, options or ReadOptions(), lambda _: None):
+            for text, position in read_documents(file, options, left_out):
                 if is_held_out(digest(text.encode()), holdout):
                     continue
                 done.documents += 1
@@ -152,6 +154,7 @@ def train_on_sources(
     require_free(out, overwrite=overwrite)  # say so before the long work, not after it
     backend = train_tokenizer(texts(), vocab_size)
     done.vocab_size = backend.get_vocab_size()
+    done.notes += left_out.notes(options.field)
     write_tokenizer(backend, out, overwrite=overwrite)
     return done
 

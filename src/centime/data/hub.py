@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from centime.data.readers import SourceFile
+from centime.data.source_file import SourceFile
 from centime.data.sources import HUB, kind_of
 from centime.errors import UserError
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from huggingface_hub import HfFileSystem
 
 _SPEC = re.compile(r"([\w][\w.-]*/[\w][\w.-]*)(?:@([^/]+))?(?:/(.+))?")
-_DATA = (".parquet", ".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst", ".txt", ".txt.gz", ".txt.zst")
+_DATA = (".parquet", ".jsonl", ".ndjson", ".json", ".txt")
 """Endings of files that hold documents, the best first: a dataset often has the same rows in several forms."""
+_COMPRESSED = ("", ".gz", ".zst", ".bz2", ".xz")
+_ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json")
+"""Files that say what a dataset is and hold none of it."""
 _BLOCK = 8 << 20
 """Bytes per range request."""
 
@@ -31,7 +34,7 @@ def dataset_files(spec: str) -> tuple[list[SourceFile], str]:
     """(files, note): a dataset's data files at one commit, sorted, and a sentence that says what was chosen.
 
     spec: 'owner/name' or 'hf://datasets/owner/name[@revision][/glob]'. Without a glob: the files of the best form
-    there (parquet, then JSON lines, then text), and of those the ones of the training split where names tell.
+    there (parquet, JSON lines, JSON, text), and of those the ones of the training split where names tell.
     Raises UserError when the dataset or the revision does not exist, is closed, or the Hub cannot be reached.
     """
     match = _SPEC.fullmatch(spec.removeprefix(HUB))
@@ -45,7 +48,7 @@ def dataset_files(spec: str) -> tuple[list[SourceFile], str]:
         chosen = _training_files(list(sizes))
     if not chosen:
         listed = ", ".join(sorted(sizes)[:8]) or "none"
-        wanted = f"file like {pattern!r}" if pattern else "parquet, .jsonl or .txt file"
+        wanted = f"file like {pattern!r}" if pattern else "parquet, .jsonl, .json or .txt file"
         raise UserError(
             f"The Hub dataset {name} has no {wanted}; its files are: {listed}. Name some with {HUB}{name}/GLOB."
         )
@@ -59,7 +62,8 @@ def dataset_files(spec: str) -> tuple[list[SourceFile], str]:
 
 
 def _training_files(paths: list[str]) -> list[str]:
-    for ending in _DATA:
+    paths = [path for path in paths if path.rpartition("/")[2].lower() not in _ABOUT]
+    for ending in (kind + compression for kind in _DATA for compression in _COMPRESSED):
         found = [path for path in paths if path.lower().endswith(ending)]
         if found:
             return [path for path in found if re.search(r"(?<![a-z])train(?![a-z])", path.lower())] or found

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from centime.data.order import shuffled
-from centime.data.readers import SourceFile, json_records
+from centime.data.readers import records
+from centime.data.source_file import SourceFile
 from centime.data.sources import local_file
 from centime.data.tokenizer import Tokenizer
 from centime.errors import UserError
@@ -153,8 +154,7 @@ def _render(file: SourceFile, tokenizer: Tokenizer) -> tuple[list[str], list[boo
     texts: list[str] = []
     masked: list[bool] = []
     counts: list[int] = []
-    for number, record, _ in json_records(file):
-        where = f"{file.name}, line {number}"
+    for where, record, _ in records(file):
         cut = segments(tokenizer, messages_of(record, where), where)
         texts += [text for text, _ in cut]
         masked += [on for _, on in cut]

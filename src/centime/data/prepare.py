@@ -19,8 +19,10 @@ from typing import Any
 from centime import __version__
 from centime.data.atomic import atomic_folder
 from centime.data.documents import Encoded, Fim, tokenise
-from centime.data.readers import ReadOptions, SourceFile, read_documents
+from centime.data.left_out import LeftOut, ReadOptions
+from centime.data.readers import read_documents
 from centime.data.shards import Index
+from centime.data.source_file import SourceFile
 from centime.data.sources import expand
 from centime.data.tokenizer import Tokenizer, load_tokenizer
 from centime.data.writer import SHARD_TOKENS, ShardWriter
@@ -58,13 +60,13 @@ class Batch:
     source_bytes: int = 0
 
 
-def read_batches(files: Sequence[SourceFile], options: ReadOptions, skipped: Callable[[str], None]) -> Iterator[Batch]:
+def read_batches(files: Sequence[SourceFile], options: ReadOptions, left_out: LeftOut) -> Iterator[Batch]:
     """Documents of all files in order, in batches; empty documents are left out."""
     batch, before = Batch(), 0
     for file in files:
-        for text, position in read_documents(file, options, skipped):
+        for text, position in read_documents(file, options, left_out):
             if not text:
-                skipped("empty")
+                left_out.document("empty")
                 continue
             batch.texts.append(text)
             batch.characters += len(text)
@@ -120,8 +122,10 @@ def prepare(
         "field": options.field,
         "separator": options.separator,
         "undecodable": options.undecodable,
-        "notes": done.notes,
+        "skip_bad_lines": options.skip_bad_lines,
     }
+    left_out = LeftOut(options.skip_bad_lines)
+    done.skipped = left_out.reasons
     out = Path(out)
     with atomic_folder(out, overwrite=overwrite) as folder:
         with contextlib.ExitStack() as stack:
@@ -131,7 +135,7 @@ def prepare(
                 )
                 for split in ("train", "holdout")
             )
-            batches = read_batches(files, options, lambda why: done.skipped.update([why]))
+            batches = read_batches(files, options, left_out)
             for encoded, source_bytes in _encoded(batches, tokenizer, holdout, middle, workers, stack):
                 for writer, part in zip((train, held), encoded, strict=True):
                     writer.append(part.tokens, part.lengths, part.text_bytes)
@@ -148,6 +152,8 @@ def prepare(
                     + held_note
                     + ". Name sources that hold text, or lower --holdout."
                 )
+            done.notes += left_out.notes(options.field)
+            made |= {"notes": done.notes, "left_out": dict(left_out.reasons)}
             for writer in (train, held):
                 writer.finish({**made, "fim_documents": done.fim_documents if writer is train else 0})
         if held.index.documents == 0:
