@@ -97,6 +97,24 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 86400}d {whole % 86400 // 3600:02d}h"
 
 
+def format_device_time(seconds: float) -> str:
+    """Device-time on a bill: 0.0093 -> '9.3ms', 5.2 -> '5.2s', 65 -> '1m 05s'; from an hour on in hours, '2.5 h', as
+    Table 1 of the DeepSeek-V3 report has them."""
+    if seconds >= 3599.5:
+        hours = seconds / 3600
+        return f"{hours:,.1f} h" if hours >= 999.95 else f"{hours:.4g} h"
+    if 0 < seconds < 0.9995:
+        return f"{format_number(1e3 * seconds)}ms"
+    return format_duration(seconds)
+
+
+def format_number(value: float, significant: int = 3) -> str:
+    """So many significant digits, never an exponent, no zeros at the end: 0.00258 -> '0.00258', 420.0 -> '420'."""
+    decimals = max(0, significant - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    text = f"{value:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def format_bytes(count: float) -> str:
     """1_610_612_736 -> '1.50 GiB'."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -269,7 +269,7 @@ def test_no_price_no_money_but_a_way_to_give_one(book: Book) -> None:
     assert (whole.currency, whole.price_date, whole.total.cost) == (None, None, None)
     shown = printed(whole)
     assert "no price" in shown
-    assert "1 device-hours of Test CPU have no price: give one with --price" in shown
+    assert "1 h of Test CPU has no price: give one with --price" in shown
 
 
 def test_several_currencies_are_not_added_up(book: Book) -> None:

@@ -107,7 +107,7 @@ def test_lines_by_key_list_and_hours_and_the_rest_of_the_time(book: Book) -> Non
     console.print(table_of(bill(book), hours=True))
     by_hour = console.export_text().split("Hour by hour, UTC")[1]
     assert "2026-06-15 12:00" in by_hour
-    assert re.search(r"10s +20s", by_hour)
+    assert re.search(r"10\.0s +20\.0s", by_hour)
     shown = printed(bill(book), width=120)
     assert "Hour by hour" not in shown
     for words in ("alice: deepseek-r1, peak", "(no key): no price list", "Unfinished", "Idle", "Start-up, loading"):

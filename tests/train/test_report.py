@@ -19,8 +19,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from centime.errors import UserError
-from centime.train.charts import Chart, Series, bucketed, line_chart, load_image, nice_ticks
+from centime.train.charts import (
+    ACROSS,
+    PLOT,
+    Chart,
+    Series,
+    bucketed,
+    line_chart,
+    load_image,
+    log_ticks,
+    nice_ticks,
+    tick_labels,
+)
 from centime.train.report import read_run, write_report
+from centime.train.report_figures import count_of, decimal
 
 BILL = {
     "currency": "USD",
@@ -104,7 +116,9 @@ def test_the_page_says_what_the_run_says(folder: Path) -> None:
     assert "50 steps of pre-training, then post-training" in page.text
     assert "a run & <co>" in page.text
     assert "$0.0400" in page.text  # the bill
-    assert "assumed price" in page.text
+    assert "On 1 × a CPU." in page.text
+    assert page.text.count("a CPU") == 1  # once, not in every row
+    assert "Measured, but for ~ estimated, * assumed." in page.text
     assert "Cost assumed: priced as 2 vCPUs." in page.text
     assert "Post-training: tokens 25.6 K 20.5 K 0.80" in page.text
     assert "0.80" in page.text  # cost: actual over plan
@@ -115,7 +129,7 @@ def test_the_page_says_what_the_run_says(folder: Path) -> None:
     assert page.tags.count("script") == 1
     assert page.tags.count("img") == 2  # a load picture for each MoE layer
     assert "take 0.00 and the most loaded 2.00 times the mean; 1 take nothing" in text.replace("takes", "take")
-    assert page.tags.count("svg") == 8
+    assert page.tags.count("svg") == 2 * 9  # eight figures, the loss in two panels; each with its stretched part
 
 
 def test_the_page_needs_nothing_else(folder: Path) -> None:
@@ -163,6 +177,10 @@ def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path: Path) -> None:
 finite = st.floats(-1e9, 1e9, allow_nan=False)
 
 
+def plain(value: float, digits: int = 6) -> str:
+    return f"{value:.{digits}g}"
+
+
 @given(finite, finite)
 def test_ticks_are_round_and_inside(a: float, b: float) -> None:
     low, high = min(a, b), max(a, b)
@@ -170,6 +188,27 @@ def test_ticks_are_round_and_inside(a: float, b: float) -> None:
     reach = (high - low) * 1e-6
     assert all(low - reach <= t <= high + reach for t in ticks)
     assert len(ticks) <= 11
+
+
+@given(st.floats(-12, 9), st.floats(0.1, 9))
+def test_every_tick_of_a_log_axis_says_its_value(low: float, decades: float) -> None:
+    ticks = log_ticks(low, low + 1.7 + decades)
+    labels = tick_labels(ticks, decimal)
+    assert len(ticks) >= 1
+    assert [float(label) for label in labels] == pytest.approx(ticks)
+
+
+@given(st.floats(1e-3, 1e6), st.floats(1e-4, 1))
+def test_ticks_of_a_linear_axis_are_told_apart(low: float, part: float) -> None:
+    ticks = nice_ticks(low, low * (1 + part))
+    assert [float(label) for label in tick_labels(ticks, decimal)] == pytest.approx(ticks)
+
+
+@given(st.floats(1e3, 1e13))
+def test_ticks_of_tokens_are_told_apart(most: float) -> None:
+    labels = tick_labels(nice_ticks(0, most, 4), count_of)
+    assert len(set(labels)) == len(labels)
+    assert all(len(label) <= 7 for label in labels)
 
 
 @given(st.lists(st.tuples(finite, finite), min_size=1, max_size=700), st.integers(1, 50))
@@ -183,16 +222,16 @@ def test_buckets_keep_the_extremes_and_the_mean(points: list[tuple[float, float]
 
 @given(st.lists(st.tuples(st.integers(0, 10**12), finite), max_size=40, unique_by=lambda p: p[0]).map(sorted))
 def test_every_chart_is_drawn_inside_its_frame(points: list[tuple[float, float]]) -> None:
-    svg = line_chart(Chart("t", "u", [Series("s", points)], lambda v: f"{v:g}", lambda v: f"{v:g}"))
+    svg = line_chart(Chart("t", "u", [Series("s", points)], plain, plain))
     assert "nan" not in svg
     for pair in re.findall(r"([\d.-]+),([\d.-]+)", " ".join(re.findall(r' points="([^"]*)"', svg))):
-        assert 0 <= float(pair[0]) <= 560
-        assert 0 <= float(pair[1]) <= 250
+        assert 0 <= float(pair[0]) <= ACROSS
+        assert 0 <= float(pair[1]) <= PLOT
 
 
 def test_a_wide_span_is_logarithmic_and_says_so() -> None:
-    wide = Chart("t", "u", [Series("s", [(0, 1e-3), (1, 1.0)])], lambda v: f"{v:g}", str)
-    narrow = Chart("t", "u", [Series("s", [(0, 0.5), (1, 1.0)])], lambda v: f"{v:g}", str)
+    wide = Chart("t", "u", [Series("s", [(0, 1e-3), (1, 1.0)])], plain, plain)
+    narrow = Chart("t", "u", [Series("s", [(0, 0.5), (1, 1.0)])], plain, plain)
     assert "logarithmic" in line_chart(wide)
     assert "logarithmic" not in line_chart(narrow)
 

@@ -20,6 +20,7 @@ from centime.ledger.interval import OPEN, RECOVERED, Interval
 from centime.ledger.process import this_process
 from centime.ledger.runs import intervals_of, with_price
 from centime.ledger.serving import ServingBill, serving_bill
+from centime.units import format_device_time
 
 HOUR_NS = 3_600_000_000_000
 KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as nanoseconds in an hour
@@ -285,8 +286,8 @@ def _notes(chosen: list[Interval]) -> list[str]:
         oldest = max(_age(i) for i in chosen if i.price_date == date)
         notes.append(f"the price of {date} was {oldest} days old when it was used (more than {STALE_DAYS})")
     for device in sorted({i.device for i in chosen if i.price_per_hour is None}):
-        hours = sum(i.device_ns for i in chosen if i.price_per_hour is None and i.device == device) / HOUR_NS
-        notes.append(f"{hours:.4g} device-hours of {device} have no price: give one with --price '$2/h'")
+        seconds = sum(i.device_ns for i in chosen if i.price_per_hour is None and i.device == device) / 1e9
+        notes.append(f"{format_device_time(seconds)} of {device} has no price: give one with --price '$2/h'")
     if len({i.currency for i in chosen if i.currency}) > 1:
         notes.append("several currencies: costs are not added up")
     if any(i.energy_source == "tdp" for i in chosen):

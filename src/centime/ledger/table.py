@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centime.ledger.bill import HOUR_NS, KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
+from centime.ledger.bill import KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
 from centime.ledger.table_serving import hours_table, imported_table, serving_table
-from centime.units import format_count, format_duration, format_money
+from centime.units import format_count, format_device_time, format_duration, format_money
 
 _LABELS = {
     "pretrain": "Pre-training",
@@ -29,6 +29,7 @@ _LABELS = {
     "serve": "Serving",
 }
 _TITLES = {TRAINING: "Training", "data": "Data", "evaluation": "Evaluation", "other": "Other", SERVING: "Serving"}
+_QUANTITIES = {"seconds": "time", "device_hours": "device time", "energy_kwh": "energy", "mfu": "MFU", "flops": "FLOPs"}
 _ESTIMATED, _ASSUMED = "~", "*"
 _MARKS = {_ESTIMATED: "estimated", _ASSUMED: "assumed"}
 
@@ -43,7 +44,7 @@ def table_of(bill: Bill, hours: bool = False) -> RenderableType:
     if not one_device:
         table.add_column("device")
         table.add_column("devices", justify="right", no_wrap=True)
-    for heading in ("device-hours", "tokens", "MFU", "energy", "cost"):
+    for heading in ("device time", "tokens", "MFU", "energy", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
 
     def row(label: str, line: Line, end: bool = False) -> None:
@@ -93,7 +94,7 @@ def _legend(bill: Bill) -> str:
 
 
 def _cells(line: Line) -> list[str]:
-    hours = _hours(line.device_ns / HOUR_NS) + (_ESTIMATED if line.estimated_ns else "")
+    took = format_device_time(line.device_ns / 1e9) + (_ESTIMATED if line.estimated_ns else "")
     energy, cost = "", "no price"
     if line.energy_uj is not None:
         mark = _ESTIMATED if line.energy_source in {"estimated", "mixed"} else ""
@@ -106,11 +107,7 @@ def _cells(line: Line) -> list[str]:
     elif line.currencies:
         cost = "see lines"
     mfu = f"{line.mfu:.1%}" if line.mfu is not None else ""
-    return [hours, format_count(line.tokens) if line.tokens else "", mfu, energy, cost]
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:,.1f}" if hours >= 1000 else f"{hours:.4g}" if hours >= 0.001 or hours == 0 else f"{hours:.2e}"
+    return [took, format_count(line.tokens) if line.tokens else "", mfu, energy, cost]
 
 
 def _energy(kwh: float) -> str:
@@ -134,12 +131,12 @@ def _plan_table(plan: dict[str, Any], currency: str | None) -> Table:
                 continue
             ratio = f"{was / planned:.2f}" if planned else ""
             table.add_row(
-                prefix + key.replace("_", " "), _value(key, planned, currency), _value(key, was, currency), ratio
+                prefix + _QUANTITIES.get(key, key), _value(key, planned, currency), _value(key, was, currency), ratio
             )
     profile = plan["predicted"].get("by_profile")
     took = plan["actual"].get("seconds")
     if profile and took:
-        label = f"seconds, by the profile of {profile['made'][:10]}"
+        label = f"time, by the profile of {profile['made'][:10]}"
         table.add_row(
             label,
             format_duration(profile["seconds"]),
@@ -153,7 +150,7 @@ def _value(key: str, value: float, currency: str | None) -> str:
     if key == "cost" and currency:
         return format_money(value, currency)
     if key == "device_hours":
-        return _hours(value)
+        return format_device_time(value * 3600)
     if key == "energy_kwh":
         return _energy(value)
     if key == "seconds":
@@ -167,10 +164,10 @@ def _runs_table(runs: list[dict[str, Any]]) -> Table:
     table = Table(
         title="Runs, the latest last", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    for heading in ("run", "last", "device-hours", "cost"):
-        table.add_column(heading, justify="right" if heading in {"device-hours", "cost"} else "left")
+    for heading in ("run", "last", "device time", "cost"):
+        table.add_column(heading, justify="right" if heading in {"device time", "cost"} else "left")
     for run in runs[-20:]:
         name = run["run"] or "(killed before it had a name)"
         cost = format_money(run["cost"], run["currency"]) if run["cost"] is not None else "no price"
-        table.add_row(name, run["last"][:16].replace("T", " "), _hours(run["device_hours"]), cost)
+        table.add_row(name, run["last"][:16].replace("T", " "), format_device_time(run["device_hours"] * 3600), cost)
     return table

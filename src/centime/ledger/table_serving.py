@@ -11,7 +11,7 @@ from rich.text import Text
 
 from centime.ledger.imported import ImportedLine
 from centime.ledger.serving import ServedLine, ServingBill, stamp, units
-from centime.units import format_count, format_duration, format_money
+from centime.units import format_count, format_device_time, format_money
 
 
 def serving_table(serving: ServingBill) -> RenderableType:
@@ -51,15 +51,15 @@ def imported_table(lines: Sequence[ImportedLine]) -> Table:
     """What others reported, a line a source, thing and device."""
     table = _table(
         "Imported: reported by others, in no line above",
-        ("device", "requests", "prompt", "hits", "output", "device-hours", "cost", "list price"),
+        ("device", "requests", "prompt", "hits", "output", "device time", "cost", "list price"),
     )
     for line in lines:
         cost = "no price" if line.device_ns else ""
         if line.cost_pico is not None:
             cost = format_money(units(line.cost_pico), line.cost_currency) + ("+" if line.unpriced else "")
         asked = "" if line.list_pico is None else format_money(units(line.list_pico), line.currency)
-        hours = f"{line.device_ns / 3.6e12:.4g}" if line.device_ns else ""
-        table.add_row(f"{line.source}: {line.name}", line.device, *_tokens(line), hours, cost, asked)
+        took = _time(line.device_ns) if line.device_ns else ""
+        table.add_row(f"{line.source}: {line.name}", line.device, *_tokens(line), took, cost, asked)
     return table
 
 
@@ -95,8 +95,7 @@ def _tokens(line: ServedLine | ImportedLine) -> list[str]:
 
 
 def _time(ns: int) -> str:
-    seconds = ns / 1e9
-    return f"{seconds:.3g}s" if 0 < seconds < 59.95 else format_duration(seconds)
+    return format_device_time(ns / 1e9)
 
 
 def _money(serving: ServingBill, ns: int) -> str:

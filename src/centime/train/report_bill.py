@@ -19,7 +19,8 @@ _STAGES = {
     "generate": "Generation",
     "total": "Total",
 }
-_MEASURED = {"nvml", "rapl"}
+_ESTIMATED, _ASSUMED = "~", "*"
+_MARKS = {_ESTIMATED: "estimated", _ASSUMED: "assumed"}
 
 
 def stage_name(stage: str) -> str:
@@ -42,7 +43,7 @@ def _energy(kwh: float) -> str:
 def _kinds(currency: str) -> list[tuple[str, str, Callable[[float], str]]]:
     """(key, label, how it is written) of every figure that a bill line or a plan may hold."""
     return [
-        ("device_hours", "Device time", lambda hours: units.format_duration(hours * 3600)),
+        ("device_hours", "Device time", lambda hours: units.format_device_time(hours * 3600)),
         ("tokens", "Tokens", units.format_count),
         ("flops", "Model FLOPs", units.format_count),
         ("mfu", "MFU", lambda share: f"{100 * share:.1f} %"),
@@ -51,38 +52,46 @@ def _kinds(currency: str) -> list[tuple[str, str, Callable[[float], str]]]:
     ]
 
 
-def _source(line: Mapping[str, Any], key: str) -> str:
-    """The word beside a figure: estimated or assumed, and where a price comes from; nothing beside what is measured."""
+def _mark(line: Mapping[str, Any], key: str) -> str:
+    """What stands behind a figure that was not measured, as on the command line's bill."""
     if key == "device_hours":
-        return "partly estimated" if _number(line, "estimated_device_ns") else ""
+        return _ESTIMATED if _number(line, "estimated_device_ns") else ""
     if key == "energy_kwh":
-        source = str(line.get("energy_source") or "")
-        return "measured" if source in _MEASURED else source
-    if key == "cost":
-        source = str(line.get("cost_source") or "")
-        return f"{source} price" if source in {"given", "catalogue", "overlay", "assumed"} else source
-    return ""
+        return _ESTIMATED if line.get("energy_source") in {"estimated", "mixed"} else ""
+    return _ASSUMED if key == "cost" and line.get("cost_source") == "assumed" else ""
 
 
 def bill_table(bill: Mapping[str, Any]) -> dict[str, Any]:
-    """Head, rows of (text, source) cells, the total last, and the closing notes of a bill in its JSON shape."""
+    """A bill in its JSON shape as `device` (the one that every line used, else ''), `head`, `rows` of texts, the total
+    last, `legend` of the marks, and the closing `notes`."""
     kinds = _kinds(bill.get("currency") or "USD")
+    total = {**(bill.get("total") or {}), "stage": "total"}
+    devices = {(line.get("devices", 1), line.get("device") or "") for line in bill["lines"]}
+    one = len(devices) == 1
     rows = []
-    for line in [*bill["lines"], {**(bill.get("total") or {}), "stage": "total", "device": ""}]:
+    for line in [*bill["lines"], total]:
         name = stage_name(str(line.get("stage", "")))
         if line.get("stage") == "startup" and line.get("section") not in {None, "training"}:
             name += f" ({line['section']})"
-        device = f"{line.get('devices', 1)} × {line['device']}" if line.get("device") else ""
-        cells = [(name, device)]
+        cells = [name]
+        if not one:
+            cells.append("" if line is total else f"{line.get('devices', 1)} × {line.get('device')}")
         for key, _, write in kinds:
             value = _number(line, key)
             shown = value is not None and (value or key in {"device_hours", "cost"})
-            cells.append((write(value), _source(line, key)) if value is not None and shown else ("–", ""))
+            cells.append(write(value) + _mark(line, key) if value is not None and shown else "–")
         rows.append(cells)
     date = bill.get("price_date")
     money = f"Prices in {bill.get('currency') or 'USD'}, of {date}." if date else "No price is known for this device."
-    notes = [money, *(f"{str(note)[:1].upper()}{str(note)[1:]}." for note in bill.get("notes") or [])]
-    return {"head": ["Stage", *(label for _, label, _ in kinds)], "rows": rows, "notes": notes}
+    marks = [f"{mark} {word}" for mark, word in _MARKS.items() if any(mark in cell for row in rows for cell in row[2:])]
+    count, device = next(iter(devices)) if one else (0, "")
+    return {
+        "device": f"{total.get('devices', count)} × {device}" if device else "",
+        "head": ["Stage", *([] if one else ["Device"]), *(label for _, label, _ in kinds)],
+        "rows": rows,
+        "legend": f"Measured, but for {', '.join(marks)}." if marks else "Everything is measured.",
+        "notes": [money, *(f"{str(note)[:1].upper()}{str(note)[1:]}." for note in bill.get("notes") or [])],
+    }
 
 
 def plan_table(bill: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:

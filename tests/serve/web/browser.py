@@ -1,4 +1,4 @@
-"""What the page's tests share: an app served on localhost, and the words for a tab."""
+"""What the page's tests share: an app served on localhost."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from playwright.sync_api import Page
-
-NewPage = Callable[..., "Page"]
-"""new_page(url, width=1280, height=860, **options of a browser context): a tab with storage of its own."""
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.browser import NewPage
 from tests.ledger.made import made
-from tests.serve.web.browser import NewPage
 
 from centime.ledger import Book
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.serve.web.browser import NewPage
+from tests.browser import NewPage
 
 from centime.catalogue.tariffs import tariff_for
 from centime.serve.accounts.keys import add_key, revoke

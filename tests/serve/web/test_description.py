@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.browser import NewPage
 from tests.serve.api.running import running
-from tests.serve.web.browser import NewPage
 
 
 @pytest.fixture(scope="module")

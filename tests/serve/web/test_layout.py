@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.browser import NewPage
 from tests.ledger.made import made
-from tests.serve.web.browser import NewPage
 
 from centime.ledger import Book
 

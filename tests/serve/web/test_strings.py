@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.serve.web.browser import NewPage
+from tests.browser import NewPage
 
 from centime.serve.api.page import WEB
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from tests.serve.web.browser import NewPage
+from tests.browser import NewPage
 
 from centime.serve.api.tuned import tuned_for_chat
 

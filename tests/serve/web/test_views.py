@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from tests.serve.web.browser import NewPage
+from tests.browser import NewPage
 
 if TYPE_CHECKING:
     pass

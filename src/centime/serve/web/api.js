@@ -1,7 +1,7 @@
 // Talking to the server: the key, errors as sentences, JSON, and streams of server-sent events.
 
 import { kept, keptHere } from "./dom.js";
-import { duration, t } from "./i18n.js";
+import { roundTime, t } from "./i18n.js";
 
 let askForKey = async () => false;
 
@@ -63,7 +63,7 @@ async function sentence(response) {
     // not JSON: a proxy's page, which says less than the code
   }
   const wait = Number(response.headers.get("Retry-After"));
-  return [said || t("error-code", { code: response.status }), wait > 0 ? t("error-wait", { time: duration(wait) }) : ""]
+  return [said || t("error-code", { code: response.status }), wait > 0 ? t("error-wait", { time: roundTime(wait) }) : ""]
     .filter(Boolean)
     .join(" ");
 }

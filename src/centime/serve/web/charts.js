@@ -1,7 +1,7 @@
 // Charts as SVG and boxes: a spark of the last minutes, a bar of parts, lines over axes that fit the page's width.
 
 import { h, svg } from "./dom.js";
-import { duration, percent, t } from "./i18n.js";
+import { percent, roundTime, t } from "./i18n.js";
 
 const TONES = 12; // colours of the style sheet, --c0 to --c11; further ones begin again
 export const tone = (index) => `var(--c${index % TONES})`;
@@ -20,7 +20,7 @@ export function spark(points, { span, to, format, name, top = 0, colour = tone(0
   const y = (value) => (30 - Math.min(1, value / edge) * 28).toFixed(2);
   const line = known.map(({ at, value }) => `${x(at)},${y(value)}`).join(" ");
   const area = known.length > 1 && `${x(known[0].at)},31 ${line} ${x(known.at(-1).at)},31`;
-  const time = duration(span);
+  const time = roundTime(span);
   const range = known.length ? t("least-most", { least: format(least), most: format(most) }) : t("nothing-yet");
   return h(
     "div",

@@ -3,7 +3,7 @@
 import { askJson } from "./api.js";
 import { shares, spark, tone } from "./charts.js";
 import { byId, h } from "./dom.js";
-import { count, duration, money, onLanguage, percent, plain, t, whole } from "./i18n.js";
+import { count, duration, money, onLanguage, percent, plain, roundTime, t, whole } from "./i18n.js";
 
 const EVERY_MS = 1000;
 
@@ -66,7 +66,7 @@ function draw() {
       h("p", { class: "lead" }, t("engine-of", { model, context: whole(context), device })),
       failed && h("p", { class: "alert", role: "alert" }, t("paused", { why: failed })),
       headline(),
-      h("h2", { class: "quietly" }, t("last-minutes", { time: duration(span) })),
+      h("h2", { class: "quietly" }, t("last-minutes", { time: roundTime(span) })),
       h(
         "div",
         { class: "gauges" },

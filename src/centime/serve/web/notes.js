@@ -1,13 +1,13 @@
 // What the bill notes, in the language: the server writes English sentences, which are known here by their form.
 
-import { hours, plain, t } from "./i18n.js";
+import { duration, hours, plain, t } from "./i18n.js";
 
 // [form of the sentence, key of its words, what is filled in]
 const FORMS = [
   [/^cost assumed: priced as (\d+) vCPUs? of (.+), (\S+) per vCPU-hour$/, "note-assumed-cpu", ["vcpus", "machine", "rate"]],
   [/^cost assumed: (.+)$/, "note-assumed", ["text"]],
   [/^the price of (\S+) was (\d+) days old when it was used \(more than (\d+)\)$/, "note-old", ["date", "days", "most"]],
-  [/^(\S+) device-hours of (.+) have no price: give one with --price '\$2\/h'$/, "note-no-price", ["hours", "device"]],
+  [/^(.+?) of (.+) has no price: give one with --price '\$2\/h'$/, "note-no-price", ["time", "device"]],
   [/^several currencies: costs are not added up$/, "note-currencies", []],
   [/^energy estimated from power at full load: an upper bound for the device alone$/, "note-energy", []],
   [
@@ -18,13 +18,21 @@ const FORMS = [
   [/^(\d+) intervals? still open: booked up to the last heartbeat$/, "note-open", ["count"]],
 ];
 
+/** '1m 05s', '9.3ms' or '2.5 h', as the server writes device-time, in the language. */
+function deviceTime(text) {
+  const [, whole, unit, rest] = /^([\d.,]+) ?(ms|s|m|h)(?: (\d+)s)?$/.exec(text) ?? [];
+  if (!unit) return text;
+  const value = Number(whole.replaceAll(",", ""));
+  return unit === "h" ? hours(value) : duration(value * { ms: 0.001, s: 1, m: 60 }[unit] + Number(rest ?? 0));
+}
+
 /** {text, known}: the note in the language; as the server wrote it where its form is not known. */
 export function noteInWords(note) {
   for (const [form, key, names] of FORMS) {
     const found = form.exec(note);
     if (!found) continue;
     const values = Object.fromEntries(names.map((name, index) => [name, found[index + 1]]));
-    if (values.hours) values.hours = hours(Number(values.hours));
+    if (values.time) values.time = deviceTime(values.time);
     if (values.seconds) values.seconds = plain(Number(values.seconds));
     return { text: t(key, values), known: true };
   }

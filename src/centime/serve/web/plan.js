@@ -3,7 +3,7 @@
 import { askJson } from "./api.js";
 import { codeBlock } from "./code.js";
 import { byId, h } from "./dom.js";
-import { applyWords, duration, language, onLanguage, t } from "./i18n.js";
+import { applyWords, language, onLanguage, roundTime, t } from "./i18n.js";
 import { drawSection } from "./sections.js";
 
 // The verb's options by field, as `centime plan` names them: [kind or list of choices, value to begin with].
@@ -190,7 +190,7 @@ async function run() {
   const fields = Object.fromEntries([...new FormData(byId("plan-form"))].filter(([name]) => name !== "verb"));
   const began = performance.now();
   const tick = () => {
-    byId("plan-wait").textContent = t("plan-busy", { time: duration(Math.round((performance.now() - began) / 1000)) });
+    byId("plan-wait").textContent = t("plan-busy", { time: roundTime(Math.round((performance.now() - began) / 1000)) });
   };
   const timer = setInterval(tick, 1000);
   byId("plan-wait").textContent = t("loading");
