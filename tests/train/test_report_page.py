@@ -34,18 +34,21 @@ SHAPES: dict[str, dict[str, Any]] = {
 # Whatever lies outside its card, or is wider than its own box; (tag, text, how far) of each.
 OUTSIDE = """() => {
   const found = [];
-  const say = (node, by) => found.push([node.tagName, node.textContent.trim().slice(0, 40), Math.round(by)]);
+  const check = (node, by) => {
+    if (by > 0.5) found.push([node.tagName, node.textContent.trim().slice(0, 40), Math.round(by)]);
+  };
   for (const card of document.querySelectorAll(".card, figure, .facts > div")) {
     const frame = card.getBoundingClientRect();
     for (const node of card.querySelectorAll("*")) {
-      const head = node.closest("thead");  // of rows that are stacked, for a screen reader alone
-      if (!node.checkVisibility() || node.closest(".unseen") || (head && getComputedStyle(head).clipPath !== "none")) continue;
+      const head = node.closest("thead");
+      const stacked = head && getComputedStyle(head).clipPath !== "none"; // for a screen reader alone
+      if (!node.checkVisibility() || node.closest(".unseen") || stacked) continue;
       const box = node.getBoundingClientRect();
-      if (box.width && (box.right > frame.right + 0.5 || box.left < frame.left - 0.5)) say(node, box.right - frame.right);
-      if (node.clientWidth && node.scrollWidth > node.clientWidth + 1 && !node.closest("svg")) say(node, node.scrollWidth - node.clientWidth);
+      if (box.width) check(node, Math.max(box.right - frame.right, frame.left - box.left));
+      if (node.clientWidth && !node.closest("svg")) check(node, node.scrollWidth - node.clientWidth - 1);
     }
   }
-  if (document.documentElement.scrollWidth > innerWidth) say(document.body, document.documentElement.scrollWidth - innerWidth);
+  check(document.body, document.documentElement.scrollWidth - innerWidth);
   return found;
 }"""
 
@@ -59,7 +62,7 @@ OVERLAPS = """() => [...document.querySelectorAll("svg.chart")].flatMap((svg) =>
 
 
 def run_of(folder: Path, stages: Sequence[str], devices: Sequence[str], times: float = 1.0) -> Path:
-    """A run's folder with a report: 24 steps a stage, booked on the devices in turn, `times` as large as a small run."""
+    """A run's folder with a report: 24 steps a stage, on the devices in turn, `times` as large as a small run."""
     records, tokens = [], 0
     for stage in stages:
         for step in range(24):
