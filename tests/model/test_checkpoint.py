@@ -53,10 +53,8 @@ SHAPES = {
     "yarn": tiny(rope_scaling=YarnScaling(factor=4)),
     "no shared": tiny(n_shared_experts=0),
     "no dense layer": tiny(first_k_dense_replace=0),
-    "every second layer": tiny(first_k_dense_replace=0, moe_layer_freq=2),
     "dense MLA": tiny(n_routed_experts=None),
     "dense baseline": dense_baseline(preset("centime-d2", vocab_size=32)),
-    "plain attention with experts": tiny(kv_lora_rank=None, qk_nope_head_dim=0, qk_rope_head_dim=10),
 }
 
 
@@ -87,6 +85,25 @@ def test_round_trip(name: str, shard_bytes: int, tmp_path: Path) -> None:
     ids = torch.arange(12).view(1, 12)
     assert torch.equal(model(ids), back(ids))
     assert (tmp_path / "out" / "model.safetensors.index.json").exists() == (shard_bytes == 5_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"first_k_dense_replace": 0, "moe_layer_freq": 2}, "moe_layer_freq is 2"),
+        (
+            {"kv_lora_rank": None, "qk_nope_head_dim": 0, "qk_rope_head_dim": 10},
+            "attention is plain.*there are experts",
+        ),
+        ({"scoring_func": "softmax"}, "softmax with topk_method noaux_tc"),
+        ({"scoring_func": "softmax", "topk_method": "greedy"}, "softmax with norm_topk_prob"),
+        ({"topk_method": "greedy"}, "sigmoid with topk_method greedy"),
+    ],
+)
+def test_what_no_family_computes_is_not_written(changes: dict[str, object], says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"No published family computes this model; .*{says}"):
+        centime.save(build(tiny(**changes)), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bf16_keeps_the_routing_bias_in_fp32(tmp_path: Path) -> None:

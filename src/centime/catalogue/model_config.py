@@ -7,9 +7,23 @@ R rope dim, E experts, K top-k, F expert width, V vocabulary.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Bounds of a size. They are far above every published model (DeepSeek-V3: D 7,168, H 128, E 256, V 129,280, 61 layers)
+# and low enough that whatever they allow is counted at once; no number is made of a text, a list or a fraction.
+Width = Annotated[int, Field(strict=True, ge=1, le=2**20)]  # D, ranks, widths of feed-forwards
+Heads = Annotated[int, Field(strict=True, ge=1, le=2**16)]
+HeadDim = Annotated[int, Field(strict=True, ge=1, le=2**16)]
+Layers = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+Count = Annotated[int, Field(strict=True, ge=1, le=2**16)]  # of experts and of groups
+Vocabulary = Annotated[int, Field(strict=True, ge=1, le=2**24)]
+Positions = Annotated[int, Field(strict=True, ge=1, le=2**31)]
+Token = Annotated[int, Field(strict=True, ge=0, lt=2**24)]
+Number = Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)]
+Slope = Annotated[float, Field(strict=True, ge=0, le=1000, allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
 
 
 class YarnScaling(BaseModel):
@@ -20,14 +34,12 @@ class YarnScaling(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    factor: float = Field(40.0, ge=1, description="s: the new context over the original one")
-    original_max_position_embeddings: int = Field(4096, gt=0, description="positions the model was pre-trained at")
-    beta_fast: float = Field(
-        32.0, gt=0, description="rotations in the original context above which a frequency is kept"
-    )
-    beta_slow: float = Field(1.0, gt=0, description="rotations below which a frequency is divided by s")
-    mscale: float = Field(1.0, ge=0, description="slope of the magnitude correction of the rotated features")
-    mscale_all_dim: float = Field(1.0, ge=0, description="slope of the correction of the softmax scale (0: none)")
+    factor: Annotated[Number, Field(ge=1)] = Field(40.0, description="s: the new context over the original one")
+    original_max_position_embeddings: Positions = Field(4096, description="positions the model was pre-trained at")
+    beta_fast: Number = Field(32.0, description="rotations in the original context above which a frequency is kept")
+    beta_slow: Number = Field(1.0, description="rotations below which a frequency is divided by s")
+    mscale: Slope = Field(1.0, description="slope of the magnitude correction of the rotated features")
+    mscale_all_dim: Slope = Field(1.0, description="slope of the correction of the softmax scale (0: none)")
 
 
 class ModelConfig(BaseModel):
@@ -40,24 +52,28 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    vocab_size: int = Field(4096, gt=0, description="V")
-    hidden_size: int = Field(256, gt=0, description="D")
-    num_hidden_layers: int = Field(6, gt=0)
-    num_attention_heads: int = Field(8, gt=0, description="H")
+    vocab_size: Vocabulary = Field(4096, description="V")
+    hidden_size: Width = Field(256, description="D")
+    num_hidden_layers: Layers = Field(6)
+    num_attention_heads: Heads = Field(8, description="H")
 
-    kv_lora_rank: int | None = Field(64, gt=0, description="L, the latent; None: plain multi-head attention")
-    q_lora_rank: int | None = Field(None, gt=0, description="rank of the compressed query; None: a plain q_proj")
-    qk_nope_head_dim: int = Field(32, ge=0, description="part of a query or key head without rotation")
-    qk_rope_head_dim: int = Field(16, gt=0, description="R, the rotated part (of one key shared by all heads in MLA)")
-    v_head_dim: int = Field(32, gt=0)
+    kv_lora_rank: Width | None = Field(64, description="L, the latent; None: plain multi-head attention")
+    q_lora_rank: Width | None = Field(None, description="rank of the compressed query; None: a plain q_proj")
+    qk_nope_head_dim: int = Field(
+        32, strict=True, ge=0, le=2**16, description="part of a query or key head without rotation"
+    )
+    qk_rope_head_dim: HeadDim = Field(16, description="R, the rotated part (of one key shared by all heads in MLA)")
+    v_head_dim: HeadDim = Field(32)
 
-    intermediate_size: int = Field(1024, gt=0, description="width of a dense feed-forward")
-    moe_intermediate_size: int = Field(256, gt=0, description="F, width of one expert")
-    n_routed_experts: int | None = Field(16, gt=0, description="E; None: no experts at all")
-    n_shared_experts: int | None = Field(1, ge=0)
-    num_experts_per_tok: int = Field(4, gt=0, description="K")
-    first_k_dense_replace: int = Field(1, ge=0, description="the first layers keep a dense feed-forward")
-    moe_layer_freq: int = Field(1, gt=0, description="of the others, layer i has experts when i % moe_layer_freq == 0")
+    intermediate_size: Width = Field(1024, description="width of a dense feed-forward")
+    moe_intermediate_size: Width = Field(256, description="F, width of one expert")
+    n_routed_experts: Count | None = Field(16, description="E; None: no experts at all")
+    n_shared_experts: Annotated[int, Field(strict=True, ge=0, le=2**10)] | None = Field(1)
+    num_experts_per_tok: Count = Field(4, description="K")
+    first_k_dense_replace: int = Field(
+        1, strict=True, ge=0, le=10**6, description="the first layers keep a dense feed-forward"
+    )
+    moe_layer_freq: Layers = Field(1, description="of the others, layer i has experts when i % moe_layer_freq == 0")
 
     scoring_func: Literal["softmax", "sigmoid"] = "sigmoid"
     topk_method: Literal["greedy", "group_limited_greedy", "noaux_tc"] = Field(
@@ -65,23 +81,23 @@ class ModelConfig(BaseModel):
         description="V2-Lite: greedy; V2: group_limited_greedy (a group scores its maximum); "
         "V3: noaux_tc (correction bias; a group scores the sum of its two best)",
     )
-    n_group: int | None = Field(1, gt=0, description="groups of experts (one a node)")
-    topk_group: int | None = Field(1, gt=0, description="groups a token may use")
-    norm_topk_prob: bool = Field(True, description="gates of the chosen experts are scaled to sum to 1")
-    routed_scaling_factor: float = Field(1.0, gt=0)
+    n_group: Count | None = Field(1, description="groups of experts (one a node)")
+    topk_group: Count | None = Field(1, description="groups a token may use")
+    norm_topk_prob: Switch = Field(True, description="gates of the chosen experts are scaled to sum to 1")
+    routed_scaling_factor: Number = Field(1.0)
 
-    num_nextn_predict_layers: int = Field(0, ge=0, description="MTP modules (V3: 1)")
+    num_nextn_predict_layers: int = Field(0, strict=True, ge=0, le=100, description="MTP modules (V3: 1)")
 
-    rms_norm_eps: float = Field(1e-6, gt=0)
-    initializer_range: float = Field(0.006, gt=0, description="V2 and V3 reports: 0.006")
-    rope_theta: float = Field(10000.0, gt=0)
+    rms_norm_eps: float = Field(1e-6, strict=True, gt=0, le=1)
+    initializer_range: float = Field(0.006, strict=True, gt=0, le=1, description="V2 and V3 reports: 0.006")
+    rope_theta: float = Field(10000.0, strict=True, gt=1, le=1e15)
     rope_scaling: YarnScaling | None = None
-    rope_interleave: bool = Field(True, description="rotate pairs (2i, 2i+1); False: halves (i, i + R/2)")
-    max_position_embeddings: int = Field(4096, gt=0)
-    tie_word_embeddings: bool = False
+    rope_interleave: Switch = Field(True, description="rotate pairs (2i, 2i+1); False: halves (i, i + R/2)")
+    max_position_embeddings: Positions = Field(4096)
+    tie_word_embeddings: Switch = False
 
-    bos_token_id: int | None = 0
-    eos_token_id: int | None = 1
+    bos_token_id: Token | None = 0
+    eos_token_id: Token | None = 1
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelConfig:

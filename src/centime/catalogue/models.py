@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -76,11 +77,12 @@ def architecture(name: str) -> Architecture:
         from centime.catalogue.presets import preset
 
         return from_config(preset(name), name)
-    folder = Path(name).expanduser()
-    if (folder / "config.json").is_file() or (folder / "model" / "config.json").is_file():
-        from centime.catalogue.hf_config import model_folder, read
+    folder = Path(os.path.expanduser(name))
+    if os.path.isdir(folder) or folder.name == "config.json":  # the reader's imports take a tenth of a second
+        from centime.catalogue.hf_config import holds_model, model_folder, read
 
-        return from_config(read(model_folder(folder))[0], name)
+        if holds_model(folder):
+            return from_config(read(model_folder(folder))[0], name)
     choices = names()
     raise UserError(
         f"There is no model called {name!r}.{nearest(name, choices)} Known are {len(choices)} models, such as "

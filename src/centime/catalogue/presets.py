@@ -29,6 +29,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from centime.catalogue.hf_config import from_hf
+from centime.catalogue.hf_settings import explain
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError, nearest
 
@@ -101,8 +102,4 @@ def preset(name: str, **overrides: Any) -> ModelConfig:
     try:
         return ModelConfig.model_validate(config.model_dump() | overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"{name} with {overrides}: {field + ': ' if field else ''}{first['msg'].removeprefix('Value error, ')}."
-        ) from None
+        raise UserError(explain(error, f"{name} with {overrides}")) from None

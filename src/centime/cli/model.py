@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,12 +35,13 @@ def show(
     """Parameters, FLOPs per token and KV bytes per token of a model, and every size they follow from."""
     from rich.console import Console
 
-    from centime.catalogue.hf_config import model_folder, read
+    from centime.catalogue.hf_config import holds_model, model_folder, read
     from centime.catalogue.presets import preset
     from centime.plan.baseline import dense_baseline
     from centime.plan.counts import count
 
-    config = read(model_folder(Path(name)))[0] if Path(name).is_dir() else preset(name)
+    folder = Path(name)
+    config = read(model_folder(folder))[0] if os.path.isdir(folder) or holds_model(folder) else preset(name)
     title = name
     if dense:
         config, title = dense_baseline(config, sequence), f"dense baseline of {name}"

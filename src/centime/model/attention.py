@@ -21,6 +21,7 @@ from centime.ops.rope import apply_rope
 
 RopeTable = tuple[Tensor, Tensor]
 Queries = tuple[Tensor, ...]  # each [B, S, H, .]
+LATENT_NORM_EPS = 1e-6  # whatever rms_norm_eps is: modeling_deepseek.py of V2 and V3, and transformers, leave it out
 
 
 class LatentAttention(nn.Module):
@@ -43,10 +44,10 @@ class LatentAttention(nn.Module):
             self.q = Linear(D, query)
         else:
             self.q_down = Linear(D, config.q_lora_rank)
-            self.q_norm = RMSNorm(config.q_lora_rank, config.rms_norm_eps)
+            self.q_norm = RMSNorm(config.q_lora_rank, LATENT_NORM_EPS)
             self.q_up = Linear(config.q_lora_rank, query)
         self.kv_down = Linear(D, self.latent_dim + self.rope_dim)
-        self.kv_norm = RMSNorm(self.latent_dim, config.rms_norm_eps)
+        self.kv_norm = RMSNorm(self.latent_dim, LATENT_NORM_EPS)
         self.kv_up = Linear(self.latent_dim, H * (self.nope + self.v_dim))
         self.out = Linear(H * self.v_dim, D)
 

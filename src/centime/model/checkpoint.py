@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from centime.catalogue import hf_config
+from centime.catalogue.hf_family import to_hf
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
 from centime.model.decoder import Transformer
@@ -231,7 +232,7 @@ def _write_folder(
         kept = torch.float32 if name.endswith("e_score_correction_bias") else dtype
         shapes[name] = (tuple(_target(state, slot).shape), kept)
     write_tensors(folder, shapes, lambda name: _target(state, places[name]), shard_bytes)
-    raw = hf_config.to_hf(config, str(dtype).removeprefix("torch."))
+    raw = to_hf(config, str(dtype).removeprefix("torch."))
     write_text(folder / "config.json", json.dumps(raw, indent=2) + "\n")
     generation = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
     write_text(folder / "generation_config.json", json.dumps(generation, indent=2) + "\n")

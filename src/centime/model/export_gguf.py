@@ -17,6 +17,7 @@ from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
+from centime.model.attention import LATENT_NORM_EPS
 from centime.model.decoder import Transformer
 from centime.model.gguf_vocabulary import Vocabulary, read_vocabulary
 from centime.whole import whole_file
@@ -79,6 +80,11 @@ def _check(config: ModelConfig) -> list[str]:
         )
     if config.is_mla and config.q_lora_rank is not None and depth in (26, 27):
         raise UserError(f"llama.cpp takes a deepseek2 of {depth} layers for V2-Lite, which has no q_lora_rank.")
+    if config.is_mla and config.rms_norm_eps != LATENT_NORM_EPS:
+        raise UserError(
+            f"llama.cpp norms latents with rms_norm_eps, {config.rms_norm_eps:g} in this model, and DeepSeek's code "
+            f"with {LATENT_NORM_EPS:g}, as this model was trained."
+        )
     notes = []
     if experts and config.topk_method == "group_limited_greedy" and _groups(config) > 1:
         notes.append(

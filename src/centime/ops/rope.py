@@ -38,7 +38,7 @@ def yarn_inverse_frequencies(
 
     low = max(math.floor(dimension_turning(beta_fast)), 0)
     high = min(math.ceil(dimension_turning(beta_slow)), rope_dim - 1)
-    width = max(high - low, 0.001)  # equal ends would divide by zero; the ramp is then a step
+    width = high - low or 0.001  # equal ends would divide by zero; crossed ones (a tiny context) fall, as in their code
     ramp = ((torch.arange(rope_dim // 2, dtype=torch.float32, device=device) - low) / width).clamp(0, 1)
     kept = inverse_frequencies(rope_dim, theta, device)
     return kept / factor * ramp + kept * (1 - ramp)

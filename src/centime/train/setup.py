@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from centime.catalogue.hf_family import family_of
 from centime.catalogue.machine import MachineProfile, read_profile
 from centime.catalogue.prices import price_for
 from centime.data.tokenizer import load_tokenizer
@@ -25,13 +26,15 @@ class Setup:
     """One run, ready to begin or to go on."""
 
     def __init__(self, recipe: Recipe, folder: Path, resume: bool, budget: str | None, price: str | None) -> None:
-        """Raises UserError on a folder in use, missing data, another tokenizer, no price, too little memory."""
+        """Raises UserError on a folder in use, missing data, another tokenizer, no price, too little memory, a
+        model that no published family computes."""
         self.ranks = parallel.ranks()
         self.console = Console(stderr=True, highlight=False, quiet=self.ranks.rank > 0)
         self.folder = RunFolder(folder)
         self.tokenizer = load_tokenizer(recipe.data.tokenizer)
         self.open_ended = recipe.train.tokens is None
         self.recipe = resolve(recipe, self.tokenizer)
+        family_of(self.recipe.model)  # a model that no family computes could not be saved at the end
         self.folder.check(self.recipe, resume)
         self.resuming = self.folder.begun
         self.device = parallel.device(self.ranks)
