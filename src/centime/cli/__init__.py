@@ -26,6 +26,7 @@ VERBS = {
     "model": "Show what a model is and costs per token, without allocating a weight.",
     "export": "Write a model folder in another format (GGUF).",
     "evaluate": "Bits per byte of a model on held-out files, beside gzip and xz.",
+    "doctor": "What works on this machine, what is missing, and the command that mends it.",
     "quickstart": "From nothing to a small trained model, its bill and its answers, offline, in minutes.",
 }
 

@@ -1,7 +1,7 @@
 """How a verb ends: every way it can go, as an exit code and at most one sentence.
 
 0        done
-1        `plan rerun` alone: the figures are others
+1        `plan rerun`: the figures are others; `doctor`: something needed is broken
 2        what was asked cannot be done: a sentence says what was found, what was expected and what to do
 70       a fault of centime itself (EX_SOFTWARE of sysexits.h)
 128 + n  ended by signal n: 130 Ctrl-C, 143 SIGTERM, 141 the reader of standard output has left
@@ -122,10 +122,16 @@ def _of_parser(error: BaseException, arguments: Sequence[str]) -> tuple[int, str
 
 def _missing(error: ImportError, arguments: Sequence[str]) -> str:
     """A library that is not here or does not load, and the command that mends it."""
+    from centime.cli._group import one_line
+    from centime.installation import missing
+
     name = (error.name or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and name:
-        return f"{_verb(arguments)} needs {name}, which {sys.executable} does not find."
-    return f"{_verb(arguments)} needs {name or 'a library'}, which is here and does not load: {error}."
+        return f"{_verb(arguments)} needs {name}, which is not in {sys.prefix}; add it with: {missing(name)}"
+    return (
+        f"{_verb(arguments)} needs {name or 'a library'}, which does not load ({one_line(str(error))}); "
+        "`centime doctor` looks at all of them."
+    )
 
 
 def _unforeseen(error: BaseException, arguments: Sequence[str]) -> str:

@@ -63,5 +63,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "centime evaluate runs/quickstart README.md",
         "centime evaluate runs/quickstart data/holdout --no-compressors --json",
     ),
+    "doctor": ("centime doctor", "centime doctor --json"),
     "quickstart": ("centime quickstart", "centime quickstart --text my-notes --budget 5m"),
 }

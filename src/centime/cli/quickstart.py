@@ -18,7 +18,7 @@ def quickstart(
     budget: Annotated[
         str | None, typer.Option(help="A ceiling on the training: a time (2m), money ('$0.002') or tokens (1M-tokens).")
     ] = None,
-    text: Annotated[Path | None, typer.Option(help="A folder of text to learn from instead.", exists=True)] = None,
+    text: Annotated[Path | None, typer.Option(help="A folder of text to learn from instead.")] = None,
     price: Annotated[str | None, typer.Option(help="Per device-hour, such as '$0.08/h'; else the catalogue's.")] = None,
 ) -> None:
     """Train a small model on Python's own library, and see what it can do and what it cost. Offline, in minutes."""

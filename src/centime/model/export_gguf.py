@@ -17,6 +17,7 @@ from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
+from centime.installation import needs
 from centime.model.attention import LATENT_NORM_EPS
 from centime.model.decoder import Transformer
 from centime.model.gguf_vocabulary import Vocabulary, read_vocabulary
@@ -34,7 +35,7 @@ def export_gguf(model: Transformer, tokenizer: Path, out: Path, dtype: str = "bf
     try:
         import gguf
     except ImportError:
-        raise UserError("GGUF export needs the gguf package; install it with: pip install 'centime[gguf]'.") from None
+        raise needs("gguf", "GGUF export", "the gguf package") from None
     if dtype not in TYPES:
         raise UserError(f"{dtype!r} is not a type of GGUF export; choose one of {', '.join(TYPES)}.")
     config = model.config

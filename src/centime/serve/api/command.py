@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from centime.catalogue.prices import ask_for_price, price_for
-from centime.errors import UserError
+from centime.installation import needs
 from centime.serve.accounts import Accounts
 from centime.serve.api.app import create_app
 from centime.serve.api.formats import find_format
@@ -116,7 +116,7 @@ def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[E
     try:
         from centime.serve.fleet.ray_serve import UNLIMITED, RayReplicas
     except ImportError:
-        raise UserError("--replicas needs Ray Serve; install it with: pip install 'centime[replicas]'.") from None
+        raise needs("replicas", "--replicas", "Ray Serve") from None
     from centime.serve.fleet.fleet import Fleet
     from centime.serve.fleet.replica import ReplicaSpec
 

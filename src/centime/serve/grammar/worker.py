@@ -21,6 +21,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING
 
 from centime.errors import UserError
+from centime.installation import needs
 from centime.serve.grammar.gate import Recipe, held, reason
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Vocabulary:
         try:
             import xgrammar
         except ImportError:
-            raise UserError("grammars need xgrammar; install it with: pip install 'centime[serve]'.") from None
+            raise needs("serve", "a grammar", "xgrammar") from None
         return xgrammar.TokenizerInfo(self.texts, vocab_size=self.width, stop_token_ids=[self.end])
 
     @cached_property

@@ -1,0 +1,85 @@
+"""The test's end of the zygote: a command in, its exit code and what it printed out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = float(os.environ.get("CENTIME_CELL_SECONDS", "20"))  # that a command may take; nothing here is large
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    late: bool
+    seconds: float
+
+
+class Zygote:
+    """Commands run in `with Zygote(scratch) as zygote`, each in a process forked from one that has centime imported."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+
+    def __enter__(self) -> Zygote:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cli.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=open(self.scratch / "zygote", "w"),
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))},
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        *,
+        stdin: str = os.devnull,
+        stdout: str | None = "",
+        file_bytes: int | None = None,
+        seconds: float = SECONDS,
+    ) -> Done:
+        """Runs `centime ARGUMENTS` in `folder`, its home in folder/home. stdout: another file, or None for closed."""
+        out, err = self.scratch / "stdout", self.scratch / "stderr"
+        out.write_bytes(b"")
+        wanted = {
+            "arguments": list(arguments),
+            "folder": str(folder),
+            "environment": {"CENTIME_HOME": str(folder / "home"), "COLUMNS": "120"},
+            "stdin": stdin,
+            "stdout": str(out) if stdout == "" else stdout,
+            "stderr": str(err),
+            "file_bytes": file_bytes,
+            "seconds": seconds,
+        }
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(wanted) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        return Done(
+            answer["code"],
+            out.read_text(encoding="utf-8", errors="replace"),
+            err.read_text(encoding="utf-8", errors="replace"),
+            answer["late"],
+            answer["seconds"],
+        )

@@ -1,0 +1,73 @@
+"""Every help: complete, with examples that parse, under -h too; and what near misses get."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+import typer
+from tests.cli.verbs import commands
+
+from centime.cli import app
+from centime.cli._ending import run
+from centime.cli._examples import EXAMPLES
+
+COMMANDS = dict(commands())
+
+
+def parsed(words: list[str]) -> None:
+    """The words through the parser, down to the verb's own arguments; nothing is run."""
+    command: Any = typer.main.get_command(app)
+    context = None
+    while hasattr(command, "list_commands"):
+        context = command.context_class(command, info_name="centime", parent=context)
+        command, words = command.get_command(context, words[0]), words[1:]
+    command.make_context("verb", words, parent=context)
+
+
+def test_every_verb_has_examples_and_no_other_has() -> None:
+    assert set(EXAMPLES) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("example", [line for lines in EXAMPLES.values() for line in lines])
+def test_every_example_parses(example: str) -> None:
+    words = shlex.split(example)
+    if "|" in words:
+        words = words[words.index("|") + 1 :]
+    assert words[0] == "centime"
+    parsed(words[1:])
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_short_help_shows_the_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*verb.split(), "-h"]) == 0
+    shown = capsys.readouterr().out
+    assert all(" ".join(line.split()) in " ".join(shown.split()) for line in EXAMPLES[verb])
+
+
+@pytest.mark.parametrize("group", ["data", "keys", "model", "tokenizer", "plan"])
+def test_no_summary_is_cut_short(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([group, "--help"]) == 0
+    assert "..." not in capsys.readouterr().out.partition("Verbs:")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["version"], "`centime --version` prints it"),
+        (["eval"], "Did you mean 'evaluate'?"),
+        (["finetune", "x"], "docs/train.md"),
+        (["data", "prep"], "Did you mean 'prepare'?"),
+        (["plan", "trian"], "Did you mean 'train'?"),
+        (["zzz"], "`centime --help` lists them"),
+        (["serve", "x", "--port", "70000"], "'--port'"),
+        (["generate", "x", "--no-such"], "--no-such"),
+        (["data", "prepare"], "'sources'"),
+    ],
+)
+def test_a_near_miss_gets_one_sentence(words: list[str], answer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 2
+    said = capsys.readouterr()
+    assert answer in said.err
+    assert (said.out, said.err.count("\n"), said.err[:9]) == ("", 1, "centime: ")

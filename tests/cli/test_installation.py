@@ -1,0 +1,78 @@
+"""The command that adds what is missing is right for the copy that runs, however it was installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+ORIGINS = {
+    "index": (None, "install 'centime[serve]'"),
+    "folder": ({"url": "file:///a%20b/centime", "dir_info": {}}, "install '/a b/centime[serve]'"),
+    "wheel": ({"url": "file:///w/centime-0.1.0-py3-none-any.whl", "archive_info": {}}, "any.whl[serve]'"),
+    "repository": (
+        {"url": "https://example.org/centime", "vcs_info": {"vcs": "git", "commit_id": "0"}},
+        "install 'centime[serve] @ git+https://example.org/centime'",
+    ),
+    "source": ({"url": "file:///elsewhere", "dir_info": {"editable": True}}, f"install -e '{SOURCE.parent}[serve]'"),
+}
+
+
+def python(program: str, *folders: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(map(str, (*folders, SOURCE)))
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+    )
+
+
+@pytest.mark.parametrize("kind", ORIGINS)
+def test_the_command_names_what_pip_installed(tmp_path: Path, kind: str) -> None:
+    origin, command = ORIGINS[kind]
+    written = tmp_path / "centime-0.1.0.dist-info"
+    written.mkdir()
+    (written / "METADATA").write_text("Metadata-Version: 2.1\nName: centime\nVersion: 0.1.0\n")
+    if origin is not None:
+        (written / "direct_url.json").write_text(json.dumps(origin))
+    done = python(
+        "from centime.installation import installation as i; print(i().kind); print(i().command('serve'))", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == kind
+    assert command in done.stdout
+
+
+@pytest.mark.parametrize("verb", [["train", "recipe.toml"], ["generate", "model", "--prompt", "x"], ["quickstart"]])
+def test_without_torch_a_verb_says_how_to_add_it(tmp_path: Path, verb: list[str]) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Without:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Without())\n"
+    )
+    done = python(f"import sys; sys.argv[1:] = {verb!r}; from centime.cli import main; main()", tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "needs torch" in done.stderr
+    assert "pip install 'torch" in done.stderr
+
+
+def test_a_library_that_does_not_load_is_said(tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise ImportError('libgomp.so.1: no such file', name='torch')")
+    done = python(
+        "import sys; sys.argv[1:] = ['export', 'x', '--gguf', 'y']; from centime.cli import main; main()", tmp_path
+    )
+    assert done.returncode == 2
+    assert "libgomp.so.1" in done.stderr
+    assert "centime doctor" in done.stderr

@@ -1,0 +1,112 @@
+"""Real processes at the price of a fork: `python -m tests.cli.zygote` imports centime once, then runs a command in a
+child of its own for every line of JSON that it reads.
+
+A child has its own descriptors, folder, environment and limits (memory, processor time, size of files), and as root it
+gives up every capability, so that a file without permissions is as closed to it as to anybody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import pkgutil
+import resource
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+MEMORY = 3 * 2**30  # bytes that a command may take beside what the imports took
+PROCESSOR_SECONDS = 30
+
+
+def without_capabilities() -> None:
+    """The process keeps its user and loses what root may do beyond its own files (capset(2), version 3)."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in range(64):
+            libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: what it executes gets none either
+        if libc.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", *[0] * 6)):
+            raise OSError(ctypes.get_errno(), "capset")
+
+
+def child(wanted: dict[str, Any]) -> None:
+    """Becomes the command; does not return."""
+    os.setsid()
+    os.chdir(wanted["folder"])
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if wanted[name] is None:
+            os.close(number)
+            continue
+        handle = os.open(wanted[name], os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(handle, number)
+        os.close(handle)
+    os.environ.update(wanted["environment"])
+    without_capabilities()
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if wanted["file_bytes"] is not None:  # a disk that is full after so much
+        resource.setrlimit(resource.RLIMIT_FSIZE, (wanted["file_bytes"], wanted["file_bytes"]))
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = None if wanted[name] is None else os.fdopen(number, "r" if number == 0 else "w", closefd=False)
+        setattr(sys, name, stream)
+    sys.argv = ["centime", *wanted["arguments"]]
+    from centime.cli import main
+
+    main()
+
+
+def run(wanted: dict[str, Any]) -> dict[str, Any]:
+    """The exit code (minus the signal for one that was killed), whether it was too slow, and how long it took."""
+    started = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            child(wanted)
+        except SystemExit as leaving:
+            code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+        except BaseException as error:
+            print("escaped:", type(error).__name__, error, file=sys.stderr)
+            code = 99
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
+        os._exit(code)
+    late = False
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            break
+        if time.monotonic() - started > wanted["seconds"]:
+            late = True
+            os.killpg(pid, signal.SIGKILL)
+        time.sleep(0.002)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)  # nothing of it goes on
+    return {"code": os.waitstatus_to_exitcode(status), "late": late, "seconds": time.monotonic() - started}
+
+
+def serve() -> None:
+    """Imports everything that a verb would, then answers requests until its input ends."""
+    import centime
+
+    for module in pkgutil.walk_packages(centime.__path__, "centime."):
+        if not module.name.endswith("__main__"):
+            with contextlib.suppress(ImportError):  # of an extra that is not here
+                importlib.import_module(module.name)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        answers.write(json.dumps(run(json.loads(line))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    serve()
