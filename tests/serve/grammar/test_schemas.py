@@ -130,6 +130,30 @@ def test_many_required_tools(grammars: Grammars, tokenizer: Tokenizer, calls: Ca
     fuzz_tools(Held(grammars, tokenizer), calls, 2500)
 
 
+def either(name: str, *inner: Any) -> Schema:
+    return {name: [*inner]}
+
+
+@CALLS
+def test_the_branches_of_branches_hold_in_tools(grammars: Grammars, tokenizer: Tokenizer, calls: Calls) -> None:
+    wanted = {"type": "object", "properties": {"a": {"const": 5}}, "required": ["a"]}
+    other = {"type": "object", "properties": {"a": {"const": "x"}}, "required": ["a"]}
+    nested: list[Schema] = [
+        either("oneOf", either("oneOf", False)),
+        either("anyOf", either("oneOf", {"$ref": "#/$defs/none"})),
+        {**either("oneOf", either("oneOf", {"$ref": "#/$defs/one"})), "$defs": {"one": either("anyOf", {"$ref": "#"})}},
+    ]
+    for schema in nested:
+        tool = {"type": "function", "function": {"name": "act", "parameters": {**schema, "type": "object"}}}
+        with pytest.raises(UserError, match="cannot be used"):
+            grammars.structure(calls.grammar([tool], parallel=False))
+    for schema in (either("anyOf", either("oneOf", wanted, other)), either("anyOf", either("anyOf", wanted), other)):
+        tool = {"type": "function", "function": {"name": "act", "parameters": {**schema, "type": "object"}}}
+        grammar = grammars.structure(calls.grammar([tool], parallel=False))
+        found = {arguments_of(calls, str(draw(grammar, tokenizer, seed)))["a"] for seed in range(12)}
+        assert found == {5, "x"}
+
+
 def suite(draft: str) -> list[Schema]:
     if not (SUITE / draft).is_dir():
         pytest.skip("no JSON Schema Test Suite: make schema-suite fetches it")

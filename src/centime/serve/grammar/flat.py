@@ -6,7 +6,6 @@ What is not known to be held is refused by its name and its place: a constraint 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -35,7 +34,6 @@ ANNOTATIONS = {
 }  # fmt: skip
 _OTHERS = ("additionalProperties", "unevaluatedProperties", "patternProperties")
 MAX_DEPTH = 80  # schemas within schemas, references followed; keeps clear of Python's own limit
-MAX_BRANCHES = 64  # of anyOf and oneOf beside each other, multiplied out
 
 
 class Nothing(Exception):
@@ -216,81 +214,6 @@ class Reader:
             for one, other in ((left, right), (right, left)):
                 if name in one and len(other.get("prefixItems", [])) > len(one.get("prefixItems", [])):
                     refuse(name, place, "is in one of two schemas that are to hold together, which is not supported")
-
-    def branches(self, flat: Schema, place: str) -> Iterator[tuple[Schema, str]]:
-        """The flat schemas that a flat one with `anyOf` or `oneOf` is the union of."""
-        rest = {name: value for name, value in flat.items() if name not in {"anyOf", "oneOf"}}
-        groups = [(False, group) for group in flat.get("anyOf", [])] + [
-            (True, group) for group in flat.get("oneOf", [])
-        ]
-        found = [(rest, place)]
-        for exactly_one, group in groups:
-            if exactly_one:
-                self._check_disjoint(rest, group, place)
-            more = []
-            for base, _ in found:
-                for one, where in group:
-                    try:
-                        more.append((self.merged(base, self.flat(one, where), where), where))
-                    except Nothing:
-                        continue
-            found = more
-            if len(found) > MAX_BRANCHES and len(groups) > 1:
-                refuse("anyOf", place, f"beside others makes more than {MAX_BRANCHES} branches")
-        yield from found
-
-    def _check_disjoint(self, rest: Schema, group: list[tuple[Any, str]], place: str) -> None:
-        flats = []
-        for one, where in group:
-            try:
-                flats.append(self.merged(rest, self.flat(one, where), where))
-            except Nothing:
-                continue
-        for at, left in enumerate(flats):
-            if not all(self._disjoint(left, right) for right in flats[at + 1 :]):
-                refuse(
-                    "oneOf",
-                    place,
-                    "has branches that one value may fit both of; tell them apart by type, or by a required property "
-                    "with different const values, or use anyOf",
-                )
-
-    def _disjoint(self, left: Schema, right: Schema, depth: int = 0) -> bool:
-        """Surely no value fits both."""
-        values = left.get("enum"), right.get("enum")
-        if values[0] is not None and values[1] is not None:
-            return not any(same(one, other) for one in values[0] for other in values[1])
-        kinds = admitted(left) & admitted(right)
-        if kinds != {"object"}:
-            return not kinds
-        for name in set(left.get("required", [])) & set(right.get("required", [])):
-            try:
-                inner = [self.flat(one.get("properties", {}).get(name, True), "") for one in (left, right)]
-            except Nothing:
-                return True
-            if depth < 3 and self._disjoint(inner[0], inner[1], depth + 1):
-                return True
-        return False
-
-
-def admitted(flat: Schema) -> set[str]:
-    """The types of the values that may fit; "number" stands for those that are no integers."""
-    kinds = {*flat.get("type", TYPES)} | ({"integer"} if "number" in flat.get("type", ()) else set())
-    if "enum" in flat:
-        return kinds & {one for value in flat["enum"] for one in types_of(value)}
-    return kinds
-
-
-def types_of(value: Any) -> tuple[str, ...]:
-    """The types that a value has: an integer is a number too."""
-    if isinstance(value, bool):
-        return ("boolean",)
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        return "integer", "number"
-    for kind, name in ((float, "number"), (str, "string"), (dict, "object"), (list, "array")):
-        if isinstance(value, kind):
-            return (name,)
-    return ("null",)
 
 
 def same(left: Any, right: Any) -> bool:

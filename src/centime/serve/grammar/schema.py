@@ -36,11 +36,11 @@ from centime.serve.grammar.flat import (
     count,
     number,
     refuse,
-    types_of,
 )
 from centime.serve.grammar.objects import joined_members, members, other_key
 from centime.serve.grammar.patterns import PLAIN, Node
 from centime.serve.grammar.strings import Style, string
+from centime.serve.grammar.unions import branches, types_of
 
 # Models that run out of things to say like to go on with blanks, which JSON allows: DeepSeek's documentation warns of
 # answers that never end. Enough for an indentation of eight levels by four.
@@ -123,11 +123,11 @@ class SchemaGrammar:
         groups = [*flat.get("anyOf", []), *flat.get("oneOf", [])]
         if len(groups) == 1 and len(flat) == 1:
             if "oneOf" in flat:
-                list(self.reader.branches(flat, place))  # refuses branches that overlap
+                list(branches(self.reader, flat, place))  # refuses branches that overlap
             names = [self.value(one, where) for one, where in groups[0]]
         else:
             names = []
-            for branch, where in self.reader.branches(flat, place):
+            for branch, where in branches(self.reader, flat, place):
                 body = self._body(branch, where)
                 names.append(None if body is None else self.rules.define(self.rules.reserve(where), body))
         found = [name for name in names if name is not None]

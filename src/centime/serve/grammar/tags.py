@@ -12,6 +12,7 @@ from centime.serve.grammar.objects import joined_members, members, other_key
 from centime.serve.grammar.patterns import Node
 from centime.serve.grammar.schema import SchemaGrammar
 from centime.serve.grammar.strings import Style, string
+from centime.serve.grammar.unions import leaves
 
 DSML = "｜DSML｜"
 # Every marker of DeepSeek's has this bar. Without it in a value, no value can be taken for the end of a call.
@@ -34,7 +35,7 @@ class TagGrammar:
         rules = self._values.rules
         try:
             flat = self._values.reader.flat(self._schema, "#")
-            bodies = [self._block(branch, place) for branch, place in self._values.reader.branches(flat, "#")]
+            bodies = [self._block(branch, place) for branch, place in leaves(self._values.reader, flat, "#")]
         except Nothing:
             bodies = []
         found = [body for body in bodies if body is not None]
@@ -93,15 +94,13 @@ class TagGrammar:
     def _texts(self, schema: Any, place: str) -> str | None:
         reader = self._values.reader
         try:
-            branches = [one for one, _ in reader.branches(reader.flat(schema, place), place)]
+            flats = [one for one, _ in leaves(reader, reader.flat(schema, place), place)]
         except Nothing:
             return None
-        found = [body for flat in branches if (body := self._flat_text(flat, place)) is not None]
+        found = [body for flat in flats if (body := self._flat_text(flat, place)) is not None]
         return f"({' | '.join(found)})" if found else None
 
     def _flat_text(self, flat: Schema, place: str) -> str | None:
-        if flat.get("anyOf") or flat.get("oneOf"):
-            refuse("anyOf", place, "within anyOf is not supported for an argument")
         if "enum" not in flat:
             return string(flat, place, self._style)
         texts = [one for one in flat["enum"] if isinstance(one, str)]
