@@ -16,6 +16,7 @@ from centime.data.documents import digest, is_held_out
 from centime.data.left_out import ReadOptions
 from centime.data.tokenizer import load_tokenizer
 from centime.errors import UserError
+from centime.files.marks import MARK
 
 
 def test_the_pre_tokenizer_is_deepseek_v3s(shared: Path) -> None:
@@ -119,7 +120,11 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "x").touch()
+    with pytest.raises(UserError, match=r"taken already exists and is not empty\. .* Choose another --out"):
+        train_on_sources([str(tmp_path / "a.txt")], 300, tmp_path / "taken", overwrite=True)
+    (tmp_path / "taken" / "x").unlink()
+    for overwrite in (False, True):
+        write_tokenizer(train_tokenizer(["a"], 300), tmp_path / "taken", overwrite=overwrite)
     with pytest.raises(UserError, match=r"taken already exists and is not empty.*--overwrite"):
         train_on_sources([str(tmp_path / "a.txt")], 300, tmp_path / "taken")
-    write_tokenizer(train_tokenizer(["a"], 300), tmp_path / "taken", overwrite=True)
-    assert sorted(p.name for p in (tmp_path / "taken").iterdir()) == ["tokenizer.json", "tokenizer_config.json"]
+    assert {p.name for p in (tmp_path / "taken").iterdir()} == {"tokenizer.json", "tokenizer_config.json", MARK}

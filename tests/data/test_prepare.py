@@ -174,7 +174,7 @@ def test_killed_half_way(
     assert process.returncode != 0
     assert not out.exists()
     left = list(tmp_path.iterdir())
-    assert len(left) == (1 if number == signal.SIGKILL else 0)
+    assert len(left) == (2 if number == signal.SIGKILL else 0)  # the folder and its lock
     wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers), 20)
     prepare([str(source)], tokenizer.folder, out)
     assert list(tmp_path.iterdir()) == [out]

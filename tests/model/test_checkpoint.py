@@ -316,7 +316,7 @@ def test_replacing_keeps_the_tokenizer_and_refuses_other_folders(tmp_path: Path)
     centime.save(second, tmp_path / "m")
     assert_same(centime.load(tmp_path / "m"), second)
     assert {entry.name for entry in (tmp_path / "m").iterdir()} == {
-        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", ".centime.json"
     }  # fmt: skip
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
     with pytest.raises(UserError, match=r"no tokenizer\.json"):
@@ -335,7 +335,7 @@ def test_a_write_that_fails_leaves_the_old_model(tmp_path: Path, monkeypatch: py
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("centime.model.tensor_files.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UserError, match="No space left on device"):
         centime.save(build(TINY, seed=1), tmp_path / "m")
     monkeypatch.undo()

@@ -58,7 +58,7 @@ def same(folder: Path, whole: Path) -> None:
     assert counted == list(range(1, len(counted) + 1))
     weights = "model/model.safetensors"
     assert (folder / weights).read_bytes() == (whole / weights).read_bytes()
-    assert not list((folder / "checkpoints").glob(".partial*"))
+    assert not list((folder / "checkpoints").glob(".*"))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Any
 
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
-from centime.whole import whole_file
+from centime.files.durable import whole_file
 
 VERSION = 2
 

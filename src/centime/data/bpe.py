@@ -11,12 +11,11 @@ from pathlib import Path
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 
-from centime.data.atomic import atomic_folder, require_free
 from centime.data.documents import digest, is_held_out
 from centime.data.left_out import LeftOut, ReadOptions
 from centime.data.order import mix
 from centime.data.readers import read_documents
-from centime.data.sources import expand
+from centime.data.sources import expand, local_paths
 from centime.data.tokenizer import (
     ASSISTANT,
     BOS,
@@ -30,12 +29,28 @@ from centime.data.tokenizer import (
     seams,
 )
 from centime.errors import UserError
+from centime.files.folder import whole_folder
+from centime.files.marks import Kind
+from centime.json_files import read_object
 
 FIRST = (BOS, EOS, PAD)
 """Ids 0, 1 and 2, as in DeepSeek-V3's tokenizer.json."""
 LAST = ("<think>", "</think>", FIM_HOLE, FIM_BEGIN, FIM_END, USER, ASSISTANT, EOT)
 """The last ids, in the order of DeepSeek-V3's 128798 to 128805."""
 SMALLEST = 256 + len(FIRST) + len(LAST)
+
+_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "bos_token": BOS,
+    "eos_token": EOS,
+    "pad_token": PAD,
+    "unk_token": None,
+    "add_bos_token": True,
+    "add_eos_token": False,
+    "clean_up_tokenization_spaces": False,
+    "model_max_length": 131072,
+}
+"""tokenizer_config.json, but for its chat template."""
 
 # DeepSeek-V3's pre-tokenizer (its tokenizer.json): numbers in threes, runs of Chinese and kana, then words and signs.
 NUMBERS = r"\p{N}{1,3}"
@@ -151,30 +166,32 @@ def train_on_sources(
                         return
             before += file.size
 
-    require_free(out, overwrite=overwrite)  # say so before the long work, not after it
-    backend = train_tokenizer(texts(), vocab_size)
-    done.vocab_size = backend.get_vocab_size()
-    done.notes += left_out.notes(options.field)
-    write_tokenizer(backend, out, overwrite=overwrite)
+    with whole_folder(out, TOKENIZER, inputs=local_paths(specs, files), overwrite=overwrite) as folder:
+        backend = train_tokenizer(texts(), vocab_size)
+        done.vocab_size = backend.get_vocab_size()
+        done.notes += left_out.notes(options.field)
+        _write(backend, folder)
     return done
 
 
 def write_tokenizer(backend: tokenizers.Tokenizer, out: Path, *, overwrite: bool = False) -> None:
     """Write tokenizer.json and tokenizer_config.json, as transformers' AutoTokenizer and vLLM read them, atomically."""
+    with whole_folder(out, TOKENIZER, overwrite=overwrite) as folder:
+        _write(backend, folder)
+
+
+def _write(backend: tokenizers.Tokenizer, folder: Path) -> None:
     template = resources.files("centime.data").joinpath("chat_template.jinja").read_text("utf-8")
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": BOS,
-        "eos_token": EOS,
-        "pad_token": PAD,
-        "unk_token": None,
-        "add_bos_token": True,
-        "add_eos_token": False,
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": 131072,
-        "chat_template": template,
-    }
-    with atomic_folder(out, overwrite=overwrite) as folder:
-        (folder / "tokenizer.json").write_text(backend.to_str(pretty=True), "utf-8")
-        text = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
-        (folder / "tokenizer_config.json").write_text(text, "utf-8")
+    config = {**_CONFIG, "chat_template": template}
+    (folder / "tokenizer.json").write_text(backend.to_str(pretty=True), "utf-8")
+    text = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
+    (folder / "tokenizer_config.json").write_text(text, "utf-8")
+
+
+def _earlier(folder: Path) -> set[str]:
+    """The two files of a tokenizer that was written without a mark: these keys, in this order, nobody else writes."""
+    config = read_object(folder / "tokenizer_config.json")
+    return {"tokenizer.json", "tokenizer_config.json"} if [*config] == [*_CONFIG, "chat_template"] else set()
+
+
+TOKENIZER = Kind("a tokenizer folder", _earlier)

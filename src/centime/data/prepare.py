@@ -17,20 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from centime import __version__
-from centime.data.atomic import atomic_folder
 from centime.data.documents import Encoded, Fim, tokenise
 from centime.data.left_out import LeftOut, ReadOptions
 from centime.data.readers import read_documents
-from centime.data.shards import Index
+from centime.data.shards import INDEX, Index
 from centime.data.source_file import SourceFile
-from centime.data.sources import expand
+from centime.data.sources import expand, local_paths
 from centime.data.tokenizer import Tokenizer, load_tokenizer
 from centime.data.writer import SHARD_TOKENS, ShardWriter
 from centime.errors import UserError
+from centime.files.folder import whole_folder
+from centime.files.marks import Kind
 
 BATCH_CHARACTERS = 1 << 20
-LOOK_SECONDS = 1.0  # between two looks whether the workers live
 """Text sent to a worker at a time: large beside the cost of sending it, small beside the memory of a machine."""
+LOOK_SECONDS = 1.0  # between two looks whether the workers live
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 
 
 @dataclass
@@ -127,7 +129,8 @@ def prepare(
     left_out = LeftOut(options.skip_bad_lines)
     done.skipped = left_out.reasons
     out = Path(out)
-    with atomic_folder(out, overwrite=overwrite) as folder:
+    inputs = [*local_paths(specs, files), tokenizer.folder]
+    with whole_folder(out, PREPARED, inputs=inputs, overwrite=overwrite) as folder:
         with contextlib.ExitStack() as stack:
             train, held = (
                 stack.enter_context(
@@ -172,9 +175,24 @@ def _count(done: Progress, train: Index, held: Index) -> None:
 
 def _copy_tokenizer(source: Path, target: Path) -> None:
     target.mkdir()
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"):
+    for name in _TOKENIZER:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
+
+
+def _earlier(folder: Path) -> set[str]:
+    """The files of a folder that was prepared without a mark: what the indices list, which say that they are ours."""
+    ours = {f"tokenizer/{name}" for name in _TOKENIZER}
+    for split in ("train", "holdout"):
+        path = folder / split / INDEX
+        if split == "train" or path.exists():
+            index = Index.model_validate_json(path.read_bytes())
+            files = {name for shard in index.shards for name in (shard.tokens_file, shard.documents_file)}
+            ours |= {f"{split}/{name}" for name in (INDEX, *files)}
+    return ours
+
+
+PREPARED = Kind("a folder of prepared data", _earlier)
 
 
 def _encoded(

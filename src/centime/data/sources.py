@@ -113,6 +113,12 @@ def expand(specs: Sequence[str], exclude: Sequence[str] = ()) -> tuple[list[Sour
     return list(files.values()), notes
 
 
+def local_paths(specs: Sequence[str], files: Sequence[SourceFile]) -> list[Path]:
+    """What of this machine the specs and the files that they gave name; of the Hub's there is nothing here."""
+    named = [Path(spec).expanduser() for spec in specs] + [Path(file.name) for file in files]
+    return [path for path in named if _there(path)]
+
+
 def _there(path: Path) -> bool:
     """Whether something has this name, a link that leads nowhere too."""
     return os.path.lexists(path)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from centime.catalogue.prices import Price
 from centime.errors import UserError
+from centime.files.durable import whole_file
 from centime.ledger.book import Book
 from centime.ledger.interval import Interval
 from centime.ledger.runs import intervals_of, with_price
-from centime.whole import whole_file
 
 MANDATORY = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",

@@ -7,11 +7,10 @@ parameter; saving builds the whole folder beside its final place and renames it 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
+import re
 import shutil
-import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +22,13 @@ from centime.catalogue import hf_config
 from centime.catalogue.hf_family import to_hf
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
+from centime.files.folder import whole_folder
+from centime.files.marks import Kind
+from centime.json_files import read_object
 from centime.model.decoder import Transformer
 from centime.model.names import Slot, copies, slots, stacked_experts
-from centime.model.tensor_files import TensorFiles, sync, sync_folder, write_tensors, write_text
+from centime.model.tensor_files import TensorFiles, write_tensors
 from centime.ops.fp8 import dequantize_blocks, scale_shape
-from centime.whole import recover_folder, replace_folder, unfinished
 
 SHARD_BYTES = 5_000_000_000  # about DeepSeek-V3's own shards (163 for 688 GB)
 TOKENIZER_FILES = (
@@ -82,9 +83,10 @@ def save(
 ) -> Path:
     """Writes `model` as a Hugging Face folder at `path`, all or nothing, with the tokenizer of folder `tokenizer`.
 
-    `dtype` None keeps the parameters' own. An existing model folder at `path` is replaced once the new one is complete
-    on disk, keeping files that a model folder has beside its weights (its tokenizer, a README).
-    Raises UserError when `path` is something else, `tokenizer` holds no tokenizer, or the disk is full.
+    `dtype` None keeps the parameters' own. A model folder at `path` that centime wrote is replaced once the new one is
+    complete on disk, keeping files that a model folder has beside its weights (its tokenizer, a README).
+    Raises UserError when `path` is something else, holds what would be lost, or is being written, when `tokenizer`
+    holds no tokenizer, or the disk is full.
     """
     return save_state(model.config, model.state_dict(), path, tokenizer, dtype, shard_bytes)
 
@@ -99,22 +101,11 @@ def save_state(
 ) -> Path:
     """`save` for weights held elsewhere than in a module: `state` maps Transformer's names to whole tensors."""
     final = Path(os.path.abspath(path))
-    recover_folder(final)
-    others = _files_to_keep(final) | _tokenizer_files(tokenizer)
-    temporary = unfinished(final)
-    try:
-        temporary.mkdir(parents=True)
+    others = _tokenizer_files(tokenizer)
+    with whole_folder(final, MODEL, overwrite=True, place="output folder") as temporary:
         _write_folder(config, state, temporary, dtype, shard_bytes)
         for name, source in others.items():
-            with source.open("rb") as old, (temporary / name).open("wb") as new:
-                shutil.copyfileobj(old, new)
-                sync(new)
-        sync_folder(temporary)
-        _replace(temporary, final)
-    except OSError as error:
-        raise UserError(f"{final} could not be written ({error}); what was there before is untouched.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            shutil.copyfile(source, temporary / name)
     return final
 
 
@@ -233,9 +224,9 @@ def _write_folder(
         shapes[name] = (tuple(_target(state, slot).shape), kept)
     write_tensors(folder, shapes, lambda name: _target(state, places[name]), shard_bytes)
     raw = to_hf(config, str(dtype).removeprefix("torch."))
-    write_text(folder / "config.json", json.dumps(raw, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     generation = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
-    write_text(folder / "generation_config.json", json.dumps(generation, indent=2) + "\n")
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
 
 
 def _tokenizer_files(tokenizer: str | os.PathLike[str] | None) -> dict[str, Path]:
@@ -247,31 +238,20 @@ def _tokenizer_files(tokenizer: str | os.PathLike[str] | None) -> dict[str, Path
     return found
 
 
-def _files_to_keep(final: Path) -> dict[str, Path]:
-    """What a folder to be replaced has beside a model's own files. Raises UserError when it is no model folder."""
-    if not final.exists():
-        return {}
-    if not final.is_dir() or (any(final.iterdir()) and not (final / "config.json").is_file()):
-        raise UserError(f"{final} exists and is not a model folder; choose another place to write to.")
-    own = {"config.json", "generation_config.json"}
-    return {
-        entry.name: entry
-        for entry in final.iterdir()
-        if entry.is_file() and entry.name not in own and ".safetensors" not in entry.name
-    }
+def _kept(name: str) -> bool:
+    """Whether a file stays in a model's folder when the model is replaced: its tokenizer, a README."""
+    return name not in _OWN and ".safetensors" not in name and "/" not in name
 
 
-def _replace(temporary: Path, final: Path) -> None:
-    """Puts a finished folder in its place; what was there goes only after that."""
-    if not final.exists():
-        os.rename(temporary, final)
-    elif not _exchange(temporary, final):
-        replace_folder(temporary, final)  # no atomic exchange here: for an instant there is none at that name
-    sync_folder(final.parent)
+def _earlier(folder: Path) -> set[str]:
+    """A model that was saved without a mark: transformers and the publishers write more into these two files."""
+    raw, generation = (read_object(folder / name) for name in _OWN)
+    ours = [*generation] == ["bos_token_id", "eos_token_id"] and [*raw][:2] == ["architectures", "model_type"]
+    if not ours or "transformers_version" in raw or not {"use_cache", "torch_dtype"} <= raw.keys():
+        return set()
+    return {*_OWN} | {path.name for path in folder.iterdir() if _WEIGHTS.fullmatch(path.name)}
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Swaps two folders in one atomic step (Linux's renameat2 with RENAME_EXCHANGE); False where there is none."""
-    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of <fcntl.h> and <linux/fs.h>
-    return renameat2 is not None and renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+_OWN = ("config.json", "generation_config.json")
+_WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
+MODEL = Kind("a model folder", _earlier, _kept)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
+from centime.files.durable import whole_file
 from centime.installation import needs
 from centime.model.attention import LATENT_NORM_EPS
 from centime.model.decoder import Transformer
 from centime.model.gguf_vocabulary import Vocabulary, read_vocabulary
-from centime.whole import whole_file
 
 TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 

@@ -7,8 +7,7 @@ library wants all tensors of a file in memory at once, and the format is small: 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,10 @@ from centime.errors import UserError
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
-_DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float8_e4m3fn: "F8_E4M3"}
+_DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16",
+    torch.float8_e4m3fn: "F8_E4M3", torch.int64: "I64",
+}  # fmt: skip
 
 
 class TensorFiles:
@@ -82,7 +84,7 @@ def write_tensors(
     read: Callable[[str], Tensor],
     shard_bytes: int,
 ) -> None:
-    """Writes the named tensors into `folder`, in files of at most `shard_bytes` (a larger tensor gets its own), synced.
+    """Writes the named tensors into `folder`, in files of at most `shard_bytes` (a larger tensor gets its own).
 
     One file is `model.safetensors`; several carry an index. `read(name)` gives each tensor when its turn comes.
     """
@@ -96,20 +98,24 @@ def write_tensors(
         shards[-1].append(name)
         filled += size
     if len(shards) == 1:
-        _write_file(folder / SINGLE, shards[0], shapes, read)
+        write_file(folder / SINGLE, shards[0], shapes, read)
         return
     weight_map: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        _write_file(folder / file, names, shapes, read)
+        write_file(folder / file, names, shapes, read)
         weight_map |= dict.fromkeys(names, file)
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-    write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_file(
-    path: Path, names: list[str], shapes: dict[str, tuple[tuple[int, ...], torch.dtype]], read: Callable[[str], Tensor]
+def write_file(
+    path: Path,
+    names: Iterable[str],
+    shapes: Mapping[str, tuple[tuple[int, ...], torch.dtype]],
+    read: Callable[[str], Tensor],
 ) -> None:
+    """Writes the named tensors as one safetensors file, in the types of `shapes`, one at a time. Raises OSError."""
     names = sorted(names, key=lambda name: -shapes[name][1].itemsize)  # wide types first keeps every tensor aligned
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -124,29 +130,6 @@ def _write_file(
         for name in names:
             tensor = read(name).detach().to(device="cpu", dtype=shapes[name][1]).contiguous()
             file.write(tensor.view(-1).view(torch.uint8).numpy().data)
-        sync(file)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes and syncs one small file."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        sync(file)
-
-
-def sync(file: Any) -> None:
-    """Flushes an open file to the disk itself."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a folder's entries (a rename, a new file) durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _elements(shape: tuple[int, ...]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from centime.errors import UserError
+from centime.files.durable import whole_file
 from centime.plan import drawing
 from centime.plan.numbers import as_table
 from centime.plan.sections import (
@@ -25,7 +26,6 @@ from centime.plan.sections import (
     Waterfall,
 )
 from centime.plan.text import words
-from centime.whole import whole_file
 
 STYLE = files("centime.plan").joinpath("page.css").read_text(encoding="utf-8")
 COLOURS = "".join(

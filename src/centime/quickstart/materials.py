@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -11,8 +14,11 @@ from centime import recipe as recipes
 from centime.data.bpe import train_on_sources
 from centime.data.prepare import prepare
 from centime.evaluate.arithmetic import Sum, sums
+from centime.files.durable import write_text
+from centime.files.lock import INSIDE, InUse
 from centime.quickstart.corpus import Corpus
 from centime.recipe import Recipe
+from centime.train.folder import RunFolder
 
 VOCABULARY = 4096
 TOP = 99  # the sums are of two numbers from 0 to here
@@ -38,7 +44,7 @@ def make_shards(corpus: Corpus, tokenizer: Path, folder: Path) -> tuple[int, int
 def make_sums(folder: Path) -> list[Sum]:
     """Sums to train on in folder/sums.jsonl; returned are others, which no training sum repeats or mirrors."""
     lines = [json.dumps({"prompt": one.prompt, "answer": one.answer}) for one in sums("train", TRAIN_SUMS, TOP)]
-    (folder / "sums.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "sums.jsonl", "\n".join(lines) + "\n")
     return sums("test", TEST_SUMS, TOP)
 
 
@@ -49,10 +55,24 @@ def make_recipe(folder: Path, evaluate_rows: int) -> Recipe:
     return recipes.parse(text.replace("{folder}", folder.as_posix()), settings, where="the quickstart's recipe")
 
 
-def free_folder(wanted: Path) -> Path:
-    """`wanted`, or wanted-2, wanted-3, ... where a run is there already: no run is ever overwritten."""
-    number, folder = 1, wanted
-    while folder.exists() and any(os.scandir(folder)):
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
-    return folder
+@contextlib.contextmanager
+def free_folder(wanted: Path) -> Iterator[Path]:
+    """`wanted`, or wanted-2, wanted-3, ... where there is something already: nothing is ever overwritten.
+
+    Nobody else writes there meanwhile. Raises UserError where it cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        for number in itertools.count(1):
+            folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+            if _taken(folder):
+                continue
+            with contextlib.ExitStack() as attempt, contextlib.suppress(InUse):
+                attempt.enter_context(RunFolder(folder).held())
+                if not _taken(folder):
+                    stack.enter_context(attempt.pop_all())
+                    break
+        yield folder
+
+
+def _taken(folder: Path) -> bool:
+    return folder.exists() and any(name != INSIDE for name in os.listdir(folder))

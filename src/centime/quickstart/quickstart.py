@@ -52,9 +52,8 @@ def quickstart(wanted: Path, budget: str | None, text: Path | None, price_text: 
     device = this_device()
     price = price_for(device, price_text)
     found = corpus(text) if text is not None else standard_library()
-    folder = free_folder(wanted)
-    folder.mkdir(parents=True, exist_ok=True)
     with (
+        free_folder(wanted) as folder,
         Book(default_book_path()) as book,
         Meter(book, run=folder, verb="quickstart", stage="tokenizer", device=device, price=price) as meter,
     ):
@@ -85,7 +84,7 @@ def quickstart(wanted: Path, budget: str | None, text: Path | None, price_text: 
         show_sums(out, base, model, tokenizer, problems[: SMOKE_SUMS if smoke else None], meter)
         made = bill(book, str(folder))
         out.print(table_of(made))
-    out.print(f"Curves, expert load, samples: {write_report(folder, made.as_json())}, for a browser.\n")
+        out.print(f"Curves, expert load, samples: {write_report(folder, made.as_json())}, for a browser.\n")
     out.print(next_steps(folder))
     return 0
 

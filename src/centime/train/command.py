@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from centime import recipe as recipes
@@ -9,6 +10,8 @@ from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.bill import bill
 from centime.ledger.table import table_of
+from centime.train.folder import RunFolder
+from centime.train.parallel import ranks
 from centime.train.report import write_report
 from centime.train.run import TrainingRun
 from centime.train.setup import Setup
@@ -30,13 +33,15 @@ def train(
             )
         folder, recipe = folder or recipe, recipe / "recipe.toml"
     tree = recipes.read(recipe, settings)
-    setup = Setup(tree, folder or RUNS / tree.name, resume, budget, price)
-    try:
-        outcome = TrainingRun(setup).go()
-    except UserError:
+    run = RunFolder(folder or RUNS / tree.name)
+    with run.held() if ranks().rank == 0 else nullcontext():
+        setup = Setup(tree, run.path, resume, budget, price)
+        try:
+            outcome = TrainingRun(setup).go()
+        except UserError:
+            show_bill(setup)
+            raise
         show_bill(setup)
-        raise
-    show_bill(setup)
     if outcome.signal is not None:
         saved = "and saved" if outcome.saved else "without saving its last steps"
         setup.console.print(

@@ -12,10 +12,13 @@ model/          the result: a Hugging Face folder with its tokenizer
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,10 @@ import torch
 import centime
 from centime import recipe as recipes
 from centime.errors import UserError
+from centime.files.durable import write_text
+from centime.files.folder import made_folders
+from centime.files.lock import INSIDE, FolderLock
 from centime.recipe import Recipe
-from centime.whole import whole_file
 
 
 class RunFolder:
@@ -39,11 +44,29 @@ class RunFolder:
         self.recipe, self.info = path / "recipe.toml", path / "run.json"
         self.metrics, self.checkpoints, self.model = path / "metrics.jsonl", path / "checkpoints", path / "model"
         self.tensorboard, self.samples = path / "tensorboard", path / "samples.jsonl"
+        self.report = path / "report.html"
 
     @property
     def begun(self) -> bool:
-        """Whether a run lives here already."""
-        return self.recipe.exists()
+        """Whether a run lives here already; a recipe alone may be anybody's."""
+        return self.recipe.exists() and (self.info.exists() or self.checkpoints.exists())
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps every other writer out meanwhile; the folder, if it had to be made, goes again if nothing came into it.
+
+        Raises UserError when another process writes here, or nobody may.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file; give a folder for the run with --out.")
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(made_folders(self.path))
+                hint = "wait until that run is done, or give another folder with --out"
+                stack.enter_context(FolderLock(self.path / INSIDE, self.path, hint))
+            except OSError as error:
+                raise _unwritable(self.path, error) from error
+            yield
 
     def check(self, recipe: Recipe, resume: bool) -> None:
         """Refuses to mix two runs: raises UserError when one is here and `resume` is not asked, or it differs."""
@@ -53,6 +76,11 @@ class RunFolder:
             )
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; give a folder for the run with --out.")
+        if not self.begun and (other := self._others()) is not None:
+            raise UserError(
+                f"{self.path} holds {other.name}, which no run of centime wrote and a run would write over; give "
+                "another folder with --out."
+            )
         if self.begun:
             changed = differences(recipes.read(self.recipe), recipe)
             if changed:
@@ -66,15 +94,25 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_info(info)
-            _replace(self.recipe, recipes.write(recipe))
+            write_text(self.recipe, recipes.write(recipe))
         except OSError as error:
-            raise UserError(
-                f"The run folder {self.path} cannot be written ({error.strerror}); give another with --out."
-            ) from error
+            raise _unwritable(self.path, error) from error
+
+    def _others(self) -> Path | None:
+        """What has a name that a run writes under, and is not the run.json of one that was killed as it began."""
+        written = (self.recipe, self.metrics, self.checkpoints, self.model, self.tensorboard, self.samples, self.report)
+        found = next((path for path in written if os.path.lexists(path)), None)
+        if found is None and os.path.lexists(self.info):
+            try:
+                ours = "centime" in self.read_info()["versions"]
+            except (OSError, ValueError, KeyError, TypeError):
+                ours = False
+            found = None if ours else self.info
+        return found
 
     def write_info(self, info: dict[str, Any]) -> None:
         """run.json, whole or not at all."""
-        _replace(self.info, json.dumps(info, indent=1) + "\n")
+        write_text(self.info, json.dumps(info, indent=1) + "\n")
 
     def read_info(self) -> dict[str, Any]:
         """run.json of a run that has begun."""
@@ -125,6 +163,5 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _replace(path: Path, text: str) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"The run folder {folder} cannot be written ({error.strerror}); give another with --out.")

@@ -16,11 +16,11 @@ from markupsafe import Markup
 
 from centime import units
 from centime.errors import UserError
+from centime.files.durable import whole_file
 from centime.train.charts import MOST_POINTS, line_chart, load_image
 from centime.train.report_bill import bill_table, plan_table, stage_name
 from centime.train.report_figures import count_of, figures_of, is_finite, legend_of, table_of
 from centime.train.report_run import Record, Run, read_run
-from centime.whole import whole_file
 
 _COLUMNS = 160  # of an expert-load picture, evenly spaced in tokens
 

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 from centime.data.tokenizer import Tokenizer
+from centime.files.durable import whole_file
 from centime.model import Transformer
 from centime.recipe import Recipe
 from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Session
 from centime.train.batches import PairRows, TextRows
 from centime.train.stages import StagePlan
-from centime.whole import whole_file
 
 PROMPT, LENGTH = 24, 64  # tokens
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-import struct
+import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from centime.errors import UserError
+from centime.files.durable import sync
+from centime.files.folder import FULL, sync_all
+from centime.files.leftovers import discard, is_abandoned, remove, remove_all_leftovers, unfinished_folder
+from centime.model.tensor_files import write_file
 from centime.units import format_bytes
 
 TENSORS, META = "tensors.safetensors", "state.json"
-_PARTIAL = ".partial-"  # a folder of this name is not a checkpoint: it was never finished, or is being deleted
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.bfloat16: "BF16", torch.int64: "I64"}
+_EARLIER = re.compile(r"\.partial-(deleted-)?\d{8}-(?P<pid>\d+)")  # how unfinished ones were called once
 
 
 class Checkpoints:
@@ -37,8 +37,10 @@ class Checkpoints:
         self._writer: threading.Thread | None = None
         self._failed = False
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{_PARTIAL}*"):  # of a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        remove_all_leftovers(folder)
+        for left in folder.glob(".partial-*"):
+            if (found := _EARLIER.fullmatch(left.name)) and is_abandoned(left, gethostname(), int(found["pid"])):
+                remove(left)
 
     def save(self, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], wait: bool = False) -> bool:
         """Copies the tensors at once and writes them in a thread; with `wait`, returns when they are on the disk.
@@ -79,17 +81,16 @@ class Checkpoints:
         return max(_whole(folder), default=None)
 
     def _write(self, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        partial = self.folder / f"{_PARTIAL}{step:08d}-{os.getpid()}"
+        final = self.path(step)
         try:
-            partial.mkdir()
-            write_tensors(partial / TENSORS, tensors)
-            _write_synced(partial / META, json.dumps(meta, indent=1).encode())
-            _sync(partial)
-            partial.rename(self.path(step))
-            _sync(self.folder)
+            with unfinished_folder(final) as partial:
+                write_tensors(partial / TENSORS, tensors)
+                (partial / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+                sync_all(partial)
+                partial.rename(final)
+                sync(self.folder)
         except BaseException as error:  # whatever it was: what is not on the disk must not count as saved
             self._lost(step, tensors, error)
-            shutil.rmtree(partial, ignore_errors=True)
             return
         try:
             self._rotate()
@@ -104,7 +105,7 @@ class Checkpoints:
         last = f"the last good one is {self.path(earlier[-1])}" if earlier else "there is none before it"
         hint = "Free space there or lower run.keep; training goes on."
         if isinstance(error, OSError):
-            why = "the disk is full" if error.errno in _FULL else str(error.strerror or error)
+            why = "the disk is full" if error.errno in FULL else str(error.strerror or error)
         elif isinstance(error, MemoryError) or "alloc" in str(error):
             why, hint = "there is no memory for it", "Free memory; training goes on."
         else:
@@ -112,10 +113,10 @@ class Checkpoints:
         self._tell(f"The checkpoint of step {step} was not saved ({why}; it takes {size}); {last}. {hint}")
 
     def _rotate(self) -> None:
+        """Deletes all but the newest; one into which somebody put a file of theirs stays."""
         for step in self.steps()[: -self.keep]:
-            doomed = self.folder / f"{_PARTIAL}deleted-{step:08d}-{os.getpid()}"
-            self.path(step).rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+            if set(os.listdir(self.path(step))) <= {TENSORS, META}:
+                discard(self.path(step))
 
 
 def _whole(folder: Path) -> list[Path]:
@@ -137,37 +138,6 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """A safetensors file, streamed tensor by tensor and synced to the disk. Raises OSError."""
-    header: dict[str, Any] = {}
-    offset = 0
-    for name, tensor in tensors.items():
-        header[name] = {
-            "dtype": _DTYPES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, offset + tensor.nbytes],
-        }
-        offset += tensor.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for tensor in tensors.values():
-            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Makes names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """A safetensors file, streamed tensor by tensor. Raises OSError."""
+    shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
+    write_file(path, tensors, shapes, tensors.__getitem__)

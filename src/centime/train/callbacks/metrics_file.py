@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from centime.whole import whole_file
+from centime.files.durable import whole_file
 
 
 class MetricsFile:

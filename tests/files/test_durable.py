@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +13,13 @@ from tests.fsyncs import Order
 from tests.ledger.made import made
 from tests.small import small_model, small_tokenizer
 
+from centime.files import folder as folders
+from centime.files.durable import whole_file
+from centime.files.leftovers import remove_leftovers
 from centime.ledger import Book
 from centime.ledger.focus import write_focus
 from centime.model import checkpoint
 from centime.model.export_gguf import export_gguf
-from centime.whole import ABANDONED_S, unfinished, whole_file
 
 
 def killed_writing(write: Callable[[], object]) -> None:
@@ -27,7 +28,7 @@ def killed_writing(write: Callable[[], object]) -> None:
     if pid == 0:
         for name in ("rename", "replace"):
             setattr(os, name, lambda *_: os.kill(os.getpid(), 9))
-        checkpoint._exchange = lambda *_: bool(os.kill(os.getpid(), 9))
+        folders.exchange = lambda *_: bool(os.kill(os.getpid(), 9))
         try:
             write()
         finally:
@@ -80,38 +81,41 @@ def test_what_killed_writers_left_is_gone_after_the_next(tmp_path: Path, writer:
     for first in (True, False):
         for _ in range(3):
             killed_writing(write)
-        assert len([*(tmp_path / "out").iterdir()]) == (1 if first else 2)  # each removed what the one before it left
+        left = [path for path in (tmp_path / "out").iterdir() if not path.name.endswith("lock")]
+        assert len(left) == (1 if first else 2)  # each removed what the one before it left
         write()
         assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
         assert len([*(tmp_path / "out").iterdir()]) == 1
 
 
-def test_nobody_elses_is_removed(tmp_path: Path) -> None:
-    final = tmp_path / "model"
-    own = unfinished(final)
-    here = own.name.removesuffix(f"{os.getpid()}")
-    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    stays = [
-        f"{here}{sleeper.pid}",  # being written
-        ".model.partial-elsewhere-7",  # on another machine, perhaps
-        ".model2.partial-elsewhere-7",
-        ".model.partial",
-        "model.partial-x",
-        "model",
-    ]
-    goes = [".model.partial-elsewhere-8"]
-    for name in (*stays, *goes):
+WRITES = """
+import sys
+from pathlib import Path
+from centime.files.leftovers import unfinished_file, unfinished_folder
+with unfinished_file(Path(sys.argv[1], "page")) as file, unfinished_folder(Path(sys.argv[1], "model")) as folder:
+    (folder / "half").write_text("half")
+    print(file.name, folder.name, flush=True)
+    input()
+"""
+
+
+def test_what_a_living_process_writes_stays_and_goes_once_it_is_killed(tmp_path: Path) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITES, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    written = set(writer.stdout.readline().split())
+    others = {".model2.partial-elsewhere-7", ".model.partial", "model.partial-x-7", ".model.partial-mine", "model"}
+    for name in others:
         (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text("half")
-    old = time.time() - ABANDONED_S - 60
-    for path in (tmp_path / goes[0] / "file", tmp_path / goes[0]):
-        os.utime(path, (old, old))
-    os.utime(tmp_path / stays[1], (old, old))  # but the file in it is new
-    assert unfinished(final) == own
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stays)
-    sleeper.communicate(b"\n")
-    unfinished(final)
-    assert not (tmp_path / stays[0]).exists()
+    for final in ("page", "model"):
+        remove_leftovers(tmp_path / final)
+    assert {path.name for path in tmp_path.iterdir()} == written | others
+    writer.kill()
+    writer.communicate()
+    for final in ("page", "model"):
+        remove_leftovers(tmp_path / final)
+    assert {path.name for path in tmp_path.iterdir()} == others
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
@@ -138,9 +142,7 @@ def test_all_of_it_is_on_the_disk_before_it_has_its_name(
     if again:
         write()
     order = Order(monkeypatch)
-    monkeypatch.setattr(checkpoint, "_exchange", order.renaming(checkpoint._exchange))
+    monkeypatch.setattr(folders, "exchange", order.renaming(folders.exchange))
     write()
-    if (writer, again) == ("tokenizer", True):  # the old one is renamed first
-        order.events.remove(next(event for event in order.events if event[0] == "renamed"))
     (final,) = (tmp_path / "out").iterdir()
     order.require_durable(final)

@@ -9,39 +9,50 @@ from pathlib import Path
 
 import pytest
 
-from centime.data.atomic import atomic_folder
 from centime.errors import UserError
+from centime.files.folder import whole_folder
+from centime.files.marks import Kind
 
-# Writes `out` anew and dies, as by kill -9, at the system call given: the n-th rename or the n-th fsync.
+NOTES = Kind("notes", lambda _: set())
+
+# Writes `out` anew and dies, as by kill -9, at the system call given: the n-th rename, exchange or fsync.
 DIES = """
 import os, sys
 from pathlib import Path
-from centime.data.atomic import atomic_folder
+from centime.files import folder as module
+from centime.files.marks import Kind
 out, call, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-real, count = getattr(os, call), 0
+owner = module if call == "exchange" else os
+real, count = getattr(owner, call), 0
 def dying(*arguments):
     global count
     count += 1
     if count == number:
         os._exit(9)
     return real(*arguments)
-setattr(os, call, dying)
-with atomic_folder(out, overwrite=True) as folder:
+if call == "rename":  # as where folders cannot be exchanged
+    module.exchange = lambda *_: False
+setattr(owner, call, dying)
+with module.whole_folder(out, Kind("notes", lambda _: set()), overwrite=True) as folder:
     (folder / "file").write_text("new")
 """
 
 
-@pytest.mark.parametrize(("call", "number"), [("rename", 1), ("rename", 2), ("fsync", 1), ("fsync", 2), ("fsync", 3)])
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [("rename", 1), ("rename", 2), ("exchange", 1), *(("fsync", number) for number in range(1, 6))],
+)
 def test_killed_at_any_call_leaves_the_old_or_the_new(tmp_path: Path, call: str, number: int) -> None:
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "file").write_text("old")
+    with whole_folder(out, NOTES) as folder:
+        (folder / "file").write_text("old")
     died = subprocess.run([sys.executable, "-c", DIES, str(out), call, str(number)], check=False)
     assert died.returncode == 9
-    with pytest.raises(UserError, match="already exists and is not empty"), atomic_folder(out):
+    with pytest.raises(UserError, match="already exists and is not empty"), whole_folder(out, NOTES):
         pass
-    assert (out / "file").read_text() == ("new" if (call, number) == ("fsync", 3) else "old")
-    with atomic_folder(out, overwrite=True) as folder:
+    # the file, the mark twice (written, then with all the rest), the folder; the last is that of the folder's parent
+    assert (out / "file").read_text() == ("new" if (call, number) == ("fsync", 5) else "old")
+    with whole_folder(out, NOTES, overwrite=True) as folder:
         (folder / "file").write_text("third")
     assert (out / "file").read_text() == "third"
     assert list(tmp_path.iterdir()) == [out], "and what the killed one left is gone"
@@ -49,19 +60,22 @@ def test_killed_at_any_call_leaves_the_old_or_the_new(tmp_path: Path, call: str,
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     def fails() -> None:
-        with atomic_folder(tmp_path / "deep" / "out") as folder:
+        with whole_folder(tmp_path / "deep" / "out", NOTES) as folder:
             (folder / "file").write_text("half")
             raise ValueError
 
     with pytest.raises(ValueError):  # noqa: PT011
         fails()
-    assert list((tmp_path / "deep").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_may_not_be_written(tmp_path: Path) -> None:
     place = Path("/sys") if os.geteuid() == 0 else tmp_path  # root may write anywhere but where the kernel says no
     tmp_path.chmod(0o500)
-    with pytest.raises(UserError, match=r"cannot be written .*Choose another --out"), atomic_folder(place / "out"):
+    with (
+        pytest.raises(UserError, match=r"cannot be written .*Choose another --out"),
+        whole_folder(place / "out", NOTES),
+    ):
         pass
     tmp_path.chmod(0o700)
 
@@ -69,6 +83,6 @@ def test_a_place_that_may_not_be_written(tmp_path: Path) -> None:
 def test_a_place_inside_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     for out in (tmp_path / "file" / "out", tmp_path / "file" / "deeper" / "out"):
-        with pytest.raises(UserError, match=r"is no folder .*Choose another --out"), atomic_folder(out):
+        with pytest.raises(UserError, match=r"is no folder .*Choose another --out"), whole_folder(out, NOTES):
             pass
     assert (tmp_path / "file").read_text() == "kept"
