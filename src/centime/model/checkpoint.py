@@ -26,16 +26,17 @@ from centime.files.folder import whole_folder
 from centime.files.marks import Kind
 from centime.json_files import read_object
 from centime.model.decoder import Transformer
-from centime.model.names import Slot, copies, slots, stacked_experts
+from centime.model.matching import check_shapes, match_names, target
+from centime.model.names import copies, slots
 from centime.model.tensor_files import TensorFiles, write_tensors
-from centime.ops.fp8 import dequantize_blocks, scale_shape
+from centime.ops.finite import is_finite
+from centime.ops.fp8 import dequantize_blocks
 
 SHARD_BYTES = 5_000_000_000  # about DeepSeek-V3's own shards (163 for 688 GB)
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
     "vocab.json", "merges.txt", "tokenizer.model",
 )  # fmt: skip
-_PLAIN = {"F32", "BF16", "F16"}
 _DTYPE_NAMES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -49,7 +50,7 @@ def load(
     config.json announces but no file holds (transformers leaves them out) are dropped with a warning.
 
     Raises UserError, before any weight is read, when a tensor is missing, unexpected or of the wrong shape or type,
-    and when a file is absent or damaged.
+    and when a file is absent or damaged; then for a weight that is not finite, in the file or in `dtype`.
     """
     folder = hf_config.model_folder(Path(path))
     if not folder.is_dir():
@@ -57,18 +58,20 @@ def load(
     config, raw = hf_config.read(folder)
     files = TensorFiles(folder)
     config = _without_absent_mtp(config, files)
+    present = files.describe()
+    wanted, repeated = match_names(config, present, files)
     with torch.device("meta"):
         model = Transformer(config)
     block = hf_config.quantization(raw, str(folder / "config.json"))
-    wanted, repeated = _match(config, model.state_dict(), files, block)
-    stored = _DTYPE_NAMES.get(str(raw.get("dtype") or raw.get("torch_dtype")), torch.float32)
-    model = model.to(dtype or stored).to_empty(device=device)
+    check_shapes({**wanted, **repeated}, model.state_dict(), present, files, block)
+    stored = str(raw.get("dtype") or raw.get("torch_dtype") or "float32").removeprefix("torch.")
+    model = model.to(dtype or _DTYPE_NAMES[stored]).to_empty(device=device)
     state = model.state_dict()
     with torch.no_grad():
         for file, names in files.by_file([*wanted]).items():
             with files.open(file) as handle:
                 for name in names:
-                    _fill(_target(state, wanted[name]), name, handle, files, block)
+                    _fill(target(state, wanted[name]), name, handle, files, block)
     for name, slot in repeated.items():
         _check_copy(state[slot.ours], name, files)
     return model
@@ -86,7 +89,7 @@ def save(
     `dtype` None keeps the parameters' own. A model folder at `path` that centime wrote is replaced once the new one is
     complete on disk, keeping files that a model folder has beside its weights (its tokenizer, a README).
     Raises UserError when `path` is something else, holds what would be lost, or is being written, when `tokenizer`
-    holds no tokenizer, or the disk is full.
+    holds no tokenizer, the disk is full, no published family computes the model, or a weight is not finite.
     """
     return save_state(model.config, model.state_dict(), path, tokenizer, dtype, shard_bytes)
 
@@ -124,93 +127,37 @@ def _without_absent_mtp(config: ModelConfig, files: TensorFiles) -> ModelConfig:
     return config.model_copy(update={"num_nextn_predict_layers": 0})
 
 
-def _match(
-    config: ModelConfig, state: Mapping[str, Tensor], files: TensorFiles, block: int | None
-) -> tuple[dict[str, Slot], dict[str, Slot]]:
-    """Tensor names to read into the model, and those that must repeat one; everything checked against the headers."""
-    present = files.describe()
-    wanted = {slot.disk: slot for slot in slots(config)}
-    for prefix, slot in stacked_experts(config):
-        if slot.disk in present:
-            wanted = {name: one for name, one in wanted.items() if not _is_expert(name, prefix, slot)}
-            wanted[slot.disk] = slot
-    optional = {slot.disk: slot for slot in copies(config)}
-    if config.tie_word_embeddings:
-        optional["lm_head.weight"] = Slot("lm_head.weight", "embed.weight")
-    repeated = {name: slot for name, slot in optional.items() if name in present}
-    scales = {f"{name}_scale_inv" for name in present if present[name][1] == "F8_E4M3"}
-    if missing := [name for name in wanted if name not in present]:
-        raise UserError(
-            f"{files.folder} lacks {_some(missing)}, which its config.json calls for; copy the missing shard, or "
-            "correct config.json."
-        )
-    known = wanted.keys() | repeated.keys() | scales
-    if unexpected := [name for name in present if name not in known and not name.endswith("rotary_emb.inv_freq")]:
-        raise UserError(
-            f"{files.folder / files.file_of[unexpected[0]]} holds {_some(unexpected)}, which a model of this "
-            "config.json has no place for; correct config.json, or remove the tensor."
-        )
-    for name, slot in {**wanted, **repeated}.items():
-        where = f"{name} in {files.folder / files.file_of[name]}"
-        shape, stored = present[name]
-        expected = tuple(_target(state, slot).shape)
-        if shape != expected:
-            raise UserError(f"{where} has shape {list(shape)}; config.json makes it {list(expected)}.")
-        if stored == "F8_E4M3":
-            _check_scales(where, f"{name}_scale_inv", shape, present, block)
-        elif stored not in _PLAIN:
-            raise UserError(f"{where} is stored as {stored}; centime reads {', '.join(sorted(_PLAIN))} and F8_E4M3.")
-    return wanted, repeated
-
-
-def _check_scales(
-    where: str, scale: str, shape: tuple[int, ...], present: dict[str, tuple[tuple[int, ...], str]], block: int | None
-) -> None:
-    if block is None:
-        raise UserError(f"{where} is FP8, but config.json has no quantization_config to say its block size.")
-    if scale not in present:
-        raise UserError(f"{where} is FP8 and has no scales; expected a tensor {scale} beside it.")
-    if present[scale][0] != scale_shape(shape, block):
-        expected = list(scale_shape(shape, block))
-        raise UserError(f"{where} has scales {list(present[scale][0])}; blocks of {block} make them {expected}.")
-
-
-def _is_expert(name: str, prefix: str, stacked: Slot) -> bool:
-    """Whether `name` is one expert's share of `stacked`."""
-    parts = ("gate_proj.weight", "up_proj.weight") if stacked.ours.endswith("gate_up") else ("down_proj.weight",)
-    return name.startswith(prefix) and name.endswith(parts)
-
-
-def _some(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _target(state: Mapping[str, Tensor], slot: Slot) -> Tensor:
-    """The part of the model's state that `slot` fills, in the shape it has on disk."""
-    tensor = state[slot.ours]
-    if slot.disk.endswith(".gate_up_proj"):  # stacked by transformers: [E, 2F, D]
-        return tensor.flatten(1, 2)
-    return tensor[slot.index]
-
-
-def _fill(target: Tensor, name: str, handle: object, files: TensorFiles, block: int | None) -> None:
+def _fill(place: Tensor, name: str, handle: object, files: TensorFiles, block: int | None) -> None:
     source: Tensor = handle.get_tensor(name)  # type: ignore[attr-defined]
-    if source.dtype != torch.float8_e4m3fn:
-        target.copy_(source)
-        return
-    assert block is not None  # `_match` has seen to it
-    scale = f"{name}_scale_inv"
-    with files.open(files.file_of[scale]) as other:  # an index may put it in another shard
-        dequantize_blocks(source, other.get_tensor(scale), block, target)
+    if source.dtype == torch.float8_e4m3fn:
+        assert block is not None  # `check_shapes` has seen to it
+        scale = f"{name}_scale_inv"
+        with files.open(files.file_of[scale]) as other:  # an index may put it in another shard
+            dequantize_blocks(source, other.get_tensor(scale), block, place)
+    else:
+        place.copy_(source)
+    if not is_finite(place):
+        where = f"{name} in {files.folder / files.file_of[name]}"
+        if is_finite(source) and source.dtype != torch.float8_e4m3fn:
+            kind = str(place.dtype).removeprefix("torch.")
+            raise UserError(f"{where} has numbers that are too large for {kind}; load it as float32 or bfloat16.")
+        raise UserError(f"{where} holds numbers that are not finite (NaN or infinity); the model is damaged.")
 
 
 def _check_copy(main: Tensor, name: str, files: TensorFiles) -> None:
     with files.open(files.file_of[name]) as handle:
-        if not torch.equal(handle.get_tensor(name).to(main), main):
-            raise UserError(
-                f"{name} in {files.folder / files.file_of[name]} differs from the main model's tensor; centime's MTP "
-                "modules share the embedding and the head, as DeepSeek-V3's do."
-            )
+        if torch.equal(handle.get_tensor(name).to(main), main):
+            return
+    where = f"{name} in {files.folder / files.file_of[name]}"
+    if name == "lm_head.weight":
+        raise UserError(
+            f"{where} differs from the embedding, and tie_word_embeddings = true in config.json makes them one; set "
+            "that to false if the head is the model's own, or remove the tensor."
+        )
+    raise UserError(
+        f"{where} differs from the main model's tensor; centime's MTP modules share the embedding and the head, as "
+        "DeepSeek-V3's do."
+    )
 
 
 def _write_folder(
@@ -221,8 +168,8 @@ def _write_folder(
     shapes = {}
     for name, slot in places.items():
         kept = torch.float32 if name.endswith("e_score_correction_bias") else dtype
-        shapes[name] = (tuple(_target(state, slot).shape), kept)
-    write_tensors(folder, shapes, lambda name: _target(state, places[name]), shard_bytes)
+        shapes[name] = (tuple(target(state, slot).shape), kept)
+    write_tensors(folder, shapes, lambda name: target(state, places[name]), shard_bytes)
     raw = to_hf(config, str(dtype).removeprefix("torch."))
     (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     generation = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}

@@ -47,16 +47,16 @@ def copies(config: ModelConfig) -> Iterator[Slot]:
         yield Slot(f"{disk}.shared_head.head.weight", head)
 
 
-def stacked_experts(config: ModelConfig) -> Iterator[tuple[str, Slot]]:
-    """(prefix of the per-expert names, slot) of stacked experts, as transformers writes them when asked not to split.
+def stacked_experts(config: ModelConfig) -> Iterator[Slot]:
+    """A layer's experts in two tensors, as transformers writes them when asked not to split, in place of `slots`'s.
 
     On disk `gate_up_proj` is [E, 2F, D]; ours is [E, 2, F, D], the same bytes.
     """
     for layer in range(config.num_hidden_layers):
         if config.layer_has_experts(layer):
             disk, ours = f"model.layers.{layer}.mlp.experts", f"layers.{layer}.ffn.experts"
-            yield f"{disk}.", Slot(f"{disk}.gate_up_proj", f"{ours}.gate_up")
-            yield f"{disk}.", Slot(f"{disk}.down_proj", f"{ours}.down")
+            yield Slot(f"{disk}.gate_up_proj", f"{ours}.gate_up")
+            yield Slot(f"{disk}.down_proj", f"{ours}.down")
 
 
 def _layer(config: ModelConfig, layer: int, ours: str) -> Iterator[Slot]:

@@ -7,6 +7,8 @@ library wants all tensors of a file in memory at once, and the format is small: 
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from centime.errors import UserError
+from centime.json_files import brief, read_object
+from centime.ops.finite import is_finite
 
+Stored = tuple[tuple[int, ...], str]  # a tensor's shape, and its type by safetensors' name
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 _DTYPES = {
@@ -32,14 +37,11 @@ class TensorFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         single, index = folder / SINGLE, folder / INDEX
-        if single.is_file():
+        if single.exists() or single.is_symlink():
             with self.open(SINGLE) as handle:
                 self.file_of: dict[str, str] = dict.fromkeys(handle.keys(), SINGLE)
-        elif index.is_file():
-            try:
-                self.file_of = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{index} is not an index of safetensors files ({error}); copy it again.") from None
+        elif index.exists() or index.is_symlink():
+            self.file_of = _weight_map(index)
         else:
             other = sorted(path.name for pattern in ("*.bin", "*.pth", "*.pt") for path in folder.glob(pattern))
             found = f"it has {other[0]}, which centime does not unpickle; convert it" if other else "it has no weights"
@@ -50,14 +52,21 @@ class TensorFiles:
         """A safetensors handle on one file."""
         path = self.folder / file
         try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise UserError(f"{path} is no file; a model's weights are files in the safetensors format.")
+            path.open("rb").close()  # the library says of one that may not be read that it is not there
+        except FileNotFoundError:
+            named = f"is named in {INDEX} but" if file != SINGLE else "leads to a file that"
+            raise UserError(f"{path} {named} is not there; copy the missing shard.") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror or error}).") from None
+        try:
             with safe_open(str(path), framework="pt") as handle:
                 yield handle
-        except FileNotFoundError:
-            raise UserError(f"{path} is named in {INDEX} but is not there; copy the missing shard.") from None
         except SafetensorError as error:
             raise UserError(f"{path} is damaged or incomplete ({error}); copy it again.") from None
 
-    def describe(self) -> dict[str, tuple[tuple[int, ...], str]]:
+    def describe(self) -> dict[str, Stored]:
         """(shape, safetensors dtype) of every tensor, from the files' headers alone."""
         found = {}
         for file, names in self.by_file(self.file_of).items():
@@ -76,6 +85,21 @@ class TensorFiles:
         for name in names:
             grouped.setdefault(self.file_of[name], []).append(name)
         return grouped
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Tensor names to file names of an index; each a plain name of a file beside it."""
+    found = read_object(index).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        raise UserError(
+            f"{index}: weight_map is {brief(found)}; expected a file name for each tensor, in an object: copy it again."
+        )
+    for name, file in found.items():
+        if not isinstance(file, str) or file != os.path.basename(file) or file in ("", ".", "..") or "\0" in file:
+            raise UserError(
+                f"{index} puts {name} into {brief(file)}; expected the name of a .safetensors file in the same folder."
+            )
+    return found
 
 
 def write_tensors(
@@ -129,7 +153,13 @@ def write_file(
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
             tensor = read(name).detach().to(device="cpu", dtype=shapes[name][1]).contiguous()
+            if not is_finite(tensor):
+                raise UserError(f"{name} holds numbers that are not finite {_where(read(name))}; it was not saved.")
             file.write(tensor.view(-1).view(torch.uint8).numpy().data)
+
+
+def _where(tensor: Tensor) -> str:
+    return "in the type it is to be saved in" if is_finite(tensor) else "(NaN or infinity)"
 
 
 def _elements(shape: tuple[int, ...]) -> int:
