@@ -369,10 +369,10 @@ def test_a_tied_head_that_differs_is_named(tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     model = build(TINY)
     model.layers[0].attention.out.weight.data[1, 2] = float("inf")
-    with pytest.raises(UserError, match=r"layers\.0\.self_attn\.o_proj\.weight holds .* not finite \(NaN"):
+    with pytest.raises(UserError, match=r"layers\.0\.self_attn\.o_proj\.weight holds numbers that are not finite"):
         centime.save(model, tmp_path / "m")
     model.layers[0].attention.out.weight.data[1, 2] = 1e6
-    with pytest.raises(UserError, match=r"o_proj\.weight holds .* not finite in the type it is to be saved in"):
+    with pytest.raises(UserError, match=r"o_proj\.weight holds numbers that are too large for float16"):
         centime.save(model, tmp_path / "m", dtype=torch.float16)
     assert list(tmp_path.iterdir()) == []
     centime.save(model, tmp_path / "m")

@@ -169,11 +169,21 @@ def _write_folder(
     for name, slot in places.items():
         kept = torch.float32 if name.endswith("e_score_correction_bias") else dtype
         shapes[name] = (tuple(target(state, slot).shape), kept)
-    write_tensors(folder, shapes, lambda name: target(state, places[name]), shard_bytes)
+    write_tensors(folder, shapes, lambda name: _sound(name, target(state, places[name]), shapes[name][1]), shard_bytes)
     raw = to_hf(config, str(dtype).removeprefix("torch."))
     (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     generation = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+
+
+def _sound(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """`tensor` in the type it is stored in. Raises UserError where it is not finite there."""
+    stored = tensor.detach().to(dtype)
+    if not is_finite(stored):
+        kind = str(dtype).removeprefix("torch.")
+        why = f"too large for {kind}" if is_finite(tensor) else "not finite (NaN or infinity)"
+        raise UserError(f"{name} holds numbers that are {why}; the model was not saved.")
+    return stored
 
 
 def _tokenizer_files(tokenizer: str | os.PathLike[str] | None) -> dict[str, Path]:

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from centime.errors import UserError
 from centime.json_files import brief, read_object
-from centime.ops.finite import is_finite
 
 Stored = tuple[tuple[int, ...], str]  # a tensor's shape, and its type by safetensors' name
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -153,13 +152,7 @@ def write_file(
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
             tensor = read(name).detach().to(device="cpu", dtype=shapes[name][1]).contiguous()
-            if not is_finite(tensor):
-                raise UserError(f"{name} holds numbers that are not finite {_where(read(name))}; it was not saved.")
             file.write(tensor.view(-1).view(torch.uint8).numpy().data)
-
-
-def _where(tensor: Tensor) -> str:
-    return "in the type it is to be saved in" if is_finite(tensor) else "(NaN or infinity)"
 
 
 def _elements(shape: tuple[int, ...]) -> int:
