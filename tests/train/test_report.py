@@ -170,7 +170,7 @@ def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path: Path) -> None:
         write_report(tmp_path)
     (tmp_path / "metrics.jsonl").write_text("")
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(UserError, match="could not be written"):
+    with pytest.raises(UserError, match=r"report\.html is a folder, where a page is to be written"):
         write_report(tmp_path)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
-from centime.files.durable import whole_file
+from centime.files.output import Output
+from centime.json_files import read_object
 
 VERSION = 2
 
@@ -135,10 +136,14 @@ def read_profile(path: Path | None = None) -> MachineProfile | None:
 def write_profile(profile: MachineProfile, path: Path | None = None) -> Path:
     """Writes it whole or not at all. Raises UserError where the folder cannot be written."""
     path = path or profile_path()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(asdict(profile), indent=1), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"The profile cannot be written to {path} ({error.strerror}); name another --out.") from None
+    profile_file(path).write_text(json.dumps(asdict(profile), indent=1))
     return path
+
+
+def profile_file(path: Path) -> Output:
+    """Where a profile goes: over nothing but another one, of an earlier version too."""
+    return Output(path, "a machine profile", "name another --out", _is_profile, parents=True)
+
+
+def _is_profile(path: Path) -> bool:
+    return {"version", "made", "gemms", "attention", "steps"} <= read_object(path).keys()

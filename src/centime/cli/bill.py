@@ -52,6 +52,10 @@ def bill(
 
     if not imports and any(given is not None for given in (device, devices, price_list)):
         raise UserError("--device, --devices and --price-list say what an import does not; give them with --import.")
+    if focus is not None:
+        from centime.ledger.focus import focus_file
+
+        focus_file(focus, [Path(source) for source in imports]).require_writable()
     path = default_book_path()
     if not path.exists() and not as_json and run is None and focus is None and not imports:
         typer.echo(

@@ -28,11 +28,12 @@ def calibrate(
 
     from centime.calibrate import calibrate as measure
     from centime.calibrate.show import show
-    from centime.catalogue.machine import write_profile
+    from centime.catalogue.machine import profile_file, profile_path, write_profile
     from centime.catalogue.prices import price_for
     from centime.ledger import Book, Meter, default_book_path
     from centime.ledger.device import this_device
 
+    profile_file(out or profile_path()).require_writable()  # said before the work, not after it
     device = this_device()
     found = price_for(device, price)
     with (

@@ -21,10 +21,13 @@ def export(
     """Write a model folder as one GGUF file: weights, sizes and tokenizer."""
     import centime
     from centime.catalogue.hf_config import model_folder
-    from centime.model.export_gguf import export_gguf
+    from centime.model.export_gguf import export_gguf, gguf_file
     from centime.units import format_bytes
 
     folder = model_folder(model)
+    output = gguf_file(gguf, folder)
+    output.require_writable()  # said before the model is read
     for note in export_gguf(centime.load(folder), folder, gguf, dtype, name=model.resolve().name):
         typer.echo(f"Note: {note}", err=True)
-    typer.echo(f"{gguf}: {format_bytes(gguf.stat().st_size)}")
+    if not output.is_stdout():
+        typer.echo(f"{gguf}: {format_bytes(gguf.stat().st_size)}")

@@ -7,6 +7,7 @@ import datetime
 import fcntl
 import json
 import os
+import re
 import socket
 import stat
 import sys
@@ -22,6 +23,7 @@ INSIDE = ".centime-lock"  # in a folder that is written in place; one that is re
 _READ_S = 0.2  # how long to wait for the holder to have written who it is
 _LOOK_S = 0.02  # between two looks
 _LONGEST = 4096  # bytes of a lock file
+_OURS = re.compile(rb'\{"pid": |[\d\s\0]*\Z')  # as it is written here or was earlier, or nothing, as after a crash
 
 
 class InUse(UserError):
@@ -31,14 +33,14 @@ class InUse(UserError):
 class FolderLock:
     """Holds lock file `file`, made if absent, from its construction to `close`: while it does, nobody else writes `of`.
 
-    hint: what the one who is refused can do. patience: seconds to wait for another process to end. Where the file
-    system has no locks a sentence on stderr says so, and the writing goes on.
+    hint: what the one who is refused can do. patience: seconds to wait for the other one to end; by: who it is. Where
+    the file system has no locks a sentence on stderr says so, and the writing goes on.
 
     Raises InUse, which names the holder, when another process (or this one) holds it, UserError when somebody else's
     file has its name, OSError where the file cannot be made.
     """
 
-    def __init__(self, file: Path, of: Path, hint: str, patience: float = 0.0) -> None:
+    def __init__(self, file: Path, of: Path, hint: str, *, patience: float = 0.0, by: str = "another process") -> None:
         self.file = file
         give_up = time.monotonic() + patience
         while True:
@@ -49,7 +51,7 @@ class FolderLock:
                     self._say_who()
                     break
                 if there and time.monotonic() > give_up:
-                    raise InUse(f"{of} is in use by another process ({self._holder()}); {hint}.")
+                    raise InUse(f"{of} is in use by {by} {self._holder()}; {hint}.")
             except BaseException:
                 os.close(self._handle)
                 raise
@@ -100,22 +102,26 @@ class FolderLock:
 
     def _say_who(self) -> None:
         before = os.pread(self._handle, _LONGEST, 0)
-        if not stat.S_ISREG(os.fstat(self._handle).st_mode) or (before.strip() and "pid" not in _read(before)):
+        if not stat.S_ISREG(os.fstat(self._handle).st_mode) or not _OURS.match(before):
             raise UserError(f"{self.file} is not a lock that centime wrote; move it elsewhere, its name is needed.")
         since = datetime.datetime.now(datetime.UTC).isoformat(" ", "seconds").replace("+00:00", " UTC")
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
         os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{text}\n".encode(), 0)
+        try:
+            os.pwrite(self._handle, f"{text}\n".encode(), 0)
+        except OSError:  # a full disk
+            self.file.unlink()
+            raise
 
     def _holder(self) -> str:
-        """'process id 7 on host, since ...', as far as the lock file says."""
+        """'(process id 7) on host since ...', as far as the lock file says."""
         known: dict[str, Any] = {}
         give_up = time.monotonic() + _READ_S
         while not (known := _read(os.pread(self._handle, _LONGEST, 0))) and time.monotonic() < give_up:
             time.sleep(_LOOK_S)
         where = f" on {known['host']}" if "host" in known else ""
-        since = f", since {known['since']}" if "since" in known else ""
-        return f"process id {known.get('pid', 'unknown')}{where}{since}"
+        since = f" since {known['since']}" if "since" in known else ""
+        return f"(process id {known.get('pid', 'unknown')}){where}{since}"
 
 
 def _read(content: bytes) -> dict[str, Any]:

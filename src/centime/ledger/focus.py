@@ -10,13 +10,12 @@ from __future__ import annotations
 import csv
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 from centime.catalogue.prices import Price
-from centime.errors import UserError
-from centime.files.durable import whole_file
+from centime.files.output import Output
 from centime.ledger.book import Book
 from centime.ledger.interval import Interval
 from centime.ledger.runs import intervals_of, with_price
@@ -59,16 +58,22 @@ def write_focus(book: Book, path: Path, run: str | None = None, price: Price | N
     chosen = [i for i in with_price(intervals_of(book.intervals(), run), price) if i.device_ns > 0]
     priced = [interval for interval in chosen if interval.price_per_hour is not None]
     rows = [row for interval in priced for row in _charges(interval)]
-    try:
-        with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror or error}; name a file in a folder you may write to."
-        ) from None
+    with focus_file(path).written() as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     return len(rows), len(chosen) - len(priced)
+
+
+def focus_file(path: Path, inputs: Sequence[Path] = ()) -> Output:
+    """Where charges go: over nothing but another FOCUS file of centime's, and none that is read."""
+    return Output(path, "a FOCUS file", "name another --focus file", _is_ours, inputs)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a CSV has the columns that only centime's have."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {*OURS, "BilledCost"} <= set(next(csv.reader(file), []))
 
 
 def _charges(interval: Interval) -> Iterator[dict[str, str]]:

@@ -7,22 +7,26 @@ MTP modules are left out, as by llama.cpp's own converter.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
-from centime.files.durable import whole_file
+from centime.files.output import Output
 from centime.installation import needs
 from centime.model.attention import LATENT_NORM_EPS
 from centime.model.decoder import Transformer
 from centime.model.gguf_vocabulary import Vocabulary, read_vocabulary
 
+_STRING = 8  # the type of a GGUF value that is text; the only other one among the first keys is a uint32
 TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -41,19 +45,56 @@ def export_gguf(model: Transformer, tokenizer: Path, out: Path, dtype: str = "bf
     config = model.config
     notes = _check(config)
     vocabulary = read_vocabulary(tokenizer, config.vocab_size)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with whole_file(out) as temporary:
-            writer = gguf.GGUFWriter(temporary, "deepseek2" if config.is_mla else "llama")
-            writer.add_name(name or out.stem)
-            file_types = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16"}
-            writer.add_file_type(gguf.LlamaFileType[file_types[dtype]])
-            _write_sizes(writer, config)
-            _write_vocabulary(writer, config, vocabulary)
-            _write_tensors(writer, temporary, model, dtype)
-    except OSError as error:
-        raise UserError(f"{out} could not be written ({error}).") from error
+    with gguf_file(out, tokenizer).written() as temporary, contextlib.ExitStack() as stack:
+        writer = gguf.GGUFWriter(temporary, "deepseek2" if config.is_mla else "llama")
+        stack.callback(_close, writer)
+        writer.add_name(name or out.stem)
+        file_types = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16"}
+        writer.add_file_type(gguf.LlamaFileType[file_types[dtype]])
+        _write_sizes(writer, config)
+        _write_vocabulary(writer, config, vocabulary)
+        _write_tensors(writer, temporary, model, dtype)
     return notes
+
+
+def gguf_file(out: Path, model: Path) -> Output:
+    """Where the export of folder `model` goes: over nothing but another one of centime's."""
+    inputs = [path for path in model.rglob("*") if path.is_file()]
+    return Output(out, "a GGUF file", "name another --gguf file", _is_ours, inputs, parents=True)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a GGUF file begins with centime's keys: others have general.type or more before the sizes."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    keys, at = [], 24  # after magic, version, and the numbers of tensors and keys
+    if head[:4] != b"GGUF":
+        return False
+    with contextlib.suppress(struct.error):
+        while len(keys) < 4:
+            (length,) = struct.unpack_from("<Q", head, at)
+            keys.append(head[at + 8 : at + 8 + length].decode("utf-8", "replace"))
+            at += 8 + length
+            (kind,) = struct.unpack_from("<I", head, at)
+            (value,) = struct.unpack_from("<Q" if kind == _STRING else "<I", head, at + 4)
+            at += 4 + (8 + value if kind == _STRING else 4)
+    return keys[:3] == [f"general.{key}" for key in ("architecture", "name", "file_type")] and keys[3:] in (
+        ["deepseek2.block_count"],
+        ["llama.block_count"],
+    )
+
+
+def _close(writer: Any) -> None:
+    """A file that the disk has no room for fails once more as it is closed: that is known by then."""
+    with contextlib.suppress(OSError):
+        writer.close()
+
+
+class _Bytes(np.ndarray[Any, np.dtype[np.uint8]]):
+    """Bytes whose writing fails as any other does: NumPy says of a full disk only how many it took."""
+
+    def tofile(self, fid: Any, sep: str = "", format: str = "%s") -> None:
+        fid.write(memoryview(self))
 
 
 def _check(config: ModelConfig) -> list[str]:
@@ -199,7 +240,7 @@ def _write_tensors(writer: Any, path: Path, model: Transformer, dtype: str) -> N
     writer.write_ti_data_to_file()
     for name, tensor in _tensors(model):
         data = tensor.detach().to(device="cpu", dtype=kind(name, tensor)).contiguous()
-        writer.write_tensor_data(data.view(-1).view(torch.uint8).numpy())
+        writer.write_tensor_data(data.view(-1).view(torch.uint8).numpy().view(_Bytes))
     writer.close()
 
 

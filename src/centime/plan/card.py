@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from centime import __version__
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
+from centime.files.output import Output
 
 if TYPE_CHECKING:
     from centime.plan.sections import Section
@@ -132,12 +133,12 @@ def _below(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:
 
 def write_card(path: Path, card: dict[str, Any]) -> None:
     """Writes the card as JSON. Raises UserError where it cannot be written."""
-    try:
-        path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"the card could not be written to {path} ({error.strerror}); give another --card FILE."
-        ) from None
+    card_file(path).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def card_file(path: Path) -> Output:
+    """Where a card goes: over nothing but another card."""
+    return Output(path, "a card", "name another --card file", lambda found: bool(read_card(found)))
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from centime.errors import UserError
-from centime.files.durable import whole_file
+from centime import __version__
+from centime.files.output import Output
+from centime.files.pages import is_page
 from centime.plan import drawing
 from centime.plan.numbers import as_table
 from centime.plan.sections import (
@@ -43,17 +44,18 @@ def write_page(path: Path, title: str, sections: Sequence[Section], lang: str, c
     asked = say("What this plan was asked, with which catalogues: centime plan rerun takes it.")
     page = (
         f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
+        f'<meta name="viewport" content="width=device-width"><meta name="generator" content="centime {__version__}">'
         f"<title>{escape(title)} – centime</title><style>{STYLE}{COLOURS}</style></head><body><main>"
         f"<h1>{escape(title)}</h1>{body}<h2>{escape(say('The card'))}</h2>"
         f'<p class="note">{escape(asked)}</p>'
         f'<details><summary>JSON</summary><pre class="card">{escape(made)}</pre></details></main></body></html>\n'
     )
-    try:
-        with whole_file(path) as partial:
-            partial.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"The page cannot be written to {path} ({error.strerror}); name another --html file.") from None
+    page_file(path).write_text(page)
+
+
+def page_file(path: Path) -> Output:
+    """Where a page goes: over nothing but another page of centime's."""
+    return Output(path, "a page", "name another --html file", is_page)
 
 
 def _section(section: Section, numbers: str) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from centime import units
-from centime.errors import UserError
-from centime.files.durable import whole_file
+from centime import __version__, units
+from centime.files.output import Output
+from centime.files.pages import is_page
 from centime.train.charts import MOST_POINTS, line_chart, load_image
 from centime.train.report_bill import bill_table, plan_table, stage_name
 from centime.train.report_figures import count_of, figures_of, is_finite, legend_of, table_of
@@ -32,11 +32,7 @@ def write_report(folder: Path, bill: Mapping[str, Any] | None = None) -> Path:
     """
     page = render(read_run(folder, bill))
     path = folder / "report.html"
-    try:
-        with whole_file(path) as partial:
-            partial.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} could not be written ({error.strerror}); free the disk or mend its rights.") from error
+    Output(path, "a page", "move what is there elsewhere", is_page).write_text(page)
     return path
 
 
@@ -53,6 +49,7 @@ def render(run: Run) -> str:
     figures = figures_of(run)
     charts = [chart for figure in figures for _, chart in figure.panels]
     return template.render(
+        version=__version__,
         name=run.folder.resolve().name,
         facts=_facts(run),
         summary=_summary(run),

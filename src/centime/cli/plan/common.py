@@ -27,10 +27,16 @@ CardFile = Annotated[
 
 def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path | None) -> None:
     """Prints the plan, as a table or as JSON with its card, and writes the page and the card where asked."""
-    from centime.plan.card import make_card, write_card
+    from centime.plan.card import card_file, make_card, write_card
     from centime.plan.text import words
 
-    words(lang)  # an unknown language is said before anything is written
+    words(lang)  # an unknown language is said before anything is written, and so is a file that cannot be
+    if card is not None:
+        card_file(card).require_writable()
+    if html is not None:
+        from centime.plan.page import page_file
+
+        page_file(html).require_writable()
     made = make_card(plan, sys.argv[1:])
     if card is not None:
         write_card(card, made)

@@ -5,13 +5,11 @@ Nothing here is deleted but files whose names are ours, and links and folders ne
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import secrets
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from centime.errors import UserError
+from centime.files.lock import FolderLock
 
 LOCK, SECRET, DIGESTS = "lock", "secret", "digests.json"
 SECRET_BYTES = 32
@@ -40,7 +39,8 @@ class CacheFolder:
         self.path = path
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = self._take_lock(patience)
+            hint = "give each server a folder of its own, or end that one"
+            self._lock = FolderLock(path / LOCK, path, hint, patience=patience, by="another server")
         except OSError as error:
             raise _unusable(path, error) from None
         try:
@@ -53,9 +53,7 @@ class CacheFolder:
 
     def close(self) -> None:
         """Lets another server have the folder."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.close()
 
     def blocks(self) -> list[tuple[str, int]]:
         """(name without suffix, bytes) of the files that hold blocks, least recently used first. Raises OSError."""
@@ -104,29 +102,6 @@ class CacheFolder:
             with suppress(OSError):
                 self._replace(DIGESTS, self.path / f"{DIGESTS}.tmp", json.dumps(known, indent=1).encode())
         return known[mark]
-
-    def _take_lock(self, patience: float) -> int:
-        handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            give_up = time.monotonic() + patience
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > give_up:
-                        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-                        raise UserError(
-                            f"the cache folder {self.path} is in use by another server (process id {holder}); "
-                            "give each server a folder of its own, or end that one."
-                        ) from None
-                    time.sleep(0.05)
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        except BaseException:
-            os.close(handle)
-            raise
-        return handle
 
     def _tighten(self) -> None:
         """Closes the folder to others, unless it holds what is not ours: somebody's home stays as it is."""
