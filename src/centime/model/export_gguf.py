@@ -67,7 +67,8 @@ def _is_ours(path: Path) -> bool:
     """Whether a GGUF file begins with centime's keys: others have general.type or more before the sizes."""
     with path.open("rb") as file:
         head = file.read(1 << 16)
-    keys, at = [], 24  # after magic, version, and the numbers of tensors and keys
+    keys: list[str] = []
+    at = 24  # after magic, version, and the numbers of tensors and keys
     if head[:4] != b"GGUF":
         return False
     with contextlib.suppress(struct.error):
@@ -94,7 +95,7 @@ class _Bytes(np.ndarray[Any, np.dtype[np.uint8]]):
     """Bytes whose writing fails as any other does: NumPy says of a full disk only how many it took."""
 
     def tofile(self, fid: Any, sep: str = "", format: str = "%s") -> None:
-        fid.write(memoryview(self))
+        fid.write(self.data)
 
 
 def _check(config: ModelConfig) -> list[str]:
