@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from centime.data.chat_encoder import ChatEncoder
 from centime.data.pairs import PairLoader, segments
 from centime.data.tokenizer import Tokenizer, load_tokenizer
 from centime.errors import UserError
@@ -94,7 +95,7 @@ def test_conversations_teach_every_answer(
 
 
 def test_segments_join_to_the_rendered_text(tokenizer: Tokenizer) -> None:
-    cut = segments(tokenizer, CONVERSATION[:5], "here")
+    cut = segments(ChatEncoder(tokenizer), CONVERSATION[:5], "here")
     assert "".join(text for text, _ in cut) == tokenizer.render_chat(CONVERSATION[:5])
     assert [on for _, on in cut] == [False, True, False, True]
 

@@ -41,6 +41,7 @@ def generate(
 ) -> None:
     """Complete a prompt, streaming; the cost of the answer on standard error after it."""
     from centime.catalogue.prices import price_for
+    from centime.data.chat_encoder import ChatEncoder
     from centime.errors import UserError
     from centime.plan.counts import count
     from centime.serve.engine.request import SamplingParams
@@ -55,8 +56,7 @@ def generate(
     opened = for_answers(look(model, device, dtype), dtype)
     tokenizer = opened.tokenizer
     if chat:
-        rendered = tokenizer.render_chat([{"role": "user", "content": text}], add_generation_prompt=True)
-        ids = tokenizer.encode(rendered)
+        ids = ChatEncoder(tokenizer).ids([{"role": "user", "content": text}], add_generation_prompt=True)
     else:
         ids = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
         ids += tokenizer.encode(text)

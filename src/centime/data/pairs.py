@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from centime.data.chat_encoder import ChatEncoder
 from centime.data.order import shuffled
 from centime.data.readers import records
 from centime.data.source_file import SourceFile
@@ -28,22 +29,23 @@ ROUND = 16
 """Rows are as long as the longest among those asked for, rounded up to this, so that few shapes occur."""
 
 
-def segments(tokenizer: Tokenizer, messages: list[dict[str, Any]], where: str) -> list[Segment]:
-    """The rendered conversation, cut where the assistant's turns begin and end. Raises UserError naming `where`.
+def segments(encoder: ChatEncoder, messages: list[dict[str, Any]], where: str) -> list[Segment]:
+    """The rendered conversation, cut where the assistant's turns begin and end, for `encoder` to encode.
 
     A turn begins where the template, asked for a generation prompt, leaves off: training sees what generation will.
+    Raises UserError naming `where`.
     """
-    whole = tokenizer.render_chat(messages)
+    whole = encoder.render(messages, add_generation_prompt=False)
     cut: list[Segment] = []
     done = 0
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        before = tokenizer.render_chat(messages[:number], add_generation_prompt=True)
-        after = tokenizer.render_chat(messages[: number + 1])
+        before = encoder.render(messages[:number], add_generation_prompt=True)
+        after = encoder.render(messages[: number + 1], add_generation_prompt=False)
         if not (whole.startswith(before) and whole.startswith(after) and len(before) < len(after)):
             raise UserError(
-                f"{where}: the chat template of {tokenizer.folder} writes this conversation differently once it goes on"
+                f"{where}: the chat template of {encoder.folder} writes this conversation differently once it goes on"
                 " (it rewrites earlier turns), so the answer cannot be told from the prompt. Give one exchange a line, "
                 "or a template that only appends."
             )
@@ -91,10 +93,11 @@ class PairLoader:
         self.sequence_length, self.extra, self.seed = sequence_length, extra, seed
         self.pad_id = tokenizer.pad_id
         file = local_file(Path(path))
-        texts, masked, counts = _render(file, tokenizer)
+        encoder = ChatEncoder(tokenizer)
+        texts, masked, counts = _render(file, encoder)
         if not counts:
             raise UserError(f"{path} holds no pairs: it is empty. Expected one JSON object a line.")
-        ids = tokenizer.encode_batch(texts)
+        ids = encoder.encode_batch(texts)
         rows, masks, longest, at = [], [], 0, 0
         for count in counts:
             row = [i for part in ids[at : at + count] for i in part]
@@ -149,13 +152,13 @@ class PairLoader:
         return tokens, mask
 
 
-def _render(file: SourceFile, tokenizer: Tokenizer) -> tuple[list[str], list[bool], list[int]]:
+def _render(file: SourceFile, encoder: ChatEncoder) -> tuple[list[str], list[bool], list[int]]:
     """(texts, masked, segments of each pair) of a whole file."""
     texts: list[str] = []
     masked: list[bool] = []
     counts: list[int] = []
     for where, record, _ in records(file):
-        cut = segments(tokenizer, messages_of(record, where), where)
+        cut = segments(encoder, messages_of(record, where), where)
         texts += [text for text, _ in cut]
         masked += [on for _, on in cut]
         counts.append(len(cut))

@@ -97,12 +97,11 @@ def mark(
     An answer ends at the end-of-text token or after `max_tokens`; "0 4 6 and so on" is wrong.
     Raises UserError when the tokenizer has no chat template.
     """
+    from centime.data.chat_encoder import ChatEncoder
     from centime.serve.generate import greedy
 
-    prompts = [
-        tokenizer.encode(tokenizer.render_chat([{"role": "user", "content": p.prompt}], add_generation_prompt=True))
-        for p in problems
-    ]
+    encoder = ChatEncoder(tokenizer)
+    prompts = [encoder.ids([{"role": "user", "content": p.prompt}], add_generation_prompt=True) for p in problems]
     answers = greedy(model, prompts, max_tokens=max_tokens, end=tokenizer.eos_id, batch_size=batch_size)
     texts = [tokenizer.decode(ids).strip() for ids in answers]
     right = sum(text == p.answer for p, text in zip(problems, texts, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from centime.data.chat_encoder import ChatEncoder
 from centime.errors import UserError
 from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Answer, Session
@@ -14,6 +15,7 @@ class Conversation:
 
     def __init__(self, session: Session, system: str | None = None) -> None:
         self.session = session
+        self._encoder = ChatEncoder(session.tokenizer)
         self._system = [{"role": "system", "content": system}] if system else []
         self._turns: list[dict[str, str]] = []  # user, assistant, user, ...
         self._render([*self._system, {"role": "user", "content": "?"}])
@@ -52,5 +54,4 @@ class Conversation:
         return answer, forgotten
 
     def _render(self, messages: list[dict[str, str]]) -> list[int]:
-        tokenizer = self.session.tokenizer
-        return tokenizer.encode(tokenizer.render_chat(messages, add_generation_prompt=True))
+        return self._encoder.ids(messages, add_generation_prompt=True)

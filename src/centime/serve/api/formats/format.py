@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from centime.data.chat import render
+from centime.data.chat_encoder import ChatEncoder
 from centime.errors import UserError, nearest
 from centime.serve.api.formats.calls import CALLS_BEGIN, Calls, Json, Tags
-from centime.serve.api.formats.encode import Encoder
 from centime.serve.api.formats.parser import THINK, THINK_END, AnswerParser, Start
 from centime.serve.api.formats.turns import render_json_calls, render_tag_calls
 
@@ -62,7 +62,7 @@ class Format:
         self.calls, self.thinks = FAMILIES[name]
         self.think_end = tokenizer.token_id(THINK_END)
         self._tokenizer = tokenizer
-        self._encoder = Encoder(tokenizer)
+        self._encoder = ChatEncoder(tokenizer)
         self._template = template
         self._template_takes_tools = re.search(r"\btools\b", template or "") is not None
 

@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.serve.api.formats.words import any_of
+from centime.data.words import any_of
 
 WORDS = st.lists(st.text("ab<|.*", min_size=1, max_size=5), max_size=12)
 
