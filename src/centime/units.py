@@ -19,7 +19,10 @@ def parse_count(text: str) -> float:
         raise UserError(
             f"{text!r} is not a quantity; write a number with an optional K, M, B or T, such as 2M or 14.8T."
         )
-    return float(match[1].replace("_", "").replace(",", "")) * _SCALE[match[2].lower()]
+    count = float(match[1].replace("_", "").replace(",", "")) * _SCALE[match[2].lower()]
+    if math.isinf(count):
+        raise UserError(f"{text!r} is not a quantity that can be held; write a smaller one, such as 2M or 14.8T.")
+    return count
 
 
 def parse_duration(text: str) -> float:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from tests.data.test_tokenizer import SAMPLES
 
-from centime.data.bpe import FIRST, LAST, SMALLEST, pre_tokenizer, train_on_sources, train_tokenizer, write_tokenizer
+from centime.data.bpe import FIRST, LAST, SMALLEST, pre_tokenizer, train_tokenizer, write_tokenizer
 from centime.data.documents import digest, is_held_out
 from centime.data.left_out import ReadOptions
 from centime.data.tokenizer import load_tokenizer
+from centime.data.tokenizer_training import train_on_sources
 from centime.errors import UserError
 from centime.files.marks import MARK
 

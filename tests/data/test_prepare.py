@@ -180,6 +180,26 @@ def test_killed_half_way(
     assert list(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])
+def test_a_signal_is_answered_deep_in_a_huge_document(
+    tokenizer: Tokenizer, tmp_path: Path, number: signal.Signals, workers: int
+) -> None:
+    """One word of 30 million letters: a single call of the library, of minutes."""
+    (tmp_path / "word.txt").write_text("abcdefghij" * 3_000_000)
+    process = subprocess.Popen(
+        command(tmp_path / "word.txt", tokenizer, tmp_path / "out", workers),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    parent = psutil.Process(process.pid)
+    wait_for(lambda: any(sum(p.cpu_times()[:2]) > 3 for p in ([parent] if workers == 1 else parent.children())))
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert process.returncode in (128 + number, -number)
+    assert [path.name for path in tmp_path.iterdir()] == ["word.txt"]
+
+
 def test_a_killed_worker_is_a_sentence(large_source: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
     """As the system does when memory runs out."""
 

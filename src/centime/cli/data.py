@@ -64,7 +64,7 @@ def prepare(
     from centime.data.prepare import prepare as run
     from centime.ledger.device import this_device
 
-    with metered("data", out, price) as meter, source_bar("Tokenising") as show:
+    with metered("data", out, price) as meter, source_bar("Tokenising") as bar:
         counted = 0
 
         def tell(done: Progress) -> None:
@@ -72,7 +72,7 @@ def prepare(
             tokens = done.tokens + done.held_out_tokens
             meter.add(tokens=tokens - counted)
             counted = tokens
-            show(done.source_bytes, done.source_total, done.text_bytes, tokens)
+            bar.show(done.source_bytes, done.source_total, done.text_bytes, tokens)
 
         done = run(
             sources,

@@ -40,13 +40,13 @@ def train(
     price: Price = None,
 ) -> None:
     """Train a byte-level BPE in DeepSeek-V3's form on SOURCES."""
-    from centime.data.bpe import train_on_sources
     from centime.data.display import source_bar
     from centime.data.left_out import read_options
     from centime.data.metering import metered, spent_line
+    from centime.data.tokenizer_training import train_on_sources
     from centime.units import format_bytes, parse_count
 
-    with metered("tokenizer", out, price) as meter, source_bar("Reading, then merging") as show:
+    with metered("tokenizer", out, price) as meter, source_bar("Reading") as bar:
         done = train_on_sources(
             sources,
             vocab_size,
@@ -56,7 +56,8 @@ def train(
             options=read_options(field, separator, undecodable, skip_bad_lines),
             exclude=exclude or (),
             overwrite=overwrite,
-            progress=show,
+            progress=bar.show,
+            merging=lambda: bar.stage("Merging"),
         )
         spent = meter.spent()
     for note in done.notes:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 
-from centime.data.documents import digest, is_held_out
-from centime.data.left_out import LeftOut, ReadOptions
-from centime.data.order import mix
-from centime.data.readers import read_documents
-from centime.data.sources import expand, local_paths
 from centime.data.tokenizer import (
     ASSISTANT,
     BOS,
@@ -26,7 +20,6 @@ from centime.data.tokenizer import (
     FIM_HOLE,
     PAD,
     USER,
-    seams,
 )
 from centime.errors import UserError
 from centime.files.folder import whole_folder
@@ -38,6 +31,8 @@ FIRST = (BOS, EOS, PAD)
 LAST = ("<think>", "</think>", FIM_HOLE, FIM_BEGIN, FIM_END, USER, ASSISTANT, EOT)
 """The last ids, in the order of DeepSeek-V3's 128798 to 128805."""
 SMALLEST = 256 + len(FIRST) + len(LAST)
+LARGEST = 1 << 21
+"""Ids at most: the trainer takes memory for as many before it reads. XLM-V, the largest published, has 901,629."""
 
 _CONFIG = {
     "tokenizer_class": "PreTrainedTokenizerFast",
@@ -75,17 +70,28 @@ def pre_tokenizer() -> pre_tokenizers.PreTokenizer:
     )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, *, show_progress: bool = False) -> tokenizers.Tokenizer:
-    """A BPE of `vocab_size` ids (special tokens included; fewer when the text has no more pairs to merge).
-
-    The same texts give the same tokenizer, whatever the number of cores.
-    Raises UserError when vocab_size cannot hold the 256 bytes and the special tokens, or there is no text.
-    """
-    if vocab_size < SMALLEST:
+def require_vocabulary(size: int) -> None:
+    """Raise UserError when a vocabulary of this size cannot hold the bytes and special tokens, or any machine it."""
+    if size < SMALLEST:
         raise UserError(
-            f"A vocabulary of {vocab_size} cannot hold the 256 bytes and {SMALLEST - 256} special tokens; "
+            f"A vocabulary of {size:,} cannot hold the 256 bytes and {SMALLEST - 256} special tokens; "
             f"expected at least {SMALLEST}, sensibly a few thousand. Raise --vocab-size."
         )
+    if size > LARGEST:
+        raise UserError(
+            f"A vocabulary of {size:,} is beyond any use; expected at most {LARGEST:,}, sensibly up to 200,000. Lower "
+            "--vocab-size."
+        )
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> tokenizers.Tokenizer:
+    """A BPE of `vocab_size` ids (special tokens included; fewer when the text has no more pairs to merge).
+
+    The same texts give the same tokenizer, whatever the number of cores. Merging is one call that no signal ends:
+    `tokenizer_training` has it done by a process of its own.
+    Raises UserError when vocab_size is out of range, or there is no text.
+    """
+    require_vocabulary(vocab_size)
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizer()
     backend.decoder = decoders.ByteLevel()
@@ -93,7 +99,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, *, show_progress: boo
         vocab_size=vocab_size - len(LAST),
         special_tokens=list(FIRST),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=show_progress,
+        show_progress=False,
     )
     seen = 0
 
@@ -114,73 +120,14 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, *, show_progress: boo
     return backend
 
 
-@dataclass
-class Trained:
-    """What `train_on_sources` did."""
-
-    vocab_size: int = 0
-    documents: int = 0
-    text_bytes: int = 0
-    notes: list[str] = field(default_factory=list)
-
-
-def train_on_sources(
-    specs: Sequence[str],
-    vocab_size: int,
-    out: Path,
-    *,
-    limit: int = 10**9,
-    holdout: float = 0.0,
-    options: ReadOptions | None = None,
-    exclude: Sequence[str] = (),
-    overwrite: bool = False,
-    progress: Callable[[int, int, int, int], None] = lambda *_: None,
-) -> Trained:
-    """Train on the documents of `specs`, about `limit` bytes of them, and write the folder `out`.
-
-    Documents that `prepare(..., holdout=holdout)` holds out are not read, so that a held-out text is new to the
-    tokenizer too. Raises UserError as `train_tokenizer` and the readers do.
-    """
-    options = options or ReadOptions()
-    files, notes = expand(specs, exclude)
-    done, left_out = Trained(notes=notes), LeftOut(options.skip_bad_lines)
-    total = sum(file.size for file in files)
-    # Compressed sources hold more text than their size says; for those the limit is met by stopping.
-    share = min(1.0, limit / max(total, 1))
-
-    def texts() -> Iterator[str]:
-        before = 0
-        for file in files:
-            for text, position in read_documents(file, options, left_out):
-                if is_held_out(digest(text.encode()), holdout):
-                    continue
-                done.documents += 1
-                for piece in seams(text):
-                    raw = piece.encode()
-                    if done.text_bytes and mix(digest(raw), 0x627065) >= share * 2.0**64:
-                        continue
-                    yield piece
-                    done.text_bytes += len(raw)
-                    progress(before + position, total, done.text_bytes, 0)
-                    if done.text_bytes >= limit:
-                        return
-            before += file.size
-
-    with whole_folder(out, TOKENIZER, inputs=local_paths(specs, files), overwrite=overwrite) as folder:
-        backend = train_tokenizer(texts(), vocab_size)
-        done.vocab_size = backend.get_vocab_size()
-        done.notes += left_out.notes(options.field)
-        _write(backend, folder)
-    return done
-
-
 def write_tokenizer(backend: tokenizers.Tokenizer, out: Path, *, overwrite: bool = False) -> None:
     """Write tokenizer.json and tokenizer_config.json, as transformers' AutoTokenizer and vLLM read them, atomically."""
     with whole_folder(out, TOKENIZER, overwrite=overwrite) as folder:
-        _write(backend, folder)
+        write_files(backend, folder)
 
 
-def _write(backend: tokenizers.Tokenizer, folder: Path) -> None:
+def write_files(backend: tokenizers.Tokenizer, folder: Path) -> None:
+    """The two files, into a folder that is being made."""
     template = resources.files("centime.data").joinpath("chat_template.jinja").read_text("utf-8")
     config = {**_CONFIG, "chat_template": template}
     (folder / "tokenizer.json").write_text(backend.to_str(pretty=True), "utf-8")

@@ -21,6 +21,12 @@ def digest(raw: bytes) -> int:
     return int.from_bytes(blake2b(raw, digest_size=8).digest(), "little")
 
 
+def require_share(option: str, share: float) -> None:
+    """Raise UserError unless `share`, what --`option` says, is a share of the documents: at least 0 and below 1."""
+    if not 0 <= share < 1:  # not a number is neither
+        raise UserError(f"--{option} {share} is not a share of the documents; expected at least 0 and below 1.")
+
+
 def is_held_out(content: int, rate: float) -> bool:
     """Whether a document of this digest belongs to the held-out split.
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeVar
 
 from centime import __version__
-from centime.data.documents import Encoded, Fim, tokenise
+from centime.data.documents import Encoded, Fim, require_share, tokenise
 from centime.data.left_out import LeftOut, ReadOptions
 from centime.data.readers import read_documents
 from centime.data.shards import INDEX, Index
@@ -28,6 +30,8 @@ from centime.data.writer import SHARD_TOKENS, ShardWriter
 from centime.errors import UserError
 from centime.files.folder import whole_folder
 from centime.files.marks import Kind
+
+T = TypeVar("T")
 
 BATCH_CHARACTERS = 1 << 20
 """Text sent to a worker at a time: large beside the cost of sending it, small beside the memory of a machine."""
@@ -104,8 +108,7 @@ def prepare(
     Raises UserError for sources, a tokenizer or options that cannot do, and on a full disk; `out` then is as before.
     """
     for name, share in (("fim", fim), ("holdout", holdout)):
-        if not 0 <= share < 1:
-            raise UserError(f"--{name} {share} is not a share of the documents; expected at least 0 and below 1.")
+        require_share(name, share)
     if workers < 1:
         raise UserError(f"--workers {workers}: expected at least 1.")
     options = options or ReadOptions()
@@ -206,7 +209,7 @@ def _encoded(
     """((train, held out), source bytes so far) of each batch, in order, with a few batches in flight per worker."""
     if workers == 1:
         for batch in batches:
-            yield tokenise(tokenizer, batch.texts, holdout, fim), batch.source_bytes
+            yield _answering_signals(partial(tokenise, tokenizer, batch.texts, holdout, fim)), batch.source_bytes
         return
     pool = ProcessPoolExecutor(
         workers,
@@ -214,7 +217,7 @@ def _encoded(
         initializer=_start_worker,
         initargs=(str(tokenizer.folder), holdout, fim),
     )
-    stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+    stack.push(partial(_shut, pool))
     flying: deque[tuple[Future[tuple[Encoded, Encoded]], int]] = deque()
     try:
         for batch in batches:
@@ -242,11 +245,40 @@ def _result(pool: ProcessPoolExecutor, future: Future[tuple[Encoded, Encoded]]) 
         try:
             return future.result(timeout=LOOK_SECONDS)
         except TimeoutError:
-            workers = list((pool._processes or {}).values())
-            if any(worker.exitcode is not None for worker in workers):
-                for worker in workers:
-                    worker.kill()
-                pool._result_queue._writer.close()  # type: ignore[attr-defined]
+            if any(worker.exitcode is not None for worker in (pool._processes or {}).values()):
+                _kill(pool)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    for worker in list((pool._processes or {}).values()):
+        worker.kill()
+    pool._result_queue._writer.close()  # type: ignore[attr-defined]
+
+
+def _shut(
+    pool: ProcessPoolExecutor,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+) -> None:
+    """Ends the workers: at once where all failed or was interrupted, for one may be deep in a huge document."""
+    if kind is not None:
+        _kill(pool)
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _answering_signals(work: Callable[[], T]) -> T:
+    """What `work` returns, done in another thread: a signal is answered only where this one runs Python."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.result()
 
 
 _worker: dict[str, Any] = {}
