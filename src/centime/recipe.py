@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from centime import recipe_toml
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
+from centime.input_files import read_text
 from centime.units import parse_count
 
 
@@ -194,13 +195,7 @@ def _expand_model(table: dict[str, Any]) -> dict[str, Any]:
 
 def read(path: Path, overrides: list[str] | None = None) -> Recipe:
     """The recipe in a TOML file, with `a.b=value` overrides applied. Raises UserError naming the key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"The recipe {path} cannot be read ({error.strerror}); give the path of a .toml file."
-        ) from error
-    return parse(text, overrides, where=str(path))
+    return parse(read_text(path, "a recipe (.toml)"), overrides, where=str(path))
 
 
 def parse(text: str, overrides: list[str] | None = None, where: str = "the recipe") -> Recipe:

@@ -12,17 +12,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from centime.errors import UserError, nearest
+from centime.input_files import parse_toml
 
 NONE = "none"  # TOML has no null: this word stands for it
 
 
 def load(text: str, where: str) -> dict[str, Any]:
     """The tree of a TOML text, "none" read as None. Raises UserError with the line of a syntax error."""
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{where} is not TOML: {error}. Mend that line.") from error
-    cleaned: dict[str, Any] = _nulls(tree)
+    cleaned: dict[str, Any] = _nulls(parse_toml(text, where))
     return cleaned
 
 
@@ -42,7 +39,7 @@ def override(tree: dict[str, Any], text: str) -> None:
         raise UserError(f"--set {text!r} is not of the form section.key=value, such as train.lr=3e-4.")
     try:
         parsed = tomllib.loads(f"x = {value.strip()}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML: a word
         parsed = value.strip()
     node: Any = tree
     for i, part in enumerate(path[:-1]):

@@ -30,7 +30,10 @@ def parse_duration(text: str) -> float:
     match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(s|min|m|h|d)\s*", text)
     if not match:
         raise UserError(f"{text!r} is not a duration; write a number and s, m, h or d, such as 90s or 10m.")
-    return float(match[1]) * _SECONDS[match[2]]
+    value = float(match[1]) * _SECONDS[match[2]]
+    if math.isinf(value):
+        raise UserError(f"{text!r} is larger than any number a computer holds (1.8e308).")
+    return value
 
 
 def parse_money(text: str) -> tuple[float, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,12 @@ class Kinds:
         (made / "unreadable").write_text("x")
         (made / "unreadable").chmod(0)
 
+        self.full = made / "full"  # a device of our own: as root, the real one could be replaced by a file
+        try:
+            os.mknod(self.full, 0o666 | stat.S_IFCHR, os.makedev(1, 7))
+        except PermissionError:  # nor could the real one be replaced
+            self.full.symlink_to("/dev/full")
+
     def of(self, role: str) -> dict[str, Callable[[], str]]:
         """Kind -> a function that makes the value (some cost a copy of a folder)."""
         fixed: dict[str, str] = {}
@@ -88,7 +95,7 @@ class Kinds:
         elif role == "run":
             fixed = {"nothing": "", "unknown": "no-such-run", "long": "x" * 5000}
         elif role == "out file":
-            fixed = self._places() | {"a folder": str(self.made / "folder"), "full": "/dev/full"}
+            fixed = self._places() | {"a folder": str(self.made / "folder"), "full": str(self.full)}
         elif role == "out folder":
             fixed = self._places() | {"a file": str(self.made / "empty"), "not empty": "texts"}
         made: dict[str, Callable[[], str]] = {name: lambda value=value: value for name, value in fixed.items()}

@@ -7,6 +7,7 @@ gives up every capability, so that a file without permissions is as closed to it
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import importlib
@@ -57,6 +58,7 @@ def child(wanted: dict[str, Any]) -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = None if wanted[name] is None else os.fdopen(number, "r" if number == 0 else "w", closefd=False)
         setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     sys.argv = ["centime", *wanted["arguments"]]
     from centime.cli import main
 
@@ -76,6 +78,7 @@ def run(wanted: dict[str, Any]) -> dict[str, Any]:
         except BaseException as error:
             print("escaped:", type(error).__name__, error, file=sys.stderr)
             code = 99
+        atexit._run_exitfuncs()  # as the interpreter does; the ledger writes its last word there
         with contextlib.suppress(Exception):
             sys.stderr.flush()
         os._exit(code)

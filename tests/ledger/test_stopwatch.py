@@ -296,3 +296,23 @@ while opened:
         assert interval.mono_start_ns <= covered
         covered = max(covered, interval.mono_start_ns + interval.measured_ns)
     assert covered == last > start_of_all
+
+
+@pytest.mark.parametrize(("tokens", "code", "left"), [(0, 2, []), (1, 2, ["metered"]), (0, 70, ["metered"])])
+def test_a_refusal_that_computed_nothing_leaves_nothing(
+    tmp_path: Path, tokens: int, code: int, left: list[str]
+) -> None:
+    program = (
+        "from centime.ledger import life\n"
+        "life.begin('train')\n"
+        "import time\n"
+        "from centime.ledger import Book, Meter\n"
+        "from centime.ledger.device import this_device\n"
+        "with Meter(Book(), run='metered', verb='train', stage='pretrain', device=this_device('cpu')) as meter:\n"
+        "    time.sleep(0.3)\n"
+        f"    meter.add(tokens={tokens})\n"
+        f"life.leave({code})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (code, b"")
+    assert sorted({interval.run for interval in Book().intervals()}) == left

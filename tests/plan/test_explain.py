@@ -143,7 +143,7 @@ def test_inputs_in_a_line_and_in_files(tmp_path):
     ("text", "says"),
     [
         ("v3-h80", "v3-h800"),
-        ("nowhere.toml", "is not a file"),
+        ("nowhere.toml", "cannot be read"),
         ("model=deepseek-v3", "'gpu' is missing"),
         ("model=deepseek-v3,gpu=h800,gpus=2048,tokens=-3", "not a quantity"),
         ("model=deepseek-v3,gpu=h800,gpus=0,tokens=3T", "above zero"),

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -21,6 +22,7 @@ from centime.cli._streams import OUTPUT
 from centime.errors import UserError
 
 FAULT = 70
+_LONG = re.compile(r"\S{300,}")  # a word that nobody reads: what was given, quoted in full
 DEBUG = "CENTIME_DEBUG"  # set, it shows the trace of whatever ended a verb
 
 
@@ -34,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exception(error)
         code, sentence = ending(error, arguments)
         if sentence:
-            print(sentence if code == 0 else f"centime: {sentence}", file=sys.stderr)
+            print(f"centime: {_LONG.sub(_middle_left_out, sentence)}", file=sys.stderr)
         return code
 
 
@@ -56,6 +58,10 @@ def ending(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
         case MemoryError():
             return 2, f"{_verb(arguments)} needs more memory than this process may take. Ask for less, or free some."
     return _of_parser(error, arguments) or (FAULT, _unforeseen(error, arguments))
+
+
+def _middle_left_out(word: re.Match[str]) -> str:
+    return f"{word[0][:120]}...{word[0][-40:]}"
 
 
 def _invoke(arguments: Sequence[str]) -> int:

@@ -37,6 +37,9 @@ class Group(TyperGroup):
         command = self.found(ctx, cmd_name)
         if command is None:
             raise UserError(_not_a_verb(cmd_name, path, self.list_commands(ctx)))
+        for parameter in command.params:
+            if _is_path(parameter):
+                _refuse_empty(parameter)
         examples = EXAMPLES.get(f"{path} {cmd_name}".removeprefix("centime "))
         if examples:
             command.epilog = "\n".join(("\b", "Examples:", *(f"  {line}" for line in examples)))
@@ -77,6 +80,26 @@ class LazyGroup(Group):
     def summary(self, ctx: Any, name: str) -> str:
         """Its line, without importing it."""
         return self.verbs[name]
+
+
+def _is_path(parameter: Any) -> bool:
+    """Whether an argument is a path; typer says so in one way or another, by its version."""
+    described = getattr(parameter, "type_descriptor", None)
+    kind = type(getattr(parameter, "type", None)).__name__
+    return bool(getattr(described, "is_path", False)) or kind.endswith("Path")
+
+
+def _refuse_empty(parameter: Any) -> None:
+    """An empty path would be the folder that one stands in: a variable of the shell that is not set, most often."""
+    read = parameter.process_value
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        if value == "" or (isinstance(value, (list, tuple)) and "" in value):
+            name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name
+            raise UserError(f"{name} is empty; give the path of a file or folder ('.' is the folder you are in).")
+        return read(ctx, value)
+
+    parameter.process_value = process_value
 
 
 def _not_a_verb(word: str, path: str, verbs: list[str]) -> str:

@@ -27,14 +27,17 @@ def settle() -> None:
         os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number that is free
     if sys.stdin is None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
-    sys.stdout = _text((_Closed if 1 in closed else _Output)(1, "w", closefd=False), sys.stdout)
-    sys.stderr = _text(_Notes(2, "w", closefd=False), sys.stderr)
+    if sys.stdout is sys.__stdout__:  # else somebody who calls us has put his own there
+        sys.stdout = _text((_Closed if 1 in closed else _Output)(1, "w", closefd=False), sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _text(_Notes(2, "w", closefd=False), sys.stderr)
 
 
 def flush() -> None:
     """Everything printed leaves the process. Raises OSError, its filename OUTPUT, when some of it ever could not."""
     sys.stdout.flush()
-    raw = sys.stdout.buffer.raw if isinstance(sys.stdout.buffer, io.BufferedWriter) else None
+    buffer = getattr(sys.stdout, "buffer", None)
+    raw = buffer.raw if isinstance(buffer, io.BufferedWriter) else None
     if isinstance(raw, _Output) and raw.failure is not None:
         raise raw.failure
 

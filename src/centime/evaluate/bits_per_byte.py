@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 
 from centime.errors import UserError
+from centime.input_files import read_input
 from centime.model import Transformer
 
 if TYPE_CHECKING:
@@ -70,12 +71,7 @@ def read_files(paths: Sequence[Path], tokenizer: Tokenizer) -> tuple[Text, list[
     """Each file as one document, and its bytes. Raises UserError on a file that is missing or not UTF-8, or no text."""
     contents = []
     for path in paths:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be read ({error.strerror}); give text files, or the folder of a prepared split."
-            ) from error
+        content = read_input(path, "a text file, or alone the folder of a prepared split")
         try:
             content.decode("utf-8")
         except UnicodeDecodeError as error:

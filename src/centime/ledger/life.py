@@ -5,6 +5,9 @@ A verb that uses a device says `begin(verb)` first of all: what no meter covers 
 of the process's run, which the first meter names. A process killed before that leaves a 'startup' without a run; one
 that ends by itself without ever opening a meter (a mistyped option) leaves nothing.
 
+A verb that ends with REFUSED, having computed nothing, in less than REFUSED_NS, leaves nothing either: what was asked
+could not be done, and a name that nothing was made under is no run.
+
 What remains outside the book is what the kernel needs to take the process down. The interpreter's own end would be
 outside too, and with torch loaded takes most of a second on two cores, for nothing: `leave` does without it.
 """
@@ -27,6 +30,8 @@ from centime.ledger.process import process_start_ns
 from centime.ledger.recorder import Recorder, recorder_for
 
 STAGE = "startup"
+REFUSED = 2  # the exit code of a verb that could not do what it was asked
+REFUSED_NS = 60_000_000_000  # a refusal that took longer has cost something, and is booked
 
 
 class _Life:
@@ -134,10 +139,12 @@ def _end() -> None:
     gap, _life.gap = _life.gap, None
     if gap is not None:
         interval, recorder = gap
-        if _life.claimed:
-            recorder.switch(interval, None, EnergyCounter(this_device("cpu"), 1), time.monotonic_ns())
-        else:
+        now = time.monotonic_ns()
+        refused = _life.exit_code == REFUSED and now - _life.start_ns < REFUSED_NS
+        if not _life.claimed:
             recorder.drop(interval)
+        elif not (refused and recorder.forget()):
+            recorder.switch(interval, None, EnergyCounter(this_device("cpu"), 1), now)
         recorder.finish(leaving=_life.exit_code is not None)
     if _life.exit_code is not None:
         for stream in (sys.stdout, sys.stderr):

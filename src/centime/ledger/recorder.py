@@ -46,6 +46,8 @@ class Recorder:
         self._pid = os.getpid()
         self._open: dict[str, _Running] = {}
         self._closed: dict[str, Interval] = {}  # not in the book yet
+        self._written: set[str] = set()  # every interval that went into the book
+        self._worked = False  # some of them computed something
         self._flushing = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -79,6 +81,20 @@ class Recorder:
             with suppress(sqlite3.Error):
                 self.book.remove(interval.id)
 
+    def forget(self) -> bool:
+        """Take everything of this process out of the book again, unless some of it computed a token or a FLOP."""
+        with self._flushing:
+            with self.lock:
+                left = [*self._closed.values(), *(running.interval for running in self._open.values())]
+                if self._worked or any(interval.tokens or interval.flops for interval in left):
+                    return False
+                self._open.clear()
+                self._closed.clear()
+            with suppress(sqlite3.Error):
+                for written in self._written:
+                    self.book.remove(written)
+        return True
+
     def flush(self) -> None:
         """Write what is open as it stands now and what was closed since. Raises sqlite3.Error; nothing is lost then."""
         with self._flushing:
@@ -89,6 +105,8 @@ class Recorder:
             if not rows:
                 return
             self.book.write(rows)
+            self._written.update(row.id for row in rows)
+            self._worked = self._worked or any(row.tokens or row.flops for row in rows)
             with self.lock:
                 for row in rows:
                     if row.state == CLOSED:

@@ -24,6 +24,7 @@ from centime import __version__
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
 from centime.files.output import Output
+from centime.json_files import read_json
 
 if TYPE_CHECKING:
     from centime.plan.sections import Section
@@ -146,14 +147,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
     Raises UserError where the file cannot be read, or is no card of a form and a verb that this centime knows.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); give a card that a plan wrote with --card."
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); give a card that a plan wrote with --card.") from None
+    found = read_json(path, "give a card that a plan wrote with --card")
     if isinstance(found, dict) and isinstance(found.get("card"), dict):
         found = found["card"]
     if not isinstance(found, dict) or "card" not in found:

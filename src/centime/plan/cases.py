@@ -6,8 +6,8 @@ The shipped examples are catalogue/examples/*.toml: a published run each, or one
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from centime.errors import UserError, nearest
+from centime.input_files import parse_toml, read_text
 from centime.units import parse_count, parse_price_per_hour
 
 
@@ -62,10 +63,10 @@ def case(text: str) -> Case:
     if "=" in text:
         return _from_line(text)
     path = Path(text).expanduser()
-    if path.is_file():
-        return _from_card(path) if path.suffix == ".json" else _from_toml(path.read_text(encoding="utf-8"), text)
-    if path.suffix in (".json", ".toml"):
-        raise UserError(f"{text} is not a file; give a card that `centime plan train --card` wrote, or an example.")
+    if path.suffix == ".json":
+        return _from_card(path)
+    if path.suffix == ".toml" or (os.path.lexists(path) and text not in example_names()):
+        return _from_toml(read_text(path, "a card that `centime plan train --card` wrote, or a TOML file"), text)
     if text in example_names():
         shipped = files("centime.catalogue").joinpath("examples", f"{text}.toml")
         return _from_toml(shipped.read_text(encoding="utf-8"), text)
@@ -157,10 +158,7 @@ def _from_line(text: str) -> Case:
 
 
 def _from_toml(text: str, where: str) -> Case:
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{where} is not TOML: {error}.") from None
+    found = parse_toml(text, where)
     reported = found.pop("reported", {})
     if "gpu_hours" in reported:
         found["reported_gpu_hours"] = reported["gpu_hours"]

@@ -7,11 +7,13 @@ Two schemas: training runs and serving runs. A target column, and what derives f
 from __future__ import annotations
 
 import csv
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from centime.errors import UserError, nearest
+from centime.input_files import read_text
 
 Row = dict[str, str]
 
@@ -106,13 +108,10 @@ def read_file(path: Path, kind: str | None = None) -> RunFile:
     if kind is not None and kind not in SCHEMAS:
         raise UserError(f"--kind {kind!r} is not known; write --kind train or --kind serve.")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            head = [name.strip() for name in next(reader, [])]
-            cells = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give a CSV file of published runs.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(io.StringIO(read_text(path, "a CSV file of published runs"), newline=""))
+        head = [name.strip() for name in next(reader, [])]
+        cells = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
+    except csv.Error as error:
         raise UserError(f"{path} is not CSV text in UTF-8 ({error}); save it as CSV, UTF-8.") from None
     schema = _schema(path, head, kind)
     if not cells:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from centime.catalogue.prices import first_day
 from centime.errors import UserError, nearest
+from centime.input_files import parse_toml, read_text
 from centime.plan import scenario as types
 from centime.plan.scenario import Scenario
 from centime.plan.uncertain import Uncertain
@@ -25,14 +26,8 @@ def shipped() -> list[str]:
 def load(name_or_file: str) -> Scenario:
     """The scenario of a TOML file, or a shipped one by its name. Raises UserError naming the key and the remedy."""
     path = Path(name_or_file)
-    if path.suffix == ".toml" or path.exists():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{path} cannot be read: {error}. Give a TOML file or one of {', '.join(shipped())}."
-            ) from None
-        return parse(text, str(path))
+    if path.suffix == ".toml" or (os.path.lexists(path) and name_or_file not in shipped()):
+        return parse(read_text(path, f"a TOML file, or one of {', '.join(shipped())}"), str(path))
     if name_or_file not in shipped():
         hint = nearest(name_or_file, shipped())
         raise UserError(
@@ -43,11 +38,7 @@ def load(name_or_file: str) -> Scenario:
 
 def parse(text: str, where: str) -> Scenario:
     """A scenario from TOML text; `where` names it in errors."""
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{where} is not TOML: {error}. Mend that line.") from None
-    return validated(tree, where)
+    return validated(parse_toml(text, where), where)
 
 
 def validated(tree: dict[str, Any], where: str) -> Scenario:

@@ -320,7 +320,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         ("a.gz", "no whole gzip file"),
         ("b", "no text: byte 5"),
         ("c", "No such file"),
-        (".", "directory"),
+        (".", "is a folder"),
     ):
         with pytest.raises(UserError, match=said):
             read_statements(str(tmp_path / name), Terms())

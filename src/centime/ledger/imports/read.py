@@ -14,6 +14,7 @@ from pathlib import Path
 from centime.catalogue.prices import Price, price_for, price_given
 from centime.catalogue.tariffs import PICO, Tariff
 from centime.errors import UserError
+from centime.input_files import read_input
 from centime.ledger.imported import Imported
 
 HOUR_NS = 3_600_000_000_000
@@ -94,10 +95,10 @@ def _fetch(url: str) -> tuple[str, int]:
 def _open(name: str) -> tuple[str, int]:
     """The file and when it was last written: a saved page speaks of that moment."""
     path = Path(name)
-    try:
-        return _text(path.read_bytes(), name), path.stat().st_mtime_ns
-    except OSError as error:
-        raise UserError(f"{name} cannot be read: {error.strerror or error}; give a file or a URL.") from None
+    if not name:
+        raise UserError("--import is empty; give a file or a URL.")
+    body = read_input(path, "a file or a URL (http://...) with what was run")
+    return _text(body, name), path.stat().st_mtime_ns
 
 
 def _text(body: bytes, source: str) -> str:
