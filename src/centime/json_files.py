@@ -18,6 +18,7 @@ import json
 import math
 import re
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +32,8 @@ COPY = "copy it again from where it came"
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
 )
+# A name and its colon, a text, or what opens or closes an object or a list.
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)"\s*+:|"(?:[^"\\]|\\.)*+"|[\[{\]}]', re.S)
 _WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
@@ -74,10 +77,12 @@ def parse_json(text: str | bytes, where: str, mend: str = COPY) -> Any:
     def refuse(what: str) -> NoReturn:
         raise UserError(f"{where} {what}: {mend}.")
 
+    odd: list[str] = []  # numbers that are none of JSON's, or that nothing can hold, as written
+
     def finite(digits: str) -> float:
         number = float(digits)
-        if math.isinf(number):
-            refuse(f"holds the number {digits[:40]}, which is too large")
+        if not math.isfinite(number):
+            odd.append(digits)
         return number
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,25 +94,28 @@ def parse_json(text: str | bytes, where: str, mend: str = COPY) -> Any:
         return found
 
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=once,
-            parse_float=finite,
-            parse_constant=lambda name: refuse(f"holds {name}, which is no number of JSON"),
-        )
+        try:
+            value = json.loads(text, object_pairs_hook=once, parse_float=finite, parse_constant=finite)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # of int(), which reads no more than 4,300 digits
+            value = json.loads(text, object_pairs_hook=once, parse_int=finite, parse_constant=finite)
     except json.JSONDecodeError as error:
         if not text.strip("\0 \t\r\n"):
             refuse("is empty" if "\0" not in text else "holds nothing but zero bytes, as after a crash")
         at = f"line {error.lineno}, column {error.colno}"
         refuse(f"cannot be read as JSON ({error.msg}, at {at})")
     except RecursionError:
-        refuse(f"is nested too deeply, more than {MAX_DEPTH} objects and lists in one another")
-    except ValueError:  # of int(), which reads no longer ones
-        refuse("holds a number of more than 4,300 digits")
+        refuse(_too_deep(text))
     if _deeper_than(value, MAX_DEPTH):
-        refuse(f"is nested too deeply, more than {MAX_DEPTH} objects and lists in one another")
+        refuse(_too_deep(text))
+    if odd:
+        first = next(_places(value, lambda part: isinstance(part, float) and not math.isfinite(part)), "")
+        what = f"{odd[0]}, which is no number of JSON" if odd[0][-1].isalpha() else "a number that is too large"
+        refuse(f"holds {what}{first and f', in {first}'}")
     if ("\\ud" in text or "\\uD" in text) and any(match[1] for match in _ESCAPE.finditer(text)):
-        refuse("holds half of a character (a lone surrogate)")
+        first = next(_places(value, lambda part: isinstance(part, str) and not _whole(part)), "")
+        refuse(f"holds half of a character (a lone surrogate){first and f', in {first}'}")
     return value
 
 
@@ -124,6 +132,22 @@ def brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def _places(value: Any, wanted: Callable[[Any], bool], path: str = "") -> Iterator[str]:
+    """Where in a value the parts are that are `wanted`, as a.b.0: names and positions. Names themselves count."""
+    if isinstance(value, dict | list):
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            here = f"{path}.{name}" if path else str(name)
+            if isinstance(value, dict) and wanted(name):
+                yield path or "a name"
+            yield from _places(part, wanted, here)
+    elif wanted(value):
+        yield path
+
+
+def _whole(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _decoded(content: bytes, where: str, mend: str) -> str:
     for mark, name in _WIDE.items():
         if content.startswith(mark):
@@ -136,6 +160,22 @@ def _decoded(content: bytes, where: str, mend: str) -> str:
 
 def _no_file(mode: int) -> str:
     return "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+
+
+def _too_deep(text: str) -> str:
+    """What is wrong with a text that is nested too deeply, with the name before the place where it becomes so."""
+    depth, name = 0, ""
+    for token in _TOKEN.finditer(text):
+        if token[1] is not None:
+            name = token[1]
+        elif token[0] in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                break
+        elif token[0] in "]}":
+            depth -= 1
+    where = f", in {name[:60]}" if name else ""
+    return f"is nested too deeply, more than {MAX_DEPTH} objects and lists in one another{where}"
 
 
 def _deeper_than(value: Any, depth: int) -> bool:

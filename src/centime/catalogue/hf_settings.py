@@ -27,6 +27,7 @@ ALIASES = {
 DTYPES = ("float32", "bfloat16", "float16")
 
 _OBJECT = re.compile(r"valid dictionary or instance of \w+")  # pydantic's words for what a file calls an object
+_BRANCH = re.compile(r"int|str|constrained-.*|function-.*|list\[.*|_?[A-Z].*")  # how pydantic names one side of a union
 _Word = Annotated[str, Field(strict=True, max_length=200)]
 _Theta = Annotated[float, Field(strict=True, gt=1, le=1e15)]
 
@@ -111,7 +112,7 @@ def check_types(raw: Mapping[str, Any], where: str) -> None:
 def explain(error: ValidationError, where: str) -> str:
     """The first fault that pydantic found, as a sentence: file, key, what it holds and what it should."""
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("list[", "constrained-", "int")))
+    name = ".".join(str(part) for part in first["loc"] if not _BRANCH.fullmatch(str(part)))
     said = _OBJECT.sub("JSON object", first["msg"].removeprefix("Value error, "))
     if not name:
         return f"{where}: {said}."

@@ -14,13 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
+from centime.catalogue.hf_tokenizer import read_config, read_template
 from centime.data.chat import Message, render
 from centime.errors import UserError
+from centime.json_files import read_object, read_text
 
 BOS, EOS, PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
 FIM_HOLE, FIM_BEGIN, FIM_END = "<｜fim▁hole｜>", "<｜fim▁begin｜>", "<｜fim▁end｜>"
 USER, ASSISTANT, EOT = "<｜User｜>", "<｜Assistant｜>", "<|EOT|>"
 """DeepSeek-V3's names, as its tokenizer.json spells them (full-width bars, U+FF5C, and U+2581 for the blanks)."""
+
+MAX_ID = 1 << 24
+"""Ids are below it, as a model's vocab_size is: tables are made of all up to the largest."""
 
 CHUNK = 1 << 16
 """Characters from which a text is cut before it is encoded: the library's memory grows with the longest text."""
@@ -166,7 +171,7 @@ class Tokenizer:
         described = json.loads(self._backend.to_str())
         for token in described.get("added_tokens", []):
             token["special"] = token["content"] in self.controls
-        backend = tokenizers.Tokenizer.from_str(json.dumps(described))
+        backend = _backend(json.dumps(described), self.folder / "tokenizer.json")
         backend.encode_special_tokens = True
         return backend
 
@@ -176,7 +181,7 @@ class Tokenizer:
 
         Not of the file's bytes: other libraries write the same tokenizer with other spacing.
         """
-        described = json.loads((self.folder / "tokenizer.json").read_bytes())
+        described = read_object(self.folder / "tokenizer.json")
         model = described["model"]
         merges = [m.split(" ", 1) if isinstance(m, str) else m for m in model.get("merges", [])]
         vocabulary = model.get("vocab", {})
@@ -193,6 +198,23 @@ def _sound(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
+def _backend(text: str, file: Path) -> tokenizers.Tokenizer:
+    """The library's own object of a tokenizer.json's text."""
+    try:
+        backend = tokenizers.Tokenizer.from_str(text)
+        largest = max(backend.get_vocab().values(), default=-1)
+    except BaseException as error:  # the library raises bare Exception, and a panic of Rust's is not even that
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise UserError(
+            f"{file} is not a tokenizer that the tokenizers library can read ({error}); "
+            "copy it again from where it came, or make one with `centime tokenizer train`."
+        ) from error
+    if largest >= MAX_ID:
+        raise UserError(f"{file} has a token of id {largest:,}; ids go up to {MAX_ID - 1:,}.")
+    return backend
+
+
 def load_tokenizer(folder: str | Path) -> Tokenizer:
     """Read a tokenizer folder (or a model folder that holds one).
 
@@ -206,24 +228,8 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
             f"{folder} is no tokenizer folder ({found}); expected tokenizer.json and tokenizer_config.json. "
             "Make one with `centime tokenizer train`, or give the folder of a DeepSeek model."
         )
-    try:
-        backend = tokenizers.Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exception
-        raise UserError(
-            f"{file} is not a tokenizer that the tokenizers library can read ({error}); "
-            "copy it again from where it came, or make one with `centime tokenizer train`."
-        ) from error
+    backend = _backend(read_text(file), file)
     backend.no_truncation()
     backend.no_padding()
-    config_file, template_file = folder / "tokenizer_config.json", folder / "chat_template.jinja"
-    try:
-        config = json.loads(config_file.read_text("utf-8")) if config_file.is_file() else {}
-        template = template_file.read_text("utf-8") if template_file.is_file() else config.get("chat_template")
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"{config_file} cannot be read ({error}); expected the JSON object of a Hugging Face tokenizer. "
-            "Copy it again from where it came."
-        ) from error
-    if isinstance(template, list):  # [{"name": "default", "template": ...}, ...]
-        template = next((t["template"] for t in template if t.get("name") == "default"), None)
-    return Tokenizer(folder, backend, config, template)
+    config = read_config(folder)
+    return Tokenizer(folder, backend, config, read_template(folder, config))

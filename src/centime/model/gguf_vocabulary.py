@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+from pydantic import BaseModel, Field, ValidationError
+
+from centime.catalogue.hf_settings import explain
+from centime.catalogue.hf_tokenizer import read_config, read_template
 from centime.errors import UserError
+from centime.json_files import read_object
 
 # llama.cpp implements each pre-tokenizer in C++ and knows it by name. The regular expressions of a tokenizer.json's
 # Split steps say which it is; of long ones, the beginning.
@@ -16,6 +20,40 @@ _PRE_TOKENIZERS = {
     "deepseek-llm": ["[\r\n]", r"\s?[A-Za-z", r"\s?[!-/:-~", r"\s+$", "[一-龥ࠀ-一가-"],  # V2
 }
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama.cpp's llama_token_type
+
+
+_Text = Annotated[str, Field(strict=True)]
+_Id = Annotated[int, Field(strict=True, ge=0, lt=2**24)]
+
+
+class _Bpe(BaseModel):
+    """The `model` of a tokenizer.json: merges are pairs, or pairs in one text."""
+
+    vocab: dict[str, _Id]
+    merges: list[_Text | Annotated[list[_Text], Field(min_length=2, max_length=2)]]
+
+
+class _Added(BaseModel):
+    id: _Id
+    content: _Text
+    special: bool = False
+
+
+class _Step(BaseModel):
+    type: _Text
+    pattern: dict[str, _Text] | None = None
+
+
+class _Steps(BaseModel):
+    pretokenizers: list[_Step] = []
+
+
+class _File(BaseModel):
+    """What is read of a tokenizer.json; its other keys say nothing that a GGUF file has a place for."""
+
+    model: _Bpe
+    added_tokens: list[_Added] = []
+    pre_tokenizer: _Steps | None = None
 
 
 @dataclass(frozen=True)
@@ -37,32 +75,31 @@ def read_vocabulary(folder: Path, vocab_size: int) -> Vocabulary:
     or when llama.cpp does not know its pre-tokenizer.
     """
     path = folder / "tokenizer.json"
+    if not path.exists():
+        raise UserError(f"{folder} has no tokenizer.json; a GGUF file carries its tokenizer, so copy it there.")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        model, added = raw["model"], raw.get("added_tokens", [])
-        words = {index: word for word, index in model["vocab"].items()}
-        merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder} has no tokenizer.json; a GGUF file carries its tokenizer, so copy it there."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a byte-level BPE tokenizer ({error}); centime exports only those.") from None
-    specials = {token["id"]: token for token in added}
-    words |= {index: token["content"] for index, token in specials.items()}
+        raw = _File.model_validate(read_object(path))
+    except ValidationError as error:
+        raise UserError(f"{explain(error, str(path))} centime exports byte-level BPE tokenizers only.") from None
+    words = {index: word for word, index in raw.model.vocab.items()}
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in raw.model.merges]
+    specials = {token.id: token for token in raw.added_tokens}
+    words |= {index: token.content for index, token in specials.items()}
+    if not words:
+        raise UserError(f"{path} has no token; centime exports byte-level BPE tokenizers only.")
     if max(words) >= vocab_size:
         raise UserError(f"{path} has ids up to {max(words)}, but the model has {vocab_size} rows; they do not belong.")
     kinds = [UNUSED if index not in words else NORMAL for index in range(vocab_size)]
     for index, token in specials.items():
-        kinds[index] = CONTROL if token.get("special") or _looks_special(token["content"]) else USER_DEFINED
-    config = _config(folder)
+        kinds[index] = CONTROL if token.special or _looks_special(token.content) else USER_DEFINED
+    config = read_config(folder)
     return Vocabulary(
         pre=_pre_tokenizer(raw, path),
         tokens=[words.get(index, f"[PAD{index}]") for index in range(vocab_size)],
         kinds=kinds,
         merges=merges,
         add_bos=bool(config.get("add_bos_token", False)),
-        chat_template=_chat_template(folder, config),
+        chat_template=read_template(folder, config),
     )
 
 
@@ -71,9 +108,9 @@ def _looks_special(token: str) -> bool:
     return (token.startswith("<｜") and token.endswith("｜>")) or (token.startswith("<|") and token.endswith("|>"))
 
 
-def _pre_tokenizer(raw: dict[str, Any], path: Path) -> str:
-    steps = (raw.get("pre_tokenizer") or {}).get("pretokenizers", [])
-    patterns = [step["pattern"].get("Regex", "") for step in steps if step.get("type") == "Split"]
+def _pre_tokenizer(raw: _File, path: Path) -> str:
+    steps = raw.pre_tokenizer.pretokenizers if raw.pre_tokenizer else []
+    patterns = [(step.pattern or {}).get("Regex", "") for step in steps if step.type == "Split"]
     for name, starts in _PRE_TOKENIZERS.items():
         if len(starts) == len(patterns) and all(p.startswith(s) for p, s in zip(patterns, starts, strict=True)):
             return name
@@ -81,20 +118,3 @@ def _pre_tokenizer(raw: dict[str, Any], path: Path) -> str:
         f"{path} splits text in a way that llama.cpp has no name for; centime exports the pre-tokenizers of "
         "DeepSeek-V2 and V3 (`centime tokenizer train` makes V3's)."
     )
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return {}
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}); copy it again.") from None
-    return found
-
-
-def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
-    beside = folder / "chat_template.jinja"
-    template = beside.read_text(encoding="utf-8") if beside.is_file() else config.get("chat_template")
-    return template if isinstance(template, str) else None
