@@ -32,7 +32,7 @@ from centime.ledger.process import Identity, alive
 from centime.ledger.served import SCHEMA as SERVED_SCHEMA
 from centime.ledger.served import EngineHour, Served, engine_hours, served_rows
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_SECONDS = 10.0
 
 _TYPES = {
@@ -42,6 +42,7 @@ _TYPES = {
     "float | None": "REAL",
     "str | None": "TEXT",
 }
+_ADDED = "ALTER TABLE intervals ADD COLUMN device_ids TEXT NOT NULL DEFAULT '';"  # by version 4
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS intervals (
   {", ".join(f"{f.name} {_TYPES[str(f.type)]}" for f in dataclasses.fields(Interval))}, PRIMARY KEY (id)) WITHOUT ROWID;
@@ -89,7 +90,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint = 32")  # heartbeats rewrite a page or two: a log of 128 KiB
         if version < SCHEMA_VERSION:
             _wal(connection)
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            _migrate(connection)
     except (sqlite3.Error, OSError) as error:
         raise UserError(
             f"the ledger {path} cannot be opened ({error}); "
@@ -238,6 +239,15 @@ def _keep_private(path: Path) -> None:
             found = each.stat()
             if found.st_uid == os.geteuid() and found.st_mode & 0o077:
                 each.chmod(0o600)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Make the tables, or bring those of an earlier version up to this one; another process may be at it too."""
+    connection.execute("BEGIN IMMEDIATE")
+    known = [row[1] for row in connection.execute("PRAGMA table_info(intervals)")]
+    added = _ADDED if known and "device_ids" not in known else ""
+    for statement in f"{added} {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT".split(";"):
+        connection.execute(statement)  # not executescript, which would end the transaction first
 
 
 def _wal(connection: sqlite3.Connection) -> None:

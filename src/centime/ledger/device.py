@@ -35,11 +35,17 @@ class Device:
     peak_flops: float | None  # dense bf16 FLOP/s of one device; None where nobody published it (CPUs: measure it)
     instance: str | None = None  # the cloud's instance type, where the machine says so
     uuids: tuple[str, ...] = field(default=())  # of the GPUs, in the order that the process sees them
+    part: str = ""  # of this machine's CPU: 'cpu', or a rank's share of it, such as 'cpu:0/2'; '' for a GPU
 
     @property
     def key(self) -> str:
         """What two meters must not book at the same time in one process."""
         return f"{self.kind}:{self.name}"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What tells these devices from others on this machine; empty where nobody knows."""
+        return self.uuids or ((self.part,) if self.part else ())
 
     def __str__(self) -> str:
         return f"{self.name} ({self.vcpus} vCPU)" if self.kind == "cpu" else self.name
@@ -77,6 +83,7 @@ def _cpu() -> Device:
         tdp_source=f"assumed as {power.architecture}, {power.watts_per_vcpu:g} W per vCPU at full load ({power.date})",
         peak_flops=None,
         instance=_instance(),
+        part="cpu" if ranks == 1 else f"cpu:{os.environ.get('LOCAL_RANK') or 0}/{ranks}",
     )
 
 

@@ -56,6 +56,7 @@ class Interval:
     price_kind: str | None  # given, overlay, catalogue, assumed
     price_note: str | None
     peak_flops: float | None  # of one device, FLOP/s
+    device_ids: str = ""  # which devices: GPUs' UUIDs, 'cpu' or a rank's share of it, blanks between; '': unknown
 
     @property
     def device_label(self) -> str:
@@ -78,6 +79,7 @@ class Interval:
         """Say whose the interval is, on what and at what price."""
         self.run, self.run_path = run
         self.device, self.device_kind, self.vcpus, self.devices = device.name, device.kind, device.vcpus, devices
+        self.device_ids = " ".join(device.ids[:devices]) if len(device.ids) >= devices else ""
         self.set_price(price)
         self.peak_flops = peak
 
