@@ -69,6 +69,11 @@ def format_count(value: float, significant: int = 3) -> str:
     return f"{scaled:.{digits}f} {('', 'K', 'M', 'B', 'T', 'P')[scale]}"
 
 
+def plural(number: float, thing: str, things: str = "") -> str:
+    """'1 shard', '2 shards', '1,234 documents'; `things` where the plural is more than an s."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
 def format_flops(value: float) -> str:
     """249.7e9 -> '249.7 GFLOP'; four significant digits, SI prefixes (a thousand million is G, not B)."""
     number, _, prefix = format_count(value, significant=4).partition(" ")

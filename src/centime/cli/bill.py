@@ -49,6 +49,7 @@ def bill(
     from centime.ledger.bill import bill as bill_of
     from centime.ledger.book import Book, default_book_path
     from centime.ledger.imports import Terms
+    from centime.units import plural
 
     if not imports and any(given is not None for given in (device, devices, price_list)):
         raise UserError("--device, --devices and --price-list say what an import does not; give them with --import.")
@@ -83,8 +84,8 @@ def bill(
 
         Console(highlight=False, markup=False, emoji=False).print(table_of(made, hours))
     if focus is not None:
-        missing = f"; {left_out} intervals without a price left out" if left_out else ""
-        typer.echo(f"{focus}: {written} charges in FOCUS 1.2{missing}.", err=True)
+        missing = f"; {plural(left_out, 'interval')} without a price left out" if left_out else ""
+        typer.echo(f"{focus}: {plural(written, 'charge')} in FOCUS 1.2{missing}.", err=True)
 
 
 def _take_in(book: Book, sources: list[str], terms: Terms) -> None:

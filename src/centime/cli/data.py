@@ -147,18 +147,19 @@ def check(
 
 
 def _summary(out: Path, done: Progress, spent: Spent) -> None:
-    from centime.units import format_bytes, format_count
+    from centime.data.left_out import tally
+    from centime.units import format_bytes, format_count, plural
 
     for note in done.notes:
         typer.echo(note)
     if done.skipped:
-        left_out = ", ".join(f"{count:,} {why}" for why, count in sorted(done.skipped.items()))
-        typer.echo(f"Documents left out: {left_out}")
+        typer.echo(f"Documents left out: {tally(done.skipped)}")
     total = done.tokens + done.held_out_tokens
     seconds = spent.device_ns / 1e9
     typer.echo(
-        f"{out}: {done.tokens:,} tokens in {done.documents:,} documents to train on, {done.held_out_tokens:,} in "
-        f"{done.held_out_documents:,} held out; {done.text_bytes / total:.2f} bytes per token; "
+        f"{out}: {plural(done.tokens, 'token')} in {plural(done.documents, 'document')} to train on, "
+        f"{done.held_out_tokens:,} in {done.held_out_documents:,} held out; "
+        f"{done.text_bytes / total:.2f} bytes per token; "
         f"{format_bytes(done.text_bytes / seconds)}/s, {format_count(total / seconds)} tokens/s."
     )
     if done.held_out_documents == 0:

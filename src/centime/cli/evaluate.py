@@ -37,7 +37,7 @@ def evaluate(
     from centime.evaluate.compressors import compress
     from centime.plan.counts import count
     from centime.serve.opening import metered, open_model
-    from centime.units import format_duration, format_money
+    from centime.units import format_duration, format_money, plural
 
     opened = open_model(model, device, dtype)
     if len(files) == 1 and files[0].is_dir():
@@ -68,8 +68,9 @@ def evaluate(
     if compressors:
         console.print(result.verdict(), highlight=False)
     console.print(
-        f"{outcome.tokens:,} tokens of {outcome.documents:,} documents, each predicted from at most {outcome.window:,} "
-        f"before it, in windows that advance by {outcome.stride:,}; {outcome.nats_per_token:.3f} nats per token.",
+        f"{plural(outcome.tokens, 'token')} of {plural(outcome.documents, 'document')}, each predicted from at most "
+        f"{outcome.window:,} before it, in windows that advance by {outcome.stride:,}; "
+        f"{outcome.nats_per_token:.3f} nats per token.",
         highlight=False,
     )
     money = ask_for_price(opened.device)

@@ -44,7 +44,7 @@ def train(
     from centime.data.left_out import read_options
     from centime.data.metering import metered, spent_line
     from centime.data.tokenizer_training import train_on_sources
-    from centime.units import format_bytes, parse_count
+    from centime.units import format_bytes, parse_count, plural
 
     with metered("tokenizer", out, price) as meter, source_bar("Reading") as bar:
         done = train_on_sources(
@@ -63,7 +63,8 @@ def train(
     for note in done.notes:
         typer.echo(note)
     typer.echo(
-        f"{out}: {done.vocab_size:,} ids from {format_bytes(done.text_bytes)} of text in {done.documents:,} documents."
+        f"{out}: {done.vocab_size:,} ids from {format_bytes(done.text_bytes)} of text in "
+        f"{plural(done.documents, 'document')}."
     )
     if done.vocab_size < vocab_size:
         typer.echo(f"The text had no more pairs to merge: {vocab_size:,} ids were asked for. More text gives more.")
@@ -99,4 +100,7 @@ def show(
         f"({loaded.eos_id}), {template} a chat template, {loaded.sha256[:12]}."
     )
     if text is not None:
-        typer.echo(f"{len(ids)} tokens for {len(text.encode())} bytes: " + "|".join(loaded.decode([i]) for i in ids))
+        from centime.units import plural
+
+        counts = f"{plural(len(ids), 'token')} for {plural(len(text.encode()), 'byte')}"
+        typer.echo(f"{counts}: " + "|".join(loaded.decode([i]) for i in ids))

@@ -10,6 +10,7 @@ import numpy as np
 
 from centime.data.shards import INDEX, ShardSet, require_tokenizer, split_folder
 from centime.data.tokenizer import load_tokenizer
+from centime.units import plural
 
 
 def splits(folder: Path) -> list[ShardSet]:
@@ -60,8 +61,8 @@ def check(folder: Path, tokenizer_folder: Path | None = None) -> Iterator[str]:
         shards.check()
         index = shards.index
         yield (
-            f"{shards.folder}: sound; {index.tokens:,} tokens in {index.documents:,} documents, "
-            f"{len(index.shards)} shards, every checksum holds."
+            f"{shards.folder}: sound; {plural(index.tokens, 'token')} in {plural(index.documents, 'document')}, "
+            f"{plural(len(index.shards), 'shard')}, every checksum holds."
         )
     copy = folder / "tokenizer"
     for candidate in (copy if copy.is_dir() else None, tokenizer_folder):

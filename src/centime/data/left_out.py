@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -11,6 +13,7 @@ from centime.errors import UserError, nearest
 
 Undecodable = Literal["strict", "replace", "skip"]
 
+_PLURAL = re.compile(r"\b(file|folder|line|link|device|socket|pipe)s\b")  # what reasons count
 BAD_LINES = "malformed lines"
 SHOWN = 5
 """Malformed lines that are told word for word."""
@@ -50,6 +53,15 @@ def read_options(
     if separator is not None:
         separator = separator.replace("\\n", "\n").replace("\\t", "\t") or None
     return ReadOptions(field, separator, cast(Undecodable, undecodable), skip_bad_lines)
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """'2 links to folders, 1 unreadable file' of {'links to folders': 2, 'unreadable files': 1}."""
+    return ", ".join(f"{count:,} {why if count != 1 else _singular(why)}" for why, count in sorted(counts.items()))
+
+
+def _singular(why: str) -> str:
+    return _PLURAL.sub(r"\1", why, count=1).replace(" that lead ", " that leads ")
 
 
 class LeftOut:

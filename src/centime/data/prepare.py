@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from centime import __version__
 from centime.data.documents import Encoded, Fim, require_share, tokenise
-from centime.data.left_out import LeftOut, ReadOptions
+from centime.data.left_out import LeftOut, ReadOptions, tally
 from centime.data.readers import read_documents
 from centime.data.shards import INDEX, Index
 from centime.data.source_file import SourceFile
@@ -150,7 +150,7 @@ def prepare(
                 _count(done, train.index, held.index)
                 progress(done)
             if train.index.tokens == 0:
-                why = ", ".join(f"{count:,} {reason}" for reason, count in done.skipped.items())
+                why = tally(done.skipped)
                 held_note = f"; all {held.index.documents:,} documents were held out" if held.index.documents else ""
                 raise UserError(
                     f"The corpus is empty: {' '.join(specs)} gave no text to train on"

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from centime.data.left_out import tally
 from centime.data.signature import SNIFF, foreign, refuse_foreign
 from centime.data.source_file import Compression, Kind, SourceFile, blocks, damage_named
 from centime.errors import UserError
@@ -97,7 +98,7 @@ def expand(specs: Sequence[str], exclude: Sequence[str] = ()) -> tuple[list[Sour
             left_out: Counter[str] = Counter()
             found = list(_met((p for p in _search(spec, path, left_out) if not _excluded(str(p), exclude)), left_out))
             if left_out:
-                notes.append(f"{spec}: {', '.join(f'{n:,} {what}' for what, n in sorted(left_out.items()))} left out")
+                notes.append(f"{spec}: {tally(left_out)} left out")
         if not found:
             raise UserError(
                 f"{spec} names no file to read; expected text, .jsonl or .json (also .gz, .zst, .bz2, .xz) or .parquet "

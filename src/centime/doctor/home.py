@@ -12,7 +12,7 @@ from centime.catalogue.machine import profile_path, read_profile
 from centime.catalogue.prices import overlay_path, read_overlay
 from centime.doctor.finding import ABSENT, BROKEN, OK, Finding
 from centime.errors import UserError
-from centime.units import format_bytes
+from centime.units import format_bytes, plural
 
 
 def home() -> list[Finding]:
@@ -47,7 +47,7 @@ def _ledger(path: Path) -> Finding:
         said, rows = str(error), 0
     if said != "ok":
         return Finding("ledger", BROKEN, f"{path} is damaged ({said})", "move it away; a new one is begun", values)
-    found = f"{path}: {rows:,} intervals, {format_bytes(path.stat().st_size)}"
+    found = f"{path}: {plural(rows, 'interval')}, {format_bytes(path.stat().st_size)}"
     return Finding("ledger", OK, found, "", values | {"intervals": rows})
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from centime.catalogue.home import centime_home
 from centime.doctor.finding import ABSENT, BROKEN, OK, WARN, Finding
-from centime.units import format_bytes
+from centime.units import format_bytes, plural
 
 LITTLE_BYTES = 2 * 2**30  # less free than this does not hold a quickstart, its checkpoints and torch's own files
 TORCH_SECONDS = 120.0
@@ -54,7 +54,9 @@ def devices() -> list[Finding]:
     from centime.ledger.device import this_device
 
     cpu = this_device("cpu")
-    found = [Finding("processor", OK, f"{cpu.name}, {cpu.vcpus} vCPUs", "", {"name": cpu.name, "vcpus": cpu.vcpus})]
+    found = [
+        Finding("processor", OK, f"{cpu.name}, {plural(cpu.vcpus, 'vCPU')}", "", {"name": cpu.name, "vcpus": cpu.vcpus})
+    ]
     told = _told_by_torch()
     if told is None:
         return [*found, Finding("devices", BROKEN, "torch does not say; see torch above")]
@@ -79,7 +81,8 @@ def devices() -> list[Finding]:
 def _threads(threads: int, vcpus: int) -> Finding:
     load = os.getloadavg()[0]
     told = os.environ.get("OMP_NUM_THREADS")
-    found = f"torch uses {threads} of {vcpus} vCPUs{f' (OMP_NUM_THREADS={told})' if told else ''}; load {load:.1f}"
+    set_by = f" (OMP_NUM_THREADS={told})" if told else ""
+    found = f"torch uses {threads} of {plural(vcpus, 'vCPU')}{set_by}; load {load:.1f}"
     values = {"threads": threads, "load": load, "OMP_NUM_THREADS": told}
     if load > vcpus:
         return Finding("threads", WARN, found, "other programs are busy: times and forecasts will be longer", values)

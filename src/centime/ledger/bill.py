@@ -10,17 +10,19 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from centime.catalogue.prices import STALE_DAYS, Price, first_day
+from centime.catalogue.prices import Price
 from centime.ledger.at_once import Span, most_at_once, span_of
 from centime.ledger.book import Book
 from centime.ledger.imported import ImportedLine, imported_lines
-from centime.ledger.interval import OPEN, RECOVERED, Interval
-from centime.ledger.process import this_process
+from centime.ledger.interval import Interval
+from centime.ledger.notes import notes_of, running
+from centime.ledger.own_files import training_elsewhere
+from centime.ledger.plan_actual import plan_against_actual
 from centime.ledger.runs import intervals_of, with_price
 from centime.ledger.serving import ServingBill, serving_bill
-from centime.units import format_device_time
 
 HOUR_NS = 3_600_000_000_000
 KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as nanoseconds in an hour
@@ -212,7 +214,7 @@ def bill(book: Book, run: str | None = None, price: Price | None = None) -> Bill
         price_date=_span(sorted({interval.price_date for interval in chosen if interval.price_date})),
         plan=_plan(book, chosen, lines.values(), training) if run is not None and chosen else None,
         runs=_runs(chosen),
-        notes=_notes(chosen),
+        notes=[*notes_of(chosen), *_elsewhere(chosen, run)],
         serving=serving_bill(book.served(), book.engine_hours(), chosen, run),
         imported=imported_lines(book.imported()) if run is None else [],
     )
@@ -235,25 +237,12 @@ def _span(dates: Sequence[str]) -> str | None:
 
 
 def _plan(book: Book, chosen: list[Interval], lines: Iterable[Line], training: Line) -> dict[str, Any] | None:
-    """{predicted: as it was set, actual: the same quantities as booked, stages included}."""
     predicted = book.plan(chosen[0].run, chosen[0].run_path)
     if predicted is None:
         return None
-    by_stage: dict[str, Line] = {line.stage: line for line in lines if line.section == TRAINING}
-    actual: dict[str, Any] = _actual(predicted, training)
-    stages = predicted.get("stages")
-    if isinstance(stages, dict):
-        actual["stages"] = {
-            stage: _actual(wanted, by_stage[stage])
-            for stage, wanted in stages.items()
-            if stage in by_stage and isinstance(wanted, dict)
-        }
-    return {"predicted": predicted, "actual": actual}
-
-
-def _actual(predicted: dict[str, Any], line: Line) -> dict[str, Any]:
-    booked = line.as_json() | {"seconds": line.device_ns / 1e9 / max(1, line.devices)}
-    return {key: booked[key] for key in predicted if key in booked}
+    by_stage = {line.stage: line for line in lines if line.section == TRAINING}
+    now = any(section_of(interval) == TRAINING for interval in running(chosen))
+    return plan_against_actual(predicted, by_stage, training, now)
 
 
 def _runs(chosen: list[Interval]) -> list[dict[str, Any]]:
@@ -277,39 +266,13 @@ def _runs(chosen: list[Interval]) -> list[dict[str, Any]]:
     ]
 
 
-def _notes(chosen: list[Interval]) -> list[str]:
-    """What the reader has to know: assumptions, old prices, missing prices, kills, runs still going on."""
-    notes = []
-    for text in sorted({i.price_note for i in chosen if i.price_kind == "assumed" and i.price_note}):
-        notes.append(f"cost assumed: {text}")
-    for date in sorted({i.price_date for i in chosen if i.price_date and _age(i) > STALE_DAYS}):
-        oldest = max(_age(i) for i in chosen if i.price_date == date)
-        notes.append(f"the price of {date} was {oldest} days old when it was used (more than {STALE_DAYS})")
-    for device in sorted({i.device for i in chosen if i.price_per_hour is None}):
-        seconds = sum(i.device_ns for i in chosen if i.price_per_hour is None and i.device == device) / 1e9
-        notes.append(f"{format_device_time(seconds)} of {device} has no price: give one with --price '$2/h'")
-    if len({i.currency for i in chosen if i.currency}) > 1:
-        notes.append("several currencies: costs are not added up")
-    if any(i.energy_source == "tdp" for i in chosen):
-        notes.append("energy estimated from power at full load: an upper bound for the device alone")
-    recovered = [i for i in chosen if i.state == RECOVERED]
-    if recovered:
-        seconds = sum(i.estimated_ns * i.devices for i in recovered) / 1e9
-        ends = "process was" if len(recovered) == 1 else "processes were"
-        notes.append(
-            f"{len(recovered)} {ends} killed: {seconds:.2f} device-seconds after the last heartbeat are estimated"
-        )
-    own = this_process()  # whoever prints its own bill is not done yet, and knows it
-    running = sum(i.state == OPEN and (i.boot, i.pid, i.started) != (own.boot, own.pid, own.started) for i in chosen)
-    if running:
-        notes.append(f"{running} interval{'s' if running > 1 else ''} still open: booked up to the last heartbeat")
-    return notes
-
-
-def _age(interval: Interval) -> int:
-    """How old the price was, in days, when the interval began."""
-    used = datetime.datetime.fromtimestamp(interval.wall_start_ns / 1e9, datetime.UTC).date()
-    return (used - first_day(interval.price_date)).days if interval.price_date else 0
+def _elsewhere(chosen: list[Interval], run: str | None) -> list[str]:
+    """What a run's folder says of a training that this book knows nothing of."""
+    path = chosen[0].run_path if run is not None and chosen else None
+    if run is None or path is None or any(section_of(interval) == TRAINING for interval in chosen):
+        return []
+    said = training_elsewhere(Path(path), run)
+    return [said] if said else []
 
 
 def _utc(wall_ns: int) -> str:

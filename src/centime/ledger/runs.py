@@ -9,6 +9,7 @@ from centime.catalogue.prices import Price
 from centime.errors import UserError, nearest
 from centime.ledger.book import name_of
 from centime.ledger.interval import Interval
+from centime.ledger.own_files import training_elsewhere
 
 
 def intervals_of(intervals: list[Interval], run: str | None) -> list[Interval]:
@@ -24,12 +25,12 @@ def intervals_of(intervals: list[Interval], run: str | None) -> list[Interval]:
     if path is not None:
         found = [interval for interval in intervals if interval.run_path == path]
         if found or os.sep in run.rstrip(os.sep):
-            return found or _unknown(run, [i.run_path for i in intervals if i.run_path])
+            return found or _unknown(run, path, [i.run_path or "" for i in _came_to_something(intervals)])
     found = [interval for interval in intervals if interval.run == name]
     folders = sorted({interval.run_path or "(no folder)" for interval in found})
     if len(folders) > 1:
         raise UserError(f"{len(folders)} runs are called {name!r}: {', '.join(folders)}; give the folder's path.")
-    return found or _unknown(run, [i.run for i in intervals if i.run])
+    return found or _unknown(run, path, [i.run for i in _came_to_something(intervals)])
 
 
 def with_price(intervals: list[Interval], price: Price | None) -> list[Interval]:
@@ -42,12 +43,24 @@ def with_price(intervals: list[Interval], price: Price | None) -> list[Interval]
     return intervals
 
 
-def _unknown(run: str, known: list[str]) -> list[Interval]:
-    if not known:
+# Verbs that count what they read or write: those that booked nothing of it had failed.
+_COUNTING = {"data", "evaluate", "generate", "chat"}
+
+
+def _came_to_something(intervals: list[Interval]) -> list[Interval]:
+    """Intervals of what a person may ask for; not of verbs that ended before they did anything."""
+    return [i for i in intervals if i.tokens or (i.stage != "startup" and i.verb not in _COUNTING)]
+
+
+def _unknown(run: str, path: str | None, known: list[str]) -> list[Interval]:
+    elsewhere = training_elsewhere(Path(path), run) if path is not None else None
+    if elsewhere is not None:
+        raise UserError(f"{elsewhere}.{_nearest_folder(run, known)}")
+    names = list(dict.fromkeys(filter(None, reversed(known))))  # the latest first
+    if not names:
         raise UserError(f"the ledger has no run {run!r}: no run has been booked yet.")
-    names = list(dict.fromkeys(reversed(known)))  # the latest first
     hint = nearest(run, names) or _nearest_folder(run, names)
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     raise UserError(f"the ledger has no run {run!r}.{hint} It knows: {shown}.")
 
 

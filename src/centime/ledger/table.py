@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from centime.ledger.bill import KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
+from centime.ledger.plan_actual import state_in_words
 from centime.ledger.table_serving import hours_table, imported_table, serving_table
 from centime.units import format_count, format_device_time, format_duration, format_money
 
@@ -115,9 +116,8 @@ def _energy(kwh: float) -> str:
 
 
 def _plan_table(plan: dict[str, Any], currency: str | None) -> Table:
-    table = Table(
-        title="Plan against actual", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )
+    title = f"Plan against actual{state_in_words(plan)}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("")
     for heading in ("plan", "actual", "actual / plan"):
         table.add_column(heading, justify="right")

@@ -84,8 +84,10 @@ class RunFolder:
         if self.begun:
             changed = differences(recipes.read(self.recipe), recipe)
             if changed:
+                more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+                differ = "differs" if len(changed) == 1 else "differ"
                 raise UserError(
-                    f"{self.path} was begun with another recipe: {', '.join(changed[:5])} differ. Resume with "
+                    f"{self.path} was begun with another recipe: {', '.join(changed[:5])}{more} {differ}. Resume with "
                     f"its own recipe ({self.recipe}), or give another folder with --out."
                 )
 

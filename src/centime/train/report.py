@@ -17,6 +17,7 @@ from markupsafe import Markup
 from centime import __version__, units
 from centime.files.output import Output
 from centime.files.pages import is_page
+from centime.ledger.plan_actual import state_in_words
 from centime.train.charts import MOST_POINTS, line_chart, load_image
 from centime.train.report_bill import bill_table, plan_table, stage_name
 from centime.train.report_figures import count_of, figures_of, is_finite, legend_of, table_of
@@ -62,6 +63,7 @@ def render(run: Run) -> str:
         loads=_loads(run),
         bill=bill_table(run.bill) if run.bill else None,
         plan=plan_table(run.bill) if run.bill else [],
+        state=state_in_words((run.bill or {}).get("plan") or {}),
         samples=[_sample(s) for s in run.samples],
         recipe=run.recipe,
     )
@@ -72,7 +74,7 @@ def _summary(run: Run) -> str:
     if not run.steps:
         return "No step was recorded."
     stages = [stage_name(s).lower() for s in dict.fromkeys(r["stage"] for r in run.steps)]
-    return f"{len(run.steps):,} steps of {', then '.join(stages)}, written by centime."
+    return f"{units.plural(len(run.steps), 'step')} of {', then '.join(stages)}, written by centime."
 
 
 def _sample(record: Record) -> Record:

@@ -11,7 +11,7 @@ from centime.catalogue.tariffs import MOST, PICO
 from centime.ledger.process import Identity, alive, this_process
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.charge import MOST_PICO
-from centime.units import format_money
+from centime.units import format_money, plural
 
 MINUTE_NS = 60 * 10**9
 # A process in another container cannot be asked for: what it holds is let go after an hour without a request.
@@ -109,7 +109,7 @@ def check_concurrency(connection: sqlite3.Connection, key: str, limit: int) -> N
         raise Refused(
             429,
             "concurrency_limit_exceeded",
-            f"Key {key!r} has {running} requests running and may have {limit}: wait for one to end.",
+            f"Key {key!r} has {plural(running, 'request')} running and may have {limit}: wait for one to end.",
             1,
         )
 
@@ -125,7 +125,7 @@ def check_rate(connection: sqlite3.Connection, key: str, limit: int) -> None:
         raise Refused(
             429,
             "rate_limit_exceeded",
-            f"Key {key!r} may make {limit} requests a minute: try again in {seconds} s.",
+            f"Key {key!r} may make {plural(limit, 'request')} a minute: try again in {seconds} s.",
             seconds,
         )
     connection.execute("INSERT INTO arrivals VALUES (?, ?)", (key, now))

@@ -193,7 +193,14 @@ function plan() {
       return [t(`quantity-${key}`), figure(predicted[key]), figure(actual[key]), times];
     });
   const head = ["", t("planned"), t("actual"), t("ratio")];
-  return h("div", {}, h("h2", {}, t("plan-actual")), grid({ head, rows, label: t("plan-actual") }));
+  const title = t("plan-actual") + state(bill.plan);
+  return h("div", {}, h("h2", {}, title), grid({ head, rows, label: t("plan-actual") }));
+}
+
+/** How far an unfinished run came, to stand behind a title. */
+function state({ state: how, done }) {
+  if (!["running", "stopped"].includes(how) || done === null) return "";
+  return t(`plan-${how}`, { share: percent(Math.floor(Math.min(done, 0.999) * 100) / 100, 0) });
 }
 
 function notes() {

@@ -1,6 +1,6 @@
 // What the bill notes, in the language: the server writes English sentences, which are known here by their form.
 
-import { duration, hours, plain, t } from "./i18n.js";
+import { count, duration, hours, plain, t, whole } from "./i18n.js";
 
 // [form of the sentence, key of its words, what is filled in]
 const FORMS = [
@@ -15,8 +15,21 @@ const FORMS = [
     "note-killed",
     ["count", "seconds"],
   ],
+  [
+    /^this ledger has no training of (.+); its own metrics\.jsonl and run\.json say: ([\d,]+) steps?, (\S+)(?:\s([KMBTP]))? tokens, (.+?) in the steps(?:, (\S+) up to the last of them)?(?:, on (.+))?\. For that bill .+$/,
+    "note-elsewhere",
+    ["run", "steps", "number", "scale", "time", "cost", "device"],
+  ],
   [/^(\d+) intervals? still open: booked up to the last heartbeat$/, "note-open", ["count"]],
 ];
+
+/** The figures of a run's own files, as the language writes them. */
+function inWords(values) {
+  values.steps = whole(Number(values.steps.replaceAll(",", "")));
+  values.tokens = count(Number(values.number) * 1000 ** (1 + "KMBTP".indexOf(values.scale ?? " ")));
+  values.cost = values.cost ? t("note-elsewhere-cost", { cost: values.cost }) : "";
+  values.device = values.device ? t("note-elsewhere-device", { device: values.device }) : "";
+}
 
 /** '1m 05s', '9.3ms' or '2.5 h', as the server writes device-time, in the language. */
 function deviceTime(text) {
@@ -33,6 +46,7 @@ export function noteInWords(note) {
     if (!found) continue;
     const values = Object.fromEntries(names.map((name, index) => [name, found[index + 1]]));
     if (values.time) values.time = deviceTime(values.time);
+    if (key === "note-elsewhere") inWords(values);
     if (values.seconds) values.seconds = plain(Number(values.seconds));
     return { text: t(key, values), known: true };
   }

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
-from centime.units import format_count, format_duration, format_money
+from centime.units import format_count, format_duration, format_money, plural
 
 SMOOTHING = 10.0  # steps of the running means
 SECONDS_A_LINE = 10.0  # between lines where the output is not a terminal
@@ -31,7 +31,9 @@ class Progress:
     def on_stage(self, name: str, steps: int, done: int) -> None:
         self._finish_stage()
         self._steps, self._record, self._held_out, self._smooth = steps, {}, "", {}
-        self._console.print(f"[bold]{name}[/bold]: {steps - done} steps" + (f", from step {done}" if done else ""))
+        self._console.print(
+            f"[bold]{name}[/bold]: {plural(steps - done, 'step')}" + (f", from step {done}" if done else "")
+        )
         if self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
