@@ -169,7 +169,7 @@ def test_sources_expand_in_a_fixed_order(tmp_path: Path) -> None:
     files, notes = expand([str(tmp_path)])
     names = [str(Path(file.name).relative_to(tmp_path)) for file in files]
     assert names == ["a.txt", "c.jsonl.gz", "b/1.py", "b/2.py"]
-    assert notes == [f"{tmp_path}: 1 binary files left out"]
+    assert notes == [f"{tmp_path}: 1 binary file left out"]
     assert [(file.kind, file.compression) for file in files[:2]] == [("text", None), ("jsonl", "gzip")]
     both, _ = expand([f"{tmp_path}/b/2.py", f"{tmp_path}/**/*.py", str(tmp_path)], exclude=["*.gz", "*/a.txt"])
     assert [Path(file.name).name for file in both] == ["2.py", "1.py"], "each file once, where it was first named"

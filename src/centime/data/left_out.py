@@ -13,7 +13,7 @@ from centime.errors import UserError, nearest
 
 Undecodable = Literal["strict", "replace", "skip"]
 
-_PLURAL = re.compile(r"\b(file|folder|line|link|device|socket|pipe)s\b")  # what reasons count
+_PLURAL = re.compile(r"\b(file|folder|line|link|device|socket|pipe|FIFO)s\b")  # what reasons count
 BAD_LINES = "malformed lines"
 SHOWN = 5
 """Malformed lines that are told word for word."""
