@@ -126,7 +126,7 @@ def test_what_is_no_file_in_a_folder_is_left_out_and_counted(tmp_path: Path, mon
         "s: 1 FIFO, 1 Git LFS pointer file, 2 UTF-16 files, 1 binary file, 1 device, 2 links that lead nowhere, "
         "1 link to folders, 1 socket left out"
     ]
-    with pytest.raises(UserError, match=r"names no file to read.*\(s/\*\.txt: 1 FIFOs, 2 UTF-16 files, 1 devices left"):
+    with pytest.raises(UserError, match=r"names no file to read.*\(s/\*\.txt: 1 FIFO, 2 UTF-16 files, 1 device left"):
         expand(["s/*.txt"])
 
 
