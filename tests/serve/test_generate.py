@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.small import small_model, small_tokenizer
+from tests.serve.engine.made import Asked, engine, run
+from tests.small import small_config, small_model, small_tokenizer
 
+from centime.catalogue.model_config import ModelConfig
 from centime.data.tokenizer import Tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
@@ -45,6 +47,50 @@ def test_greedy_answers_equal_those_without_a_cache(model: Transformer, tokenize
     answer = Session(model, tokenizer).answer(prompt, best(20))
     assert answer.tokens == without_cache(model, prompt, 20, tokenizer.eos_id)
     assert answer.text == tokenizer.decode(answer.tokens)
+
+
+@pytest.mark.parametrize("mtp", [0, 1])
+@pytest.mark.parametrize("positions", [2, 3, 15, 16, 17, 31, 33])
+def test_a_context_of_any_size_is_filled(tokenizer: Tokenizer, positions: int, mtp: int) -> None:
+    """Around the sizes of the cache's blocks, from the smallest that holds a prompt and an answer."""
+    model = small_model(tokenizer, positions, mtp=mtp)
+    session = Session(model, tokenizer)
+    for length in {1, positions - 1}:
+        prompt = [5 + i % 7 for i in range(length)]
+        expected = without_cache(model, prompt, positions - length, tokenizer.eos_id)
+        for _ in range(2):  # the second time out of the cache
+            answer = session.answer(prompt, best(64))
+            assert answer.tokens == expected
+            assert answer.finish in ("context", "end")
+    with pytest.raises(UserError, match="one of which the answer needs"):
+        session.answer([5] * positions, best(4))
+    served = engine(model, tokenizer, blocks=64, block_tokens=32)
+    asked = [Asked([5 + i] * (positions - 1), max_tokens=9) for i in range(3)]
+    run(served, *asked)
+    assert all(len(request.tokens) == 1 and request.end.error is None for request in asked)
+
+
+def test_a_context_of_one_holds_no_answer(tokenizer: Tokenizer) -> None:
+    with pytest.raises(UserError, match="the model has one position, and an answer needs two"):
+        Session(small_model(tokenizer, 1), tokenizer).answer([5], best(4))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"num_hidden_layers": 1, "num_attention_heads": 1, "kv_lora_rank": 1, "qk_nope_head_dim": 1, "v_head_dim": 1},
+        {"hidden_size": 1, "intermediate_size": 1, "moe_intermediate_size": 1, "qk_rope_head_dim": 2},
+        {"n_routed_experts": 1, "num_experts_per_tok": 1, "n_shared_experts": 0, "first_k_dense_replace": 0},
+        {"kv_lora_rank": None, "qk_nope_head_dim": 0, "qk_rope_head_dim": 2, "v_head_dim": 2, "vocab_size": 6},
+        {"n_routed_experts": None, "q_lora_rank": 1, "num_nextn_predict_layers": 2, "tie_word_embeddings": True},
+    ],
+)
+def test_a_model_of_any_shape_answers(tokenizer: Tokenizer, sizes: dict[str, int | None]) -> None:
+    config = ModelConfig.model_validate(small_config(tokenizer.vocab_size, 20).model_dump() | sizes)
+    model = Transformer(config)
+    model.init_weights(0)
+    answer = Session(model.eval(), tokenizer).answer([5, 3, 4], best(9))
+    assert answer.tokens == without_cache(model, [5, 3, 4], 9, tokenizer.eos_id)
 
 
 def test_a_second_turn_reuses_the_cache_and_changes_nothing(model: Transformer, tokenizer: Tokenizer) -> None:

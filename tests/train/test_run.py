@@ -24,6 +24,8 @@ from centime.data.tokenizer import load_tokenizer
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.bill import bill
+from centime.serve.engine.request import SamplingParams
+from centime.serve.generate import Session
 from centime.train import command, loop, state
 from centime.train.schedule import StepSettings
 from centime.train.state import Checkpoints
@@ -274,6 +276,26 @@ def test_a_second_signal_leaves_at_once(small: Path, tmp_path: Path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         train(small, tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("length", [2, 16])
+def test_a_run_of_short_sequences_ends_in_a_model_that_answers(corpus: Path, tmp_path: Path, length: int) -> None:
+    """Its context is as short, and the sample at the stage's end needs a cache of it."""
+    recipe = write_recipe(tmp_path, corpus, RECIPE[: RECIPE.index("[context]")])
+    settings = ("train.tokens=512", f"train.sequence_length={length}", "run.tensorboard=false")
+    assert train(recipe, tmp_path / "run", *settings) == 0
+    (sample,) = [json.loads(line) for line in (tmp_path / "run/samples.jsonl").read_text().splitlines()]
+    assert sample["stage"] == "pretrain"
+    model = centime.load(tmp_path / "run/model").eval()
+    assert model.config.max_position_embeddings == length
+    session = Session(model, load_tokenizer(tmp_path / "run/model"))
+    assert len(session.answer([5], SamplingParams(temperature=0, ignore_eos=True)).tokens) == length - 1
+
+
+def test_a_model_that_no_family_computes_is_refused_before_the_first_step(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"No published family computes this model.*sigmoid with topk_method greedy"):
+        train(small, tmp_path / "run", "model.topk_method=greedy")
+    assert not (tmp_path / "run").exists()
 
 
 def test_muon_fp32_and_recompute_run_whole(small: Path, tmp_path: Path) -> None:

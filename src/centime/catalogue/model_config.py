@@ -120,8 +120,8 @@ class ModelConfig(BaseModel):
             )
             if self.num_experts_per_tok > reachable:
                 raise ValueError(
-                    f"num_experts_per_tok {self.num_experts_per_tok} is more than the {reachable} experts "
-                    "that a token can reach"
+                    f"num_experts_per_tok {self.num_experts_per_tok} is more than the {reachable} experts that a token "
+                    f"can reach (n_routed_experts {self.n_routed_experts}, n_group {groups}, topk_group {kept})"
                 )
             if self.topk_method == "noaux_tc" and groups > 1 and self.n_routed_experts // groups < 2:
                 raise ValueError("noaux_tc scores a group by its two best experts; each group needs at least two")

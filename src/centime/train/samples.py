@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 from centime.data.tokenizer import Tokenizer
+from centime.errors import UserError
 from centime.files.durable import whole_file
+from centime.json_files import parse_json, read_text
 from centime.model import Transformer
 from centime.recipe import Recipe
 from centime.serve.engine.request import SamplingParams
@@ -22,20 +24,33 @@ def write_sample(
 ) -> None:
     """Adds the model's continuation of a held-out beginning (of a prompt, after sft), greedily drawn.
 
-    A stage has one sample, the latest; its key `tokens` is how many the run had trained on. A full disk loses the
-    sample, never the run.
+    A stage has one sample, the latest; its key `tokens` is how many the run had trained on. A full disk, a model that
+    cannot answer (of one position, or not finite) and a damaged file lose samples, never the run.
     """
-    prompt = _prompt(plan, recipe)
-    answer = Session(model, tokenizer).answer(prompt, SamplingParams(temperature=0.0, max_tokens=LENGTH))
-    model.train()
-    record = {"stage": plan.name, "tokens": tokens, "prompt": tokenizer.decode(prompt), "text": answer.text}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["stage"] != plan.name]
+        prompt = _prompt(plan, recipe)
+        answer = Session(model, tokenizer).answer(prompt, SamplingParams(temperature=0.0, max_tokens=LENGTH))
+        record = {"stage": plan.name, "tokens": tokens, "prompt": tokenizer.decode(prompt), "text": answer.text}
+        kept = [line for line in _lines(path) if _stage(line, path) not in (None, plan.name)]
         with whole_file(path) as partial:
             partial.write_text("\n".join([*kept, json.dumps(record, ensure_ascii=False)]) + "\n", encoding="utf-8")
-    except OSError:
+    except (OSError, UserError):
         pass
+    finally:
+        model.train()
+
+
+def _lines(path: Path) -> list[str]:
+    return read_text(path).splitlines() if path.exists() else []
+
+
+def _stage(line: str, path: Path) -> str | None:
+    """The stage whose sample a line is, None for one that is damaged."""
+    try:
+        record = parse_json(line, str(path))
+    except UserError:
+        return None
+    return record.get("stage") if isinstance(record, dict) else None
 
 
 def _prompt(plan: StagePlan, recipe: Recipe) -> list[int]:

@@ -56,7 +56,7 @@ class Engine:
         drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
         size, token_bytes = self.settings.block_tokens, Pages.token_bytes(config, weight.dtype, drafts=drafting)
         room = self.settings.cache_bytes or _default_cache_bytes(weight.device)
-        most = self.settings.max_running * -(-config.max_position_embeddings // size)
+        most = max(2, self.settings.max_running * -(-config.max_position_embeddings // size))  # a short context has one
         count_ = min(room // (token_bytes * size), most) + 1  # and the scratch block
         if count_ < 3:
             raise UserError(

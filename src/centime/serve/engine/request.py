@@ -197,6 +197,8 @@ def check_prompt(prompt: Sequence[int], context: int, vocabulary: int) -> None:
     """
     if not prompt:
         raise UserError("the prompt has no token; give at least one character.")
+    if context < 2:
+        raise UserError("the model has one position, and an answer needs two: the prompt's and its own.")
     if len(prompt) >= context:
         raise UserError(
             f"the prompt is {len(prompt):,} tokens long and this server's context is {context:,}, one of "
