@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import filecmp
 import os
 import shutil
 import sys
@@ -19,7 +20,7 @@ from centime.errors import UserError
 from centime.files.durable import sync
 from centime.files.leftovers import beside, remove, unfinished_folder
 from centime.files.lock import lock_beside
-from centime.files.marks import Kind, foreign, kept, write_mark, written_in
+from centime.files.marks import Kind, files_in, foreign, kept, write_mark, written_in
 from centime.files.places import held_input
 from centime.units import format_bytes
 
@@ -49,7 +50,6 @@ def whole_folder(
             target.require_replaceable()
             temporary = stack.enter_context(unfinished_folder(final))
             yield temporary
-            write_mark(temporary, kind)
             target.require_replaceable()  # much may have happened meanwhile
             carried = target.carry_over(temporary)
             sync_all(temporary)
@@ -93,11 +93,23 @@ class _Target:
             raise UserError(f"{out} holds {read}, which this command reads and would replace. {another}.")
 
     def carry_over(self, temporary: Path) -> set[str]:
-        """Copies into the new folder what the old one has that is kept, and returns its names."""
-        names = kept(self.final, self.kind) if self.final.is_dir() else []
+        """Copies into the new folder what the old one has that is kept, marks it, and returns the names of the copies.
+
+        Raises UserError where the new folder has another file of that name, and centime did not write the old one.
+        """
+        new, names, ours = set(files_in(temporary)), [], set[str]()
+        if self.final.is_dir():
+            names, ours = kept(self.final, self.kind), written_in(self.final, self.kind) or ours
         for name in names:
-            if not (temporary / name).exists():
-                shutil.copy2(self.final / name, temporary / name)
+            old = self.final / name
+            if name not in new:
+                shutil.copy2(old, temporary / name)
+            elif name not in ours and not filecmp.cmp(old, temporary / name, shallow=False):
+                raise UserError(
+                    f"{self.out} holds {name}, which centime did not write, and which would be replaced. "
+                    f"Choose another {self.place}, or move that elsewhere."
+                )
+        write_mark(temporary, self.kind, new | ours.intersection(names))
         return set(names)
 
     def may_go(self, old: Path, carried: set[str]) -> bool:

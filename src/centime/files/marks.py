@@ -16,7 +16,6 @@ from typing import Any
 
 import centime
 from centime.errors import UserError
-from centime.files.durable import sync
 from centime.json_files import read_object
 
 MARK = ".centime.json"
@@ -37,17 +36,15 @@ class Kind:
     keeps: Callable[[str], bool] = lambda _: False
 
 
-def write_mark(folder: Path, kind: Kind) -> None:
-    """Marks all that is in `folder` now as written by centime. Raises OSError."""
+def write_mark(folder: Path, kind: Kind, files: set[str]) -> None:
+    """Marks `files`, paths within `folder`, as written by centime. Raises OSError."""
     mark = {
         "written_by": _WRITER,
         "version": centime.__version__,
         "kind": kind.name,
-        "files": sorted({*files_in(folder), MARK}),
+        "files": sorted(files | {MARK}),
     }
-    path = folder / MARK
-    path.write_text(json.dumps(mark, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
-    sync(path)
+    (folder / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="ascii")
 
 
 def written_in(folder: Path, kind: Kind) -> set[str] | None:
