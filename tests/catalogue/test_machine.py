@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,21 @@ def test_a_rate_of_a_measured_shape_is_close_to_it() -> None:
     assert profile.rate("bf16", gemm.m, gemm.k, gemm.n) == pytest.approx(gemm.flops_per_s, rel=0.05)
     with pytest.raises(UserError, match="fp8"):
         profile.rate("fp8", 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"threads": "two"}, 'threads is "two"; it should be a valid integer'),
+        ({"gemms": [{"dtype": "fp32"}]}, r"gemms\.0\.m is missing"),
+        ({"memory_bytes_per_s": 0}, "a rate of 0; rates are more than 0"),
+        ({"gemms": None}, "gemms is null"),
+        ({"version": 1}, "no machine profile of version 2, but 1"),
+    ],
+)
+def test_a_profile_put_wrong_is_a_sentence(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    file = tmp_path / "machine.json"
+    write_profile(machine(), file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(UserError, match=says + ".*make it anew"):
+        read_profile(file)

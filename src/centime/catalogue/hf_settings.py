@@ -116,4 +116,6 @@ def explain(error: ValidationError, where: str) -> str:
     said = _OBJECT.sub("JSON object", first["msg"].removeprefix("Value error, "))
     if not name:
         return f"{where}: {said}."
+    if first["type"] == "missing":
+        return f"{where}: {name} is missing."
     return f"{where}: {name} is {brief(first['input'])}; {said.replace('Input', 'it', 1)}."

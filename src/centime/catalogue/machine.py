@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
 from centime.files.output import Output
-from centime.json_files import read_object
+from centime.json_files import brief, read_object
 
 VERSION = 2
 
@@ -121,16 +120,26 @@ def read_profile(path: Path | None = None) -> MachineProfile | None:
     path = path or profile_path()
     if not path.exists():
         return None
-    try:
-        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if tree["version"] != VERSION:
-            raise ValueError(f"version {tree['version']}")
-        lists = {"gemms": GemmRate, "attention": AttentionRate, "muon": MuonRate, "links": Link, "steps": StepSample}
-        return MachineProfile(**tree | {key: [kind(**row) for row in tree[key]] for key, kind in lists.items()})
-    except (ValueError, KeyError, TypeError) as error:
+    again = "make it anew with `centime calibrate`"
+    tree = read_object(path, again)
+    if tree.get("version") != VERSION:
         raise UserError(
-            f"{path} is no machine profile of this version ({error}); make it anew with `centime calibrate`."
-        ) from None
+            f"{path} is no machine profile of version {VERSION}, but {brief(tree.get('version'))}; {again}."
+        )
+    from pydantic import TypeAdapter, ValidationError  # takes a tenth of a second
+
+    from centime.catalogue.hf_settings import explain
+
+    try:
+        profile = TypeAdapter(MachineProfile).validate_python(tree)
+    except ValidationError as error:
+        raise UserError(f"{explain(error, str(path))[:-1]}; {again}.") from None
+    rates = [profile.memory_bytes_per_s, *(row.flops_per_s for row in profile.gemms)]
+    rates += [row.flops_per_s for row in profile.attention] + [row.flops_per_s for row in profile.muon]
+    rates += [row.bytes_per_s for row in profile.links] + [row.seconds for row in profile.steps]
+    if min(rates) <= 0:
+        raise UserError(f"{path} has a rate of {min(rates):g}; rates are more than 0: {again}.")
+    return profile
 
 
 def write_profile(profile: MachineProfile, path: Path | None = None) -> Path:

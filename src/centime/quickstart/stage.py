@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from centime import recipe as recipes
 from centime.errors import UserError
+from centime.json_files import read_object
 from centime.model import Transformer
 from centime.train.folder import RunFolder
 from centime.train.stages import stage_configs
@@ -19,7 +19,7 @@ def before_sft(folder: Path) -> Transformer:
     configs = stage_configs(recipes.read(run.recipe))
     wanted = len(configs) - 2  # sft is the last stage
     paths = sorted(run.checkpoints.glob("step-*"))
-    found = [path for path in paths if json.loads((path / META).read_text(encoding="utf-8"))["stage"] == wanted]
+    found = [path for path in paths if read_object(path / META).get("stage") == wanted]
     if not found:
         raise UserError(f"{run.checkpoints} has no checkpoint from before sft; raise run.keep in the recipe.")
     tensors, _ = read(found[-1])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from pathlib import Path
+
+from centime.json_files import read_object
 
 BASE = re.compile(r"(^|[-_. ])base($|[-_. ])", re.IGNORECASE)
 
@@ -25,4 +26,4 @@ def tuned_for_chat(folder: Path, template: str | None) -> bool:
 
 def _family(folder: Path) -> str:
     config = folder / "config.json"
-    return str(json.loads(config.read_text("utf-8")).get("model_type", "")) if config.is_file() else ""
+    return str(read_object(config).get("model_type", "")) if config.is_file() else ""

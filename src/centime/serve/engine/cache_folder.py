@@ -18,6 +18,7 @@ import psutil
 
 from centime.errors import UserError
 from centime.files.lock import FolderLock
+from centime.json_files import parse_json
 
 LOCK, SECRET, DIGESTS = "lock", "secret", "digests.json"
 SECRET_BYTES = 32
@@ -94,8 +95,8 @@ class CacheFolder:
         try:
             handle = os.open(self.path / DIGESTS, _READ)
             with open(handle, encoding="ascii") as file:
-                known = {str(name): str(value) for name, value in json.load(file).items()}
-        except (OSError, ValueError, AttributeError):
+                known = {str(k): str(value) for k, value in parse_json(file.read(), str(file.name)).items()}
+        except (OSError, ValueError, AttributeError, UserError):
             known = {}
         if mark not in known:
             known = dict([*known.items()][-REMEMBERED + 1 :]) | {mark: compute()}

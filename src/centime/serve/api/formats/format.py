@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from centime.data.chat import render
 from centime.data.chat_encoder import ChatEncoder
 from centime.errors import UserError, nearest
+from centime.json_files import read_object
 from centime.serve.api.formats.calls import CALLS_BEGIN, Calls, Json, Tags
 from centime.serve.api.formats.parser import THINK, THINK_END, AnswerParser, Start
 from centime.serve.api.formats.turns import render_json_calls, render_tag_calls
@@ -139,7 +139,7 @@ def find_format(tokenizer: Tokenizer, name: str = "auto") -> Format:
     template = tokenizer.chat_template
     if template is None:
         config = tokenizer.folder / "config.json"
-        kind = json.loads(config.read_text("utf-8")).get("model_type", "") if config.is_file() else ""
+        kind = read_object(config).get("model_type", "") if config.is_file() else ""
         found = "v3.2" if str(kind).startswith("deepseek_v32") else "v3"
     elif "function_calls>" in template:
         found = "v3.2"
