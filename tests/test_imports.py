@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ledger": {"catalogue", *WORDS},
     "model": {"ops", "catalogue", "plan", *WORDS},
     "data": {"catalogue", "ledger", *WORDS},
-    "recipe": {"catalogue", "plan", "recipe_toml", *WORDS},
+    "recipe": {"catalogue", "plan", "recipe_sense", "recipe_toml", *WORDS},
+    "recipe_sense": {"recipe"},
     "recipe_toml": WORDS,
     "train": {
         "catalogue",

@@ -23,6 +23,7 @@ tokens = "2M"
 constant_until = "1.5M"
 [context]
 tokens = 100_000
+sequence_length = 512
 """
 
 
@@ -59,7 +60,7 @@ def test_overrides_survive_the_round_trip(lr: float, seed: int, warmup: int) -> 
 
 def test_one_context_table_and_a_numbered_one_take_overrides() -> None:
     assert recipe.parse(TEXT, ["context.lr=1e-4"]).context[0].lr == 1e-4
-    two = TEXT.replace("[context]", "[[context]]") + "\n[[context]]\ntokens = 5\n"
+    two = TEXT.replace("[context]", "[[context]]") + "\n[[context]]\ntokens = 5\nsequence_length = 512\n"
     assert recipe.parse(two, ["context.1.lr=2e-5"]).context[1].lr == 2e-5
     with pytest.raises(UserError, match="not one of the 2 items"):
         recipe.parse(two, ["context.7.lr=2e-5"])
@@ -83,6 +84,32 @@ def test_one_context_table_and_a_numbered_one_take_overrides() -> None:
         ("model.preset=deepseek-v33", r"deepseek-v3"),
         ("train.lr", r"not of the form"),
         ("seed.x=1", r"is a value, not a section|valid integer"),
+        ("seed=1e23", r"seed is 1e\+23, which does not fit: should be a valid integer"),
+        ("seed=9223372036854775808", "less than or equal to 9223372036854775807"),
+        ("train.tokens=1e30", r"train\.tokens is 1e\+30.*less than or equal to 10000000000000000"),
+        ("train.tokens='1e999'", r"train\.tokens is inf"),
+        ("train.batch_size=100000000000", "less than or equal to 16777216"),
+        ("train.batch_size=true", r"train\.batch_size is True.*valid integer"),
+        ("train.lr=true", r"train\.lr is True.*valid number"),
+        ("train.lr=inf", r"train\.lr is inf.*finite"),
+        ("train.lr=nan", r"train\.lr is nan.*finite"),
+        ("context.factor=inf", r"context\.0\.factor is inf.*finite"),
+        ("run.compile=1", r"run\.compile is 1.*valid boolean"),
+        ("model.hidden_size=true", r"model\.hidden_size is True.*valid integer"),
+        ("model.depth=[1]", r"model\.depth is \[1\]; expected a whole number from 2 to 17"),
+        ("model.depth=3.7", r"model\.depth is 3\.7; expected a whole number"),
+        ("model.depth=true", r"model\.depth is True; expected a whole number"),
+        ("model.preset=3", r"model\.preset is 3; expected a model's name"),
+        ("model.rope_theta=1", r"rope_theta is 1; YaRN.*above 1"),
+        ("context.sequence_length=128", r"context\.sequence_length is 128, shorter than the 256"),
+        ("context.factor=1.5", r"context\.factor 1\.5 extends 256 positions to 384, fewer than.*512"),
+        ("train.batch_size_start=4", "belong together"),
+        ("data.held_out=[{path='corpus/../corpus/train'}]", r"which data\.train names too"),
+        ("data.tokenizer=''", "a path has a character at least"),
+        ("name='" + "a" * 200 + "'", "at most 100 characters"),
+        ("train.lr=" + "[" * 100_000, "nested too deeply"),
+        ("train.lr=" + "9" * 5000, r"5,002 characters|valid number"),
+        ("a." * 6000 + "b=1", "6,001 parts"),
     ],
 )
 def test_refusals_are_sentences(override: str, message: str) -> None:
@@ -97,6 +124,37 @@ def test_missing_file_and_broken_toml(tmp_path: Path) -> None:
     broken.write_text("name = \n")
     with pytest.raises(UserError, match=r"broken\.toml is not TOML.*line 1"):
         recipe.read(broken)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("# caf\xe9\n".encode("latin-1"), r"is not in UTF-8 \UTF-8, at byte 5; save it as that"),
+        (TEXT.encode("utf-16"), r"is not in UTF-8 \(UTF-16\?\)"),
+        (b"a = " + b"[" * 100_000, "nested too deeply|is not TOML"),
+        (b"a." * 20_000 + b"b = 1", "nested too deeply"),
+        (b"seed = " + b"9" * 5000, "is not TOML"),
+        (b"", "data is missing|name is missing"),
+    ],
+)
+def test_files_that_are_no_recipe_are_named(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"bad\.toml.*({message})"):
+        recipe.read(path)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "marked.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+    assert recipe.read(path) == recipe.parse(TEXT)
+
+
+def test_list_items_are_named_by_plain_numbers() -> None:
+    two = TEXT.replace("[context]", "[[context]]") + "\n[[context]]\ntokens = 5\nsequence_length = 512\n"
+    for index in ("²", "9" * 5000, "-1"):
+        with pytest.raises(UserError, match="not one of the 2 items"):
+            recipe.parse(two, [f"context.{index}.lr=1"])
 
 
 def test_shipped_recipes_are_valid(root: Path) -> None:

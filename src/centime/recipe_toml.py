@@ -15,19 +15,33 @@ from centime.errors import UserError, nearest
 from centime.input_files import parse_toml
 
 NONE = "none"  # TOML has no null: this word stands for it
+MAX_DEPTH = 50  # tables and lists in one another; a recipe has three
+
+
+def brief(text: str) -> str:
+    """A text cut to what a sentence can hold."""
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
 
 
 def load(text: str, where: str) -> dict[str, Any]:
     """The tree of a TOML text, "none" read as None. Raises UserError with the line of a syntax error."""
-    cleaned: dict[str, Any] = _nulls(parse_toml(text, where))
+    try:
+        cleaned: dict[str, Any] = _nulls(parse_toml(text, where))
+    except RecursionError:
+        raise UserError(
+            f"{where} is nested too deeply, more than {MAX_DEPTH} tables and lists in one another."
+        ) from None
     return cleaned
 
 
-def _nulls(node: Any) -> Any:
+def _nulls(node: Any, depth: int = 0) -> Any:
+    """The tree with None for "none". Raises RecursionError where it is nested deeper than any recipe."""
+    if depth > MAX_DEPTH:
+        raise RecursionError
     if isinstance(node, dict):
-        return {key: _nulls(value) for key, value in node.items()}
+        return {key: _nulls(value, depth + 1) for key, value in node.items()}
     if isinstance(node, list):
-        return [_nulls(value) for value in node]
+        return [_nulls(value, depth + 1) for value in node]
     return None if node == NONE else node
 
 
@@ -37,31 +51,39 @@ def override(tree: dict[str, Any], text: str) -> None:
     path = key.strip().split(".")
     if not found or not all(path):
         raise UserError(f"--set {text!r} is not of the form section.key=value, such as train.lr=3e-4.")
+    if len(path) > MAX_DEPTH:
+        raise UserError(f"--set {text[:40]!r}...: a key of {len(path):,} parts is none of a recipe.")
     try:
-        parsed = tomllib.loads(f"x = {value.strip()}")["x"]
-    except (ValueError, RecursionError):  # no TOML: a word
-        parsed = value.strip()
+        parsed = _nulls(tomllib.loads(f"x = {value.strip()}")["x"])
+    except ValueError:  # no TOML: a word
+        parsed = _nulls(value.strip())
+    except RecursionError:
+        raise UserError(f"--set {key.strip()}: the value is nested too deeply.") from None
     node: Any = tree
     for i, part in enumerate(path[:-1]):
         if isinstance(node, list):
             node = _item(node, part, text)
         else:
             node = node.setdefault(part, {})
-        if isinstance(node, list) and len(node) == 1 and not path[i + 1].isdigit():
+        if isinstance(node, list) and len(node) == 1 and not _is_number(path[i + 1]):
             node = node[0]  # one [[context]] needs no number
         if not isinstance(node, dict | list):
             raise UserError(f"--set {text!r}: {'.'.join(path[: i + 1])} is a value, not a section.")
     if isinstance(node, list):
         _item(node, path[-1], text)
-        node[int(path[-1])] = _nulls(parsed)
+        node[int(path[-1])] = parsed
     else:
-        node[path[-1]] = _nulls(parsed)
+        node[path[-1]] = parsed
 
 
 def _item(items: list[Any], index: str, text: str) -> Any:
-    if not index.isdigit() or int(index) >= len(items):
+    if not _is_number(index) or int(index) >= len(items):
         raise UserError(f"--set {text!r}: {index!r} is not one of the {len(items)} items there; count from 0.")
     return items[int(index)]
+
+
+def _is_number(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) < 10
 
 
 def dump(model: BaseModel) -> str:
@@ -122,7 +144,7 @@ def explain(
         elif issue["type"] == "missing":
             sentences.append(f"{name} is missing; it is needed{_description(root, path)}.")
         else:
-            found = "" if isinstance(issue["input"], dict) else f" is {issue['input']!r}, which"
+            found = "" if isinstance(issue["input"], dict) else f" is {brief(repr(issue['input']))}, which"
             message = issue["msg"].removeprefix("Value error, ").removeprefix("Input ")
             sentences.append(f"{name}{found} does not fit: {message}{_description(root, path)}.")
     return f"{where}: " + " ".join(sentences)

@@ -222,7 +222,7 @@ def test_skipped_steps_are_counted_and_too_many_stop_the_run(small: Path, tmp_pa
         train(
             small,
             tmp_path / "run",
-            "train.lr=1e30",
+            "train.lr=1e6",
             "train.warmup_steps=0",
             "optimizer.weight_decay=0",
             "run.nonfinite_limit=3",

@@ -146,6 +146,16 @@ def require_fit(
     raise UserError(f"{found} Even one sequence of {sequence_length} tokens is too long: {knob}.")
 
 
+def require_rows(sequences: int, sequence_length: int, world: int) -> None:
+    """Room for a step's rows of token ids (int64, as read, shuffled and copied), which every rank holds on its host."""
+    need, free = 3 * 8 * sequences * sequence_length * world, int(RESERVE * available_bytes(torch.device("cpu")))
+    if need > free:
+        raise UserError(
+            f"A step's {sequences:,} sequences of {sequence_length:,} tokens take {format_bytes(need)} as token ids, "
+            f"and this machine has {format_bytes(free)} free: lower the stage's batch_size."
+        )
+
+
 def require_disk(folder: Path, config: ModelConfig, keep: int) -> None:
     """Room for the checkpoints: 12 bytes a parameter each, one more than are kept while one is written."""
     counts = count(config)

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from centime.errors import UserError
 from centime.recipe import Milestone, Pretrain, Stage
+from centime.units import format_count
+
+MOST_STEPS = 10_000_000  # of a stage; DeepSeek-V3's pre-training has 235,000
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,14 @@ def make_schedule(stage: Stage, tokens: int, fitted_tokens: int | None = None) -
     Milestones and warm-up keep their share of the stage, so a run fitted to a budget is the whole recipe in small.
     The last step is as large as the others (the total is rounded to the nearest whole step, at least one).
     """
+    tokens = max(1, tokens)
     fitted = fitted_tokens or tokens
     total_rows = max(1, round(fitted / stage.sequence_length))
+    if total_rows > MOST_STEPS * stage.batch_size:
+        raise UserError(
+            f"{format_count(fitted)} tokens in steps of {stage.batch_size} sequences of {stage.sequence_length} are "
+            f"{total_rows / stage.batch_size:,.0f} steps, more than {MOST_STEPS:,}: raise batch_size or lower tokens."
+        )
     rows = _batch_sizes(stage, total_rows, tokens)
     milestones = {
         name: share(getattr(stage, name), tokens)
@@ -99,6 +108,13 @@ def make_schedule(stage: Stage, tokens: int, fitted_tokens: int | None = None) -
             f"constant_until ({stage.constant_until:g}) lies after cosine_until ({stage.cosine_until:g}); "
             "the learning rate is constant first and falls then: put them in order."
         )
+    plateaus = [(share(plateau.until, tokens), plateau.ratio) for plateau in stage.plateaus]
+    ends = [milestones["cosine_until"], *(until for until, _ in plateaus)]
+    if plateaus and ends != sorted(ends):
+        raise UserError(
+            f"The plateaus' until are {', '.join(f'{plateau.until:g}' for plateau in stage.plateaus)}, after "
+            f"cosine_until = {stage.cosine_until:g}; each plateau ends after the one before it: put them in order."
+        )
     warmup = round(stage.warmup_steps * fitted / tokens)
     return Schedule(
         stage=stage,
@@ -106,7 +122,7 @@ def make_schedule(stage: Stage, tokens: int, fitted_tokens: int | None = None) -
         first_row=np.concatenate(([0], np.cumsum(rows)[:-1])).astype(np.int64),
         warmup_steps=min(max(warmup, 1), len(rows)) if stage.warmup_steps else 0,
         milestones=milestones,
-        plateaus=[(share(plateau.until, tokens), plateau.ratio) for plateau in stage.plateaus],
+        plateaus=plateaus,
     )
 
 
@@ -124,5 +140,5 @@ def _batch_sizes(stage: Stage, total_rows: int, tokens: int) -> NDArray[np.int64
             sizes.append(round(start + (end - start) * seen / ramp_rows))
             seen += sizes[-1]
     left = total_rows - seen
-    sizes += [stage.batch_size] * max(round(left / stage.batch_size), 0 if sizes else 1)
-    return np.array(sizes, dtype=np.int64)
+    rest = max(round(left / stage.batch_size), 0 if sizes else 1)
+    return np.concatenate((np.array(sizes, dtype=np.int64), np.full(rest, stage.batch_size, dtype=np.int64)))

@@ -1,0 +1,44 @@
+"""Keys of a recipe that contradict each other: each fits its own type and bounds, and together they mean nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from centime.recipe import Recipe
+
+
+def contradictions(recipe: Recipe) -> Iterator[str]:
+    """A sentence for each, with what to change."""
+    train = recipe.train
+    if (train.batch_size_start is None) != (train.batch_ramp_until == 0):
+        yield (
+            "train.batch_size_start and train.batch_ramp_until belong together: the batch grows from the one until the "
+            "other; state both or neither."
+        )
+    yield from _lengths(recipe)
+    trained = {os.path.realpath(source.path) for source in recipe.data.train}
+    for source in recipe.data.held_out:
+        if os.path.realpath(source.path) in trained:
+            yield f"data.held_out names {source.path}, which data.train names too: held-out text is never trained on."
+
+
+def _lengths(recipe: Recipe) -> Iterator[str]:
+    before = original = recipe.train.sequence_length
+    if recipe.context and recipe.model.rope_theta <= 1:
+        yield f"model.rope_theta is {recipe.model.rope_theta:g}; YaRN, which [context] extends by, needs one above 1."
+    for context in recipe.context:
+        length = context.sequence_length
+        if length < before:
+            yield (
+                f"context.sequence_length is {length}, shorter than the {before} tokens of the stage before it; "
+                "a context extension goes to longer sequences."
+            )
+        if context.factor is not None and context.factor * original < length:
+            yield (
+                f"context.factor {context.factor:g} extends {original} positions to {context.factor * original:g}, "
+                f"fewer than context.sequence_length ({length}); leave the factor out, or raise it."
+            )
+        before = max(before, length)
