@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from centime.train.folder import RunFolder
 from centime.train.parallel import ranks
 from centime.train.report import write_report
 from centime.train.run import TrainingRun
-from centime.train.setup import Setup
+from centime.train.setup import Finished, Setup
 
 RUNS = Path("runs")  # where a run's folder goes by default
 
@@ -31,11 +32,19 @@ def train(
             raise UserError(
                 f"{recipe} is a folder; give a recipe (.toml), or add --resume to go on with the run in it."
             )
+        if not (recipe / "recipe.toml").exists():
+            raise UserError(
+                f"{recipe} holds no run: it has no recipe.toml. Give the folder of a run, or a recipe (.toml)."
+            )
         folder, recipe = folder or recipe, recipe / "recipe.toml"
     tree = recipes.read(recipe, settings)
     run = RunFolder(folder or RUNS / tree.name)
     with run.held() if ranks().rank == 0 else nullcontext():
-        setup = Setup(tree, run.path, resume, budget, price)
+        try:
+            setup = Setup(tree, run.path, resume, budget, price)
+        except Finished as done:
+            print(done, file=sys.stderr)
+            return 0
         try:
             outcome = TrainingRun(setup).go()
         except UserError:
@@ -63,7 +72,7 @@ def show_bill(setup: Setup) -> None:
     if setup.ranks.rank == 0 and setup.folder.metrics.exists():
         try:
             report = write_report(setup.folder.path, made.as_json())
-        except UserError as error:  # a full disk costs the page, not the run
-            setup.console.print(str(error), markup=False)
+        except Exception as error:  # a full disk, or damaged files, cost the page, not the run
+            setup.console.print(f"There is no report: {error}", markup=False)
         else:
             setup.console.print(f"The report is {report}, for a browser.", markup=False)

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from centime.train.engine import Engine
+from centime.train.finite import is_finite
 from centime.train.loss import MicroBatch, Share
 
 
 def diagnose(engine: Engine, micro: MicroBatch, share: Share) -> str:
     """A sentence naming the layer and the parameter in trouble, after a step whose loss or gradient was not finite."""
-    weights = [name for name, tensor in engine.state().items() if not _finite(tensor)]
-    gradients = [name for name, tensor in engine.gradients().items() if not _finite(tensor)]
+    weights = [name for name, tensor in engine.state().items() if not is_finite(tensor)]
+    gradients = [name for name, tensor in engine.gradients().items() if not is_finite(tensor)]
     output = first_bad_output(engine.objective, micro, share)
     if weights:
         return f"the weights are already damaged, first in {weights[0].partition('/')[2]} ({len(weights)} tensors)"
@@ -41,7 +42,7 @@ def first_bad_output(objective: nn.Module, micro: MicroBatch, share: Share) -> s
     def watch(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             tensors = output if isinstance(output, tuple) else (output,)
-            if not found and any(isinstance(t, Tensor) and t.is_floating_point() and not _finite(t) for t in tensors):
+            if not found and any(isinstance(t, Tensor) and t.is_floating_point() and not is_finite(t) for t in tensors):
                 found.append(name)
 
         return hook
@@ -57,7 +58,3 @@ def first_bad_output(objective: nn.Module, micro: MicroBatch, share: Share) -> s
         for handle in handles:
             handle.remove()
     return found[0] if found else None
-
-
-def _finite(tensor: Tensor) -> bool:
-    return bool(torch.isfinite(tensor).all())

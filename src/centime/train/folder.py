@@ -33,6 +33,7 @@ from centime.errors import UserError
 from centime.files.durable import write_text
 from centime.files.folder import made_folders
 from centime.files.lock import INSIDE, FolderLock
+from centime.json_files import read_object
 from centime.recipe import Recipe
 
 
@@ -107,7 +108,7 @@ class RunFolder:
         if found is None and os.path.lexists(self.info):
             try:
                 ours = "centime" in self.read_info()["versions"]
-            except (OSError, ValueError, KeyError, TypeError):
+            except (UserError, KeyError, TypeError):
                 ours = False
             found = None if ours else self.info
         return found
@@ -117,9 +118,8 @@ class RunFolder:
         write_text(self.info, json.dumps(info, indent=1) + "\n")
 
     def read_info(self) -> dict[str, Any]:
-        """run.json of a run that has begun."""
-        found: dict[str, Any] = json.loads(self.info.read_text(encoding="utf-8"))
-        return found
+        """run.json of a run that has begun. Raises UserError naming it where it is damaged or gone."""
+        return read_object(self.info, mend="put it back from a copy")
 
 
 def differences(before: Recipe, after: Recipe) -> list[str]:

@@ -18,6 +18,7 @@ from centime.train.callbacks import Callback
 from centime.train.diagnosis import diagnose
 from centime.train.evaluation import HeldOut, bits_per_byte
 from centime.train.loss import Share
+from centime.train.progress import Progress
 from centime.train.schedule import StepSettings
 from centime.train.signals import StopSignals
 from centime.train.stages import StagePlan
@@ -33,20 +34,6 @@ class Ending(enum.Enum):
     FINISHED = 0
     SIGNAL = 1
     BUDGET = 2
-
-
-@dataclass
-class Progress:
-    """Where the run is; saved with every checkpoint."""
-
-    stage: int = 0  # index of the stage
-    step: int = 0  # steps done in it
-    global_step: int = 0
-    tokens: int = 0  # over all stages
-    skipped: int = 0  # steps that were not finite
-    skipped_in_a_row: int = 0
-    device_ns: int = 0  # spent by earlier attempts, as of their last checkpoint
-    cost: float = 0.0
 
 
 @dataclass
@@ -88,6 +75,7 @@ class StageLoop:
     callbacks: Sequence[Callback]
     checkpoints: Checkpoints | None  # None on every rank but the first
     held_out: HeldOut | None
+    factors: Sequence[float]  # each stage's share of its own length, saved with the checkpoints
     signals: StopSignals
     deadline: float  # time.monotonic() at which the stage's share of the budget is spent
     peak_flops: float | None  # of all devices
@@ -135,7 +123,7 @@ class StageLoop:
         if self.checkpoints is None:
             return True
         spent = self.meter.spent()
-        meta = asdict(self.progress) | {"rows": self.plan.rows.fingerprint}
+        meta = asdict(self.progress) | {"rows": self.plan.rows.fingerprint, "fitted": list(self.factors)}
         meta["device_ns"] += spent.device_ns * self._world
         meta["cost"] += (spent.cost or 0.0) * self._world
         return self.checkpoints.save(self.progress.global_step, state, meta, wait)

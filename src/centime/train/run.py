@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,20 @@ from centime.train.callbacks import Callback, MetricsFile, Progress, TensorBoard
 from centime.train.determinism import deterministic
 from centime.train.engine import Engine, SingleDevice
 from centime.train.evaluation import held_out
+from centime.train.finite import first_not_finite
 from centime.train.fitted import FittedPlan
 from centime.train.folder import versions
 from centime.train.loop import Clock, Ending, StageLoop
-from centime.train.loop import Progress as Where
 from centime.train.memory import peak_bytes, snapshot_bytes
 from centime.train.peak import measured_peak
+from centime.train.progress import Progress as Where
+from centime.train.resume import Checkpoint, load_into, newest_good, read_checkpoint, require_place
 from centime.train.samples import write_sample
 from centime.train.setup import Setup
 from centime.train.show import show_forecast
 from centime.train.signals import StopSignals
 from centime.train.stages import StagePlan
-from centime.train.state import Checkpoints, read
+from centime.train.state import Checkpoints
 from centime.train.step import Trainer
 from centime.train.timing import measure
 
@@ -85,10 +88,8 @@ class TrainingRun:
 
     def _train(self, stack: ExitStack) -> Outcome:
         setup = self.setup
-        newest = Checkpoints.newest(setup.folder.checkpoints) if setup.resuming else None
-        path = parallel.from_first(newest, setup.ranks)
-        state, meta = read(path) if path else ({}, {})
-        where = Where(**{f.name: meta[f.name] for f in fields(Where) if meta})
+        found = self._found() if setup.resuming else None
+        where = found.place.progress if found else Where()
         self.began -= (
             where.device_ns / 1e9 / setup.ranks.world
         )  # a budget is the whole run's, earlier attempts included
@@ -97,10 +98,9 @@ class TrainingRun:
         self.fitted = self._fitted(engine)
         if not setup.resuming:
             self._begin()
-        if state:
-            self._require_same_rows(meta["rows"], setup.stages[where.stage])
-            engine.load(state)
-        del state  # as large as the optimizer
+        if found:
+            load_into(engine, found)
+        del found  # as large as the optimizer
         callbacks = self._callbacks(where)
         for callback in callbacks:
             stack.callback(callback.close)
@@ -127,14 +127,20 @@ class TrainingRun:
             engine = self._engine(self.fitted.stages[where.stage], before)
             del before
         self._save_model(engine, plan)
+        if self.first:
+            with contextlib.suppress(OSError):  # a full disk: the next --resume sees by the checkpoint that it is done
+                setup.folder.write_info(self._info() | {"finished": True})
         return Outcome(setup.folder.path, None)
 
-    def _require_same_rows(self, fingerprint: str, plan: StagePlan) -> None:
-        if fingerprint != plan.rows.fingerprint:
-            raise UserError(
-                f"The data of {self.setup.folder.path} has changed since its last checkpoint; a resumed run would "
-                "repeat or miss tokens. Put the prepared folder back as it was, or begin another run with --out."
-            )
+    def _found(self) -> Checkpoint | None:
+        """The checkpoint to go on from: the first rank chooses it, every rank reads it."""
+        setup = self.setup
+        newest = newest_good(setup.folder.checkpoints, setup.say) if self.first else None
+        path = parallel.from_first(newest.path if newest else None, setup.ranks)
+        found = newest if path is None or newest is not None else read_checkpoint(path)
+        if found is not None:
+            require_place(found, setup.stages)
+        return found
 
     def _loop(
         self,
@@ -156,6 +162,7 @@ class TrainingRun:
             callbacks=callbacks,
             checkpoints=checkpoints,
             held_out=held_out(setup.recipe, plan),
+            factors=self.fitted.factors,
             signals=self.signals,
             deadline=self.fitted.deadline(where.stage),
             peak_flops=self.peak_flops,
@@ -253,14 +260,22 @@ class TrainingRun:
 
     def _sample(self, engine: Engine, plan: StagePlan, where: Where) -> None:
         """A few words of the model at the end of a stage; on one device only, as generation runs the whole model."""
-        if isinstance(engine, SingleDevice):
-            write_sample(
-                self.setup.folder.samples, engine.model, self.setup.tokenizer, plan, where.tokens, self.setup.recipe
-            )
+        if not isinstance(engine, SingleDevice):
+            return
+        setup = self.setup
+        try:
+            write_sample(setup.folder.samples, engine.model, setup.tokenizer, plan, where.tokens, setup.recipe)
+        except Exception as error:  # whatever it was: a sample is for the reader, and the model is not saved yet
+            setup.console.print(f"{plan.name} ends without a sample ({error}).", markup=False)
 
     def _save_model(self, engine: Engine, plan: StagePlan) -> None:
         """The result as a Hugging Face folder, in the type that it was trained to compute in (routing bias in fp32)."""
         state = engine.state()
+        if (bad := first_not_finite(state)) is not None:
+            raise UserError(
+                f"The model is not saved: {bad.partition('/')[2]} has numbers that are not finite. Lower the last "
+                "stage's lr or optimizer.clip; the checkpoints before that are good."
+            )
         if self.first:
             whole = {
                 name.partition("/")[2]: tensor

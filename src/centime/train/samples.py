@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 from centime.data.tokenizer import Tokenizer
 from centime.errors import UserError
 from centime.files.durable import whole_file
-from centime.json_files import parse_json, read_text
+from centime.json_files import parse_json
 from centime.model import Transformer
 from centime.recipe import Recipe
 from centime.serve.engine.request import SamplingParams
@@ -31,26 +33,25 @@ def write_sample(
         prompt = _prompt(plan, recipe)
         answer = Session(model, tokenizer).answer(prompt, SamplingParams(temperature=0.0, max_tokens=LENGTH))
         record = {"stage": plan.name, "tokens": tokens, "prompt": tokenizer.decode(prompt), "text": answer.text}
-        kept = [line for line in _lines(path) if _stage(line, path) not in (None, plan.name)]
+        kept = [line for line in _lines(path) if line["stage"] != plan.name]
         with whole_file(path) as partial:
-            partial.write_text("\n".join([*kept, json.dumps(record, ensure_ascii=False)]) + "\n", encoding="utf-8")
+            lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in [*kept, record])
+            partial.write_text("".join(lines), encoding="utf-8", errors="replace")
     except (OSError, UserError):
         pass
     finally:
         model.train()
 
 
-def _lines(path: Path) -> list[str]:
-    return read_text(path).splitlines() if path.exists() else []
-
-
-def _stage(line: str, path: Path) -> str | None:
-    """The stage whose sample a line is, None for one that is damaged."""
-    try:
-        record = parse_json(line, str(path))
-    except UserError:
-        return None
-    return record.get("stage") if isinstance(record, dict) else None
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The samples that are there; lines that are damaged are left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        with contextlib.suppress(UserError):
+            sample = parse_json(line, str(path))
+            if isinstance(sample, dict) and "stage" in sample:
+                found.append(sample)
+    return found
 
 
 def _prompt(plan: StagePlan, recipe: Recipe) -> list[int]:

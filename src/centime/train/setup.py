@@ -19,15 +19,26 @@ from centime.train.budget import Budget, asked, parse_budget
 from centime.train.by_profile import fits
 from centime.train.folder import RunFolder
 from centime.train.memory import default_micro_batch, require_disk, require_fit, require_rows
+from centime.train.resume import info_of
 from centime.train.stages import StagePlan, plan_stages, resolve
+
+
+class Finished(Exception):
+    """The run that was to go on has reached its end, and its model is there."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(
+            f"{folder.path} is finished: nothing is left to do. Its model is in {folder.model}; "
+            f"`centime bill {folder.path}` shows what it cost."
+        )
 
 
 class Setup:
     """One run, ready to begin or to go on."""
 
     def __init__(self, recipe: Recipe, folder: Path, resume: bool, budget: str | None, price: str | None) -> None:
-        """Raises UserError on a folder in use, missing data, another tokenizer, no price, too little memory, a
-        model that no published family computes."""
+        """Raises Finished, and UserError on a folder in use, missing data, no price, another tokenizer, too little
+        memory, a model that no published family computes."""
         self.ranks = parallel.ranks()
         self.console = Console(stderr=True, highlight=False, quiet=self.ranks.rank > 0)
         self.folder = RunFolder(folder)
@@ -42,7 +53,10 @@ class Setup:
         self.metered = this_device("gpu" if self.device.type == "cuda" else "cpu")
         self.profile = self._profile()
         self.price = price_for(self.metered, price)
-        info = self.folder.read_info() if self.resuming else {}
+        several = 1 + len(recipe.context) + (recipe.sft is not None)
+        info = info_of(self.folder, several, self.say) if self.resuming else {}
+        if info.get("finished") is True and self.folder.model.joinpath("config.json").exists():
+            raise Finished(self.folder)
         stated = asked(budget) or info.get("budget")
         self.budget_text: str | None = stated
         self.budget: Budget | None = parse_budget(stated) if stated else None
@@ -60,6 +74,10 @@ class Setup:
         if self.ranks.rank == 0:
             existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
             require_disk(existing, self.recipe.model, recipe.run.keep)
+
+    def say(self, text: str) -> None:
+        """Prints a sentence on the first rank's terminal."""
+        self.console.print(text, markup=False)
 
     def _profile(self) -> MachineProfile | None:
         """What `centime calibrate` found out about this very device; None on several, which it does not describe."""

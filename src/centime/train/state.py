@@ -18,7 +18,9 @@ from centime.errors import UserError
 from centime.files.durable import sync
 from centime.files.folder import FULL, sync_all
 from centime.files.leftovers import discard, is_abandoned, remove, remove_all_leftovers, unfinished_folder
+from centime.json_files import read_object
 from centime.model.tensor_files import write_file
+from centime.train.finite import first_not_finite
 from centime.units import format_bytes
 
 TENSORS, META = "tensors.safetensors", "state.json"
@@ -73,15 +75,19 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of which there is a checkpoint, in order."""
-        return sorted(int(path.name.removeprefix("step-")) for path in _whole(self.folder))
+        return sorted(int(path.name.removeprefix("step-")) for path in checkpoints_in(self.folder))
 
     @staticmethod
     def newest(folder: Path) -> Path | None:
         """The newest whole checkpoint in a folder, None if there is none."""
-        return max(_whole(folder), default=None)
+        return max(checkpoints_in(folder), default=None)
 
     def _write(self, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         final = self.path(step)
+        bad = first_not_finite(tensors)
+        if bad is not None:
+            self._lost(step, tensors, ArithmeticError(f"{bad.partition('/')[2]} has numbers that are not finite"))
+            return
         try:
             with unfinished_folder(final) as partial:
                 write_tensors(partial / TENSORS, tensors)
@@ -106,6 +112,8 @@ class Checkpoints:
         hint = "Free space there or lower run.keep; training goes on."
         if isinstance(error, OSError):
             why = "the disk is full" if error.errno in FULL else str(error.strerror or error)
+        elif isinstance(error, ArithmeticError):
+            why, hint = str(error), "Lower the stage's lr or optimizer.clip if this goes on."
         elif isinstance(error, MemoryError) or "alloc" in str(error):
             why, hint = "there is no memory for it", "Free memory; training goes on."
         else:
@@ -119,22 +127,19 @@ class Checkpoints:
                 discard(self.path(step))
 
 
-def _whole(folder: Path) -> list[Path]:
+def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoints in a folder, and nothing that somebody else put beside them."""
-    return [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
+    return [path for path in folder.glob("step-*") if re.fullmatch(r"step-[0-9]{8,}", path.name)]
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and meta of one checkpoint. Raises UserError naming the folder if it is damaged."""
+    """Tensors and meta of one checkpoint. Raises UserError naming the folder, or its state.json, if it is damaged."""
     try:
         with safe_open(path / TENSORS, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        meta: dict[str, Any] = json.loads((path / META).read_text(encoding="utf-8"))
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"The checkpoint {path} cannot be read ({error}). Delete that folder and resume: the one before it is used."
-        ) from error
-    return tensors, meta
+        raise UserError(f"The checkpoint {path} cannot be read ({error}).") from error
+    return tensors, read_object(path / META, mend="it is damaged")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

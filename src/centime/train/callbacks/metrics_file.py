@@ -56,11 +56,13 @@ def _plain(value: Any) -> Any:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of the file; one cut short by a kill is left out."""
+    """The whole lines of the file; one cut short by a kill, or damaged, is left out."""
     found = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(record, dict) and type(record.get("global_step")) is int:
+            found.append(record)
     return found
