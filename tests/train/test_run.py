@@ -224,7 +224,6 @@ def test_skipped_steps_are_counted_and_too_many_stop_the_run(small: Path, tmp_pa
             tmp_path / "run",
             "train.lr=1e6",
             "train.warmup_steps=0",
-            "optimizer.weight_decay=0",
             "run.nonfinite_limit=3",
         )
     assert [line.get("skipped", False) for line in metrics(tmp_path / "run")[-3:]] == [True] * 3
