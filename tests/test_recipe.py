@@ -87,7 +87,7 @@ def test_one_context_table_and_a_numbered_one_take_overrides() -> None:
         ("seed=1e23", r"seed is 1e\+23, which does not fit: should be a valid integer"),
         ("seed=9223372036854775808", "less than or equal to 9223372036854775807"),
         ("train.tokens=1e30", r"train\.tokens is 1e\+30.*less than or equal to 10000000000000000"),
-        ("train.tokens='1e999'", r"train\.tokens is inf"),
+        ("train.tokens='1e999'", r"train\.tokens is '1e999'.*can be held"),
         ("train.batch_size=100000000000", "less than or equal to 16777216"),
         ("train.batch_size=true", r"train\.batch_size is True.*valid integer"),
         ("train.lr=true", r"train\.lr is True.*valid number"),
@@ -100,7 +100,7 @@ def test_one_context_table_and_a_numbered_one_take_overrides() -> None:
         ("model.depth=3.7", r"model\.depth is 3\.7; expected a whole number"),
         ("model.depth=true", r"model\.depth is True; expected a whole number"),
         ("model.preset=3", r"model\.preset is 3; expected a model's name"),
-        ("model.rope_theta=1", r"rope_theta is 1; YaRN.*above 1"),
+        ("model.rope_theta=1", r"rope_theta is 1.*greater than 1"),
         ("context.sequence_length=128", r"context\.sequence_length is 128, shorter than the 256"),
         ("context.factor=1.5", r"context\.factor 1\.5 extends 256 positions to 384, fewer than.*512"),
         ("train.batch_size_start=4", "belong together"),
@@ -129,7 +129,7 @@ def test_missing_file_and_broken_toml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("# caf\xe9\n".encode("latin-1"), r"is not in UTF-8 \UTF-8, at byte 5; save it as that"),
+        ("# caf\xe9\n".encode("latin-1"), "is not in UTF-8, at byte 5; save it as that"),
         (TEXT.encode("utf-16"), r"is not in UTF-8 \(UTF-16\?\)"),
         (b"a = " + b"[" * 100_000, "nested too deeply|is not TOML"),
         (b"a." * 20_000 + b"b = 1", "nested too deeply"),

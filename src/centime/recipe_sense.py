@@ -27,8 +27,6 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
 
 def _lengths(recipe: Recipe) -> Iterator[str]:
     before = original = recipe.train.sequence_length
-    if recipe.context and recipe.model.rope_theta <= 1:
-        yield f"model.rope_theta is {recipe.model.rope_theta:g}; YaRN, which [context] extends by, needs one above 1."
     for context in recipe.context:
         length = context.sequence_length
         if length < before:
