@@ -18,7 +18,7 @@ from centime.catalogue.presets import catalogue_models, names, preset
 from centime.errors import UserError
 from centime.plan.baseline import dense_baseline
 
-V3 = to_hf(preset("deepseek-v3"))
+V3 = to_hf(preset("deepseek-v3"), "bfloat16")
 YARN = YarnScaling(factor=4, original_max_position_embeddings=32)
 
 
@@ -135,6 +135,39 @@ def test_catalogue_files_are_what_deepseek_publishes() -> None:
         ({"rope_scaling": {**V3["rope_scaling"], "attention_factor": 0.1}}, "scales rotated features by 0.1"),
         ({"quantization_config": {"quant_method": "awq"}}, '"awq"'),
         ({"qk_head_dim": 100}, "qk_head_dim = 100"),
+        ({"head_dim": 100}, "head_dim = 100"),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}, 'rope_type is "default" in the one'),
+        ({"rope_parameters": {**V3["rope_scaling"], "factor": 2.0}}, "factor is 2.0 in the one and 40.0 in the other"),
+        ({"rope_parameters": {"rope_theta": 500.0}}, "two rotary bases, rope_theta = 10000.0 and rope_parameters"),
+        ({"rope_scaling": {"factor": 40.0}}, r"rotary settings \['factor'\], but their rope_type is not said"),
+        ({"rope_scaling": {"type": "default", "factor": 40.0}}, "'default', which has no settings"),
+        ({"rope_scaling": {"type": "yarn", "rope_type": "linear"}}, "rope_type and type, and they differ"),
+        ({"rope_scaling": {**V3["rope_scaling"], "mscale": 0.5, "mscale_all_dim": 0.0}}, "say the one that is meant"),
+        ({"num_experts": 8, "num_local_experts": 8}, "n_routed_experts = 256 and num_experts = 8"),
+        ({"n_routed_experts": None, "num_experts": 8, "num_local_experts": 9}, "two names of one setting"),
+        ({"num_experts_per_tok": 1}, "norm_topk_prob = true with one expert a token"),
+        ({"scoring_func": "softmax"}, "scoring_func = 'softmax'; a deepseek_v3 model routes by sigmoid"),
+        ({"topk_method": "greedy"}, "topk_method = 'greedy'; a deepseek_v3 model routes by noaux_tc"),
+        (
+            {"model_type": "deepseek_v2", "scoring_func": "softmax", "topk_method": "greedy"},
+            "norm_topk_prob = true in a",
+        ),
+        ({"kv_lora_rank": None}, "sets kv_lora_rank = null"),
+        ({"hidden_size": None}, "sets hidden_size = null"),
+        ({"intermediate_size": "big"}, 'intermediate_size is "big"; it should be a valid integer'),
+        ({"rope_scaling": "yarn"}, 'rope_scaling is "yarn"; it should be a JSON object'),
+        ({"rope_scaling": {"type": ["yarn"]}}, r"rope_scaling\.type is \[\"yarn\"\]"),
+        ({"rope_scaling": {"type": "yarn", "factor": "four"}}, r'rope_scaling\.factor is "four"'),
+        ({"rope_theta": 1}, "rope_theta is 1; it should be greater than 1"),
+        ({"rms_norm_eps": math.nan}, "rms_norm_eps is NaN"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000; it should be less than or equal to 10000"),
+        ({"norm_topk_prob": 1}, "norm_topk_prob is 1; it should be a valid boolean"),
+        ({"quantization_config": "fp8"}, 'quantization_config is "fp8"; it should be a JSON object'),
+        ({"quantization_config": {"quant_method": "fp8", "weight_block_size": ["a", "a"]}}, "weight_block_size.0"),
+        ({"quantization_config": {"quant_method": "fp8", "weight_block_size": [1, 1], "fmt": "e5m2"}}, "fmt is .e5m2"),
+        ({"torch_dtype": "int8"}, 'torch_dtype is "int8"'),
+        ({"dtype": "float32"}, "dtype is 'float32' and torch_dtype 'bfloat16'"),
+        ({"eos_token_id": [1, "a"]}, "eos_token_id"),
         ({"num_mtp_layers": 3}, "num_mtp_layers"),
         ({"hidden_size": "wide"}, "hidden_size"),
         ({"n_group": 7}, "n_group"),
@@ -152,6 +185,12 @@ def test_what_would_compute_something_else_is_refused(change: dict[str, Any], sa
 def test_a_size_left_out_is_asked_for(key: str) -> None:
     with pytest.raises(UserError, match=key):
         from_hf({name: value for name, value in V3.items() if name != key})
+
+
+def test_the_same_thing_said_twice_is_read() -> None:
+    alike = {"type": "yarn", **{key: value for key, value in V3["rope_scaling"].items() if "type" not in key}}
+    twice = {"rope_parameters": {**alike, "rope_theta": 10000}, "num_local_experts": 256, "dtype": V3["torch_dtype"]}
+    assert from_hf({**V3, **twice}) == preset("deepseek-v3")
 
 
 def test_unknown_settings_that_are_off_are_ignored() -> None:

@@ -70,3 +70,20 @@ def test_a_template_is_kept_in_its_sandbox() -> None:
     for attack in ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ messages.append(1) }}"):
         with pytest.raises(UserError, match="failed on these messages"):
             render(attack, [], where="x")
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ 'a' * 10**12 }}", "text or list of 1,000,000,000,000"),
+        ("{{ 10**10**10 }}", "a power of more than 1000"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{{ messages.__class__.__mro__ }}", "failed on these messages"),
+        ("{% for m in messages %}", "failed on these messages"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "failed on these messages"),
+        ("{{ messages[0].content + 1 }}", "failed on these messages"),
+    ],
+)
+def test_a_template_of_any_kind_is_a_sentence(template: str, says: str) -> None:
+    with pytest.raises(UserError, match=f"The chat template of m .*{says}"):
+        render(template, CONVERSATIONS[0], where="m")

@@ -74,7 +74,7 @@ def _settings(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
             found[place] = said
     if len(found) == 2 and found[_PLACES[0]] != found[_PLACES[1]]:
         one, two = found.values()
-        apart = {key: (one.get(key), two.get(key)) for key in sorted(one.keys() | two.keys())}
+        apart = {key: (one.get(key), two.get(key)) for key in ("rope_type", *sorted(one.keys() | two.keys()))}
         key, (first, second) = next((key, pair) for key, pair in apart.items() if pair[0] != pair[1])
         raise UserError(
             f"{where} has rope_parameters and rope_scaling, which say different things: {key} is {brief(first)} in the "
