@@ -269,5 +269,8 @@ def _inputs(plan: BudgetPlan, say: Words, lang: str) -> Table:
 
 def _sources(plan: BudgetPlan, say: Words) -> Notes:
     """Who says what."""
-    lines = [f"{say(LABELS[name])}: {given.source}" for name, given in plan.inputs_used.items()]
+    lines = [
+        say("{name}: {source}", name=say(LABELS[name]), source=say(given.source))
+        for name, given in plan.inputs_used.items()
+    ]
     return Notes(say("Sources"), lines)

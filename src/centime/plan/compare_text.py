@@ -45,11 +45,17 @@ def sections(found: Comparison, lang: str) -> list[Section]:
     if barred:
         note += " " + say("Not to be had by {region}: {chips}.", region=region, chips=", ".join(barred))
     out.append(Table(say("Who may buy it"), [say("Chip"), say("China"), say("United States")], bought, note))
-    reasons = [number(f"{column.name}: {say(reason)}", lang) for column in found.columns for reason in column.why_not]
+    reasons = [
+        number(say("{name}: {what}", name=column.name, what=say(reason)), lang)
+        for column in found.columns
+        for reason in column.why_not
+    ]
     if reasons:
         out.append(Notes(say("What stands in the way"), reasons))
     out.append(Notes(say("Assumptions"), [number(say(line), lang) for line in found.assumptions]))
-    prices = [number(f"{c.name}: {say(priced(c.price))}", lang) for c in found.columns if c.price]
+    prices = [
+        number(say("{name}: {what}", name=c.name, what=say(priced(c.price))), lang) for c in found.columns if c.price
+    ]
     out.append(Notes(say("Prices"), list(dict.fromkeys(prices))))
     return out
 

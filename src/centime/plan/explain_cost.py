@@ -7,6 +7,7 @@ from dataclasses import replace
 from centime.catalogue.prices import gpu_hour
 from centime.errors import UserError
 from centime.plan.cases import Case
+from centime.plan.catalogue_text import noted
 from centime.plan.corner_search import Searcher
 from centime.plan.corners import Corner
 from centime.plan.explain import Run
@@ -56,11 +57,11 @@ def run_of(case: Case, searcher: Searcher) -> Run:
     )
     note = said(
         "{title}: {price} a chip-hour, {kind}, {date}{more}",
-        title=case.title,
+        title=said(case.title),
         price=format_money(price.per_device_hour, price.currency),
         kind=said(price.kind),
         date=case.price_date or price.date,
-        more=f" ({price.note})" if price.note else "",
+        more=said(" ({why})", why=noted(price.note)) if price.note else "",
     )
     resolved = replace(
         case,

@@ -35,7 +35,8 @@ FAMILY_LABELS = {
 
 def title(found: Explanation, lang: str) -> str:
     """One line."""
-    return words(lang)("{a} against {b}", a=found.a.case.title, b=found.b.case.title)
+    say = words(lang)
+    return number(say("{a} against {b}", a=say(found.a.case.title), b=say(found.b.case.title)), lang)
 
 
 def sections(found: Explanation, lang: str) -> list[Section]:
@@ -96,7 +97,7 @@ def sections(found: Explanation, lang: str) -> list[Section]:
         out.append(Notes(say("Assumptions"), list(dict.fromkeys(notes))))
     sources = list(dict.fromkeys((*found.a.case.sources, *found.b.case.sources)))
     if sources:
-        out.append(Notes(say("Sources"), sources))
+        out.append(Notes(say("Sources"), [say(source) for source in sources]))
     return out
 
 
@@ -156,7 +157,11 @@ def _headline(found: Explanation, side: str, lang: str) -> Figure:
         off = run.gpu_hours / run.case.reported_gpu_hours - 1
         reported = number(format_count(run.case.reported_gpu_hours), lang)
         small += number(say("; reported {hours} ({off:+.1f} %)", hours=reported, off=100 * off), lang)
-    return Figure(f"{side.upper()}: {run.case.title}", number(_money(run.cost, run.case.currency), lang), small)
+    return Figure(
+        say("{side}: {title}", side=side.upper(), title=say(run.case.title)),
+        number(_money(run.cost, run.case.currency), lang),
+        small,
+    )
 
 
 def _percent(factor: float) -> str:

@@ -262,9 +262,15 @@ def _assumptions(scenario: Scenario) -> list[str]:
     for path, value in scenario.numbers().items():
         if not value.source or value.source.lower().startswith("assumption"):
             low, mid, high = value.three
-            text = f"{mid:g}" if value.fixed else f"{low:g} to {mid:g} to {high:g}"
-            out.append(said("{name} = {value} (assumption{note})", name=path, value=text,
-                            note=value.source.removeprefix("assumption").removeprefix("Assumption")))  # fmt: skip
+            between = said("{low:g} to {mid:g} to {high:g}", low=low, mid=mid, high=high)
+            out.append(
+                said(
+                    "{name} = {value} (assumption{note})",
+                    name=path,
+                    value=said(f"{mid:g}") if value.fixed else between,
+                    note=said(value.source.removeprefix("assumption").removeprefix("Assumption")),
+                )
+            )
     if len(set(scenario.demand.hourly)) == 1:
         out.append(said("The load is flat over the day (assumption)."))
     if scenario.demand.growth_kind == "observed":

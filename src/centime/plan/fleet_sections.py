@@ -5,7 +5,7 @@ from __future__ import annotations
 from centime.plan.fleet import DAYS, Band, FleetPlan
 from centime.plan.scenario import Scenario
 from centime.plan.sections import BarChart, Figure, Figures, Format, Line, LineChart, Notes, Section, Table
-from centime.plan.text import Words, number, words
+from centime.plan.text import Words, number, said, words
 from centime.units import format_count, format_money, format_watts
 
 DRIVES_SHOWN = 8
@@ -47,21 +47,23 @@ def title(plan: FleetPlan, lang: str) -> str:
 def sections(plan: FleetPlan, lang: str) -> list[Section]:
     """Everything, in order."""
     say = words(lang)
-    out: list[Section] = [_figures(plan, say, lang), _day(plan, say)]
+    out: list[Section] = [_figures(plan, say, lang), _day(plan, say, lang)]
     if plan.scenario.months > 1:
         out += _charts(plan, say, lang)
     out += [_months(plan, say, lang), _jevons(plan, say, lang)]
     if plan.drives:
-        out.append(_drives(plan, say))
+        out.append(_drives(plan, say, lang))
     out.append(Notes(say("Assumptions"), [_note(text, say, lang) for text in plan.assumptions]))
-    out.append(Notes(say("Sources"), list(plan.sources)))
+    out.append(Notes(say("Sources"), [say(source) for source in plan.sources]))
     return out
 
 
 def _note(text: str, say: Words, lang: str) -> str:
     """An assumption in the language; a source inside it stays as it is written."""
-    cites = "note" in getattr(text, "values", {})
-    return say(text) if cites else number(say(text), lang)
+    values = getattr(text, "values", {})
+    if "note" not in values:
+        return number(say(text), lang)
+    return say(said(text.template, **values | {"value": number(say(values["value"]), lang)}))  # type: ignore[attr-defined]
 
 
 def _figures(plan: FleetPlan, say: Words, lang: str) -> Figures:
@@ -127,7 +129,7 @@ def _money(value: float, scenario: Scenario) -> str:
     return f"${text}" if scenario.money.currency == "USD" else f"{text} {scenario.money.currency}"
 
 
-def _day(plan: FleetPlan, say: Words) -> LineChart:
+def _day(plan: FleetPlan, say: Words, lang: str) -> LineChart:
     node = plan.scenario.serving.gpus_per_node
     points = [(float(hour), gpus / node) for hour, gpus in enumerate(plan.day)]
     return LineChart(
@@ -135,8 +137,9 @@ def _day(plan: FleetPlan, say: Words) -> LineChart:
         say("nodes"),
         say("hour"),
         [Line(say("serving"), points)],
+        format=lambda nodes: number(f"{nodes:.3g}", lang),
         format_x=lambda hour: f"{int(hour):02d}:00",
-        note=plan.scenario.demand.hourly_source,
+        note=say(plan.scenario.demand.hourly_source),
     )
 
 
@@ -172,7 +175,7 @@ def _charts(plan: FleetPlan, say: Words, lang: str) -> list[Section]:
         tokens.append(Line(say("published"), observed, dots=True))
     out: list[Section] = [
         chart(say("Demand"), say("tokens/day"), tokens, log_y=True),
-        chart(say("GPUs"), "GPUs", [band("gpus_needed", say("needed")), band("gpus_owned", say("in service"))]),
+        chart(say("GPUs"), "", [band("gpus_needed", say("needed")), band("gpus_owned", say("in service"))]),
         chart(say("Power"), "MW", [band("megawatts", say("facility power"))]),
         chart(
             say("Money a month"),
@@ -232,8 +235,11 @@ def _jevons(plan: FleetPlan, say: Words, lang: str) -> Table:
     return Table(say("Does cheaper mean more GPUs?"), ["", ""], rows, say("At a constant price of a GPU-hour."))
 
 
-def _drives(plan: FleetPlan, say: Words) -> BarChart:
+def _drives(plan: FleetPlan, say: Words, lang: str) -> BarChart:
     bars = [(say(INPUTS.get(path, path)), value) for path, value in plan.drives[:DRIVES_SHOWN]]
     return BarChart(
-        say("What drives the GPUs of the last month"), say("rank correlation"), bars, format=lambda v: f"{v:+.2f}"
+        say("What drives the GPUs of the last month"),
+        say("rank correlation"),
+        bars,
+        format=lambda v: number(f"{v:+.2f}", lang),
     )

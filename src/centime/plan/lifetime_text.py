@@ -126,7 +126,7 @@ def sections(found: Lifetime, lang: str) -> list[Section]:
         laws = [(f"{law}, {say(option.precision)}", option) for law, option in found.by_law]
         out.append(_table(say("The cheapest under other laws"), laws, found, lang, note))
     out.append(Notes(say("Assumptions"), [number(say(line), lang) for line in found.assumptions]))
-    out.append(Notes(say("Sources"), list(found.sources)))
+    out.append(Notes(say("Sources"), [say(source) for source in found.sources]))
     return out
 
 

@@ -136,7 +136,7 @@ def sections(plan: ServingPlan, lang: str) -> list[Section]:
     found: list[Section] = [_figures(plan, say, lang), _units(plan, say, lang), _steps(plan, say, lang)]
     found += [_money(plan, say, lang), _latency(plan, say, lang), _frontier(plan, say, lang)]
     found.append(Notes(say("Assumptions"), [number(say(text), lang) for text in plan.assumptions]))
-    found.append(Notes(say("Sources"), [*plan.sources, number(say(priced(plan.price)), lang)]))
+    found.append(Notes(say("Sources"), [*map(say, plan.sources), number(say(priced(plan.price)), lang)]))
     return found
 
 

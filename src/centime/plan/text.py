@@ -15,13 +15,14 @@ sentence: `"Step time" = "Durée d'un pas"`. A test reads the source and names e
 from __future__ import annotations
 
 import functools
-import re
 import tomllib
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
 from centime.errors import UserError
+from centime.plan.french_figures import figures_in_french, prose_in_french
+from centime.plan.french_phrases import phrases_in_french
 
 LANGUAGES = ("en", "fr")
 
@@ -57,9 +58,11 @@ def _french(text: str, **values: Any) -> str:
     if isinstance(text, Said):
         values = text.values
         text = text.template
-    translated = french().get(text, text)
+    translated = french().get(text)
+    if translated is None:
+        translated = phrases_in_french(text)
     inner = {key: _french(value) if isinstance(value, Said) else value for key, value in values.items()}
-    return translated.format(**inner) if values else translated
+    return prose_in_french(translated.format(**inner) if values else translated)
 
 
 @functools.cache
@@ -74,10 +77,6 @@ def french() -> dict[str, str]:
 
 def number(text: str, lang: str) -> str:
     """A figure, or a sentence with figures, as the language writes it: '$2,788.5' is '2 788,5 $' in French (narrow
-    no-break spaces). Versions in names (Llama-3.1, V3.2) and arXiv's numbers stay as they are."""
-    if lang != "fr":
-        return text
-    text = re.sub(r"(?<=\d),(?=\d{3})", "\u202f", text)
-    text = re.sub(r"(?<![A-Za-z]-\d)(?<![A-Za-z]\d)(?<=\d)\.(?=\d)(?!\d{5})", ",", text)
-    text = re.sub(r"(?<=\d) ?%", "\u202f%", text)
-    return re.sub(r"([$€£¥])(\d[\d\u202f,]*(?: [KMBTP]\b)?)", "\\2\u202f\\1", text)
+    no-break spaces), '14.8 T tokens' are '14 800 Md de jetons'. Versions in names (Llama-3.1, V3.2) and arXiv's numbers
+    stay as they are."""
+    return figures_in_french(text) if lang == "fr" else text

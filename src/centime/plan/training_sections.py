@@ -76,7 +76,9 @@ def sections(plan: TrainingPlan, lang: str) -> list[Section]:
         *_drawn(plan, lang),
         *_searched(plan, lang),
         Notes(say("Assumptions"), [number(say(line), lang) for line in plan.assumptions]),
-        Notes(say("Sources"), [number(say(line), lang) if isinstance(line, Said) else line for line in plan.sources]),
+        Notes(
+            say("Sources"), [number(say(line), lang) if isinstance(line, Said) else say(line) for line in plan.sources]
+        ),
     ]
 
 

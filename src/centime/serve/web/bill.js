@@ -3,7 +3,7 @@
 import { askJson } from "./api.js";
 import { byId, h } from "./dom.js";
 import { grid } from "./grid.js";
-import { count, duration, has, hours, money, onLanguage, percent, plain, ratio, t } from "./i18n.js";
+import { count, duration, has, hours, money, ofDate, onLanguage, percent, plain, ratio, t } from "./i18n.js";
 import { noteInWords } from "./notes.js";
 import { drawAsked, drawImported, drawServing } from "./serving.js";
 
@@ -171,7 +171,7 @@ function legend() {
     lines.some((line) => line.cost_source === "assumed") && t("mark-assumed"),
   ].filter(Boolean);
   const measured = marks.length ? t("measured", { marks: marks.join(", ") }) : t("all-measured");
-  return h("p", { class: "note" }, `${measured} ${bill.price_date ? t("prices-of", { date: bill.price_date }) : ""}`);
+  return h("p", { class: "note" }, `${measured} ${bill.price_date ? t("prices-of", { ofDate: ofDate(bill.price_date) }) : ""}`);
 }
 
 function plan() {

@@ -3,7 +3,7 @@
 import { askJson } from "./api.js";
 import { shares, spark, tone } from "./charts.js";
 import { byId, h } from "./dom.js";
-import { count, duration, money, onLanguage, percent, plain, roundTime, t, whole } from "./i18n.js";
+import { count, duration, money, ofDate, onLanguage, percent, plain, roundTime, t, whole } from "./i18n.js";
 
 const EVERY_MS = 1000;
 
@@ -89,7 +89,7 @@ function headline() {
     ? t("now-price-of", {
         price: money(price.per_hour, price.currency),
         kind: t(`kind-${price.kind}`),
-        date: price.date,
+        ofDate: ofDate(price.date),
       })
     : t("no-price");
   const points = series(perMillion);

@@ -1,6 +1,6 @@
 // What the bill notes, in the language: the server writes English sentences, which are known here by their form.
 
-import { count, duration, hours, plain, t, whole } from "./i18n.js";
+import { count, duration, hours, ofDate, plain, t, whole } from "./i18n.js";
 
 // [form of the sentence, key of its words, what is filled in]
 const FORMS = [
@@ -45,6 +45,7 @@ export function noteInWords(note) {
     const found = form.exec(note);
     if (!found) continue;
     const values = Object.fromEntries(names.map((name, index) => [name, found[index + 1]]));
+    if (values.date) values.ofDate = ofDate(values.date);
     if (values.time) values.time = deviceTime(values.time);
     if (key === "note-elsewhere") inWords(values);
     if (values.seconds) values.seconds = plain(Number(values.seconds));
