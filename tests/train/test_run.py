@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 import shutil
 import signal
@@ -305,7 +306,12 @@ def test_muon_fp32_and_recompute_run_whole(small: Path, tmp_path: Path) -> None:
         "run.tensorboard=true",
     )
     assert train(small, tmp_path / "run", *settings) == 0
-    assert list((tmp_path / "run/tensorboard").glob("events*"))
+    shown = [event.name for event in (tmp_path / "run/tensorboard").iterdir()]
+    assert shown == ["run"]  # what TensorBoard calls the run
+    written = b"".join(path.read_bytes() for path in (tmp_path / "run/tensorboard/run").glob("events*"))
+    charts = set(re.findall(rb"(?:train|held-out)/[a-z_]+", written))
+    assert {b"held-out/eval_loss", b"train/loss", b"train/cost"} <= charts
+    assert not {name for name in charts if name.split(b"/")[1] in {b"tokens", b"eval_tokens", b"step", b"seconds_left"}}
     assert centime.load(tmp_path / "run/model").embed.weight.dtype == torch.float32
     first, *_, last = [
         line["loss"] for line in metrics(tmp_path / "run") if line["stage"] == "pretrain" and "loss" in line

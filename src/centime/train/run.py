@@ -249,7 +249,9 @@ class TrainingRun:
             return []
         folder, step = self.setup.folder, where.global_step
         found: list[Callback] = [MetricsFile(folder.metrics, step), Progress(self.setup.console)]
-        return [*found, TensorBoard(folder.tensorboard, step)] if self.setup.recipe.run.tensorboard else found
+        if not self.setup.recipe.run.tensorboard:
+            return found
+        return [*found, TensorBoard(folder.tensorboard / folder.path.resolve().name, step)]
 
     def _checkpoints(self, callbacks: list[Callback]) -> Checkpoints:
         def tell(text: str) -> None:

@@ -1,6 +1,6 @@
 // What the bill notes, in the language: the server writes English sentences, which are known here by their form.
 
-import { count, duration, hours, ofDate, plain, t, whole } from "./i18n.js";
+import { count, duration, hours, language, money, ofDate, plain, t, whole } from "./i18n.js";
 
 // [form of the sentence, key of its words, what is filled in]
 const FORMS = [
@@ -23,11 +23,19 @@ const FORMS = [
   [/^(\d+) intervals? still open: booked up to the last heartbeat$/, "note-open", ["count"]],
 ];
 
+/** '$0.0408' as the language writes money; other currencies as they came. */
+function rateInWords(text) {
+  const amount = /^\$([\d.]+)$/.exec(text)?.[1];
+  return amount ? money(Number(amount), "USD") : text;
+}
+
+const gibibytes = (text) => (language() === "fr" ? text.replace(/(\d) GiB\b/, "$1\u202fGio") : text);
+
 /** The figures of a run's own files, as the language writes them. */
 function inWords(values) {
   values.steps = whole(Number(values.steps.replaceAll(",", "")));
   values.tokens = count(Number(values.number) * 1000 ** (1 + "KMBTP".indexOf(values.scale ?? " ")));
-  values.cost = values.cost ? t("note-elsewhere-cost", { cost: values.cost }) : "";
+  values.cost = values.cost ? t("note-elsewhere-cost", { cost: rateInWords(values.cost) }) : "";
   values.device = values.device ? t("note-elsewhere-device", { device: values.device }) : "";
 }
 
@@ -47,6 +55,8 @@ export function noteInWords(note) {
     const values = Object.fromEntries(names.map((name, index) => [name, found[index + 1]]));
     if (values.date) values.ofDate = ofDate(values.date);
     if (values.time) values.time = deviceTime(values.time);
+    if (values.rate) values.rate = rateInWords(values.rate);
+    if (values.machine) values.machine = gibibytes(values.machine);
     if (key === "note-elsewhere") inWords(values);
     if (values.seconds) values.seconds = plain(Number(values.seconds));
     return { text: t(key, values), known: true };

@@ -1,13 +1,17 @@
-"""The same figures as TensorBoard scalars, by global step."""
+"""The same figures as TensorBoard scalars, by global step: what is learned and what it takes, not what is counted."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+# Counters and guesses of metrics.jsonl: as charts they say nothing, and would stand before those that do.
+BOOKKEEPING = {"step", "global_step", "tokens", "eval_tokens", "seconds_left", "projected_cost"}
+
 
 class TensorBoard:
-    """Writes event files into `folder`; on a resume, later events of the same steps replace earlier ones."""
+    """Writes event files into `folder`, whose name TensorBoard shows as the run's; on a resume, later events of the same
+    steps replace earlier ones."""
 
     def __init__(self, folder: Path, global_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -31,5 +35,5 @@ class TensorBoard:
 
     def _scalars(self, group: str, record: dict[str, Any]) -> None:
         for key, value in record.items():
-            if isinstance(value, int | float) and key not in {"step", "global_step"}:
+            if isinstance(value, int | float) and key not in BOOKKEEPING:
                 self._writer.add_scalar(f"{group}/{key}", value, record["global_step"])
