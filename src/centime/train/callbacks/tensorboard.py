@@ -10,8 +10,10 @@ BOOKKEEPING = {"step", "global_step", "tokens", "eval_tokens", "seconds_left", "
 
 
 class TensorBoard:
-    """Writes event files into `folder`, whose name TensorBoard shows as the run's; on a resume, later events of the same
-    steps replace earlier ones."""
+    """Writes event files into `folder`, whose name TensorBoard shows as the run's.
+
+    On a resume, later events of the same steps replace earlier ones.
+    """
 
     def __init__(self, folder: Path, global_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
