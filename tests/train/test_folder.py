@@ -1,0 +1,114 @@
+"""A run's folder: one run at a time, and nothing in it that a run did not write is ever written over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.train.made import RECIPE, command, losses, write_recipe
+
+from centime import recipe as recipes
+from centime.errors import UserError
+from centime.files.lock import INSIDE, InUse
+from centime.quickstart.materials import free_folder
+from centime.train.command import train
+from centime.train.folder import RunFolder
+from centime.train.state import META, TENSORS, Checkpoints
+
+SHORT = ("--price", "$1/h", "--set", "train.tokens=4096")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    return write_recipe(tmp_path, tmp_path / "corpus")
+
+
+@pytest.mark.slow
+def test_the_second_run_in_a_folder_is_refused_and_a_kill_lets_it_in(corpus: Path, tmp_path: Path) -> None:
+    one_stage = RECIPE[: RECIPE.index("[context]")] + RECIPE[RECIPE.index("[run]") :]
+    recipe, folder = write_recipe(tmp_path, corpus, one_stage), tmp_path / "runs" / "one"
+    first = subprocess.Popen(
+        command("train", recipe, "--out", folder, *SHORT), stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while not (folder / INSIDE).exists():  # it is held before anything is computed, the forecast among it
+        assert first.poll() is None
+        time.sleep(0.01)
+    said = rf"is in use by another process \(process id {first.pid}\) on "
+    with pytest.raises(InUse, match=said):
+        train(recipe, ["seed=7"], folder, resume=False, budget=None, price="$1/h")
+    while not any((folder / "checkpoints").glob("step-*")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    with pytest.raises(InUse, match=said):
+        train(folder, [], None, resume=True, budget=None, price="$1/h")
+    os.killpg(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    assert train(folder, [], None, resume=True, budget=None, price="$1/h") == 0
+    assert recipes.read(folder / "recipe.toml").seed == 0
+    steps = [step for stage, step, _ in losses(folder) if stage == "pretrain" and step > 0]
+    assert steps == sorted(set(steps))
+    assert not [path for path in folder.rglob(".*") if path.name != ".centime.json"]
+
+
+@pytest.mark.parametrize(
+    "name", ["recipe.toml", "run.json", "metrics.jsonl", "checkpoints", "model", "tensorboard", "samples.jsonl"]
+)
+def test_a_folder_with_somebodys_files_is_no_place_for_a_run(tmp_path: Path, recipe: Path, name: str) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).write_text("{}")
+    for resume in (False, True):
+        with pytest.raises(UserError, match=f"holds {name}, which no run of centime wrote"):
+            RunFolder(folder).check(recipes.read(recipe), resume)
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "{}")]
+
+
+def test_other_files_beside_a_run_are_no_hindrance_nor_is_a_kill_as_it_began(tmp_path: Path, recipe: Path) -> None:
+    run = RunFolder(tmp_path / "mine")
+    run.path.mkdir()
+    (run.path / "notes.txt").write_text("mine")
+    run.write_info({"versions": {"centime": "0.1.0"}})  # and killed before recipe.toml
+    run.check(recipes.read(recipe), resume=False)
+    assert not run.begun
+
+
+def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path: Path) -> None:
+    def fails() -> None:
+        with RunFolder(tmp_path / "deep" / "run").held():
+            raise UserError("no data")
+
+    with pytest.raises(UserError, match="no data"):
+        fails()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(UserError, match="with --out"), RunFolder(folder).held():
+            pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_quickstarts_at_once_take_folders_of_their_own(tmp_path: Path) -> None:
+    wanted = tmp_path / "quickstart"
+    with free_folder(wanted) as one, free_folder(wanted) as two:
+        assert (one, two) == (wanted, tmp_path / "quickstart-2")
+        (one / "file").write_text("its own")
+    assert [path.name for path in tmp_path.iterdir()] == ["quickstart"]
+    with free_folder(wanted) as third:
+        assert third == two
+
+
+def test_a_checkpoint_with_somebodys_file_in_it_stays(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, 1, print)
+    assert checkpoints.save(1, {}, {}, wait=True)
+    (checkpoints.path(1) / "notes.txt").write_text("the best one")
+    for step in (2, 3):
+        assert checkpoints.save(step, {}, {}, wait=True)
+    assert checkpoints.steps() == [1, 3]
+    assert sorted(path.name for path in checkpoints.path(1).iterdir()) == ["notes.txt", META, TENSORS]
