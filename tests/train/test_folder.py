@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.train.made import RECIPE, command, losses, write_recipe
+from tests.train.made import RECIPE, command, write_recipe
 
 from centime import recipe as recipes
 from centime.errors import UserError
@@ -27,6 +28,15 @@ def recipe(tmp_path: Path) -> Path:
     return write_recipe(tmp_path, tmp_path / "corpus")
 
 
+def stopped_once(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
+    """Halts the process at an instant at which `ready` is true."""
+    while not ready():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    assert process.poll() is None
+
+
 @pytest.mark.slow
 def test_the_second_run_in_a_folder_is_refused_and_a_kill_lets_it_in(corpus: Path, tmp_path: Path) -> None:
     one_stage = RECIPE[: RECIPE.index("[context]")] + RECIPE[RECIPE.index("[run]") :]
@@ -34,24 +44,21 @@ def test_the_second_run_in_a_folder_is_refused_and_a_kill_lets_it_in(corpus: Pat
     first = subprocess.Popen(
         command("train", recipe, "--out", folder, *SHORT), stderr=subprocess.DEVNULL, start_new_session=True
     )
-    while not (folder / INSIDE).exists():  # it is held before anything is computed, the forecast among it
-        assert first.poll() is None
-        time.sleep(0.01)
     said = rf"is in use by another process \(process id {first.pid}\) on "
+    stopped_once(first, lambda: bool((folder / INSIDE).exists() and (folder / INSIDE).read_text()))
+    assert {path.name for path in folder.iterdir()} == {INSIDE}, "it is held before anything is computed"
     with pytest.raises(InUse, match=said):
         train(recipe, ["seed=7"], folder, resume=False, budget=None, price="$1/h")
-    while not any((folder / "checkpoints").glob("step-*")):
-        assert first.poll() is None
-        time.sleep(0.01)
+    first.send_signal(signal.SIGCONT)
+    stopped_once(first, lambda: any((folder / "checkpoints").glob("step-*")))
     with pytest.raises(InUse, match=said):
         train(folder, [], None, resume=True, budget=None, price="$1/h")
     os.killpg(first.pid, signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
-    assert train(folder, [], None, resume=True, budget=None, price="$1/h") == 0
+    with RunFolder(folder).held():
+        pass
+    assert not (folder / INSIDE).exists()
     assert recipes.read(folder / "recipe.toml").seed == 0
-    steps = [step for stage, step, _ in losses(folder) if stage == "pretrain" and step > 0]
-    assert steps == sorted(set(steps))
-    assert not [path for path in folder.rglob(".*") if path.name != ".centime.json"]
 
 
 @pytest.mark.parametrize(
