@@ -15,5 +15,5 @@ class UserError(Exception):
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     """' Did you mean X?' when one of `choices` looks like `word` (difflib's ratio, at least `cutoff`), else ''."""
-    match = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)
+    match = difflib.get_close_matches(word, [choice for choice in choices if choice], n=1, cutoff=cutoff)
     return f" Did you mean {match[0]!r}?" if match else ""

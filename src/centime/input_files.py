@@ -7,40 +7,57 @@ UserError, naming the path and what was expected there.
 from __future__ import annotations
 
 import codecs
-import os
+import queue
 import stat
-import time
+import threading
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from centime.errors import UserError
 
 MOST_BYTES = 2**30  # of one file; tables, recipes and texts to evaluate are far below
 WAIT_S = 5.0  # for the writer of a pipe to come: a shell starts it at the same moment
-_PAUSE_S = 0.01
 
 
 def read_input(path: Path, what: str = "a file") -> bytes:
     """Everything in the file or pipe at `path`. `what` says in the error what was expected: 'a CSV of runs'."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise UserError(
-            f"{path} cannot be read ({getattr(error, 'strerror', None) or error}); expected {what}."
-        ) from None
-    try:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISFIFO(mode):
-            return _all_of(handle, path, what, pipe=True)
-        if not stat.S_ISREG(mode):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
             found = "a folder" if stat.S_ISDIR(mode) else "a device"
             raise UserError(f"{path} is {found}; expected {what}.")
-        return _all_of(handle, path, what, pipe=False)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); expected {what}.") from None
-    finally:
-        os.close(handle)
+        with open_pipe(path, what) if stat.S_ISFIFO(mode) else path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({why}); expected {what}.") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path} holds more than {MOST_BYTES:,} bytes; expected {what}.")
+    return content
+
+
+def open_pipe(path: Path, what: str) -> BinaryIO:
+    """A FIFO opened for reading, once somebody has opened it for writing; UserError when nobody does in WAIT_S.
+
+    The system lets nobody wait for a while only: a thread of its own waits, and is left behind where it is in vain.
+    """
+    opened: queue.Queue[BinaryIO | OSError] = queue.Queue()
+
+    def wait() -> None:
+        try:
+            opened.put(path.open("rb"))
+        except OSError as error:
+            opened.put(error)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        found = opened.get(timeout=WAIT_S)
+    except queue.Empty:
+        raise UserError(f"{path} is a pipe that nobody writes to; expected {what}.") from None
+    if isinstance(found, OSError):
+        raise found
+    return found
 
 
 def read_text(path: Path, what: str = "a file of text") -> str:
@@ -71,29 +88,3 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         raise UserError(f"{where} is nested too deeply to be read.") from None
     except ValueError as error:  # an integer of more than 4,300 digits, a day that no calendar has
         raise UserError(f"{where} is not TOML: {error}.") from None
-
-
-def _all_of(handle: int, path: Path, what: str, *, pipe: bool) -> bytes:
-    """What there is to read. In a pipe, nothing at first means that its writer has not come yet."""
-    parts: list[bytes] = []
-    size, until = 0, time.monotonic() + WAIT_S
-    writer = not pipe  # whether somebody was seen to write
-    while True:
-        try:
-            part = os.read(handle, 2**20)
-        except BlockingIOError:  # a writer is there and takes its time
-            writer = True
-            time.sleep(_PAUSE_S)
-            continue
-        if part:
-            writer = True
-            parts.append(part)
-            size += len(part)
-            if size > MOST_BYTES:
-                raise UserError(f"{path} holds more than {MOST_BYTES:,} bytes; expected {what}.")
-        elif writer:
-            return b"".join(parts)
-        elif time.monotonic() > until:
-            raise UserError(f"{path} is a pipe that nobody writes to; expected {what}.")
-        else:
-            time.sleep(_PAUSE_S)

@@ -39,12 +39,13 @@ def parse_duration(text: str) -> float:
 def parse_money(text: str) -> tuple[float, str]:
     """'$0.05' -> (0.05, 'USD'); '0.05 EUR' -> (0.05, 'EUR'). Raises UserError on anything else."""
     stripped = text.strip()
-    if stripped[:1] in _CURRENCY:
-        return parse_count(stripped[1:]), _CURRENCY[stripped[0]]
-    match = re.fullmatch(r"(.+?)\s*(?:([A-Z]{3})|([$€¥£]))", stripped)
-    if not match:
-        raise UserError(f"{text!r} is not an amount of money; write it as '$0.05' or '0.05 EUR'.")
-    return parse_count(match[1]), match[2] or _CURRENCY[match[3]]
+    match = re.fullmatch(r"([$€¥£])(.+)|(.+?)\s*(?:([A-Z]{3})|([$€¥£]))", stripped)
+    try:
+        if match is not None:
+            return parse_count(match[2] or match[3]), match[4] or _CURRENCY[match[1] or match[5]]
+    except UserError:
+        pass  # of a quantity: a person wrote an amount
+    raise UserError(f"{text!r} is not an amount of money; write it as '$0.05' or '0.05 EUR'.")
 
 
 def parse_price_per_hour(text: str) -> tuple[float, str]:

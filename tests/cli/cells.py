@@ -13,7 +13,7 @@ from tests.cli.roles import command, role_of
 from tests.cli.sandbox import snapshot
 from tests.cli.verbs import Argument, arguments
 
-LONGEST = 700  # characters of a sentence, a path of ours and a list of choices included
+LONGEST = 1000  # characters of a sentence, a path of ours and a list of choices included
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,17 @@ class Bench:
         name = cell.argument.flag or cell.argument.name
         words = command(cell.argument.verb, {name: value})
         done = self.zygote.run(words, self.sandbox)
+        return done, self.restore(), value
+
+    def restore(self) -> list[str]:
+        """Puts the sandbox back as it was; what had been created or changed in it."""
         after = snapshot(self.sandbox)
         changed = sorted(name for name in {*self.before, *after} if self.before.get(name) != after.get(name))
         if changed:
             shutil.rmtree(self.sandbox)
             shutil.copytree(self.pristine, self.sandbox, symlinks=True)
             self.before = snapshot(self.sandbox)
-        return done, changed, value
+        return changed
 
 
 def faults(cell: Cell, done: Done, changed: list[str], value: str) -> list[str]:

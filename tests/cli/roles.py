@@ -147,7 +147,7 @@ RIGHT: dict[str, dict[str, str]] = {
     "plan train": {"--model": "centime-d2", "--tokens": "1B", "--gpu": "h800", "--gpus": "8"},
     "plan serve": {"--model": "centime-d2", "--gpu": "h800", "--gpus": "1", "--isl": "100", "--osl": "10"},
     "plan explain": {"a": "case.toml", "b": "case.toml"},
-    "plan lifetime": {"--quality-of": "deepseek-v2-lite", "--served-tokens": "1T"},
+    "plan lifetime": {"--quality-of": "deepseek-v2-lite", "--served-tokens": "1T", "--quality-tokens": "5.7T"},
     "plan fleet": {"--scenario": "scenario.toml", "--draws": "3", "--years": "0.5"},
     "plan budget": {"--capex": "1M$"},
     "plan compare": {"--models": "centime-d2", "--chips": "h800", "--gpus": "8", "--tokens": "1B"},
@@ -171,6 +171,7 @@ RIGHT: dict[str, dict[str, str]] = {
     "model list": {},
     "export": {"model": "model", "--gguf": "new.gguf"},
     "evaluate": {"model": "model", "files": "text.txt"},
+    "doctor": {},
     "quickstart": {"--text": "texts", "--out": "new"},
 }
 

@@ -32,7 +32,7 @@ def build(folder: Path, zygote: Zygote, scenario: Path) -> None:
     home.mkdir()
     (folder / "text.txt").write_text(WORDS * 20)
     (folder / "texts").mkdir()
-    for name in "abcd":
+    for name in "abcdefgh":
         (folder / "texts" / f"{name}.py").write_text(f"# {name}\n{WORDS * 20}")
     small_tokenizer(folder / "tok")
     small_folder(folder / "model")

@@ -47,7 +47,7 @@ def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(recipe: Path, folder: Path, *settings: str, **options: Any) -> int:
     stated = {"resume": False, "budget": None, "price": "$1/h"} | options
-    return command.train(recipe, list(settings), folder, **stated)
+    return command.train(recipe, list(settings), folder, **stated).code
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, number: int, happens: Any) -> None:

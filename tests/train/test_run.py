@@ -36,7 +36,7 @@ from centime.train.step import Batch, StepResult, Trainer
 def train(recipe: Path, folder: Path, *settings: str, **options: Any) -> int:
     """`centime train` in this process."""
     stated = {"resume": False, "budget": None, "price": "$1/h"} | options
-    return command.train(recipe, list(settings), folder, **stated)
+    return command.train(recipe, list(settings), folder, **stated).code
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def ending(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """The exit code and the sentence (empty: nothing to say) for what a verb raised."""
     match error:
         case UserError():
-            return 2, str(error)
+            return 2, _with_flag(str(error), arguments)
         case KeyboardInterrupt():
             return 128 + signal.SIGINT, "interrupted."
         case SystemExit():
@@ -90,6 +91,16 @@ def _require_text(arguments: Sequence[str]) -> None:
         except UnicodeEncodeError:
             shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
             raise UserError(f"the argument '{shown}' is not UTF-8; give text and names of files in UTF-8.") from None
+
+
+def _with_flag(sentence: str, arguments: Sequence[str]) -> str:
+    """The sentence, with the option whose value it quotes before it, unless it names one of those given itself."""
+    given = [argument.partition("=")[::2] for argument in arguments if argument.startswith("--") and "=" in argument]
+    given += [(flag, value) for flag, value in pairwise(arguments) if flag.startswith("--") and "=" not in flag]
+    if any(flag in sentence for flag, _ in given):
+        return sentence
+    quoted = {flag for flag, value in given if repr(value) in sentence}
+    return f"{quoted.pop()}: {sentence}" if len(quoted) == 1 else sentence
 
 
 def _of_exit(error: SystemExit) -> tuple[int, str]:

@@ -38,7 +38,7 @@ class Group(TyperGroup):
         if command is None:
             raise UserError(_not_a_verb(cmd_name, path, self.list_commands(ctx)))
         for parameter in command.params:
-            if _is_path(parameter):
+            if _is_path(parameter) or (parameter.param_type_name == "argument" and parameter.required):
                 _refuse_empty(parameter)
         examples = EXAMPLES.get(f"{path} {cmd_name}".removeprefix("centime "))
         if examples:
@@ -96,7 +96,8 @@ def _refuse_empty(parameter: Any) -> None:
     def process_value(ctx: Any, value: Any) -> Any:
         if value == "" or (isinstance(value, (list, tuple)) and "" in value):
             name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name
-            raise UserError(f"{name} is empty; give the path of a file or folder ('.' is the folder you are in).")
+            what = "the path of a file or folder ('.' is the folder you are in)" if _is_path(parameter) else "a value"
+            raise UserError(f"{name} is empty; give {what}.")
         return read(ctx, value)
 
     parameter.process_value = process_value

@@ -32,6 +32,7 @@ Undecodable = Annotated[str, typer.Option(help="Text that is not UTF-8: strict (
 SkipBadLines = Annotated[
     int, typer.Option(help="Malformed JSON lines to leave out and count, at most; the next one is an error.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (the page of this verb in docs/ names its keys).")]
 Price = Annotated[str | None, typer.Option(help="Price per device-hour, such as '$0.08/h'; else the catalogue's.")]
 
 
@@ -56,6 +57,7 @@ def prepare(
     skip_bad_lines: SkipBadLines = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")] = False,
     price: Price = None,
+    as_json: AsJson = False,
 ) -> None:
     """Tokenise SOURCES into memory-mapped shards with checksums and document boundaries."""
     from centime.data.display import source_bar
@@ -88,6 +90,9 @@ def prepare(
             progress=tell,
         )
         spent = meter.spent()
+    if as_json:
+        typer.echo(json.dumps(done.as_json() | {"out": str(out)} | spent.as_json(), indent=2))
+        return
     _summary(out, done, spent)
     typer.echo(spent_line(spent))
 
@@ -138,12 +143,18 @@ def check(
     tokenizer: Annotated[
         Path | None, typer.Option(help="A tokenizer or model folder it must have been made with.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Read every byte of prepared data and hold it against its checksums."""
     from centime.data.describe import check as run
 
-    for line in run(folder, tokenizer):
-        typer.echo(line)
+    sound = []
+    for part in run(folder, tokenizer):
+        sound.append(part)
+        if not as_json:
+            typer.echo(part.sentence())
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), "sound": [part.as_json() for part in sound]}, indent=2))
 
 
 def _summary(out: Path, done: Progress, spent: Spent) -> None:

@@ -60,8 +60,7 @@ def evaluate(
         spent = meter.spent()
     result = Comparison(outcome, compress(contents) if compressors else [], *own_bytes(opened.folder))
     if as_json:
-        cost = {"device_ns": spent.device_ns, "cost": spent.cost, "currency": spent.currency}
-        typer.echo(json.dumps(result.as_json() | cost))
+        typer.echo(json.dumps(result.as_json() | spent.as_json()))
         return
     console = Console()
     console.print(result.table())

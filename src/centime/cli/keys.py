@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -83,17 +83,17 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(name: Name) -> None:
+def revoke(name: Name, as_json: AsJson = False) -> None:
     """Refuse a key from now on, for good; its requests that run are finished."""
     from centime.serve.accounts.keys import revoke as revoke_key
     from centime.serve.accounts.store import Store
 
     revoke_key(Store(), name)
-    typer.echo(f"{name} is revoked.")
+    _say({"name": name, "revoked": True}, f"{name} is revoked.", as_json)
 
 
 @app.command("top-up")
-def top_up(name: Name, money: Annotated[str, typer.Argument(help="Such as '$5'.")]) -> None:
+def top_up(name: Name, money: Annotated[str, typer.Argument(help="Such as '$5'.")], as_json: AsJson = False) -> None:
     """Add money to a key's budget."""
     from centime.serve.accounts.keys import top_up as top_up_key
     from centime.serve.accounts.limits import money as shown
@@ -102,4 +102,10 @@ def top_up(name: Name, money: Annotated[str, typer.Argument(help="Such as '$5'."
     key = top_up_key(Store(), name, money)
     assert key.balance is not None
     assert key.currency is not None
-    typer.echo(f"{name} has {shown(key.balance, key.currency)}.")
+    _say(key.as_json(), f"{name} has {shown(key.balance, key.currency)}.", as_json)
+
+
+def _say(tree: dict[str, Any], sentence: str, as_json: bool) -> None:
+    import json
+
+    typer.echo(json.dumps(tree) if as_json else sentence)

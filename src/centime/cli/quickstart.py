@@ -20,8 +20,16 @@ def quickstart(
     ] = None,
     text: Annotated[Path | None, typer.Option(help="A folder of text to learn from instead.")] = None,
     price: Annotated[str | None, typer.Option(help="Per device-hour, such as '$0.08/h'; else the catalogue's.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON at the end (docs/quickstart.md names its keys).")
+    ] = False,
 ) -> None:
     """Train a small model on Python's own library, and see what it can do and what it cost. Offline, in minutes."""
     from centime.quickstart import quickstart as run
 
-    raise typer.Exit(run(out, budget, text, price))
+    code, made = run(out, budget, text, price, as_json=as_json)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(made, indent=2))
+    raise typer.Exit(code)

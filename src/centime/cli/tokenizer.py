@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from centime.cli._group import Group
-from centime.cli.data import Exclude, Field, Price, Separator, SkipBadLines, Sources, Undecodable
+from centime.cli.data import AsJson, Exclude, Field, Price, Separator, SkipBadLines, Sources, Undecodable
 
 app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -38,6 +39,7 @@ def train(
     skip_bad_lines: SkipBadLines = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")] = False,
     price: Price = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a byte-level BPE in DeepSeek-V3's form on SOURCES."""
     from centime.data.display import source_bar
@@ -60,6 +62,9 @@ def train(
             merging=lambda: bar.stage("Merging"),
         )
         spent = meter.spent()
+    if as_json:
+        typer.echo(json.dumps(asdict(done) | {"out": str(out)} | spent.as_json(), indent=2))
+        return
     for note in done.notes:
         typer.echo(note)
     typer.echo(

@@ -21,8 +21,14 @@ def train(
         None, help="Fit the stages under a time (10m), money ('$0.05') or tokens (2M-tokens), all stages together."
     ),
     price: str = typer.Option(None, help="Price per device-hour, such as '$0.10/h'; else the catalogue's."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON at the end (docs/train.md names its keys)."),
 ) -> None:
     """Train a model from a recipe: pretrain, context extension, sft; metered to the device-second."""
     from centime.train.command import train as run_train
 
-    raise typer.Exit(run_train(recipe, settings, out, resume=resume, budget=budget, price=price))
+    done = run_train(recipe, settings, out, resume=resume, budget=budget, price=price)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(done.as_json(), indent=2))
+    raise typer.Exit(done.code)

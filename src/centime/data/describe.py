@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,41 @@ def describe(folder: Path) -> dict[str, Any]:
     }
 
 
-def check(folder: Path, tokenizer_folder: Path | None = None) -> Iterator[str]:
-    """A line for each thing found sound. Raises UserError, naming the file, on the first that is not."""
+@dataclass(frozen=True)
+class Sound:
+    """What was held against its checksums, and holds. tokens, documents, shards: of a split; 0 for a tokenizer."""
+
+    path: Path
+    kind: str  # 'split' or 'tokenizer'
+    tokens: int = 0
+    documents: int = 0
+    shards: int = 0
+
+    def sentence(self) -> str:
+        """For a person."""
+        if self.kind == "tokenizer":
+            return f"{self.path}: the tokenizer that the data was made with."
+        return (
+            f"{self.path}: sound; {plural(self.tokens, 'token')} in {plural(self.documents, 'document')}, "
+            f"{plural(self.shards, 'shard')}, every checksum holds."
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """{path, kind, tokens, documents, shards}."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+def check(folder: Path, tokenizer_folder: Path | None = None) -> Iterator[Sound]:
+    """Each thing found sound. Raises UserError, naming the file, on the first that is not."""
     opened = splits(folder)
     for shards in opened:
         shards.check()
         index = shards.index
-        yield (
-            f"{shards.folder}: sound; {plural(index.tokens, 'token')} in {plural(index.documents, 'document')}, "
-            f"{plural(len(index.shards), 'shard')}, every checksum holds."
-        )
+        yield Sound(shards.folder, "split", index.tokens, index.documents, len(index.shards))
     copy = folder / "tokenizer"
     for candidate in (copy if copy.is_dir() else None, tokenizer_folder):
         if candidate is not None:
             tokenizer = load_tokenizer(candidate)
             for shards in opened:
                 require_tokenizer(shards.folder, shards.index.tokenizer_sha256, candidate, tokenizer.sha256)
-            yield f"{candidate}: the tokenizer that the data was made with."
+            yield Sound(candidate, "tokenizer")

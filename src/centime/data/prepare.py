@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 BATCH_CHARACTERS = 1 << 20
 """Text sent to a worker at a time: large beside the cost of sending it, small beside the memory of a machine."""
+MOST_WORKERS = 1024  # processes: above any machine's cores
 LOOK_SECONDS = 1.0  # between two looks whether the workers live
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 
@@ -55,6 +56,10 @@ class Progress:
     skipped: Counter[str] = field(default_factory=Counter)
     """Documents left out, by reason."""
     notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON values, under these names."""
+        return asdict(self) | {"skipped": dict(self.skipped)}
 
 
 @dataclass
@@ -109,8 +114,8 @@ def prepare(
     """
     for name, share in (("fim", fim), ("holdout", holdout)):
         require_share(name, share)
-    if workers < 1:
-        raise UserError(f"--workers {workers}: expected at least 1.")
+    if not 1 <= workers <= MOST_WORKERS:
+        raise UserError(f"--workers {workers}: expected 1 to {MOST_WORKERS:,}.")
     options = options or ReadOptions()
     tokenizer = load_tokenizer(tokenizer_folder)
     middle = Fim.of(tokenizer, fim, seed)

@@ -20,6 +20,7 @@ from centime.data.left_out import tally
 from centime.data.signature import SNIFF, foreign, refuse_foreign
 from centime.data.source_file import Compression, Kind, SourceFile, blocks, damage_named
 from centime.errors import UserError
+from centime.input_files import open_pipe
 
 HUB = "hf://datasets/"
 STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -46,7 +47,7 @@ def local_file(path: Path) -> SourceFile:
     except OSError as error:
         raise UserError(f"{path} cannot be opened ({_why(error)}). Check the path.") from error
     if stat.S_ISFIFO(found.st_mode):
-        return SourceFile(str(path), 0, "stream", None, partial(_open, path))
+        return SourceFile(str(path), 0, "stream", None, partial(open_pipe, path, "a writer of text"))
     if not stat.S_ISREG(found.st_mode):
         raise UserError(f"{path} is {_what(found.st_mode)}; expected a file, a FIFO or '-' for the standard input.")
     kind, compression = kind_of(path.name)

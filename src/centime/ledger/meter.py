@@ -27,6 +27,10 @@ class Spent:
     cost: float | None
     currency: str | None
 
+    def as_json(self) -> dict[str, int | float | str | None]:
+        """{device_ns, cost, currency}, in whole nanoseconds of device-time and in units of the currency."""
+        return {"device_ns": self.device_ns, "cost": self.cost, "currency": self.currency}
+
 
 # The meters of this process that are open, by device, innermost last. Only the innermost books: a device's
 # time is counted once, however the code that uses it is nested.

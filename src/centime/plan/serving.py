@@ -102,7 +102,7 @@ class ServingPlan:
     def inputs(self) -> dict[str, Any]:
         """The request with every default that may change written out."""
         found = dataclasses.asdict(self.request)
-        found["date"] = self.request.date or self.price.date
+        found["date"] = self.request.date or datetime.date.today().isoformat()  # the software is of that day too
         found["price"] = f"{self.price.per_device_hour:g} {self.price.currency}/h"
         return found
 

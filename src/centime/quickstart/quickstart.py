@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -41,14 +42,18 @@ SMOKE_BUDGET, SMOKE_BYTES, SMOKE_SUMS = (
 PROMPTS = ("def main(", "class Node:\n    def __init__(self, ", "import os\n")
 
 
-def quickstart(wanted: Path, budget: str | None, text: Path | None, price_text: str | None) -> int:
-    """Runs all of it in `wanted` (or its next free neighbour) and prints what came out; the exit code.
+def quickstart(
+    wanted: Path, budget: str | None, text: Path | None, price_text: str | None, *, as_json: bool = False
+) -> tuple[int, dict[str, Any]]:
+    """Runs all of it in `wanted` (or its next free neighbour) and prints what came out; the exit code, and the same
+    as JSON values (docs/quickstart.md names the keys).
 
-    budget: a ceiling on the training alone, as `centime train --budget` takes it. text: a folder to learn from instead
-    of the standard library. Raises UserError where the user can mend something.
+    as_json: standard output is the JSON's, so print on standard error. budget: a ceiling on the training alone, as
+    `centime train --budget` takes it. text: a folder to learn from instead of the standard library. Raises UserError
+    where the user can mend something.
     """
     smoke = os.environ.get("CENTIME_SMOKE") == "1"
-    out = Console(highlight=False, markup=False, soft_wrap=True)
+    out = Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
     device = this_device()
     price = price_for(device, price_text)
     found = corpus(text) if text is not None else standard_library()
@@ -74,23 +79,35 @@ def quickstart(wanted: Path, budget: str | None, text: Path | None, price_text: 
         outcome = TrainingRun(setup).go()
         if outcome.signal is not None:
             out.print(f"Stopped by {outcome.signal.name} and saved; go on with: {command()} train {folder} --resume")
-            return 128 + outcome.signal
+            return 128 + outcome.signal, {"run": str(folder), "stopped_by": outcome.signal.name}
         save(before_sft(folder), folder / "base", tokenizer.folder, dtype=setup.dtype)
         base, model = load(folder / "base"), load(folder / "model")
         meter.stage("generate")
-        show_samples(out, base, tokenizer, meter)
+        samples = show_samples(out, base, tokenizer, meter)
         meter.stage("evaluate")
-        show_bits(out, base, tokenizer, found, folder / "base", meter, SMOKE_BYTES if smoke else None)
-        show_sums(out, base, model, tokenizer, problems[: SMOKE_SUMS if smoke else None], meter)
+        bits = show_bits(out, base, tokenizer, found, folder / "base", meter, SMOKE_BYTES if smoke else None)
+        marks = show_sums(out, base, model, tokenizer, problems[: SMOKE_SUMS if smoke else None], meter)
         made = bill(book, str(folder))
         out.print(table_of(made))
-        out.print(f"Curves, expert load, samples: {write_report(folder, made.as_json())}, for a browser.\n")
+        report = write_report(folder, made.as_json())
+        out.print(f"Curves, expert load, samples: {report}, for a browser.\n")
     out.print(next_steps(folder))
-    return 0
+    return 0, {
+        "run": str(folder),
+        "stopped_by": None,
+        "base": str(folder / "base"),
+        "model": str(folder / "model"),
+        "report": str(report),
+        "samples": samples,
+        "bits_per_byte": bits.as_json(),
+        "sums": {name: {"right": one.right, "of": one.total} for name, one in marks.items()},
+        "bill": made.as_json(),
+    }
 
 
-def show_samples(out: Console, model: Transformer, tokenizer: Tokenizer, meter: Meter) -> None:
-    """A continuation of each prompt."""
+def show_samples(out: Console, model: Transformer, tokenizer: Tokenizer, meter: Meter) -> list[dict[str, str]]:
+    """A continuation of each prompt, printed and returned."""
+    samples = []
     out.rule("What it writes, before sft")
     session = Session(model, tokenizer)
     for prompt in PROMPTS:
@@ -98,11 +115,13 @@ def show_samples(out: Console, model: Transformer, tokenizer: Tokenizer, meter: 
         answer = session.answer(ids, SamplingParams(max_tokens=48, temperature=0.6, top_p=0.95, seed=0))
         _book(meter, model, answer.prompt_tokens + len(answer.tokens))
         out.print(f"{prompt}{answer.text}\n")
+        samples.append({"prompt": prompt, "text": answer.text})
+    return samples
 
 
 def show_bits(
     out: Console, model: Transformer, tokenizer: Tokenizer, found: Corpus, folder: Path, meter: Meter, most: int | None
-) -> None:
+) -> Comparison:
     """Bits per byte on the held-out files as one text, beside gzip -9 and xz -9 of the same bytes."""
     out.rule("How well it predicts code it has not seen, before sft")
     files: list[Path] = []
@@ -117,11 +136,12 @@ def show_bits(
     comparison = Comparison(outcome, compress(contents), *own_bytes(folder))
     out.print(comparison.table())
     out.print(comparison.verdict() + "\n")
+    return comparison
 
 
 def show_sums(
     out: Console, before: Transformer, after: Transformer, tokenizer: Tokenizer, problems: list[Sum], meter: Meter
-) -> None:
+) -> dict[str, Marks]:
     """Exact answers to sums it was never trained on, before and after sft."""
     out.rule(f"Sums of two numbers up to {TOP} that it has not seen")
     table = Table("", "right", "of", box=None, pad_edge=False)
@@ -137,6 +157,7 @@ def show_sums(
     ]
     out.print("For example: " + "; ".join(examples) + ".")
     out.print("Sums are now all it knows: what it had learnt of code is in base/, the model before sft.\n")
+    return {"before_sft": marks[0], "after_sft": marks[1]}
 
 
 def _book(meter: Meter, model: Transformer, tokens: int) -> None:

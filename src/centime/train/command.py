@@ -4,28 +4,57 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from centime import recipe as recipes
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.bill import bill
+from centime.ledger.bill import Bill, bill
 from centime.ledger.table import table_of
 from centime.train.folder import RunFolder
 from centime.train.parallel import ranks
 from centime.train.report import write_report
-from centime.train.run import TrainingRun
+from centime.train.run import Outcome, TrainingRun
 from centime.train.setup import Finished, Setup
 
 RUNS = Path("runs")  # where a run's folder goes by default
 
 
+@dataclass(frozen=True)
+class Trained:
+    """How a run ended, and what came of it: for a program, after a person has read it."""
+
+    outcome: Outcome
+    model: Path
+    report: Path | None
+    bill: Bill | None
+
+    @property
+    def code(self) -> int:
+        """0 when the model is saved, 128 + the signal when one stopped the run."""
+        return 0 if self.outcome.signal is None else 128 + self.outcome.signal
+
+    def as_json(self) -> dict[str, Any]:
+        """{run, model, stopped_by, saved, report, bill}: docs/train.md names the keys."""
+        done = self.outcome.signal is None
+        return {
+            "run": str(self.outcome.folder),
+            "model": str(self.model) if done else None,
+            "stopped_by": None if self.outcome.signal is None else self.outcome.signal.name,
+            "saved": self.outcome.saved,
+            "report": None if self.report is None else str(self.report),
+            "bill": None if self.bill is None else self.bill.as_json(),
+        }
+
+
 def train(
     recipe: Path, settings: list[str], folder: Path | None, *, resume: bool, budget: str | None, price: str | None
-) -> int:
-    """Runs `recipe` (a .toml, or the folder of a run to resume) and prints its bill; the exit code.
+) -> Trained:
+    """Runs `recipe` (a .toml, or the folder of a run to resume) and prints its bill, all of it on standard error.
 
-    0 when the model is saved, 128 + the signal when one stopped it. Raises UserError where the user can mend something.
+    Raises UserError where the user can mend something.
     """
     if recipe.is_dir():
         if not resume:
@@ -44,30 +73,34 @@ def train(
             setup = Setup(tree, run.path, resume, budget, price)
         except Finished as done:
             print(done, file=sys.stderr)
-            return 0
+            return Trained(Outcome(run.path, None), run.model, None, None)
         try:
             outcome = TrainingRun(setup).go()
         except UserError:
-            show_bill(setup)
+            if setup.folder.metrics.exists():  # it had begun
+                show_bill(setup)
             raise
-        show_bill(setup)
+        made, report = show_bill(setup)
     if outcome.signal is not None:
         saved = "and saved" if outcome.saved else "without saving its last steps"
         setup.console.print(
             f"Stopped by {outcome.signal.name} {saved}; go on with: centime train {outcome.folder} --resume"
         )
-        return 128 + outcome.signal
-    setup.console.print(f"The model is in {setup.folder.model}; talk to it with: centime generate {setup.folder.model}")
-    return 0
+    else:
+        setup.console.print(
+            f"The model is in {setup.folder.model}; talk to it with: centime generate {setup.folder.model}"
+        )
+    return Trained(outcome, setup.folder.model, report, made)
 
 
-def show_bill(setup: Setup) -> None:
+def show_bill(setup: Setup) -> tuple[Bill | None, Path | None]:
     """The run's bill as a table, and its report as a page; nothing when nothing was booked."""
     try:
         with Book() as book:
             made = bill(book, str(setup.folder.path))
     except UserError:
-        return
+        return None, None
+    report = None
     setup.console.print(table_of(made), markup=False)
     if setup.ranks.rank == 0 and setup.folder.metrics.exists():
         try:
@@ -76,3 +109,4 @@ def show_bill(setup: Setup) -> None:
             setup.console.print(f"There is no report: {error}", markup=False)
         else:
             setup.console.print(f"The report is {report}, for a browser.", markup=False)
+    return made, report
