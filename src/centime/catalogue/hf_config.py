@@ -225,8 +225,8 @@ def _routing(fields: dict[str, Any], family: str, where: str) -> None:
         )
     if fields["norm_topk_prob"] and family == "deepseek_v3" and one:
         raise UserError(
-            f"{where} sets norm_topk_prob = true with one expert a token: DeepSeek's own code leaves its gate at the "
-            "score, transformers sets it to 1. Set norm_topk_prob to false, if the gate is the score."
+            f"{where}: num_experts_per_tok is 1 and norm_topk_prob true: DeepSeek's own code leaves the one gate at "
+            "its score, transformers makes it 1. Set norm_topk_prob to false, if the gate is the score."
         )
     if family == "deepseek_v2" and not fields["rope_interleave"]:
         raise UserError(f"{where} sets rope_interleave = false, which no code of deepseek_v2 computes; set it to true.")

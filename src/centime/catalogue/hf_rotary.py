@@ -20,30 +20,31 @@ _PLACES = ("rope_parameters", "rope_scaling")
 def rotary(raw: Mapping[str, Any], family: str, where: str) -> tuple[float, YarnScaling | None]:
     """(base, YaRN settings or None) of a config.json whose types `check_types` has seen. Raises UserError."""
     theta = _theta(raw, where)
-    settings = _settings(raw, where)
+    place, settings = _settings(raw, where)
+    here = f"{where}: {place}"
     kind = settings.pop("rope_type", None)
     if kind not in (None, "yarn", "default"):
-        raise UserError(f"{where} scales its rotary embedding by {kind!r}; centime computes 'yarn'.")
+        raise UserError(f"{here} scales by {kind!r}; centime computes 'yarn'.")
     if settings.pop("partial_rotary_factor", 1) != 1:
-        raise UserError(f"{where} rotates part of a head (partial_rotary_factor); set qk_rope_head_dim instead.")
+        raise UserError(f"{here} rotates part of a head (partial_rotary_factor); set qk_rope_head_dim instead.")
     if settings.pop("truncate", True) is False:
-        raise UserError(f"{where} sets truncate = false for YaRN; centime rounds the ramp's ends, as DeepSeek does.")
+        raise UserError(f"{here} sets truncate = false for YaRN; centime rounds the ramp's ends, as DeepSeek does.")
     if kind != "yarn":
         if settings:
             word = "'default', which has no settings" if kind else "not said"
-            raise UserError(f"{where} has rotary settings {sorted(settings)}, but their rope_type is {word}.")
+            raise UserError(f"{here} has settings {sorted(settings)}, but its rope_type is {word}.")
         return theta, None
     factor, original = settings.pop("factor", None), settings.pop("original_max_position_embeddings", None)
     if original is None:
-        raise UserError(f"{where} uses YaRN without original_max_position_embeddings, the context before extension.")
+        raise UserError(f"{here} is YaRN without original_max_position_embeddings, the context before extension.")
     if factor is None:
         factor = max(1.0, (raw.get("max_position_embeddings") or original) / original)
     slope, slope_all = settings.pop("mscale", None), settings.pop("mscale_all_dim", None)
     attention_factor = settings.pop("attention_factor", None)
     ramp = {key: settings.pop(key) for key in ("beta_fast", "beta_slow") if key in settings}
     if settings:
-        raise UserError(f"{where} has unknown rotary settings {sorted(settings)}, which may change the computation.")
-    slope, slope_all = _slopes(float(factor), slope, slope_all, attention_factor, family, where)
+        raise UserError(f"{here} has unknown settings {sorted(settings)}, which may change the computation.")
+    slope, slope_all = _slopes(float(factor), slope, slope_all, attention_factor, family, here)
     return theta, YarnScaling(
         factor=factor, original_max_position_embeddings=original, mscale=slope, mscale_all_dim=slope_all, **ramp
     )
@@ -59,8 +60,8 @@ def _theta(raw: Mapping[str, Any], where: str) -> float:
     return float(next(iter(given.values()), 10000.0))
 
 
-def _settings(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What is said beside the base, null left out, `type` under its later name `rope_type`."""
+def _settings(raw: Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
+    """Where something is said beside the base, and what: null left out, `type` under its later name `rope_type`."""
     found = {}
     for place in _PLACES:
         said = {key: value for key, value in (raw.get(place) or {}).items() if value is not None}
@@ -80,7 +81,7 @@ def _settings(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
             f"{where} has rope_parameters and rope_scaling, which say different things: {key} is {brief(first)} in the "
             f"one and {brief(second)} in the other; keep the one that is meant."
         )
-    return next(iter(found.values()), {})
+    return next(iter(found.items()), ("", {}))
 
 
 def _slopes(
