@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tests.browser import OUTSIDE, OVERLAPS, NewPage
 
 from centime.errors import UserError
 from centime.plan.page import write_page
@@ -78,11 +79,37 @@ def test_a_page_is_whole_and_asks_nothing_from_elsewhere(tmp_path: Path, lang: s
     page.feed(text)
     assert page.open == []
     assert page.outside == []
-    assert text.count("<svg") == 6  # an empty chart draws nothing
+    assert text.count('role="img"') == 6  # an empty chart draws nothing
     assert "pretrain &lt;b&gt;" in text
     assert "nan" not in text
     assert f'<html lang="{lang}">' in text
     assert [file.name for file in tmp_path.iterdir()] == ["plan.html"]
+
+
+@pytest.mark.slow
+def test_nothing_of_a_page_is_outside_its_card_at_any_width(tmp_path: Path, new_page: NewPage) -> None:
+    long = "a label that takes more room than a phone has beside its figure, " * 2
+    wide = Table(
+        "Wide", ["", *(f"a column's name {i}" for i in range(6))], [["Layout", *["2,470,137 – 3,148,649"] * 6]]
+    )
+    more: list[Section] = [
+        wide,
+        Tornado("Long", "USD", 1.0, [Lever(long, -1.0, 3.0)]),
+        BarChart("B", "s", [(long, 1.0)]),
+    ]
+    path = tmp_path / "plan.html"
+    write_page(path, "A plan of " + "layouts" * 20, [*SECTIONS, *more], "en", {"verb": "train"})
+    page = new_page(path.as_uri())
+    for width in (390, 768, 1138, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(OUTSIDE) == [], width
+        assert page.evaluate(OVERLAPS) == [], width
+    charts = page.evaluate("[...document.querySelectorAll('svg.chart, .bars')].map((each) => each.clientWidth)")
+    assert len(charts) == 8
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert (
+        page.locator("td[data-head]").first.evaluate("(cell) => getComputedStyle(cell.parentElement).display") == "flex"
+    )
 
 
 def test_a_page_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.browser import NewPage
+from tests.browser import OUTSIDE, OVERLAPS, NewPage
 from tests.ledger.made import made
 
 from centime.ledger import Book
@@ -30,35 +30,6 @@ SHAPES: dict[str, dict[str, Any]] = {
         "times": 3e6,
     },
 }
-
-# Whatever lies outside its card, or is wider than its own box; (tag, text, how far) of each.
-OUTSIDE = """() => {
-  const found = [];
-  const check = (node, by) => {
-    if (by > 0.5) found.push([node.tagName, node.textContent.trim().slice(0, 40), Math.round(by)]);
-  };
-  for (const card of document.querySelectorAll(".card, figure, .facts > div")) {
-    const frame = card.getBoundingClientRect();
-    for (const node of card.querySelectorAll("*")) {
-      const head = node.closest("thead");
-      const stacked = head && getComputedStyle(head).clipPath !== "none"; // for a screen reader alone
-      if (!node.checkVisibility() || node.closest(".unseen") || stacked) continue;
-      const box = node.getBoundingClientRect();
-      if (box.width) check(node, Math.max(box.right - frame.right, frame.left - box.left));
-      if (node.clientWidth && !node.closest("svg")) check(node, node.scrollWidth - node.clientWidth - 1);
-    }
-  }
-  check(document.body, document.documentElement.scrollWidth - innerWidth);
-  return found;
-}"""
-
-# Names and ticks of a chart that lie over each other.
-OVERLAPS = """() => [...document.querySelectorAll("svg.chart")].flatMap((svg) => {
-  const boxes = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
-  return boxes.flatMap(([a, p], i) => boxes.slice(i + 1)
-    .filter(([, q]) => p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 4 && q.top < p.bottom - 4)
-    .map(([b]) => [a, b]));
-})"""
 
 
 def run_of(folder: Path, stages: Sequence[str], devices: Sequence[str], times: float = 1.0) -> Path:

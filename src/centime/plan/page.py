@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from centime.plan.text import words
 
 STYLE = files("centime.plan").joinpath("page.css").read_text(encoding="utf-8")
 COLOURS = "".join(
-    f"svg rect.{c}, svg polygon.{c}, svg circle.{c} {{ fill: var(--{c}); }} svg polyline.{c} {{ stroke: var(--{c}); }} "
-    f".key.{c} {{ background: var(--{c}); }}\n"
+    f".bars i.{c}, .key.{c} {{ background: var(--{c}); }} svg polyline.{c} {{ stroke: var(--{c}); }} "
+    f"svg rect.{c}, svg polygon.{c}, svg circle.{c} {{ fill: var(--{c}); }}\n"
     for c in [*(f"c{tone}" for tone in range(drawing.TONES)), "up", "down"]
 )
 
@@ -106,8 +107,14 @@ def _table(table: Table) -> str:
     last = len(table.rows) - 1
     rows = "".join(
         ('<tr class="total">' if table.total and index == last else "<tr>")
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row)
+        + "".join(_cell(head, cell) for head, cell in zip_longest(table.head, row, fillvalue=""))
         + "</tr>"
         for index, row in enumerate(table.rows)
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return f'<div class="scroll"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _cell(head: str, cell: str) -> str:
+    """A cell that knows its column, for pages on which a row is stacked."""
+    bare = ' class="bare"' if cell in {"", "–"} else ""
+    return f'<td data-head="{escape(head)}"{bare}>{escape(cell)}</td>'
