@@ -68,7 +68,7 @@ def sections(plan: TrainingPlan, lang: str) -> list[Section]:
         ),
         StackedBars(
             say("Memory of the fullest chip"),
-            "GiB",
+            say("GiB"),
             [(plan.chip.name, {say(name): gib for name, gib in memory.items()})],
             written,
         ),
