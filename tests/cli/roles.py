@@ -57,6 +57,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--window",
         "--stride",
         "--sequence",
+        "--skip-bad-lines",
         "plan budget --years",
     ),
     "seed": ("--seed",),
