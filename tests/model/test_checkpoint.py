@@ -430,6 +430,27 @@ def test_replacing_keeps_the_tokenizer_and_refuses_other_folders(tmp_path: Path)
     assert (tmp_path / "photos" / "cat.jpg").read_text() == "meow"
 
 
+def test_what_a_person_put_beside_a_model_stays(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "tokenizer.json").write_text("{}")
+    model, out = build(TINY), tmp_path / "m"
+    for tokenizer in (tmp_path / "tokenizer", None, tmp_path / "tokenizer"):  # a tokenizer of ours may be replaced
+        centime.save(model, out, tokenizer)
+        (tmp_path / "tokenizer" / "tokenizer.json").write_text('{"another": 1}')
+    (out / "README.md").write_text("mine")
+    (out / "special_tokens_map.json").write_text("mine")
+    centime.save(model, out, tmp_path / "tokenizer")
+    (tmp_path / "tokenizer" / "special_tokens_map.json").write_text("another")
+    with pytest.raises(UserError, match=r"holds special_tokens_map\.json, which centime did not write"):
+        centime.save(model, out, tmp_path / "tokenizer")
+    for name in ("adapter.safetensors", "drafts"):
+        (out / name).mkdir()
+        with pytest.raises(UserError, match=f"It holds {name}, which centime did not write"):
+            centime.save(model, out)
+        (out / name).rmdir()
+    assert [(out / name).read_text() for name in ("README.md", "special_tokens_map.json")] == ["mine", "mine"]
+
+
 def test_a_write_that_fails_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build(TINY)
     centime.save(first, tmp_path / "m")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from tests.fsyncs import Order
 
 from centime.errors import UserError
+from centime.files import leftovers
 from centime.train import state
 from centime.train.state import Checkpoints, read, write_tensors
 
@@ -74,6 +76,27 @@ def test_leftovers_of_a_kill_are_no_checkpoints(tmp_path: Path) -> None:
     checkpoints, _ = kept(tmp_path)
     assert checkpoints.steps() == []
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("at", ["before its name", "while it is deleted"])
+def test_what_a_killed_writer_left_is_gone_after_the_next(tmp_path: Path, at: str) -> None:
+    """Of two checkpoints, the first whole: killed as the second is renamed, or in the middle of the first's removal."""
+    checkpoints, _ = kept(tmp_path, keep=1)
+    assert checkpoints.save(1, tensors(), {}, wait=True)
+    pid = os.fork()
+    if pid == 0:
+        module, name = (Path, "rename") if at == "before its name" else (leftovers, "remove")
+        setattr(module, name, lambda *_: os.kill(os.getpid(), 9))
+        kept(tmp_path, keep=1)[0].save(2, tensors(), {}, wait=True)
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 9
+    assert len([*tmp_path.glob(".*")]) == 1
+    again, _ = kept(tmp_path, keep=1)
+    assert again.steps() == ([1] if at == "before its name" else [2])
+    assert not [*tmp_path.glob(".*")]
+    newest = Checkpoints.newest(tmp_path)
+    assert newest is not None
+    read(newest)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from centime.files.leftovers import unfinished_file
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What writing says where a disk, a quota or the limit on a file's size has no room."""
 
 
 @contextlib.contextmanager
@@ -40,3 +44,20 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def made_folders(folder: Path) -> Iterator[None]:
+    """Makes `folder` and those above it; what it made goes again where nothing came into it. Raises OSError."""
+    made = []
+    missing = folder
+    while not missing.exists():
+        made.append(missing)
+        missing = missing.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()

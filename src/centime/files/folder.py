@@ -17,14 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from centime.errors import UserError
-from centime.files.durable import sync
+from centime.files.durable import FULL, made_folders, sync
 from centime.files.leftovers import beside, remove, unfinished_folder
 from centime.files.lock import lock_beside
 from centime.files.marks import Kind, files_in, foreign, kept, write_mark, written_in
 from centime.files.places import held_input
 from centime.units import format_bytes
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextlib.contextmanager
@@ -56,6 +54,11 @@ def whole_folder(
             put_in_place(temporary, final, lambda old: target.may_go(old, carried))
         except OSError as error:
             raise target.sentence(temporary, error) from error
+
+
+def require_replaceable(out: Path, kind: Kind, *, place: str = "--out") -> None:
+    """What `whole_folder(..., overwrite=True)` asks of `out`, for those who write it after long work."""
+    _Target(out, Path(os.path.realpath(out)), kind, [], True, place).require_replaceable()
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def put_in_place(temporary: Path, final: Path, may_go: Callable[[Path], bool]) -
             exchange(temporary, final)
             raise FileExistsError(errno.EEXIST, "somebody put a file into it meanwhile", str(final))
         sync(parent)
-        remove(temporary)
+        _remove_old(temporary)
         return
     aside = _aside(final)
     os.rename(final, aside)
@@ -160,7 +163,13 @@ def put_in_place(temporary: Path, final: Path, may_go: Callable[[Path], bool]) -
         raise FileExistsError(errno.EEXIST, "somebody put a file into it meanwhile", str(final))
     os.rename(temporary, final)
     sync(parent)
-    remove(aside)
+    _remove_old(aside)
+
+
+def _remove_old(folder: Path) -> None:
+    """What cannot be removed now has a name at which the next writer does it; the new folder is in its place."""
+    with contextlib.suppress(OSError):
+        remove(folder)
 
 
 def recover(final: Path, kind: Kind) -> None:
@@ -187,23 +196,6 @@ def sync_all(folder: Path) -> None:
     """Pushes a folder and all that is in it to the disk itself. Raises OSError."""
     for path in (*folder.rglob("*"), folder):
         sync(path)
-
-
-@contextlib.contextmanager
-def made_folders(folder: Path) -> Iterator[None]:
-    """Makes `folder` and those above it; what it made goes again where nothing came into it. Raises OSError."""
-    made = []
-    missing = folder
-    while not missing.exists():
-        made.append(missing)
-        missing = missing.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            for path in made:
-                path.rmdir()
 
 
 def _aside(final: Path) -> Path:

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from centime.errors import UserError
-from centime.files.durable import whole_file
-from centime.files.folder import FULL, made_folders
+from centime.files.durable import FULL, made_folders, whole_file
 from centime.files.places import place, same_place
 
 

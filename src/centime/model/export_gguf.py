@@ -59,7 +59,7 @@ def export_gguf(model: Transformer, tokenizer: Path, out: Path, dtype: str = "bf
 
 def gguf_file(out: Path, model: Path) -> Output:
     """Where the export of folder `model` goes: over nothing but another one of centime's."""
-    inputs = [path for path in model.rglob("*") if path.is_file()]
+    inputs = [path for path in model.glob("*") if path.suffix != ".gguf"]
     return Output(out, "a GGUF file", "name another --gguf file", _is_ours, inputs, parents=True)
 
 

@@ -30,10 +30,11 @@ import torch
 import centime
 from centime import recipe as recipes
 from centime.errors import UserError
-from centime.files.durable import write_text
-from centime.files.folder import made_folders
+from centime.files.durable import made_folders, write_text
+from centime.files.folder import require_replaceable
 from centime.files.lock import INSIDE, FolderLock
 from centime.json_files import read_object
+from centime.model.checkpoint import MODEL
 from centime.recipe import Recipe
 
 
@@ -83,6 +84,7 @@ class RunFolder:
                 "another folder with --out."
             )
         if self.begun:
+            require_replaceable(self.model, MODEL, place="folder for the run")  # now, not when it is trained
             changed = differences(recipes.read(self.recipe), recipe)
             if changed:
                 more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from centime.errors import UserError
-from centime.files.durable import sync
-from centime.files.folder import FULL, sync_all
+from centime.files.durable import FULL, sync
+from centime.files.folder import sync_all
 from centime.files.leftovers import discard, is_abandoned, remove, remove_all_leftovers, unfinished_folder
 from centime.json_files import read_object
 from centime.model.tensor_files import write_file

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from centime.errors import UserError
 
 if TYPE_CHECKING:
     from centime.plan.card import Plan
@@ -37,6 +40,8 @@ def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path 
         from centime.plan.page import page_file
 
         page_file(html).require_writable()
+        if card is not None and os.path.realpath(html) == os.path.realpath(card):
+            raise UserError(f"--html and --card both name {html}; give each a file of its own.")
     made = make_card(plan, sys.argv[1:])
     if card is not None:
         write_card(card, made)
