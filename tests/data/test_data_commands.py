@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from centime.data.shards import ShardSet
+
 
 def centime(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "centime", *map(str, arguments)]
@@ -106,3 +108,20 @@ def test_check_names_what_is_wrong(corpus: Path, tmp_path: Path) -> None:
     for verb in ("check", "show"):
         assert f"{tokens} is truncated" in centime("data", verb, out, code=2).stderr
     assert "is no prepared data" in centime("data", "show", corpus, code=2).stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_standard_input_is_read_whole(tokenizer_folder: Path, tmp_path: Path, name: str) -> None:
+    """Through a real pipe, in pieces, and beside a file; once for the tokenizer's training too."""
+    line = '{"text": "%s"}\n' % ("some words " * 500)
+    lines = line * 200 + "no JSON\n"
+    asked = ["--tokenizer", str(tokenizer_folder), "--out", str(tmp_path / "out"), "--holdout", "0", "--workers", "1"]
+    for more, code in ((["--skip-bad-lines", "1"], 0), ([], 2)):
+        command = [sys.executable, "-m", "centime", "data", "prepare", name, *asked, *more]
+        command.append("--overwrite")
+        done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == code, done.stderr
+        assert "standard input, line 201 is not JSON" in done.stdout + done.stderr
+    assert "Documents left out: 1 malformed lines" in centime("data", "show", tmp_path / "out").stdout
+    assert ShardSet(tmp_path / "out").index.documents == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 import tracemalloc
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tests.data.made import numbered, write_split
 
 from centime.data import loader as loader_module
-from centime.data.loader import EPOCH_PARTS, Loader
+from centime.data.loader import Loader
 from centime.data.order import MIXTURE_BLOCK
 from centime.data.tokenizer import Tokenizer
 from centime.data.writer import ShardWriter
@@ -41,28 +42,46 @@ def test_every_token_is_an_input_once_an_epoch(
     loader = Loader(
         [(write_split(tmp_path_factory.mktemp("c"), numbered(lengths), shard_tokens=7), 1.0)], sequence, 3, extra
     )
-    block = max(1, total // sequence // EPOCH_PARTS)
+    block = max(1, total // sequence)
     tokens = math.lcm(total, block * sequence)
     rows = loader.rows(0, tokens // sequence)
     assert rows.shape == (tokens // sequence, sequence + extra)
     assert Counter(rows[:, :sequence].ravel().tolist()) == dict.fromkeys(range(total), tokens // total)
 
 
-def test_rows_are_dealt_in_shuffled_blocks_of_the_stream(tmp_path: Path) -> None:
-    """A block holds its own rows, each once, and neighbours in the dealt order are seldom neighbours in the text."""
-    loader = Loader([(write_split(tmp_path / "one", numbered([6400])), 1.0)], 10, seed=2, extra=1)  # one document
-    places = loader.rows(0, 640)[:, 0].reshape(EPOCH_PARTS, -1) // 10
-    for block, part in enumerate(places):
-        assert sorted(part.tolist()) == list(range(80 * block, 80 * (block + 1)))
-        assert (np.diff(part) == 1).mean() < 0.1
-    assert (places[1] - 80 != places[0]).any()
+@pytest.mark.parametrize(
+    ("most", "stated", "block"), [(1000, None, 640), (1000, 300, 300), (100, None, 92), (100, 300, 100)]
+)
+def test_rows_are_dealt_in_shuffled_blocks_of_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, stated: int | None, block: int
+) -> None:
+    """An epoch is shuffled whole, or as much of it as the stage takes, or in equal parts that the memory holds."""
+    monkeypatch.setattr(loader_module, "SHUFFLED", most)
+    one = write_split(tmp_path / "one", numbered([6400]))  # one document
+    loader = Loader([(one, 1.0)], 10, seed=2, extra=1, rows=stated)
+    places = loader.rows(0, 640)[:, 0] // 10
+    for begin in range(0, 640 - block + 1, block):
+        part = places[begin : begin + block]
+        assert sorted(part.tolist()) == list(range(begin, begin + block)), "a block holds its own rows, each once"
+        assert (np.diff(part) == 1).mean() < 0.1, "neighbours are seldom neighbours in the text"
+    assert block == 640 or (places[block : 2 * block] - block != places[:block]).any()
+
+
+def test_a_run_goes_on_in_the_order_that_it_was_begun_with(tmp_path: Path) -> None:
+    """What the first order's loader gave, to the bit, and called it by."""
+    sources = [(write_split(tmp_path / str(n), numbered([5, 9, 31] * 40, first=2000 * n)), n + 1.0) for n in range(2)]
+    first = Loader(sources, 8, seed=4, extra=2, start=[80, 0], order=1)
+    assert hashlib.sha256(first.rows(3, 700).astype("<i8").tobytes()).hexdigest()[:16] == "fb689686dbb92729"
+    assert first.fingerprint[:16] == "42a8ec2ddf495570"
+    assert first.position(100) == (528, 672)
+    assert (Loader(sources, 8, seed=4, extra=2, start=[80, 0]).rows(3, 700) != first.rows(3, 700)).any()
 
 
 def test_targets_are_the_inputs_moved_by_one_across_rows_and_epochs(
     corpus: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read as one stream, each row's look-ahead is the beginning of the next row, at an epoch's end too."""
-    monkeypatch.setattr(loader_module, "SHUFFLE_BLOCK", 1)
+    monkeypatch.setattr(loader_module, "SHUFFLED", 1)
     loader = Loader([(corpus[0], 1.0)], 32, seed=5, extra=3)
     rows = loader.rows(0, 3 * corpus[1] // 32)
     np.testing.assert_array_equal(rows[:-1, 32:], rows[1:, :3])
@@ -102,7 +121,7 @@ def test_any_cut_of_the_rows_gives_the_same_rows(corpus: tuple[Path, int], data:
 def test_mixing_by_weight_reads_each_source_without_loss(tmp_path: Path) -> None:
     """Rows in proportion to the weights, evenly spread; each source's own rows are the rows it gives alone."""
     sources = [
-        (write_split(tmp_path / str(number), numbered([5, 9, 31] * 7, first=10_000 * number)), weight)
+        (write_split(tmp_path / str(number), numbered([5, 9, 31] * 8, first=10_000 * number)), weight)
         for number, weight in enumerate((0.7, 0.2, 0.1))
     ]
     loader = Loader(sources, 8, seed=4, extra=1)
@@ -116,10 +135,10 @@ def test_mixing_by_weight_reads_each_source_without_loss(tmp_path: Path) -> None
         assert np.abs(seen - expected).max() < 4, "no run of rows strays from the weights"
         mine = rows[source == number]
         flat = mine[:, :8].ravel()
-        per_epoch = 45 * 7
-        whole = math.lcm(per_epoch, 8 * (per_epoch // 8 // EPOCH_PARTS))
+        per_epoch = 45 * 8
+        whole = math.lcm(per_epoch, 8 * (per_epoch // 8))
         epochs = len(flat) // whole * whole // per_epoch
-        assert epochs > 10
+        assert epochs > 2
         counted = Counter(flat[: epochs * per_epoch].tolist())
         assert counted == dict.fromkeys(range(10_000 * number, 10_000 * number + per_epoch), epochs)
     for first, length in ((0, 1), (3, 64), (MIXTURE_BLOCK - 5, 11)):
@@ -128,20 +147,17 @@ def test_mixing_by_weight_reads_each_source_without_loss(tmp_path: Path) -> None
         )
 
 
-def test_a_later_stage_goes_on_where_an_earlier_one_stopped(
-    corpus: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_later_stage_goes_on_where_an_earlier_one_stopped(corpus: tuple[Path, int], tmp_path: Path) -> None:
     """Context extension reads longer rows from the same documents: no token twice before the epoch is over."""
-    monkeypatch.setattr(loader_module, "SHUFFLE_BLOCK", 5)
     folder, total = corpus
-    short = Loader([(folder, 1.0)], 16, seed=7, extra=1)
-    long = Loader([(folder, 1.0)], 64, seed=7, extra=1, start=short.position(20))
-    longer = (total - 320) // 64 // 2 * 2  # whole blocks of the longer rows: an eighth of their epoch is two
+    short = Loader([(folder, 1.0)], 16, seed=7, extra=1, rows=20)
+    longer = (total - 320) // 64
+    long = Loader([(folder, 1.0)], 64, seed=7, extra=1, start=short.position(20), rows=longer)
     tokens = [*short.rows(0, 20)[:, :16].ravel(), *long.rows(0, longer)[:, :64].ravel()]
     assert len(set(tokens)) == len(tokens) > total - 128
     assert short.position(18) == short.position(20) == (320,), "a begun block is left behind whole"
     both = [(folder, 1.0), (write_split(tmp_path / "b", numbered([100], first=5000)), 3.0)]
-    mixed = Loader(both, 16, seed=7, extra=1)
+    mixed = Loader(both, 16, seed=7, extra=1, rows=12)
     again = Loader(both, 16, seed=7, extra=1, start=mixed.position(12))
     assert all(place % 16 == 0 for place in mixed.position(12))
     assert sum(mixed.position(12)) >= 12 * 16
@@ -201,5 +217,6 @@ def test_the_fingerprint_tells_other_data_from_the_same(tmp_path: Path) -> None:
 def test_the_fingerprint_tells_another_order_of_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_split(tmp_path / "a", numbered([5, 6]))
     known = Loader([(folder, 1.0)], 8).fingerprint
-    monkeypatch.setattr(loader_module, "SHUFFLE_BLOCK", loader_module.SHUFFLE_BLOCK * 2)
+    assert Loader([(folder, 1.0)], 8, rows=1).fingerprint != known != Loader([(folder, 1.0)], 8, order=1).fingerprint
+    monkeypatch.setattr(loader_module, "SHUFFLED", 5)
     assert Loader([(folder, 1.0)], 8).fingerprint != known

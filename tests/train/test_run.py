@@ -27,7 +27,7 @@ from centime.ledger import Book
 from centime.ledger.bill import bill
 from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Session
-from centime.train import command, loop, state
+from centime.train import command, loop, setup, state
 from centime.train.schedule import StepSettings
 from centime.train.state import Checkpoints
 from centime.train.step import Batch, StepResult, Trainer
@@ -141,6 +141,24 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     assert losses(tmp_path / "run") == losses(finished)
     names = ("model.safetensors", "config.json")
     assert all((tmp_path / "run/model" / n).read_bytes() == (finished / "model" / n).read_bytes() for n in names)
+
+
+@pytest.mark.slow
+def test_a_run_begun_in_an_older_order_goes_on_in_it(
+    finished: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder from before the order was noted down: every row and every figure as if it had never stopped."""
+    with monkeypatch.context() as patch:
+        patch.setattr(setup, "ORDER", 1)
+        assert train(small, tmp_path / "whole") == 0
+        stop_after(patch, 7)
+        assert train(small, tmp_path / "run") == 128 + signal.SIGTERM
+    for file in (tmp_path / "run").glob("checkpoints/*/state.json"):
+        meta = json.loads(file.read_text())
+        assert meta.pop("order") == 1
+        file.write_text(json.dumps(meta))
+    assert train(small, tmp_path / "run", resume=True) == 0
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole") != losses(finished)
 
 
 def test_a_last_save_that_failed_is_not_called_saved(

@@ -134,6 +134,10 @@ def show(
         f"tokenizer {described['tokenizer_sha256'][:12]}; fill-in-the-middle {made.get('fim', 0):g}, "
         f"held out {made.get('holdout', 0):g}, seed {made.get('seed', 0)}."
     )
+    if left_out := made.get("left_out"):
+        typer.echo("Documents left out: " + ", ".join(f"{count:,} {why}" for why, count in sorted(left_out.items())))
+    for note in made.get("notes", []):
+        typer.echo(note)
     typer.echo(f"Made by centime {made.get('centime', '?')} from {' '.join(made.get('sources', []))}")
 
 

@@ -85,7 +85,8 @@ class LeftOut:
             raise UserError(f"{error}{more}") from error
         self.reasons[BAD_LINES] += 1
         if len(self._first) < SHOWN:
-            self._first.append(str(error))
+            # it will be printed and written in index.json, and names of files may be no UTF-8
+            self._first.append(str(error).encode("utf-8", "backslashreplace").decode())
 
     def notes(self, field: str) -> list[str]:
         """What a person is told at the end, beside the counts: the first malformed lines, and what was read as text."""

@@ -2,9 +2,10 @@
 
 A source is an endless stream: its documents in an order shuffled anew each epoch, one after the other, cut into the
 rows [r S, r S + S + extra), so that every token is read as an input exactly once an epoch, and none is dropped at a
-row's end or an epoch's. The `extra` tokens look ahead: the targets, and those of MTP. The rows are then dealt in
-shuffled blocks, because neighbouring rows are often one document: a step of such rows says little about the corpus
-(on source code, a model trained on rows in stream order ended 0.86 nats worse than on shuffled ones).
+row's end or an epoch's. The `extra` tokens look ahead: the targets, and those of MTP. The rows of an epoch are then
+shuffled, because neighbouring rows are often one document: a step of such rows says little about the corpus (on source
+code, a model trained on rows in stream order ended 0.86 nats worse than on shuffled ones), and where only parts of an
+epoch were shuffled, it knew the documents of a part by its end and met strangers in the next (docs/log.md).
 Packing crosses documents without a mask, as DeepSeek-V3 does (report, section 4.1).
 """
 
@@ -27,10 +28,12 @@ from centime.errors import UserError
 Int64 = npt.NDArray[np.int64]
 
 
-SHUFFLE_BLOCK = 1 << 13
-"""Rows shuffled among each other, at most; never more than an eighth of a source's epoch (`EPOCH_PARTS`)."""
+ORDER = 2
+"""The order of rows, as a run records it. 1, of runs begun before there were others: parts of 8,192 rows at most, and
+of an eighth of an epoch, are shuffled one after the other."""
 
-EPOCH_PARTS = 8
+SHUFFLED = 1 << 24
+"""Rows shuffled among each other, at most: 64 MiB while they are dealt, 400 MiB for the moment of shuffling."""
 
 
 class Stream:
@@ -79,6 +82,14 @@ class Stream:
             skip = 0
 
 
+def _block_rows(epoch: int, taken: int | None, order: int) -> int:
+    """Of a source with `epoch` rows, of which a stage takes `taken`: how many are shuffled among each other."""
+    if order == 1:
+        return min(1 << 13, max(1, epoch // 8))
+    among = max(1, epoch if taken is None else min(epoch, taken))
+    return -(-among // -(-among // SHUFFLED))  # in equal parts
+
+
 class Loader:
     """Rows from one or several prepared folders, mixed by weight."""
 
@@ -89,11 +100,15 @@ class Loader:
         seed: int = 0,
         extra: int = 1,
         start: Sequence[int] | None = None,
+        rows: int | None = None,
+        order: int = ORDER,
     ) -> None:
         """Open `sources`, pairs of (prepared folder, weight); a weight is a share of the rows, of any scale.
 
         sequence_length: S, tokens of a row that are read as inputs; extra: tokens that look ahead, 1 + MTP depth.
         start: tokens already read of each source, where a later stage goes on after an earlier one (`position`).
+        rows: how many the stage is to take; where that is less than an epoch, these are shuffled among each other, and
+        what follows them is left to the next stage. order: ORDER, or that of a run begun with another.
         Raises UserError on an empty corpus, a weight that is not positive, or sources of different tokenizers.
         """
         if not sources:
@@ -103,8 +118,8 @@ class Loader:
                 f"A sequence length of {sequence_length} with {extra} tokens ahead is not possible; "
                 "expected a length of at least 1."
             )
-        self.sequence_length, self.extra, self.seed = sequence_length, extra, seed
-        self._blocks: dict[tuple[int, int], Int64] = {}
+        self.sequence_length, self.extra, self.seed, self.order = sequence_length, extra, seed, order
+        self._blocks: dict[tuple[int, int], npt.NDArray[np.uint32]] = {}
         self._streams: list[Stream] = []
         self._weights: list[float] = []
         for number, (path, weight) in enumerate(sources):
@@ -134,6 +149,12 @@ class Loader:
         self._start = [0] * len(self._streams) if start is None else [int(value) for value in start]
         if len(self._start) != len(self._streams) or min(self._start) < 0:
             raise ValueError(f"start {self._start} does not fit {len(self._streams)} sources")
+        self._rows = rows
+        self._block_rows = [
+            _block_rows(stream.tokens // sequence_length, None if rows is None else taken, order)
+            for stream, taken in zip(self._streams, self._before(rows or 0), strict=True)
+        ]
+        """Rows of each source that are shuffled among each other."""
 
     @property
     def fingerprint(self) -> str:
@@ -141,7 +162,7 @@ class Loader:
         what = [
             [[shard.tokens_sha256 for shard in stream.shards.index.shards] for stream in self._streams],
             [self._weights, self._start, self.sequence_length, self.extra, self.seed],
-            [SHUFFLE_BLOCK, EPOCH_PARTS],  # a run from before they changed had another order
+            [1 << 13, 8] if self.order == 1 else [self.order, self._rows, SHUFFLED],
         ]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
@@ -161,23 +182,19 @@ class Loader:
         """
         ends = []
         for number, count in enumerate(self._before(row)):
-            block = self._block_rows(number)
+            block = self._block_rows[number]
             ends.append(self._start[number] + -(-count // block) * block * self.sequence_length)
         return tuple(ends)
 
-    def _block_rows(self, number: int) -> int:
-        """Rows of a source that are shuffled among each other."""
-        return min(SHUFFLE_BLOCK, max(1, self._streams[number].tokens // self.sequence_length // EPOCH_PARTS))
-
     def _places(self, number: int, first: int, count: int) -> Int64:
         """[count] int64: which rows of its stream are a source's rows [first, first + count) in the dealt order."""
-        size = self._block_rows(number)
+        size = self._block_rows[number]
         rows = np.arange(first, first + count)
         for block in range(first // size, (first + count - 1) // size + 1):
             if (number, block) not in self._blocks:
                 while len(self._blocks) >= 2 * len(self._streams):
                     self._blocks.pop(next(iter(self._blocks)))
-                self._blocks[number, block] = shuffled(size, self.seed, number, block, 1).astype(np.int64)
+                self._blocks[number, block] = shuffled(size, self.seed, number, block, 1)
             mine = rows[max(0, block * size - first) : (block + 1) * size - first]
             mine[:] = block * size + self._blocks[number, block][mine - block * size]
         return rows

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import torch
 
-from centime.data.loader import Loader
+from centime.data.loader import ORDER, Loader
 from centime.data.pairs import PairLoader
 from centime.data.tokenizer import Tokenizer
-from centime.recipe import Data, Sft, Source
+from centime.recipe import Sft, Source
 from centime.train.schedule import Schedule
 from centime.train.step import Batch
 
@@ -46,10 +46,12 @@ class TextRows:
         seed: int,
         mtp_depth: int,
         start: Sequence[int] | None = None,
+        stated: int | None = None,
+        order: int = ORDER,
     ) -> None:
-        self.loader = Loader(
-            [(source.path, source.weight) for source in sources], sequence_length, seed, 1 + mtp_depth, start
-        )
+        """start, stated (rows of the whole stage) and order: as Loader has them."""
+        named = [(source.path, source.weight) for source in sources]
+        self.loader = Loader(named, sequence_length, seed, 1 + mtp_depth, start, stated, order)
         self.fingerprint = self.loader.fingerprint
         self.tokens_per_row = float(sequence_length)
         self.bytes_per_token = self.loader.total_bytes / self.loader.total_tokens
@@ -101,11 +103,6 @@ class StageRows:
         """The rows of a step, from 0."""
         schedule = self.schedule
         return self.rows.batch(int(schedule.first_row[step]), int(schedule.rows[step]), *self.place)
-
-
-def text_rows(data: Data, sequence_length: int, seed: int, mtp_depth: int, start: Sequence[int] | None) -> TextRows:
-    """The training mixture."""
-    return TextRows(data.train, sequence_length, seed, mtp_depth, start)
 
 
 def pair_rows(sft: Sft, tokenizer: Tokenizer, seed: int, mtp_depth: int) -> PairRows:

@@ -30,14 +30,14 @@ def held_out(recipe: Recipe, plan: StagePlan) -> HeldOut | None:
     if not recipe.data.held_out or plan.name == "sft":
         return None
     depth = recipe.model.num_nextn_predict_layers
-    return HeldOut(recipe.data.held_out, plan.stage.sequence_length, depth, recipe.run.evaluate_rows)
+    return HeldOut(recipe.data.held_out, plan.stage.sequence_length, depth, recipe.run.evaluate_rows, plan.order)
 
 
 class HeldOut:
     """Evaluates on the first rows of the held-out shards, each token predicted from those before it in its row."""
 
-    def __init__(self, sources: list[Source], sequence_length: int, mtp_depth: int, rows: int) -> None:
-        self._text = TextRows(sources, sequence_length, seed=0, mtp_depth=mtp_depth)
+    def __init__(self, sources: list[Source], sequence_length: int, mtp_depth: int, rows: int, order: int) -> None:
+        self._text = TextRows(sources, sequence_length, seed=0, mtp_depth=mtp_depth, order=order)
         self._available = max(1, self._text.loader.total_tokens // sequence_length)
         self.rows = min(rows, self._available)
 

@@ -124,6 +124,7 @@ class StageLoop:
             return True
         spent = self.meter.spent()
         meta = asdict(self.progress) | {"rows": self.plan.rows.fingerprint, "fitted": list(self.factors)}
+        meta["order"] = self.plan.order
         meta["device_ns"] += spent.device_ns * self._world
         meta["cost"] += (spent.cost or 0.0) * self._world
         return self.checkpoints.save(self.progress.global_step, state, meta, wait)

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from centime.data.loader import ORDER
 from centime.errors import UserError
 from centime.files.leftovers import discard
 from centime.json_files import kind, read_object
@@ -119,6 +120,22 @@ def info_of(run: RunFolder, stages: int, tell: Callable[[str], None]) -> dict[st
             raise UserError(f"{error} If the run had no --budget, write {{}} into it instead.") from error
         tell(f"{error} The run goes on as its newest checkpoint says; if it had a budget, give it again.")
         return {"fitted": found}
+
+
+def order_of(run: RunFolder) -> int:
+    """The order of rows that a run was begun with, by its newest checkpoint; any will do before there is one.
+
+    Raises UserError on an order that this version does not know.
+    """
+    for path in sorted(checkpoints_in(run.checkpoints), reverse=True):
+        try:
+            found = read_object(path / META).get("order", 1)  # from before there were others
+        except UserError:
+            continue  # said where it is read
+        if found not in range(1, ORDER + 1):
+            raise UserError(f"{path / META} names the order {found!r} of rows; known are 1 to {ORDER}. Update centime.")
+        return int(found)
+    return ORDER
 
 
 def place_of(tree: dict[str, Any], where: Path) -> Place:

@@ -10,6 +10,7 @@ from rich.console import Console
 from centime.catalogue.hf_family import family_of
 from centime.catalogue.machine import MachineProfile, read_profile
 from centime.catalogue.prices import price_for
+from centime.data.loader import ORDER
 from centime.data.tokenizer import load_tokenizer
 from centime.ledger.device import this_device
 from centime.ops.precision import compute_dtype
@@ -19,7 +20,7 @@ from centime.train.budget import Budget, asked, parse_budget
 from centime.train.by_profile import fits
 from centime.train.folder import RunFolder
 from centime.train.memory import default_micro_batch, require_disk, require_fit, require_rows
-from centime.train.resume import info_of
+from centime.train.resume import info_of, order_of
 from centime.train.stages import StagePlan, plan_stages, resolve
 
 
@@ -57,6 +58,7 @@ class Setup:
         info = info_of(self.folder, several, self.say) if self.resuming else {}
         if info.get("finished") is True and self.folder.model.joinpath("config.json").exists():
             raise Finished(self.folder)
+        self.order = order_of(self.folder) if self.resuming else ORDER
         stated = asked(budget) or info.get("budget")
         self.budget_text: str | None = stated
         self.budget: Budget | None = parse_budget(stated) if stated else None
@@ -87,7 +89,7 @@ class Setup:
 
     def plan(self, factors: list[float] | None) -> list[StagePlan]:
         """The stages, each of its factor times the tokens that the recipe states."""
-        return plan_stages(self.recipe, self.tokenizer, factors)
+        return plan_stages(self.recipe, self.tokenizer, factors, self.order)
 
     def _micro_batch(self, plan: StagePlan) -> int:
         largest = -(-int(plan.schedule.rows.max()) // self.ranks.world)

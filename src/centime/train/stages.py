@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from centime.catalogue.model_config import ModelConfig, YarnScaling
+from centime.data.loader import ORDER
 from centime.data.tokenizer import Tokenizer
 from centime.errors import UserError
 from centime.plan.counts import count
 from centime.recipe import Context, Recipe, Stage
-from centime.train.batches import PairRows, StageRows, TextRows, pair_rows, text_rows
+from centime.train.batches import PairRows, StageRows, TextRows, pair_rows
 from centime.train.schedule import Schedule, make_schedule
 
 VOCABULARY_MULTIPLE = (
@@ -29,6 +30,7 @@ class StagePlan:
     schedule: Schedule
     rows: TextRows | PairRows
     keep_moments: bool  # whether the optimizer goes on from the stage before
+    order: int  # of the rows, as Loader has it
 
     @property
     def flops_per_token(self) -> float:
@@ -107,10 +109,13 @@ def stage_configs(recipe: Recipe) -> list[ModelConfig]:
     return configs
 
 
-def plan_stages(recipe: Recipe, tokenizer: Tokenizer, factors: Sequence[float] | None = None) -> list[StagePlan]:
-    """The stages of a resolved recipe, each of its factor times its stated tokens.
+def plan_stages(
+    recipe: Recipe, tokenizer: Tokenizer, factors: Sequence[float] | None = None, order: int = ORDER
+) -> list[StagePlan]:
+    """The stages of a resolved recipe, each of its factor times its stated tokens; the rows come in this order.
 
-    Opens the data. Raises UserError where it is missing, empty or made with another tokenizer.
+    The order depends on the stated tokens and not on the factors, which change while a stage with a budget runs. Opens
+    the data. Raises UserError where it is missing, empty or made with another tokenizer.
     """
     configs = stage_configs(recipe)
     depth, seed = recipe.model.num_nextn_predict_layers, recipe.seed
@@ -119,16 +124,17 @@ def plan_stages(recipe: Recipe, tokenizer: Tokenizer, factors: Sequence[float] |
     position: tuple[int, ...] | None = None
     text: list[Stage] = [recipe.train, *recipe.context]
     for i, stage in enumerate(text):
-        rows = text_rows(recipe.data, stage.sequence_length, seed, depth, position)
-        rows.loader.require_tokenizer(tokenizer)
         tokens = stage.tokens if isinstance(stage, Context) else recipe.train.tokens
+        stated = int(make_schedule(stage, tokens).rows.sum())
+        rows = TextRows(recipe.data.train, stage.sequence_length, seed, depth, position, stated, order)
+        rows.loader.require_tokenizer(tokenizer)
         schedule = make_schedule(stage, tokens, max(1, round(tokens * (factors[i] if factors else 1))))
         position = rows.loader.position(int(schedule.rows.sum()))
         name = "pretrain" if i == 0 else "context" if len(text) == 2 else f"context-{i}"
-        plans.append(StagePlan(name, stage, configs[i], schedule, rows, keep_moments=i > 0))
+        plans.append(StagePlan(name, stage, configs[i], schedule, rows, i > 0, order))
     if recipe.sft is not None:
         pairs = pair_rows(recipe.sft, tokenizer, seed, depth)
         tokens = round(recipe.sft.epochs * pairs.loader.pairs * recipe.sft.sequence_length)
         schedule = make_schedule(recipe.sft, tokens, max(1, round(tokens * (factors[-1] if factors else 1))))
-        plans.append(StagePlan("sft", recipe.sft, configs[-1], schedule, pairs, keep_moments=False))
+        plans.append(StagePlan("sft", recipe.sft, configs[-1], schedule, pairs, False, order))
     return plans
