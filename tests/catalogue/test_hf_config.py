@@ -153,6 +153,7 @@ def test_catalogue_files_are_what_deepseek_publishes() -> None:
             "norm_topk_prob = true in a",
         ),
         ({"kv_lora_rank": None}, "sets kv_lora_rank = null"),
+        ({"norm_topk_prob": None}, "norm_topk_prob = null, which readers take for true or for false"),
         ({"hidden_size": None}, "sets hidden_size = null"),
         ({"intermediate_size": "big"}, 'intermediate_size is "big"; it should be a valid integer'),
         ({"rope_scaling": "yarn"}, 'rope_scaling is "yarn"; it should be a JSON object'),

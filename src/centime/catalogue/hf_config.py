@@ -142,6 +142,8 @@ def _stated(raw: Mapping[str, Any], family: str, where: str) -> dict[str, Any]:
                     f"{where} sets {other} and {key} = {brief(value)}, two names of one setting; keep the right one."
                 )
             said[name] = key
+            if value is None and _FAMILIES[family].get(name) is True:  # DeepSeek's code takes true, transformers false
+                raise UserError(f"{where} sets {key} = null, which readers take for true or for false; say which.")
             if value is not None or name in (*_MAY_BE_NONE, "n_shared_experts"):
                 fields[name] = value
         elif key not in _IRRELEVANT and value not in (None, False) and value not in ({}, []):
@@ -188,10 +190,10 @@ def _attention(fields: dict[str, Any], raw: Mapping[str, Any], family: str, wher
     whole = fields["qk_nope_head_dim"] + rotated
     if raw.get("qk_head_dim") not in (None, whole):
         raise UserError(f"{where} sets qk_head_dim = {raw['qk_head_dim']}, but its two parts add to {whole}.")
-    if raw.get("head_dim") not in (None, rotated, whole, fields["v_head_dim"]):
+    if raw.get("head_dim") not in (None, rotated):
         raise UserError(
-            f"{where} sets head_dim = {raw['head_dim']}, which is none of qk_rope_head_dim = {rotated}, their sum with "
-            f"qk_nope_head_dim = {whole}, and v_head_dim = {fields['v_head_dim']}; remove it or mend it."
+            f"{where} sets head_dim = {raw['head_dim']} and qk_rope_head_dim = {rotated}, two names of the rotated "
+            "part; remove the one or mend it."
         )
 
 
