@@ -45,6 +45,12 @@ def hub() -> Iterator[Hub]:
             "data/test-00000-of-00001.parquet": parquet(["held back by its maker"]),
             "extra/more.jsonl.gz": gzip.compress(lines(["extra one", "extra two"])),
         },
+        "someone/c4": {
+            "dataset_infos.json": b"{}",
+            "en/c4-train.00000-of-00002.json.gz": gzip.compress(lines(["web one", "web two"])),
+            "en/c4-train.00001-of-00002.json.gz": gzip.compress(json.dumps([{"text": "web three"}]).encode()),
+            "en/c4-validation.00000-of-00001.json.gz": gzip.compress(lines(["held back"])),
+        },
         "someone/pictures": {"a.png": b"x"},
         "gated/secret": {"train.parquet": b""},
     }
@@ -84,6 +90,12 @@ def test_files_by_glob_and_revision(hub: Hub, tokenizer: Tokenizer, tmp_path: Pa
     done = prepare(hub, "hf://datasets/someone/stories@main/extra/*.gz", tokenizer, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert documents(tmp_path / "out", tokenizer) == ["extra one", "extra two"]
+
+
+def test_a_dataset_of_compressed_json(hub: Hub, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    done = prepare(hub, "someone/c4", tokenizer, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert documents(tmp_path / "out", tokenizer) == ["web one", "web two", "web three"]
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,6 @@ def _value(cell: Any) -> str | bytes | None:
         text: str | None = cell.as_py()
         return text
     except UnicodeDecodeError:
-        while hasattr(cell, "index"):  # of a dictionary
-            cell = cell.dictionary[cell.index.as_py()]
         return bytes(cell.as_buffer())
 
 
