@@ -10,6 +10,7 @@ import httpx
 import pytest
 from tests.browser import NewPage
 
+from centime import recipe as recipes
 from centime.serve.api.tuned import tuned_for_chat
 
 if TYPE_CHECKING:
@@ -168,7 +169,11 @@ def test_whether_a_model_chats_is_told_by_its_folder(tmp_path: Path) -> None:
     assert tuned_for_chat(folder("database-model"), "a template")
     assert not tuned_for_chat(folder("plain"), None)
     assert tuned_for_chat(folder("new", {"model_type": "deepseek_v32"}), None)
-    for name, recipe, chats in (("tuned", "[sft]\n", True), ("not-tuned", "[train]\n", False)):
+    whole = 'name = "r"\n[model]\ndepth = 2\n[data]\ntokenizer = "t"\ntrain = [{path = "t"}]\n[train]\ntokens = "1M"\n'
+    resolved = recipes.write(recipes.parse(whole))  # as a run's folder has it, every default written out
+    tuned = recipes.write(recipes.parse(whole + '[sft]\ndata = "p.jsonl"\n'))
+    kinds = {"cut": ("[sft", True), "plain-run": (resolved, False), "tuned-run": (tuned, True)}
+    for name, (recipe, chats) in ({"tuned": ("[sft]\n", True), "not-tuned": ("[train]\n", False)} | kinds).items():
         model = folder(f"{name}/model")
         (tmp_path / name / "recipe.toml").write_text(recipe)
         assert tuned_for_chat(model, "a template") is chats

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from centime.json_files import read_object
 
@@ -18,10 +19,18 @@ def tuned_for_chat(folder: Path, template: str | None) -> bool:
     named = folder.parent.parent if folder.parent.name == "snapshots" else folder  # of a download cache
     if BASE.search(named.name):
         return False
-    recipe = folder.parent / "recipe.toml"
-    if recipe.is_file():
-        return "sft" in tomllib.loads(recipe.read_text("utf-8"))
+    stages = _recipe(folder.parent / "recipe.toml")
+    if stages is not None:
+        return isinstance(stages.get("sft"), dict)  # a resolved recipe has sft = "none" where there is no such stage
     return template is not None or _family(folder).startswith("deepseek_v32")
+
+
+def _recipe(path: Path) -> dict[str, Any] | None:
+    """A run's recipe; None where there is none, or none that can be read: a server starts all the same."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _family(folder: Path) -> str:
