@@ -13,9 +13,12 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from centime.files.durable import sync
+from centime.files.leftovers import unfinished_file
 from centime.serve.api.routes import Kind
 
 SECRET_BYTES = 32
@@ -50,18 +53,15 @@ def installation_secret(folder: Path) -> bytes:
     Where it cannot be kept it lasts as long as the process.
     """
     path, new = folder / "gateway.secret", secrets.token_bytes(SECRET_BYTES)
-    beside = folder / f".gateway.secret.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-                file.write(new)
-            try:
-                os.link(beside, path)  # whole, or another gateway's
-            except FileExistsError:
-                pass
-            finally:
-                beside.unlink()
+            with unfinished_file(path) as beside:
+                beside.chmod(0o600)
+                beside.write_bytes(new)
+                sync(beside)
+                with suppress(FileExistsError):
+                    os.link(beside, path)  # whole, or another gateway's
         kept = path.read_bytes()
     except OSError:
         return new
