@@ -43,7 +43,7 @@ def whole_folder(
         temporary = None
         try:
             stack.enter_context(made_folders(final.parent))
-            stack.enter_context(lock_beside(final, f"wait until it is done, or choose another {place}"))
+            stack.enter_context(lock_beside(final, f"wait until it is done, or choose another {place}", out))
             recover(final, kind)
             target.require_replaceable()
             temporary = stack.enter_context(unfinished_folder(final))

@@ -133,6 +133,9 @@ def _read(content: bytes) -> dict[str, Any]:
     return {"pid": known} if isinstance(known, int) else known if isinstance(known, dict) else {}
 
 
-def lock_beside(final: Path, hint: str) -> FolderLock:
-    """The lock of a folder that is made as a whole: the file `.NAME.centime-lock` beside it. Raises as FolderLock."""
-    return FolderLock(beside(final, "centime-lock"), final, hint)
+def lock_beside(final: Path, hint: str, of: Path | None = None) -> FolderLock:
+    """The lock of a folder that is made as a whole: the file `.NAME.centime-lock` beside it. Raises as FolderLock.
+
+    of: what a person calls the folder.
+    """
+    return FolderLock(beside(final, "centime-lock"), of or final, hint)
