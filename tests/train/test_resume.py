@@ -13,8 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.train.made import losses, write_recipe
 
+from centime.data.tokenizer import load_tokenizer
 from centime.errors import UserError
-from centime.train import command
+from centime.model.checkpoint import load
+from centime.train import as_model, command
 from centime.train.finite import first_not_finite, is_finite
 from centime.train.folder import RunFolder
 from centime.train.resume import info_of, newest_good
@@ -37,7 +39,7 @@ def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stopped(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that a signal stopped at step 22, in the context stage, with checkpoints of 16, 20 and 22."""
+    """A run that a signal stopped at step 22, in the context stage, with checkpoints of 16, 18 and 22."""
     folder = tmp_path_factory.mktemp("runs") / "stopped"
     real, seen = Trainer.step, [0]
 
@@ -138,6 +140,29 @@ def test_small_files_that_are_damaged_cost_no_step(run: RunFolder, small: Path, 
     assert train(small, whole) == 0
     assert losses(run.path) == losses(whole)
     assert [json.loads(line)["stage"] for line in run.samples.read_text().splitlines()] == ["context", "sft"]
+
+
+def test_a_stopped_run_is_a_model(run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its newest checkpoint answers, any of them is exported, and once it is finished its model is taken."""
+    said: list[str] = []
+    folder = as_model.usable(run.path, said.append)
+    assert folder == run.path / "at-step-00000022"
+    assert said == [f"{run.path} at step 22 of 28. The model is as it was then."]
+    state = load_file(newest(run) / "tensors.safetensors")
+    model = load(folder, dtype=torch.float32)
+    assert torch.equal(model.embed.weight, state["weight/embed.weight"].bfloat16().float())
+    assert model.config.rope_scaling is not None
+    written = (folder / "model.safetensors").stat().st_mtime_ns
+    assert as_model.usable(newest(run), said.append) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == written
+    assert as_model.export(run.path, tmp_path / "hf", 16) == f"{tmp_path}/hf: {run.path} at step 16 of 28."
+    assert load_tokenizer(tmp_path / "hf").vocab_size
+    with pytest.raises(UserError, match="no checkpoint of step 17; it has 16, 18, 22"):
+        as_model.export(run.path, tmp_path / "hf2", 17)
+    assert train(run.path, None, resume=True) == 0
+    assert as_model.usable(run.path, said.append) == run.path
+    assert as_model.export(run.path, tmp_path / "done", None).endswith(f"the model of {run.model}.")
+    assert as_model.usable(tmp_path, said.append) == tmp_path
 
 
 def test_a_sample_that_fails_loses_no_model(

@@ -27,6 +27,7 @@ def chat(
 ) -> None:
     """Talk to a model: a line is a message; /clear forgets the conversation, /quit or Ctrl-D ends it."""
     from centime.catalogue.prices import price_for
+    from centime.cli._unfinished import usable
     from centime.errors import UserError
     from centime.plan.counts import count
     from centime.serve.chat import Conversation
@@ -37,7 +38,7 @@ def chat(
     from centime.units import format_duration, format_money
 
     params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
-    opened = for_answers(look(model, device, dtype), dtype)
+    opened = for_answers(look(usable(model), device, dtype), dtype)
     conversation = Conversation(Session(opened.model, opened.tokenizer), system)
     found = price_for(opened.device, price)
 

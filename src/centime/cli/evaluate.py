@@ -32,6 +32,7 @@ def evaluate(
     from rich.progress import Progress
 
     from centime.catalogue.prices import ask_for_price, price_for
+    from centime.cli._unfinished import usable
     from centime.evaluate.bits_per_byte import bits_per_byte, read_files, read_split
     from centime.evaluate.comparison import Comparison, own_bytes
     from centime.evaluate.compressors import compress
@@ -39,7 +40,7 @@ def evaluate(
     from centime.serve.opening import metered, open_model
     from centime.units import format_duration, format_money, plural
 
-    opened = open_model(model, device, dtype)
+    opened = open_model(usable(model), device, dtype)
     if len(files) == 1 and files[0].is_dir():
         text, contents = read_split(files[0], opened.tokenizer)
     else:

@@ -14,20 +14,36 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def export(
     model: Annotated[
-        Path, typer.Argument(help="A model folder (config.json, safetensors, tokenizer.json) or a run folder.")
+        Path, typer.Argument(help="A model folder, a run folder (unfinished ones too), or a checkpoint of one.")
     ],
-    gguf: Annotated[Path, typer.Option(help="The .gguf file to write, for llama.cpp.")],
-    dtype: Annotated[str, typer.Option(help="Type of the matrices: f32, f16 or bf16; vectors stay f32.")] = "bf16",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: gguf, bytes, dtype, notes.")] = False,
+    gguf: Annotated[Path | None, typer.Option(help="The .gguf file to write, for llama.cpp.")] = None,
+    dtype: Annotated[
+        str, typer.Option(help="With --gguf: type of the matrices, f32, f16 or bf16; vectors stay f32.")
+    ] = "bf16",
+    hf: Annotated[Path | None, typer.Option(help="The Hugging Face folder to write.", metavar="DIR")] = None,
+    step: Annotated[int | None, typer.Option(help="With --hf: of this checkpoint of the run.", min=0)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: gguf, bytes, dtype (or hf), notes.")] = False,
 ) -> None:
-    """Write a model folder as one GGUF file: weights, sizes and tokenizer."""
+    """Write a model as one GGUF file, or a run's model or checkpoint as a Hugging Face folder."""
     import centime
     from centime.catalogue.hf_config import model_folder
+    from centime.cli._unfinished import usable
     from centime.errors import UserError
     from centime.model.export_gguf import export_gguf, gguf_file
     from centime.units import format_bytes
 
-    folder = model_folder(model)
+    if (gguf is None) == (hf is None):
+        raise UserError("give --gguf FILE.gguf for llama.cpp, or --hf DIR for a Hugging Face folder.")
+    if hf is not None:
+        from centime.train.as_model import export as export_folder
+
+        note = export_folder(model, hf, step)
+        typer.echo(json.dumps({"hf": str(hf), "notes": [note]}, indent=2) if as_json else note)
+        return
+    assert gguf is not None
+    if step is not None:
+        raise UserError("--step goes with --hf; write that folder first, and its GGUF file from there.")
+    folder = model_folder(usable(model))
     output = gguf_file(gguf, folder)
     output.require_writable()  # said before the model is read
     if as_json and output.is_stdout():

@@ -41,6 +41,7 @@ def generate(
 ) -> None:
     """Complete a prompt, streaming; the cost of the answer on standard error after it."""
     from centime.catalogue.prices import price_for
+    from centime.cli._unfinished import usable
     from centime.data.chat_encoder import ChatEncoder
     from centime.errors import UserError
     from centime.plan.counts import count
@@ -53,7 +54,7 @@ def generate(
     if prompt is None and sys.stdin.isatty():
         raise UserError("no prompt; give --prompt TEXT, or pipe one in.")
     text = sys.stdin.read() if prompt is None or prompt == "-" else prompt
-    opened = for_answers(look(model, device, dtype), dtype)
+    opened = for_answers(look(usable(model), device, dtype), dtype)
     tokenizer = opened.tokenizer
     if chat:
         ids = ChatEncoder(tokenizer).ids([{"role": "user", "content": text}], add_generation_prompt=True)

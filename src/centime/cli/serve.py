@@ -116,11 +116,12 @@ def serve(
         return
     assert model is not None
 
+    from centime.cli._unfinished import usable
     from centime.serve.api.command import Options, serve_folder
 
     gib = 2**30
     options = Options(
-        folder=model, host=host, port=port, names=tuple(name or ()), device=device, dtype=dtype, price=price,
+        folder=usable(model), host=host, port=port, names=tuple(name or ()), device=device, dtype=dtype, price=price,
         price_list=price_list, peak_hours=peak_hours, chat_format=chat_format, keep_alive=keep_alive,
         max_waiting=max_queue, max_running=max_running, step_tokens=step_tokens,
         cache_bytes=None if cache is None else int(cache * gib), prefix_cache=prefix_cache,

@@ -10,7 +10,7 @@ from centime.json_files import read_object
 from centime.model import Transformer
 from centime.train.folder import RunFolder
 from centime.train.stages import stage_configs
-from centime.train.state import META, read
+from centime.train.state import META, read, weights_in
 
 
 def before_sft(folder: Path) -> Transformer:
@@ -24,6 +24,5 @@ def before_sft(folder: Path) -> Transformer:
         raise UserError(f"{run.checkpoints} has no checkpoint from before sft; raise run.keep in the recipe.")
     tensors, _ = read(found[-1])
     model = Transformer(configs[wanted])
-    kinds = ("weight/", "buffer/")
-    model.load_state_dict({name.split("/", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(kinds)})
+    model.load_state_dict(weights_in(tensors))
     return model.eval()

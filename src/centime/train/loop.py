@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -75,7 +75,7 @@ class StageLoop:
     callbacks: Sequence[Callback]
     checkpoints: Checkpoints | None  # None on every rank but the first
     held_out: HeldOut | None
-    factors: Sequence[float]  # each stage's share of its own length, saved with the checkpoints
+    also_saved: Mapping[str, Any]  # with the checkpoints: the run's steps, and how a budget resized its stages
     signals: StopSignals
     deadline: float  # time.monotonic() at which the stage's share of the budget is spent
     peak_flops: float | None  # of all devices
@@ -123,8 +123,7 @@ class StageLoop:
         if self.checkpoints is None:
             return True
         spent = self.meter.spent()
-        meta = asdict(self.progress) | {"rows": self.plan.rows.fingerprint, "fitted": list(self.factors)}
-        meta["order"] = self.plan.order
+        meta = asdict(self.progress) | {"rows": self.plan.rows.fingerprint, "order": self.plan.order, **self.also_saved}
         meta["device_ns"] += spent.device_ns * self._world
         meta["cost"] += (spent.cost or 0.0) * self._world
         return self.checkpoints.save(self.progress.global_step, state, meta, wait)

@@ -37,7 +37,7 @@ from centime.train.setup import Setup
 from centime.train.show import show_forecast
 from centime.train.signals import StopSignals
 from centime.train.stages import StagePlan
-from centime.train.state import Checkpoints
+from centime.train.state import Checkpoints, weights_in
 from centime.train.step import Trainer
 from centime.train.timing import measure
 
@@ -162,7 +162,10 @@ class TrainingRun:
             callbacks=callbacks,
             checkpoints=checkpoints,
             held_out=held_out(setup.recipe, plan),
-            factors=self.fitted.factors,
+            also_saved={
+                "fitted": self.fitted.factors,
+                "steps": sum(each.schedule.steps for each in self.fitted.stages),
+            },
             signals=self.signals,
             deadline=self.fitted.deadline(where.stage),
             peak_flops=self.peak_flops,
@@ -279,9 +282,10 @@ class TrainingRun:
                 "stage's lr or optimizer.clip; the checkpoints before that are good."
             )
         if self.first:
-            whole = {
-                name.partition("/")[2]: tensor
-                for name, tensor in state.items()
-                if name.startswith(("weight/", "buffer/"))
-            }
-            save_state(plan.config, whole, self.setup.folder.model, self.setup.recipe.data.tokenizer, self.setup.dtype)
+            save_state(
+                plan.config,
+                weights_in(state),
+                self.setup.folder.model,
+                self.setup.recipe.data.tokenizer,
+                self.setup.dtype,
+            )

@@ -142,6 +142,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, read_object(path / META, mend="it is damaged")
 
 
+def weights_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint's weights and buffers by the names that the model has for them."""
+    kinds = ("weight/", "buffer/")
+    return {name.partition("/")[2]: tensor for name, tensor in tensors.items() if name.startswith(kinds)}
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """A safetensors file, streamed tensor by tensor. Raises OSError."""
     shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}

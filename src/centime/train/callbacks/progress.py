@@ -1,4 +1,9 @@
-"""The progress bar: loss, bits per byte, speed, MFU, balance, money so far, time left and projected cost."""
+"""The live line: step, money and time left first, then what fits of the bar, the loss and the rest.
+
+    412/1758 ━━━━╺━━━━ 1.94 bits/byte $0.0021 of $0.0068 2m 03s
+
+Every part has a rank, and the lowest ranks go until the line is as wide as the terminal; what stays keeps its place.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,14 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
-from rich.progress import Progress as RichProgress
+from rich.live import Live
+from rich.text import Text
 
 from centime.units import format_count, format_duration, format_money, plural
 
 SMOOTHING = 10.0  # steps of the running means
 SECONDS_A_LINE = 10.0  # between lines where the output is not a terminal
+BAR = (6, 20)  # characters: the least that shows anything, and the most that is of use
 
 
 class Progress:
@@ -20,40 +26,33 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bar: RichProgress | None = None
-        self._task: TaskID | None = None
+        self._live: Live | None = None
         self._last_line = 0.0
         self._steps = 0
         self._record: dict[str, Any] = {}
-        self._held_out = ""
         self._smooth: dict[str, float] = {}
 
     def on_stage(self, name: str, steps: int, done: int) -> None:
         self._finish_stage()
-        self._steps, self._record, self._held_out, self._smooth = steps, {}, "", {}
+        self._steps, self._record, self._smooth = steps, {}, {}
         self._console.print(
             f"[bold]{name}[/bold]: {plural(steps - done, 'step')}" + (f", from step {done}" if done else "")
         )
         if self._console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
-            )
-            self._bar = RichProgress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task(name, total=steps, completed=done, figures="")
-            self._bar.start()
+            self._live = Live(get_renderable=self._now, console=self._console, transient=True, refresh_per_second=10)
+            self._live.start()
 
     def on_step(self, record: dict[str, Any]) -> None:
-        self._record = record = record | self._smoothed(record)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=record["step"], figures=self._figures(record))
-        elif time.monotonic() - self._last_line >= SECONDS_A_LINE:
+        self._record = record | self._smoothed(record)
+        if self._live is None and time.monotonic() - self._last_line >= SECONDS_A_LINE:
             self._line()
 
     def on_evaluation(self, record: dict[str, Any]) -> None:
-        self._held_out = f"held-out {record['eval_bits_per_byte']:.3f} bits/byte"
+        """A line of its own, which stays: a figure in the live line would soon be an old one."""
+        self._console.print(
+            f"  step {record['step']}/{self._steps}  held-out {record['eval_bits_per_byte']:.3f} bits/byte",
+            highlight=False,
+        )
 
     def on_note(self, text: str) -> None:
         self._console.print(f"[yellow]{text}[/yellow]", highlight=False)
@@ -70,35 +69,58 @@ class Progress:
         return self._smooth
 
     def _finish_stage(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
         if self._record:
             self._line()
             self._record = {}
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
+        parts = [text for _, text in live_parts(self._record, self._steps)[1:]]
         self._console.print(
-            f"  step {self._record['step']}/{self._steps}  {self._figures(self._record)}",
-            highlight=False,
-            soft_wrap=True,
+            f"  step {self._record['step']}/{self._steps}  {' | '.join(parts)} left", highlight=False, soft_wrap=True
         )
 
-    def _figures(self, record: dict[str, Any]) -> str:
-        """loss 3.21 | 1.71 bits/byte | 12.3 K tok/s | MFU 31 % | imbalance 0.4 | $0.0012 of $0.0040 | 3m 10s left"""
-        parts = [f"loss {record['main_loss']:.3f}"]
-        if record.get("bits_per_byte") is not None:
-            parts.append(f"{record['bits_per_byte']:.3f} bits/byte")
-        if self._held_out:
-            parts.append(self._held_out)
-        parts.append(f"{format_count(record['tokens_per_s'])} tok/s")
-        if record.get("mfu") is not None:
-            parts.append(f"MFU {100 * record['mfu']:.0f} %")
-        if record.get("max_violation") is not None:
-            parts.append(f"imbalance {record['max_violation']:.2f}")
-        if record.get("cost") is not None:
-            projected = format_money(record["projected_cost"], record["currency"])
-            parts.append(f"{format_money(record['cost'], record['currency'])} of {projected}")
-        parts.append(f"{format_duration(record['seconds_left'])} left")
-        return " | ".join(parts)
+    def _now(self) -> Text:
+        """The live line at the terminal's width."""
+        if not self._record:
+            return Text("")
+        return Text(live_line(self._record, self._steps, self._console.width - 1), no_wrap=True, overflow="crop")
+
+
+def live_parts(record: dict[str, Any], steps: int) -> list[tuple[int, str]]:
+    """(rank, text) from left to right; rank 0 always stays, higher ranks go first where there is no room."""
+    parts = [(0, f"{record['step']}/{steps}"), (3, f"loss {record['main_loss']:.3f}")]
+    if record.get("bits_per_byte") is not None:
+        parts.append((2, f"{record['bits_per_byte']:.2f} bits/byte"))
+    parts.append((4, f"{format_count(record['tokens_per_s'])} tok/s"))
+    if record.get("mfu") is not None:
+        parts.append((5, f"MFU {100 * record['mfu']:.0f} %"))
+    if record.get("max_violation") is not None:
+        parts.append((6, f"imbalance {record['max_violation']:.2f}"))
+    if record.get("cost") is not None:
+        projected = format_money(record["projected_cost"], record["currency"])
+        parts.append((0, f"{format_money(record['cost'], record['currency'])} of {projected}"))
+    return [*parts, (0, format_duration(record["seconds_left"]))]
+
+
+def live_line(record: dict[str, Any], steps: int, width: int) -> str:
+    """The step's figures in `width` characters: step, money and time left, then the bar, then the rest by rank."""
+    parts = live_parts(record, steps)
+    while parts[-1][0] == 0 and _wide(parts) + BAR[0] + 1 > width and any(rank for rank, _ in parts):
+        parts.remove(max(parts))
+    room = width - _wide(parts) - 1
+    first, *rest = (text for _, text in parts)
+    bar = [_bar(record["step"] / steps, min(room, BAR[1]))] if room >= BAR[0] else []
+    return " ".join([first, *bar, *rest])
+
+
+def _wide(parts: list[tuple[int, str]]) -> int:
+    return sum(len(text) for _, text in parts) + len(parts) - 1
+
+
+def _bar(share: float, width: int) -> str:
+    done = round(share * width)
+    return "\u2501" * done + "\u2500" * (width - done)
