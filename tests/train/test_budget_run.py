@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from tests.train.made import metrics, write_recipe
 
 from centime.errors import UserError
 from centime.ledger import Book
+from centime.ledger.bill import bill
+from centime.ledger.table import table_of
 from centime.train import command, fitted, loop, run, timing
 from centime.train.schedule import StepSettings
 from centime.train.step import Batch, StepResult, Trainer
@@ -150,3 +155,37 @@ def test_stages_grow_back_where_the_machine_is_faster_than_forecast(
     first, *later = json.loads((tmp_path / "run/run.json").read_text())["fitted"]
     assert first < 1
     assert later == [1, 1]
+
+
+def test_the_forecast_is_corrected_by_the_first_seconds_of_steps(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said once, kept beside the first one with both intervals, and a budget that was cut too short grows back."""
+    monkeypatch.setattr(loop, "CORRECT_AFTER_S", 0.02)
+    monkeypatch.setattr(run, "measure", lambda *a: [StepCost(0.0, 1.0, 0.05)] * 3)
+    recipe = write_recipe(
+        tmp_path,
+        small.parent,
+        small.read_text()
+        .replace("batch_size_start = 4", "")
+        .replace("batch_ramp_until = 0.3", "")
+        .replace("{", "{{")
+        .replace("}", "}}"),
+    )
+    assert train(recipe, tmp_path / "run", budget="25s") == 0
+    assert capsys.readouterr().err.count("Forecast after 0 s: ") == 1
+    info = json.loads((tmp_path / "run/run.json").read_text())
+    assert info["fitted"] == [1, 1, 1]
+    with Book() as book:
+        made = bill(book, str(tmp_path / "run"))
+    assert made.plan is not None
+    plan = made.plan["predicted"]
+    for said in (plan, plan["corrected"]):
+        assert 0 < said["seconds_low"] < said["seconds"] < said["seconds_high"]
+    assert plan["corrected"]["tokens"] > plan["tokens"]
+    table = Console(width=100, file=io.StringIO())
+    table.print(table_of(made))
+    text = table.file.getvalue()
+    assert re.search(r"time +\S+.* \d+\.\d\d \(said .* to .*\)", text)
+    assert "time, forecast after 0 s" in text
+    assert "Time, forecast after 0 s" in (tmp_path / "run/report.html").read_text()

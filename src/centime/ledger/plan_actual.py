@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from centime.units import format_duration
+
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 WHOLE = 0.999  # of the planned tokens: a last batch may be a row short
 
@@ -68,3 +70,11 @@ def _done(predicted: Mapping[str, Any], actual: Mapping[str, Any]) -> float | No
 def _tokens(of: object) -> float:
     value = of.get("tokens") if isinstance(of, Mapping) else None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+
+
+def said_between(predicted: Mapping[str, Any]) -> str:
+    """' (said 4m 19s to 11m 42s)': the interval that a forecast stated for its seconds; '' where it stated none."""
+    low, high = predicted.get("seconds_low"), predicted.get("seconds_high")
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+        return ""
+    return f" (said {format_duration(low)} to {format_duration(high)})"

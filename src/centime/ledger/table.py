@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from centime.ledger.bill import KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
-from centime.ledger.plan_actual import state_in_words
+from centime.ledger.plan_actual import said_between, state_in_words
 from centime.ledger.table_serving import hours_table, imported_table, serving_table
 from centime.units import format_count, format_device_time, format_duration, format_money
 
@@ -130,11 +130,20 @@ def _plan_table(plan: dict[str, Any], currency: str | None) -> Table:
             if isinstance(planned, bool) or not isinstance(planned, (int, float)) or not isinstance(was, (int, float)):
                 continue
             ratio = f"{was / planned:.2f}" if planned else ""
+            ratio += said_between(predicted) if key == "seconds" else ""
             table.add_row(
                 prefix + _QUANTITIES.get(key, key), _value(key, planned, currency), _value(key, was, currency), ratio
             )
     profile = plan["predicted"].get("by_profile")
     took = plan["actual"].get("seconds")
+    corrected = plan["predicted"].get("corrected")
+    if corrected and took:
+        table.add_row(
+            f"time, forecast after {corrected['after_seconds']:.0f} s",
+            format_duration(corrected["seconds"]),
+            format_duration(took),
+            f"{took / corrected['seconds']:.2f}{said_between(corrected)}",
+        )
     if profile and took:
         label = f"time, by the profile of {profile['made'][:10]}"
         table.add_row(

@@ -28,6 +28,9 @@ from centime.train.step import Batch, StepResult, Trainer
 LOAD_RECORDS = 160  # steps of a stage whose expert loads go to metrics.jsonl: as many columns as a picture has
 
 
+CORRECT_AFTER_S = 10.0  # seconds of steps after which the forecast is corrected, once
+
+
 class Ending(enum.Enum):
     """Why a stage's loop ended."""
 
@@ -79,6 +82,9 @@ class StageLoop:
     signals: StopSignals
     deadline: float  # time.monotonic() at which the stage's share of the budget is spent
     peak_flops: float | None  # of all devices
+    correct: Callable[[StageLoop], None] | None = None  # called once, after CORRECT_AFTER_S of steps
+    stepped: int = 0  # steps done by this loop
+    stepping_s: float = 0.0  # and the seconds they took, records included, evaluations and checkpoints left out
     saved: bool = True  # whether the checkpoint that was waited for last is on the disk
 
     def go(self) -> Ending:
@@ -86,11 +92,11 @@ class StageLoop:
 
         Raises UserError, after a few steps in a row that were not finite, with a diagnosis.
         """
-        schedule, progress = self.plan.schedule, self.progress
+        progress = self.progress
         rank, world = self.trainer.engine.rank, self.trainer.engine.world
-        rows = self.plan.steps(rank, world)
+        schedule, rows = self.plan.schedule, self.plan.steps(rank, world)
         self.clock.enter(progress.stage, schedule.steps, progress.step)
-        self._tell(lambda c: c.on_stage(self.plan.name, schedule.steps, progress.step))
+        self._begin()
         ending = Ending.FINISHED
         while True:
             self._evaluate_if_due()
@@ -105,17 +111,28 @@ class StageLoop:
             progress.step, progress.global_step = step + 1, progress.global_step + 1
             progress.tokens += batch.tokens
             self._record(result, settings, batch.tokens, flops, seconds)
+            self.stepped, self.stepping_s = self.stepped + 1, self.stepping_s + time.perf_counter() - start
             if result.skipped:
                 self._skipped(batch, settings)
             else:
                 progress.skipped_in_a_row = 0
-            ending = self._asked_to_stop()
+            ending, due = self._asked()
+            if due and ending is Ending.FINISHED and self.correct is not None and progress.step < schedule.steps:
+                self.correct(self)
+                self.correct = None
+                if self.plan.schedule.steps != schedule.steps:
+                    self._begin()
+                schedule, rows = self.plan.schedule, self.plan.steps(rank, world)
+                self.clock.steps = schedule.steps
             if (
                 progress.step == schedule.steps
                 or progress.step % self.run.checkpoint_every == 0
                 or ending is not Ending.FINISHED
             ):
                 self.saved = self.save(wait=ending is Ending.SIGNAL)
+
+    def _begin(self) -> None:
+        self._tell(lambda c: c.on_stage(self.plan.name, self.plan.schedule.steps, self.progress.step))
 
     def save(self, wait: bool) -> bool:
         """A checkpoint of now; every rank calls it. False if a save that was waited for has failed."""
@@ -212,12 +229,17 @@ class StageLoop:
         }
         self._tell(lambda c: c.on_evaluation(record))
 
-    def _asked_to_stop(self) -> Ending:
-        """The same answer on every rank: a signal beats the budget."""
-        votes = torch.tensor([self.signals.received is not None, time.monotonic() > self.deadline], dtype=torch.int64)
+    def _asked(self) -> tuple[Ending, bool]:
+        """(whether to stop, whether to correct the forecast), the same on every rank; a signal beats the budget."""
+        said = [
+            self.signals.received is not None,
+            time.monotonic() > self.deadline,
+            self.stepping_s >= CORRECT_AFTER_S,
+        ]
+        votes = torch.tensor(said, dtype=torch.int64)
         self.trainer.engine.all_reduce(votes)
-        signalled, overdue = votes.tolist()
-        return Ending.SIGNAL if signalled else Ending.BUDGET if overdue else Ending.FINISHED
+        signalled, overdue, due = votes.tolist()
+        return Ending.SIGNAL if signalled else Ending.BUDGET if overdue else Ending.FINISHED, bool(due)
 
     def _tell(self, say: Callable[[Callback], None]) -> None:
         for callback in self.callbacks:

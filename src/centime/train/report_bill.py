@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from centime import units
+from centime.ledger.plan_actual import said_between
 
 _STAGES = {
     "pretrain": "Pre-training",
@@ -108,4 +109,19 @@ def plan_table(bill: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
             if before is not None and after is not None:
                 name = f"{prefix}{label[0].lower() + label[1:] if prefix and label != 'MFU' else label}"
                 rows.append((name, write(before), write(after), f"{after / before:.2f}" if before else "–"))
+    return _times(planned, actual) + rows
+
+
+def _times(planned: Mapping[str, Any], actual: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The time as forecast at first, and once more after some seconds, each with the interval it was said to lie in."""
+    took, rows = _number(actual, "seconds"), []
+    corrected = planned.get("corrected") or {}
+    for label, said in (
+        ("Time", planned),
+        (f"Time, forecast after {corrected.get('after_seconds', 0):.0f} s", corrected),
+    ):
+        before = _number(said, "seconds")
+        if before and took is not None and said_between(said):
+            ratio = f"{took / before:.2f}{said_between(said)}"
+            rows.append((label, units.format_duration(before), units.format_duration(took), ratio))
     return rows

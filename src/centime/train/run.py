@@ -34,7 +34,7 @@ from centime.train.progress import Progress as Where
 from centime.train.resume import Checkpoint, load_into, newest_good, read_checkpoint, require_place
 from centime.train.samples import write_sample
 from centime.train.setup import Setup
-from centime.train.show import show_forecast
+from centime.train.show import in_words, show_forecast
 from centime.train.signals import StopSignals
 from centime.train.stages import StagePlan
 from centime.train.state import Checkpoints, weights_in
@@ -162,14 +162,36 @@ class TrainingRun:
             callbacks=callbacks,
             checkpoints=checkpoints,
             held_out=held_out(setup.recipe, plan),
-            also_saved={
-                "fitted": self.fitted.factors,
-                "steps": sum(each.schedule.steps for each in self.fitted.stages),
-            },
+            also_saved=self._also_saved(),
             signals=self.signals,
             deadline=self.fitted.deadline(where.stage),
             peak_flops=self.peak_flops,
+            correct=None if setup.resuming or where.stage else self._correct,
         )
+
+    def _also_saved(self) -> dict[str, Any]:
+        """What a checkpoint says of the run as a whole: how a budget resized its stages, and their steps."""
+        return {
+            "fitted": self.fitted.factors,
+            "steps": sum(stage.schedule.steps for stage in self.fitted.stages),
+        }
+
+    def _correct(self, loop: StageLoop) -> None:
+        """After the first seconds of steps: the forecast by their pace, said and kept, and a budget's rest by it."""
+        fitted, stage = self.fitted, loop.progress.stage
+        fitted.correct(stage, loop.stepped, loop.stepping_s)
+        if fitted.refit(stage, loop.progress.step, loop.stepping_s):
+            loop.plan, loop.also_saved = fitted.stages[stage], self._also_saved()
+            if self.first:
+                self.setup.folder.write_info(self._info())
+        loop.clock.planned = [each.seconds for each in fitted.forecast.stages]
+        loop.deadline = fitted.deadline(stage)
+        if self.first:
+            self.setup.say(f"Forecast after {loop.stepping_s:.0f} s: {in_words(fitted.forecast)}.")
+            keys = ("tokens", "seconds", "seconds_low", "seconds_high", "device_hours", "cost")
+            plan = fitted.forecast.as_plan(self.startup_seconds, self.timing_seconds)
+            self.said["corrected"] = {key: plan[key] for key in keys} | {"after_seconds": loop.stepping_s}
+            self.book.set_plan(self.setup.folder.path, self.said)
 
     def _engine(self, plan: StagePlan, state: Mapping[str, Tensor]) -> Engine:
         """The stage's model on this rank: fresh weights, or where there is a `state` those of the stage before."""
@@ -205,7 +227,7 @@ class TrainingRun:
         setup, fitted = self.setup, self.fitted
         fitted.begin()
         if self.first:
-            timing = self.meter.spent().device_ns / 1e9
+            timing = self.timing_seconds = self.meter.spent().device_ns / 1e9
             by_profile = self._by_profile(fitted.stages)
             show_forecast(setup, fitted.stages, fitted.forecast, self.peak_flops, sum(by_profile.values()))
             plan = fitted.forecast.as_plan(self.startup_seconds, timing)
@@ -215,6 +237,7 @@ class TrainingRun:
                     "seconds": self.startup_seconds + timing + sum(by_profile.values()),
                     "stages": by_profile,
                 }
+            self.said = plan
             self.book.set_plan(setup.folder.path, plan)
             setup.folder.begin(setup.recipe, self._info())
 
