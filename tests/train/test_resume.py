@@ -29,7 +29,7 @@ STAGES = 3
 
 def train(recipe: Path, folder: Path | None, *settings: str, **options: Any) -> int:
     stated = {"resume": False, "budget": None, "price": "$1/h"} | options
-    return command.train(recipe, list(settings), folder, **stated)
+    return command.train(recipe, list(settings), folder, **stated).code
 
 
 @pytest.fixture(scope="module")
