@@ -9,13 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from tests.fsyncs import Order
 from tests.ledger.made import made
 from tests.small import small_model, small_tokenizer
 
 from centime.files import folder as folders
 from centime.files.durable import whole_file
-from centime.files.leftovers import remove_leftovers
+from centime.files.folder import whole_folder
+from centime.files.leftovers import remove_leftovers, unfinished_file
+from centime.files.marks import Kind
 from centime.ledger import Book
 from centime.ledger.focus import write_focus
 from centime.model import checkpoint
@@ -116,6 +120,28 @@ def test_what_a_living_process_writes_stays_and_goes_once_it_is_killed(tmp_path:
     for final in ("page", "model"):
         remove_leftovers(tmp_path / final)
     assert {path.name for path in tmp_path.iterdir()} == others
+
+
+@settings(max_examples=40, deadline=None)
+@given(name=st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=90))
+@example(name="n" * 255)
+@example(name="ü" * 127)
+@example(name=".a.partial-b-7")
+@example(name="two\nlines")
+def test_any_name_that_a_file_system_takes(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    if name in (".", "..") or len(os.fsencode(name)) > 255:
+        return
+    with unfinished_file(folder / name) as left:
+        os.rename(left, folder / "aside")
+    os.rename(folder / "aside", left)  # as a kill leaves it
+    with whole_file(folder / name) as partial:
+        partial.write_text("file")
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "file")]
+    (folder / name).unlink()
+    with whole_folder(folder / name, Kind("notes", lambda _: set())) as partial:
+        (partial / "file").write_text("folder")
+    assert [path.name for path in folder.iterdir()] == [name]
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

@@ -161,7 +161,11 @@ def put_in_place(temporary: Path, final: Path, may_go: Callable[[Path], bool]) -
     if not may_go(aside):
         os.rename(aside, final)
         raise FileExistsError(errno.EEXIST, "somebody put a file into it meanwhile", str(final))
-    os.rename(temporary, final)
+    try:
+        os.rename(temporary, final)
+    except OSError:
+        os.rename(aside, final)
+        raise
     sync(parent)
     _remove_old(aside)
 

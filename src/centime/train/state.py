@@ -123,7 +123,7 @@ class Checkpoints:
     def _rotate(self) -> None:
         """Deletes all but the newest; one into which somebody put a file of theirs stays."""
         for step in self.steps()[: -self.keep]:
-            if set(os.listdir(self.path(step))) <= {TENSORS, META}:
+            if set(os.listdir(self.path(step))) == {TENSORS, META}:
                 discard(self.path(step))
 
 
