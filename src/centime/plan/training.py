@@ -227,7 +227,7 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     assumptions += step.assumptions
     assumptions.append(
         said(
-            "A failure every {hours:.0f} hours on {gpus} chips, as Llama-3.1-405B saw them: {share:.1%} of the time "
+            "A failure every {hours:.0f} hours on {gpus:,} chips, as Llama-3.1-405B saw them: {share:.1%} of the time "
             "trains.",
             hours=long.hours_between_interruptions,
             gpus=request.gpus,
