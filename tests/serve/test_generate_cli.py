@@ -71,6 +71,22 @@ def test_a_prompt_may_be_piped_in_and_go_through_the_template(folder: Path) -> N
     assert chat["prompt_tokens"] == plain["prompt_tokens"] + 2  # user, assistant
 
 
+def test_what_is_piped_in_is_text_and_stays_text(folder: Path) -> None:
+    """Bytes of another encoding are refused, a byte order mark is none of the prompt, control tokens are characters."""
+    runner, common = CliRunner(), ["--max-tokens", "2"]
+    for verb in ("generate", "chat"):
+        done = runner.invoke(app, [verb, str(folder), *common], input=b"caf\xe9\n")
+        assert isinstance(done.exception, UserError)
+        assert "standard input is not UTF-8 text (byte 0xe9 at offset 3)" in str(done.exception)
+    lengths = [
+        json.loads(runner.invoke(app, ["generate", str(folder), "--json", *common, *more], input=text).stdout)
+        for text, *more in (("cat",), ("\ufeffcat",), ("<｜User｜>cat", "--chat"), ("cat", "--chat"))
+    ]
+    plain, marked, spelled, chat = (answer["prompt_tokens"] for answer in lengths)
+    assert plain == marked
+    assert spelled >= chat + 9, "<｜User｜> is eight characters and more bytes, of which few are merged"
+
+
 def test_a_run_folder_is_as_good_as_its_model(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(folder, run / "model")

@@ -14,6 +14,8 @@ import os
 import sys
 from typing import Any
 
+from centime.errors import UserError
+
 OUTPUT = "standard output"
 
 
@@ -40,6 +42,23 @@ def flush() -> None:
     raw = buffer.raw if isinstance(buffer, io.BufferedWriter) else None
     if isinstance(raw, _Output) and raw.failure is not None:
         raise raw.failure
+
+
+def read_input(*, line: bool = False) -> str:
+    """Standard input, all of it or its next line, as UTF-8 without a byte order mark; '' at its end.
+
+    Raises UserError on other bytes: what a model is asked must be what a person wrote.
+    """
+    try:
+        raw = sys.stdin.buffer.readline() if line else sys.stdin.buffer.read()
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"standard input is not UTF-8 text (byte 0x{error.object[error.start]:02x} at offset {error.start}); "
+            "expected UTF-8. Convert it first, from Latin-1 with `iconv -f LATIN1 -t UTF-8`."
+        ) from error
+    except OSError as error:
+        raise UserError(f"standard input cannot be read ({error.strerror}); give a file or a pipe.") from error
 
 
 class _Output(io.FileIO):

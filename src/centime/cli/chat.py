@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from centime.cli._streams import read_input
 from centime.cli.generate import DeviceName, Dtype, MaxTokens, Model, PriceText, Seed, Stop, Temperature, TopP
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -83,7 +84,7 @@ def _read_line() -> str | None:
             import readline  # noqa: F401 (gives input() its line editing)
 
             return input("> ")
-        line = sys.stdin.readline()
+        line = read_input(line=True)
         return line.rstrip("\r\n") if line else None
     except (EOFError, KeyboardInterrupt):
         typer.echo("", err=True)

@@ -41,6 +41,7 @@ def generate(
 ) -> None:
     """Complete a prompt, streaming; the cost of the answer on standard error after it."""
     from centime.catalogue.prices import price_for
+    from centime.cli._streams import read_input
     from centime.cli._unfinished import usable
     from centime.data.chat_encoder import ChatEncoder
     from centime.errors import UserError
@@ -53,7 +54,7 @@ def generate(
     params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
     if prompt is None and sys.stdin.isatty():
         raise UserError("no prompt; give --prompt TEXT, or pipe one in.")
-    text = sys.stdin.read() if prompt is None or prompt == "-" else prompt
+    text = read_input() if prompt is None or prompt == "-" else prompt
     opened = for_answers(look(usable(model), device, dtype), dtype)
     tokenizer = opened.tokenizer
     if chat:
