@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,23 @@ def test_what_llama_cpp_computes_otherwise_is_said(tokenizer: Path, tmp_path: Pa
     assert "sum of its two best" in groups
     assert "MTP" in mtp
     assert not [name for name in Read(tmp_path / "m.gguf").tensors if name.startswith("blk.2")]
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "says"),
+    [
+        (1e6, "f16", "blk.1.attn_output.weight holds numbers that are too large for f16; export as bf16 or f32"),
+        (math.nan, "f32", "blk.1.attn_output.weight holds numbers that are not finite"),
+    ],
+)
+def test_numbers_that_a_file_cannot_hold_are_named(
+    value: float, dtype: str, says: str, tokenizer: Path, tmp_path: Path
+) -> None:
+    model = build()
+    model.layers[1].attention.out.weight.data[0, 1] = value
+    with pytest.raises(UserError, match=says):
+        export_gguf(model, tokenizer, tmp_path / "m.gguf", dtype)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_vocabulary(tokenizer: Path) -> None:

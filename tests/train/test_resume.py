@@ -16,8 +16,8 @@ from tests.train.made import losses, write_recipe
 from centime.data.tokenizer import load_tokenizer
 from centime.errors import UserError
 from centime.model.checkpoint import load
+from centime.ops.finite import first_not_finite, is_finite
 from centime.train import as_model, command
-from centime.train.finite import first_not_finite, is_finite
 from centime.train.folder import RunFolder
 from centime.train.resume import info_of, newest_good
 from centime.train.schedule import StepSettings

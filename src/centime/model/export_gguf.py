@@ -25,6 +25,7 @@ from centime.installation import needs
 from centime.model.attention import LATENT_NORM_EPS
 from centime.model.decoder import Transformer
 from centime.model.gguf_vocabulary import Vocabulary, read_vocabulary
+from centime.ops.finite import is_finite
 
 _STRING = 8  # the type of a GGUF value that is text; the only other one among the first keys is a uint32
 TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -214,9 +215,9 @@ def _write_vocabulary(writer: Any, config: ModelConfig, vocabulary: Vocabulary) 
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types(vocabulary.kinds)
     writer.add_token_merges(vocabulary.merges)
-    if config.bos_token_id is not None:
+    if config.bos_token_id is not None and config.bos_token_id < config.vocab_size:
         writer.add_bos_token_id(config.bos_token_id)
-    if config.eos_token_id is not None:
+    if config.eos_token_id is not None and config.eos_token_id < config.vocab_size:
         writer.add_eos_token_id(config.eos_token_id)
     writer.add_add_bos_token(vocabulary.add_bos)
     if vocabulary.chat_template:
@@ -241,6 +242,9 @@ def _write_tensors(writer: Any, path: Path, model: Transformer, dtype: str) -> N
     writer.write_ti_data_to_file()
     for name, tensor in _tensors(model):
         data = tensor.detach().to(device="cpu", dtype=kind(name, tensor)).contiguous()
+        if not is_finite(data):
+            why = f"too large for {dtype}; export as bf16 or f32" if is_finite(tensor) else "not finite (NaN, inf)"
+            raise UserError(f"{name} holds numbers that are {why}.")
         writer.write_tensor_data(data.view(-1).view(torch.uint8).numpy().view(_Bytes))
     writer.close()
 

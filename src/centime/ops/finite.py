@@ -19,6 +19,6 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(torch.stack(plain.aminmax())).all())
 
 
-def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that hold NaN or an infinity, in their order; what a checkpoint must not have."""
-    return [name for name, tensor in tensors.items() if not is_finite(tensor)]
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that holds NaN or an infinity, None where all are finite, as a checkpoint's must."""
+    return next((name for name, tensor in tensors.items() if not is_finite(tensor)), None)

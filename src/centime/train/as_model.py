@@ -15,7 +15,7 @@ from centime.errors import UserError
 from centime.files.leftovers import discard
 from centime.json_files import read_object
 from centime.model.checkpoint import load, save, save_state
-from centime.train.finite import first_not_finite
+from centime.ops.finite import first_not_finite
 from centime.train.folder import RunFolder
 from centime.train.resume import read_checkpoint
 from centime.train.stages import stage_configs

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from centime.ops.finite import is_finite
 from centime.train.engine import Engine
-from centime.train.finite import is_finite
 from centime.train.loss import MicroBatch, Share
 
 

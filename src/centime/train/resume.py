@@ -14,8 +14,8 @@ from centime.data.loader import ORDER
 from centime.errors import UserError
 from centime.files.leftovers import discard
 from centime.json_files import kind, read_object
+from centime.ops.finite import first_not_finite
 from centime.train.engine import Engine
-from centime.train.finite import first_not_finite
 from centime.train.folder import RunFolder
 from centime.train.progress import Progress
 from centime.train.stages import StagePlan

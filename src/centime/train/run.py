@@ -17,6 +17,7 @@ from centime.errors import UserError
 from centime.ledger import Book, Meter, life
 from centime.model import Transformer
 from centime.model.checkpoint import save_state
+from centime.ops.finite import first_not_finite
 from centime.train import parallel
 from centime.train.apply import apply
 from centime.train.by_profile import stage_seconds
@@ -24,7 +25,6 @@ from centime.train.callbacks import Callback, MetricsFile, Progress, TensorBoard
 from centime.train.determinism import deterministic
 from centime.train.engine import Engine, SingleDevice
 from centime.train.evaluation import held_out
-from centime.train.finite import first_not_finite
 from centime.train.fitted import FittedPlan
 from centime.train.folder import versions
 from centime.train.loop import Clock, Ending, StageLoop

@@ -20,7 +20,7 @@ from centime.files.folder import sync_all
 from centime.files.leftovers import discard, is_abandoned, remove, remove_all_leftovers, unfinished_folder
 from centime.json_files import read_object
 from centime.model.tensor_files import write_file
-from centime.train.finite import first_not_finite
+from centime.ops.finite import first_not_finite
 from centime.units import format_bytes
 
 TENSORS, META = "tensors.safetensors", "state.json"
