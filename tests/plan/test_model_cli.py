@@ -14,6 +14,7 @@ from centime.catalogue.hf_family import to_hf
 from centime.catalogue.presets import names, preset
 from centime.cli import app
 from centime.errors import UserError
+from centime.plan.baseline import dense_baseline
 from centime.plan.counts import count
 
 
@@ -39,7 +40,8 @@ def test_a_folder_and_a_run(tmp_path: Path) -> None:
     (tmp_path / "run" / "model").mkdir(parents=True)
     (tmp_path / "run" / "model" / "config.json").write_text(json.dumps(to_hf(preset("centime-d3"))))
     direct = json.loads(centime("model", "show", str(tmp_path / "run" / "model"), "--json"))
-    assert json.loads(centime("model", "show", str(tmp_path / "run"), "--json"))["config"] == direct["config"]
+    for path in (tmp_path / "run", tmp_path / "run" / "model" / "config.json"):
+        assert json.loads(centime("model", "show", str(path), "--json"))["config"] == direct["config"]
     assert direct["counts"]["total_params"] == count(preset("centime-d3")).total_params
 
 
@@ -49,6 +51,19 @@ def test_the_dense_baseline() -> None:
     assert dense["config"]["n_routed_experts"] is None
     ratio = dense["counts"]["train_flops_per_token"] / moe["counts"]["train_flops_per_token"]
     assert ratio == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        ({"hidden_size": 8, "num_attention_heads": 8}, "qk_rope_head_dim is 1; rotation works on pairs"),
+        ({"hidden_size": 4, "num_attention_heads": 8}, "qk_rope_head_dim is 0"),
+        ({"hidden_size": 64, "moe_intermediate_size": 2**20}, "intermediate_size is .*less than or equal to 1048576"),
+    ],
+)
+def test_a_model_without_a_dense_baseline_is_a_sentence(sizes: dict[str, int], says: str) -> None:
+    with pytest.raises(UserError, match=f"dense baseline of this model cannot be: .*{says}"):
+        dense_baseline(preset("centime-d4", **sizes))
 
 
 def test_the_list_has_every_name() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
+from centime.catalogue.hf_settings import explain
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
 from centime.plan.counts import count
@@ -12,7 +15,7 @@ def dense_baseline(config: ModelConfig, sequence_length: int = 4096, multiple: i
 
     Width, depth, vocabulary and number of heads are the same; heads are hidden / heads wide, every layer's
     feed-forward takes what FLOPs are left, rounded to `multiple` columns. Raises UserError when attention alone
-    costs more than the whole of `config`.
+    costs more than the whole of `config`, or where the sizes are none that a model may have.
     """
     head = config.hidden_size // config.num_attention_heads
     shape = {
@@ -28,7 +31,10 @@ def dense_baseline(config: ModelConfig, sequence_length: int = 4096, multiple: i
     }
 
     def with_width(width: int) -> ModelConfig:
-        return ModelConfig.model_validate(config.model_dump() | shape | {"intermediate_size": width})
+        try:
+            return ModelConfig.model_validate(config.model_dump() | shape | {"intermediate_size": width})
+        except ValidationError as error:
+            raise UserError(explain(error, "The dense baseline of this model cannot be")) from None
 
     target = count(config, sequence_length).train_flops_per_token
     one, two = (count(with_width(width), sequence_length).train_flops_per_token for width in (multiple, 2 * multiple))
