@@ -355,6 +355,15 @@ def test_a_secret_that_others_could_read_is_none(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_file_of_somebody_elses_under_the_secrets_name_stays(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("where the treasure lies")
+    tmp_path.chmod(0o755)
+    with pytest.raises(UserError, match="secret is not a file that centime wrote"):
+        CacheFolder(tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("secret", "where the treasure lies")]
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
 def test_one_server_a_folder(tmp_path: Path) -> None:
     first = tier(tmp_path)
     with pytest.raises(UserError, match=f"in use by another server .process id {os.getpid()}."):

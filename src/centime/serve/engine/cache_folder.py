@@ -45,12 +45,15 @@ class CacheFolder:
         except OSError as error:
             raise _unusable(path, error) from None
         try:
-            self._tighten()
             self._clean()
             self.secret = self._open_secret()
+            self._tighten()
         except OSError as error:
             self.close()
             raise _unusable(path, error) from None
+        except UserError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Lets another server have the folder."""
@@ -120,8 +123,11 @@ class CacheFolder:
                     os.unlink(entry.path)
 
     def _open_secret(self) -> bytes:
-        """The folder's secret; a new one where there is none, or one that others may know. Blocks go with the old."""
-        path = self.path / SECRET
+        """The folder's secret; a new one where there is none, or one that others may know. Blocks go with the old.
+
+        Raises UserError where the name is taken by a file of somebody else's: it is no secret, and there are no blocks.
+        """
+        path, content = self.path / SECRET, b""
         with suppress(OSError):
             handle = os.open(path, _READ)
             try:
@@ -132,7 +138,10 @@ class CacheFolder:
             alone = known.st_uid == os.geteuid() and not known.st_mode & 0o077
             if alone and len(content) == SECRET_BYTES:
                 return content
-        for name, _ in self.blocks():
+        blocks = self.blocks()
+        if not blocks and len(content) != SECRET_BYTES and content.strip(b"\0"):
+            raise UserError(f"{path} is not a file that centime wrote, and it needs the name; give another folder.")
+        for name, _ in blocks:
             self.drop(name)
         with suppress(FileNotFoundError):
             os.unlink(self.path / DIGESTS)
