@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -91,6 +92,28 @@ def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no data"):
         fails()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_cannot_begin_on_a_full_disk_leaves_nothing(
+    tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(tmp_path / "deep" / "run")
+
+    def begins() -> None:
+        with run.held():
+            run.begin(recipes.read(recipe), {"versions": {"centime": "0.1.0"}})
+
+    for call in range(1, 5):  # of the file, the folder, for run.json and for recipe.toml
+
+        def full(handle: int, left: list[int] = [call]) -> None:  # noqa: B006 (counts)
+            left[0] -= 1
+            if not left[0]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match=r"No space left on device.*free some space"):
+            begins()
+        assert [path for path in tmp_path.rglob("*") if path != recipe] == []
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:

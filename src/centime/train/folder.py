@@ -30,7 +30,7 @@ import torch
 import centime
 from centime import recipe as recipes
 from centime.errors import UserError
-from centime.files.durable import made_folders, write_text
+from centime.files.durable import FULL, made_folders, write_text
 from centime.files.folder import require_replaceable
 from centime.files.lock import INSIDE, FolderLock
 from centime.json_files import read_object
@@ -100,8 +100,11 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_info(info)
             write_text(self.recipe, recipes.write(recipe))
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+        except (OSError, UserError) as error:
+            for path in (self.info, self.recipe):  # `check` has seen that neither was there: nothing is left
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+            raise error if isinstance(error, UserError) else _unwritable(self.path, error) from error
 
     def _others(self) -> Path | None:
         """What has a name that a run writes under, and is not the run.json of one that was killed as it began."""
@@ -116,8 +119,11 @@ class RunFolder:
         return found
 
     def write_info(self, info: dict[str, Any]) -> None:
-        """run.json, whole or not at all."""
-        write_text(self.info, json.dumps(info, indent=1) + "\n")
+        """run.json, whole or not at all. Raises UserError where it cannot be written."""
+        try:
+            write_text(self.info, json.dumps(info, indent=1) + "\n")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def read_info(self) -> dict[str, Any]:
         """run.json of a run that has begun. Raises UserError naming it where it is damaged or gone."""
@@ -168,4 +174,5 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:
-    return UserError(f"The run folder {folder} cannot be written ({error.strerror}); give another with --out.")
+    free = "free some space there, or " if error.errno in FULL else ""
+    return UserError(f"The run folder {folder} cannot be written ({error.strerror}); {free}give another with --out.")

@@ -38,7 +38,12 @@ class Checkpoints:
         self.folder, self.keep, self._tell = folder, keep, tell
         self._writer: threading.Thread | None = None
         self._failed = False
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{folder} cannot be made ({error.strerror}); free some space or mend its rights."
+            ) from error
         remove_all_leftovers(folder)
         for left in folder.glob(".partial-*"):
             if (found := _EARLIER.fullmatch(left.name)) and is_abandoned(left, gethostname(), int(found["pid"])):

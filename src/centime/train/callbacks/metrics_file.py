@@ -8,18 +8,27 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
+from centime.errors import UserError
 from centime.files.durable import whole_file
 
 
 class MetricsFile:
-    """Appends to `path`. On a resume, what comes after the checkpoint's step is dropped first: it will come again."""
+    """Appends to `path`. On a resume, what comes after the checkpoint's step is dropped first: it will come again.
+
+    Raises UserError where it cannot be written as the run begins or goes on.
+    """
 
     def __init__(self, path: Path, global_step: int) -> None:
-        if path.exists():
-            kept = [line for line in _lines(path) if line["global_step"] <= global_step - ("eval_loss" in line)]
-            with whole_file(path) as partial:
-                partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        self._file: IO[str] = path.open("a", encoding="utf-8")
+        try:
+            if path.exists():
+                kept = [line for line in _lines(path) if line["global_step"] <= global_step - ("eval_loss" in line)]
+                with whole_file(path) as partial:
+                    partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            self._file: IO[str] = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be written ({error.strerror}); free some space or mend its rights, then use --resume."
+            ) from error
 
     def on_stage(self, name: str, steps: int, done: int) -> None:
         pass
