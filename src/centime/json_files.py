@@ -29,7 +29,7 @@ MAX_BYTES = 2**28  # of one file: the largest kind, tokenizer.json, has some 30 
 COPY = "copy it again from where it came"
 
 # An escape in a string: a pair of surrogates, half of one alone, or any other, which is passed over as one.
-_ESCAPE = re.compile(
+ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
 )
 # A name and its colon, a text, or what opens or closes an object or a list.
@@ -107,13 +107,13 @@ def parse_json(text: str | bytes, where: str, mend: str = COPY) -> Any:
         refuse(f"cannot be read as JSON ({error.msg}, at {at})")
     except RecursionError:
         refuse(_too_deep(text))
-    if _deeper_than(value, MAX_DEPTH):
+    if deeper_than(value, MAX_DEPTH):
         refuse(_too_deep(text))
     if odd:
         first = next(_places(value, lambda part: isinstance(part, float) and not math.isfinite(part)), "")
         what = f"{odd[0]}, which is no number of JSON" if odd[0][-1].isalpha() else "a number that is too large"
         refuse(f"holds {what}{first and f', in {first}'}")
-    if ("\\ud" in text or "\\uD" in text) and any(match[1] for match in _ESCAPE.finditer(text)):
+    if ("\\ud" in text or "\\uD" in text) and any(match[1] for match in ESCAPE.finditer(text)):
         first = next(_places(value, lambda part: isinstance(part, str) and not _whole(part)), "")
         refuse(f"holds half of a character (a lone surrogate){first and f', in {first}'}")
     return value
@@ -178,7 +178,8 @@ def _too_deep(text: str) -> str:
     return f"is nested too deeply, more than {MAX_DEPTH} objects and lists in one another{where}"
 
 
-def _deeper_than(value: Any, depth: int) -> bool:
+def deeper_than(value: Any, depth: int) -> bool:
+    """Whether a JSON value has more than `depth` objects and lists in one another, found without recursion."""
     level = [value]
     for _ in range(depth):
         level = [

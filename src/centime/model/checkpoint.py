@@ -164,13 +164,13 @@ def _write_folder(
     config: ModelConfig, state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, shard_bytes: int
 ) -> None:
     dtype = dtype or state["embed.weight"].dtype
+    raw = to_hf(config, str(dtype).removeprefix("torch."))  # refused before gigabytes are written
     places = {slot.disk: slot for slot in (*slots(config), *copies(config))}
     shapes = {}
     for name, slot in places.items():
         kept = torch.float32 if name.endswith("e_score_correction_bias") else dtype
         shapes[name] = (tuple(target(state, slot).shape), kept)
     write_tensors(folder, shapes, lambda name: _sound(name, target(state, places[name]), shapes[name][1]), shard_bytes)
-    raw = to_hf(config, str(dtype).removeprefix("torch."))
     (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     generation = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")

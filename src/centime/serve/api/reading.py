@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
+from centime.json_files import ESCAPE, deeper_than
 from centime.serve.api.errors import ApiError
 from centime.serve.api.fair_pool import FairPool
 
@@ -31,10 +32,6 @@ APART = 2**15  # bytes from which on a body is read in a thread, beside everybod
 MAX_CONTAINERS = 2**17
 JSON_TYPES = {dict: "object", list: "list", str: "string", int: "number", float: "number", bool: "boolean"}
 
-# An escape in a string: a pair of surrogates, half of one alone, or any other, which is passed over as one.
-_ESCAPE = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
-)
 # A text in JSON, which is passed over, or what opens an object or a list.
 _OPENING = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]', re.S)
 _bodies = FairPool(2, "centime-bodies")
@@ -57,7 +54,7 @@ def read_json(raw: bytes | bytearray, *, finite: bool = True) -> Any:
     except UnicodeDecodeError as error:
         raise Unreadable(f"no JSON in UTF-8: its byte {error.start} belongs to no character") from None
     if "\\ud" in text or "\\uD" in text:
-        text = _ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
+        text = ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
     opened = _opened(text)
     if finite and opened > MAX_CONTAINERS:
         raise Unreadable(f"no JSON that can be read: it has {opened:,} objects and lists, more than {MAX_CONTAINERS:,}")
@@ -71,7 +68,7 @@ def read_json(raw: bytes | bytearray, *, finite: bool = True) -> Any:
         raise
     except ValueError:  # of int(): Python reads no longer ones
         raise Unreadable("no JSON that can be read: a number has more than 4,300 digits") from None
-    if opened > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+    if opened > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
         raise _too_deep()
     return value
 
@@ -99,20 +96,6 @@ def _too_deep() -> Unreadable:
     return Unreadable(
         f"no JSON that can be read: nested too deeply, more than {MAX_DEPTH} objects and lists in one another"
     )
-
-
-def _deeper_than(value: Any, depth: int) -> bool:
-    level = [value]
-    for _ in range(depth):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
 
 
 def check_type(request: Request) -> None:
