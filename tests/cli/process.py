@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = float(os.environ.get("CENTIME_CELL_SECONDS", "20"))  # that a command may take; nothing here is large
+SECONDS = float(os.environ.get("CENTIME_CELL_SECONDS", "60"))  # that a command may take; nothing here is large
 
 
 @dataclass(frozen=True)

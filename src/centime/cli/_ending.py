@@ -96,7 +96,7 @@ def _require_text(arguments: Sequence[str]) -> None:
 def _with_flag(sentence: str, arguments: Sequence[str]) -> str:
     """The sentence, with the option whose value it quotes before it, unless it names one of those given itself."""
     given = [argument.partition("=")[::2] for argument in arguments if argument.startswith("--") and "=" in argument]
-    given += [(flag, value) for flag, value in pairwise(arguments) if flag.startswith("--") and "=" not in flag]
+    given += [(flag, value) for flag, value in pairwise(arguments) if re.match(r"--[a-z]", flag) and "=" not in flag]
     if any(flag in sentence for flag, _ in given):
         return sentence
     quoted = {flag for flag, value in given if repr(value) in sentence}

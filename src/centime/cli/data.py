@@ -131,8 +131,8 @@ def show(
     made = described["made"]
     typer.echo(
         f"Vocabulary {described['vocab_size']:,} ({described['dtype']}), "
-        f"tokenizer {described['tokenizer_sha256'][:12]}; fill-in-the-middle {made.get('fim', 0):g}, "
-        f"held out {made.get('holdout', 0):g}, seed {made.get('seed', 0)}."
+        f"tokenizer {described['tokenizer_sha256'][:12]}; fill-in-the-middle {made.get('fim', 0)}, "
+        f"held out {made.get('holdout', 0)}, seed {made.get('seed', 0)}."
     )
     if left_out := made.get("left_out"):
         typer.echo("Documents left out: " + ", ".join(f"{count:,} {why}" for why, count in sorted(left_out.items())))

@@ -9,6 +9,8 @@ import typer
 
 from centime.cli.generate import DeviceName, Dtype, PriceText
 
+MOST_GIB = 2**30  # an exbibyte
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -119,13 +121,19 @@ def serve(
     from centime.cli._unfinished import usable
     from centime.serve.api.command import Options, serve_folder
 
-    gib = 2**30
+    def size(gib: float, flag: str) -> int:
+        if not 0 <= gib < MOST_GIB:
+            raise UserError(f"{flag} {gib:g} is not a size in GiB that a machine has; give one below {MOST_GIB:,}.")
+        return int(gib * 2**30)
+
+    if not all(word.strip() for word in name or ()):
+        raise UserError("--name is empty; give what clients call the model.")
     options = Options(
         folder=usable(model), host=host, port=port, names=tuple(name or ()), device=device, dtype=dtype, price=price,
         price_list=price_list, peak_hours=peak_hours, chat_format=chat_format, keep_alive=keep_alive,
         max_waiting=max_queue, max_running=max_running, step_tokens=step_tokens,
-        cache_bytes=None if cache is None else int(cache * gib), prefix_cache=prefix_cache,
-        disk=disk_cache, disk_bytes=int(disk_size * gib),
+        cache_bytes=None if cache is None else size(cache, "--cache"), prefix_cache=prefix_cache,
+        disk=disk_cache, disk_bytes=size(disk_size, "--disk-size"),
         drafts=drafts, deterministic=deterministic, check=check_cache, replicas=replicas,
         origins=tuple(cors_origin or ()),
     )  # fmt: skip

@@ -208,8 +208,8 @@ def _planned(
     middle = {name: value.mid for name, value in inputs.items()}
     base = outcome(request, middle)
     if base.gpus < 1:
-        each = request.capex * middle["ai_share"] / base.gpus
-        raise UserError(f"--capex ${request.capex:,.2f} buys no {chip}: one costs ${each:,.0f} all-in.")
+        each = f": one costs ${request.capex * middle['ai_share'] / base.gpus:,.0f} all-in" if base.gpus > 0 else ""
+        raise UserError(f"--capex ${request.capex:,.2f} buys no {chip}{each}.")
     listed = [value.source for value in inputs.values()]
     return BudgetPlan(
         request=request,

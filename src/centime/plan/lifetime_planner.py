@@ -69,6 +69,12 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
     )
     for name in formats:
         number_format(name, mixture=False)  # says what is wrong with a precision that is none
+    for flag, hour in (("--price", paid), ("--serve-price", served)):
+        if hour.per_device_hour < 1e-9:  # below it, quotients of costs lose their meaning
+            raise UserError(
+                f"{flag} {hour.per_device_hour:g} {hour.currency}/h is as good as nothing, and a life at no cost has "
+                "no cheapest size; give what an hour costs, or --flops to count FLOPs."
+            )
     search = Searcher()
     lengths = Lengths(request.isl, request.osl, request.hit)
     software = Software("", year(request.software_date or NEWEST))
@@ -76,7 +82,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
     def train(arch: Architecture, tokens: float) -> tuple[float, tuple[float, float]]:
         flops = count_architecture(arch, SEQ).train_flops_per_token * tokens
         wanted = flops / (ROUGH_MFU * trains.peak("bf16") * TRAIN_DAYS * 86400)
-        gpus = min(MOST_CHIPS, max(LEAST_CHIPS, 1 << math.ceil(math.log2(wanted))))
+        gpus = min(MOST_CHIPS, max(LEAST_CHIPS, 1 << max(0, math.ceil(math.log2(wanted)))))
         batch = max(1, round(max(BATCH_TOKENS, BATCH_TOKENS_A_CHIP * gpus) / SEQ))
         at = Corner(arch, trains, gpus, SEQ, batch, precision, None, request.software_date or "")
         hours = search(at) * tokens / 3600

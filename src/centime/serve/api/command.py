@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,38 +73,37 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
     found = look(options.folder, options.device, options.dtype)
     listening = bind(options.host, options.port)
     price = price_for(found.device, options.price)
-    accounts = Accounts(run=found.run, tariff=tariff, price=price)
-    check_reach(accounts, options.host)
-    chat_format = find_format(found.tokenizer, options.chat_format)
-    engine, devices = _engine(options, found, settings)
-    with metered("serve", found, price, devices) as meter:
-        serving = Serving(
-            engine=engine,
-            tokenizer=found.tokenizer,
-            format=chat_format,
-            grammars=Grammars(found.tokenizer, engine.vocabulary),
-            accounts=accounts,
-            names=options.names or (name_of(found),),
-            device=str(found.device),
-            devices=devices,
-            price=price,
-            patience=options.keep_alive,
-        )
+    with closing(Accounts(run=found.run, tariff=tariff, price=price)) as accounts:
+        check_reach(accounts, options.host)
+        chat_format = find_format(found.tokenizer, options.chat_format)
+        engine, devices = _engine(options, found, settings)
+        with metered("serve", found, price, devices) as meter:
+            serving = Serving(
+                engine=engine,
+                tokenizer=found.tokenizer,
+                format=chat_format,
+                grammars=Grammars(found.tokenizer, engine.vocabulary),
+                accounts=accounts,
+                names=options.names or (name_of(found),),
+                device=str(found.device),
+                devices=devices,
+                price=price,
+                patience=options.keep_alive,
+            )
 
-        def ready() -> None:
-            hour = "" if price is None else f", {format_money(price.per_device_hour, price.currency)} per hour"
-            times = f", {options.replicas} replicas" if options.replicas > 1 else ""
-            where = f"{devices} x {found.device.name}" if devices > 1 else found.device.name
-            say(f"{serving.names[0]}{times} on {where}{hour}: {url_of(listening)}")
-            say(told(accounts))
-            if price is None:
-                say(ask_for_price(found.device))
+            def ready() -> None:
+                hour = "" if price is None else f", {format_money(price.per_device_hour, price.currency)} per hour"
+                times = f", {options.replicas} replicas" if options.replicas > 1 else ""
+                where = f"{devices} x {found.device.name}" if devices > 1 else found.device.name
+                say(f"{serving.names[0]}{times} on {where}{hour}: {url_of(listening)}")
+                say(told(accounts))
+                if price is None:
+                    say(ask_for_price(found.device))
 
-        run(create_app(serving, options.origins), serving, listening, ready)
-        spent = meter.spent()
-    accounts.close()
-    for line in serving.tally.lines(spent):
-        say(line)
+            run(create_app(serving, options.origins), serving, listening, ready)
+            spent = meter.spent()
+        for line in serving.tally.lines(spent):
+            say(line)
 
 
 def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[EngineFace, int]:
