@@ -187,6 +187,10 @@ def test_sources_that_name_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         expand([str(tmp_path)])
     with pytest.raises(UserError, match="Check the path and --exclude"):
         expand([str(tmp_path / "z.bin")], exclude=["*.bin"])
+    with pytest.raises(UserError, match="A source is an empty text"):
+        expand([""])
+    with pytest.raises(UserError, match=r"~nobody-of-this-name/a\.txt does not exist"):
+        expand(["~nobody-of-this-name/a.txt"])
     with pytest.raises(UserError, match="No sources"):
         expand([])
 

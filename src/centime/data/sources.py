@@ -92,7 +92,9 @@ def expand(specs: Sequence[str], exclude: Sequence[str] = ()) -> tuple[list[Sour
     files: dict[str, SourceFile] = {}
     notes: list[str] = []
     for spec in specs:
-        path = Path(spec).expanduser()
+        if not spec:  # of a shell's variable that is not set; a Path of it would be this very folder
+            raise UserError("A source is an empty text; expected a file, a folder or a glob. Check the command.")
+        path = Path(os.path.expanduser(spec))
         if spec.startswith(HUB) or (not _there(path) and _HUB_ID.fullmatch(spec) and not glob.has_magic(spec)):
             from centime.data.hub import dataset_files
 
@@ -123,7 +125,7 @@ def expand(specs: Sequence[str], exclude: Sequence[str] = ()) -> tuple[list[Sour
 
 def local_paths(specs: Sequence[str], files: Sequence[SourceFile]) -> list[Path]:
     """What of this machine the specs and the files that they gave name; of the Hub's there is nothing here."""
-    named = [Path(spec).expanduser() for spec in specs] + [Path(file.name) for file in files]
+    named = [Path(os.path.expanduser(spec)) for spec in specs] + [Path(file.name) for file in files]
     return [path for path in named if _there(path)]
 
 
