@@ -27,10 +27,13 @@ from centime.ledger import Book
 from centime.ledger.bill import bill
 from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Session
-from centime.train import command, loop, setup, state
+from centime.train import command, loop, run, setup, state, timing
+from centime.train.engine import SingleDevice
+from centime.train.evaluation import HeldOut
 from centime.train.schedule import StepSettings
 from centime.train.state import Checkpoints
 from centime.train.step import Batch, StepResult, Trainer
+from centime.train.timing import StepCost
 
 
 def train(recipe: Path, folder: Path, *settings: str, **options: Any) -> int:
@@ -291,8 +294,7 @@ def test_a_second_signal_leaves_at_once(small: Path, tmp_path: Path, monkeypatch
         return real(self, batch, settings)
 
     monkeypatch.setattr(Trainer, "step", step)
-    with pytest.raises(KeyboardInterrupt):
-        train(small, tmp_path / "run")
+    assert train(small, tmp_path / "run") == 130
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -314,6 +316,53 @@ def test_a_model_that_no_family_computes_is_refused_before_the_first_step(small:
     with pytest.raises(UserError, match=r"No published family computes this model.*sigmoid with topk_method greedy"):
         train(small, tmp_path / "run", "model.topk_method=greedy")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        ("timing", signal.SIGINT),
+        ("evaluation", signal.SIGTERM),
+        ("sample", signal.SIGINT),
+        ("step", signal.SIGTERM),
+    ],
+)
+def test_a_signal_cuts_short_what_can_be_done_anew(
+    phase: str, number: int, small: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One signal in the middle of it: the rest of it is not run, what was trained is saved, and a resume ends alike."""
+    where = {
+        "timing": (timing, "cost_of"),
+        "evaluation": (HeldOut, "evaluate"),
+        "sample": (run, "write_sample"),
+        "step": (SingleDevice, "gradient_norm"),
+    }[phase]
+    real = getattr(*where)
+    seen: list[bool] = []
+
+    def stopped(*given: Any, **named: Any) -> Any:
+        if phase != "step" or len(seen) == 7:
+            signal.raise_signal(number)
+            raise AssertionError("it went on")
+        seen.append(True)
+        return real(*given, **named)
+
+    monkeypatch.setattr(loop, "LONG_STEP_S", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(*where, stopped)
+        if phase == "step":
+            patch.setattr(run, "measure", lambda *_: [StepCost(0.0, 1.0, 0.05)] * 3)
+        assert train(small, tmp_path / "run") == 128 + number
+    folder = tmp_path / "run"
+    if phase == "timing":
+        assert not folder.exists()
+        return
+    done = {"evaluation": 5, "sample": 18, "step": 7}[phase]
+    newest = Checkpoints.newest(folder / "checkpoints")
+    assert newest is not None
+    assert newest.name == f"step-{done:08d}"
+    assert train(folder, None, resume=True) == 0  # type: ignore[arg-type]
+    assert losses(folder) == losses(finished)
 
 
 def test_muon_fp32_and_recompute_run_whole(small: Path, tmp_path: Path) -> None:

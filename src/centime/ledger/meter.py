@@ -125,6 +125,14 @@ class Meter:
             self._recorder.switch(old, new, self._counter, new.mono_start_ns)
             self._ended_ns += old.measured_ns
 
+    def set_peak(self, flops: float) -> None:
+        """The yardstick of MFU from now on, FLOP/s of one device, of the open interval too: the old one was wrong."""
+        self._peak = flops
+        recorder, interval = self._recorder, self._interval
+        if recorder is not None and interval is not None:
+            with recorder.lock:
+                interval.peak_flops = flops
+
     def add(self, tokens: int = 0, flops: float = 0.0) -> None:
         """Add tokens and model FLOPs to the open interval. Costs about a microsecond; the next heartbeat writes it."""
         recorder = self._recorder

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,25 @@ def train(
         except Finished as done:
             print(done, file=sys.stderr)
             return Trained(Outcome(run.path, None), run.model, None, None)
+        running = TrainingRun(setup)
         try:
-            outcome = TrainingRun(setup).go()
+            outcome = running.go()
         except UserError:
             if setup.folder.metrics.exists():  # it had begun
                 show_bill(setup)
             raise
-        made, report = show_bill(setup)
+        except KeyboardInterrupt:
+            resume_line = f"go on with: centime train {run.path} --resume" if run.begun else "nothing was begun"
+            setup.console.print(f"Stopped at once; {resume_line}", markup=False)
+            received = running.signals.received
+            if received is None:
+                raise
+            return Trained(Outcome(run.path, signal.Signals(received), saved=False), run.model, None, None)
+        try:
+            made, report = show_bill(setup)
+        except KeyboardInterrupt:  # what was trained is on the disk: only its report is not
+            made, report = None, None
+            outcome = replace(outcome, signal=outcome.signal or signal.SIGINT)
     if outcome.signal is not None:
         saved = "and saved" if outcome.saved else "without saving its last steps"
         setup.console.print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from centime.train.evaluation import HeldOut, bits_per_byte
 from centime.train.loss import Share
 from centime.train.progress import Progress
 from centime.train.schedule import StepSettings
-from centime.train.signals import StopSignals
+from centime.train.signals import Interrupted, StopSignals
 from centime.train.stages import StagePlan
 from centime.train.state import Checkpoints
 from centime.train.step import Batch, StepResult, Trainer
@@ -29,6 +30,9 @@ LOAD_RECORDS = 160  # steps of a stage whose expert loads go to metrics.jsonl: a
 
 
 CORRECT_AFTER_S = 10.0  # seconds of steps after which the forecast is corrected, once
+
+
+LONG_STEP_S = 1.0  # a step of more is cut short by a signal: its gradient is lost, and nothing else
 
 
 class Ending(enum.Enum):
@@ -82,6 +86,7 @@ class StageLoop:
     signals: StopSignals
     deadline: float  # time.monotonic() at which the stage's share of the budget is spent
     peak_flops: float | None  # of all devices
+    above_peak: Callable[[float], float] | None = None  # of a step's FLOP/s above the peak: a new peak
     correct: Callable[[StageLoop], None] | None = None  # called once, after CORRECT_AFTER_S of steps
     stepped: int = 0  # steps done by this loop
     stepping_s: float = 0.0  # and the seconds they took, records included, evaluations and checkpoints left out
@@ -98,13 +103,23 @@ class StageLoop:
         self.clock.enter(progress.stage, schedule.steps, progress.step)
         self._begin()
         ending = Ending.FINISHED
+        seconds = self.clock.planned[progress.stage] / schedule.steps  # of the last step
+        self.trainer.before_update = self.signals.hold
         while True:
-            self._evaluate_if_due()
+            try:
+                with self._interruptible(True):
+                    self._evaluate_if_due()
+            except Interrupted:
+                return self._leave()
             if progress.step == schedule.steps or ending is not Ending.FINISHED:
                 return Ending.FINISHED if progress.step == schedule.steps and ending is Ending.BUDGET else ending
             step, start = progress.step, time.perf_counter()
             batch, settings = rows.batch(step), schedule.settings(step)
-            result = self.trainer.step(batch, settings)
+            try:
+                with self._interruptible(seconds > LONG_STEP_S):
+                    result = self.trainer.step(batch, settings)
+            except Interrupted:  # before the weights changed
+                return self._leave()
             seconds = time.perf_counter() - start
             flops = batch.tokens * self.plan.flops_per_token
             self.meter.add(tokens=part_of(batch.tokens, rank, world), flops=flops / world)
@@ -130,6 +145,14 @@ class StageLoop:
                 or ending is not Ending.FINISHED
             ):
                 self.saved = self.save(wait=ending is Ending.SIGNAL)
+
+    def _interruptible(self, wanted: bool) -> contextlib.AbstractContextManager[None]:
+        """What a signal may cut short; with several ranks nothing, as the others would wait for this one."""
+        return self.signals.interruptible() if wanted and self._world == 1 else contextlib.nullcontext()
+
+    def _leave(self) -> Ending:
+        self.saved = self.save(wait=True)
+        return Ending.SIGNAL
 
     def _begin(self) -> None:
         self._tell(lambda c: c.on_stage(self.plan.name, self.plan.schedule.steps, self.progress.step))
@@ -172,6 +195,8 @@ class StageLoop:
             record["bits_per_byte"] = bits_per_byte(result.loss, plan.bytes_per_token)
         if plan.config.num_nextn_predict_layers and settings.mtp_weight:
             record["mtp_loss"] = result.mtp_loss
+        if self.peak_flops and flops / seconds > self.peak_flops and self.above_peak is not None:
+            self.peak_flops = self.above_peak(flops / seconds)
         if self.peak_flops:
             record["mfu"] = flops / seconds / self.peak_flops
         if result.loads.sum():

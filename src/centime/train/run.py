@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,17 +29,18 @@ from centime.train.fitted import FittedPlan
 from centime.train.folder import versions
 from centime.train.loop import Clock, Ending, StageLoop
 from centime.train.memory import peak_bytes, snapshot_bytes
-from centime.train.peak import measured_peak
+from centime.train.peak import kept_peak, measured_peak, raise_peak
 from centime.train.progress import Progress as Where
 from centime.train.resume import Checkpoint, load_into, newest_good, read_checkpoint, require_place
 from centime.train.samples import write_sample
 from centime.train.setup import Setup
 from centime.train.show import in_words, show_forecast
-from centime.train.signals import StopSignals
+from centime.train.signals import Interrupted, StopSignals
 from centime.train.stages import StagePlan
 from centime.train.state import Checkpoints, weights_in
 from centime.train.step import Trainer
 from centime.train.timing import measure
+from centime.units import format_flops
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,11 @@ class TrainingRun:
             on_gpu = setup.device.type == "cuda"
             stack.enter_context(deterministic(setup.recipe.run.deterministic and on_gpu))
             profile = setup.profile
-            peak = setup.metered.peak_flops or (profile.peak() if profile else measured_peak(setup.device, setup.dtype))
+            peak = setup.metered.peak_flops or (
+                raise_peak(setup.metered, setup.dtype, profile.peak())
+                if profile
+                else kept_peak(setup.metered, setup.device, setup.dtype)
+            )
             self.peak_flops = peak * setup.ranks.world
             stack.enter_context(parallel.group(setup.ranks))
             self.signals = stack.enter_context(StopSignals())
@@ -106,7 +111,7 @@ class TrainingRun:
             stack.callback(callback.close)
         checkpoints = self._checkpoints(callbacks) if self.first else None
         if checkpoints is not None:
-            stack.callback(checkpoints.wait)
+            stack.push(_unless_interrupted(checkpoints))
         while True:
             self._refit(where)
             plan = self.fitted.stages[where.stage]
@@ -118,7 +123,9 @@ class TrainingRun:
             if ending is Ending.BUDGET:
                 for callback in callbacks:
                     callback.on_note(f"{plan.name} stops at step {where.step}: its share of the budget is spent.")
-            self._sample(engine, plan, where)
+            if not self._sample(engine, plan, where):
+                saved = checkpoints is None or checkpoints.wait()
+                return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), saved)
             if where.stage + 1 == len(self.fitted.stages):
                 break
             where.stage, where.step = where.stage + 1, 0
@@ -166,8 +173,25 @@ class TrainingRun:
             signals=self.signals,
             deadline=self.fitted.deadline(where.stage),
             peak_flops=self.peak_flops,
+            above_peak=self._above_peak,
             correct=None if setup.resuming or where.stage else self._correct,
         )
+
+    def _above_peak(self, flops_per_s: float) -> float:
+        """A step was faster than the yardstick: measures that again, and says so. FLOP/s of all devices from now on."""
+        setup, world = self.setup, self.setup.ranks.world
+        again = measured_peak(setup.device, setup.dtype)
+        peak = max(again, flops_per_s / world)
+        how = "measured again" if again >= flops_per_s / world else "what that step did"
+        setup.say(
+            f"A step was faster than the yardstick of MFU, which was measured on a busier machine: it is now {how}, "
+            f"{format_flops(peak)}/s instead of {format_flops(self.peak_flops / world)}/s."
+        )
+        if setup.metered.peak_flops is None:
+            raise_peak(setup.metered, setup.dtype, peak)
+        self.meter.set_peak(peak)
+        self.peak_flops = peak * world
+        return self.peak_flops
 
     def _also_saved(self) -> dict[str, Any]:
         """What a checkpoint says of the run as a whole: how a budget resized its stages, and their steps."""
@@ -215,7 +239,9 @@ class TrainingRun:
         """The plan, from a few timed steps of each stage's shapes."""
         setup = self.setup
         left = self.began + setup.allowed_seconds - time.monotonic()
-        costs = measure(engine, setup.stages, setup.micro_batches, setup.recipe.optimizer.clip, left)
+        alone = setup.ranks.world == 1  # else the other ranks would wait for the one that a signal interrupts
+        with self.signals.interruptible() if alone else contextlib.nullcontext():
+            costs = measure(engine, setup.stages, setup.micro_batches, setup.recipe.optimizer.clip, left)
         memory = peak_bytes(setup.device)  # the timed steps have used all but a checkpoint's copy
         if setup.device.type == "cpu":
             memory += snapshot_bytes(setup.recipe.model, setup.recipe.optimizer.name == "muon")
@@ -261,7 +287,7 @@ class TrainingRun:
         setup = self.setup
         return {
             "versions": versions(),
-            "device": asdict(setup.metered),
+            "device": asdict(setup.metered) | {"peak_flops": self.peak_flops / setup.ranks.world},
             "ranks": setup.ranks.world,
             "precision": str(setup.dtype).removeprefix("torch."),
             "micro_batches": setup.micro_batches,
@@ -286,15 +312,22 @@ class TrainingRun:
 
         return Checkpoints(self.setup.folder.checkpoints, self.setup.recipe.run.keep, tell)
 
-    def _sample(self, engine: Engine, plan: StagePlan, where: Where) -> None:
-        """A few words of the model at the end of a stage; on one device only, as generation runs the whole model."""
+    def _sample(self, engine: Engine, plan: StagePlan, where: Where) -> bool:
+        """A few words of the model at the end of a stage; on one device only, as generation runs the whole model.
+
+        False if a signal has cut it short.
+        """
         if not isinstance(engine, SingleDevice):
-            return
+            return True
         setup = self.setup
         try:
-            write_sample(setup.folder.samples, engine.model, setup.tokenizer, plan, where.tokens, setup.recipe)
+            with self.signals.interruptible():
+                write_sample(setup.folder.samples, engine.model, setup.tokenizer, plan, where.tokens, setup.recipe)
+        except Interrupted:
+            return False
         except Exception as error:  # whatever it was: a sample is for the reader, and the model is not saved yet
             setup.console.print(f"{plan.name} ends without a sample ({error}).", markup=False)
+        return True
 
     def _save_model(self, engine: Engine, plan: StagePlan) -> None:
         """The result as a Hugging Face folder, in the type that it was trained to compute in (routing bias in fp32)."""
@@ -312,3 +345,13 @@ class TrainingRun:
                 self.setup.recipe.data.tokenizer,
                 self.setup.dtype,
             )
+
+
+def _unless_interrupted(checkpoints: Checkpoints) -> Callable[..., None]:
+    """Waits for the checkpoint that is being written, but not for one that a second signal gave up."""
+
+    def leave(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
+            checkpoints.wait()
+
+    return leave

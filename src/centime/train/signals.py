@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
+
+
+class Interrupted(KeyboardInterrupt):
+    """The first signal came where nothing is worth finishing."""
 
 
 class StopSignals:
@@ -12,6 +18,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._at_once = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:
@@ -26,7 +33,24 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Meanwhile the first signal raises Interrupted, until `hold`: what is done here can be done anew."""
+        before, self._at_once = self._at_once, True
+        try:
+            if self.received is not None:
+                raise Interrupted
+            yield
+        finally:
+            self._at_once = before
+
+    def hold(self) -> None:
+        """From here on the first signal waits again: what comes must not be left half done."""
+        self._at_once = False
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
+        if self._at_once:
+            raise Interrupted

@@ -59,7 +59,9 @@ class Checkpoints:
             return good or wait
         try:
             snapshot = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-            writer = threading.Thread(target=self._write, args=(step, snapshot, dict(meta)), name="checkpoint")
+            writer = threading.Thread(
+                target=self._write, args=(step, snapshot, dict(meta)), name="checkpoint", daemon=True
+            )
             writer.start()
             self._writer = writer
         except (MemoryError, RuntimeError) as error:  # no memory for the copy, or for a thread

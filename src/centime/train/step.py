@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,7 @@ class Trainer:
 
     def __init__(self, engine: Engine, micro_batch: int, clip: float) -> None:
         self.engine, self.micro_batch, self.clip = engine, micro_batch, clip
+        self.before_update: Callable[[], None] = lambda: None  # the gradient is whole, and the weights will change
         self._routers = engine.objective.model.routers()
         self._device = next(engine.objective.parameters()).device
 
@@ -65,6 +66,7 @@ class Trainer:
         norm = engine.gradient_norm()
         loss, mtp_loss, balance_loss = parts.tolist()
         skipped = not (math.isfinite(norm) and all(map(math.isfinite, (loss, mtp_loss, balance_loss))))
+        self.before_update()
         if not skipped:
             engine.update(settings.lr, min(1.0, self.clip / norm) if norm else 1.0)
             update_bias(self._routers, loads, settings.bias_speed)
