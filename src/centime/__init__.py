@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load", "save"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name in {"load", "save"}:
         from centime.model import checkpoint

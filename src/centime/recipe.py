@@ -244,6 +244,11 @@ def _expand_model(table: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f'model.preset is {start!r}; expected a model\'s name in quotes, such as "deepseek-v3".')
     if start is None and (type(depth) is not int or depth not in DEPTHS):
         raise UserError(f"model.depth is {depth!r}; expected a whole number from {DEPTHS[0]} to {DEPTHS[-1]}.")
+    if start is not None and Path(start).is_dir():
+        raise UserError(
+            f'model.preset is {start!r}, a folder; expected the name of an architecture, such as "deepseek-v3". A run '
+            "starts from random weights: nothing is trained from existing ones yet."
+        )
     base = preset(start) if start is not None else from_depth(depth)
     stated = base.model_dump(exclude_unset=True)
     if depth is not None or str(start).startswith("centime-"):

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ValidationError
 from centime.errors import UserError, nearest
 from centime.input_files import parse_toml
 
+# What a recipe cannot say yet, and the sentence for whoever tries.
+ABSENT = {"from", "init", "weights", "checkpoint", "pretrained", "base", "lora", "lora_rank", "lora_alpha", "dpo"}
+FROM_NOTHING = " A run starts from random weights: nothing is trained from existing ones yet, by LoRA and DPO neither."
 NONE = "none"  # TOML has no null: this word stands for it
 MAX_DEPTH = 50  # tables and lists in one another; a recipe has three
 
@@ -137,10 +140,9 @@ def explain(
         if issue["type"] == "extra_forbidden":
             section = _section(root, path[:-1])
             names = set(section.model_fields) | (known_extra or {}).get(".".join(path[:-1]), set())
-            hint = nearest(path[-1], names)
-            sentences.append(
-                f"{name} is not a key of a recipe.{hint or ' Known here: ' + ', '.join(sorted(names)) + '.'}"
-            )
+            hint = nearest(path[-1], names) or f" Known here: {', '.join(sorted(names))}."
+            missing = {part.lower() for part in path} & ABSENT
+            sentences.append(f"{name} is not a key of a recipe.{FROM_NOTHING if missing else hint}")
         elif issue["type"] == "missing":
             sentences.append(f"{name} is missing; it is needed{_description(root, path)}.")
         else:

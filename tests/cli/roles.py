@@ -33,7 +33,14 @@ ROLES: dict[str, tuple[str, ...]] = {
     "run": ("bill run",),
     # written
     "out file": ("--html", "--card", "--focus", "--gguf", "calibrate --out"),
-    "out folder": ("train --out", "data prepare --out", "tokenizer train --out", "quickstart --out", "--disk-cache"),
+    "out folder": (
+        "train --out",
+        "data prepare --out",
+        "tokenizer train --out",
+        "quickstart --out",
+        "--disk-cache",
+        "--hf",
+    ),
     # numbers
     "whole": (
         "--seq",
@@ -58,6 +65,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--stride",
         "--sequence",
         "--skip-bad-lines",
+        "--step",
         "plan budget --years",
     ),
     "seed": ("--seed",),
