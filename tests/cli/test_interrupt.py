@@ -1,4 +1,4 @@
-"""Ctrl-C ends any verb soon, with exit code 130 and no traceback, whatever it is doing: importing, searching, reading."""
+"""Ctrl-C ends any verb soon, with exit code 130 and no traceback, whether it imports, searches, reads or writes."""
 
 from __future__ import annotations
 
