@@ -6,7 +6,9 @@ with an underscore are what the verbs share: the parser, the streams, the ways t
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import sys
 import warnings
 from typing import Any
@@ -57,6 +59,7 @@ def _whole() -> int:
     from centime.cli import _ending, _streams
 
     _streams.settle()
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the end is near: a Ctrl-C now would only be noise
     warnings.formatwarning = lambda message, *_, **__: f"centime: {message}\n"  # a sentence, not a line of source
     # libgomp spins for milliseconds where threads wait for each other, and a small model's threads wait thousands of
     # times a second: with another program on the cores, training at the default was six times slower than at this

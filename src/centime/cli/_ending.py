@@ -104,7 +104,9 @@ def _with_flag(sentence: str, arguments: Sequence[str]) -> str:
 
 
 def _of_exit(error: SystemExit) -> tuple[int, str]:
-    """sys.exit(code), or sys.exit(message) as the interpreter reads it."""
+    """sys.exit(code), or sys.exit(message) as the interpreter reads it; rich leaves so when the reader has left."""
+    if isinstance(error.__context__, BrokenPipeError):
+        return 128 + signal.SIGPIPE, ""
     if error.code is None or isinstance(error.code, int):
         return error.code or 0, ""
     return 1, str(error.code)
