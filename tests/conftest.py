@@ -7,8 +7,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.browser"]
+
+# No test fails for the time that it takes: machines are shared.
+settings.register_profile("centime", deadline=None)
+settings.load_profile("centime")
 
 ROOT = Path(__file__).resolve().parents[1]
 
