@@ -333,6 +333,17 @@ def test_plan_against_actual(book: Book) -> None:
     assert bill(book).plan is None  # everything has no plan
 
 
+def test_an_earlier_run_of_a_deleted_folder_is_billed_and_not_set_against_the_plan(book: Book) -> None:
+    book.write([made("pretrain", 3), made("pretrain", 2, wall_start_ns=at("2026-06-16T12:00"))])
+    stages = {"pretrain": {"seconds": 7200.0}}
+    book.set_plan("/runs/tiny", {"seconds": 7200.0, "stages": stages, "begun_ns": at("2026-06-16T11:59")})
+    found = bill(book, "tiny")
+    assert found.plan is not None
+    assert found.plan["actual"] == {"seconds": 7200.0, "stages": stages}
+    assert found.total.device_ns == 5 * HOUR  # what was spent stays spent
+    assert any(note.startswith("3 h of this are of earlier runs") for note in found.notes), found.notes
+
+
 def test_a_run_is_found_by_name_or_folder(book: Book, tmp_path: Path) -> None:
     book.write([made(run_path="/a/tiny"), made("context", run="other", run_path="/a/other")])
     assert [line.stage for line in bill(book, "tiny").lines] == ["pretrain"]

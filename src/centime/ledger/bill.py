@@ -8,7 +8,7 @@ before it is printed; device-time is summed in integer nanoseconds.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from centime.ledger.imported import ImportedLine, imported_lines
 from centime.ledger.interval import Interval
 from centime.ledger.notes import notes_of, running
 from centime.ledger.own_files import training_elsewhere
-from centime.ledger.plan_actual import plan_against_actual
+from centime.ledger.plan_actual import begun_ns, plan_against_actual
 from centime.ledger.runs import intervals_of, with_price
 from centime.ledger.serving import ServingBill, serving_bill
+from centime.units import format_device_time
 
 HOUR_NS = 3_600_000_000_000
 KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as nanoseconds in an hour
@@ -206,15 +207,17 @@ def bill(book: Book, run: str | None = None, price: Price | None = None) -> Bill
             line.add(interval)
     for line in (total, training):
         line.device = _one({part.device for part in lines.values() if line is total or part.section == TRAINING})
+    predicted = book.plan(chosen[0].run, chosen[0].run_path) if run is not None and chosen else None
+    since = [i for i in chosen if i.wall_start_ns >= begun_ns(predicted or {})]
     return Bill(
         run=run,
         lines=sorted(lines.values(), key=_order),
         total=total,
         training=training,
         price_date=_span(sorted({interval.price_date for interval in chosen if interval.price_date})),
-        plan=_plan(book, chosen, lines.values(), training) if run is not None and chosen else None,
+        plan=_plan(predicted, since) if predicted is not None else None,
         runs=_runs(chosen),
-        notes=[*notes_of(chosen), *_elsewhere(chosen, run)],
+        notes=[*notes_of(chosen), *_before(chosen, since), *_elsewhere(chosen, run)],
         serving=serving_bill(book.served(), book.engine_hours(), chosen, run),
         imported=imported_lines(book.imported()) if run is None else [],
     )
@@ -236,13 +239,27 @@ def _span(dates: Sequence[str]) -> str | None:
     return None if not dates else dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
 
 
-def _plan(book: Book, chosen: list[Interval], lines: Iterable[Line], training: Line) -> dict[str, Any] | None:
-    predicted = book.plan(chosen[0].run, chosen[0].run_path)
-    if predicted is None:
-        return None
-    by_stage = {line.stage: line for line in lines if line.section == TRAINING}
-    now = any(section_of(interval) == TRAINING for interval in running(chosen))
+def _plan(predicted: dict[str, Any], since: list[Interval]) -> dict[str, Any]:
+    """The forecast beside what was trained since the run that it was made for began."""
+    by_stage: dict[str, Line] = {}
+    training = Line("total", TRAINING, "")
+    for interval in since:
+        if section_of(interval) == TRAINING:
+            for line in (by_stage.setdefault(interval.stage, Line(interval.stage, TRAINING, "")), training):
+                line.add(interval)
+    now = any(section_of(interval) == TRAINING for interval in running(since))
     return plan_against_actual(predicted, by_stage, training, now)
+
+
+def _before(chosen: list[Interval], since: list[Interval]) -> list[str]:
+    """What an earlier run spent in a folder that was deleted and trained into anew: it stays on the bill."""
+    seconds = (sum(i.device_ns for i in chosen) - sum(i.device_ns for i in since)) / 1e9
+    if not seconds:
+        return []
+    return [
+        f"{format_device_time(seconds)} of this are of earlier runs in the same folder: in every line, and not in what "
+        "is set against the plan"
+    ]
 
 
 def _runs(chosen: list[Interval]) -> list[dict[str, Any]]:

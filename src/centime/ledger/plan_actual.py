@@ -42,6 +42,15 @@ def plan_against_actual(
     return {"predicted": predicted, "actual": actual, "done": done, "state": state}
 
 
+def begun_ns(predicted: Mapping[str, Any]) -> int:
+    """When the run of a forecast began, in nanoseconds since 1970; 0 for one that does not say, from earlier versions.
+
+    What was booked before that under the same name is of a run whose folder was deleted since.
+    """
+    found = predicted.get("begun_ns")
+    return found if isinstance(found, int) else 0
+
+
 def state_in_words(plan: Mapping[str, Any]) -> str:
     """': stopped at 16 % of its tokens', to stand behind a title; '' for a finished run."""
     done = plan.get("done")

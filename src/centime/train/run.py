@@ -263,6 +263,8 @@ class TrainingRun:
                     "seconds": self.startup_seconds + timing + sum(by_profile.values()),
                     "stages": by_profile,
                 }
+            # A second of slack, for intervals that began before the interpreter did.
+            plan["begun_ns"] = time.time_ns() - round((time.monotonic() - self.began + 1) * 1e9)
             self.said = plan
             self.book.set_plan(setup.folder.path, plan)
             setup.folder.begin(setup.recipe, self._info())
