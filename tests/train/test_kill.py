@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from tests.train.made import centime, command, losses, metrics, write_recipe
 
+from centime.train import run
+from centime.train.command import train
+
 # Checkpoints every other step, so that most kills fall into the writing of one or just after it.
 SETTINGS = ("--set", "run.checkpoint_every=2", "--set", "train.tokens=8192", "--price", "$1/h")
 
@@ -114,3 +117,18 @@ def test_sigterm_saves_and_leaves_with_the_bill(recipe: Path, whole: tuple[Path,
     done = centime("train", folder, "--resume", *SETTINGS[-2:])
     assert done.returncode == 0, done.stderr
     assert losses(folder) == losses(whole[0])
+
+
+def test_ctrl_c_before_anything_is_begun_leaves_nothing(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(*_: object) -> float:  # while the machine's peak is measured, seconds after the start
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(run, "kept_peak", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, [], tmp_path / "run", resume=False, budget=None, price="$1/h")
+    assert "nothing was begun" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

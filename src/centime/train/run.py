@@ -58,6 +58,7 @@ class TrainingRun:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.first = setup.ranks.rank == 0
+        self.signals = StopSignals()  # not yet open: a Ctrl-C before that finds that none was received
 
     def go(self) -> Outcome:
         """Trains. Raises UserError when the run stops itself with a diagnosis or the model cannot be saved."""
@@ -76,7 +77,7 @@ class TrainingRun:
             )
             self.peak_flops = peak * setup.ranks.world
             stack.enter_context(parallel.group(setup.ranks))
-            self.signals = stack.enter_context(StopSignals())
+            stack.enter_context(self.signals)
             self.book = stack.enter_context(Book())
             self.meter = stack.enter_context(
                 Meter(
