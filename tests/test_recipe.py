@@ -107,7 +107,6 @@ def test_one_context_table_and_a_numbered_one_take_overrides() -> None:
         ("context.sequence_length=128", r"context\.sequence_length is 128, shorter than the 256"),
         ("context.factor=1.5", r"context\.factor 1\.5 extends 256 positions to 384, fewer than.*512"),
         ("train.batch_size_start=4", "belong together"),
-        ("data.held_out=[{path='corpus/../corpus/train'}]", r"which data\.train names too"),
         ("data.tokenizer=''", "a path has a character at least"),
         ("name='" + "a" * 200 + "'", "at most 100 characters"),
         ("train.lr=" + "[" * 100_000, "nested too deeply"),

@@ -75,6 +75,24 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: int = signal
     monkeypatch.setattr(Trainer, "step", step)
 
 
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        ("{corpus}", "never trained on"),
+        ("{corpus}/holdout/../train", "never trained on"),
+        ("{corpus}/absent", "absent is no prepared data"),
+        ("{corpus}/tokenizer", "tokenizer is no prepared data"),
+    ],
+)
+def test_held_out_shards_that_are_none_are_refused_before_a_step(
+    held_out: str, said: str, small: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """A whole preparation means its train/."""
+    with pytest.raises(UserError, match=said):
+        train(small, tmp_path / "run", f"data.held_out=[{{path='{held_out.format(corpus=corpus)}'}}]")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_folder_of_a_finished_run(finished: Path, small: Path, corpus: Path) -> None:
     recipe = recipes.read(finished / "recipe.toml")
     assert recipe.model.vocab_size == 448  # the tokenizer's 400, rounded up

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 import torch
 
+from centime.data.shards import split_folder
+from centime.errors import UserError
 from centime.recipe import Recipe, Source
 from centime.train.batches import TextRows
 from centime.train.loss import Share
@@ -31,6 +34,18 @@ def held_out(recipe: Recipe, plan: StagePlan) -> HeldOut | None:
         return None
     depth = recipe.model.num_nextn_predict_layers
     return HeldOut(recipe.data.held_out, plan.stage.sequence_length, depth, recipe.run.evaluate_rows, plan.order)
+
+
+def require_held_out(recipe: Recipe, stages: list[StagePlan]) -> None:
+    """Raises UserError where held-out shards cannot be read, or are trained on, by whatever path: before a step."""
+    trained = {os.path.realpath(split_folder(source.path)) for source in recipe.data.train}
+    for source in recipe.data.held_out:
+        if os.path.realpath(split_folder(source.path)) in trained:
+            raise UserError(
+                f"data.held_out names {source.path}, which data.train names too: held-out text is never trained on."
+            )
+    for plan in stages:
+        held_out(recipe, plan)
 
 
 class HeldOut:

@@ -18,6 +18,7 @@ from centime.recipe import Recipe
 from centime.train import parallel
 from centime.train.budget import Budget, asked, parse_budget
 from centime.train.by_profile import fits
+from centime.train.evaluation import require_held_out
 from centime.train.folder import RunFolder
 from centime.train.memory import default_micro_batch, require_disk, require_fit, require_rows
 from centime.train.resume import info_of, order_of
@@ -67,6 +68,7 @@ class Setup:
         self.allowed_tokens = self.budget.amount if self.budget and tokens_only else float("inf")
         self.factors: list[float] | None = info.get("fitted")
         self.stages = self.plan(self.factors)
+        require_held_out(self.recipe, self.stages)
         for stage in self.stages:
             require_rows(int(stage.schedule.rows.max()), stage.stage.sequence_length, self.ranks.world)
         self.micro_batches = [self._micro_batch(stage) for stage in self.stages]
