@@ -142,3 +142,24 @@ def test_a_checkpoint_with_somebodys_file_in_it_stays(tmp_path: Path) -> None:
         assert checkpoints.save(step, {}, {}, wait=True)
     assert checkpoints.steps() == [1, 3]
     assert sorted(path.name for path in checkpoints.path(1).iterdir()) == ["notes.txt", META, TENSORS]
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl", "checkpoints", "report.html"])
+@pytest.mark.parametrize("what", ["folder or file", "pipe", "link to nothing"])
+def test_a_run_is_not_resumed_into_what_is_no_file_of_its_own(
+    tmp_path: Path, recipe: Path, name: str, what: str
+) -> None:
+    """Before a step, and without waiting for whoever might read the pipe."""
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(recipes.read(recipe), {})
+    path = folder.path / name
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "link to nothing":
+        path.symlink_to(tmp_path / "absent")
+    elif name == "checkpoints":
+        path.touch()
+    else:
+        path.mkdir()
+    with pytest.raises(UserError, match=f"{name} is no (file|folder), as `centime train` makes it; move it elsewhere"):
+        folder.check(recipes.read(recipe), resume=True)

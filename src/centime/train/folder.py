@@ -84,6 +84,7 @@ class RunFolder:
                 "another folder with --out."
             )
         if self.begun:
+            self._require_kinds()
             require_replaceable(self.model, MODEL, place="folder for the run")  # now, not when it is trained
             changed = differences(recipes.read(self.recipe), recipe)
             if changed:
@@ -105,6 +106,16 @@ class RunFolder:
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
             raise error if isinstance(error, UserError) else _unwritable(self.path, error) from error
+
+    def _require_kinds(self) -> None:
+        """Refuses a run where a folder, a pipe or a link to nothing has the name of one of its files."""
+        files, folders = (self.metrics, self.samples, self.report), (self.checkpoints, self.tensorboard)
+        for path in filter(os.path.lexists, (*files, *folders)):
+            if not (path.is_file() if path in files else path.is_dir()):
+                expected = "file" if path in files else "folder"
+                raise UserError(
+                    f"{path} is no {expected}, as `centime train` makes it; move it elsewhere, then --resume."
+                )
 
     def _others(self) -> Path | None:
         """What has a name that a run writes under, and is not the run.json of one that was killed as it began."""
