@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -161,3 +162,14 @@ def test_refusals(tmp_path: Path, tokenizer_folder: Path) -> None:
     assert bare.eos_id == 1, "DeepSeek's usual name where the folder is silent"
     with pytest.raises(UserError, match="has no chat template"):
         bare.render_chat([])
+
+
+def test_a_vocabulary_without_a_token_for_what_is_unknown_is_a_sentence(tmp_path: Path) -> None:
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"known": 0, "end": 1}))
+    backend.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "end"}')
+    words = load_tokenizer(tmp_path)
+    assert words.encode("known") == [0]
+    for encode in (words.encode, lambda text: words.encode_batch([text]), lambda text: words.encode_documents([text])):
+        with pytest.raises(UserError, match=r"cannot encode a text .*UNK.*; give a tokenizer that takes any text"):
+            encode("unheard of")

@@ -111,14 +111,24 @@ class Tokenizer:
         """
         backend = self._backend if parse_special else self._plain
         # a batch of one: other threads run meanwhile, whom a plain `encode` would hold up for seconds a megabyte
-        [encoding] = backend.encode_batch_fast([_sound(text)], add_special_tokens=False)
+        [encoding] = self._encoded(backend, [_sound(text)])
         ids: list[int] = encoding.ids
         return ids
+
+    def _encoded(self, backend: tokenizers.Tokenizer, texts: list[str]) -> list[tokenizers.Encoding]:
+        """Raises UserError where the vocabulary has no token for a text, nor one for what is unknown."""
+        try:
+            return list(backend.encode_batch_fast(texts, add_special_tokens=False))
+        except Exception as error:  # the library raises no other class
+            raise UserError(
+                f"{self.folder / 'tokenizer.json'} cannot encode a text ({error}); give a tokenizer that takes any "
+                "text, such as `centime tokenizer train` makes."
+            ) from error
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """As encode, special tokens parsed, for many short texts at once, on all cores."""
         sound = [_sound(text) for text in texts]
-        return [encoding.ids for encoding in self._backend.encode_batch_fast(sound, add_special_tokens=False)]
+        return [encoding.ids for encoding in self._encoded(self._backend, sound)]
 
     def encode_documents(self, texts: Sequence[str]) -> list[npt.NDArray[np.uint32]]:
         """Ids of many texts from outside: as encode(text, parse_special=False), long texts in bounded memory."""
@@ -129,7 +139,7 @@ class Tokenizer:
                 owner.append(number)
         rows: list[list[npt.NDArray[np.uint32]]] = [[] for _ in texts]
         for start in range(0, len(pieces), GROUP):
-            encodings = self._plain.encode_batch_fast(pieces[start : start + GROUP], add_special_tokens=False)
+            encodings = self._encoded(self._plain, pieces[start : start + GROUP])
             for number, encoding in zip(owner[start : start + GROUP], encodings, strict=True):
                 rows[number].append(np.array(encoding.ids, dtype=np.uint32))
         return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in rows]
