@@ -82,15 +82,19 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: int = signal
         ("{corpus}/holdout/../train", "never trained on"),
         ("{corpus}/absent", "absent is no prepared data"),
         ("{corpus}/tokenizer", "tokenizer is no prepared data"),
+        ("{other}", "was tokenised with another tokenizer"),
     ],
 )
 def test_held_out_shards_that_are_none_are_refused_before_a_step(
     held_out: str, said: str, small: Path, corpus: Path, tmp_path: Path
 ) -> None:
     """A whole preparation means its train/."""
+    other = shutil.copytree(corpus / "holdout", tmp_path / "other")
+    index = json.loads((other / "index.json").read_text())
+    (other / "index.json").write_text(json.dumps(index | {"tokenizer_sha256": "0" * 64}))
     with pytest.raises(UserError, match=said):
-        train(small, tmp_path / "run", f"data.held_out=[{{path='{held_out.format(corpus=corpus)}'}}]")
-    assert list(tmp_path.iterdir()) == []
+        train(small, tmp_path / "run", f"data.held_out=[{{path='{held_out.format(corpus=corpus, other=other)}'}}]")
+    assert list(tmp_path.iterdir()) == [other]
 
 
 def test_the_folder_of_a_finished_run(finished: Path, small: Path, corpus: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from centime.data.shards import split_folder
+from centime.data.tokenizer import Tokenizer
 from centime.errors import UserError
 from centime.recipe import Recipe, Source
 from centime.train.batches import TextRows
@@ -36,8 +37,9 @@ def held_out(recipe: Recipe, plan: StagePlan) -> HeldOut | None:
     return HeldOut(recipe.data.held_out, plan.stage.sequence_length, depth, recipe.run.evaluate_rows, plan.order)
 
 
-def require_held_out(recipe: Recipe, stages: list[StagePlan]) -> None:
-    """Raises UserError where held-out shards cannot be read, or are trained on, by whatever path: before a step."""
+def require_held_out(recipe: Recipe, stages: list[StagePlan], tokenizer: Tokenizer) -> None:
+    """Raises UserError where held-out shards cannot be read, are of another tokenizer, or are trained on, by whatever
+    path: before a step."""
     trained = {os.path.realpath(split_folder(source.path)) for source in recipe.data.train}
     for source in recipe.data.held_out:
         if os.path.realpath(split_folder(source.path)) in trained:
@@ -45,15 +47,16 @@ def require_held_out(recipe: Recipe, stages: list[StagePlan]) -> None:
                 f"data.held_out names {source.path}, which data.train names too: held-out text is never trained on."
             )
     for plan in stages:
-        held_out(recipe, plan)
+        if (found := held_out(recipe, plan)) is not None:
+            found.text.loader.require_tokenizer(tokenizer)
 
 
 class HeldOut:
     """Evaluates on the first rows of the held-out shards, each token predicted from those before it in its row."""
 
     def __init__(self, sources: list[Source], sequence_length: int, mtp_depth: int, rows: int, order: int) -> None:
-        self._text = TextRows(sources, sequence_length, seed=0, mtp_depth=mtp_depth, order=order)
-        self._available = max(1, self._text.loader.total_tokens // sequence_length)
+        self.text = TextRows(sources, sequence_length, seed=0, mtp_depth=mtp_depth, order=order)
+        self._available = max(1, self.text.loader.total_tokens // sequence_length)
         self.rows = min(rows, self._available)
 
     def rows_between(self, steps: int, every: int) -> int:
@@ -70,13 +73,13 @@ class HeldOut:
         """Every rank calls it; the result is that of all rows."""
         engine = trainer.engine
         count = self.rows_last if final else self.rows
-        batch = self._text.batch(0, count, engine.rank, engine.world)
+        batch = self.text.batch(0, count, engine.rank, engine.world)
         share = Share(batch.loss_tokens, batch.sequences, mtp_weight=0.0, balance_weight=0.0)
         total = sum(engine.objective(micro, share).parts[0] for micro in trainer.micro_batches(batch))
         loss = torch.as_tensor(total)
         engine.all_reduce(loss)
         nats = float(loss)
-        return Evaluation(nats, bits_per_byte(nats, self._text.bytes_per_token), batch.tokens)
+        return Evaluation(nats, bits_per_byte(nats, self.text.bytes_per_token), batch.tokens)
 
 
 def bits_per_byte(nats_per_token: float, bytes_per_token: float) -> float:

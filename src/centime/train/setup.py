@@ -68,7 +68,7 @@ class Setup:
         self.allowed_tokens = self.budget.amount if self.budget and tokens_only else float("inf")
         self.factors: list[float] | None = info.get("fitted")
         self.stages = self.plan(self.factors)
-        require_held_out(self.recipe, self.stages)
+        require_held_out(self.recipe, self.stages, self.tokenizer)
         for stage in self.stages:
             require_rows(int(stage.schedule.rows.max()), stage.stage.sequence_length, self.ranks.world)
         self.micro_batches = [self._micro_batch(stage) for stage in self.stages]
