@@ -75,6 +75,17 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: int = signal
     monkeypatch.setattr(Trainer, "step", step)
 
 
+def test_a_damaged_shard_with_ids_beyond_the_vocabulary_is_a_sentence(
+    small: Path, corpus: Path, tmp_path: Path
+) -> None:
+    bad = shutil.copytree(corpus / "train", tmp_path / "bad")
+    shard = bad / "tokens-00000.bin"
+    shard.write_bytes(b"\xff" * shard.stat().st_size)
+    with pytest.raises(UserError, match="holds token 65535, beyond its vocabulary"):
+        train(small, tmp_path / "run", f"data.train=[{{path='{bad}'}}]")
+    assert list(tmp_path.iterdir()) == [bad]
+
+
 @pytest.mark.parametrize(
     ("held_out", "said"),
     [

@@ -15,6 +15,7 @@ import torch
 from centime.data.loader import ORDER, Loader
 from centime.data.pairs import PairLoader
 from centime.data.tokenizer import Tokenizer
+from centime.errors import UserError
 from centime.recipe import Sft, Source
 from centime.train.schedule import Schedule
 from centime.train.step import Batch
@@ -58,7 +59,13 @@ class TextRows:
 
     def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
         low, high = own_share(count, rank, world)
-        rows = torch.from_numpy(self.loader.rows(first + low, high - low))
+        ids = self.loader.rows(first + low, high - low)
+        if ids.size and int(ids.max()) >= self.loader.vocab_size:
+            raise UserError(
+                f"The data holds token {int(ids.max())}, beyond its vocabulary of {self.loader.vocab_size:,}: "
+                "it is damaged. `centime data check` names the file; prepare the folder again."
+            )
+        rows = torch.from_numpy(ids)
         tokens = count * self.loader.sequence_length
         return Batch(rows, loss_tokens=tokens, sequences=count, tokens=tokens)
 
