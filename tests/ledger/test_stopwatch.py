@@ -223,7 +223,7 @@ device = this_device("cpu")
 with Meter(Book(), run="x", verb="train", stage="pretrain", device=device) as meter:
     held, done = threading.Event(), threading.Event()
     def hold():
-        with meter._recorder.lock, meter._recorder._flushing:
+        with meter._recorder._flushing, meter._recorder.lock:  # in the order of flush
             held.set()
             done.wait()
     holder = threading.Thread(target=hold)
