@@ -68,11 +68,7 @@ def _whole() -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     arguments = sys.argv[1:]
     metered = bool(METERED.intersection(arguments[:1])) and not {"-h", "--help"}.intersection(arguments)
-    if metered:
-        from centime.ledger import life
-
-        life.begin(arguments[0])
-    code = _ending.run(arguments)
+    code = _ending.run(arguments, metered)
     try:
         _streams.flush()
     except OSError as error:
@@ -81,5 +77,7 @@ def _whole() -> int:
             if sentence:
                 print(f"centime: {sentence}", file=sys.stderr)
     if metered:
+        from centime.ledger import life
+
         life.leave(code)
     return code

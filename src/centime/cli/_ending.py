@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import traceback
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -24,12 +25,20 @@ from centime.errors import UserError
 
 FAULT = 70
 _LONG = re.compile(r"\S{300,}")  # a word that nobody reads: what was given, quoted in full
+_UNSEEN = {"Cc", "Cf", "Cs"}  # Unicode's categories of controls, format marks and lone surrogates
 DEBUG = "CENTIME_DEBUG"  # set, it shows the trace of whatever ended a verb
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Runs `centime ARGUMENTS`, prints what went wrong, and returns the exit code. Raises nothing."""
+def run(arguments: Sequence[str], metered: bool = False) -> int:
+    """Runs `centime ARGUMENTS`, prints what went wrong, and returns the exit code. Raises nothing.
+
+    `metered`: the process is booked from its creation on; a book that cannot be is an end like any other.
+    """
     try:
+        if metered:
+            from centime.ledger import life
+
+            life.begin(arguments[0])
         _require_text(arguments)
         return _invoke(arguments)
     except BaseException as error:
@@ -37,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exception(error)
         code, sentence = ending(error, arguments)
         if sentence:
-            print(f"centime: {_LONG.sub(_middle_left_out, sentence)}", file=sys.stderr)
+            print(f"centime: {_shown(sentence)}", file=sys.stderr)
         return code
 
 
@@ -59,6 +68,14 @@ def ending(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
         case MemoryError():
             return 2, f"{_verb(arguments)} needs more memory than this process may take. Ask for less, or free some."
     return _of_parser(error, arguments) or (FAULT, _unforeseen(error, arguments))
+
+
+def _shown(sentence: str) -> str:
+    """The sentence as a terminal may have it: no control character of a file's name moves the cursor or colours it."""
+    plain = "".join(
+        one if one == "\n" or unicodedata.category(one) not in _UNSEEN else repr(one)[1:-1] for one in sentence
+    )
+    return _LONG.sub(_middle_left_out, plain)
 
 
 def _middle_left_out(word: re.Match[str]) -> str:

@@ -62,7 +62,7 @@ def case(text: str) -> Case:
     """
     if "=" in text:
         return _from_line(text)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.suffix == ".json":
         return _from_card(path)
     if path.suffix == ".toml" or (os.path.lexists(path) and text not in example_names()):
