@@ -46,7 +46,8 @@ OVERLAPS = """() => [...document.querySelectorAll("svg.chart")].flatMap((svg) =>
 })"""
 
 
-@pytest.fixture(scope="session")
+# One for each file, no longer: while playwright runs, no other test of this process can run an event loop of its own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A headless browser, one for all tests; a machine without Chromium skips them and says so."""
     path = next(filter(None, map(shutil.which, EXECUTABLES)), None)

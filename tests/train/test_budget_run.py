@@ -36,6 +36,9 @@ class Jumping:
     def perf_counter(self) -> float:
         return time.perf_counter()
 
+    def time_ns(self) -> int:
+        return time.time_ns()
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Jumping:

@@ -26,7 +26,7 @@ def test_train_says_what_the_profile_says_and_the_bill_what_came_of_it(
     run = centime("train", write_recipe(tmp_path, corpus), "--out", folder, "--set", f"run.precision={profile.dtype}")
     assert run.returncode == 0, run.stderr
     assert f"By this machine's profile of {profile.made[:10]}:" in run.stderr
-    assert f"time, by the profile of {profile.made[:10]}" in centime("bill", folder).stdout
+    assert "time, by the profile" in centime("bill", folder).stdout
     planned = json.loads(centime("bill", folder, "--json").stdout)["plan"]["predicted"]["by_profile"]
     assert planned["seconds"] > sum(planned["stages"].values()) > 0
     assert list(planned["stages"]) == ["pretrain", "context", "sft"]

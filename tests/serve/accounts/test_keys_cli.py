@@ -54,7 +54,7 @@ def test_list_and_top_up_and_revoke() -> None:
     ("arguments", "said"),
     [
         (["add", "a b"], "cannot name a key"),
-        (["add", ""], "cannot name a key"),
+        (["add", ""], "name is empty"),
         (["add", "alice"], "a key 'alice' exists"),
         (["add", "gone"], "a key 'gone' is revoked, and its line on the bill stays its own"),
         (["add", "bob", "--budget", "5"], "not an amount of money"),
