@@ -202,7 +202,7 @@ class Exchange:
             self._gateway.ended(Finished(reason, self.usage), self.charge)
             if reason == "end":
                 self._gateway.pace.ended(total_ns, counts.output / self._inbound.answers)
-        except Exception:
+        except Exception:  # nobody waits for this task: what it raised would be lost, and the reservation kept for good
             log.exception("a request through the gateway could not be charged")
             await asyncio.to_thread(self._ticket.release)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,11 +24,18 @@ class Writes(Protocol):
     def other_key(self, names: Sequence[str]) -> str:
         """EBNF of a key that is none of these."""
 
+    def member(self, key: str, schema: Any, place: str) -> str | None:
+        """EBNF of a property from its key's; None where the schema admits no value."""
+
+
+class Keys(Protocol):
+    """Keys that are not held to names alone: JSON has them, tags do not."""
+
     def pattern_key(self, pattern: Node) -> str:
         """EBNF of a key that a pattern matches."""
 
-    def member(self, key: str, schema: Any, place: str) -> str | None:
-        """EBNF of a property from its key's; None where the schema admits no value."""
+    def value(self, schema: Any, place: str) -> str | None:
+        """EBNF of the keys that a schema admits; None where it admits none."""
 
 
 @dataclass
@@ -41,12 +48,10 @@ class Members:
     some: bool = False  # at least one member
 
 
-def members(
-    flat: Schema, place: str, writes: Writes, keys: Callable[[Any, str], str | None] | None = None
-) -> Members | None:
+def members(flat: Schema, place: str, writes: Writes, keys: Keys | None = None) -> Members | None:
     """The members of a flat schema's objects; None when it admits no object.
 
-    keys: EBNF of the keys that the schema under `propertyNames` admits; None where keys are held to their names alone.
+    keys: writes those under `propertyNames` and `patternProperties`; None where keys are held to their names alone.
     """
     named, required = flat.get("properties", {}), flat.get("required", [])
     if not isinstance(named, dict):
@@ -61,11 +66,11 @@ def members(
     if by_pattern:
         if keys is None:
             refuse("patternProperties", place)
-        key, rest = _patterned(by_pattern, rest if stated else False, properties, place, writes)
+        key, rest = _patterned(by_pattern, rest if stated else False, properties, place, keys)
     if "propertyNames" in flat:
         if properties or by_pattern or keys is None:
             refuse("propertyNames", place, "stands beside named properties, or in a tag, which is not supported")
-        key = keys({"allOf": [flat["propertyNames"], {"type": "string"}]}, f"{place}/propertyNames")
+        key = keys.value({"allOf": [flat["propertyNames"], {"type": "string"}]}, f"{place}/propertyNames")
         rest = False if key is None else rest
     for name, schema in properties.items():
         body = writes.member(writes.key(name), schema, f"{place}/properties/{name}")
@@ -87,7 +92,7 @@ def _others(flat: Schema, *, closed: bool) -> tuple[Any, bool]:
     return not closed, False
 
 
-def _patterned(by_pattern: Any, rest: Any, properties: dict[str, Any], place: str, writes: Writes) -> tuple[str, Any]:
+def _patterned(by_pattern: Any, rest: Any, properties: dict[str, Any], place: str, keys: Keys) -> tuple[str, Any]:
     """EBNF of the keys that the one pattern admits, and their schema."""
     if not isinstance(by_pattern, dict) or len(by_pattern) != 1:
         refuse("patternProperties", place, "is supported with one pattern")
@@ -95,13 +100,13 @@ def _patterned(by_pattern: Any, rest: Any, properties: dict[str, Any], place: st
         refuse("additionalProperties", place, "beside patternProperties is supported as false")
     ((pattern, schema),) = by_pattern.items()
     try:
-        keys = writes.pattern_key(patterns.parse(pattern))
+        key = keys.pattern_key(patterns.parse(pattern))
     except UserError as error:
         refuse("patternProperties", place, f"cannot be held: {error}")
     for name in properties:
         if re.search(pattern, name):
             refuse("patternProperties", place, f"has a pattern that fits the named property {json.dumps(name)}")
-    return keys, schema
+    return key, schema
 
 
 def _counted(found: Members, flat: Schema, place: str) -> Members | None:

@@ -233,7 +233,7 @@ class SchemaGrammar:
         return rest if least else f"({rest})?"
 
     def _object(self, flat: Schema, place: str) -> str | None:
-        found = members(flat, place, self, self.value)
+        found = members(flat, place, self, self)
         if found is None:
             return None
         joined, may_be_empty = joined_members(self.rules, found, self._comma)

@@ -9,7 +9,6 @@ from centime.serve.grammar import patterns
 from centime.serve.grammar.ebnf import LAST, UNWRITABLE, check, literal, of, one_of, union, without, writable
 from centime.serve.grammar.flat import TYPES, Nothing, Schema, refuse
 from centime.serve.grammar.objects import joined_members, members, other_key
-from centime.serve.grammar.patterns import Node
 from centime.serve.grammar.schema import SchemaGrammar
 from centime.serve.grammar.strings import Style, string
 from centime.serve.grammar.unions import leaves
@@ -75,10 +74,6 @@ class TagGrammar:
     def other_key(self, names: Any) -> str:
         """A parameter's name that is none of these."""
         return other_key(self._values.rules, ["", *names], union(of("<>&"), BAR))
-
-    def pattern_key(self, pattern: Node) -> str:
-        """Not asked for: `members` is given no keys."""
-        raise NotImplementedError
 
     def member(self, key: str, schema: Any, place: str) -> str | None:
         """A parameter: a string as it is, or another value as JSON."""
