@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.train.made import write_recipe
 
 from centime.data.bpe import train_tokenizer, write_tokenizer
 from centime.data.prepare import prepare
@@ -23,3 +24,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = [{"prompt": f"{a} + {b} =", "answer": str(a + b)} for a in range(6) for b in range(4)]
     (out / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     return out
+
+
+@pytest.fixture(scope="module")
+def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe over the corpus."""
+    return write_recipe(tmp_path_factory.mktemp("recipe"), corpus)

@@ -14,6 +14,7 @@ import torch
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Transformer
 from centime.recipe import Optimizer
+from centime.train import command as train_command
 from centime.train.engine import SingleDevice
 from centime.train.schedule import StepSettings
 from centime.train.step import Batch, Trainer
@@ -127,6 +128,12 @@ def centime(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, check=False, env=os.environ | environment, timeout=300
     )
+
+
+def train(recipe: Path, folder: Path | None, *settings: str, **options: Any) -> int:
+    """`centime train` in this process; its exit code."""
+    stated = {"resume": False, "budget": None, "price": "$1/h"} | options
+    return train_command.train(recipe, list(settings), folder, **stated).code
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:

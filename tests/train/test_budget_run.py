@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.train.made import metrics, write_recipe
+from tests.train.made import metrics, train, write_recipe
 
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.bill import bill
 from centime.ledger.table import table_of
-from centime.train import command, fitted, loop, run, timing
+from centime.train import fitted, loop, run, timing
 from centime.train.schedule import StepSettings
 from centime.train.step import Batch, StepResult, Trainer
 from centime.train.timing import StepCost
@@ -46,16 +46,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Jumping:
     for module in (fitted, loop, run):
         monkeypatch.setattr(module, "time", made)
     return made
-
-
-@pytest.fixture(scope="module")
-def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_recipe(tmp_path_factory.mktemp("recipe"), corpus)
-
-
-def train(recipe: Path, folder: Path, *settings: str, **options: Any) -> int:
-    stated = {"resume": False, "budget": None, "price": "$1/h"} | options
-    return command.train(recipe, list(settings), folder, **stated).code
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, number: int, happens: Any) -> None:

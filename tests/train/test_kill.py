@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.train.made import centime, command, losses, metrics, write_recipe
 
-from centime.train import run
+from centime.train import yardstick
 from centime.train.command import train
 
 # Checkpoints every other step, so that most kills fall into the writing of one or just after it.
@@ -127,7 +127,7 @@ def test_ctrl_c_before_anything_is_begun_leaves_nothing(
         time.sleep(60)
         raise AssertionError
 
-    monkeypatch.setattr(run, "kept_peak", pressed)
+    monkeypatch.setattr(yardstick, "kept_peak", pressed)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, [], tmp_path / "run", resume=False, budget=None, price="$1/h")
     assert "nothing was begun" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.train.made import losses, write_recipe
+from tests.train.made import losses, train
 
 from centime.data.tokenizer import load_tokenizer
 from centime.errors import UserError
@@ -25,16 +25,6 @@ from centime.train.state import Checkpoints
 from centime.train.step import Batch, StepResult, Trainer
 
 STAGES = 3
-
-
-def train(recipe: Path, folder: Path | None, *settings: str, **options: Any) -> int:
-    stated = {"resume": False, "budget": None, "price": "$1/h"} | options
-    return command.train(recipe, list(settings), folder, **stated).code
-
-
-@pytest.fixture(scope="module")
-def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_recipe(tmp_path_factory.mktemp("recipe"), corpus)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.train.made import RECIPE, losses, metrics, write_recipe
+from tests.train.made import RECIPE, losses, metrics, train, write_recipe
 from tests.train.made import command as command_line
 
 import centime
@@ -27,25 +27,13 @@ from centime.ledger import Book
 from centime.ledger.bill import bill
 from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Session
-from centime.train import command, loop, run, setup, state, timing
+from centime.train import loop, run, setup, state, timing
 from centime.train.engine import SingleDevice
 from centime.train.evaluation import HeldOut
 from centime.train.schedule import StepSettings
 from centime.train.state import Checkpoints
 from centime.train.step import Batch, StepResult, Trainer
 from centime.train.timing import StepCost
-
-
-def train(recipe: Path, folder: Path, *settings: str, **options: Any) -> int:
-    """`centime train` in this process."""
-    stated = {"resume": False, "budget": None, "price": "$1/h"} | options
-    return command.train(recipe, list(settings), folder, **stated).code
-
-
-@pytest.fixture(scope="module")
-def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The recipe over the corpus."""
-    return write_recipe(tmp_path_factory.mktemp("recipe"), corpus)
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from centime.ledger.device import Device
 from centime.plan.machine import predict, step_parts
 from centime.recipe import Optimizer
 from centime.train.batches import PairRows
+from centime.train.forecast import EVALUATED
 from centime.train.stages import StagePlan
 
 UPDATE = {"update", "muon"}  # parts that an evaluation has not
-FORWARD_SHARE = 1 / 3  # of a trained sequence, that an evaluated one takes: forward without backward
 
 
 def fits(profile: MachineProfile, device: Device, threads: int, dtype: str) -> bool:
@@ -30,7 +30,7 @@ def stage_seconds(
         total += times * step_seconds(profile, plan, min(micro_batch, rows), rows, optimizer)
     if evaluated_rows:
         whole = step_seconds(profile, plan, micro_batch, micro_batch, optimizer, update=False)
-        total += FORWARD_SHARE * evaluated_rows / micro_batch * whole
+        total += EVALUATED * evaluated_rows / micro_batch * whole
     return total
 
 

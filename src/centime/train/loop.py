@@ -27,11 +27,7 @@ from centime.train.state import Checkpoints
 from centime.train.step import Batch, StepResult, Trainer
 
 LOAD_RECORDS = 160  # steps of a stage whose expert loads go to metrics.jsonl: as many columns as a picture has
-
-
 CORRECT_AFTER_S = 10.0  # seconds of steps after which the forecast is corrected, once
-
-
 LONG_STEP_S = 1.0  # a step of more is cut short by a signal: its gradient is lost, and nothing else
 
 

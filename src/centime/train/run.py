@@ -20,7 +20,6 @@ from centime.model.checkpoint import save_state
 from centime.ops.finite import first_not_finite
 from centime.train import parallel
 from centime.train.apply import apply
-from centime.train.by_profile import stage_seconds
 from centime.train.callbacks import Callback, MetricsFile, Progress, TensorBoard
 from centime.train.determinism import deterministic
 from centime.train.engine import Engine, SingleDevice
@@ -29,18 +28,17 @@ from centime.train.fitted import FittedPlan
 from centime.train.folder import versions
 from centime.train.loop import Clock, Ending, StageLoop
 from centime.train.memory import peak_bytes, snapshot_bytes
-from centime.train.peak import kept_peak, measured_peak, raise_peak
+from centime.train.outlook import Outlook
 from centime.train.progress import Progress as Where
 from centime.train.resume import Checkpoint, load_into, newest_good, read_checkpoint, require_place
 from centime.train.samples import write_sample
 from centime.train.setup import Setup
-from centime.train.show import in_words, show_forecast
 from centime.train.signals import Interrupted, StopSignals
 from centime.train.stages import StagePlan
 from centime.train.state import Checkpoints, weights_in
 from centime.train.step import Trainer
 from centime.train.timing import measure
-from centime.units import format_flops
+from centime.train.yardstick import Yardstick
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,7 @@ class TrainingRun:
             # On a CPU a step adds in a fixed order as it is, and the switch would slow some operations.
             on_gpu = setup.device.type == "cuda"
             stack.enter_context(deterministic(setup.recipe.run.deterministic and on_gpu))
-            profile = setup.profile
-            peak = setup.metered.peak_flops or (
-                raise_peak(setup.metered, setup.dtype, profile.peak())
-                if profile
-                else kept_peak(setup.metered, setup.device, setup.dtype)
-            )
-            self.peak_flops = peak * setup.ranks.world
+            self.yardstick = Yardstick(setup)
             stack.enter_context(parallel.group(setup.ranks))
             stack.enter_context(self.signals)
             self.book = stack.enter_context(Book())
@@ -87,7 +79,7 @@ class TrainingRun:
                     stage=setup.stages[0].name,
                     device=setup.metered,
                     price=setup.price,
-                    peak_flops=peak,
+                    peak_flops=self.yardstick.each,
                 )
             )
             return self._train(stack)
@@ -173,26 +165,10 @@ class TrainingRun:
             also_saved=self._also_saved(),
             signals=self.signals,
             deadline=self.fitted.deadline(where.stage),
-            peak_flops=self.peak_flops,
-            above_peak=self._above_peak,
+            peak_flops=self.yardstick.of_all,
+            above_peak=lambda flops_per_s: self.yardstick.above(flops_per_s, self.meter),
             correct=None if setup.resuming or where.stage else self._correct,
         )
-
-    def _above_peak(self, flops_per_s: float) -> float:
-        """A step was faster than the yardstick: measures that again, and says so. FLOP/s of all devices from now on."""
-        setup, world = self.setup, self.setup.ranks.world
-        again = measured_peak(setup.device, setup.dtype)
-        peak = max(again, flops_per_s / world)
-        how = "measured again" if again >= flops_per_s / world else "what that step did"
-        setup.say(
-            f"A step was faster than the yardstick of MFU, which was measured on a busier machine: it is now {how}, "
-            f"{format_flops(peak)}/s instead of {format_flops(self.peak_flops / world)}/s."
-        )
-        if setup.metered.peak_flops is None:
-            raise_peak(setup.metered, setup.dtype, peak)
-        self.meter.set_peak(peak)
-        self.peak_flops = peak * world
-        return self.peak_flops
 
     def _also_saved(self) -> dict[str, Any]:
         """What a checkpoint says of the run as a whole: how a budget resized its stages, and their steps."""
@@ -212,11 +188,7 @@ class TrainingRun:
         loop.clock.planned = [each.seconds for each in fitted.forecast.stages]
         loop.deadline = fitted.deadline(stage)
         if self.first:
-            self.setup.say(f"Forecast after {loop.stepping_s:.0f} s: {in_words(fitted.forecast)}.")
-            keys = ("tokens", "seconds", "seconds_low", "seconds_high", "device_hours", "cost")
-            plan = fitted.forecast.as_plan(self.startup_seconds, self.timing_seconds)
-            self.said["corrected"] = {key: plan[key] for key in keys} | {"after_seconds": loop.stepping_s}
-            self.book.set_plan(self.setup.folder.path, self.said)
+            self.outlook.correct(fitted.forecast, loop.stepping_s)
 
     def _engine(self, plan: StagePlan, state: Mapping[str, Tensor]) -> Engine:
         """The stage's model on this rank: fresh weights, or where there is a `state` those of the stage before."""
@@ -254,31 +226,10 @@ class TrainingRun:
         setup, fitted = self.setup, self.fitted
         fitted.begin()
         if self.first:
-            timing = self.timing_seconds = self.meter.spent().device_ns / 1e9
-            by_profile = self._by_profile(fitted.stages)
-            show_forecast(setup, fitted.stages, fitted.forecast, self.peak_flops, sum(by_profile.values()))
-            plan = fitted.forecast.as_plan(self.startup_seconds, timing)
-            if setup.profile is not None:
-                plan["by_profile"] = {
-                    "made": setup.profile.made,
-                    "seconds": self.startup_seconds + timing + sum(by_profile.values()),
-                    "stages": by_profile,
-                }
-            # A second of slack, for intervals that began before the interpreter did.
-            plan["begun_ns"] = time.time_ns() - round((time.monotonic() - self.began + 1) * 1e9)
-            self.said = plan
-            self.book.set_plan(setup.folder.path, plan)
+            timing = self.meter.spent().device_ns / 1e9
+            self.outlook = Outlook(setup, self.book, self.startup_seconds, timing)
+            self.outlook.begin(fitted.stages, fitted.forecast, self.yardstick.of_all)
             setup.folder.begin(setup.recipe, self._info())
-
-    def _by_profile(self, stages: list[StagePlan]) -> dict[str, float]:
-        """Seconds of each stage by the machine's profile; empty without one."""
-        setup, made = self.setup, {}
-        for plan, micro_batch in zip(stages, setup.micro_batches, strict=True):
-            if setup.profile is not None:
-                text, every = held_out(setup.recipe, plan), setup.recipe.run.evaluate_every
-                rows = text.rows_between(plan.schedule.steps, every) + text.rows_last if text else 0
-                made[plan.name] = stage_seconds(setup.profile, plan, micro_batch, setup.recipe.optimizer, rows)
-        return made
 
     def _refit(self, where: Where) -> None:
         """At the start of a later stage: what is left of a budget, over what is left to do."""
@@ -290,7 +241,7 @@ class TrainingRun:
         setup = self.setup
         return {
             "versions": versions(),
-            "device": asdict(setup.metered) | {"peak_flops": self.peak_flops / setup.ranks.world},
+            "device": asdict(setup.metered) | {"peak_flops": self.yardstick.each},
             "ranks": setup.ranks.world,
             "precision": str(setup.dtype).removeprefix("torch."),
             "micro_batches": setup.micro_batches,
