@@ -14,6 +14,10 @@ class UserError(Exception):
 
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
-    """' Did you mean X?' when one of `choices` looks like `word` (difflib's ratio, at least `cutoff`), else ''."""
-    match = difflib.get_close_matches(word, [choice for choice in choices if choice], n=1, cutoff=cutoff)
-    return f" Did you mean {match[0]!r}?" if match else ""
+    """' Did you mean X?' when one of `choices` looks like `word` (difflib's ratio, at least `cutoff`), else ''.
+
+    Whether letters are large or small makes no difference.
+    """
+    spelled = {choice.casefold(): choice for choice in reversed([*choices]) if choice}
+    match = difflib.get_close_matches(word.casefold(), spelled, n=1, cutoff=cutoff)
+    return f" Did you mean {spelled[match[0]]!r}?" if match else ""

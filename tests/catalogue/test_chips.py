@@ -52,8 +52,9 @@ def test_chips_of_the_published_runs_are_known(shared: Path) -> None:
 
 
 def test_an_unknown_chip_gets_the_nearest() -> None:
-    with pytest.raises(UserError, match="Did you mean 'H800"):
-        chip("H8000")
+    for name, meant in (("H8000", "H800"), ("h900", "H"), ("mi400x", "MI")):
+        with pytest.raises(UserError, match=f"Did you mean '{meant}"):
+            chip(name)
 
 
 def test_h800_is_an_h100_with_less_than_half_of_its_links() -> None:

@@ -18,7 +18,10 @@ def notes_of(chosen: list[Interval]) -> list[str]:
         notes.append(f"cost assumed: {text}")
     for date in sorted({i.price_date for i in chosen if i.price_date and _age(i) > STALE_DAYS}):
         oldest = max(_age(i) for i in chosen if i.price_date == date)
-        notes.append(f"the price of {date} was {plural(oldest, 'day')} old when it was used (more than {STALE_DAYS})")
+        notes.append(
+            f"the price of {date} was {plural(oldest, 'day')} old when it was used (more than {STALE_DAYS}): "
+            "give yours with --price '$2/h'"
+        )
     for device in sorted({i.device for i in chosen if i.price_per_hour is None}):
         seconds = sum(i.device_ns for i in chosen if i.price_per_hour is None and i.device == device) / 1e9
         notes.append(f"{format_device_time(seconds)} of {device} has no price: give one with --price '$2/h'")

@@ -6,7 +6,7 @@ import { count, duration, hours, language, money, ofDate, plain, t, whole } from
 const FORMS = [
   [/^cost assumed: priced as (\d+) vCPUs? of (.+), (\S+) per vCPU-hour$/, "note-assumed-cpu", ["vcpus", "machine", "rate"]],
   [/^cost assumed: (.+)$/, "note-assumed", ["text"]],
-  [/^the price of (\S+) was (\d+) days old when it was used \(more than (\d+)\)$/, "note-old", ["date", "days", "most"]],
+  [/^the price of (\S+) was (\d+) days old when it was used \(more than (\d+)\): give yours with --price '\$2\/h'$/, "note-old", ["date", "days", "most"]],
   [/^(.+?) of (.+) has no price: give one with --price '\$2\/h'$/, "note-no-price", ["time", "device"]],
   [/^several currencies: costs are not added up$/, "note-currencies", []],
   [/^energy estimated from power at full load: an upper bound for the device alone$/, "note-energy", []],
