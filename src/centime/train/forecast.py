@@ -15,6 +15,9 @@ from centime.train.timing import StepCost
 # deviation of its logarithm: clocks that fall when warm, other programs, what no timed step has (records, checkpoints).
 # Windows of 30 steps of a whole quickstart lay within 15 % of their stage's mean in 80 to 100 % of the cases.
 DRIFT = 0.10
+# What no timed step has, at most: a stage's optimizer, its first step's memory, a sample, a checkpoint. Runs of seconds
+# on two cores took 0.3 to 0.6 s a stage longer than their steps; nothing beside the minutes of others.
+UNTIMED_S = 1.0
 EVALUATED = 1 / 3  # of a trained row's time, that an evaluated one takes: forward without backward
 SIGMAS = 1.96  # of a normal distribution: 95 in 100 lie inside
 
@@ -48,14 +51,17 @@ def stage_forecast(
     return StageForecast(plan.name, plan.schedule.steps, plan.tokens, flops, steps + last, last, cost.error)
 
 
-def interval(seconds: Sequence[float], errors: Sequence[float], drift: float = DRIFT) -> tuple[float, float]:
-    """(low, high) that 95 of 100 sums of stages lie in: independent errors of the stages, and a drift common to all."""
+def interval(seconds: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
+    """(low, high) that 95 of 100 sums of stages lie in.
+
+    Independent errors of the stages and a drift common to all; above that, what a stage has beside its steps.
+    """
     total = sum(seconds)
     if not total:
         return 0.0, 0.0
     own = math.sqrt(sum((s * e) ** 2 for s, e in zip(seconds, errors, strict=True))) / total
-    factor = math.exp(SIGMAS * math.hypot(own, drift))
-    return total / factor, total * factor
+    factor = math.exp(SIGMAS * math.hypot(own, DRIFT))
+    return total / factor, total * factor + UNTIMED_S * len(seconds)
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,9 @@ class Forecast:
         """Wall-clock seconds of all stages."""
         return sum(stage.seconds for stage in self.stages)
 
-    def between(self, drift: float = DRIFT) -> tuple[float, float]:
+    def between(self) -> tuple[float, float]:
         """The interval of `seconds`."""
-        return interval([stage.seconds for stage in self.stages], [stage.error for stage in self.stages], drift)
+        return interval([stage.seconds for stage in self.stages], [stage.error for stage in self.stages])
 
     def cost(self, seconds: float) -> float | None:
         """Money of some seconds on all devices."""

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from centime.catalogue.prices import ask_for_price
 from centime.plan.counts import count
-from centime.train.forecast import DRIFT, Forecast
+from centime.train.forecast import Forecast
 from centime.train.memory import available_bytes
 from centime.train.setup import Setup
 from centime.train.stages import StagePlan
@@ -51,11 +51,11 @@ def show_forecast(
         say(f"Budget: {setup.budget}; of the recipe's tokens that is {', '.join(shares)}.")
 
 
-def in_words(forecast: Forecast, drift: float = DRIFT) -> str:
+def in_words(forecast: Forecast) -> str:
     """'5m 12s and $0.0069, between 4m 12s and 6m 25s'."""
     price = forecast.price
     money = f" and {format_money(forecast.cost(forecast.seconds) or 0.0, price.currency)}" if price else ""
-    low, high = forecast.between(drift)
+    low, high = forecast.between()
     return f"{format_duration(forecast.seconds)}{money}, between {format_duration(low)} and {format_duration(high)}"
 
 
