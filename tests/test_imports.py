@@ -89,9 +89,6 @@ KNOWN_CIRCLES = (
     "plan.serving plan.serving_sections",
     "plan.training plan.training_sections",
     "recipe recipe_sense",
-    "serve.accounts.accounts serve.accounts.ticket",
-    "serve.api.call serve.api.serving",
-    "serve.gateway.charging serve.gateway.exchange serve.gateway.gateway",
 )
 
 

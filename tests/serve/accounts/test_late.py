@@ -109,7 +109,7 @@ def test_a_ticket_forgotten_inside_the_ledgers_own_lock_stops_nothing(path: Path
     """The collector runs whenever it likes: also in the middle of a write, in the thread that holds the lock."""
     accounts, account = keyed(path, concurrency=1)
     tickets = [accounts.admit(account)]
-    with accounts._store.writing(), accounts.bookings._lock:
+    with accounts._store.writing(), accounts._reservations.bookings._lock:
         forget(tickets)
     accounts.admit(account).release()
 

@@ -7,36 +7,29 @@ cannot spend a balance twice. The charge, the balance and the ledger's line are 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import sqlite3
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from centime.catalogue.prices import Price
 from centime.catalogue.tariffs import Amounts, Tariff
 from centime.errors import UserError
 from centime.ledger.book import name_of
-from centime.ledger.served import EngineTime, Served, hour_of
+from centime.ledger.served import EngineTime
 from centime.serve.accounts.account import Account, Balance
-from centime.serve.accounts.bookings import Bookings
-from centime.serve.accounts.charge import MOST_PICO, Charge, Used, at_most, check_use, machine_cost
+from centime.serve.accounts.charge import at_most
 from centime.serve.accounts.keys import hash_of
-from centime.serve.accounts.limits import (
-    MINUTE_NS,
-    Refused,
-    check_balance,
-    check_concurrency,
-    check_range,
-    check_rate,
-    held,
-    sign_of_life,
-)
+from centime.serve.accounts.limits import Refused, held
+from centime.serve.accounts.pricing import Pricing
+from centime.serve.accounts.reservations import Reservations
 from centime.serve.accounts.store import Store, set_price_list
 from centime.serve.accounts.ticket import Ticket
 
+BOOKED_EVERY_S = 1.0  # between two readings of the engine's clocks
 _FREE = Amounts(0, 0, 0)
 _tariff = functools.lru_cache(maxsize=1024)(Tariff.from_text)
 
@@ -59,16 +52,15 @@ class Accounts:
         devices: int = 1,
     ) -> None:
         self._store = Store(path)
-        self._run, self._run_path = name_of(run)
-        self.tariff, self._price, self._devices = tariff, price, devices
-        self._holder = uuid.uuid4().hex
-        self._engine = EngineTime(self._run, self._run_path, devices)
-        self._seen_ns = time.monotonic_ns()  # when it last gave a sign of life
-        self.bookings = Bookings(self._store)
+        name, folder = name_of(run)
+        self.tariff = tariff
+        self._pricing = Pricing(name, folder or "", price, devices)
+        self._engine = EngineTime(name, folder, devices)
+        self._reservations = Reservations(self._store)
         try:
             with self._store.writing() as connection:
-                sign_of_life(connection, self._holder)
-                set_price_list(connection, self._run, self._run_path or "", tariff)
+                self._reservations.sign_on(connection)
+                set_price_list(connection, name, folder or "", tariff)
         except sqlite3.OperationalError as error:
             raise UserError(
                 f"the ledger {self._store.path} cannot be written ({error}), and a server charges to it; free the disk "
@@ -119,62 +111,8 @@ class Accounts:
                 f"Key {account.name!r} has a budget in {account.currency} and this server {asks}: "
                 "start it with a price list in that currency.",
             )
-        wanted = at_most(amounts, prompt_tokens, max_tokens)
-        check_range(wanted, account)
-        with self._reserving() as connection:
-            number = self._reserve(connection, account, wanted)
-        return Ticket(self, account, number, amounts, hours)
-
-    def hold(self, ticket: Ticket, wanted: int) -> None:
-        """Reserve `wanted` pico-units for an admitted request, if that is more than it holds. Raises Refused."""
-        check_range(wanted, ticket.account)
-        with self._reserving() as connection:
-            found = connection.execute("SELECT pico FROM reservations WHERE id = ?", (ticket.number,)).fetchone()
-            if found is None or found[0] < wanted:  # none: this process was taken for dead
-                self._check_balance(connection, ticket.account, wanted, ticket.number)
-                connection.execute(
-                    "INSERT OR REPLACE INTO reservations (id, key, holder, pico) VALUES (?, ?, ?, ?)",
-                    (ticket.number, ticket.account.name, self._holder, wanted),
-                )
-
-    @contextmanager
-    def _reserving(self) -> Iterator[sqlite3.Connection]:
-        """A transaction after what had to wait. Raises Refused (503) while the ledger cannot be written."""
-        try:
-            self.bookings.catch_up()
-            with self._store.writing() as connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise Refused(
-                503,
-                "ledger_unavailable",
-                f"The ledger cannot be written just now ({error}), so nothing can be charged.",
-            ) from None
-
-    def _reserve(self, connection: sqlite3.Connection, account: Account, wanted: int) -> int:
-        """The reservation's number. Raises Refused, and then nothing is changed."""
-        if account.concurrency is not None:
-            check_concurrency(connection, account.name, account.concurrency)
-        self._check_balance(connection, account, wanted)
-        if account.per_minute is not None:
-            check_rate(connection, account.name, account.per_minute)
-        self._live(connection)
-        row = connection.execute(
-            "INSERT INTO reservations (key, holder, pico) VALUES (?, ?, ?) RETURNING id",
-            (account.name, self._holder, wanted),
-        ).fetchone()
-        return int(row[0])
-
-    def _live(self, connection: sqlite3.Connection) -> None:
-        """A sign of life a minute, for processes that cannot see this one."""
-        if time.monotonic_ns() - self._seen_ns > MINUTE_NS:
-            sign_of_life(connection, self._holder)
-            self._seen_ns = time.monotonic_ns()
-
-    def _check_balance(self, connection: sqlite3.Connection, account: Account, wanted: int, own: int = 0) -> None:
-        if account.currency is not None:
-            balance = connection.execute("SELECT balance FROM keys WHERE name = ?", (account.name,)).fetchone()[0]
-            check_balance(connection, account.name, balance, account.currency, wanted, own)
+        number = self._reservations.reserve(account, at_most(amounts, prompt_tokens, max_tokens))
+        return Ticket(self._reservations, self._pricing, account, number, amounts, hours)
 
     def balance(self, account: Account) -> Balance:
         """What the account may still spend. What the ledger knows, also while it cannot be written."""
@@ -202,42 +140,20 @@ class Accounts:
         call, on the hour that it belongs to.
         """
         self._engine.read(requests_ns, idle_ns)
-        with suppress(sqlite3.Error):
-            self.bookings.catch_up()
-            with self._store.writing() as connection:
-                self._engine.write(connection)
-                self._live(connection)
+        with suppress(sqlite3.Error), self._reservations.writing() as connection:
+            self._engine.write(connection)
+            self._reservations.keep_alive(connection)
+
+    async def book_machine_time(self, clocks: Callable[[], tuple[int, int]]) -> None:
+        """Books what `clocks` reads, (requests_ns, idle_ns) since the start, every second until it is cancelled."""
+        while True:
+            await asyncio.sleep(BOOKED_EVERY_S)
+            await asyncio.to_thread(lambda: self.machine_time(*clocks()))
 
     def close(self) -> None:
         """Release what still runs and close the file. Charges that could not be booked are told on standard error."""
-        with suppress(sqlite3.Error):
-            self.bookings.catch_up()
-            with self._store.writing() as connection:
-                self._engine.write(connection)
-                connection.execute("DELETE FROM reservations WHERE holder = ?", (self._holder,))
-                connection.execute("DELETE FROM holders WHERE id = ?", (self._holder,))
-        self.bookings.close()
+        with suppress(sqlite3.Error), self._reservations.writing() as connection:
+            self._engine.write(connection)
+            self._reservations.sign_off(connection)
+        self._reservations.bookings.close()
         self._store.close()
-
-    def charge(self, ticket: Ticket, used: Used) -> tuple[Charge, Served]:
-        """What a request is charged, and its line on the bill. Raises ValueError for a use that cannot be."""
-        check_use(used, self._devices)
-        amounts, tariff = ticket.amounts, ticket.account.tariff
-        charge = Charge(
-            machine_cost(used.machine_ns, self._devices, self._price),
-            self._price.currency if self._price else "",
-            used.hit_tokens * amounts.hit,
-            (used.prompt_tokens - used.hit_tokens) * amounts.miss,
-            used.output_tokens * amounts.output,
-            tariff.currency if tariff else "",
-            tariff.name if tariff else "",
-            ticket.hours,
-        )
-        if charge.list_price > MOST_PICO:
-            raise ValueError(f"a request of {used} costs more than any may")
-        row = Served(
-            hour_of(time.time_ns()), self._run, self._run_path or "", ticket.account.name, charge.price_list,
-            charge.currency, charge.hours, 1, used.prompt_tokens, used.hit_tokens, used.output_tokens,
-            used.machine_ns * self._devices, charge.hit_amount, charge.miss_amount, charge.output_amount,
-        )  # fmt: skip
-        return charge, row

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING
 
 from centime.catalogue.tariffs import Amounts, Hours
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.bookings import Booking
 from centime.serve.accounts.charge import Charge, Used, at_most
-
-if TYPE_CHECKING:
-    from centime.serve.accounts.accounts import Accounts
+from centime.serve.accounts.pricing import Pricing
+from centime.serve.accounts.reservations import Reservations
 
 
 class Ticket:
@@ -21,11 +19,20 @@ class Ticket:
     A ticket that nobody has any more, whatever happened to whoever had it, is released. Safe for threads.
     """
 
-    def __init__(self, accounts: Accounts, account: Account, number: int, amounts: Amounts, hours: Hours) -> None:
-        self._accounts, self.account, self.number = accounts, account, number
-        self.amounts, self.hours = amounts, hours
+    def __init__(
+        self,
+        reservations: Reservations,
+        pricing: Pricing,
+        account: Account,
+        number: int,
+        amounts: Amounts,
+        hours: Hours,
+    ) -> None:
+        self._reservations, self._pricing = reservations, pricing
+        self.account, self._number = account, number
+        self._amounts, self._hours = amounts, hours  # the prices at which it was admitted
         self._changing = threading.Lock()  # so that nothing is reserved for a request that has just ended
-        self._forgotten = weakref.finalize(self, accounts.bookings.later, Booking(number))
+        self._forgotten = weakref.finalize(self, reservations.bookings.later, Booking(number))
         self._forgotten.atexit = False
 
     def raise_to(self, *, prompt_tokens: int, max_tokens: int) -> None:
@@ -37,7 +44,8 @@ class Ticket:
         with self._changing:
             if not self._forgotten.alive:
                 raise RuntimeError("a request is settled or released once")
-            self._accounts.hold(self, at_most(self.amounts, prompt_tokens, max_tokens))
+            wanted = at_most(self._amounts, prompt_tokens, max_tokens)
+            self._reservations.raise_to(self._number, self.account, wanted)
 
     def settle(self, used: Used) -> Charge:
         """Charge what was used and let the reservation go, committed before this returns if the ledger can be written.
@@ -47,9 +55,9 @@ class Ticket:
         with self._changing:
             if not self._forgotten.alive:
                 raise RuntimeError("a request is settled or released once")
-            charge, row = self._accounts.charge(self, used)
+            charge, row = self._pricing.charge(self.account, self._amounts, self._hours, used)
             self._forgotten.detach()
-        self._accounts.bookings.book(Booking(self.number, row))
+        self._reservations.bookings.book(Booking(self._number, row))
         return charge
 
     def release(self) -> None:
@@ -57,4 +65,4 @@ class Ticket:
         with self._changing:
             ended = self._forgotten.detach() is None
         if not ended:
-            self._accounts.bookings.book(Booking(self.number))
+            self._reservations.bookings.book(Booking(self._number))

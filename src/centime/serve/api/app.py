@@ -12,7 +12,6 @@ from centime import __version__
 from centime.serve.api import anthropic, balance, chat, completions, errors, information
 from centime.serve.api.admission import Admission
 from centime.serve.api.around import surround
-from centime.serve.api.booking import book_time
 from centime.serve.api.description import add_description
 from centime.serve.api.engine_view import EngineView
 from centime.serve.api.page import page_routes
@@ -40,7 +39,7 @@ def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         serving.engine.start()
-        booking = asyncio.create_task(book_time(serving.accounts, clocks))
+        booking = asyncio.create_task(serving.accounts.book_machine_time(clocks))
         watching = asyncio.create_task(view.watch())
         try:
             yield

@@ -6,9 +6,10 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from centime.serve.accounts import Charge, Ticket
 from centime.serve.api.errors import ApiError, PromptTooLong
+from centime.serve.api.serving import Serving
 from centime.serve.engine.request import (
     Constraint,
     Event,
@@ -19,11 +20,6 @@ from centime.serve.engine.request import (
     SamplingParams,
     Usage,
 )
-
-if TYPE_CHECKING:
-    from centime.serve.accounts import Charge, Ticket
-    from centime.serve.api.serving import Serving
-
 
 FAILED = "The engine failed on this request; the server's log says why."
 

@@ -17,6 +17,7 @@ from centime.serve.accounts import Account, Accounts
 from centime.serve.api.errors import ApiError
 from centime.serve.api.fair_pool import FairPool
 from centime.serve.api.metrics import Metrics
+from centime.serve.api.respond import Abortable
 from centime.serve.api.tally import Tally
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from centime.catalogue.prices import Price
     from centime.data.tokenizer import Tokenizer
-    from centime.serve.api.call import Call
     from centime.serve.api.formats import Format
     from centime.serve.engine.face import EngineFace
     from centime.serve.engine.grammar import Grammars
@@ -51,7 +51,7 @@ class Serving:
     patience: float = 10.0
     created: int = field(default_factory=lambda: int(time.time()))
     metrics: Metrics = field(init=False)
-    calls: set[Call] = field(default_factory=set)  # those that are not settled
+    calls: set[Abortable] = field(default_factory=set)  # those that are not settled
     draining: bool = False
     tally: Tally = field(default_factory=Tally)
     reading: FairPool = field(default_factory=lambda: FairPool(2, "centime-reading"))  # renders and tokenizes

@@ -14,7 +14,6 @@ from centime import __version__
 from centime.serve.api import balance, errors
 from centime.serve.api.admission import Admission
 from centime.serve.api.around import surround
-from centime.serve.api.booking import book_time
 from centime.serve.api.description import add_description
 from centime.serve.api.errors import ApiError
 from centime.serve.api.page import page_routes
@@ -30,7 +29,7 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        booking = asyncio.create_task(book_time(gateway.accounts, gateway.clock.totals))
+        booking = asyncio.create_task(gateway.accounts.book_machine_time(gateway.clock.totals))
         try:
             yield
         finally:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from centime.serve.gateway.gateway import Gateway
+from centime.serve.gateway.inbound import Inbound
+from centime.serve.gateway.meter import Meter
 from centime.serve.gateway.usage import TokenCounts
-
-if TYPE_CHECKING:
-    from centime.serve.gateway.gateway import Gateway
-    from centime.serve.gateway.inbound import Inbound
-    from centime.serve.gateway.meter import Meter
 
 BYTES_PER_TOKEN = 4  # of text, about, where nobody can be asked to count it
 UNKNOWN_CONTEXT = 131_072  # tokens, of an upstream that does not say how many it has room for

@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 
@@ -22,15 +22,13 @@ from centime.serve.api.errors import ApiError
 from centime.serve.api.respond import DONE, KEEP_ALIVE
 from centime.serve.engine.request import Finish, Finished, Usage
 from centime.serve.gateway.charging import charged_counts, estimated_counts, most_prompt
+from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.meter import Meter, StreamMeter
 from centime.serve.gateway.salt import salted
 from centime.serve.gateway.sse import Malformed, events_of, object_of
 from centime.serve.gateway.upstream import lost, read_whole, unusable
 from centime.serve.gateway.usage import TokenCounts, usage_body
-
-if TYPE_CHECKING:
-    from centime.serve.gateway.gateway import Gateway
 
 log = logging.getLogger("centime.serve")
 

@@ -7,21 +7,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from centime.serve.accounts import Accounts, Charge
 from centime.serve.api.metrics import CallMetrics
+from centime.serve.api.respond import Abortable
 from centime.serve.api.tally import Tally
+from centime.serve.engine.request import Finished
 from centime.serve.gateway.clock import Clock
 from centime.serve.gateway.pace import Pace
 from centime.serve.gateway.salt import SECRET_BYTES
 from centime.serve.gateway.upstream import Facts, Upstream
-
-if TYPE_CHECKING:
-    from centime.serve.engine.request import Finished
-    from centime.serve.gateway.exchange import Exchange
 
 
 class GatewayMetrics(CallMetrics):
@@ -52,7 +49,7 @@ class Gateway:
     clock: Clock = field(default_factory=Clock)
     pace: Pace = field(default_factory=Pace)
     tally: Tally = field(default_factory=Tally)
-    exchanges: set[Exchange] = field(default_factory=set)  # those that are not settled
+    exchanges: set[Abortable] = field(default_factory=set)  # those that are not settled
     draining: bool = False
 
     def __post_init__(self) -> None:
