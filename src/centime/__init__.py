@@ -25,11 +25,8 @@ def __getattr__(name: str) -> Any:
         from centime.model import checkpoint
 
         return getattr(checkpoint, name)
-    if name == "__version__":  # on first use too: the standard library takes 60 ms to look
-        from importlib.metadata import PackageNotFoundError, version
+    if name == "__version__":
+        from centime.version import version
 
-        try:
-            return version("centime")
-        except PackageNotFoundError:  # run from a source tree with PYTHONPATH=src
-            return "0+source"
+        return version()
     raise AttributeError(f"module 'centime' has no attribute {name!r}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from centime.catalogue.api_prices import price_list, price_lists
-from centime.catalogue.hourly_prices import rent_range
-from centime.catalogue.prices import gpu_hour, overlay_path
+from centime.catalogue.hourly_prices import gpu_hour, rent_range
+from centime.catalogue.prices import overlay_path
 from centime.errors import UserError
 
 

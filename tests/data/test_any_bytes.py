@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from centime.data import json_records, source_file, text_files
 from centime.data.left_out import LeftOut, ReadOptions
 from centime.data.readers import read_documents, records
-from centime.data.source_file import SourceFile
-from centime.data.sources import kind_of
+from centime.data.source_file import SourceFile, kind_of
 from centime.errors import UserError
 
 NAMES = [

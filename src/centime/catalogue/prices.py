@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from centime.catalogue.chips import HERE, Chip, chip_for, names_match, words
+from centime.catalogue.chips import HERE, chip_for, names_match, words
 from centime.catalogue.home import centime_home
 from centime.errors import UserError, nearest
 from centime.units import format_money, parse_price_per_hour
@@ -105,13 +105,6 @@ def price_for(device: DeviceLike, given: str | None = None, *, today: datetime.d
     if given is not None:
         return price_given(given, today)
     return _from_overlay(device) or _from_catalogue(device)
-
-
-def gpu_hour(which: str | Chip, date: str | None = None, given: str | None = None) -> Price:
-    """The price of an hour of any chip of the catalogue on `date`; see `centime.catalogue.hourly_prices.gpu_hour`."""
-    from centime.catalogue import hourly_prices
-
-    return hourly_prices.gpu_hour(which, date, given)
 
 
 def price_given(text: str, today: datetime.date | None = None) -> Price:

@@ -13,8 +13,7 @@ from fnmatch import fnmatch
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from centime.data.source_file import SourceFile
-from centime.data.sources import HUB, kind_of
+from centime.data.source_file import HUB, SourceFile, kind_of
 from centime.errors import UserError
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from centime import __version__
 from centime.data.documents import Encoded, Fim, require_share, tokenise
 from centime.data.left_out import LeftOut, ReadOptions, tally
 from centime.data.readers import read_documents
@@ -30,6 +29,7 @@ from centime.data.writer import SHARD_TOKENS, ShardWriter
 from centime.errors import UserError
 from centime.files.folder import whole_folder
 from centime.files.marks import Kind
+from centime.version import version
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ def prepare(
     files, done.notes = expand(specs, exclude)
     done.source_total = sum(file.size for file in files)
     made = {
-        "centime": __version__,
+        "centime": version(),
         "sources": list(specs),
         "files": len(files),
         "seed": seed,

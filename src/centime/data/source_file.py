@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,18 @@ Block = tuple[bytes, int]
 
 BLOCK = 1 << 20
 """Bytes per read."""
+HUB = "hf://datasets/"
+"""How the name of a file of the Hugging Face Hub begins."""
 LONGEST = 1 << 26
 """Bytes (64 MiB) of one document, at most: a longer text is cut, a longer JSON line refused. It bounds the memory."""
+_KINDS: dict[str, Kind] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonlines": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+}
+_COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,15 @@ class SourceFile:
     open: Callable[[], BinaryIO]
     met: bool = False
     """Met in a folder or by a glob, not named: what cannot be read there is left out, not an error."""
+
+
+def kind_of(name: str) -> tuple[Kind, Compression | None]:
+    """(kind, compression) by a file's name: '.jsonl.gz' -> ('jsonl', 'gzip'); unknown endings are text."""
+    stem, ending = os.path.splitext(name.lower())
+    compression = _COMPRESSIONS.get(ending)
+    if compression:
+        ending = os.path.splitext(stem)[1]
+    return _KINDS.get(ending, "text"), compression
 
 
 @contextmanager

@@ -18,30 +18,12 @@ from typing import BinaryIO, cast
 
 from centime.data.left_out import tally
 from centime.data.signature import SNIFF, foreign, refuse_foreign
-from centime.data.source_file import Compression, Kind, SourceFile, blocks, damage_named
+from centime.data.source_file import HUB, SourceFile, blocks, damage_named, kind_of
 from centime.errors import UserError
 from centime.input_files import open_pipe
 
-HUB = "hf://datasets/"
 STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
-_KINDS: dict[str, Kind] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".jsonlines": "jsonl",
-    ".json": "json",
-    ".parquet": "parquet",
-}
-_COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
-
-
-def kind_of(name: str) -> tuple[Kind, Compression | None]:
-    """(kind, compression) by a file's name: '.jsonl.gz' -> ('jsonl', 'gzip'); unknown endings are text."""
-    stem, ending = os.path.splitext(name.lower())
-    compression = _COMPRESSIONS.get(ending)
-    if compression:
-        ending = os.path.splitext(stem)[1]
-    return _KINDS.get(ending, "text"), compression
 
 
 def local_file(path: Path) -> SourceFile:

@@ -40,11 +40,11 @@ def as_json(found: list[Finding]) -> dict[str, Any]:
 
 
 def _centime() -> Finding:
-    from centime import __version__
     from centime.installation import installation
+    from centime.version import version
 
     where = installation()
-    return Finding("centime", OK, f"{__version__}, {where}", "", {"version": __version__, "kind": where.kind})
+    return Finding("centime", OK, f"{version()}, {where}", "", {"version": version(), "kind": where.kind})
 
 
 def _libraries() -> list[Finding]:

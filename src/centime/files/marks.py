@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import centime
 from centime.errors import UserError
 from centime.json_files import read_object
+from centime.version import version
 
 MARK = ".centime.json"
 _WRITER = "centime"
@@ -40,7 +40,7 @@ def write_mark(folder: Path, kind: Kind, files: set[str]) -> None:
     """Marks `files`, paths within `folder`, as written by centime. Raises OSError."""
     mark = {
         "written_by": _WRITER,
-        "version": centime.__version__,
+        "version": version(),
         "kind": kind.name,
         "files": sorted(files | {MARK}),
     }

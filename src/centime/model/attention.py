@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
-from centime.model.cache import LayerCache
+from centime.model.cache import LayerCache, Queries
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import softmax_scale
 from centime.ops.attention import causal_attention
@@ -20,7 +20,6 @@ from centime.ops.latent_attention import Group, latent_attention
 from centime.ops.rope import apply_rope
 
 RopeTable = tuple[Tensor, Tensor]
-Queries = tuple[Tensor, ...]  # each [B, S, H, .]
 LATENT_NORM_EPS = 1e-6  # whatever rms_norm_eps is: modeling_deepseek.py of V2 and V3, and transformers, leave it out
 
 
@@ -152,6 +151,3 @@ class MultiHeadAttention(nn.Module):
                 stored_TW = stored_GTW[i] if unseen_GT is None else stored_GTW[i, ~unseen_GT[i]]
                 out[:, row] = self.over((queries[0][:, row : row + 1],), stored_TW[None])[:, 0]
         return out
-
-
-Attention = LatentAttention | MultiHeadAttention

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
+from centime.ops.latent_attention import Group
 
-if TYPE_CHECKING:
-    from centime.model.attention import Attention, Queries
+Queries = tuple[Tensor, ...]  # each [B, S, H, .]
+
+
+class Attention(Protocol):
+    """The half of an attention that comes after the cache: queries against the entries that the cache kept."""
+
+    def over(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
+        """Attention of S queries over T entries, the last S of them their own -> [B, S, H * v]."""
+
+    def decode(self, queries: Queries, groups: Sequence[Group]) -> Tensor:
+        """N single tokens, each over entries of its own; queries [1, N, H, .] -> [1, N, H * v]."""
 
 
 class LayerCache(Protocol):

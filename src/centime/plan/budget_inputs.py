@@ -192,8 +192,7 @@ def _rent(request: BudgetRequest, chip: Chip) -> Uncertain:
     """The price of a GPU-hour: given, or the catalogue's with what its offers and long contracts span."""
     if request.rent is not None:
         return Uncertain(mid=request.rent, source="the command line")
-    from centime.catalogue.hourly_prices import rent_range
-    from centime.catalogue.prices import gpu_hour
+    from centime.catalogue.hourly_prices import gpu_hour, rent_range
 
     price, offers = gpu_hour(chip), rent_range(chip)
     ends = [offers.low, offers.high] if offers else [chip.tco_neocloud_usd_h, chip.rent_3yr_usd_h]

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.export_rules import BUYERS, Status, day, sale_windows, status
+from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
-from centime.catalogue.prices import Price, gpu_hour
+from centime.catalogue.prices import Price
 from centime.errors import UserError, nearest
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.build_cost import facility_kw

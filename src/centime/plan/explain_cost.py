@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from centime.catalogue.prices import gpu_hour
+from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
 from centime.plan.cases import Case
 from centime.plan.catalogue_text import noted

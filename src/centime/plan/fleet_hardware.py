@@ -114,8 +114,7 @@ def _index(scenario: Scenario, date: str) -> int:
 
 def _hour(bought: Chip, date: str) -> tuple[dict[str, Any], Said]:
     """The catalogue's price of a GPU-hour, with the spread of its offers where that contains the price."""
-    from centime.catalogue.hourly_prices import rent_range
-    from centime.catalogue.prices import gpu_hour
+    from centime.catalogue.hourly_prices import gpu_hour, rent_range
 
     price, offers = gpu_hour(bought, date), rent_range(bought)
     mid, note = price.per_device_hour, said("{chip}: {price}", chip=bought.name, price=priced(price))

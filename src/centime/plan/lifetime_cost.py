@@ -10,8 +10,9 @@ from typing import Any
 
 from centime.catalogue.architecture import Architecture, Experts
 from centime.catalogue.chips import Chip, chip
+from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
-from centime.catalogue.prices import Price, gpu_hour
+from centime.catalogue.prices import Price
 from centime.errors import UserError, nearest
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.lifetime import Lifetime, Option, cheapest

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from centime.catalogue.api_prices import PriceList, price_list
 from centime.catalogue.chips import Chip, chip
+from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
-from centime.catalogue.prices import Price, gpu_hour
+from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.plan.arrivals import Simulated
 from centime.plan.catalogue_text import priced

@@ -15,7 +15,8 @@ from centime.catalogue import models
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.export_rules import status as export_status
-from centime.catalogue.prices import Price, gpu_hour
+from centime.catalogue.hourly_prices import gpu_hour
+from centime.catalogue.prices import Price
 from centime.plan.catalogue_text import priced, ruled
 from centime.plan.goodput import Goodput, goodput
 from centime.plan.layout import parse, validate

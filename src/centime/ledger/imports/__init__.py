@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from centime.ledger.imports.read import Terms, read_statements
+from centime.ledger.imports.read import read_statements
+from centime.ledger.imports.terms import Terms
 
 __all__ = ["Terms", "read_statements"]

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 
 from centime.errors import UserError
 from centime.ledger.imported import Imported
-from centime.ledger.imports.read import NamedDevice, Terms
+from centime.ledger.imports.terms import NamedDevice, Terms
 
 # source -> what is counted -> the names it goes by, newest first: the first on the page is taken
 NAMES: dict[str, dict[str, tuple[str, ...]]] = {

@@ -7,52 +7,17 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
-from centime.catalogue.prices import Price, price_for, price_given
-from centime.catalogue.tariffs import PICO, Tariff
 from centime.errors import UserError
 from centime.input_files import read_input
 from centime.ledger.imported import Imported
+from centime.ledger.imports.focus import is_focus, read_focus
+from centime.ledger.imports.prometheus import is_prometheus, read_prometheus
+from centime.ledger.imports.slurm import is_sacct, read_sacct
+from centime.ledger.imports.terms import Terms
 
-HOUR_NS = 3_600_000_000_000
 TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a source does not say and the person does. price: of one device-hour; devices: how many a server has."""
-
-    price: str | None = None
-    device: str | None = None
-    devices: int | None = None
-    tariff: Tariff | None = None
-
-    def cost(self, device: NamedDevice, device_ns: int) -> tuple[int | None, str, str]:
-        """(pico-units, currency, where the price is from) of device-time; (None, '', '') without a price."""
-        price: Price | None
-        if self.price is not None:
-            price = price_given(self.price)
-        elif device.name:
-            price = price_for(device)
-        else:
-            price = None
-        if price is None:
-            return None, "", ""
-        per_hour = int(Decimal(repr(price.per_device_hour)) * PICO)
-        return (device_ns * per_hour + HOUR_NS // 2) // HOUR_NS, price.currency, price.kind
-
-
-@dataclass(frozen=True)
-class NamedDevice:
-    """A device that somebody named: what a price is looked up by."""
-
-    name: str
-    kind: str = "gpu"
-    vcpus: int = 0
-    instance: str | None = None
 
 
 def read_statements(source: str, terms: Terms) -> list[Imported]:
@@ -60,10 +25,6 @@ def read_statements(source: str, terms: Terms) -> list[Imported]:
 
     Raises UserError when it cannot be read or is none of these, naming the line that is wrong.
     """
-    from centime.ledger.imports.focus import is_focus, read_focus
-    from centime.ledger.imports.prometheus import is_prometheus, read_prometheus
-    from centime.ledger.imports.slurm import is_sacct, read_sacct
-
     text, moment_ns = _fetch(source) if source.startswith(("http://", "https://")) else _open(source)
     if is_prometheus(text):
         return read_prometheus(text, source, moment_ns, terms)

@@ -15,7 +15,7 @@ import re
 
 from centime.errors import UserError
 from centime.ledger.imported import Imported
-from centime.ledger.imports.read import NamedDevice, Terms
+from centime.ledger.imports.terms import NamedDevice, Terms
 
 _NEVER = {"", "Unknown", "None"}
 

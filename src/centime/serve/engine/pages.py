@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
-from centime.model.attention import Attention, Queries
-from centime.model.cache import LayerCache, entry_width
+from centime.model.cache import Attention, LayerCache, Queries, entry_width
 from centime.ops.latent_attention import Group
 
 SHORT = 512  # tokens of a past up to which attention together is worth bringing the entries together
