@@ -66,6 +66,8 @@ def override(tree: dict[str, Any], text: str) -> None:
     for i, part in enumerate(path[:-1]):
         if isinstance(node, list):
             node = _item(node, part, text)
+        elif part not in node and _is_number(path[i + 1]):
+            raise UserError(f"--set {text!r}: the recipe has no [[{'.'.join(path[: i + 1])}]] yet, so none to number.")
         else:
             node = node.setdefault(part, {})
         if isinstance(node, list) and len(node) == 1 and not _is_number(path[i + 1]):

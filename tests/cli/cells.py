@@ -66,7 +66,7 @@ class Bench:
             shutil.rmtree(self.sandbox)
             shutil.copytree(self.pristine, self.sandbox, symlinks=True)
             self.before = snapshot(self.sandbox)
-        return changed
+        return changed + self.zygote.left_on_disks()
 
 
 def faults(cell: Cell, done: Done, changed: list[str], value: str) -> list[str]:

@@ -27,4 +27,4 @@ def bench(tmp_path_factory: pytest.TempPathFactory, root: Path, zygote: Zygote) 
 
 @pytest.fixture(scope="session")
 def kinds(tmp_path_factory: pytest.TempPathFactory, bench: Bench) -> Kinds:
-    return Kinds(tmp_path_factory.mktemp("kinds") / "made", bench.sandbox)
+    return Kinds(tmp_path_factory.mktemp("kinds") / "made", bench.sandbox, bench.zygote.disks)

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from tests.cli.damages import DAMAGES, Damage, by_key
+from tests.cli.zygote import DISKS
 
 NUMBERS = {
     "nothing": "",
@@ -37,7 +39,6 @@ DATES = {
     "year 0": "0000-01-01",
     "year 99999": "99999-01-01",
 }
-WRONG = {"null": None, "text": "x", "number": -7, "huge": 1e300, "list": [], "object": {}, "true": True}
 
 # role -> the file or folder of the sandbox that a right value of it names
 WHERE = {
@@ -55,10 +56,13 @@ WHERE = {
 
 
 class Kinds:
-    """Bad values for each role; `made` is where the files among them stand, `sandbox` where the right ones do."""
+    """Bad values for each role; `made` is where the files among them stand, `sandbox` where the right ones do.
 
-    def __init__(self, made: Path, sandbox: Path) -> None:
-        self.made, self.sandbox = made, sandbox
+    disks: the folder with a disk that is full and one that is small; None where none could be mounted.
+    """
+
+    def __init__(self, made: Path, sandbox: Path, disks: Path | None) -> None:
+        self.made, self.sandbox, self.disks = made, sandbox, disks
         made.mkdir()
         (made / "empty").write_bytes(b"")
         (made / "folder").mkdir()
@@ -104,8 +108,9 @@ class Kinds:
         return made
 
     def _places(self) -> dict[str, str]:
-        """Where nothing can be written."""
-        return {
+        """Where nothing can be written, or not much."""
+        disks = {} if self.disks is None else {f"{disk} disk": str(self.disks / disk / "new") for disk in DISKS}
+        return disks | {
             "nothing": "",
             "under a file": str(self.made / "empty" / "new"),
             "read-only": str(self.made / "read-only" / "new"),
@@ -131,32 +136,34 @@ class Kinds:
         }
         made: dict[str, Callable[[], str]] = {name: lambda value=value: value for name, value in fixed.items()}
         if right.is_file():
-            made |= {
+            damages = dict(DAMAGES)
+            spoil = by_key(right.name)
+            if spoil is not None:
+                damages |= {key: lambda _, text=text: text for key, text in spoil(right.read_bytes())}
+            return made | {
                 name: lambda name=name, damage=damage: str(self._damaged(right, name, damage))
-                for name, damage in DAMAGES.items()
+                for name, damage in damages.items()
             }
-            return made
         for member in sorted(path for path in right.rglob("*") if path.is_file()):
             inside = member.relative_to(right)
             for name, damage in {**DAMAGES, "pipe": None, "dangling": None, "unreadable": None, "gone": None}.items():
                 made[f"{inside} {name}"] = lambda inside=inside, name=name, damage=damage: self._with(
                     right, inside, name, damage
                 )
-            if member.suffix == ".json" and member.name != "tokenizer.json":
-                for key, wrong in _wrong(json.loads(member.read_text())):
-                    text = json.dumps(wrong)
-                    made[f"{inside} {key}"] = lambda inside=inside, key=key, text=text: self._with(
-                        right, inside, key, lambda _: text.encode()
-                    )
+            spoil = by_key(member.name)
+            for key, text in spoil(member.read_bytes()) if spoil else ():
+                made[f"{inside} {key}"] = lambda inside=inside, key=key, text=text: self._with(
+                    right, inside, key, lambda _: text
+                )
         return made
 
-    def _damaged(self, right: Path, name: str, damage: Callable[[bytes], bytes]) -> Path:
-        path = self.made / f"{name.replace(' ', '-')}-{right.name}"
+    def _damaged(self, right: Path, name: str, damage: Damage) -> Path:
+        path = self.made / f"{re.sub(r'[^a-z0-9_=.]', '-', name, flags=re.IGNORECASE)}-{right.name}"
         if not path.exists():
             path.write_bytes(damage(right.read_bytes()))
         return path
 
-    def _with(self, right: Path, inside: Path, name: str, damage: Callable[[bytes], bytes] | None) -> str:
+    def _with(self, right: Path, inside: Path, name: str, damage: Damage | None) -> str:
         """A copy of the folder `right` in which one file is spoilt."""
         copy = self.made / f"{right.name} {str(inside).replace('/', ' ')} {name}".replace(" ", "-")
         if copy.exists():
@@ -175,30 +182,3 @@ class Kinds:
             member.write_bytes(content)
             member.chmod(0)
         return str(copy)
-
-
-# How the content of a file is spoilt.
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "emptied": lambda _: b"",
-    "cut short": lambda content: content[: len(content) // 2],
-    "BOM": lambda content: b"\xef\xbb\xbf" + content,
-    "UTF-16": lambda content: content.decode("utf-8", "replace").encode("utf-16"),
-    "not UTF-8": lambda content: content[: len(content) // 2] + b"\xff\xfe\xfa" + content[len(content) // 2 :],
-    "NUL": lambda content: content[: len(content) // 2] + b"\0" * 8 + content[len(content) // 2 :],
-    "zeros": lambda content: b"\0" * len(content),
-    "nested": lambda _: b"[" * 10_000,
-    "nested and closed": lambda _: b"[" * 10_000 + b"]" * 10_000,
-    "other JSON": lambda _: b"[1, 2]",
-    "noise": lambda _: bytes(range(256)) * 8,
-}
-
-
-def _wrong(tree: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """(key=kind, the tree with that key's value of another type), for every key at every depth; and without the key."""
-    found: list[tuple[str, dict[str, Any]]] = []
-    for key, value in tree.items():
-        found += [(f"{key}={name}", {**tree, key: other}) for name, other in WRONG.items() if other != value]
-        found.append((f"no {key}", {name: other for name, other in tree.items() if name != key}))
-        if isinstance(value, dict):
-            found += [(f"{key}.{inner}", {**tree, key: changed}) for inner, changed in _wrong(value)]
-    return found

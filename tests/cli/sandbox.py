@@ -32,8 +32,8 @@ def build(folder: Path, zygote: Zygote, scenario: Path) -> None:
     home.mkdir()
     (folder / "text.txt").write_text(WORDS * 20)
     (folder / "texts").mkdir()
-    for name in "abcdefgh":
-        (folder / "texts" / f"{name}.py").write_text(f"# {name}\n{WORDS * 20}")
+    for number in range(40):  # as much as a quickstart needs
+        (folder / "texts" / f"{number:02}.py").write_text(f"# {number}\n{WORDS * 300}")
     small_tokenizer(folder / "tok")
     small_folder(folder / "model")
     shutil.rmtree(folder / "model-tokenizer")

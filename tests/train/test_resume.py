@@ -75,6 +75,20 @@ def test_a_damaged_state_names_its_file_and_what_to_do(content: bytes, run: RunF
     assert found.path == before
 
 
+def test_a_state_of_another_step_is_found(run: RunFolder) -> None:
+    earlier, latest = sorted(run.checkpoints.iterdir())[-2:]
+    shutil.copy(earlier / "state.json", latest)
+    with pytest.raises(UserError, match=r"is of step 18, not of the one .* Delete that folder and resume"):
+        newest_good(run.checkpoints, print)
+
+
+def test_checkpoints_are_folders_in_the_order_of_numbers(tmp_path: Path) -> None:
+    for name in ("step-99999999", "step-100000000"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "step-200000000").write_text("notes of somebody")
+    assert Checkpoints.newest(tmp_path) == tmp_path / "step-100000000"
+
+
 @pytest.mark.parametrize(
     "values",
     [{"stage": "1"}, {"step": -1}, {"step": 1.5}, {"global_step": True}, {"tokens": None}, {"cost": []}, {"rows": 7}],

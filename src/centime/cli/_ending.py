@@ -111,11 +111,20 @@ def _require_text(arguments: Sequence[str]) -> None:
 
 
 def _with_flag(sentence: str, arguments: Sequence[str]) -> str:
-    """The sentence, with the option whose value it quotes before it, unless it names one of those given itself."""
+    """The sentence, with the option whose value it quotes before it, unless it names one of those given itself.
+
+    What the API calls max_tokens is --max-tokens here. A name with a line break in it does not break the sentence.
+    """
+    for argument in arguments:
+        if "\n" in argument:
+            sentence = sentence.replace(argument, argument.replace("\n", "\\n"))
     given = [argument.partition("=")[::2] for argument in arguments if argument.startswith("--") and "=" in argument]
     given += [(flag, value) for flag, value in pairwise(arguments) if re.match(r"--[a-z]", flag) and "=" not in flag]
     if any(flag in sentence for flag, _ in given):
         return sentence
+    for flag, _ in given:
+        if sentence.startswith(f"{flag[2:].replace('-', '_')} "):
+            return flag + sentence[len(flag) - 2 :]
     quoted = {flag for flag, value in given if repr(value) in sentence}
     return f"{quoted.pop()}: {sentence}" if len(quoted) == 1 else sentence
 

@@ -45,13 +45,15 @@ def read_options(
         raise UserError(f"--undecodable {undecodable!r}: expected {', '.join(ways)}.{nearest(undecodable, ways)}")
     if skip_bad_lines < 0:
         raise UserError(f"--skip-bad-lines {skip_bad_lines}: expected a number of lines, at least 0.")
-    for name, word in (("field", field), ("separator", separator or "")):
+    for name, word in (("field", field), ("separator", separator)):
+        if word == "":
+            raise UserError(f"--{name} is an empty text; give at least one character, or leave it out.")
         try:
-            word.encode()
+            (word or "").encode()
         except UnicodeEncodeError as error:
             raise UserError(f"--{name} {word!r} is not UTF-8 text. Write it in UTF-8.") from error
     if separator is not None:
-        separator = separator.replace("\\n", "\n").replace("\\t", "\t") or None
+        separator = separator.replace("\\n", "\n").replace("\\t", "\t")
     return ReadOptions(field, separator, cast(Undecodable, undecodable), skip_bad_lines)
 
 

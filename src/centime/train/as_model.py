@@ -19,7 +19,7 @@ from centime.ops.finite import first_not_finite
 from centime.train.folder import RunFolder
 from centime.train.resume import read_checkpoint
 from centime.train.stages import stage_configs
-from centime.train.state import META, Checkpoints, weights_in
+from centime.train.state import META, Checkpoints, checkpoints_in, step_of, weights_in
 
 AT_STEP = re.compile(r"at-step-[0-9]{8,}")  # folders beside a run's checkpoints that are made here
 _OURS = re.compile(r"config\.json|generation_config\.json|model.*\.safetensors(\.index\.json)?|[^/]*token.*\.json|\..*")
@@ -100,7 +100,7 @@ def _chosen(run: RunFolder, step: int | None) -> Path:
         return newest
     path = run.checkpoints / f"step-{step:08d}"
     if not path.is_dir():
-        there = sorted(int(each.name.removeprefix("step-")) for each in run.checkpoints.glob("step-[0-9]*"))
+        there = sorted(map(step_of, checkpoints_in(run.checkpoints)))
         raise UserError(
             f"{run.path} has no checkpoint of step {step:,}; it has {', '.join(f'{each:,}' for each in there)}. "
             "run.keep says how many stay."
@@ -112,4 +112,4 @@ def _how_far(run: RunFolder, checkpoint: Path) -> str:
     meta = read_object(checkpoint / META)
     steps = meta.get("steps")
     of = f" of {steps:,}" if type(steps) is int else ""
-    return f"{run.path} at step {int(checkpoint.name.removeprefix('step-')):,}{of}."
+    return f"{run.path} at step {step_of(checkpoint):,}{of}."

@@ -19,7 +19,7 @@ from centime.train.engine import Engine
 from centime.train.folder import RunFolder
 from centime.train.progress import Progress
 from centime.train.stages import StagePlan
-from centime.train.state import META, Checkpoints, checkpoints_in, read
+from centime.train.state import META, Checkpoints, checkpoints_in, read, step_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,13 @@ def newest_good(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
 def read_checkpoint(path: Path) -> Checkpoint:
     """One checkpoint. Raises UserError naming the file that is damaged."""
     tensors, meta = read(path)
-    return Checkpoint(path, tensors, place_of(meta, path / META))
+    place = place_of(meta, path / META)
+    if place.progress.global_step != step_of(path):
+        raise UserError(
+            f"{path / META} is of step {place.progress.global_step:,}, not of the one that its folder is named after: "
+            "it was copied from another checkpoint, or the folder renamed."
+        )
+    return Checkpoint(path, tensors, place)
 
 
 def require_place(found: Checkpoint, stages: Sequence[StagePlan]) -> None:
@@ -92,10 +98,10 @@ def load_into(engine: Engine, found: Checkpoint) -> None:
 
 def _instead(damaged: Path) -> str:
     folder = damaged.parent
-    earlier = [path for path in checkpoints_in(folder) if path < damaged]
+    earlier = [path for path in checkpoints_in(folder) if step_of(path) < step_of(damaged)]
     if not earlier:
         return f"It is the only checkpoint: put it back from a copy, or delete {folder.parent} and begin anew."
-    return f"Delete that folder and resume: the one before it, {max(earlier).name}, is used then."
+    return f"Delete that folder and resume: the one before it, {max(earlier, key=step_of).name}, is used then."
 
 
 def info_of(run: RunFolder, stages: int, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -127,7 +133,7 @@ def order_of(run: RunFolder) -> int:
 
     Raises UserError on an order that this version does not know.
     """
-    for path in sorted(checkpoints_in(run.checkpoints), reverse=True):
+    for path in sorted(checkpoints_in(run.checkpoints), key=step_of, reverse=True):
         try:
             found = read_object(path / META).get("order", 1)  # from before there were others
         except UserError:

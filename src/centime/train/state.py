@@ -82,12 +82,12 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of which there is a checkpoint, in order."""
-        return sorted(int(path.name.removeprefix("step-")) for path in checkpoints_in(self.folder))
+        return sorted(map(step_of, checkpoints_in(self.folder)))
 
     @staticmethod
     def newest(folder: Path) -> Path | None:
         """The newest whole checkpoint in a folder, None if there is none."""
-        return max(checkpoints_in(folder), default=None)
+        return max(checkpoints_in(folder), key=step_of, default=None)
 
     def _write(self, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         final = self.path(step)
@@ -136,7 +136,12 @@ class Checkpoints:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoints in a folder, and nothing that somebody else put beside them."""
-    return [path for path in folder.glob("step-*") if re.fullmatch(r"step-[0-9]{8,}", path.name)]
+    return [path for path in folder.glob("step-*") if re.fullmatch(r"step-[0-9]{8,}", path.name) and path.is_dir()]
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint's folder is named after."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

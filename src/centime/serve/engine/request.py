@@ -201,8 +201,8 @@ def check_prompt(prompt: Sequence[int], context: int, vocabulary: int) -> None:
         raise UserError("the model has one position, and an answer needs two: the prompt's and its own.")
     if len(prompt) >= context:
         raise UserError(
-            f"the prompt is {len(prompt):,} tokens long and this server's context is {context:,}, one of "
-            "which the answer needs; shorten the prompt."
+            f"the prompt is {len(prompt):,} tokens long and the context is {context:,}, one of which the answer "
+            "needs; shorten the prompt."
         )
     if max(prompt) >= vocabulary or min(prompt) < 0:
         wrong = next(token for token in prompt if not 0 <= token < vocabulary)
