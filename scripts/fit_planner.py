@@ -26,7 +26,7 @@ import numpy as np
 from centime.errors import UserError
 from centime.plan.check_training import seconds_of, target_of, times_of
 from centime.plan.efficiency import FILE, Constants, generation
-from centime.plan.intervals import KINDS, Errors, model_family, run_features, widening
+from centime.plan.intervals import KINDS, Errors, features, model_family, widening
 from centime.plan.published_run import Run, read_run
 
 NAMES = [field.name for field in fields(Constants)]
@@ -253,7 +253,10 @@ def report(samples: Sequence[Sample], inside: np.ndarray, outside: np.ndarray, k
 def write(path: Path, runs: Path, fit: Fit, outside: dict[str, np.ndarray]) -> None:
     """plan/constants.json: constants with their priors, where they come from, left-out errors for the intervals."""
     best = constants_of(fit.x)
-    points = [run_features(sample.run, times_of(sample.run, best)) for sample in fit.samples]
+    points = [
+        features(run.arch, run.chip, run.layout, run.seq, run.precision, run.software, times_of(run, best))
+        for run in (sample.run for sample in fit.samples)
+    ]
     known = Errors(
         tuple(tuple(round(float(value), 3) for value in point) for point in points),
         {kind: tuple(round(float(error), 4) for error in r) for kind, r in outside.items()},

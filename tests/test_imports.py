@@ -71,20 +71,7 @@ BEHIND_EXTRA = ("centime.serve.api", "centime.serve.gateway", "centime.serve.fle
 
 # Circles of files that import each other, every import counted: those inside functions and under TYPE_CHECKING too. No
 # file may enter one, and a circle that was cut leaves the list.
-KNOWN_CIRCLES = (
-    "plan.budget plan.budget_sections",
-    "plan.check plan.check_sections",
-    "plan.compare plan.compare_text",
-    "plan.explain plan.explain_cost plan.explain_text",
-    "plan.fleet plan.fleet_sections",
-    "plan.intervals plan.post_training plan.prediction plan.published_run plan.training_request",
-    "plan.lifetime plan.lifetime_cost plan.lifetime_planner plan.lifetime_text",
-    "plan.numbers plan.sections plan.terminal",
-    "plan.scenario plan.scenario_file",
-    "plan.serving plan.serving_sections",
-    "plan.training plan.training_sections",
-    "recipe recipe_sense",
-)
+KNOWN_CIRCLES = ("recipe recipe_sense",)
 
 
 def files() -> list[Path]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from centime.errors import UserError
+from centime.plan import verbs
 from centime.plan.compare import CompareRequest, compare, from_inputs
 
 V3 = {"models": ("deepseek-v3",), "gpus": 2048, "tokens": 14.8e12, "software_date": "2024-12"}
@@ -59,8 +60,8 @@ def test_json_stands_and_rebuilds(chips):
     again = from_inputs(json.loads(json.dumps(chips.inputs())))
     assert again.to_json() == found
     for lang in ("en", "fr"):
-        assert chips.title(lang)
-        assert chips.sections(lang)
+        assert verbs.title(chips, lang)
+        assert verbs.sections(chips, lang)
 
 
 def test_layouts_and_models():

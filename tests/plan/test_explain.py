@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
+from centime.plan import verbs
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.cases import Case, case, example_names, from_json
 from centime.plan.corners import Corner, corner, differing
-from centime.plan.explain import FAMILIES, Run, decompose, explain, from_inputs
+from centime.plan.explain import FAMILIES, decompose, explain, from_inputs
+from centime.plan.explain_run import Run
 from centime.plan.shapley import shapley
 
 CHIPS = ("h800", "h100", "h20", "h200")
@@ -75,7 +77,7 @@ def test_a_run_explained_by_itself_has_no_causes(run: Run):
     found = decompose(run, run, roofline)
     assert found.causes == ()
     assert found.ratio == 1
-    assert found.sections("en")
+    assert verbs.sections(found, "en")
 
 
 @settings(max_examples=10, deadline=None)
@@ -114,8 +116,8 @@ def test_h800_against_h100_differs_in_links_and_price_alone():
     assert found.ratio > 1.2  # the unrestricted chip would have made the dearer run
     assert from_inputs(found.inputs()).ratio == pytest.approx(found.ratio, rel=1e-12)
     for lang in ("en", "fr"):
-        assert found.title(lang)
-        assert found.sections(lang)
+        assert verbs.title(found, lang)
+        assert verbs.sections(found, lang)
 
 
 def test_v3_against_a_dense_model_of_its_makers():

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from centime.catalogue.architecture import Architecture
 from centime.errors import UserError
+from centime.plan import verbs
 from centime.plan.architecture_counts import count_architecture
-from centime.plan.lifetime import cheapest, envelope, from_inputs
-from centime.plan.lifetime_cost import Costs, LifetimeRequest, plan_lifetime
+from centime.plan.lifetime import cheapest, envelope
+from centime.plan.lifetime_planner import from_inputs, plan_lifetime
+from centime.plan.lifetime_request import Costs, LifetimeRequest
 from centime.plan.scaling_laws import loss_law
 
 SARDANA = loss_law("sardana")
@@ -111,8 +113,8 @@ def test_in_measured_money_on_h800():
     assert found.best.active_params < found.bar.active_params
     assert found.bar.train == pytest.approx(5.6e6, rel=0.2)
     for lang in ("en", "fr"):
-        assert found.title(lang)
-        assert found.sections(lang)
+        assert verbs.title(found, lang)
+        assert verbs.sections(found, lang)
     assert found.to_json()["saving"] == found.saving
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from centime.catalogue.api_prices import price_list
 from centime.errors import UserError
-from centime.plan.serving import ServingPlan, from_inputs, plan_serving
+from centime.plan import verbs
+from centime.plan.serving import from_inputs, plan_serving
+from centime.plan.serving_plan import ServingPlan
 from centime.plan.serving_request import Demand, ServingRequest, parse_demand, parse_milliseconds, parse_units
 
 DAY_6 = ServingRequest(
@@ -78,8 +80,8 @@ def test_a_card_gives_the_same_number(day_6: ServingPlan) -> None:
 
 @pytest.mark.parametrize("lang", ["en", "fr"])
 def test_it_shows_itself(day_6: ServingPlan, lang: str) -> None:
-    assert day_6.title(lang)
-    assert len(day_6.sections(lang)) == 8
+    assert verbs.title(day_6, lang)
+    assert len(verbs.sections(day_6, lang)) == 8
 
 
 def small(**changes: Any) -> ServingPlan:
@@ -200,7 +202,11 @@ def test_a_price_that_is_given_is_of_the_date_that_is_given(day_6: ServingPlan) 
 
 def test_times_are_written_without_an_exponent(day_6: ServingPlan) -> None:
     shown = [
-        cell for section in day_6.sections("en") if hasattr(section, "rows") for row in section.rows for cell in row
+        cell
+        for section in verbs.sections(day_6, "en")
+        if hasattr(section, "rows")
+        for row in section.rows
+        for cell in row
     ]
     assert not [cell for cell in shown if "e+" in cell]
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from centime.errors import UserError
+from centime.plan import verbs
 from centime.plan.post_training import Reinforcement
 from centime.plan.sections import Timeline
 from centime.plan.training import from_inputs, plan_training
@@ -60,8 +61,8 @@ def test_a_card_rebuilds_the_plan() -> None:
 @pytest.mark.parametrize("lang", ["en", "fr"])
 def test_sections_speak(lang: str) -> None:
     plan = plan_training(V3)
-    assert plan.title(lang)
-    assert len(plan.sections(lang)) >= 6
+    assert verbs.title(plan, lang)
+    assert len(verbs.sections(plan, lang)) >= 6
 
 
 @settings(deadline=None, max_examples=20)
@@ -147,7 +148,7 @@ def test_software_is_of_the_start() -> None:
 
 def test_the_pipeline_is_drawn() -> None:
     plan = plan_training(replace(V3, extension=()))
-    drawn = [section for section in plan.sections("en") if isinstance(section, Timeline)]
+    drawn = [section for section in verbs.sections(plan, "en") if isinstance(section, Timeline)]
     assert [len(section.lanes) for section in drawn] == [16]
     assert all(span.end > span.start >= 0 for _, spans in drawn[0].lanes for span in spans)
     told = plan.to_json()["micro_batch_s"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from centime.catalogue.market import MarketFigure
 from centime.errors import UserError
@@ -21,9 +21,6 @@ from centime.plan.budget_inputs import (
 from centime.plan.budget_model import Outcome, outcome
 from centime.plan.finance import break_even_months, break_even_utilisation, economic_value, straight_line
 from centime.plan.uncertain import Uncertain
-
-if TYPE_CHECKING:
-    from centime.plan.sections import Section
 
 DRAWS = 400
 SEED = 0
@@ -59,18 +56,6 @@ class BudgetPlan:
     actuals: Sequence[MarketFigure]
     assumptions: Sequence[str]
     sources: Sequence[str]
-
-    def title(self, lang: str) -> str:
-        """One line."""
-        from centime.plan.budget_sections import title
-
-        return title(self, lang)
-
-    def sections(self, lang: str) -> list[Section]:
-        """Figures, what it buys, the investor's figures, the tornado, notes."""
-        from centime.plan.budget_sections import sections
-
-        return sections(self, lang)
 
     def inputs(self) -> dict[str, Any]:
         """Rebuilds the plan: the request, every input and the GPU-hours of a run, as resolved."""

@@ -5,7 +5,7 @@ planner was really asked, dates and prices written out), `centime` (version), `d
 of the fitted constants, of the user's own overlays, and one of the planner's code), `formulas` (where docs derive them)
 and `figures` (the plan's top-level numbers).
 
-`inputs` rebuild the plan: each verb names a module in PLANNERS whose `from_inputs(inputs)` does it.
+`inputs` rebuild the plan: `centime.plan.verbs.rebuilt` does it.
 """
 
 from __future__ import annotations
@@ -18,62 +18,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from centime import __version__
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
 from centime.files.output import Output
 from centime.json_files import read_json
-
-if TYPE_CHECKING:
-    from centime.plan.sections import Section
+from centime.plan.verbs import VERBS, Plan
 
 FORM = 1  # of the card; another number is another set of keys
-
-# verb -> the module whose `from_inputs(inputs: dict) -> Plan` rebuilds a plan from a card.
-PLANNERS = {
-    "train": "centime.plan.training",
-    "serve": "centime.plan.serving",
-    "explain": "centime.plan.explain",
-    "lifetime": "centime.plan.lifetime",
-    "fleet": "centime.plan.fleet",
-    "budget": "centime.plan.budget",
-    "compare": "centime.plan.compare",
-    "check": "centime.plan.check",
-}
-
-# verb -> where the docs derive what it computes with.
-FORMULAS = {
-    "train": tuple(f"docs/plan-formulas.md#{part}" for part in ("micro-batch", "step", "memory", "goodput")),
-    "serve": ("docs/plan-serving.md",),
-    "explain": ("docs/plan-formulas.md#step", "docs/plan-economics.md#explain"),
-    "lifetime": ("docs/plan-economics.md#lifetime",),
-    "fleet": ("docs/plan-fleet.md#fleet",),
-    "budget": ("docs/plan-fleet.md#budget",),
-    "compare": ("docs/plan-formulas.md#step", "docs/plan-serving.md", "docs/plan-economics.md#compare"),
-    "check": ("docs/plan-formulas.md#intervals",),
-}
-
-
-class Plan(Protocol):
-    """What every plan offers its faces: the terminal, the page, JSON and the card."""
-
-    @property
-    def verb(self) -> str:
-        """The sub-verb that makes it: a key of PLANNERS (a class attribute does)."""
-
-    def title(self, lang: str) -> str:
-        """One line, in the language."""
-
-    def sections(self, lang: str) -> list[Section]:
-        """What it shows, in order."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Documented, stable keys; a card cites the numbers at the top level, and in `interval` and `total`."""
-
-    def inputs(self) -> dict[str, Any]:
-        """JSON values that rebuild the plan on another day: nothing is left to a default that may change."""
 
 
 def make_card(plan: Plan, command: Sequence[str] = (), today: datetime.date | None = None) -> dict[str, Any]:
@@ -86,7 +40,7 @@ def make_card(plan: Plan, command: Sequence[str] = (), today: datetime.date | No
         "centime": __version__,
         "date": str(today or datetime.date.today()),
         "sha256": hashes(),
-        "formulas": list(FORMULAS[plan.verb]),
+        "formulas": list(VERBS[plan.verb].formulas),
         "figures": figures(plan),
     }
 
@@ -159,6 +113,6 @@ def read_card(path: Path) -> dict[str, Any]:
     for key, kind in (("verb", str), ("inputs", dict), ("figures", dict), ("sha256", dict), ("centime", str)):
         if not isinstance(found.get(key), kind):
             raise UserError(f"{path}: key {key!r} of the card is missing or mangled; write the card again with --card.")
-    if found["verb"] not in PLANNERS:
-        raise UserError(f"{path}: {found['verb']!r} is not a plan; a card's verb is one of {', '.join(PLANNERS)}.")
+    if found["verb"] not in VERBS:
+        raise UserError(f"{path}: {found['verb']!r} is not a plan; a card's verb is one of {', '.join(VERBS)}.")
     return found

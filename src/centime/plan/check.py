@@ -15,15 +15,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from centime.errors import UserError
 from centime.plan.check_baselines import nearest_row, noise_floor
 from centime.plan.check_file import TRAINING, Row, RunFile, Schema, number, read_file, sealed, target_of
 from centime.plan.check_types import RowPrediction, predicted_row, unanswered_row
-
-if TYPE_CHECKING:
-    from centime.plan.sections import Section
 
 Predictor = Callable[[Row], RowPrediction]
 
@@ -95,18 +92,6 @@ class Check:
     def inputs(self) -> dict[str, Any]:
         """The file by path and content."""
         return {"file": str(self.path), "kind": self.file.schema.kind, "sha256": _hash(self.path)}
-
-    def title(self, lang: str) -> str:
-        """What was predicted."""
-        from centime.plan.check_sections import title
-
-        return title(self, lang)
-
-    def sections(self, lang: str) -> list[Section]:
-        """Sums, groups, the worst rows, what was not answered, production runs."""
-        from centime.plan.check_sections import sections
-
-        return sections(self, lang)
 
 
 def check_file(path: Path, kind: str | None = None) -> Check:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from centime.plan.check import Check, sums
+from centime.plan.check_types import RowPrediction
 from centime.plan.sections import Figure, Figures, Notes, Section, Table
 from centime.plan.text import number, words
-
-if TYPE_CHECKING:
-    from centime.plan.check import Check
-    from centime.plan.check_types import RowPrediction
 
 WORST = 10
 
@@ -25,8 +23,6 @@ def title(check: Check, lang: str) -> str:
 
 def sections(check: Check, lang: str) -> list[Section]:
     """Everything, in the order of interest."""
-    from centime.plan.check import sums
-
     say = words(lang)
     total = sums(check.rows)
     out: list[Section] = [_head(check, total, lang), _groups(check, total, lang)]

@@ -11,7 +11,7 @@ from centime.errors import UserError
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.check_types import RowPrediction, predicted_row, unanswered_row
 from centime.plan.efficiency import Constants, fitted
-from centime.plan.intervals import interval
+from centime.plan.intervals import step_interval
 from centime.plan.published_run import Row, Run, read_run
 from centime.plan.step import StepTimes, step_times
 
@@ -87,6 +87,14 @@ def times_of(run: Run, constants: Constants) -> StepTimes:
         run.recomputed,
         run.adapters,
     )
+
+
+def interval(run: Run, times: StepTimes) -> tuple[float, float]:
+    """`step_interval` of a published run; wider by half where its layout had to be assumed."""
+    fast, slow = step_interval(run.arch, run.chip, run.layout, run.seq, run.precision, run.software, times)
+    if not run.known_layout:
+        return fast**1.5, slow**1.5
+    return fast, slow
 
 
 def predict_row(row: dict[str, str], constants: Constants | None = None) -> RowPrediction:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
@@ -20,7 +20,7 @@ from centime.catalogue.prices import Price
 from centime.errors import UserError, nearest
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.build_cost import facility_kw
-from centime.plan.lifetime_planner import NEWEST, serving_choice
+from centime.plan.lifetime_prices import NEWEST, serving_choice
 from centime.plan.prediction import software_at
 from centime.plan.serving_choice import Lengths, Mixed
 from centime.plan.serving_interval import spread
@@ -29,9 +29,6 @@ from centime.plan.serving_speeds import Software
 from centime.plan.text import Said, said
 from centime.plan.training import TrainingPlan, plan_training
 from centime.plan.training_request import TrainingRequest
-
-if TYPE_CHECKING:
-    from centime.plan.sections import Section
 
 UNPRICED = "0 USD/h"  # for hours without money, where nobody knows a price
 
@@ -189,16 +186,6 @@ class Comparison:
     def inputs(self) -> dict[str, Any]:
         """The request; `from_inputs` takes it back."""
         return dataclasses.asdict(self.request)
-
-    def title(self, lang: str) -> str:
-        from centime.plan.compare_text import title
-
-        return title(self, lang)
-
-    def sections(self, lang: str) -> list[Section]:
-        from centime.plan.compare_text import sections
-
-        return sections(self, lang)
 
 
 def from_inputs(inputs: dict[str, Any]) -> Comparison:

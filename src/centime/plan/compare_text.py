@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from centime.plan.catalogue_text import priced, ruled
+from centime.plan.compare import Column, Comparison
 from centime.plan.layout import text as layout_text
 from centime.plan.lifetime_text import cost
 from centime.plan.sections import BarChart, Notes, Section, Table
 from centime.plan.text import number, said, words
 from centime.units import format_count, format_money
-
-if TYPE_CHECKING:
-    from centime.plan.compare import Column, Comparison
 
 
 def title(found: Comparison, lang: str) -> str:

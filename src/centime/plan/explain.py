@@ -13,17 +13,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from centime.errors import UserError
 from centime.plan.cases import Case, from_json
-from centime.plan.corners import Corner, SecondsPerToken, corner, describe, differing
+from centime.plan.corner_search import Searcher
+from centime.plan.corners import SecondsPerToken, corner, describe, differing
+from centime.plan.explain_run import Run, run_of
 from centime.plan.shapley import shapley
 from centime.plan.text import Said, said
 from centime.units import format_count, format_money
-
-if TYPE_CHECKING:
-    from centime.plan.sections import Section
 
 # Whose doing a cause is: the questions that people ask of the whole.
 FAMILIES = {
@@ -33,31 +32,6 @@ FAMILIES = {
     "scale": ("cluster",),
 }
 NEGLIGIBLE = 1e-12
-
-
-@dataclass(frozen=True)
-class Run:
-    """One side: its case, the corner that it is, its GPU-seconds per token, and its price.
-
-    seconds: GPU-seconds per token as the run is (its own layout); searched: under the best layout that the search
-    finds with the same schedule.
-    """
-
-    case: Case
-    at: Corner
-    seconds: float
-    searched: float
-    price: float  # per chip-hour
-    price_note: str
-    spread: tuple[float, float] = (1.0, 1.0)  # factors on `seconds`: the ends of the 80 % interval
-
-    @property
-    def gpu_hours(self) -> float:
-        return self.seconds * self.case.tokens / 3600
-
-    @property
-    def cost(self) -> float:
-        return self.gpu_hours * self.price
 
 
 @dataclass(frozen=True)
@@ -138,16 +112,6 @@ class Explanation:
         """Both cases with prices resolved: `from_inputs` explains them again."""
         return {side: _priced(run).to_json() for side, run in (("a", self.a), ("b", self.b))}
 
-    def title(self, lang: str) -> str:
-        from centime.plan.explain_text import title
-
-        return title(self, lang)
-
-    def sections(self, lang: str) -> list[Section]:
-        from centime.plan.explain_text import sections
-
-        return sections(self, lang)
-
 
 def from_inputs(inputs: dict[str, Any]) -> Explanation:
     """The explanation of two cases as `Explanation.inputs` gives them. Raises UserError naming what is missing."""
@@ -162,9 +126,6 @@ def explain(a: Case, b: Case) -> Explanation:
 
     Raises UserError for currencies that differ, for an unknown model, chip or layout, or a run that fits nowhere.
     """
-    from centime.plan.corner_search import Searcher
-    from centime.plan.explain_cost import run_of
-
     if a.currency != b.currency:
         raise UserError(f"A is priced in {a.currency} and B in {b.currency}; give both prices in one currency.")
     searcher = Searcher()

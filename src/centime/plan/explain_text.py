@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+from centime.plan.explain import Explanation
+from centime.plan.explain_run import Run
 from centime.plan.sections import Figure, Figures, Notes, Section, Table, Waterfall
 from centime.plan.text import number, said, words
 from centime.units import format_count, format_money
-
-if TYPE_CHECKING:
-    from centime.plan.explain import Explanation, Run
 
 LABELS = {
     "size": "Model size",

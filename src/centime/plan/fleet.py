@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from centime.errors import UserError
 from centime.plan.demand import DayShape, rebound
 from centime.plan.scenario import NOT_MODELLED, Scenario
-from centime.plan.scenario_file import load, validated
+from centime.plan.scenario_file import load, replaced, validated
 from centime.plan.text import said
-
-if TYPE_CHECKING:
-    from centime.plan.sections import Section
 
 PERCENTILES = (10, 50, 90)
 DAYS = 365.25 / 12  # of a month
@@ -72,18 +69,6 @@ class FleetPlan:
     assumptions: Sequence[str]
     sources: Sequence[str]
 
-    def title(self, lang: str) -> str:
-        """One line."""
-        from centime.plan.fleet_sections import title
-
-        return title(self, lang)
-
-    def sections(self, lang: str) -> list[Section]:
-        """Figures, charts, tables, notes."""
-        from centime.plan.fleet_sections import sections
-
-        return sections(self, lang)
-
     def inputs(self) -> dict[str, Any]:
         """Rebuilds the plan: the resolved scenario, the seed and the number of draws."""
         return {"scenario": self.scenario.model_dump(mode="json"), "seed": self.seed, "draws": self.draws}
@@ -141,7 +126,7 @@ def plan_fleet(scenario: Scenario | str, *, years: float | None = None, seed: in
     if years is not None:
         if not 0 < years <= 20:
             raise UserError(f"--years {years:g} is not between 0 and 20.")
-        asked = asked.replace({"months": max(1, round(years * 12))})
+        asked = replaced(asked, {"months": max(1, round(years * 12))})
     resolved, filled = resolve(asked)
     return _planned(resolved, seed, draws, filled)
 

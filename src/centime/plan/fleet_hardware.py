@@ -9,6 +9,7 @@ from centime.plan.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.catalogue_text import priced
 from centime.plan.fleet_paths import Draw, Hardware
 from centime.plan.scenario import Scenario
+from centime.plan.scenario_file import replaced
 from centime.plan.text import Said, said
 from centime.plan.uncertain import Uncertain
 
@@ -56,7 +57,7 @@ def resolve(scenario: Scenario) -> tuple[Scenario, list[Said]]:
         if scenario.money.mode == "own" and generation.capex_per_gpu is None:
             changes[f"generations.{index}.capex_per_gpu"], note = _capex(later)
             said_of.append(note)
-    return scenario.replace(changes), said_of
+    return replaced(scenario, changes), said_of
 
 
 def hardware(scenario: Scenario, draw: Draw) -> list[Hardware]:

@@ -15,16 +15,12 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.plan.efficiency import FILE, Software, generation
 from centime.plan.layout import Layout
 from centime.plan.step import StepTimes
-
-if TYPE_CHECKING:
-    from centime.plan.published_run import Run
 
 # The quantiles that cover four of five: 0.10 and 0.90 for runs like those left out, 87 % of runs that the fit has seen.
 SHARES = (0.11, 0.89)
@@ -140,16 +136,3 @@ def step_interval(
     kinds += ["generation"] if generation(chip) not in known.groups["generation"] else []
     spreads = [spread(point, known, kind) for kind in kinds or ["cell"]]
     return math.exp(min(low for low, _ in spreads)), math.exp(max(high for _, high in spreads))
-
-
-def run_features(run: Run, times: StepTimes) -> tuple[float, ...]:
-    """`features` of a published run."""
-    return features(run.arch, run.chip, run.layout, run.seq, run.precision, run.software, times)
-
-
-def interval(run: Run, times: StepTimes) -> tuple[float, float]:
-    """`step_interval` of a published run; wider by half where its layout had to be assumed."""
-    fast, slow = step_interval(run.arch, run.chip, run.layout, run.seq, run.precision, run.software, times)
-    if not run.known_layout:
-        return fast**1.5, slow**1.5
-    return fast, slow

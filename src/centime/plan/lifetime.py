@@ -13,12 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from centime.plan.lifetime_request import LifetimeRequest
 from centime.plan.scaling_laws import Sparsity
-
-if TYPE_CHECKING:
-    from centime.plan.sections import Section
 
 DECADES = 3.0  # the curve over demand reaches so many powers of ten to either side
 POINTS_A_DECADE = 4
@@ -103,7 +101,7 @@ class Lifetime:
     by_law: the best option and its total under every other law, which is how far the answer can be trusted.
     """
 
-    request: Any  # centime.plan.lifetime_cost.LifetimeRequest
+    request: LifetimeRequest
     loss: float
     bar: Option
     options: tuple[Option, ...]
@@ -117,7 +115,7 @@ class Lifetime:
     @property
     def served(self) -> float:
         """Tokens served over the life."""
-        return float(self.request.served_tokens)
+        return self.request.served_tokens
 
     @property
     def best(self) -> Option:
@@ -181,25 +179,7 @@ class Lifetime:
 
     def inputs(self) -> dict[str, Any]:
         """The request with prices and tokens resolved."""
-        inputs: dict[str, Any] = self.request.to_json()
-        return inputs
-
-    def title(self, lang: str) -> str:
-        from centime.plan.lifetime_text import title
-
-        return title(self, lang)
-
-    def sections(self, lang: str) -> list[Section]:
-        from centime.plan.lifetime_text import sections
-
-        return sections(self, lang)
-
-
-def from_inputs(inputs: dict[str, Any]) -> Lifetime:
-    """The plan of a card's inputs."""
-    from centime.plan.lifetime_cost import LifetimeRequest, plan_lifetime
-
-    return plan_lifetime(LifetimeRequest.from_json(inputs))
+        return self.request.to_json()
 
 
 def cheapest(options: Sequence[Option], served: float) -> Option:

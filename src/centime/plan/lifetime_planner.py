@@ -1,123 +1,114 @@
-"""Lives priced by the planner: training steps and serving units, in the money of the chosen chips."""
+"""`plan lifetime` answered: the options that reach the bar's quality, priced, under every law."""
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import replace
+from typing import Any
 
 from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip
+from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.architecture_counts import count_architecture
-from centime.plan.catalogue_text import priced
-from centime.plan.corner_search import Searcher
-from centime.plan.corners import Corner
-from centime.plan.lifetime_cost import (
-    BATCH_TOKENS,
-    BATCH_TOKENS_A_CHIP,
-    LEAST_CHIPS,
-    MOST_CHIPS,
-    ROUGH_MFU,
-    SEQ,
-    TRAIN_DAYS,
-    Costs,
-    LifetimeRequest,
-    chips_of,
-    price_of,
-)
-from centime.plan.prediction import default_precision, software_at
-from centime.plan.serving_choice import Choice, Lengths, choose
-from centime.plan.serving_costs import model_cost
-from centime.plan.serving_engine import Engine
-from centime.plan.serving_interval import spread
-from centime.plan.serving_rows import year
-from centime.plan.serving_speeds import Software, speeds
-from centime.plan.serving_units import Unit, number_format
+from centime.plan.cases import case, example_names
+from centime.plan.lifetime import Lifetime, Option, cheapest
+from centime.plan.lifetime_options import LARGEST, candidates, options
+from centime.plan.lifetime_prices import planner_costs
+from centime.plan.lifetime_request import Costs, LifetimeRequest, flop_costs
+from centime.plan.reshape import sparsity
+from centime.plan.scaling_laws import LOSS_LAWS, MOE_LAWS, QualityLaw, loss_law, moe_law
 from centime.plan.text import Said, said
 
-NEWEST = "2026-08"  # software of serving where no date is given, as `plan train`'s newest
+FAMILIES = ("dense", "moe", "both")
 
 
-def serving_choice(
-    arch: Architecture, which: Chip, precision: str, lengths: Lengths, ttft_s: float, tpot_s: float, software: Software
-) -> Choice:
-    """The cheapest units that serve a model within the limits, as `plan serve` chooses them before it simulates.
+def from_inputs(inputs: dict[str, Any]) -> Lifetime:
+    """The plan of a card's inputs."""
+    return plan_lifetime(LifetimeRequest.from_json(inputs))
 
-    Raises UserError that says what stands in the way.
+
+def plan_lifetime(request: LifetimeRequest, costs: Costs | None = None) -> Lifetime:
+    """Find the cheapest life at the bar's quality. costs: None for the planner's own, or FLOPs by request.mode.
+
+    Raises UserError for unknown names and laws, a bar without known tokens, or one that no option reaches.
     """
-    form = number_format(precision, arch.is_mixture)
-    engine = Engine(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
-    return choose(engine, lengths, ttft_s, tpot_s, None, None)
-
-
-def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, list[Said]]:
-    """Costs in money, the request with what it left open written out, and what was assumed."""
-    trains, serves = chips_of(request)
-    request = replace(request, software_date=request.software_date or software_at(request.date))
-    paid = price_of(trains, request.date, request.price)
-    served = price_of(serves, request.date, request.serve_price or (request.price if serves == trains else None))
-    if paid.currency != served.currency:
+    request, bar_arch, notes = _resolved(request)
+    trained_on = request.quality_tokens or 0.0
+    sources = [bar_arch.source] if bar_arch.source else []
+    if costs is None:
+        if request.mode == "flops":
+            costs = flop_costs()
+        else:
+            costs, request, more = planner_costs(request)
+            notes += more
+    law = QualityLaw(loss_law(request.law), moe_law(request.moe))
+    params, sparse = float(count_architecture(bar_arch).active_params), sparsity(bar_arch)
+    kind = "moe" if bar_arch.is_mixture else "dense"
+    bars = options([(kind, bar_arch, trained_on)], costs)
+    if not bars:
         raise UserError(
-            f"Training is priced in {paid.currency} and serving in {served.currency}; give both prices in one currency."
+            f"{bar_arch.name} cannot be served on {request.serve_gpu or request.gpu} within the limits in any of "
+            f"{', '.join(costs.precisions)}; take a larger chip, or raise --tpot."
         )
-    precision = request.precision or default_precision(trains)
-    formats = request.precisions or tuple(
-        name
-        for name, peak in (("bf16", serves.bf16_tflops), ("fp8", serves.fp8_tflops), ("fp4", serves.fp4_tflops))
-        if peak
-    )
-    for name in formats:
-        number_format(name, mixture=False)  # says what is wrong with a precision that is none
-    for flag, hour in (("--price", paid), ("--serve-price", served)):
-        if hour.per_device_hour < 1e-9:  # below it, quotients of costs lose their meaning
-            raise UserError(
-                f"{flag} {hour.per_device_hour:g} {hour.currency}/h is as good as nothing, and a life at no cost has "
-                "no cheapest size; give what an hour costs, or --flops to count FLOPs."
-            )
-    search = Searcher()
-    lengths = Lengths(request.isl, request.osl, request.hit)
-    software = Software("", year(request.software_date or NEWEST))
+    bar = cheapest(bars, request.served_tokens)
 
-    def train(arch: Architecture, tokens: float) -> tuple[float, tuple[float, float]]:
-        flops = count_architecture(arch, SEQ).train_flops_per_token * tokens
-        wanted = flops / (ROUGH_MFU * trains.peak("bf16") * TRAIN_DAYS * 86400)
-        gpus = min(MOST_CHIPS, max(LEAST_CHIPS, 1 << max(0, math.ceil(math.log2(wanted)))))
-        batch = max(1, round(max(BATCH_TOKENS, BATCH_TOKENS_A_CHIP * gpus) / SEQ))
-        at = Corner(arch, trains, gpus, SEQ, batch, precision, None, request.software_date or "")
-        hours = search(at) * tokens / 3600
-        return hours * paid.per_device_hour, search.interval(at)
+    enough = request.max_tokens or math.inf
 
-    @functools.cache
-    def serve(arch: Architecture, name: str) -> tuple[float, tuple[float, float]] | None:
-        try:
-            choice = serving_choice(arch, serves, name, lengths, request.ttft_s, request.tpot_s, software)
-        except UserError:  # too large for this chip's units, or too slow
-            return None
-        seconds = choice.gpu_seconds(lengths) / (lengths.isl + lengths.osl)
-        low, high = spread(arch.name, serves)
-        return seconds * served.per_device_hour / 3600, (1 / high, 1 / low)
+    def under(quality: QualityLaw) -> list[Option]:
+        loss = quality.loss(params, sparse, trained_on)
+        most = LARGEST * quality.effective_params(params, sparse, trained_on)
+        own = [option for option in bars if request.family in ("both", kind)]
+        there = [one for one in candidates(request.family, quality, loss, most) if one[2] <= enough]
+        return own + options(there, costs)
 
-    notes = [
-        said("Training: {chip}, {precision}, {price}", chip=trains.name, precision=precision, price=priced(paid)),
-        said("Serving: {chip}, {price}", chip=serves.name, price=priced(served)),
+    found = under(law)
+    if not found:
+        raise UserError(
+            f"No {request.family} model that can be served reaches the loss of {bar_arch.name}"
+            + (f" on {request.max_tokens:.3g} tokens; raise --max-tokens." if request.max_tokens else ".")
+        )
+    by_law = []
+    for dense in LOSS_LAWS:
+        for mixture in MOE_LAWS if request.family != "dense" or bar_arch.is_mixture else (request.moe,):
+            if (dense, mixture) != (request.law, request.moe) and dense != "sardana":
+                others = under(QualityLaw(LOSS_LAWS[dense], moe_law(mixture)))
+                if others:
+                    by_law.append((f"{dense} + {mixture}", cheapest(others, request.served_tokens)))
+    sources += [LOSS_LAWS[request.law].source, MOE_LAWS[request.moe][1], "arXiv 2401.00448 (inference-aware scaling)"]
+    notes.append(
         said(
-            "Served tokens are prompts and answers, {isl:,.0f} to {osl:,.0f}; {hit:.0%} of prompts from the cache; "
-            "first token within {ttft:g} s, then one each {tpot:g} ms",
-            isl=request.isl, osl=request.osl, hit=request.hit, ttft=request.ttft_s, tpot=1e3 * request.tpot_s,
-        ),
-        said(
-            "Each run gets the chips that train it in about {days:.0f} days, {least} to {most:,}; chips serve at the "
-            "load their units are chosen for, the idle hours of a day not counted",
-            days=TRAIN_DAYS, least=LEAST_CHIPS, most=MOST_CHIPS,
-        ),
-        said("A narrower serving precision is taken to cost no quality; post-training is left out"),
-    ]  # fmt: skip
-    resolved = replace(
-        request,
-        precision=precision,
-        precisions=formats,
-        price=f"{paid.per_device_hour:g} {paid.currency}/h",
-        serve_price=f"{served.per_device_hour:g} {served.currency}/h",
+            "Equal quality is equal loss under {law} and {moe}; for mixtures larger than those laws were fitted on it "
+            "is an extrapolation, and the table by law says how much hangs on it.",
+            law=request.law,
+            moe=request.moe,
+        )
     )
-    return Costs(paid.currency, formats, train, serve), resolved, notes
+    loss = law.loss(params, sparse, trained_on)
+    return Lifetime(request, loss, bar, tuple(found), tuple(by_law), costs.unit, tuple(notes), tuple(sources))
+
+
+def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, list[Said]]:
+    """The request checked, with the bar's tokens from the examples where they are not given."""
+    if request.max_tokens is not None and not request.max_tokens > 0:
+        raise UserError(f"max_tokens is {request.max_tokens}; expected a number above zero.")
+    for name in ("served_tokens", "isl", "osl", "ttft_s", "tpot_s"):
+        if not 0 < getattr(request, name) < math.inf:
+            raise UserError(f"{name} is {getattr(request, name)}; expected a number above zero.")
+    if not 0 <= request.hit < 1:
+        raise UserError(f"hit is {request.hit}; expected a share of at least 0 and below 1.")
+    if request.family not in FAMILIES:
+        raise UserError(f"family {request.family!r} is none of {', '.join(FAMILIES)}.")
+    if request.mode not in ("money", "flops"):
+        raise UserError(f"mode {request.mode!r} is neither money nor flops.")
+    arch = architecture(request.quality_of)
+    if request.quality_tokens is not None:
+        if not request.quality_tokens > 0:
+            raise UserError(f"quality_tokens is {request.quality_tokens}; expected a number above zero.")
+        return request, arch, []
+    examples = {name: case(name) for name in example_names()}
+    for name, example in sorted(examples.items(), key=lambda item: not item[1].reported_gpu_hours):
+        if architecture(example.model) == arch:
+            note = said("{model} was trained on {tokens:.3g} T tokens ({source})", model=arch.name,
+                        tokens=example.tokens / 1e12, source=name)  # fmt: skip
+            return replace(request, quality_tokens=example.tokens), arch, [note]
+    raise UserError(f"How many tokens {arch.name} was trained on is not in the catalogue; give --quality-tokens.")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from centime.plan.lifetime import Lifetime, Option
 from centime.plan.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table
 from centime.plan.text import number, words
 from centime.units import format_count, format_money
-
-if TYPE_CHECKING:
-    from centime.plan.lifetime import Lifetime, Option
 
 
 def title(found: Lifetime, lang: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from typing import Any
 
 from centime import __version__
 from centime.errors import UserError
-from centime.plan.card import PLANNERS, Plan, figures, hashes
+from centime.plan.card import figures, hashes
 from centime.plan.text import words
+from centime.plan.verbs import Plan, rebuilt
 
 SAME = 1e-9  # relative: what another machine's mathematics library may differ by
 
@@ -80,9 +80,8 @@ def rerun(card: Mapping[str, Any]) -> Rerun:
 
     Raises UserError where its inputs are not understood.
     """
-    module = importlib.import_module(PLANNERS[card["verb"]])
     try:
-        plan: Plan = module.from_inputs(dict(card["inputs"]))
+        plan = rebuilt(card["verb"], dict(card["inputs"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"the inputs of the card do not make a plan of {card['verb']!r} ({error}); it was edited, or written by "

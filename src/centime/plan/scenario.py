@@ -265,16 +265,3 @@ class Scenario(Section):
     def index(self, month: str) -> int:
         """Months from the start to 'YYYY-MM'; negative before it."""
         return (int(month[:4]) - int(self.start[:4])) * 12 + int(month[5:7]) - int(self.start[5:7])
-
-    def replace(self, changes: dict[str, Any]) -> Scenario:
-        """The scenario with 'section.key' set anew and checked again. Raises UserError like `load`."""
-        tree = self.model_dump()
-        for path, value in changes.items():
-            node: Any = tree
-            *parents, last = path.split(".")
-            for part in parents:
-                node = node[int(part)] if isinstance(node, list) else node[part]
-            node[last] = value
-        from centime.plan.scenario_file import validated
-
-        return validated(tree, self.name)

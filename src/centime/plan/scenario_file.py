@@ -56,6 +56,18 @@ def validated(tree: dict[str, Any], where: str) -> Scenario:
     return scenario
 
 
+def replaced(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
+    """The scenario with each 'section.key' of `changes` set anew, checked again. Raises UserError like `load`."""
+    tree = scenario.model_dump()
+    for path, value in changes.items():
+        node: Any = tree
+        *parents, last = path.split(".")
+        for part in parents:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        node[last] = value
+    return validated(tree, scenario.name)
+
+
 def _sentence(issue: Any) -> str:
     """One pydantic issue as a sentence: the key, what was found, what was expected, the nearest name."""
     parts = [str(part) for part in issue["loc"]]

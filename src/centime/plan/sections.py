@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Format = Callable[[float], str]
 
@@ -165,11 +161,3 @@ class Notes:
 
 
 Section = Figures | Table | BarChart | StackedBars | LineChart | Tornado | Waterfall | Timeline | Notes
-
-
-def print_sections(console: Console, sections: Sequence[Section]) -> None:
-    """The sections as rich tables, in order."""
-    from centime.plan.terminal import show
-
-    for section in sections:
-        show(console, section)

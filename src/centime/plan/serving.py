@@ -7,26 +7,23 @@ derives every formula.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-from centime.catalogue.api_prices import PriceList, price_list
-from centime.catalogue.chips import Chip, chip
+from centime.catalogue.api_prices import price_list
+from centime.catalogue.chips import chip
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
 from centime.catalogue.prices import Price
 from centime.errors import UserError
-from centime.plan.arrivals import Simulated
 from centime.plan.catalogue_text import priced
 from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
 from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine
 from centime.plan.serving_interval import spread
 from centime.plan.serving_layout import check_units
-from centime.plan.serving_money import Money, spent
+from centime.plan.serving_money import spent
+from centime.plan.serving_plan import PEAK_TO_MEAN, SECONDS_PER_DAY, ServingPlan, busy_gpus, peak_to_mean
 from centime.plan.serving_request import Demand, ServingRequest, parse_units
 from centime.plan.serving_rows import year
 from centime.plan.serving_speeds import Software, speeds
@@ -34,84 +31,7 @@ from centime.plan.serving_trial import best_tried
 from centime.plan.serving_units import Unit, number_format
 from centime.plan.text import said
 
-if TYPE_CHECKING:
-    from centime.plan.sections import Section
-
-PEAK_TO_MEAN = 278 / 226.75  # nodes serving DeepSeek's V3 and R1 on 2025-02-27 (open-infra-index, day 6)
 DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
-SECONDS_PER_DAY = 86400.0
-
-
-@dataclass(frozen=True)
-class ServingPlan:
-    """A plan, computed."""
-
-    verb: ClassVar[str] = "serve"
-    request: ServingRequest
-    chip: Chip
-    lengths: Lengths
-    demand: Demand  # asked for, or what the GPUs given can serve
-    choice: Choice
-    prefill_gpus: float  # at the mean load; all of them for a mixed unit
-    decode_gpus: float
-    price: Price
-    prices: PriceList | None
-    money: Money
-    low_factor: float  # the 80 % interval of throughput: from low_factor to high_factor times the figure
-    high_factor: float
-    simulated: dict[str, Simulated]
-    assumptions: tuple[str, ...]
-    sources: tuple[str, ...]
-
-    @property
-    def gpus_mean(self) -> float:
-        """GPUs that serve at the mean load, units not rounded."""
-        return self.prefill_gpus + self.decode_gpus
-
-    @property
-    def peak_to_mean(self) -> float:
-        """Load of the busiest time over the mean."""
-        return _peak_to_mean(self.request)
-
-    @property
-    def gpus_peak(self) -> int:
-        """GPUs at the peak, in whole units."""
-        return _busy(self.request, self.choice, self.prefill_gpus, self.decode_gpus)
-
-    @property
-    def input_rate(self) -> float:
-        """Prompt tokens a second and GPU of the chips that prefill (of all, where units do both)."""
-        return self.demand.input_per_day / SECONDS_PER_DAY / (self.prefill_gpus or self.decode_gpus)
-
-    @property
-    def output_rate(self) -> float:
-        """Output tokens a second and GPU of the chips that decode."""
-        return self.demand.output_per_day / SECONDS_PER_DAY / self.decode_gpus
-
-    def title(self, lang: str) -> str:
-        """One line: what is served on what."""
-        from centime.plan.serving_sections import title
-
-        return title(self, lang)
-
-    def sections(self, lang: str) -> list[Section]:
-        """Figures, units, a step's parts, money, latency, notes."""
-        from centime.plan.serving_sections import sections
-
-        return sections(self, lang)
-
-    def inputs(self) -> dict[str, Any]:
-        """The request with every default that may change written out."""
-        found = dataclasses.asdict(self.request)
-        found["date"] = self.request.date or datetime.date.today().isoformat()  # the software is of that day too
-        found["price"] = f"{self.price.per_device_hour:g} {self.price.currency}/h"
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """The keys of docs/plan-serving.md."""
-        from centime.plan.serving_sections import as_json
-
-        return as_json(self)
 
 
 def plan_serving(request: ServingRequest) -> ServingPlan:
@@ -137,7 +57,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     prices = price_list(request.prices, request.date) if request.prices else None
     if prices and price.currency != prices.currency:
         raise UserError(f"--prices are in {prices.currency}, the GPU-hour is in {price.currency}; give one currency.")
-    idle = (request.gpus or 0) - _busy(request, choice, prefill_gpus, decode_gpus) if request.gpus else 0
+    idle = (request.gpus or 0) - busy_gpus(request, choice, prefill_gpus, decode_gpus) if request.gpus else 0
     if idle > 0:
         notes.append(said("{idle} of {gpus} GPUs are left idle: units are whole", idle=idle, gpus=request.gpus))
     low, high = spread(arch.name, kind)
@@ -201,7 +121,7 @@ def _sized(request: ServingRequest, lengths: Lengths, choice: Choice) -> tuple[D
     """Demand and the GPUs of each phase at the mean load: from demand, or from whole units of the GPUs at the peak."""
     demand = request.demand
     if demand is None:
-        peak = requests_per_s(choice, lengths, request.gpus or 0) / _peak_to_mean(request)
+        peak = requests_per_s(choice, lengths, request.gpus or 0) / peak_to_mean(request)
         demand = Demand(peak * lengths.isl * SECONDS_PER_DAY, peak * lengths.osl * SECONDS_PER_DAY, lengths.hit)
     per_second = demand.output_per_day / SECONDS_PER_DAY
     if isinstance(choice, Mixed):
@@ -230,21 +150,3 @@ def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choi
     if price.kind == "assumed":
         found.append(priced(price))
     return found
-
-
-def _peak_to_mean(request: ServingRequest) -> float:
-    return request.peak_to_mean or PEAK_TO_MEAN
-
-
-def _busy(request: ServingRequest, choice: Choice, prefill_gpus: float, decode_gpus: float) -> int:
-    """GPUs of whole units at the peak."""
-    ratio = _peak_to_mean(request)
-    if isinstance(choice, Mixed):
-        return _whole(decode_gpus * ratio, choice.engine.unit)
-    prefill = _whole(prefill_gpus * ratio, choice.prefill.engine.unit)
-    return prefill + _whole(decode_gpus * ratio, choice.decode.engine.unit)
-
-
-def _whole(gpus: float, unit: Unit) -> int:
-    """GPUs rounded up to whole units."""
-    return math.ceil(gpus / unit.chips - 1e-9) * unit.chips

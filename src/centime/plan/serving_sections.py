@@ -1,128 +1,14 @@
-"""What a serving plan shows, and its JSON."""
+"""What a serving plan shows."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from centime.plan.catalogue_text import briefly, listed, priced
 from centime.plan.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table, plain
-from centime.plan.serving import ServingPlan
 from centime.plan.serving_choice import Mixed
-from centime.plan.serving_engine import Engine, decoding, prefilling, steady
-from centime.plan.serving_roofline import Load, StepTime
+from centime.plan.serving_engine import Engine, decoding, steady
+from centime.plan.serving_plan import PARTS, ServingPlan, parts, percentiles, steps, units
 from centime.plan.text import Words, number, words
 from centime.units import format_count, format_money
-
-PARTS = {  # of a step, as StepTime names them
-    "matrices": "matrices",
-    "attention": "attention",
-    "experts": "experts",
-    "exposed_communication": "exposed communication",
-    "launch": "launches",
-    "host": "host",
-}
-
-
-def parts(step: StepTime) -> dict[str, float]:
-    """Seconds of a step by part; they add up to its total."""
-    return {name: getattr(step, name) for name in PARTS}
-
-
-def steps(plan: ServingPlan) -> dict[str, StepTime]:
-    """A step of each unit at its working load."""
-    lengths, choice = plan.lengths, plan.choice
-    new = lengths.isl * (1 - lengths.hit)
-    context = lengths.isl + lengths.osl / 2
-    if isinstance(choice, Mixed):
-        fresh = choice.state.batch * choice.engine.tokens_per_step / lengths.osl * new
-        load = Load(choice.state.batch, context, fresh, new, lengths.isl * lengths.hit, 1.0 + choice.engine.drafted)
-        return {"mixed": choice.engine.step(load)}
-    engine = choice.prefill.engine
-    tokens = choice.prefill.tokens_per_step * engine.unit.dp
-    decode = choice.decode.engine
-    return {
-        "prefill": engine.step(Load(prefill=tokens, prompt=new, cached=lengths.isl * lengths.hit)),
-        "decode": decode.step(Load(choice.decode.state.batch, context, queries=1.0 + decode.drafted)),
-    }
-
-
-def units(plan: ServingPlan) -> dict[str, dict[str, Any]]:
-    """Each kind of unit: layout, chips, batch, step, rates."""
-    choice, lengths = plan.choice, plan.lengths
-    if isinstance(choice, Mixed):
-        state = choice.state
-        return {
-            "mixed": {
-                "unit": choice.engine.unit.text(),
-                "gpus_per_unit": choice.engine.unit.chips,
-                "gpus_mean": plan.decode_gpus,
-                "batch": state.batch,
-                "batch_per_gpu": state.batch / choice.engine.unit.chips,
-                "tpot_s": state.tpot_s,
-                "input_tokens_per_s_per_gpu": choice.tokens_per_s_per_gpu * lengths.isl / lengths.osl,
-                "output_tokens_per_s_per_gpu": choice.tokens_per_s_per_gpu,
-            }
-        }
-    prefill, decode = choice.prefill, choice.decode
-    return {
-        "prefill": {
-            "unit": prefill.engine.unit.text(),
-            "gpus_per_unit": prefill.engine.unit.chips,
-            "gpus_mean": plan.prefill_gpus,
-            "tokens_per_step_per_group": prefill.tokens_per_step,
-            "step_s": prefilling(prefill.engine, lengths.isl, prefill.tokens_per_step, lengths.hit),
-            "utilisation": prefill.utilisation,
-            "input_tokens_per_s_per_gpu": prefill.tokens_per_s_per_gpu,
-        },
-        "decode": {
-            "unit": decode.engine.unit.text(),
-            "gpus_per_unit": decode.engine.unit.chips,
-            "gpus_mean": plan.decode_gpus,
-            "batch": decode.state.batch,
-            "batch_per_gpu": decode.state.batch / decode.engine.unit.chips,
-            "tpot_s": decode.state.tpot_s,
-            "output_tokens_per_s_per_gpu": decode.tokens_per_s_per_gpu,
-        },
-    }
-
-
-def as_json(plan: ServingPlan) -> dict[str, Any]:
-    """The keys that docs/plan-serving.md names."""
-    money = plan.money
-    return {
-        "model": plan.request.model,
-        "gpu": plan.chip.name,
-        "isl": plan.lengths.isl,
-        "osl": plan.lengths.osl,
-        "hit": plan.lengths.hit,
-        "input_tokens_per_day": plan.demand.input_per_day,
-        "output_tokens_per_day": plan.demand.output_per_day,
-        "units": units(plan),
-        "breakdown_s": {name: parts(step) for name, step in steps(plan).items()},
-        "ttft_s": _percentiles(plan, "ttft"),
-        "tpot_s": _percentiles(plan, "tpot"),
-        "gpus_mean": plan.gpus_mean,
-        "gpus_peak": plan.gpus_peak,
-        "peak_to_mean": plan.peak_to_mean,
-        "gpu_hour": plan.price.per_device_hour,
-        "currency": plan.price.currency,
-        "price_date": plan.price.date,
-        "cost_per_day": money.cost_per_day,
-        "per_million": {"hit": money.hit_per_m, "miss": money.miss_per_m, "output": money.output_per_m},
-        "cost_per_million_output_all_in": money.all_in_per_m_output,
-        "revenue_usd_per_day": money.revenue_per_day,
-        "margin": money.margin,
-        "price_list": plan.prices.name if plan.prices else None,
-        "interval": {"low": plan.gpus_mean / plan.high_factor, "high": plan.gpus_mean / plan.low_factor},
-        "assumptions": list(plan.assumptions),
-        "sources": list(plan.sources),
-    }
-
-
-def _percentiles(plan: ServingPlan, which: str) -> dict[str, float]:
-    key = "mixed" if "mixed" in plan.simulated else {"ttft": "prefill", "tpot": "decode"}[which]
-    found = getattr(plan.simulated[key], which)
-    return {"p50": found.p50, "p90": found.p90, "p99": found.p99}
 
 
 def title(plan: ServingPlan, lang: str) -> str:
@@ -216,7 +102,7 @@ def _money(plan: ServingPlan, say: Words, lang: str) -> Table:
 
 def _latency(plan: ServingPlan, say: Words, lang: str) -> Table:
     def row(label: str, which: str) -> list[str]:
-        return [label, *(number(_milliseconds(value), lang) for value in _percentiles(plan, which).values())]
+        return [label, *(number(_milliseconds(value), lang) for value in percentiles(plan, which).values())]
 
     rows = [row(say("Time to first token"), "ttft"), row(say("Time per output token"), "tpot")]
     note = say("Simulated: random arrivals at the planned load of one unit, from a fixed seed.")

@@ -16,6 +16,12 @@ NAME = 18  # characters of a row's name that stand together; longer words fold
 SHORT = 24  # characters of a cell that is a figure, or two with a dash between them
 
 
+def print_sections(console: Console, sections: Sequence[Section]) -> None:
+    """Prints the sections of a plan in order."""
+    for section in sections:
+        show(console, section)
+
+
 def show(console: Console, section: Section) -> None:
     """Prints one section, a blank line after it."""
     match section:

@@ -29,7 +29,6 @@ from centime.plan.training_stages import Stage, stage_of_extension, stage_of_rl,
 
 if TYPE_CHECKING:
     from centime.plan.layout_search import SearchResult
-    from centime.plan.sections import Section
 
 PASSES = ("forward", "input_gradient", "weight_gradient", "overlapped")
 FIRST_PRINCIPLES = said(
@@ -91,18 +90,6 @@ class TrainingPlan:
         if self.request.date is None:
             return None
         return str(datetime.date.fromisoformat(self.request.date) + datetime.timedelta(days=round(self.days)))
-
-    def title(self, lang: str) -> str:
-        """One line that names the plan."""
-        from centime.plan.training_sections import title
-
-        return title(self, lang)
-
-    def sections(self, lang: str) -> list[Section]:
-        """What it costs, by stage; the step, by part; memory; assumptions and sources."""
-        from centime.plan.training_sections import sections
-
-        return sections(self, lang)
 
     def inputs(self) -> dict[str, Any]:
         """The request with every default written out, for the card."""

@@ -12,9 +12,10 @@ To add one: centime/cli/plan/<name>.py with
 
         emit(plan_serving(ServingRequest(...)), as_json=as_json, html=html, lang=lang, card=card)
 
-and its line in PLANS below. A plan is any object of centime.plan.card.Plan: `verb` (a class attribute), `title(lang)`,
-`sections(lang)` (centime.plan.sections), `to_json()`, `inputs()`; its module offers `from_inputs(inputs) -> plan`, by
-which `centime plan rerun` builds it again: `inputs` hold what the planner was asked with dates and prices resolved.
+and its line in PLANS below. A plan is any object of centime.plan.verbs.Plan: `verb` (a class attribute), `to_json()`,
+`inputs()`, which hold what the planner was asked with dates and prices resolved. Its line in centime.plan.verbs.VERBS
+names its planner, by whose `from_inputs(inputs) -> plan` `centime plan rerun` builds it again, and its report, whose
+`title(plan, lang)` and `sections(plan, lang)` show it.
 Texts go through centime.plan.text. Quantities come as text and are parsed by centime.units.
 """
 

@@ -13,7 +13,7 @@ import typer
 from centime.errors import UserError
 
 if TYPE_CHECKING:
-    from centime.plan.card import Plan
+    from centime.plan.verbs import Plan
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/plan.md names its keys).")]
 Html = Annotated[
@@ -32,6 +32,7 @@ def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path 
     """Prints the plan, as a table or as JSON with its card, and writes the page and the card where asked."""
     from centime.plan.card import card_file, make_card, write_card
     from centime.plan.text import words
+    from centime.plan.verbs import sections, title
 
     words(lang)  # an unknown language is said before anything is written, and so is a file that cannot be
     if card is not None:
@@ -48,15 +49,15 @@ def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path 
     if html is not None:
         from centime.plan.page import write_page
 
-        write_page(html, plan.title(lang), plan.sections(lang), lang, made)
+        write_page(html, title(plan, lang), sections(plan, lang), lang, made)
     if as_json:
         typer.echo(json.dumps({**plan.to_json(), "card": made}, indent=2))
         return
     from rich.console import Console
 
-    from centime.plan.sections import print_sections
+    from centime.plan.terminal import print_sections
 
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(plan.title(lang), style="bold")
+    console.print(title(plan, lang), style="bold")
     console.print()
-    print_sections(console, plan.sections(lang))
+    print_sections(console, sections(plan, lang))

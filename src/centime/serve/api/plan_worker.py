@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from centime.catalogue import models
 from centime.errors import UserError, nearest
-from centime.plan.card import Plan
 from centime.plan.text import LANGUAGES
+from centime.plan.verbs import Plan, sections, title
 from centime.serve.api.plan_sections import section_json
 from centime.units import parse_count
 
@@ -39,8 +39,8 @@ def planned(verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
     for name, text in given.items():
         command += [f"--{name.replace('_', '-')}", text]
     return {
-        "title": {lang: plan.title(lang) for lang in LANGUAGES},
-        "sections": {lang: [section_json(section) for section in plan.sections(lang)] for lang in LANGUAGES},
+        "title": {lang: title(plan, lang) for lang in LANGUAGES},
+        "sections": {lang: [section_json(section) for section in sections(plan, lang)] for lang in LANGUAGES},
         "command": shlex.join(command),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
@@ -10,11 +10,35 @@ from centime.plan.cases import Case
 from centime.plan.catalogue_text import noted
 from centime.plan.corner_search import Searcher
 from centime.plan.corners import Corner
-from centime.plan.explain import Run
 from centime.plan.text import said
 from centime.plan.training import plan_training
 from centime.plan.training_request import TrainingRequest
 from centime.units import format_money
+
+
+@dataclass(frozen=True)
+class Run:
+    """One side: its case, the corner that it is, its GPU-seconds per token, and its price.
+
+    seconds: GPU-seconds per token as the run is (its own layout); searched: under the best layout that the search
+    finds with the same schedule.
+    """
+
+    case: Case
+    at: Corner
+    seconds: float
+    searched: float
+    price: float  # per chip-hour
+    price_note: str
+    spread: tuple[float, float] = (1.0, 1.0)  # factors on `seconds`: the ends of the 80 % interval
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.seconds * self.case.tokens / 3600
+
+    @property
+    def cost(self) -> float:
+        return self.gpu_hours * self.price
 
 
 def run_of(case: Case, searcher: Searcher) -> Run:

@@ -1,0 +1,85 @@
+"""The sub-verbs of `centime plan`: which module computes the plan of each, which one reports it, and where the docs
+derive its figures.
+
+A plan is data: it knows nothing of how it is shown. The modules stand here by name and are imported on use, so that a
+verb loads its own planner alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from centime.plan.sections import Section
+
+
+class Plan(Protocol):
+    """What every plan offers to the terminal, the page, JSON and the card."""
+
+    @property
+    def verb(self) -> str:
+        """The sub-verb that makes it: a key of VERBS (a class attribute does)."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Documented, stable keys; a card cites the numbers at the top level, and in `interval` and `total`."""
+
+    def inputs(self) -> dict[str, Any]:
+        """JSON values that rebuild the plan on another day: nothing is left to a default that may change."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Where a sub-verb lives.
+
+    planner: the module whose `from_inputs(inputs: dict) -> Plan` rebuilds a plan from a card. report: the module whose
+    `title(plan, lang) -> str` and `sections(plan, lang) -> list[Section]` show it. formulas: where the docs derive what
+    it computes with.
+    """
+
+    planner: str
+    report: str
+    formulas: tuple[str, ...]
+
+
+STEP = "docs/plan-formulas.md#step"
+VERBS = {
+    "train": Verb(
+        "centime.plan.training",
+        "centime.plan.training_sections",
+        ("docs/plan-formulas.md#micro-batch", STEP, "docs/plan-formulas.md#memory", "docs/plan-formulas.md#goodput"),
+    ),
+    "serve": Verb("centime.plan.serving", "centime.plan.serving_sections", ("docs/plan-serving.md",)),
+    "explain": Verb("centime.plan.explain", "centime.plan.explain_text", (STEP, "docs/plan-economics.md#explain")),
+    "lifetime": Verb(
+        "centime.plan.lifetime_planner", "centime.plan.lifetime_text", ("docs/plan-economics.md#lifetime",)
+    ),
+    "fleet": Verb("centime.plan.fleet", "centime.plan.fleet_sections", ("docs/plan-fleet.md#fleet",)),
+    "budget": Verb("centime.plan.budget", "centime.plan.budget_sections", ("docs/plan-fleet.md#budget",)),
+    "compare": Verb(
+        "centime.plan.compare",
+        "centime.plan.compare_text",
+        (STEP, "docs/plan-serving.md", "docs/plan-economics.md#compare"),
+    ),
+    "check": Verb("centime.plan.check", "centime.plan.check_sections", ("docs/plan-formulas.md#intervals",)),
+}
+
+
+def rebuilt(verb: str, inputs: dict[str, Any]) -> Plan:
+    """The plan of a verb from the inputs that a card keeps. Raises what the planner raises on inputs of another form:
+    UserError, KeyError, TypeError or ValueError."""
+    plan: Plan = importlib.import_module(VERBS[verb].planner).from_inputs(inputs)
+    return plan
+
+
+def title(plan: Plan, lang: str) -> str:
+    """The plan in one line, in the language (en or fr)."""
+    line: str = importlib.import_module(VERBS[plan.verb].report).title(plan, lang)
+    return line
+
+
+def sections(plan: Plan, lang: str) -> list[Section]:
+    """What the plan shows, in order, in the language (en or fr)."""
+    shown: list[Section] = importlib.import_module(VERBS[plan.verb].report).sections(plan, lang)
+    return shown
