@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from centime.catalogue.model_config import ModelConfig
-from centime.data.bpe import train_tokenizer, write_tokenizer
+from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 from centime.model import Transformer
 from centime.model.checkpoint import save
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from centime.catalogue.model_config import ModelConfig
-from centime.data.left_out import ReadOptions
-from centime.data.prepare import prepare
-from centime.data.tokenizer_training import train_on_sources
+from centime.data.shards.prepare import prepare
+from centime.data.sources import ReadOptions
+from centime.data.tokenizers.training import train_on_sources
 from centime.plan.baseline import dense_baseline
 from centime.plan.counts import Counts, count
 

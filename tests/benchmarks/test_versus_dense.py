@@ -75,8 +75,8 @@ def test_a_mixture_that_never_gets_there_is_said_to() -> None:
 def test_a_run_ends_where_it_is_told_and_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from centime.data.prepare import prepare
-    from centime.data.tokenizer_training import train_on_sources
+    from centime.data.shards.prepare import prepare
+    from centime.data.tokenizers.training import train_on_sources
     from versus import run
     from versus.arms import VOCABULARY, arms
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from centime.data.bpe import train_tokenizer, write_tokenizer
-from centime.data.tokenizer import Tokenizer, load_tokenizer
+from centime.data.tokenizers import Tokenizer, load_tokenizer
+from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from centime.data.writer import ShardWriter
+from centime.data.shards.writer import ShardWriter
 
 
 def write_split(

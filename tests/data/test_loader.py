@@ -18,8 +18,8 @@ from tests.data.made import numbered, write_split
 from centime.data import loader as loader_module
 from centime.data.loader import Loader
 from centime.data.order import MIXTURE_BLOCK
-from centime.data.tokenizer import Tokenizer
-from centime.data.writer import ShardWriter
+from centime.data.shards.writer import ShardWriter
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from centime.data.chat_encoder import ChatEncoder
 from centime.data.pairs import PairLoader, segments
-from centime.data.tokenizer import Tokenizer, load_tokenizer
+from centime.data.tokenizers import ChatEncoder, Tokenizer, load_tokenizer
 from centime.errors import UserError
 
 

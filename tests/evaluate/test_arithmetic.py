@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.small import small_model, small_tokenizer
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.evaluate.arithmetic import Sum, mark, split_of, sums
 

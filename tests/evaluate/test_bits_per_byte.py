@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.small import small_model, small_tokenizer
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.evaluate.bits_per_byte import Text, _batches, bits_per_byte, read_files, read_split
 from centime.model import Transformer

@@ -60,7 +60,7 @@ def gguf(folder: Path) -> Callable[[], object]:
 
 
 def tokenizer(folder: Path) -> Callable[[], object]:
-    from centime.data.bpe import train_tokenizer, write_tokenizer
+    from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 
     trained = train_tokenizer(["the cat sat"], 300)
     return lambda: write_tokenizer(trained, folder / "out" / "tokenizer", overwrite=True)

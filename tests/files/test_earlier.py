@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.small import small_model, small_tokenizer
 
-from centime.data.bpe import TOKENIZER, train_tokenizer, write_tokenizer
-from centime.data.prepare import PREPARED, prepare
-from centime.data.tokenizer import load_tokenizer
+from centime.data.shards.prepare import PREPARED, prepare
+from centime.data.tokenizers import load_tokenizer
+from centime.data.tokenizers.bpe import TOKENIZER, train_tokenizer, write_tokenizer
 from centime.errors import UserError
 from centime.files.marks import MARK, foreign, written_in
 from centime.model.checkpoint import MODEL, save

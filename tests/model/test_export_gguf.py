@@ -17,7 +17,7 @@ import centime
 from centime.catalogue.model_config import ModelConfig, YarnScaling
 from centime.catalogue.presets import preset
 from centime.cli import app
-from centime.data.bpe import train_tokenizer, write_tokenizer
+from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.model.export_gguf import export_gguf

@@ -21,7 +21,7 @@ from tests.small import small_folder
 import centime
 from centime.catalogue.hf_config import model_folder, read
 from centime.catalogue.models import architecture
-from centime.data.tokenizer import load_tokenizer
+from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
 from centime.model.gguf_vocabulary import read_vocabulary
 from centime.plan.counts import count

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 import centime
 from centime.cli import app
-from centime.data.bpe import train_tokenizer, write_tokenizer
-from centime.data.tokenizer import load_tokenizer
+from centime.data.tokenizers import load_tokenizer
+from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 from centime.model import Transformer
 from centime.model.export_gguf import export_gguf
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.small import small_model, small_tokenizer
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.serve.chat import Conversation
 from centime.serve.engine.request import SamplingParams

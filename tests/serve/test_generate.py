@@ -10,7 +10,7 @@ from tests.serve.engine.made import Asked, engine, run
 from tests.small import small_config, small_model, small_tokenizer
 
 from centime.catalogue.model_config import ModelConfig
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.serve.engine.request import SamplingParams

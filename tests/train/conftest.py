@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.train.made import write_recipe
 
-from centime.data.bpe import train_tokenizer, write_tokenizer
-from centime.data.prepare import prepare
+from centime.data.shards.prepare import prepare
+from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.train.made import losses, train
 
-from centime.data.tokenizer import load_tokenizer
+from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
 from centime.model.checkpoint import load
 from centime.ops.finite import first_not_finite, is_finite

@@ -21,7 +21,7 @@ from tests.train.made import command as command_line
 
 import centime
 from centime import recipe as recipes
-from centime.data.tokenizer import load_tokenizer
+from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.bill import bill

@@ -11,7 +11,7 @@ import typer
 from centime.cli._group import Group
 
 if TYPE_CHECKING:
-    from centime.data.prepare import Progress
+    from centime.data.shards.prepare import Progress
     from centime.ledger import Spent
 
 app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -61,9 +61,9 @@ def prepare(
 ) -> None:
     """Tokenise SOURCES into memory-mapped shards with checksums and document boundaries."""
     from centime.data.display import source_bar
-    from centime.data.left_out import read_options
     from centime.data.metering import metered, spent_line
-    from centime.data.prepare import prepare as run
+    from centime.data.shards.prepare import prepare as run
+    from centime.data.sources import read_options
     from centime.ledger.device import this_device
 
     with metered("data", out, price) as meter, source_bar("Tokenising") as bar:
@@ -106,7 +106,7 @@ def show(
     from rich.console import Console
     from rich.table import Table
 
-    from centime.data.describe import describe
+    from centime.data.shards.describe import describe
     from centime.units import format_bytes
 
     described = describe(folder)
@@ -150,7 +150,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Read every byte of prepared data and hold it against its checksums."""
-    from centime.data.describe import check as run
+    from centime.data.shards.describe import check as run
 
     sound = []
     for part in run(folder, tokenizer):
@@ -162,7 +162,7 @@ def check(
 
 
 def _summary(out: Path, done: Progress, spent: Spent) -> None:
-    from centime.data.left_out import tally
+    from centime.data.sources import tally
     from centime.units import format_bytes, format_count, plural
 
     for note in done.notes:

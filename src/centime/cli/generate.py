@@ -43,7 +43,7 @@ def generate(
     from centime.catalogue.prices import price_for
     from centime.cli._streams import read_input
     from centime.cli._unfinished import usable
-    from centime.data.chat_encoder import ChatEncoder
+    from centime.data.tokenizers import ChatEncoder
     from centime.errors import UserError
     from centime.plan.counts import count
     from centime.serve.engine.request import SamplingParams

@@ -43,9 +43,9 @@ def train(
 ) -> None:
     """Train a byte-level BPE in DeepSeek-V3's form on SOURCES."""
     from centime.data.display import source_bar
-    from centime.data.left_out import read_options
     from centime.data.metering import metered, spent_line
-    from centime.data.tokenizer_training import train_on_sources
+    from centime.data.sources import read_options
+    from centime.data.tokenizers.training import train_on_sources
     from centime.units import format_bytes, parse_count, plural
 
     with metered("tokenizer", out, price) as meter, source_bar("Reading") as bar:
@@ -83,7 +83,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What a tokenizer is, and how it cuts a text."""
-    from centime.data.tokenizer import load_tokenizer
+    from centime.data.tokenizers import load_tokenizer
 
     loaded = load_tokenizer(folder)
     ids = loaded.encode(text) if text is not None else []

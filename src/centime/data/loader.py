@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from centime.data.order import Mixture, shuffled
 from centime.data.shards import ShardSet, require_tokenizer
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 
 Int64 = npt.NDArray[np.int64]

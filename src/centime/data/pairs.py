@@ -13,12 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from centime.data.chat_encoder import ChatEncoder
 from centime.data.order import shuffled
-from centime.data.readers import records
-from centime.data.source_file import SourceFile
-from centime.data.sources import local_file
-from centime.data.tokenizer import Tokenizer
+from centime.data.sources import SourceFile, local_file, records
+from centime.data.tokenizers import ChatEncoder, Tokenizer
 from centime.errors import UserError
 
 Int64 = npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from centime.errors import UserError
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
     from centime.model import Transformer
 
 Split = Literal["train", "test"]
@@ -97,7 +97,7 @@ def mark(
     An answer ends at the end-of-text token or after `max_tokens`; "0 4 6 and so on" is wrong.
     Raises UserError when the tokenizer has no chat template.
     """
-    from centime.data.chat_encoder import ChatEncoder
+    from centime.data.tokenizers import ChatEncoder
     from centime.serve.generate import greedy
 
     encoder = ChatEncoder(tokenizer)

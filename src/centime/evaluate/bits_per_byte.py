@@ -27,7 +27,7 @@ from centime.input_files import read_input
 from centime.model import Transformer
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
 
 Ids = npt.NDArray[np.int64]
 _LOGITS_BYTES = 256 << 20  # memory that the logits of one forward pass may take

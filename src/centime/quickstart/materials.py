@@ -11,8 +11,8 @@ from importlib import resources
 from pathlib import Path
 
 from centime import recipe as recipes
-from centime.data.prepare import prepare
-from centime.data.tokenizer_training import train_on_sources
+from centime.data.shards.prepare import prepare
+from centime.data.tokenizers.training import train_on_sources
 from centime.evaluate.arithmetic import Sum, sums
 from centime.files.durable import write_text
 from centime.files.lock import INSIDE, InUse

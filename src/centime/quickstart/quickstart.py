@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from centime.catalogue.prices import price_for
-from centime.data.tokenizer import Tokenizer, load_tokenizer
+from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.evaluate.arithmetic import Marks, Sum, mark
 from centime.evaluate.bits_per_byte import bits_per_byte, read_files
 from centime.evaluate.comparison import Comparison, own_bytes

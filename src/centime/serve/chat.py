@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from centime.data.chat_encoder import ChatEncoder
+from centime.data.tokenizers import ChatEncoder
 from centime.errors import UserError
 from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Answer, Session

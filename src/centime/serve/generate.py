@@ -19,7 +19,7 @@ from centime.serve.engine.request import Event, Finished, Piece, Request, Sampli
 from centime.serve.engine.settings import EngineSettings
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
 
 Finish = Literal["end", "stop", "max-tokens", "context", "interrupted"]
 ALONE = EngineSettings(max_running=1, max_waiting=1, block_tokens=16)

@@ -12,7 +12,7 @@ from centime.errors import UserError
 
 if TYPE_CHECKING:
     from centime.catalogue.prices import Price
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
     from centime.ledger import Meter
     from centime.ledger.device import Device
     from centime.model import Transformer
@@ -66,7 +66,7 @@ def look(path: Path, device: str | None = None, dtype: str | None = None) -> Fou
         raise UserError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}.")
     import torch
 
-    from centime.data.tokenizer import load_tokenizer
+    from centime.data.tokenizers import load_tokenizer
     from centime.ledger.device import this_device
 
     found = this_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

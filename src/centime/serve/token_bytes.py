@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
 
 
 @cache

@@ -14,7 +14,7 @@ import torch
 
 from centime.data.loader import ORDER, Loader
 from centime.data.pairs import PairLoader
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.recipe import Sft, Source
 from centime.train.schedule import Schedule

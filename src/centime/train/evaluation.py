@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from centime.data.shards import split_folder
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.recipe import Recipe, Source
 from centime.train.batches import TextRows

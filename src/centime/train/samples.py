@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.files.durable import whole_file
 from centime.json_files import parse_json

@@ -11,7 +11,7 @@ from centime.catalogue.hf_family import family_of
 from centime.catalogue.machine import MachineProfile, read_profile
 from centime.catalogue.prices import price_for
 from centime.data.loader import ORDER
-from centime.data.tokenizer import load_tokenizer
+from centime.data.tokenizers import load_tokenizer
 from centime.ledger.device import this_device
 from centime.ops.precision import compute_dtype
 from centime.recipe import Recipe

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from centime.catalogue.model_config import ModelConfig, YarnScaling
 from centime.data.loader import ORDER
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.plan.counts import count
 from centime.recipe import Context, Recipe, Stage

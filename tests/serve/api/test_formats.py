@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from tests.small import small_tokenizer
 
-from centime.data.chat_encoder import ChatEncoder
-from centime.data.tokenizer import Tokenizer, load_tokenizer
+from centime.data.tokenizers import ChatEncoder, Tokenizer, load_tokenizer
 from centime.errors import UserError
 from centime.serve.api.formats import Chat, Format, find_format
 from centime.serve.api.formats.calls import Json, Tags

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.model import Transformer
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.request import Event, Finished, Piece, Request, SamplingParams

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.serve.engine.made import Asked, engine, run
 from tests.small import small_model, small_tokenizer
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.model import Transformer
 from centime.model.packed import pack_weights
 from centime.ops.linear import packs

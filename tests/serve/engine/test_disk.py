@@ -20,7 +20,7 @@ from tests.serve.process import centime
 from tests.small import small_config, small_folder, small_model, small_tokenizer
 from torch import Tensor
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.serve.engine.blocks import block_key, root_key

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.serve.engine.made import Asked, brute_force, engine, run
 from tests.small import small_config, small_tokenizer
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.serve.engine.settings import EngineSettings

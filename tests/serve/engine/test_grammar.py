@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.small import small_tokenizer
 
-from centime.data.tokenizer import Tokenizer, load_tokenizer
+from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.errors import UserError
 from centime.serve.api.formats import AnswerParser
 from centime.serve.api.formats.calls import Calls, Json, Tags

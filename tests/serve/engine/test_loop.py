@@ -12,7 +12,7 @@ import torch
 from tests.serve.engine.made import Asked, brute_force, engine, run
 from tests.small import small_model, small_tokenizer
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.serve.engine.engine import Engine

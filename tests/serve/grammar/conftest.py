@@ -6,7 +6,7 @@ import pytest
 from tests.serve.grammar.drawing import WIDTH
 from tests.small import small_tokenizer
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.serve.engine.grammar import Grammars
 
 

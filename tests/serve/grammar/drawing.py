@@ -8,7 +8,7 @@ from functools import cache
 import numpy
 import torch
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.serve.engine.grammar import Grammar
 from centime.serve.token_bytes import token_bytes
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.serve.grammar.drawing import flooding
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.serve.api.formats.calls import Calls, Json, Tags
 from centime.serve.engine.grammar import Grammars
 from centime.serve.grammar.schema import MAX_BLANKS

@@ -20,7 +20,7 @@ from tests.serve.api.running import running
 from tests.serve.grammar.drawing import WIDTH, allowed
 from tests.small import small_tokenizer
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.serve.engine.grammar import GrammarBroken, Grammars, Recipe, recipe_of
 
@@ -112,7 +112,7 @@ import asyncio, sys
 from pathlib import Path
 from tests.serve.grammar.drawing import WIDTH
 from tests.serve.grammar.test_compilers import endless, quick
-from centime.data.tokenizer import load_tokenizer
+from centime.data.tokenizers.tokenizer import load_tokenizer
 from centime.serve.engine.grammar import Grammars
 
 async def main():

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.serve.grammar.drawing import draw
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.serve.engine.grammar import Grammars
 from centime.serve.grammar.flat import HELD as HELD_KEYWORDS

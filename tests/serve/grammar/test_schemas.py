@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.serve.grammar.drawing import draw
 from tests.serve.grammar.schemas import ONE, Schema, schemas
 
-from centime.data.tokenizer import Tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.serve.api.formats import AnswerParser
 from centime.serve.api.formats.calls import Calls, Json, Tags

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from centime.data.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE
+from centime.data.tokenizers.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE
 from centime.serve.api.errors import ApiError
 from centime.serve.api.fields import HeldElsewhere, MaxTokensOrNone, Sampled
 from centime.serve.api.invalid import FORM, VALUE
@@ -17,7 +17,7 @@ from centime.serve.api.wording import found
 from centime.serve.engine.request import MAX_LOGPROBS, SamplingParams
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
 
 DEFAULT_MAX_TOKENS = 4096  # DeepSeek's most for fill-in-the-middle; unlike a chat, a text may go on without end
 MAX_ANSWERS = 64  # prompts times n in one call: a quarter of the queue, so that one call leaves places to others

@@ -21,7 +21,7 @@ from centime.serve.api.respond import STREAMED, EventStream, Whole
 from centime.serve.api.serving import Asking, Served
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
 
 router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from centime.serve.api.logprobs import Placed, place_prompt
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
     from centime.serve.engine.request import TokenLogprob
 
 PART = 64  # tokens that are given out at a time: an event of a stream stays small, and other answers get their turn

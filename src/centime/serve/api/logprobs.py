@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from centime.serve.token_bytes import token_bytes
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
     from centime.serve.engine.request import TokenLogprob
 
 FLOOR = -9999.0  # JSON has no minus infinity; OpenAI's API writes this for a token that cannot come

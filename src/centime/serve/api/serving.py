@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from centime.catalogue.prices import Price
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
     from centime.serve.api.formats import Format
     from centime.serve.engine.face import EngineFace
     from centime.serve.engine.grammar import Grammars

@@ -35,7 +35,7 @@ from centime.serve.faults import report
 from centime.serve.text import TextStream
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
 
 WINDOW_NS = 5_000_000_000  # over which "now" is measured
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from xgrammar import CompiledGrammar, GrammarMatcher
 
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 CACHE_BYTES = 512 * 2**20

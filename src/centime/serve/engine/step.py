@@ -24,7 +24,7 @@ from centime.serve.engine.scheduler import Work
 from centime.serve.faults import report
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
 
 SCORED_TOGETHER = 64  # rows of logits of a prompt that are in memory at once
 NOT_FINITE = (

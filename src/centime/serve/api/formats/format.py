@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from centime.data.chat import render
-from centime.data.chat_encoder import ChatEncoder
+from centime.data.tokenizers import ChatEncoder
+from centime.data.tokenizers.chat import render
 from centime.errors import UserError, nearest
 from centime.json_files import read_object
 from centime.serve.api.formats.calls import CALLS_BEGIN, Calls, Json, Tags
@@ -16,7 +16,7 @@ from centime.serve.api.formats.parser import THINK, THINK_END, AnswerParser, Sta
 from centime.serve.api.formats.turns import render_json_calls, render_tag_calls
 
 if TYPE_CHECKING:
-    from centime.data.tokenizer import Tokenizer
+    from centime.data.tokenizers import Tokenizer
 
 Thinks = Literal["never", "always", "asked"]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from centime.data.tokenizer import ASSISTANT, BOS, EOS, USER
+from centime.data.tokenizers.tokenizer import ASSISTANT, BOS, EOS, USER
 from centime.errors import UserError
 from centime.serve.api.formats.calls import CALL_BEGIN, CALL_END, CALLS_BEGIN, CALLS_END, DSML, SEP, Json, Tags
 from centime.serve.api.formats.parser import THINK, THINK_END

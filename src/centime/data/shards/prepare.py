@@ -1,0 +1,306 @@
+"""Sources in, a folder of token shards out: read here, tokenised in other processes, written here in reading order."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from centime.data.shards.documents import Encoded, Fim, tokenise
+from centime.data.shards.shard_set import INDEX, Index
+from centime.data.shards.writer import SHARD_TOKENS, ShardWriter
+from centime.data.sources import LeftOut, ReadOptions, SourceFile, expand, local_paths, read_documents, tally
+from centime.data.split import require_share
+from centime.data.tokenizers import Tokenizer, load_tokenizer
+from centime.errors import UserError
+from centime.files.folder import whole_folder
+from centime.files.marks import Kind
+from centime.version import version
+
+T = TypeVar("T")
+
+BATCH_CHARACTERS = 1 << 20
+"""Text sent to a worker at a time: large beside the cost of sending it, small beside the memory of a machine."""
+MOST_WORKERS = 1024  # processes: above any machine's cores
+LOOK_SECONDS = 1.0  # between two looks whether the workers live
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+
+
+@dataclass
+class Progress:
+    """What `prepare` tells while it works; also its result."""
+
+    source_bytes: int = 0
+    """Bytes of the sources as stored, read so far, of `source_total`."""
+    source_total: int = 0
+    text_bytes: int = 0
+    tokens: int = 0
+    documents: int = 0
+    held_out_tokens: int = 0
+    held_out_documents: int = 0
+    fim_documents: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Documents left out, by reason."""
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON values, under these names."""
+        return asdict(self) | {"skipped": dict(self.skipped)}
+
+
+@dataclass
+class Batch:
+    """Texts for one worker, and the stored bytes they came from."""
+
+    texts: list[str] = field(default_factory=list)
+    characters: int = 0
+    source_bytes: int = 0
+
+
+def read_batches(files: Sequence[SourceFile], options: ReadOptions, left_out: LeftOut) -> Iterator[Batch]:
+    """Documents of all files in order, in batches; empty documents are left out."""
+    batch, before = Batch(), 0
+    for file in files:
+        for text, position in read_documents(file, options, left_out):
+            if not text:
+                left_out.document("empty")
+                continue
+            batch.texts.append(text)
+            batch.characters += len(text)
+            if batch.characters >= BATCH_CHARACTERS:
+                batch.source_bytes = before + position
+                yield batch
+                batch = Batch()
+        before += file.size
+    if batch.texts:
+        batch.source_bytes = before
+        yield batch
+
+
+def prepare(
+    specs: Sequence[str],
+    tokenizer_folder: str | Path,
+    out: str | Path,
+    *,
+    fim: float = 0.0,
+    holdout: float = 0.0,
+    seed: int = 0,
+    workers: int = 1,
+    options: ReadOptions | None = None,
+    exclude: Sequence[str] = (),
+    overwrite: bool = False,
+    shard_tokens: int = SHARD_TOKENS,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Progress:
+    """Tokenise `specs` into `out`/train and `out`/holdout, with a copy of the tokenizer in `out`/tokenizer.
+
+    The files written depend on the sources and the options, not on `workers`. `fim` and `holdout` are shares of the
+    documents (0 to 1). With `workers` above 1, call it under `if __name__ == "__main__"`: the processes are spawned.
+    Raises UserError for sources, a tokenizer or options that cannot do, and on a full disk; `out` then is as before.
+    """
+    for name, share in (("fim", fim), ("holdout", holdout)):
+        require_share(name, share)
+    if not 1 <= workers <= MOST_WORKERS:
+        raise UserError(f"--workers {workers}: expected 1 to {MOST_WORKERS:,}.")
+    options = options or ReadOptions()
+    tokenizer = load_tokenizer(tokenizer_folder)
+    middle = Fim.of(tokenizer, fim, seed)
+    done = Progress()
+    files, done.notes = expand(specs, exclude)
+    done.source_total = sum(file.size for file in files)
+    made = {
+        "centime": version(),
+        "sources": list(specs),
+        "files": len(files),
+        "seed": seed,
+        "fim": fim,
+        "holdout": holdout,
+        "field": options.field,
+        "separator": options.separator,
+        "undecodable": options.undecodable,
+        "skip_bad_lines": options.skip_bad_lines,
+    }
+    left_out = LeftOut(options.skip_bad_lines)
+    done.skipped = left_out.reasons
+    out = Path(out)
+    inputs = [*local_paths(specs, files), tokenizer.folder]
+    with whole_folder(out, PREPARED, inputs=inputs, overwrite=overwrite) as folder:
+        with contextlib.ExitStack() as stack:
+            train, held = (
+                stack.enter_context(
+                    ShardWriter(folder / split, split, tokenizer.vocab_size, tokenizer.sha256, shard_tokens)
+                )
+                for split in ("train", "holdout")
+            )
+            batches = read_batches(files, options, left_out)
+            for encoded, source_bytes in _encoded(batches, tokenizer, holdout, middle, workers, stack):
+                for writer, part in zip((train, held), encoded, strict=True):
+                    writer.append(part.tokens, part.lengths, part.text_bytes)
+                done.source_bytes = source_bytes
+                done.fim_documents += encoded[0].fim
+                _count(done, train.index, held.index)
+                progress(done)
+            if train.index.tokens == 0:
+                why = tally(done.skipped)
+                held_note = f"; all {held.index.documents:,} documents were held out" if held.index.documents else ""
+                raise UserError(
+                    f"The corpus is empty: {' '.join(specs)} gave no text to train on"
+                    + (f" ({why})" if why else "")
+                    + held_note
+                    + ". Name sources that hold text, or lower --holdout."
+                )
+            done.notes += left_out.notes(options.field)
+            made |= {"notes": done.notes, "left_out": dict(left_out.reasons)}
+            for writer in (train, held):
+                writer.finish({**made, "fim_documents": done.fim_documents if writer is train else 0})
+        if held.index.documents == 0:
+            shutil.rmtree(folder / "holdout")
+        _copy_tokenizer(tokenizer.folder, folder / "tokenizer")
+    done.source_bytes = done.source_total
+    progress(done)
+    return done
+
+
+def _count(done: Progress, train: Index, held: Index) -> None:
+    done.tokens, done.documents = train.tokens, train.documents
+    done.held_out_tokens, done.held_out_documents = held.tokens, held.documents
+    done.text_bytes = train.bytes + held.bytes
+
+
+def _copy_tokenizer(source: Path, target: Path) -> None:
+    target.mkdir()
+    for name in _TOKENIZER:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _earlier(folder: Path) -> set[str]:
+    """The files of a folder that was prepared without a mark: what the indices list, which say that they are ours."""
+    ours = {f"tokenizer/{name}" for name in _TOKENIZER}
+    for split in ("train", "holdout"):
+        path = folder / split / INDEX
+        if split == "train" or path.exists():
+            index = Index.model_validate_json(path.read_bytes())
+            files = {name for shard in index.shards for name in (shard.tokens_file, shard.documents_file)}
+            ours |= {f"{split}/{name}" for name in (INDEX, *files)}
+    return ours
+
+
+PREPARED = Kind("a folder of prepared data", _earlier)
+
+
+def _encoded(
+    batches: Iterator[Batch],
+    tokenizer: Tokenizer,
+    holdout: float,
+    fim: Fim | None,
+    workers: int,
+    stack: contextlib.ExitStack,
+) -> Iterator[tuple[tuple[Encoded, Encoded], int]]:
+    """((train, held out), source bytes so far) of each batch, in order, with a few batches in flight per worker."""
+    if workers == 1:
+        for batch in batches:
+            yield _answering_signals(partial(tokenise, tokenizer, batch.texts, holdout, fim)), batch.source_bytes
+        return
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(str(tokenizer.folder), holdout, fim),
+    )
+    stack.push(partial(_shut, pool))
+    flying: deque[tuple[Future[tuple[Encoded, Encoded]], int]] = deque()
+    try:
+        for batch in batches:
+            flying.append((pool.submit(_work, batch.texts), batch.source_bytes))
+            if len(flying) > 2 * workers:
+                future, source_bytes = flying.popleft()
+                yield _result(pool, future), source_bytes
+        while flying:
+            future, source_bytes = flying.popleft()
+            yield _result(pool, future), source_bytes
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A tokenising process was killed from outside, most often for want of memory; nothing was kept. "
+            f"Use fewer --workers than {workers}, or free some memory."
+        ) from error
+
+
+def _result(pool: ProcessPoolExecutor, future: Future[tuple[Encoded, Encoded]]) -> tuple[Encoded, Encoded]:
+    """What a worker made. Raises BrokenProcessPool when one was killed, in the middle of its answer too.
+
+    The pool notices a killed worker, but not while it reads what that one was writing: it would wait for the rest for
+    ever. Nobody is left to write it once all workers are gone and our own end is closed, which the pool then reads.
+    """
+    while True:
+        try:
+            return future.result(timeout=LOOK_SECONDS)
+        except TimeoutError:
+            if any(worker.exitcode is not None for worker in (pool._processes or {}).values()):
+                _kill(pool)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    for worker in list((pool._processes or {}).values()):
+        worker.kill()
+    pool._result_queue._writer.close()  # type: ignore[attr-defined]
+
+
+def _shut(
+    pool: ProcessPoolExecutor,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+) -> None:
+    """Ends the workers: at once where all failed or was interrupted, for one may be deep in a huge document."""
+    if kind is not None:
+        _kill(pool)
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _answering_signals(work: Callable[[], T]) -> T:
+    """What `work` returns, done in another thread: a signal is answered only where this one runs Python."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.result()
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(folder: str, holdout: float, fim: Fim | None) -> None:
+    """Run once in each worker: one thread, deaf to Ctrl-C (the parent tells it), gone when the parent is."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=follow, daemon=True).start()
+    _worker.update(tokenizer=load_tokenizer(folder), holdout=holdout, fim=fim)
+
+
+def _work(texts: list[str]) -> tuple[Encoded, Encoded]:
+    return tokenise(_worker["tokenizer"], texts, _worker["holdout"], _worker["fim"])

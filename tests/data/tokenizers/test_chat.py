@@ -1,0 +1,89 @@
+"""Chat templates rendered as Hugging Face renders them, in a sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from centime.data.tokenizers.chat import render
+from centime.data.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from centime.errors import UserError
+
+CONVERSATIONS: list[list[dict[str, Any]]] = [
+    [{"role": "user", "content": "1+1?"}],
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi\n"},
+        {"role": "assistant", "content": "Yo"},
+    ],
+    [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "<think>hm</think>b"},
+        {"role": "user", "content": " c "},
+    ],
+]
+
+
+def test_our_template_spells_v3s_text(tokenizer: Tokenizer) -> None:
+    text = tokenizer.render_chat(CONVERSATIONS[1], add_generation_prompt=True)
+    assert text == (
+        "<｜begin▁of▁sentence｜>Be brief.<｜User｜>Hi\n<｜Assistant｜>Yo<｜end▁of▁sentence｜><｜Assistant｜>"
+    )
+
+
+@pytest.mark.parametrize(("number", "prompt"), [(0, False), (0, True), (1, False)])
+def test_ours_and_deepseek_v3s_templates_agree(tokenizer: Tokenizer, shared: Path, number: int, prompt: bool) -> None:
+    """But for the <think> with which V3's asks for an answer."""
+    theirs = load_tokenizer(shared / "data" / "tokenizers" / "deepseek-v3")
+    expected = theirs.render_chat(CONVERSATIONS[number], prompt)
+    assert tokenizer.render_chat(CONVERSATIONS[number], prompt) == expected.removesuffix("<think>\n")
+
+
+@pytest.mark.parametrize("folder", ["ours", "deepseek-v2", "deepseek-v3"])
+@pytest.mark.parametrize("prompt", [False, True])
+def test_as_transformers_renders(
+    tokenizer_folder: Path, request: pytest.FixtureRequest, folder: str, prompt: bool
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    path = tokenizer_folder
+    if folder != "ours":
+        path = request.getfixturevalue("shared") / "data" / "tokenizers" / folder
+    theirs = transformers.AutoTokenizer.from_pretrained(path)
+    ours = load_tokenizer(path)
+    for messages in CONVERSATIONS:
+        expected = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+        assert ours.render_chat(messages, prompt) == expected
+
+
+def test_refusals_name_the_folder(tokenizer: Tokenizer) -> None:
+    with pytest.raises(UserError, match=r"template of .*tok refuses these messages: the role is 'tool'"):
+        tokenizer.render_chat([{"role": "tool", "content": "x"}])
+    with pytest.raises(UserError, match=r"failed on these messages.*Messages are a list"):
+        tokenizer.render_chat([{"role": "user"}])
+    with pytest.raises(UserError, match="failed on these messages"):
+        render("{% if %}", [], where="x")
+
+
+def test_a_template_is_kept_in_its_sandbox() -> None:
+    for attack in ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ messages.append(1) }}"):
+        with pytest.raises(UserError, match="failed on these messages"):
+            render(attack, [], where="x")
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ 'a' * 10**12 }}", "text or list of 1,000,000,000,000"),
+        ("{{ 10**10**10 }}", "a power of more than 1000"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{{ messages.__class__.__mro__ }}", "failed on these messages"),
+        ("{% for m in messages %}", "failed on these messages"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "failed on these messages"),
+        ("{{ messages[0].content + 1 }}", "failed on these messages"),
+    ],
+)
+def test_a_template_of_any_kind_is_a_sentence(template: str, says: str) -> None:
+    with pytest.raises(UserError, match=f"The chat template of m .*{says}"):
+        render(template, CONVERSATIONS[0], where="m")
