@@ -91,7 +91,7 @@ def faults(cell: Cell, done: Done, changed: list[str], value: str) -> list[str]:
             found.append(f"refused, and yet it printed {done.stdout[:80]!r}")
         if len(said) != 1 or not said[0].startswith("centime: "):
             found.append(f"{len(said)} lines instead of a sentence")
-        elif not _names(cell.argument, value, said[0]):
+        elif not _names(cell.argument, value, said[0]) and not _names_key(cell.kind, said[0]):
             found.append("the sentence does not name the argument")
         elif len(said[0]) > LONGEST:
             found.append(f"a sentence of {len(said[0])} characters")
@@ -105,3 +105,9 @@ def _names(argument: Argument, value: str, sentence: str) -> bool:
         words |= {value[:100], Path(value).name[:100]}
     words.add(repr(value)[:100])
     return any(word in sentence for word in words if word)
+
+
+def _names_key(kind: str, sentence: str) -> bool:
+    """Whether the sentence names the key of the file that was spoilt, or the text "x" that it was given."""
+    key, given, wrong = kind.rpartition("=")
+    return bool(given) and (key.split()[-1].rpartition(".")[2] in sentence or (wrong == "text" and " x " in sentence))

@@ -24,3 +24,26 @@ def test_a_book_that_fails_before_the_verb_is_a_sentence(
     monkeypatch.setattr("centime.ledger.life.begin", refuse)
     assert run(["data", "show", "x"], metered=True) == 2
     assert capsys.readouterr().err == "centime: 'ledger' cannot be used: permission denied.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["generate", "m", "--prompt", "a", "--temperature", "nan"], "--temperature is nan; give a number from 0 to 2"),
+        (["generate", "m", "--prompt", "a", "--max-tokens", "-1"], "--max-tokens is -1; give a number"),
+        (["generate", "m", "--prompt", "a", "--stop", ""], "--stop is given an empty text"),
+        (["plan", "compare", "--gpu=h800", "--date=", "--json"], "--date is given an empty text"),
+        (
+            ["data", "prepare", "t", "--tokenizer", "m", "--out", "o", "--separator", ""],
+            "--separator is given an empty text",
+        ),
+        (["data", "show", "no\nwhere"], r"no\nwhere"),
+    ],
+)
+def test_a_sentence_speaks_of_what_was_typed(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    sentence = capsys.readouterr().err
+    assert said in sentence
+    assert sentence.count("\n") == 1

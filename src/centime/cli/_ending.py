@@ -16,7 +16,7 @@ import sys
 import traceback
 import unicodedata
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from centime.errors import UserError
 FAULT = 70
 _LONG = re.compile(r"\S{300,}")  # a word that nobody reads: what was given, quoted in full
 _UNSEEN = {"Cc", "Cf", "Cs"}  # Unicode's categories of controls, format marks and lone surrogates
+MAY_BE_EMPTY = {"--prompt", "--system"}  # texts of a person's own
 DEBUG = "CENTIME_DEBUG"  # set, it shows the trace of whatever ended a verb
 
 
@@ -101,13 +102,26 @@ def _invoke(arguments: Sequence[str]) -> int:
 
 
 def _require_text(arguments: Sequence[str]) -> None:
-    """Raises UserError for bytes that are not UTF-8: no path with them could be booked, no text with them tokenised."""
+    """Raises UserError for bytes that are not UTF-8: no path with them could be booked, no text with them tokenised.
+
+    And for an option without a value: read as one left out, it would answer another question.
+    """
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError:
             shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
             raise UserError(f"the argument '{shown}' is not UTF-8; give text and names of files in UTF-8.") from None
+    for flag, value in _options(arguments):
+        if value == "" and flag not in MAY_BE_EMPTY:  # of a shell's variable that is not set
+            raise UserError(f"{flag} is given an empty text; give it a value, or leave it out.")
+
+
+def _options(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """(flag, value) of what is written --flag=value or --flag value; a flag that takes none comes with what follows."""
+    own = list(takewhile(lambda argument: argument != "--", arguments))
+    found = [argument.partition("=")[::2] for argument in own if argument.startswith("--") and "=" in argument]
+    return found + [(flag, value) for flag, value in pairwise(own) if re.match(r"--[a-z]", flag) and "=" not in flag]
 
 
 def _with_flag(sentence: str, arguments: Sequence[str]) -> str:
@@ -118,8 +132,7 @@ def _with_flag(sentence: str, arguments: Sequence[str]) -> str:
     for argument in arguments:
         if "\n" in argument:
             sentence = sentence.replace(argument, argument.replace("\n", "\\n"))
-    given = [argument.partition("=")[::2] for argument in arguments if argument.startswith("--") and "=" in argument]
-    given += [(flag, value) for flag, value in pairwise(arguments) if re.match(r"--[a-z]", flag) and "=" not in flag]
+    given = _options(arguments)
     if any(flag in sentence for flag, _ in given):
         return sentence
     for flag, _ in given:

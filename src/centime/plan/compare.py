@@ -240,7 +240,7 @@ def compare(request: CompareRequest) -> Comparison:
 def _column(request: CompareRequest, name: str, model: str, device: str, layout: str) -> Column:
     arch, which = architecture(model), chip(device)
     reasons: list[str] = []
-    assert request.date
+    assert request.date is not None
     try:
         price: Price | None = gpu_hour(which, request.date, request.price)
     except UserError as error:

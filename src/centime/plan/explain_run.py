@@ -62,9 +62,9 @@ def run_of(case: Case, searcher: Searcher) -> Run:
         quick=True,
     )
     asked = plan.request
-    assert asked.seq
-    assert asked.global_batch
-    assert asked.precision
+    assert asked.seq is not None
+    assert asked.global_batch is not None
+    assert asked.precision is not None
     price = gpu_hour(plan.chip, case.price_date, given)
     if not price.per_device_hour > 0:
         raise UserError(f"{case.title}: an hour costs {case.price}; a ratio of costs needs prices above zero.")

@@ -161,9 +161,9 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     recipe = recipes().get(arch.name, {})
     assumptions: list[str] = []
     request = filled_in(request, arch, device, recipe, assumptions)
-    assert request.seq
-    assert request.global_batch
-    assert request.precision
+    assert request.seq is not None
+    assert request.global_batch is not None
+    assert request.precision is not None
     check_precision(request.precision, device)
     found: SearchResult | None = None
     if request.layout == "auto":

@@ -67,7 +67,7 @@ def stage_of_extension(
     long: Goodput,
 ) -> Stage:
     """A stage at a longer sequence, in the layout of pre-training with as much context parallelism as memory asks."""
-    assert request.precision
+    assert request.precision is not None
     found = fastest_longer(
         step.layout, arch, device, stage.seq, stage.global_batch, request.precision, request.software_date
     )
