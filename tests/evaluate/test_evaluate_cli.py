@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.forked import centime
 from tests.small import WORDS, small_folder
 from typer.testing import CliRunner
 
@@ -41,11 +40,6 @@ def test_the_verdict_names_the_winner() -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_folder(tmp_path_factory.mktemp("model") / "model", positions=128)
-
-
-def centime(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "centime", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.mark.slow

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import threading
 from typing import Self
+
+from tests.forked import centime_process
 
 
 class ServerProcess:
@@ -16,8 +17,7 @@ class ServerProcess:
     """
 
     def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "centime", "serve", *arguments, "--port", "0"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.process = centime_process("serve", *arguments, "--port", "0", stderr=subprocess.PIPE, text=True)
         self.said, self.url = "", ""
         self._listening = threading.Event()
         self._reader = threading.Thread(target=self._read)
@@ -51,8 +51,3 @@ class ServerProcess:
         code = self.process.wait(120)
         self._reader.join()
         return code
-
-
-def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`centime` with these arguments, run to its end."""
-    return subprocess.run([sys.executable, "-m", "centime", *arguments], capture_output=True, text=True, check=False)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.forked import centime
 from tests.small import small_folder
 from typer.testing import CliRunner
 
@@ -23,11 +22,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_folder(tmp_path_factory.mktemp("model") / "model", positions=128)
-
-
-def centime(*arguments: object, said: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "centime", *map(str, arguments)]
-    return subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=120)
 
 
 def refused(*arguments: object) -> str:
@@ -98,7 +92,7 @@ def test_a_run_folder_is_as_good_as_its_model(folder: Path, tmp_path: Path) -> N
 
 def test_a_chat_of_three_turns(folder: Path) -> None:
     said = "the cat\n\nthe dog\n/clear\nthe hat\n/quit\n"
-    done = centime("chat", folder, "--max-tokens", 5, "--temperature", 0, "--price", "1 EUR/h", said=said)
+    done = centime("chat", folder, "--max-tokens", 5, "--temperature", 0, "--price", "1 EUR/h", typed=said)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("per million generated tokens") == 3
     assert done.stderr.count("from the cache") >= 1

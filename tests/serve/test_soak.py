@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
-from tests.serve.process import ServerProcess, centime
+from tests.forked import centime
+from tests.serve.process import ServerProcess
 from tests.small import small_folder
 
 pytestmark = pytest.mark.long

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +113,6 @@ def write_recipe(folder: Path, corpus: Path, text: str = RECIPE) -> Path:
     path = folder / "recipe.toml"
     path.write_text(text.format(corpus=corpus))
     return path
-
-
-def command(*arguments: str | Path) -> list[str]:
-    """The command line of `centime ...` under this Python."""
-    return [sys.executable, "-m", "centime", *map(str, arguments)]
-
-
-def centime(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `centime ...` to its end in a process of its own."""
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, env=os.environ | environment, timeout=300
-    )
 
 
 def train(recipe: Path, folder: Path | None, *settings: str, **options: Any) -> int:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.train.made import centime, write_recipe
+from tests.forked import centime
+from tests.train.made import write_recipe
 
 from centime.catalogue.machine import read_profile
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.train.made import RECIPE, command, write_recipe
+from tests.forked import centime_process
+from tests.train.made import RECIPE, write_recipe
 
 from centime import recipe as recipes
 from centime.errors import UserError
@@ -42,9 +43,7 @@ def stopped_once(process: subprocess.Popen[bytes], ready: Callable[[], bool]) ->
 def test_the_second_run_in_a_folder_is_refused_and_a_kill_lets_it_in(corpus: Path, tmp_path: Path) -> None:
     one_stage = RECIPE[: RECIPE.index("[context]")] + RECIPE[RECIPE.index("[run]") :]
     recipe, folder = write_recipe(tmp_path, corpus, one_stage), tmp_path / "runs" / "one"
-    first = subprocess.Popen(
-        command("train", recipe, "--out", folder, *SHORT), stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    first = centime_process("train", recipe, "--out", folder, *SHORT, stderr=subprocess.DEVNULL, start_new_session=True)
     said = rf"is in use by another process \(process id {first.pid}\) on "
     stopped_once(first, lambda: bool((folder / INSIDE).exists() and (folder / INSIDE).read_text()))
     assert {path.name for path in folder.iterdir()} == {INSIDE}, "it is held before anything is computed"

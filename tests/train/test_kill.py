@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.train.made import centime, command, losses, metrics, write_recipe
+from tests.forked import centime, centime_process
+from tests.train.made import losses, metrics, write_recipe
 
 from centime.train import yardstick
 from centime.train.command import train
@@ -38,8 +39,13 @@ def kill_and_resume(recipe: Path, folder: Path, delays: list[float]) -> int:
     """Starts or resumes the run, kills it after each delay, then lets it end; how many kills hit a living process."""
     hits = 0
     for delay in delays:
-        process = subprocess.Popen(
-            command("train", recipe, "--out", folder, *SETTINGS, "--resume"),
+        process = centime_process(
+            "train",
+            recipe,
+            "--out",
+            folder,
+            *SETTINGS,
+            "--resume",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -69,8 +75,13 @@ def test_killed_three_times_while_it_trains(recipe: Path, whole: tuple[Path, flo
     """Each kill comes a random moment after a step, so that it falls into training however busy the machine is."""
     folder, generator, steps = tmp_path / "run", random.Random(0), len(losses(whole[0]))
     for share in (0.2, 0.4, 0.7):
-        process = subprocess.Popen(
-            command("train", recipe, "--out", folder, *SETTINGS, "--resume"),
+        process = centime_process(
+            "train",
+            recipe,
+            "--out",
+            folder,
+            *SETTINGS,
+            "--resume",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -100,8 +111,14 @@ def test_killed_five_times_at_random(seed: int, recipe: Path, whole: tuple[Path,
 @pytest.mark.slow
 def test_sigterm_saves_and_leaves_with_the_bill(recipe: Path, whole: tuple[Path, float], tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        command("train", recipe, "--out", folder, *SETTINGS, "--set", "run.checkpoint_every=1000"),
+    process = centime_process(
+        "train",
+        recipe,
+        "--out",
+        folder,
+        *SETTINGS,
+        "--set",
+        "run.checkpoint_every=1000",
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.train.made import centime, losses, metrics, write_recipe
+from tests.forked import centime
+from tests.train.made import losses, metrics, write_recipe
 
 import centime as package
 from centime.ledger import Book
@@ -39,6 +42,19 @@ def torchrun(ranks: int, *arguments: str | Path) -> list[str]:
     """The command line of `torchrun --nproc-per-node=RANKS -m centime ...`."""
     launch = ["-m", "torch.distributed.run", f"--nproc-per-node={ranks}", "--standalone", "-m", "centime"]
     return [sys.executable, *launch, *map(str, arguments)]
+
+
+def together(ranks: int, *arguments: str | Path) -> None:
+    """`centime ...` in so many processes, with the environment that torchrun gives them, to a good end."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    place = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    with ThreadPoolExecutor(ranks) as several:
+        run = [
+            several.submit(centime, *arguments, RANK=str(rank), LOCAL_RANK=str(rank), **place) for rank in range(ranks)
+        ]
+    for rank in run:
+        assert rank.result().returncode == 0, rank.result().stderr
 
 
 def close(folder: Path, other: Path, rel: float = 1e-5) -> None:
@@ -69,9 +85,7 @@ def test_two_ranks_have_the_losses_of_one(optimizer: str, recipe: Path, alone: P
         alone = tmp_path / "alone"
         assert centime("train", recipe, "--out", alone, *chosen).returncode == 0
     folder = tmp_path / "run"
-    launch = torchrun(2, "train", recipe, "--out", folder, *chosen)
-    done = subprocess.run(launch, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
+    together(2, "train", recipe, "--out", folder, *chosen)
     close(folder, alone, 1e-4 if optimizer == "muon" else 1e-5)
     loads = [[line["expert_load"] for line in metrics(path) if "expert_load" in line] for path in (folder, alone)]
     assert loads[0][:3] == loads[1][:3]

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any
 import pytest
 import torch
 from tests.train.made import RECIPE, losses, metrics, train, write_recipe
-from tests.train.made import command as command_line
 
 import centime
 from centime import recipe as recipes
@@ -410,7 +410,9 @@ def test_muon_fp32_and_recompute_run_whole(small: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_full_disk_costs_checkpoints_and_not_the_run(small: Path, tmp_path: Path) -> None:
     """Files may grow to 400 KiB, a checkpoint takes 600: the run ends, and says every time what it could not save."""
-    line = shlex.join(command_line("train", small, "--out", tmp_path / "run", "--price", "$1/h"))
+    line = shlex.join(
+        [sys.executable, "-m", "centime", "train", str(small), "--out", str(tmp_path / "run"), "--price=$1/h"]
+    )
     done = subprocess.run(["bash", "-c", f"ulimit -f 400; {line}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())

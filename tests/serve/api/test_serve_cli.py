@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.serve.process import ServerProcess, centime
+from tests.forked import centime
+from tests.serve.process import ServerProcess
 from tests.small import small_folder
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from tests.forked import centime
 from tests.serve.engine.made import Asked, brute_force, engine, run
-from tests.serve.process import centime
 from tests.small import small_config, small_folder, small_model, small_tokenizer
 from torch import Tensor
 

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from tests.serve.process import ServerProcess, centime
+from tests.forked import centime
+from tests.serve.process import ServerProcess
 from tests.small import small_folder
 
 pytest.importorskip("ray", reason="no Ray: pip install 'centime[replicas]'")

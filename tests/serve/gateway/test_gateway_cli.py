@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from tests.forked import centime
 from tests.serve.gateway.running import Scripted, answer, serving
-from tests.serve.process import ServerProcess, centime
+from tests.serve.process import ServerProcess
 
 pytestmark = pytest.mark.slow
 
