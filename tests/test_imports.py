@@ -33,9 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ledger": {"catalogue", *WORDS},
     "model": {"ops", "catalogue", "plan", *WORDS},
     "data": {"catalogue", "ledger", *WORDS},
-    "recipe": {"catalogue", "plan", "recipe_sense", "recipe_toml", *WORDS},
-    "recipe_sense": {"recipe"},
-    "recipe_toml": WORDS,
+    "recipe": {"catalogue", *WORDS},
     "train": {
         "catalogue",
         "data",
@@ -45,7 +43,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ops",
         "plan",
         "recipe",
-        "recipe_toml",
         "serve",
         *WORDS,
     },
@@ -68,10 +65,6 @@ HEAVY = {"model", "ops", "train", "serve", "evaluate", "data", "calibrate"}
 # folders that are nothing without their extra, and that nothing else imports at its top, may name them at theirs.
 OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf", "ray"}
 BEHIND_EXTRA = ("centime.serve.api", "centime.serve.gateway", "centime.serve.fleet")
-
-# Circles of files that import each other, every import counted: those inside functions and under TYPE_CHECKING too. No
-# file may enter one, and a circle that was cut leaves the list.
-KNOWN_CIRCLES = ("recipe recipe_sense",)
 
 
 def files() -> list[Path]:
@@ -257,11 +250,10 @@ def test_a_circle_is_seen_whatever_leads_into_it() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"d", "b"}, "d": {"d"}, "e": {"a", "f"}, "f": {"e"}}) == {"b c", "e f"}
 
 
-def test_no_files_import_each_other_but_the_known_circles() -> None:
-    found = circles(import_graph())
-    new, gone = sorted(found - set(KNOWN_CIRCLES)), sorted(set(KNOWN_CIRCLES) - found)
-    assert new == [], "files that import each other, directly or through others: move what both need below them"
-    assert gone == [], "these circles are cut: take them off KNOWN_CIRCLES"
+def test_no_files_import_each_other() -> None:
+    """Every import counts: those inside functions and under TYPE_CHECKING too."""
+    found = sorted(circles(import_graph()))
+    assert found == [], "files that import each other, directly or through others: move what both need below them"
 
 
 def modules_of(*rooms: str) -> list[str]:

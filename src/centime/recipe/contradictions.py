@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from centime.recipe import Recipe
+from centime.recipe.sections import Recipe
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One typed tree that says a whole run, read from TOML and written back with every default made visible.
+"""The sections and keys of a recipe, each with its type, its bounds, its default and what it means.
 
 Amounts of tokens are written as people write them ("14.8T", "2M"). A milestone inside a stage is a share of the stage
 (0 to 1) or, above 1, an amount of tokens ("10T"); either way it scales with the stage when a budget resizes it.
@@ -9,13 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from centime import recipe_toml
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
-from centime.input_files import read_text
-from centime.recipe_sense import contradictions
 from centime.units import parse_count
 
 # Upper bounds: far above what anybody trains with, and low enough that no arithmetic of a run overflows.
@@ -254,29 +251,3 @@ def _expand_model(table: dict[str, Any]) -> dict[str, Any]:
     if depth is not None or str(start).startswith("centime-"):
         del stated["vocab_size"]  # ours take the tokenizer's; DeepSeek's own models keep theirs
     return {**stated, **fields}
-
-
-def read(path: Path, overrides: list[str] | None = None) -> Recipe:
-    """The recipe in a TOML file, with `a.b=value` overrides applied. Raises UserError naming the key."""
-    return parse(read_text(path, "a recipe (.toml)"), overrides, where=str(path))
-
-
-def parse(text: str, overrides: list[str] | None = None, where: str = "the recipe") -> Recipe:
-    """The same from TOML text."""
-    tree = recipe_toml.load(text, where)
-    for override in overrides or []:
-        recipe_toml.override(tree, override)
-    try:
-        recipe = Recipe.model_validate(tree, strict=True)  # true is no number, and 3.7 no whole one
-    except ValidationError as error:
-        raise UserError(
-            recipe_toml.explain(error, Recipe, where, known_extra={"model": {"preset", "depth"}})
-        ) from error
-    if found := list(contradictions(recipe)):
-        raise UserError(f"{where}: {' '.join(found)}")
-    return recipe
-
-
-def write(recipe: Recipe) -> str:
-    """TOML of the whole tree, a comment on every key; `parse` reads it back to an equal recipe."""
-    return recipe_toml.dump(recipe)

@@ -1,0 +1,36 @@
+"""One typed tree that says a whole run, read from TOML and written back with every default made visible.
+
+`read` a file or `parse` its text to a `Recipe`; keys that contradict each other are refused before anything is done.
+"""
+
+from centime.recipe.file import parse, read, write
+from centime.recipe.sections import (
+    Context,
+    Data,
+    Milestone,
+    Optimizer,
+    Pretrain,
+    Recipe,
+    Run,
+    Section,
+    Sft,
+    Source,
+    Stage,
+)
+
+__all__ = [
+    "Context",
+    "Data",
+    "Milestone",
+    "Optimizer",
+    "Pretrain",
+    "Recipe",
+    "Run",
+    "Section",
+    "Sft",
+    "Source",
+    "Stage",
+    "parse",
+    "read",
+    "write",
+]
