@@ -10,8 +10,8 @@ import typer
 from tests.cli.verbs import commands
 
 from centime.cli import app
-from centime.cli._ending import run
-from centime.cli._examples import EXAMPLES
+from centime.cli.program.ending import run
+from centime.cli.program.examples import EXAMPLES
 
 COMMANDS = dict(commands())
 

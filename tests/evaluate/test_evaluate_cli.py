@@ -17,7 +17,7 @@ from centime.evaluate.bits_per_byte import BitsPerByte
 from centime.evaluate.comparison import Comparison
 from centime.evaluate.compressors import Compressed
 from centime.ledger import Book
-from centime.ledger.bill import bill
+from centime.ledger.billing import bill_of
 
 
 def outcome(bits_per_byte: float, size: int = 1_000_000) -> BitsPerByte:
@@ -58,7 +58,7 @@ def test_files_and_the_same_files_prepared_give_the_same(folder: Path, tmp_path:
     assert found["bits_per_byte"] == pytest.approx(found["bits"] / len(data))
     assert found["compressors"]["gzip -9"]["size"] == len(gzip.compress(data, 9))
     assert found["weights_bytes"] == (folder / "model.safetensors").stat().st_size
-    line = next(line for line in bill(Book(), str(folder)).lines if line.stage == "evaluate")
+    line = next(line for line in bill_of(Book(), str(folder)).lines if line.stage == "evaluate")
     assert line.section == "evaluation"
     assert line.tokens > found["tokens"]  # overlapping windows compute some tokens again
     assert line.cost is not None

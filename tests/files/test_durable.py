@@ -21,7 +21,7 @@ from centime.files.folder import whole_folder
 from centime.files.leftovers import remove_leftovers, unfinished_file
 from centime.files.marks import Kind
 from centime.ledger import Book
-from centime.ledger.focus import write_focus
+from centime.ledger.billing import write_focus
 from centime.model import checkpoint
 from centime.model.export_gguf import export_gguf
 

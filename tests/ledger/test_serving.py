@@ -12,16 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from tests.ledger.billing.test_bill import printed
 from tests.ledger.made import HOUR, at, made
-from tests.ledger.test_bill import printed
 
 from centime.catalogue.tariffs import tariff_for
 from centime.ledger import Book
-from centime.ledger.bill import bill
+from centime.ledger.billing import bill_of, table_of
 from centime.ledger.book import connect
 from centime.ledger.served import EngineTime, Served, add_served, engine_hours, hour_of, served_rows
 from centime.ledger.serving import ServingBill, serving_bill
-from centime.ledger.table import table_of
 
 SECOND = 10**9
 
@@ -56,7 +55,7 @@ def serve(hours: float = 1.0, **changes: object) -> object:
 
 
 def of(book: Book, run: str | None = None) -> ServingBill:
-    found = bill(book, run).serving
+    found = bill_of(book, run).serving
     assert found is not None
     return found
 
@@ -67,12 +66,12 @@ def test_day_6_of_deepseek(book: Book) -> None:
     start = hour_of(at("2025-02-27T04:00"))
     for hour in range(24):  # a twenty-fourth an hour, less than a key's 64 bits of pico-dollars
         add(book, served(start + hour, prompt=608 * 10**9 // 24, hit=342 * 10**9 // 24, output=168 * 10**9 // 24))
-    values = json.loads(json.dumps(bill(book).as_json()))["serving"]
+    values = json.loads(json.dumps(bill_of(book).as_json()))["serving"]
     assert values["machine_cost"] == pytest.approx(87_072)
     assert values["total"]["list_price"] == pytest.approx(562_100, rel=1e-6)
     assert values["margin"] == pytest.approx(5.4556, abs=1e-4)
     assert len(values["hours"]) == 24
-    shown = printed(bill(book), width=130)
+    shown = printed(bill_of(book), width=130)
     assert "Served, 2025-02-27 04:00 to 2025-02-28 04:00 UTC" in shown
     assert "Margin 545.6%" in shown
     assert "$562,100.00" in shown
@@ -82,9 +81,9 @@ def test_day_6_of_deepseek(book: Book) -> None:
 
 def test_a_bill_without_serving_has_none(book: Book) -> None:
     book.write([made()])
-    assert bill(book).serving is None
-    assert bill(book).as_json()["serving"] is None
-    assert "Served" not in printed(bill(book))
+    assert bill_of(book).serving is None
+    assert bill_of(book).as_json()["serving"] is None
+    assert "Served" not in printed(bill_of(book))
 
 
 def test_lines_by_key_list_and_hours_and_the_rest_of_the_time(book: Book) -> None:
@@ -104,11 +103,11 @@ def test_lines_by_key_list_and_hours_and_the_rest_of_the_time(book: Book) -> Non
     assert (made_bill.unfinished_ns, made_bill.idle_ns, made_bill.other_ns) == (3 * SECOND, 20 * SECOND, 6 * SECOND)
     assert made_bill.device_ns == 36 * SECOND
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(table_of(bill(book), hours=True))
+    console.print(table_of(bill_of(book), hours=True))
     by_hour = console.export_text().split("Hour by hour, UTC")[1]
     assert "2026-06-15 12:00" in by_hour
     assert re.search(r"10\.0s +20\.0s", by_hour)
-    shown = printed(bill(book), width=120)
+    shown = printed(bill_of(book), width=120)
     assert "Hour by hour" not in shown
     for words in ("alice: deepseek-r1, peak", "(no key): no price list", "Unfinished", "Idle", "Start-up, loading"):
         assert words in shown

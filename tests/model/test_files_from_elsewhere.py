@@ -19,7 +19,7 @@ from safetensors import safe_open
 from tests.small import small_folder
 
 import centime
-from centime.catalogue.hf_config import model_folder, read
+from centime.catalogue.hf import model_folder, read
 from centime.catalogue.models import architecture
 from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError

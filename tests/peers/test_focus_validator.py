@@ -19,7 +19,7 @@ import pytest
 from tests.ledger.made import at, made
 
 from centime.ledger import Book
-from centime.ledger.focus import write_focus
+from centime.ledger.billing import write_focus
 from centime.ledger.interval import RECOVERED
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ from tests.peers.models import CONFIGS, V3, YARN, ours, relative, tokens
 from torch import Tensor
 
 import centime
-from centime.catalogue.hf_family import family_of
+from centime.catalogue.hf import family_of
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Transformer
 from centime.model.names import slots

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from centime.catalogue.hf_family import to_hf
+from centime.catalogue.hf import to_hf
 from centime.catalogue.presets import names, preset
 from centime.cli import app
 from centime.errors import UserError

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from centime.cli import app
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.bill import bill
+from centime.ledger.billing import bill_of
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def test_an_answer_its_cost_and_its_line_in_the_ledger(folder: Path) -> None:
     )
     assert 0 < answer["decode_seconds"] + answer["prefill_seconds"] <= answer["device_ns"] / 1e9 * 1.05
 
-    booked = bill(Book(), str(folder)).as_json()
+    booked = bill_of(Book(), str(folder)).as_json()
     serving = [line for line in booked["lines"] if line["section"] == "serving"]
     line = next(line for line in serving if line["stage"] == "generate")
     assert line["tokens"] == 2 * (answer["prompt_tokens"] + answer["generated_tokens"])
@@ -87,7 +87,7 @@ def test_a_run_folder_is_as_good_as_its_model(folder: Path, tmp_path: Path) -> N
     (run / "recipe.toml").write_text("")
     done = CliRunner().invoke(app, ["generate", str(run), "--prompt", "the", "--max-tokens", "2"])
     assert done.exit_code == 0, done.output
-    assert bill(Book(), str(run)).total.tokens > 0
+    assert bill_of(Book(), str(run)).total.tokens > 0
 
 
 def test_a_chat_of_three_turns(folder: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_chat_of_three_turns(folder: Path) -> None:
     assert done.stderr.count("from the cache") >= 1
     assert "The whole conversation, waiting included:" in done.stderr
     assert "€" in done.stderr
-    stages = {line.stage for line in bill(Book(), str(folder)).lines}
+    stages = {line.stage for line in bill_of(Book(), str(folder)).lines}
     assert stages == {"chat", "idle", "startup"}
 
 

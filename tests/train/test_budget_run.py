@@ -15,8 +15,7 @@ from tests.train.made import metrics, train, write_recipe
 
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.bill import bill
-from centime.ledger.table import table_of
+from centime.ledger.billing import bill_of, table_of
 from centime.train import fitted, loop, run, timing
 from centime.train.schedule import StepSettings
 from centime.train.step import Batch, StepResult, Trainer
@@ -170,7 +169,7 @@ def test_the_forecast_is_corrected_by_the_first_seconds_of_steps(
     info = json.loads((tmp_path / "run/run.json").read_text())
     assert info["fitted"] == [1, 1, 1]
     with Book() as book:
-        made = bill(book, str(tmp_path / "run"))
+        made = bill_of(book, str(tmp_path / "run"))
     assert made.plan is not None
     plan = made.plan["predicted"]
     for said in (plan, plan["corrected"]):

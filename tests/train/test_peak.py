@@ -10,7 +10,7 @@ import torch
 from tests.train.made import metrics, write_recipe
 
 from centime.ledger import Book
-from centime.ledger.bill import bill
+from centime.ledger.billing import bill_of
 from centime.ledger.device import this_device
 from centime.train import command, peak
 
@@ -50,7 +50,7 @@ def test_a_step_above_it_raises_it_and_says_so(
     assert "A step was faster than the yardstick of MFU" in " ".join(capsys.readouterr().err.split())
     assert all(line["mfu"] <= 1 for line in metrics(tmp_path / "run") if "mfu" in line)
     with Book() as book:
-        made = bill(book, str(tmp_path / "run"))
+        made = bill_of(book, str(tmp_path / "run"))
     assert made.training.mfu is not None
     assert made.training.mfu <= 1
     assert max(json.loads((centime_home / peak.FILE).read_text()).values()) > 1e6

@@ -14,7 +14,7 @@ from tests.browser import OUTSIDE, OVERLAPS, NewPage
 from tests.ledger.made import made
 
 from centime.ledger import Book
-from centime.ledger.bill import bill
+from centime.ledger.billing import bill_of
 from centime.train.report import write_report
 
 pytestmark = pytest.mark.slow
@@ -70,7 +70,7 @@ def run_of(folder: Path, stages: Sequence[str], devices: Sequence[str], times: f
             "tokens": 1e5,
         }
         book.set_plan("/runs/tiny", figures | {"stages": dict.fromkeys(stages, figures)})
-        return write_report(folder, bill(book, "/runs/tiny").as_json())
+        return write_report(folder, bill_of(book, "/runs/tiny").as_json())
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -24,7 +24,7 @@ from centime import recipe as recipes
 from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.bill import bill
+from centime.ledger.billing import bill_of
 from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Session
 from centime.train import loop, run, setup, state, timing
@@ -45,7 +45,7 @@ def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("CENTIME_HOME", str(home))
         assert train(small, folder) == 0
         with Book() as book:
-            (folder / "bill.json").write_text(json.dumps(bill(book, str(folder)).as_json()))
+            (folder / "bill.json").write_text(json.dumps(bill_of(book, str(folder)).as_json()))
     return folder
 
 

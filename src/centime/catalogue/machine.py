@@ -128,7 +128,7 @@ def read_profile(path: Path | None = None) -> MachineProfile | None:
         )
     from pydantic import TypeAdapter, ValidationError  # takes a tenth of a second
 
-    from centime.catalogue.hf_settings import explain
+    from centime.catalogue.hf import explain
 
     try:
         profile = TypeAdapter(MachineProfile).validate_python(tree)

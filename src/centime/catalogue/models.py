@@ -79,7 +79,7 @@ def architecture(name: str) -> Architecture:
         return from_config(preset(name), name)
     folder = Path(os.path.expanduser(name))
     if os.path.isdir(folder) or folder.name == "config.json":  # the reader's imports take a tenth of a second
-        from centime.catalogue.hf_config import holds_model, model_folder, read
+        from centime.catalogue.hf import holds_model, model_folder, read
 
         if holds_model(folder):
             return from_config(read(model_folder(folder))[0], name)

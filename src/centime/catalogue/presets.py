@@ -28,8 +28,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from centime.catalogue.hf_config import from_hf
-from centime.catalogue.hf_settings import explain
+from centime.catalogue.hf import explain, from_hf
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError, nearest
 

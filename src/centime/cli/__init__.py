@@ -1,7 +1,7 @@
 """The verbs: each file here parses one verb's arguments, calls one function and prints. No logic lives here.
 
-A verb's module is imported only when that verb runs, so `centime bill` never waits for torch. Files whose name begins
-with an underscore are what the verbs share: the parser, the streams, the ways to end.
+A verb's module is imported only when that verb runs, so `centime bill` never waits for torch. What the verbs share (the
+parser, the streams, the ways to end) is in `program`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import warnings
 from typing import Any
 
-from centime.cli._verbs import METERED, VERBS
+from centime.cli.program.verbs import METERED, VERBS
 
 __all__ = ["METERED", "VERBS", "main"]
 
@@ -21,9 +21,9 @@ __all__ = ["METERED", "VERBS", "main"]
 def __getattr__(name: str) -> Any:
     """The parser on first use: until it is needed, Ctrl-C finds little to interrupt."""
     if name in {"app", "LazyGroup"}:
-        from centime.cli import _group
+        from centime.cli.program import group
 
-        return getattr(_group, name)
+        return getattr(group, name)
     raise AttributeError(f"module 'centime.cli' has no attribute {name!r}")
 
 
@@ -37,9 +37,9 @@ def main() -> None:
 
 
 def _whole() -> int:
-    from centime.cli import _ending, _streams
+    from centime.cli.program import ending, streams
 
-    _streams.settle()
+    streams.settle()
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the end is near: a Ctrl-C now would only be noise
     warnings.formatwarning = lambda message, *_, **__: f"centime: {message}\n"  # a sentence, not a line of source
     # libgomp spins for milliseconds where threads wait for each other, and a small model's threads wait thousands of
@@ -49,12 +49,12 @@ def _whole() -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     arguments = sys.argv[1:]
     metered = bool(METERED.intersection(arguments[:1])) and not {"-h", "--help"}.intersection(arguments)
-    code = _ending.run(arguments, metered)
+    code = ending.run(arguments, metered)
     try:
-        _streams.flush()
+        streams.flush()
     except OSError as error:
         if code == 0:
-            code, sentence = _ending.ending(error, arguments)
+            code, sentence = ending.ending(error, arguments)
             if sentence:
                 print(f"centime: {sentence}", file=sys.stderr)
     if metered:

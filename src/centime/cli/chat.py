@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from centime.cli._streams import read_input
 from centime.cli.generate import DeviceName, Dtype, MaxTokens, Model, PriceText, Seed, Stop, Temperature, TopP
+from centime.cli.program.streams import read_input
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -28,7 +28,7 @@ def chat(
 ) -> None:
     """Talk to a model: a line is a message; /clear forgets the conversation, /quit or Ctrl-D ends it."""
     from centime.catalogue.prices import price_for
-    from centime.cli._unfinished import usable
+    from centime.cli.program.unfinished import usable
     from centime.errors import UserError
     from centime.plan.counts import count
     from centime.serve.chat import Conversation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from centime.cli._group import Group
+from centime.cli.program.group import Group
 
 if TYPE_CHECKING:
     from centime.data.shards.prepare import Progress

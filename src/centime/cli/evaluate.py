@@ -32,7 +32,7 @@ def evaluate(
     from rich.progress import Progress
 
     from centime.catalogue.prices import ask_for_price, price_for
-    from centime.cli._unfinished import usable
+    from centime.cli.program.unfinished import usable
     from centime.evaluate.bits_per_byte import bits_per_byte, read_files, read_split
     from centime.evaluate.comparison import Comparison, own_bytes
     from centime.evaluate.compressors import compress

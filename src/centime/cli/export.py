@@ -26,8 +26,8 @@ def export(
 ) -> None:
     """Write a model as one GGUF file, or a run's model or checkpoint as a Hugging Face folder."""
     import centime
-    from centime.catalogue.hf_config import model_folder
-    from centime.cli._unfinished import usable
+    from centime.catalogue.hf import model_folder
+    from centime.cli.program.unfinished import usable
     from centime.errors import UserError
     from centime.model.export_gguf import export_gguf, gguf_file
     from centime.units import format_bytes

@@ -41,8 +41,8 @@ def generate(
 ) -> None:
     """Complete a prompt, streaming; the cost of the answer on standard error after it."""
     from centime.catalogue.prices import price_for
-    from centime.cli._streams import read_input
-    from centime.cli._unfinished import usable
+    from centime.cli.program.streams import read_input
+    from centime.cli.program.unfinished import usable
     from centime.data.tokenizers import ChatEncoder
     from centime.errors import UserError
     from centime.plan.counts import count

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from centime.cli._group import Group
+from centime.cli.program.group import Group
 
 app = typer.Typer(
     cls=Group, add_completion=False, rich_markup_mode=None, no_args_is_help=True,

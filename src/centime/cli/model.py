@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from centime.cli._group import Group
+from centime.cli.program.group import Group
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +35,7 @@ def show(
     """Parameters, FLOPs per token and KV bytes per token of a model, and every size they follow from."""
     from rich.console import Console
 
-    from centime.catalogue.hf_config import holds_model, model_folder, read
+    from centime.catalogue.hf import holds_model, model_folder, read
     from centime.catalogue.presets import preset
     from centime.plan.baseline import dense_baseline
     from centime.plan.counts import count

@@ -118,7 +118,7 @@ def serve(
         return
     assert model is not None
 
-    from centime.cli._unfinished import usable
+    from centime.cli.program.unfinished import usable
     from centime.serve.api.command import Options, serve_folder
 
     def size(gib: float, flag: str) -> int:

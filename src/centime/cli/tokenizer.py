@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from centime.cli._group import Group
 from centime.cli.data import AsJson, Exclude, Field, Price, Separator, SkipBadLines, Sources, Undecodable
+from centime.cli.program.group import Group
 
 app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from centime.catalogue import hf_config
-from centime.catalogue.hf_family import to_hf
+from centime.catalogue.hf import config as hf_config
+from centime.catalogue.hf import to_hf
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
 from centime.files.folder import whole_folder

@@ -8,8 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from centime.catalogue.hf_settings import explain
-from centime.catalogue.hf_tokenizer import read_config, read_template
+from centime.catalogue.hf import explain, read_config, read_template
 from centime.errors import UserError
 from centime.json_files import read_object
 

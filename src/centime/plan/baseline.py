@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from centime.catalogue.hf_settings import explain
+from centime.catalogue.hf import explain
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
 from centime.plan.counts import count

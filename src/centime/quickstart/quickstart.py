@@ -18,9 +18,8 @@ from centime.evaluate.bits_per_byte import bits_per_byte, read_files
 from centime.evaluate.comparison import Comparison, own_bytes
 from centime.evaluate.compressors import compress
 from centime.ledger import Book, Meter, default_book_path
-from centime.ledger.bill import bill
+from centime.ledger.billing import bill_of, table_of
 from centime.ledger.device import this_device
-from centime.ledger.table import table_of
 from centime.model import Transformer
 from centime.model.checkpoint import load, save
 from centime.plan.counts import count
@@ -87,7 +86,7 @@ def quickstart(
         meter.stage("evaluate")
         bits = show_bits(out, base, tokenizer, found, folder / "base", meter, SMOKE_BYTES if smoke else None)
         marks = show_sums(out, base, model, tokenizer, problems[: SMOKE_SUMS if smoke else None], meter)
-        made = bill(book, str(folder))
+        made = bill_of(book, str(folder))
         out.print(table_of(made))
         report = write_report(folder, made.as_json())
         out.print(f"Curves, expert load, samples: {report}, for a browser.\n")

@@ -12,8 +12,7 @@ from typing import Any
 from centime import recipe as recipes
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.bill import Bill, bill
-from centime.ledger.table import table_of
+from centime.ledger.billing import Bill, bill_of, table_of
 from centime.train.folder import RunFolder
 from centime.train.parallel import ranks
 from centime.train.report import write_report
@@ -110,7 +109,7 @@ def show_bill(setup: Setup) -> tuple[Bill | None, Path | None]:
     """The run's bill as a table, and its report as a page; nothing when nothing was booked."""
     try:
         with Book() as book:
-            made = bill(book, str(setup.folder.path))
+            made = bill_of(book, str(setup.folder.path))
     except UserError:
         return None, None
     report = None

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from centime import __version__, units
 from centime.files.output import Output
 from centime.files.pages import is_page
-from centime.ledger.plan_actual import state_in_words
+from centime.ledger.billing import state_in_words
 from centime.train.charts import MOST_POINTS, line_chart, load_image
 from centime.train.report_bill import bill_table, plan_table, stage_name
 from centime.train.report_figures import count_of, figures_of, is_finite, legend_of, table_of

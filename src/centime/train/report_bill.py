@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from centime import units
-from centime.ledger.plan_actual import said_between
+from centime.ledger.billing import said_between
 
 _STAGES = {
     "pretrain": "Pre-training",

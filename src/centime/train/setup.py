@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from centime.catalogue.hf_family import family_of
+from centime.catalogue.hf import family_of
 from centime.catalogue.machine import MachineProfile, read_profile
 from centime.catalogue.prices import price_for
 from centime.data.loader import ORDER

@@ -15,14 +15,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.ledger.billing.test_bill import printed
 from tests.ledger.made import HOUR, at, made
-from tests.ledger.test_bill import printed
 
 from centime.catalogue.tariffs import tariff_for
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.bill import bill
-from centime.ledger.focus import write_focus
+from centime.ledger.billing import bill_of, write_focus
 from centime.ledger.imported import Imported
 from centime.ledger.imports import Terms, read_statements
 from centime.ledger.imports.prometheus import read_prometheus
@@ -158,7 +157,7 @@ def test_elapsed_times_of_slurm(tmp_path: Path, elapsed: str, seconds: int) -> N
 
 def test_charges_of_a_focus_file(tmp_path: Path, book: Book) -> None:
     book.take_in(read_statements(saved(tmp_path / "focus.csv", FOCUS), Terms()))
-    lines = {(line.name, line.device): line for line in bill(book).imported}
+    lines = {(line.name, line.device): line for line in bill_of(book).imported}
     assert lines["EC2", "gpu-node"].cost_pico == 24_480_000_000_000
     assert lines["EC2", "gpu-node"].device_ns == HOUR
     assert lines["EC2", ""].cost_pico == -1_500_000_000_000
@@ -178,7 +177,7 @@ def test_a_corrected_focus_file_replaces_what_it_said_before(tmp_path: Path, boo
         "a1,USD,Usage,2026-11-01T01:00:00Z,2026-11-01T02:00:00Z,24.48,0,EC2,Compute,gpu-node,1,Hours,1,Hours\n"
     )
     assert book.take_in(read_statements(saved(tmp_path / "2.csv", corrected), Terms())) == (2, 3)
-    total = sum(line.cost_pico or 0 for line in bill(book).imported)
+    total = sum(line.cost_pico or 0 for line in bill_of(book).imported)
     assert total == 20_000_000_000_000 + 24_480_000_000_000 - 1_500_000_000_000 + 46_000_000_200
 
 
@@ -187,7 +186,7 @@ def test_the_ledger_of_another_machine_comes_over_focus(tmp_path: Path) -> None:
     theirs.write([made(hours=3, host="elsewhere"), made("serve", 2, verb="serve", host="elsewhere")])
     write_focus(theirs, tmp_path / "theirs.csv")
     ours.take_in(read_statements(str(tmp_path / "theirs.csv"), Terms()))
-    (line,) = bill(ours).imported
+    (line,) = bill_of(ours).imported
     assert (line.device_ns, line.cost_pico, line.device) == (5 * HOUR, 10 * 10**12, "Test CPU")
 
 
@@ -204,11 +203,11 @@ def test_importing_twice_changes_nothing(tmp_path: Path, book: Book, text: str) 
     first = read_statements(saved(tmp_path / "a", text), terms)
     again = read_statements(saved(tmp_path / "b", text), terms)  # the same page under another name
     assert book.take_in(first) == (len(first), 0)
-    before = bill(book).as_json()
+    before = bill_of(book).as_json()
     if text == SGLANG:
         again = first  # which has no start to be known by, but its place
     assert book.take_in(again) == (0, len(again))
-    assert bill(book).as_json() == before
+    assert bill_of(book).as_json() == before
 
 
 def test_a_later_page_replaces_the_earlier_and_an_old_one_does_not_come_back(tmp_path: Path, book: Book) -> None:
@@ -217,7 +216,7 @@ def test_a_later_page_replaces_the_earlier_and_an_old_one_does_not_come_back(tmp
     assert book.take_in(early) == (1, 0)
     assert book.take_in(late) == (1, 0)
     assert book.take_in(early) == (0, 1)
-    (line,) = bill(book).imported
+    (line,) = bill_of(book).imported
     assert (line.output_tokens, line.device_ns) == (800_000, 2 * HOUR)
 
 
@@ -225,7 +224,7 @@ def test_a_server_that_began_anew_adds_up_where_its_page_has_a_start(tmp_path: P
     again = VLLM.replace(str(START), str(START + 4000))
     for name, text in (("1", VLLM), ("2", again)):
         book.take_in(read_statements(saved(tmp_path / name, text, START + 7600), Terms()))
-    (line,) = bill(book).imported
+    (line,) = bill_of(book).imported
     assert (line.statements, line.requests) == (2, 2 * 978)
 
 
@@ -234,18 +233,18 @@ def test_counters_without_a_start_that_fall_began_anew(tmp_path: Path, book: Boo
     for seconds, requests in ((1, 40), (2, 55), (3, 5), (4, 9), (5, 2)):
         text = SGLANG.replace('model_name="m"} 40.0', f'model_name="m"}} {requests}.0')
         book.take_in(read_statements(saved(page, text, START + seconds), Terms()))
-    (line,) = bill(book).imported
+    (line,) = bill_of(book).imported
     assert (line.statements, line.requests) == (3, 55 + 9 + 2)
 
 
 def test_imported_is_in_no_line_and_no_total(tmp_path: Path, book: Book) -> None:
     book.write([made(hours=1)])
-    before = bill(book)
+    before = bill_of(book)
     book.take_in(read_statements(saved(tmp_path / "page", VLLM), Terms(price="$2/h", tariff=tariff_for("1,2,3"))))
-    after = bill(book)
+    after = bill_of(book)
     assert after.total.as_json() == before.total.as_json()
     assert [line["imported"] for line in after.as_json()["imported"]] == [True]
-    assert bill(book, "tiny").imported == []
+    assert bill_of(book, "tiny").imported == []
     shown = printed(after, width=140)
     assert "Imported: reported by others, in no line above" in shown
     assert "vllm: deepseek-ai/DeepSeek-V3" in shown

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import typer
 
-from centime.cli._group import LazyGroup
+from centime.cli.program.group import LazyGroup
 
 # sub-verb -> the line that `centime plan --help` shows.
 PLANS = {

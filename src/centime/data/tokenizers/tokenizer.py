@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
-from centime.catalogue.hf_tokenizer import read_config, read_template
+from centime.catalogue.hf import read_config, read_template
 from centime.data.tokenizers.chat import Message, render
 from centime.errors import UserError
 from centime.json_files import read_object, read_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from centime.catalogue.tariffs import MILLION, PICO
-from centime.ledger.bill import bill
+from centime.ledger.billing import bill_of
 from centime.ledger.book import Book
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class BillView:
         own lines of the serving part without the machine's cost. Raises UserError for a run the ledger does not know.
         """
         with Book(self.path) as book:
-            found = bill(book, None if whose.name else run)
+            found = bill_of(book, None if whose.name else run)
         if not whose.name:
             return found.as_json()
         lines = found.serving.lines if found.serving else []

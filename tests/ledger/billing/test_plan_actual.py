@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.ledger.billing.test_bill import printed
 from tests.ledger.made import made
-from tests.ledger.test_bill import printed
 
 from centime.ledger import Book
-from centime.ledger.bill import bill
+from centime.ledger.billing.bill import bill_of
+from centime.ledger.billing.plan_actual import state_in_words
 from centime.ledger.interval import OPEN
-from centime.ledger.plan_actual import state_in_words
 from centime.ledger.process import _started
 
 PLAN = {"tokens": 1000, "stages": {"pretrain": {"tokens": 900}, "sft": {"tokens": 100}}}
@@ -29,7 +29,7 @@ def book(tmp_path: Path) -> Book:
 def planned(book: Book, *rows: Any) -> dict[str, Any]:
     book.write(rows)
     book.set_plan("/runs/tiny", PLAN)
-    plan = bill(book, "/runs/tiny").plan
+    plan = bill_of(book, "/runs/tiny").plan
     assert plan
     return plan
 
@@ -37,7 +37,7 @@ def planned(book: Book, *rows: Any) -> dict[str, Any]:
 def test_a_stopped_run_says_how_far_it_came(book: Book) -> None:
     plan = planned(book, made("pretrain", tokens=167))
     assert (plan["state"], plan["done"]) == ("stopped", 0.167)
-    assert "Plan against actual: stopped at 16 % of its tokens" in printed(bill(book, "/runs/tiny"))
+    assert "Plan against actual: stopped at 16 % of its tokens" in printed(bill_of(book, "/runs/tiny"))
 
 
 def test_a_finished_run_says_nothing(book: Book) -> None:
@@ -67,6 +67,6 @@ def test_no_unfinished_run_reads_as_whole(done: float) -> None:
 def test_a_plan_without_tokens_says_nothing_of_them(book: Book) -> None:
     book.write([made()])
     book.set_plan("/runs/tiny", {"seconds": 5.0})
-    plan = bill(book, "/runs/tiny").plan
+    plan = bill_of(book, "/runs/tiny").plan
     assert plan
     assert (plan["done"], state_in_words(plan)) == (None, "")

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from centime.catalogue.prices import Price
 from centime.files.output import Output
+from centime.ledger.billing.runs import intervals_of, with_price
 from centime.ledger.book import Book
 from centime.ledger.interval import Interval
-from centime.ledger.runs import intervals_of, with_price
 
 MANDATORY = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",

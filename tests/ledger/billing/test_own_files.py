@@ -12,8 +12,8 @@ from tests.ledger.made import made
 
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.bill import bill
-from centime.ledger.own_files import training_elsewhere
+from centime.ledger.billing.bill import bill_of
+from centime.ledger.billing.own_files import training_elsewhere
 
 
 @pytest.fixture
@@ -37,13 +37,13 @@ def run(tmp_path: Path) -> Path:
 def test_a_run_that_was_trained_elsewhere_says_what_it_knows(book: Book, run: Path) -> None:
     known = r"2 steps, 2.00 K tokens, 1.0s in the steps, \$0.00400 up to the last of them, on 1 x Test CPU \(2 vCPU\)"
     with pytest.raises(UserError, match=f"no training of {run}; its own .* say: {known}.*CENTIME_HOME"):
-        bill(book, str(run))
+        bill_of(book, str(run))
     book.write([made("generate", verb="generate", run="moved", run_path=str(run), tokens=5)])
-    whole = bill(book, str(run))
+    whole = bill_of(book, str(run))
     assert whole.total.tokens == 5
     assert "2 steps, 2.00 K tokens" in whole.notes[-1]
     book.write([made("pretrain", run="moved", run_path=str(run))])
-    assert "2 steps" not in " ".join(bill(book, str(run)).notes)
+    assert "2 steps" not in " ".join(bill_of(book, str(run)).notes)
 
 
 @given(st.lists(st.one_of(st.binary(max_size=40), st.just(b'{"loss": []}'), st.just(b'{"loss": 1, "seconds": "x"}'))))
@@ -64,11 +64,11 @@ def test_a_mistyped_name_is_offered_no_run_of_a_verb_that_failed(book: Book) -> 
     ]
     book.write(failed)
     with pytest.raises(UserError, match="no run has been booked yet"):
-        bill(book, "nosuch")
+        bill_of(book, "nosuch")
     book.write([made("pretrain", run="tiny", tokens=5), made("data", run="corpus", verb="data", tokens=7)])
     with pytest.raises(UserError, match=r"no run 'nosuch'. It knows: ") as caught:
-        bill(book, "nosuch")
+        bill_of(book, "nosuch")
     assert all(name in str(caught.value) for name in ("tiny", "corpus"))
     assert not any(name in str(caught.value) for name in ("hfmodel", "dbin", "moby"))
     with pytest.raises(UserError, match="Did you mean 'tiny'"):
-        bill(book, "tinny")
+        bill_of(book, "tinny")

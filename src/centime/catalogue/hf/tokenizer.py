@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from centime.catalogue.hf_settings import explain
+from centime.catalogue.hf.settings import explain
 from centime.errors import UserError
 from centime.json_files import read_object, read_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from centime.cli._ending import run
+from centime.cli.program.ending import run
 
 
 @pytest.mark.parametrize("mark", ["\x1b[31m", "\r", "\x07", "\x9b2J", "\u202e"])

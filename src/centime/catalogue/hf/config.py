@@ -4,7 +4,7 @@ Reads what DeepSeek publishes and what transformers 5 writes (it moves the rotar
 drops `scoring_func` and V3's `topk_method`, and adds sizes that follow from others). A key that could change the
 computation and that centime does not know is an error, and so are two keys that contradict each other, and a setting
 that the family's published codes do not compute alike: a model that loads computes what its authors meant. Types and
-bounds are `hf_settings`'s, the rotary embedding `hf_rotary`'s; the way back is `hf_family.to_hf`.
+bounds are `settings`'s, the rotary embedding `rotary`'s; the way back is `family.to_hf`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from centime.catalogue.hf_rotary import rotary
-from centime.catalogue.hf_settings import ALIASES, check_types, explain
+from centime.catalogue.hf.rotary import rotary
+from centime.catalogue.hf.settings import ALIASES, check_types, explain
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError, nearest
 from centime.json_files import brief, read_object

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.catalogue.hf_config import from_hf, quantization, read
-from centime.catalogue.hf_family import family_of, to_hf
+from centime.catalogue.hf.config import from_hf, quantization, read
+from centime.catalogue.hf.family import family_of, to_hf
 from centime.catalogue.model_config import ModelConfig, YarnScaling
 from centime.catalogue.presets import catalogue_models, names, preset
 from centime.errors import UserError

@@ -20,7 +20,7 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
-from centime.cli._streams import OUTPUT
+from centime.cli.program.streams import OUTPUT
 from centime.errors import UserError
 
 FAULT = 70
@@ -86,7 +86,7 @@ def _middle_left_out(word: re.Match[str]) -> str:
 def _invoke(arguments: Sequence[str]) -> int:
     import typer
 
-    from centime.cli._group import app
+    from centime.cli.program.group import app
 
     command: Any = typer.main.get_command(app)
     if "_CENTIME_COMPLETE" in os.environ:  # the shell asks for completions: typer answers and exits
@@ -164,7 +164,7 @@ def _of_parser(error: BaseException, arguments: Sequence[str]) -> tuple[int, str
     """What typer says of arguments, in a sentence; a verb without any gets its help. None for another's exception."""
     import typer
 
-    from centime.cli._group import one_line
+    from centime.cli.program.group import one_line
 
     kinds = {kind.__name__: kind for kind in typer.BadParameter.__mro__}
     if not isinstance(error, kinds["ClickException"]):
@@ -180,7 +180,7 @@ def _of_parser(error: BaseException, arguments: Sequence[str]) -> tuple[int, str
 
 def _missing(error: ImportError, arguments: Sequence[str]) -> str:
     """A library that is not here or does not load, and the command that mends it."""
-    from centime.cli._group import one_line
+    from centime.cli.program.group import one_line
     from centime.installation import missing
 
     name = (error.name or "").partition(".")[0]
@@ -193,7 +193,7 @@ def _missing(error: ImportError, arguments: Sequence[str]) -> str:
 
 
 def _unforeseen(error: BaseException, arguments: Sequence[str]) -> str:
-    from centime.cli._group import one_line
+    from centime.cli.program.group import one_line
 
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "centime" in Path(frame.filename).parts]
     where = f" at {'/'.join(Path(frames[-1].filename).parts[-2:])}:{frames[-1].lineno}" if frames else ""

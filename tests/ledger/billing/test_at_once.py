@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.ledger.billing.test_bill import printed
 from tests.ledger.made import HOUR, made
-from tests.ledger.test_bill import printed
 
 from centime.ledger import Book, Meter
-from centime.ledger.at_once import most_at_once, span_of
-from centime.ledger.bill import bill
+from centime.ledger.billing.at_once import most_at_once, span_of
+from centime.ledger.billing.bill import bill_of
 from centime.ledger.device import this_device
 
 
@@ -25,7 +25,7 @@ def book(tmp_path: Path) -> Book:
 def test_a_machine_that_two_verbs_use_at_once_is_one_machine(book: Book) -> None:
     here = {"device_ids": "cpu"}
     book.write([made(**here), made("generate", verb="generate", **here), made("serve", verb="serve", **here)])
-    whole = bill(book)
+    whole = bill_of(book)
     assert whole.total.devices == 1
     assert whole.total.device_ns == 3 * HOUR  # each books what it had
     assert "on 1 x Test CPU" in printed(whole)
@@ -33,7 +33,7 @@ def test_a_machine_that_two_verbs_use_at_once_is_one_machine(book: Book) -> None
 
 def test_a_machine_is_one_in_a_book_that_does_not_say_which(book: Book) -> None:
     book.write([made(), made("generate", verb="generate"), made("evaluate", verb="evaluate")])
-    assert bill(book).total.devices == 1
+    assert bill_of(book).total.devices == 1
     ranks = [made("sft"), made("sft"), made("evaluate", verb="evaluate")]
     assert most_at_once([span_of(interval) for interval in ranks]) == 2
 

@@ -9,8 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from centime.cli._examples import EXAMPLES
-from centime.cli._verbs import VERBS
+from centime.cli.program.examples import EXAMPLES
+from centime.cli.program.verbs import VERBS
 from centime.errors import UserError, nearest
 
 # What people type that is no verb -> where they find what they look for.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from centime.catalogue.prices import Price
 from centime.errors import UserError, nearest
+from centime.ledger.billing.own_files import training_elsewhere
 from centime.ledger.book import name_of
 from centime.ledger.interval import Interval
-from centime.ledger.own_files import training_elsewhere
 
 
 def intervals_of(intervals: list[Interval], run: str | None) -> list[Interval]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from centime.catalogue.hf_config import DEEPSEEK_ONLY
+from centime.catalogue.hf.config import DEEPSEEK_ONLY
 from centime.catalogue.model_config import ModelConfig, YarnScaling
 from centime.errors import UserError
 

@@ -19,11 +19,11 @@ from tests.ledger.made import HOUR, at, made
 from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.at_once import most_at_once, span_of
-from centime.ledger.bill import Bill, bill
+from centime.ledger.billing.at_once import most_at_once, span_of
+from centime.ledger.billing.bill import Bill, bill_of
+from centime.ledger.billing.table import table_of
 from centime.ledger.interval import OPEN, RECOVERED, Interval
 from centime.ledger.process import _started, this_process
-from centime.ledger.table import table_of
 
 LINE_KEYS = {
     "stage", "device", "devices", "device_hours", "tokens", "flops", "mfu", "energy_kwh", "energy_source", "cost",
@@ -56,7 +56,7 @@ def test_the_shape_is_table_1_then_the_rest_then_serving(book: Book) -> None:
             made("something", 4, verb="calibrate"),
         ]
     )
-    whole = bill(book)
+    whole = bill_of(book)
     sections = ["training"] * 5 + ["data", "evaluation", "other", "serving"]
     assert [line.section for line in whole.lines] == sections
     assert [line.stage for line in whole.lines[:5]] == ["pretrain", "context-1", "context-2", "sft", "startup"]
@@ -89,7 +89,7 @@ def test_json_has_the_promised_keys_and_survives_json(book: Book) -> None:
             made("context", price_per_hour=None, currency=None, price_kind=None),
         ]
     )
-    values = json.loads(json.dumps(bill(book, "tiny").as_json(), allow_nan=False))
+    values = json.loads(json.dumps(bill_of(book, "tiny").as_json(), allow_nan=False))
     assert set(values) >= {"currency", "price_date", "lines", "total", "plan"}
     assert all(set(line) >= LINE_KEYS for line in [*values["lines"], values["total"]])
     assert (values["currency"], values["price_date"], values["plan"]) == ("USD", "2026-06-01", None)
@@ -126,7 +126,7 @@ def test_the_lines_add_up_to_the_total_in_integer_nanoseconds(
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, Book(Path(folder) / "ledger.sqlite") as book:
         book.write(intervals)
-        whole = bill(book)
+        whole = bill_of(book)
     assert sum(line.device_ns for line in whole.lines) == whole.total.device_ns == sum(i.device_ns for i in intervals)
     assert sum(line.estimated_ns for line in whole.lines) == sum(tail * devices for _, _, tail, devices, _ in rows)
     assert sum(line.cost or 0 for line in whole.lines) == pytest.approx(whole.total.cost or 0)
@@ -148,7 +148,7 @@ def test_estimated_and_assumed_figures_are_marked_and_explained(book: Book) -> N
             ),
         ]
     )
-    whole = bill(book)
+    whole = bill_of(book)
     assert whole.lines[0].energy_source == "nvml"
     assert whole.lines[0].cost_source == "given"
     shown = printed(whole)
@@ -164,20 +164,20 @@ def test_estimated_and_assumed_figures_are_marked_and_explained(book: Book) -> N
 
 def test_a_bill_of_measured_figures_alone_says_so(book: Book) -> None:
     book.write([made(energy_source="rapl")])
-    assert "Everything is measured. Prices of 2026-06-01." in printed(bill(book))
+    assert "Everything is measured. Prices of 2026-06-01." in printed(bill_of(book))
 
 
 def test_an_old_price_is_flagged_by_its_age_when_it_was_used(book: Book) -> None:
     book.write([made(price_date="2025-12-01"), made("context", price_date="2025-12-18")])
-    notes = " ".join(bill(book).notes)
+    notes = " ".join(bill_of(book).notes)
     assert "the price of 2025-12-01 was 196 days old when it was used" in notes
     assert "2025-12-18" not in notes
-    assert bill(book).price_date == "2025-12-01 to 2025-12-18"
+    assert bill_of(book).price_date == "2025-12-01 to 2025-12-18"
 
 
 def test_a_price_given_later_is_for_what_has_none(book: Book) -> None:
     book.write([made(), made("context", 3, price_per_hour=None, currency=None, price_date=None, price_kind=None)])
-    whole = bill(book, price=Price(0.5, "USD", "2026-07-01", "the command line", "given"))
+    whole = bill_of(book, price=Price(0.5, "USD", "2026-07-01", "the command line", "given"))
     assert [line.cost for line in whole.lines] == [2.0, 1.5]
     assert whole.price_date == "2026-06-01 to 2026-07-01"
 
@@ -192,7 +192,7 @@ def test_devices_are_those_in_use_at_once(book: Book) -> None:
             made("context", mono_start_ns=start + 5 * HOUR, devices=8),
         ]
     )
-    whole = bill(book)
+    whole = bill_of(book)
     assert [line.devices for line in whole.lines] == [2, 8]
     assert (whole.total.devices, whole.total.device_ns) == (8, 11 * HOUR)
 
@@ -229,7 +229,7 @@ def test_a_wall_clock_that_is_set_changes_no_figure(
         with tempfile.TemporaryDirectory() as folder, Book(Path(folder) / "ledger.sqlite") as book:
             book.write(rows)
             book.set_plan("/runs/tiny", {"seconds": 1.0, "cost": 1.0, "stages": {"pretrain": {"seconds": 1.0}}})
-            return bill(book, "/runs/tiny")
+            return bill_of(book, "/runs/tiny")
 
     def figures(of: Bill) -> dict[str, Any]:
         shown = of.as_json()
@@ -265,7 +265,7 @@ def test_devices_of_several_boots_and_hosts(book: Book) -> None:
 
 def test_no_price_no_money_but_a_way_to_give_one(book: Book) -> None:
     book.write([made(price_per_hour=None, currency=None, price_date=None, price_kind=None)])
-    whole = bill(book)
+    whole = bill_of(book)
     assert (whole.currency, whole.price_date, whole.total.cost) == (None, None, None)
     shown = printed(whole)
     assert "no price" in shown
@@ -274,7 +274,7 @@ def test_no_price_no_money_but_a_way_to_give_one(book: Book) -> None:
 
 def test_several_currencies_are_not_added_up(book: Book) -> None:
     book.write([made(), made("context", currency="EUR")])
-    whole = bill(book)
+    whole = bill_of(book)
     values = whole.as_json()
     assert [line["cost"] for line in values["lines"]] == [2.0, 2.0]
     assert (values["currency"], values["total"]["cost"]) == (None, None)
@@ -284,16 +284,16 @@ def test_several_currencies_are_not_added_up(book: Book) -> None:
 
 def test_mfu_needs_every_peak(book: Book) -> None:
     book.write([made(flops=3600e9, peak_flops=2e9), made(flops=3600e9, peak_flops=2e9)])
-    assert bill(book).lines[0].mfu == pytest.approx(0.5)
+    assert bill_of(book).lines[0].mfu == pytest.approx(0.5)
     book.write([made(flops=1.0, peak_flops=None)])
-    assert bill(book).lines[0].mfu is None
+    assert bill_of(book).lines[0].mfu is None
 
 
 def test_a_run_still_going_on_is_said_to(book: Book) -> None:
     other = subprocess.Popen(["sleep", "60"])
     try:
         book.write([made(state=OPEN, pid=other.pid, started=_started(other.pid))])
-        assert any("1 interval still open" in note for note in bill(book).notes)
+        assert any("1 interval still open" in note for note in bill_of(book).notes)
     finally:
         other.kill()
         other.wait()
@@ -302,7 +302,7 @@ def test_a_run_still_going_on_is_said_to(book: Book) -> None:
 def test_a_verb_that_prints_its_own_bill_does_not_call_itself_open(book: Book) -> None:
     own = this_process()
     book.write([made(state=OPEN, boot=own.boot, namespace=own.namespace, pid=own.pid, started=own.started)])
-    assert not any("still open" in note for note in bill(book).notes)
+    assert not any("still open" in note for note in bill_of(book).notes)
 
 
 def test_plan_against_actual(book: Book) -> None:
@@ -321,7 +321,7 @@ def test_plan_against_actual(book: Book) -> None:
         "stages": {"pretrain": {"cost": 3.0}, "sft": {"cost": 1}},
     }
     book.set_plan("/runs/tiny", plan)
-    whole = bill(book, "tiny")
+    whole = bill_of(book, "tiny")
     assert whole.plan is not None
     assert whole.plan["predicted"] == plan
     actual = whole.plan["actual"]
@@ -330,14 +330,14 @@ def test_plan_against_actual(book: Book) -> None:
     shown = printed(whole)
     assert "Plan against actual" in shown
     assert "1.25" in shown
-    assert bill(book).plan is None  # everything has no plan
+    assert bill_of(book).plan is None  # everything has no plan
 
 
 def test_an_earlier_run_of_a_deleted_folder_is_billed_and_not_set_against_the_plan(book: Book) -> None:
     book.write([made("pretrain", 3), made("pretrain", 2, wall_start_ns=at("2026-06-16T12:00"))])
     stages = {"pretrain": {"seconds": 7200.0}}
     book.set_plan("/runs/tiny", {"seconds": 7200.0, "stages": stages, "begun_ns": at("2026-06-16T11:59")})
-    found = bill(book, "tiny")
+    found = bill_of(book, "tiny")
     assert found.plan is not None
     assert found.plan["actual"] == {"seconds": 7200.0, "stages": stages}
     assert found.total.device_ns == 5 * HOUR  # what was spent stays spent
@@ -346,30 +346,30 @@ def test_an_earlier_run_of_a_deleted_folder_is_billed_and_not_set_against_the_pl
 
 def test_a_run_is_found_by_name_or_folder(book: Book, tmp_path: Path) -> None:
     book.write([made(run_path="/a/tiny"), made("context", run="other", run_path="/a/other")])
-    assert [line.stage for line in bill(book, "tiny").lines] == ["pretrain"]
-    assert [line.stage for line in bill(book, "/a/other").lines] == ["context"]
+    assert [line.stage for line in bill_of(book, "tiny").lines] == ["pretrain"]
+    assert [line.stage for line in bill_of(book, "/a/other").lines] == ["context"]
     with pytest.raises(UserError, match=r"no run 'tinny'\. Did you mean 'tiny'\?"):
-        bill(book, "tinny")
+        bill_of(book, "tinny")
     with pytest.raises(UserError, match="Did you mean '/a/tiny'"):  # the folder has moved
-        bill(book, "/b/elsewhere/tiny")
+        bill_of(book, "/b/elsewhere/tiny")
     book.write([made(run_path="/b/tiny")])
     with pytest.raises(UserError, match="2 runs are called 'tiny': /a/tiny, /b/tiny; give the folder's path"):
-        bill(book, "tiny")
-    assert bill(book, "/b/tiny").total.device_ns == HOUR
+        bill_of(book, "tiny")
+    assert bill_of(book, "/b/tiny").total.device_ns == HOUR
 
 
 def test_an_empty_book_has_an_empty_bill_and_no_run(book: Book) -> None:
-    whole = bill(book)
+    whole = bill_of(book)
     assert whole.lines == []
     assert whole.as_json()["total"]["device_hours"] == 0
     printed(whole)
     with pytest.raises(UserError, match="no run has been booked yet"):
-        bill(book, "tiny")
+        bill_of(book, "tiny")
 
 
 def test_the_whole_book_lists_its_runs(book: Book) -> None:
     book.write([made(), made(run="later", run_path="/runs/later", wall_start_ns=at("2026-06-16T00:00"))])
-    shown = printed(bill(book))
+    shown = printed(bill_of(book))
     assert "Runs, the latest last" in shown
     assert shown.index("2026-06-15 12:00") < shown.index("2026-06-16 00:00")
 
@@ -378,9 +378,9 @@ def test_it_fits_a_terminal_of_80_columns(book: Book) -> None:
     large = {"tokens": 14_800_000_000_000, "flops": 1.0, "peak_flops": 1e-3, "price_kind": "assumed", "devices": 2048}
     later = at("2027-06-15T12:00")
     book.write([made("pretrain", 1300, **large), made("sft", 0.001, wall_start_ns=later, price_per_hour=1e-7, **large)])
-    shown = printed(bill(book), width=80)
+    shown = printed(bill_of(book), width=80)
     assert "…" not in shown
     assert "2,662,402.0" in shown
     assert "on 2048 x Test CPU (2 vCPU)" in shown
     book.write([made("generate", 1e-9, wall_start_ns=later + HOUR, price_per_hour=0.0816, verb="generate")])
-    assert "…" not in printed(bill(book), width=100)
+    assert "…" not in printed(bill_of(book), width=100)

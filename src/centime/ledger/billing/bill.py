@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from centime.catalogue.prices import Price
-from centime.ledger.at_once import Span, most_at_once, span_of
+from centime.ledger.billing.at_once import Span, most_at_once, span_of
+from centime.ledger.billing.notes import notes_of, running
+from centime.ledger.billing.own_files import training_elsewhere
+from centime.ledger.billing.plan_actual import begun_ns, plan_against_actual
+from centime.ledger.billing.runs import intervals_of, with_price
 from centime.ledger.book import Book
 from centime.ledger.imported import ImportedLine, imported_lines
 from centime.ledger.interval import Interval
-from centime.ledger.notes import notes_of, running
-from centime.ledger.own_files import training_elsewhere
-from centime.ledger.plan_actual import begun_ns, plan_against_actual
-from centime.ledger.runs import intervals_of, with_price
 from centime.ledger.serving import ServingBill, serving_bill
 from centime.units import format_device_time
 
@@ -188,7 +188,7 @@ class Bill:
         }
 
 
-def bill(book: Book, run: str | None = None, price: Price | None = None) -> Bill:
+def bill_of(book: Book, run: str | None = None, price: Price | None = None) -> Bill:
     """The bill of one run (its folder or its name), or of everything in the book.
 
     price: for what was booked without one.

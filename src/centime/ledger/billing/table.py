@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centime.ledger.bill import KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
-from centime.ledger.plan_actual import said_between, state_in_words
-from centime.ledger.table_serving import hours_table, imported_table, serving_table
+from centime.ledger.billing.bill import KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
+from centime.ledger.billing.plan_actual import said_between, state_in_words
+from centime.ledger.billing.table_serving import hours_table, imported_table, serving_table
 from centime.units import format_count, format_device_time, format_duration, format_money
 
 _LABELS = {

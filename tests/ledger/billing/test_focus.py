@@ -17,7 +17,7 @@ from tests.ledger.made import at, made
 
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.focus import COLUMNS, MANDATORY, write_focus
+from centime.ledger.billing.focus import COLUMNS, MANDATORY, write_focus
 from centime.ledger.interval import Interval
 
 # Feature level "Mandatory" in the FOCUS specification, version 1.2.
