@@ -33,7 +33,8 @@ def test_without_arguments_it_lists_every_verb() -> None:
 
 
 def test_every_file_is_a_verb_and_every_verb_a_file() -> None:
-    assert {path.stem for path in CLI.iterdir() if not path.name.startswith("_")} == set(VERBS)
+    files = {path.stem for path in CLI.iterdir() if not path.name.startswith("_")}
+    assert files - {"program"} == set(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)
