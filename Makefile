@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Test workers, one a core; torch keeps to one thread in each.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# Every command that a test starts reads the bytecode that the first one wrote, where a shell forbids to write it too.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
 .PHONY: help quickstart serve test install lint format test-unit test-long test-torch same-as focus-validator lm-eval schema-suite bench clean

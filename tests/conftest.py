@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Set before torch or a tokenizer is imported, and inherited by every command that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as centime.cli sets it, which says why
 os.environ["HF_HUB_OFFLINE"] = "1"
 # A shell that starts the suite in the background has Ctrl-C ignored, for it and for every command a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -17,6 +17,11 @@ from centime.train import command, peak
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def known_peak() -> None:
+    """Here no home has one."""
+
+
 def test_it_is_measured_once(centime_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = this_device("cpu")
     first = peak.kept_peak(device, CPU, torch.float32)
