@@ -9,7 +9,8 @@ from statistics import median, quantiles
 import pytest
 
 from centime.plan.check_serving import predict_row, target_of
-from centime.plan.serving_rows import RESULTS, Layout, parse_layout, precision, software, stated_batch, year
+from centime.plan.serving_rows import RESULTS, Layout, parse_layout, precision, software, stated_batch
+from centime.plan.serving_speeds import year
 from centime.plan.serving_units import Unit
 
 ARGONNE = {

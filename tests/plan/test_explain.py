@@ -15,7 +15,8 @@ from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.cases import Case, case, example_names, from_json
-from centime.plan.corners import Corner, corner, differing
+from centime.plan.corner_search import Corner
+from centime.plan.corners import corner, differing
 from centime.plan.explain import FAMILIES, decompose, explain, from_inputs
 from centime.plan.explain_run import Run
 from centime.plan.shapley import shapley

@@ -6,8 +6,7 @@ import pytest
 
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.serving_layout import check_units
-from centime.plan.serving_units import Unit
+from centime.plan.serving_units import Unit, check_units
 
 
 @pytest.mark.parametrize(

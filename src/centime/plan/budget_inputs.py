@@ -19,7 +19,7 @@ from centime.catalogue.prices import aged
 from centime.errors import UserError
 from centime.plan.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw, is_rack, purchase_usd, rest_share
 from centime.plan.demand import DAYS_PER_MONTH
-from centime.plan.text import Said, said
+from centime.plan.notes import Said, said
 from centime.plan.uncertain import Uncertain
 from centime.units import parse_count, parse_money
 

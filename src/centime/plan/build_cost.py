@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from centime.catalogue.chips import Chip, chips
 from centime.errors import UserError
-from centime.plan.text import Said, said
+from centime.plan.notes import Said, said
 from centime.plan.uncertain import Uncertain
 
 BERNSTEIN = "Bernstein, Oct 2025, in investing.com 'How much does a GW of data center capacity actually cost?'"

@@ -20,13 +20,11 @@ from centime.catalogue.prices import Price
 from centime.errors import UserError, nearest
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.build_cost import facility_kw
-from centime.plan.lifetime_prices import NEWEST, serving_choice
+from centime.plan.notes import Said, said
 from centime.plan.prediction import software_at
-from centime.plan.serving_choice import Lengths, Mixed
+from centime.plan.serving_choice import Lengths, Mixed, cheapest_units
 from centime.plan.serving_interval import spread
-from centime.plan.serving_rows import year
-from centime.plan.serving_speeds import Software
-from centime.plan.text import Said, said
+from centime.plan.serving_speeds import NEWEST, Software, year
 from centime.plan.training import TrainingPlan, plan_training
 from centime.plan.training_request import TrainingRequest
 
@@ -280,7 +278,7 @@ def _serving(request: CompareRequest, arch: Architecture, which: Chip) -> Servin
     precision = request.serve_precision or ("fp8" if which.fp8_tflops else "bf16")
     software = Software("", year(request.software_date or NEWEST))
     lengths = Lengths(request.isl, request.osl, request.hit)
-    choice = serving_choice(arch, which, precision, lengths, request.ttft_s, request.tpot_s, software)
+    choice = cheapest_units(arch, which, precision, lengths, request.ttft_s, request.tpot_s, software)
     if isinstance(choice, Mixed):
         state, chips, speed = choice.state, choice.engine.unit.chips, choice.tokens_per_s_per_gpu
         whole = choice.gpu_seconds(lengths)

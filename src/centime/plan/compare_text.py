@@ -8,8 +8,9 @@ from centime.plan.catalogue_text import priced, ruled
 from centime.plan.compare import Column, Comparison
 from centime.plan.layout import text as layout_text
 from centime.plan.lifetime_text import cost
+from centime.plan.notes import said
 from centime.plan.sections import BarChart, Notes, Section, Table
-from centime.plan.text import number, said, words
+from centime.plan.text import number, words
 from centime.units import format_count, format_money
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from centime.catalogue.architecture import Architecture, Experts
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
-from centime.plan.corners import Corner
+from centime.plan.architecture_counts import count_architecture
 from centime.plan.efficiency import fitted
 from centime.plan.goodput import goodput
 from centime.plan.intervals import step_interval
@@ -24,6 +25,32 @@ TENSOR = (1, 2, 4, 8)
 CHUNKS = (2, 4, 7)
 MICRO_BATCHES = (1, 2)
 SHARDING = (1, 3)
+
+
+@dataclass(frozen=True)
+class Corner:
+    """A training step to be priced. schedule: the pipeline's kind, None where any may be tried.
+
+    The layout is always searched for, under the same rules at every corner, so that no corner has the advantage of a
+    hand-made one; what a hand-made layout gains or loses stands apart (`Run.layout`).
+    """
+
+    arch: Architecture
+    chip: Chip
+    gpus: int
+    seq: int
+    global_batch: int
+    precision: str
+    schedule: Schedule | None
+    software_date: str
+
+    @property
+    def total_params(self) -> float:
+        return float(count_architecture(self.arch).total_params)
+
+
+# GPU-seconds per token of a corner under the best layout; raises UserError where none is feasible.
+SecondsPerToken = Callable[[Corner], float]
 
 
 @dataclass

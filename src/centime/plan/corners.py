@@ -6,44 +6,18 @@ real request that the planner can answer; all of A is A itself, all of B is B it
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture, LatentAttention, Mixer, SoftmaxAttention
 from centime.catalogue.chips import Chip
 from centime.plan.architecture_counts import count_architecture
-from centime.plan.layout import Schedule
+from centime.plan.corner_search import Corner
+from centime.plan.notes import Said, said
 from centime.plan.reshape import resized, with_attention
-from centime.plan.text import Said, said
 from centime.units import format_count
 
 INTERCONNECT = ("scaleup_gb_s", "scaleup_domain", "scaleout_gb_s")
 
-
-@dataclass(frozen=True)
-class Corner:
-    """A training step to be priced. schedule: the pipeline's kind, None where any may be tried.
-
-    The layout is always searched for, under the same rules at every corner, so that no corner has the advantage of a
-    hand-made one; what a hand-made layout gains or loses stands apart (`Run.layout`).
-    """
-
-    arch: Architecture
-    chip: Chip
-    gpus: int
-    seq: int
-    global_batch: int
-    precision: str
-    schedule: Schedule | None
-    software_date: str
-
-    @property
-    def total_params(self) -> float:
-        return float(count_architecture(self.arch).total_params)
-
-
-# GPU-seconds per token of a corner under the best layout; raises UserError where none is feasible.
-SecondsPerToken = Callable[[Corner], float]
 
 # cause -> what is swapped; the first six and "cluster" change the request, in this order in every table.
 CAUSES = ("size", "sparsity", "attention", "precision", "overlap", "interconnect", "chip", "cluster")

@@ -17,11 +17,11 @@ from typing import Any
 
 from centime.errors import UserError
 from centime.plan.cases import Case, from_json
-from centime.plan.corner_search import Searcher
-from centime.plan.corners import SecondsPerToken, corner, describe, differing
+from centime.plan.corner_search import Searcher, SecondsPerToken
+from centime.plan.corners import corner, describe, differing
 from centime.plan.explain_run import Run, run_of
+from centime.plan.notes import Said, said
 from centime.plan.shapley import shapley
-from centime.plan.text import Said, said
 from centime.units import format_count, format_money
 
 # Whose doing a cause is: the questions that people ask of the whole.

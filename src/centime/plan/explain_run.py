@@ -8,9 +8,8 @@ from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
 from centime.plan.cases import Case
 from centime.plan.catalogue_text import noted
-from centime.plan.corner_search import Searcher
-from centime.plan.corners import Corner
-from centime.plan.text import said
+from centime.plan.corner_search import Corner, Searcher
+from centime.plan.notes import said
 from centime.plan.training import plan_training
 from centime.plan.training_request import TrainingRequest
 from centime.units import format_money

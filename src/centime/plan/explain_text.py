@@ -6,8 +6,9 @@ import math
 
 from centime.plan.explain import Explanation
 from centime.plan.explain_run import Run
+from centime.plan.notes import said
 from centime.plan.sections import Figure, Figures, Notes, Section, Table, Waterfall
-from centime.plan.text import number, said, words
+from centime.plan.text import number, words
 from centime.units import format_count, format_money
 
 LABELS = {

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from centime.errors import UserError
 from centime.plan.demand import DayShape, rebound
+from centime.plan.notes import said
 from centime.plan.scenario import NOT_MODELLED, Scenario
 from centime.plan.scenario_file import load, replaced, validated
-from centime.plan.text import said
 
 PERCENTILES = (10, 50, 90)
 DAYS = 365.25 / 12  # of a month

@@ -8,9 +8,9 @@ from centime.catalogue.chips import Chip
 from centime.plan.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.catalogue_text import priced
 from centime.plan.fleet_paths import Draw, Hardware
+from centime.plan.notes import Said, said
 from centime.plan.scenario import Scenario
 from centime.plan.scenario_file import replaced
-from centime.plan.text import Said, said
 from centime.plan.uncertain import Uncertain
 
 ALWAYS, NEVER = -(10**6), 10**6  # a month before all others, and one after them

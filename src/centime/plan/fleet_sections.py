@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from centime.plan.fleet import DAYS, Band, FleetPlan
+from centime.plan.notes import said
 from centime.plan.scenario import Scenario
 from centime.plan.sections import BarChart, Figure, Figures, Format, Line, LineChart, Notes, Section, Table
-from centime.plan.text import Words, number, said, words
+from centime.plan.text import Words, number, words
 from centime.units import format_count, format_money, format_watts
 
 DRIVES_SHOWN = 8

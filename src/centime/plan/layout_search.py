@@ -19,7 +19,7 @@ from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.layout import Layout, text
 from centime.plan.layout_shapes import RECOMPUTE, Shape, schedules_of, shapes, sharding_of
-from centime.plan.text import Said, said
+from centime.plan.notes import Said, said
 
 PRICED = 25_000
 TOP = 10

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from centime.plan.lifetime_request import LifetimeRequest
-from centime.plan.scaling_laws import Sparsity
+from centime.plan.reshape import Sparsity
 
 DECADES = 3.0  # the curve over demand reaches so many powers of ten to either side
 POINTS_A_DECADE = 4

@@ -15,9 +15,9 @@ from centime.plan.lifetime import Lifetime, Option, cheapest
 from centime.plan.lifetime_options import LARGEST, candidates, options
 from centime.plan.lifetime_prices import planner_costs
 from centime.plan.lifetime_request import Costs, LifetimeRequest, flop_costs
+from centime.plan.notes import Said, said
 from centime.plan.reshape import sparsity
 from centime.plan.scaling_laws import LOSS_LAWS, MOE_LAWS, QualityLaw, loss_law, moe_law
-from centime.plan.text import Said, said
 
 FAMILIES = ("dense", "moe", "both")
 

@@ -7,42 +7,24 @@ import math
 from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
 from centime.plan.architecture_counts import count_architecture
 from centime.plan.catalogue_text import priced
-from centime.plan.corner_search import Searcher
-from centime.plan.corners import Corner
+from centime.plan.corner_search import Corner, Searcher
 from centime.plan.lifetime_request import Costs, LifetimeRequest, chips_of
+from centime.plan.notes import Said, said
 from centime.plan.prediction import default_precision, software_at
-from centime.plan.serving_choice import Choice, Lengths, choose
-from centime.plan.serving_costs import model_cost
-from centime.plan.serving_engine import Engine
+from centime.plan.serving_choice import Lengths, cheapest_units
 from centime.plan.serving_interval import spread
-from centime.plan.serving_rows import year
-from centime.plan.serving_speeds import Software, speeds
-from centime.plan.serving_units import Unit, number_format
-from centime.plan.text import Said, said
+from centime.plan.serving_speeds import NEWEST, Software, year
+from centime.plan.serving_units import number_format
 from centime.plan.training_request import BATCH_TOKENS, BATCH_TOKENS_A_CHIP
 
 SEQ = 4096  # of pre-training, as DeepSeek-V3's and most published recipes
 LEAST_CHIPS, MOST_CHIPS = 64, 16384
 TRAIN_DAYS = 60.0  # DeepSeek-V3's pre-training took 54
 ROUGH_MFU = 0.35  # only to choose how many chips train
-NEWEST = "2026-08"  # software of serving where no date is given, as `plan train`'s newest
-
-
-def serving_choice(
-    arch: Architecture, which: Chip, precision: str, lengths: Lengths, ttft_s: float, tpot_s: float, software: Software
-) -> Choice:
-    """The cheapest units that serve a model within the limits, as `plan serve` chooses them before it simulates.
-
-    Raises UserError that says what stands in the way.
-    """
-    form = number_format(precision, arch.is_mixture)
-    engine = Engine(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
-    return choose(engine, lengths, ttft_s, tpot_s, None, None)
 
 
 def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, list[Said]]:
@@ -85,7 +67,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
     @functools.cache
     def serve(arch: Architecture, name: str) -> tuple[float, tuple[float, float]] | None:
         try:
-            choice = serving_choice(arch, serves, name, lengths, request.ttft_s, request.tpot_s, software)
+            choice = cheapest_units(arch, serves, name, lengths, request.ttft_s, request.tpot_s, software)
         except UserError:  # too large for this chip's units, or too slow
             return None
         seconds = choice.gpu_seconds(lengths) / (lengths.isl + lengths.osl)

@@ -13,8 +13,8 @@ from centime.plan.efficiency import Constants, Software, fitted
 from centime.plan.intervals import step_interval
 from centime.plan.layout import Layout, Recompute
 from centime.plan.memory import Recomputed, memory_of, recomputation, usable_bytes
+from centime.plan.notes import said
 from centime.plan.step import Passes, step_times
-from centime.plan.text import said
 
 NEWEST_SOFTWARE = 2026.6  # of the runs that the constants were fitted to; later software is not foreseen
 PRECISIONS = ("bf16", "fp8", "mxfp8", "nvfp4")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from centime.plan.notes import Said, said
 from centime.plan.scenario import Scenario
-from centime.plan.text import Said, said
 from centime.plan.uncertain import Uncertain
 
 

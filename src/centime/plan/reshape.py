@@ -8,7 +8,7 @@ the vocabulary. Depth and width grow together, and feed-forwards and heads with 
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from centime.catalogue.architecture import (
     Architecture,
@@ -22,11 +22,30 @@ from centime.catalogue.architecture import (
 )
 from centime.errors import UserError
 from centime.plan.architecture_counts import count_architecture
-from centime.plan.scaling_laws import DENSE, Sparsity
 
 WIDTH_MULTIPLE = 128  # tensor cores like multiples of 128 (NVIDIA's matrix-multiplication guide); published widths are
 EXPERT_MULTIPLE = 64  # half a tile: fine-grained experts are narrow
 LEAST_HIDDEN = 512
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """What a mixture's leverage depends on, averaged over its expert layers.
+
+    activation: experts visited / experts held, shared ones counted in both, as wide as the routed (Ling's A);
+    granularity: 2 D / F (Ling's G); expansion: experts held / visited (Clark's E at K = 1, generalised by B in his
+    equation 2). A dense model has activation 1 and expansion 1.
+    """
+
+    activation: float
+    granularity: float
+
+    @property
+    def expansion(self) -> float:
+        return 1 / self.activation
+
+
+DENSE = Sparsity(1.0, 2.0)
 
 
 @functools.lru_cache(maxsize=4096)

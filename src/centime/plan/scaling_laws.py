@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from centime.errors import UserError, nearest
+from centime.plan.reshape import Sparsity
 
 MAX_TOKENS_PER_PARAM = (
     10_000.0  # as far as Sardana et al. (arXiv 2401.00448, section 4) trained; no law is checked beyond
@@ -74,26 +75,6 @@ def loss_law(name: str) -> LossLaw:
     if name not in LOSS_LAWS:
         raise UserError(f"{name!r} is not a scaling law; take one of {', '.join(LOSS_LAWS)}.{nearest(name, LOSS_LAWS)}")
     return LOSS_LAWS[name]
-
-
-@dataclass(frozen=True)
-class Sparsity:
-    """What a mixture's leverage depends on, averaged over its expert layers.
-
-    activation: experts visited / experts held, shared ones counted in both, as wide as the routed (Ling's A);
-    granularity: 2 D / F (Ling's G); expansion: experts held / visited (Clark's E at K = 1, generalised by B in his
-    equation 2). A dense model has activation 1 and expansion 1.
-    """
-
-    activation: float
-    granularity: float
-
-    @property
-    def expansion(self) -> float:
-        return 1 / self.activation
-
-
-DENSE = Sparsity(1.0, 2.0)
 
 
 def ling_leverage(sparsity: Sparsity, active_params: float, tokens: float) -> float:

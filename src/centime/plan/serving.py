@@ -17,19 +17,17 @@ from centime.catalogue.models import architecture
 from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.plan.catalogue_text import priced
+from centime.plan.notes import said
 from centime.plan.serving_choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
 from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine
 from centime.plan.serving_interval import spread
-from centime.plan.serving_layout import check_units
 from centime.plan.serving_money import spent
 from centime.plan.serving_plan import PEAK_TO_MEAN, SECONDS_PER_DAY, ServingPlan, busy_gpus, peak_to_mean
 from centime.plan.serving_request import Demand, ServingRequest, parse_units
-from centime.plan.serving_rows import year
-from centime.plan.serving_speeds import Software, speeds
+from centime.plan.serving_speeds import Software, speeds, year
 from centime.plan.serving_trial import best_tried
-from centime.plan.serving_units import Unit, number_format
-from centime.plan.text import said
+from centime.plan.serving_units import Unit, check_units, number_format
 
 DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
+from centime.plan.serving_costs import model_cost
 from centime.plan.serving_engine import Engine, Steady, decoding, largest_batch
 from centime.plan.serving_request import wide
-from centime.plan.serving_units import Unit, free_bytes, weight_bytes
+from centime.plan.serving_speeds import Software, speeds
+from centime.plan.serving_units import Unit, free_bytes, number_format, weight_bytes
 from centime.plan.serving_waiting import HEADROOM, busiest_load, busiest_prefill
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 72, 144, 320)  # chips of a unit that are tried
@@ -241,3 +244,15 @@ def _token_time(engine: Engine, unit: Unit, lengths: Lengths) -> float:
     if tried.room(lengths.isl + lengths.osl / 2) < 1:
         return float("inf")
     return decoding(tried, 1.0, lengths.isl, lengths.osl).tpot_s
+
+
+def cheapest_units(
+    arch: Architecture, which: Chip, precision: str, lengths: Lengths, ttft_s: float, tpot_s: float, software: Software
+) -> Choice:
+    """The cheapest units that serve a model within the limits, as `plan serve` chooses them before it simulates.
+
+    Raises UserError that says what stands in the way.
+    """
+    form = number_format(precision, arch.is_mixture)
+    engine = Engine(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
+    return choose(engine, lengths, ttft_s, tpot_s, None, None)

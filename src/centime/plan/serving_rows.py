@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from centime.errors import UserError
-from centime.plan.serving_speeds import Software
+from centime.plan.serving_speeds import Software, year
 from centime.plan.serving_units import Format, Unit, number_format
 
 TARGETS = {  # in order of preference, with their units
@@ -73,16 +73,6 @@ def software(row: dict[str, str]) -> Software:
             engine = name
             break
     return Software(engine or ("in-house" if text else ""), year(row.get("date", "")))
-
-
-def year(text: str) -> float:
-    """'2025-09-09' -> 2025.69; '2024' -> 2024.5; blank -> 2026.0 (the time of collection)."""
-    match = re.match(r"(20\d\d)(?:-(\d\d)(?:-(\d\d))?)?", text.strip())
-    if not match:
-        return 2026.0
-    if match[2] is None:
-        return int(match[1]) + 0.5
-    return int(match[1]) + (int(match[2]) - 1) / 12 + (int(match[3] or 15) - 1) / 365
 
 
 def precision(row: dict[str, str], mixture: bool, eight_bit_cache: bool) -> Format:

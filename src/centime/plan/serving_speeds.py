@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from centime.catalogue.chips import Chip
 
 CONSTANTS = Path(__file__).parent / "serving_constants.json"
 EPOCH = 2025.0  # software years are counted from here
+NEWEST = "2026-08"  # of the software where no date is given, as `plan train`'s newest
 FOREIGN_EPOCH = 2024.5
 
 # name: (prior mean, prior spread of its logarithm, what it is and where the prior comes from)
@@ -111,6 +113,16 @@ class Software:
 
     engine: str = ""
     year: float = 2026.0
+
+
+def year(text: str) -> float:
+    """'2025-09-09' -> 2025.69; '2024' -> 2024.5; blank -> 2026.0 (the time of collection)."""
+    match = re.match(r"(20\d\d)(?:-(\d\d)(?:-(\d\d))?)?", text.strip())
+    if not match:
+        return 2026.0
+    if match[2] is None:
+        return int(match[1]) + 0.5
+    return int(match[1]) + (int(match[2]) - 1) / 12 + (int(match[3] or 15) - 1) / 365
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ The English sentence is the key, so that code reads as it speaks:
     say = words(lang)                                  # once, in sections(lang)
     say("Step time")                                   # a label
     say("{tried} layouts tried", tried=21_340)         # a sentence with values
-    said("Price of {chip} as of {date}", chip=..., date=...)   # outside sections: a str in English that remembers
+    say(note)                                          # a note (plan/notes.py), made where its figure is computed
 
-`said` makes a string (English, fit for JSON) that `say(...)` can still turn into French: assumptions and notes are made
-with it where the figure is computed. French lives in plan/french/*.toml, one file a part of the planner, a line a
+French lives in plan/french/*.toml, one file a part of the planner, a line a
 sentence: `"Step time" = "Durée d'un pas"`. A test reads the source and names every sentence without a French line.
 """
 
@@ -23,24 +22,11 @@ from typing import Any
 from centime.errors import UserError
 from centime.plan.french_figures import figures_in_french, prose_in_french
 from centime.plan.french_phrases import phrases_in_french
+from centime.plan.notes import Said
 
 LANGUAGES = ("en", "fr")
 
 Words = Callable[..., str]
-
-
-class Said(str):
-    """An English sentence that remembers what it was made of: its template and its values."""
-
-    template: str
-    values: dict[str, Any]
-
-
-def said(template: str, **values: Any) -> Said:
-    """The sentence with its values, in English; `words("fr")` turns it into French later."""
-    out = Said(template.format(**values) if values else template)
-    out.template, out.values = template, values
-    return out
 
 
 def words(lang: str) -> Words:

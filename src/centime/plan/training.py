@@ -20,10 +20,10 @@ from centime.catalogue.prices import Price
 from centime.plan.catalogue_text import priced, ruled
 from centime.plan.goodput import Goodput, goodput
 from centime.plan.layout import parse, validate
+from centime.plan.notes import said
 from centime.plan.post_training import Reinforcement
 from centime.plan.prediction import StepPrediction, check_precision, predict_step
 from centime.plan.step import TRAFFIC
-from centime.plan.text import said
 from centime.plan.training_request import Extension, TrainingRequest, check, filled_in, recipes
 from centime.plan.training_stages import Stage, stage_of_extension, stage_of_rl, stage_of_tokens
 

@@ -15,9 +15,9 @@ from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.layout import parse, validate
+from centime.plan.notes import said
 from centime.plan.post_training import Reinforcement
 from centime.plan.prediction import default_precision, software_at
-from centime.plan.text import said
 
 RECIPES = Path(models.__file__).with_name("training_recipes.toml")
 BATCH_TOKENS = 4_194_304  # a step, where nothing says more: Llama 2 and 3 (arXiv 2307.09288, 2407.21783)

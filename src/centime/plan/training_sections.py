@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from centime.plan.catalogue_text import priced
+from centime.plan.notes import Said
 from centime.plan.sections import Figure, Figures, Notes, Section, StackedBars, Table, plain
-from centime.plan.text import Said, Words, number, words
+from centime.plan.text import Words, number, words
 from centime.units import format_count, format_money
 
 if TYPE_CHECKING:
