@@ -23,9 +23,9 @@ SEARCH = """
 import json, time
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
-from centime.plan.layout_cost import StepCost
-from centime.plan.layout_search import search
-from centime.plan.efficiency import Software
+from centime.plan.layouts.cost import StepCost
+from centime.plan.layouts.search import search
+from centime.plan.step.efficiency import Software
 
 cost = StepCost(architecture("deepseek-v3"), chip("h800"), 4096, 15_360, "fp8", Software(2024.9))
 start = time.process_time()

@@ -1,11 +1,12 @@
-"""Fits the training planner's constants to published runs and writes src/centime/plan/constants.json.
+"""Fits the training planner's constants to published runs and writes src/centime/plan/step/constants.json.
 
     python scripts/fit_planner.py --runs training_runs.csv            fit, cross-validate by cells, write
     python scripts/fit_planner.py --runs FILE --leave-out family      fit without each family, report, don't write
 
-Each constant is pulled towards its prior (the default in plan/efficiency.py) by as much as `spread_of` says; errors are
-those of the logarithm of a step's seconds under a Cauchy loss, so that a few odd rows do not decide. Gauss-Newton steps
-with a Levenberg damping; positive constants are fitted as logarithms, so that no bandwidth ever slows a step.
+Each constant is pulled towards its prior (the default in plan/step/efficiency.py) by as much as `spread_of` says;
+errors are those of the logarithm of a step's seconds under a Cauchy loss, so that a few odd rows do not decide.
+Gauss-Newton steps with a Levenberg damping; positive constants are fitted as logarithms, so that no bandwidth ever
+slows a step.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from pathlib import Path
 import numpy as np
 
 from centime.errors import UserError
-from centime.plan.check_training import seconds_of, target_of, times_of
-from centime.plan.efficiency import FILE, Constants, generation
-from centime.plan.intervals import KINDS, Errors, features, model_family, widening
-from centime.plan.published_run import Run, read_run
+from centime.plan.check.published_run import Run, read_run
+from centime.plan.check.training import seconds_of, target_of, times_of
+from centime.plan.step.efficiency import FILE, Constants, generation
+from centime.plan.step.intervals import KINDS, Errors, features, model_family, widening
 
 NAMES = [field.name for field in fields(Constants)]
 PRIOR = np.array([getattr(Constants(), name) for name in NAMES])
@@ -251,7 +252,7 @@ def report(samples: Sequence[Sample], inside: np.ndarray, outside: np.ndarray, k
 
 
 def write(path: Path, runs: Path, fit: Fit, outside: dict[str, np.ndarray]) -> None:
-    """plan/constants.json: constants with their priors, where they come from, left-out errors for the intervals."""
+    """step/constants.json: constants with their priors, where they come from, left-out errors for the intervals."""
     best = constants_of(fit.x)
     points = [
         features(run.arch, run.chip, run.layout, run.seq, run.precision, run.software, times_of(run, best))

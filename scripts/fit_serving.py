@@ -1,9 +1,9 @@
-"""Fits the serving planner's constants to published runs and writes src/centime/plan/serving_constants.json.
+"""Fits the serving planner's constants to published runs and writes src/centime/plan/serving/constants.json.
 
     python scripts/fit_serving.py --runs serving_runs.csv [--leave-out cell] [--write]
 
 Minimises sum(huber(log(predicted / actual))) + sum(((constant - prior) / spread)^2) by Gauss-Newton: robust, and
-regularised towards the priors of plan/serving_speeds.py (partial pooling: what no row speaks of stays at its prior).
+regularised towards the priors of plan/serving/speeds.py (partial pooling: what no row speaks of stays at its prior).
 --leave-out cell refits without every (model, gpu) cell in turn and reports errors on the rows left out; their residuals
 give the intervals. Cells are weighted so that twenty rows of one sweep do not outvote twenty single runs.
 """
@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from centime.plan.check_serving import predict_row, read_case, target_of
-from centime.plan.serving_interval import cell, unseen_kind
-from centime.plan.serving_speeds import BASES, CONSTANTS, TERMS, priors
+from centime.plan.check.serving import predict_row, read_case, target_of
+from centime.plan.serving.interval import cell, unseen_kind
+from centime.plan.serving.speeds import BASES, CONSTANTS, TERMS, priors
 
 NOISE = 0.12  # the spread of a row's logarithm that the model is not meant to follow
 HUBER = 1.5  # in units of NOISE; beyond it a row pulls with constant force

@@ -10,6 +10,7 @@ import ast
 import functools
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "calibrate": {"catalogue", "ledger", "model", "ops", "plan", "recipe", "train", *WORDS},
     "quickstart": {"catalogue", "data", "evaluate", "ledger", "model", "plan", "recipe", "serve", "train", *WORDS},
 }
+# Within plan: room -> the rooms, and the files beside them, that it may import. What computes stands above what it is
+# built on, each verb's room above those that it asks; reports alone say how a plan is shown.
+PLAN_MAY_IMPORT: dict[str, set[str]] = {
+    "notes": set(),
+    "catalogue_notes": {"notes"},
+    "show": {"notes"},
+    "verbs": {"show"},
+    "card": {"verbs"},
+    "counts": set(),
+    "step": {"counts", "notes"},
+    "layouts": {"step", "counts", "notes"},
+    "training": {"layouts", "step", "counts", "card", "catalogue_notes", "notes"},
+    "serving": {"counts", "catalogue_notes", "notes"},
+    "explain": {"training", "step", "counts", "catalogue_notes", "notes"},
+    "lifetime": {"training", "serving", "step", "counts", "catalogue_notes", "notes"},
+    "fleet": {"training", "serving", "catalogue_notes", "notes"},
+    "budget": {"fleet", "notes"},
+    "compare": {"lifetime", "fleet", "training", "serving", "step", "counts", "catalogue_notes", "notes"},
+    "check": {"training", "serving", "layouts", "step", "counts", "notes"},
+    "rerun": {"card", "verbs", "show"},
+}
 FACE = {"centime.load": "model", "centime.save": "model"}  # what the package itself offers, and whose it is
 FACES = {"cli", "__init__", "__main__"}  # the package's own doors: they may name any room, inside functions
 
@@ -65,6 +87,11 @@ HEAVY = {"model", "ops", "train", "serve", "evaluate", "data", "calibrate"}
 # folders that are nothing without their extra, and that nothing else imports at its top, may name them at theirs.
 OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf", "ray"}
 BEHIND_EXTRA = ("centime.serve.api", "centime.serve.gateway", "centime.serve.fleet")
+
+
+# Files of one folder, its __init__ aside; folders that hold more until they are made into rooms.
+MOST_FILES = 15
+KNOWN_CROWDED = ("train", "serve/api", "data", "ledger", "catalogue", "cli", "serve/engine", "serve/gateway")
 
 
 def files() -> list[Path]:
@@ -254,6 +281,52 @@ def test_no_files_import_each_other() -> None:
     """Every import counts: those inside functions and under TYPE_CHECKING too."""
     found = sorted(circles(import_graph()))
     assert found == [], "files that import each other, directly or through others: move what both need below them"
+
+
+def plan_room(name: str) -> str:
+    """'step' for plan.step.times, 'notes' for plan.notes, '' for what is not plan's."""
+    room, _, rest = name.partition(".")
+    return rest.partition(".")[0] if room == "plan" else ""
+
+
+def plan_imports() -> Iterator[tuple[str, str]]:
+    """(module, module) of every import from one room of plan into another, those under TYPE_CHECKING too."""
+    for name, targets in import_graph().items():
+        for target in sorted(targets):
+            if plan_room(name) and plan_room(target) not in {"", plan_room(name)}:
+                yield name, target
+
+
+def is_report(name: str) -> bool:
+    """Whether a file of plan says how a plan is shown: plan.training.report, plan.training.layout_report."""
+    return name.endswith("report")
+
+
+def test_every_room_of_plan_has_a_rule() -> None:
+    assert {plan_room(module(path)) for path in files()} - {""} == PLAN_MAY_IMPORT.keys()
+
+
+def test_rooms_of_plan_import_only_what_they_may() -> None:
+    broken = [
+        f"{name} imports {target}"
+        for name, target in plan_imports()
+        if plan_room(target) not in PLAN_MAY_IMPORT[plan_room(name)] | ({"show"} if is_report(name) else set())
+    ]
+    assert broken == []
+
+
+def test_nothing_but_a_report_imports_a_report() -> None:
+    """The table of verbs names them; what computes a plan knows nothing of how it is shown."""
+    edges = import_graph().items()
+    assert [
+        f"{a} imports {b}" for a, of in edges for b in of if plan_room(b) and is_report(b) and not is_report(a)
+    ] == []
+
+
+def test_a_room_has_at_most_fifteen_files() -> None:
+    held = Counter(path.parent.relative_to(SOURCE).as_posix() for path in files() if path.name != "__init__.py")
+    assert {folder: n for folder, n in held.items() if n > MOST_FILES and folder not in KNOWN_CROWDED} == {}
+    assert [folder for folder in KNOWN_CROWDED if held[folder] <= MOST_FILES] == [], "take them off KNOWN_CROWDED"
 
 
 def modules_of(*rooms: str) -> list[str]:

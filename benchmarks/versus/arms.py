@@ -16,8 +16,8 @@ from centime.catalogue.model_config import ModelConfig
 from centime.data.shards.prepare import prepare
 from centime.data.sources import ReadOptions
 from centime.data.tokenizers.training import train_on_sources
-from centime.plan.baseline import dense_baseline
 from centime.plan.counts import Counts, count
+from centime.plan.counts.baseline import dense_baseline
 
 ARMS = ("dense", "mixture")
 SEQUENCE = 128

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.plan.test_machine import machine
+from tests.plan.step.test_calibrated import machine
 
 from centime.catalogue.machine import read_profile, write_profile
 from centime.errors import UserError

@@ -66,7 +66,7 @@ def test_every_name_is_known() -> None:
 def test_no_torch_is_imported() -> None:
     code = (
         "import sys; from centime.catalogue.presets import preset; from centime.plan.counts import count;"
-        "from centime.plan.baseline import dense_baseline; count(dense_baseline(preset('centime-d4')));"
+        "from centime.plan.counts.baseline import dense_baseline; count(dense_baseline(preset('centime-d4')));"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

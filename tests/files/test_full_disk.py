@@ -16,7 +16,7 @@ from tests.small import small_folder
 from centime.catalogue import machine
 from centime.errors import UserError
 from centime.plan.card import write_card
-from centime.plan.page import write_page
+from centime.plan.show.page import write_page
 
 LIMIT = 64  # bytes of a file that the "disk" takes: less than the shortest of these has
 

@@ -22,7 +22,7 @@ from centime.catalogue.presets import preset
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.model.names import copies, slots
-from centime.plan.baseline import dense_baseline
+from centime.plan.counts.baseline import dense_baseline
 
 TINY = ModelConfig(
     vocab_size=40,

@@ -22,7 +22,7 @@ from centime.errors import UserError
 from centime.model import Transformer
 from centime.model.export_gguf import export_gguf
 from centime.model.gguf_vocabulary import CONTROL, NORMAL, UNUSED, read_vocabulary
-from centime.plan.baseline import dense_baseline
+from centime.plan.counts.baseline import dense_baseline
 
 gguf = pytest.importorskip("gguf")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from centime.catalogue.model_config import ModelConfig, YarnScaling
 from centime.catalogue.presets import preset
 from centime.model import Transformer
-from centime.plan.baseline import dense_baseline
+from centime.plan.counts.baseline import dense_baseline
 
 V3: dict[str, Any] = {
     "vocab_size": 73,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import pytest
 
 from centime.cli.plan import PLANS
-from centime.plan.verbs import VERBS
+from centime.plan.verbs import VERBS, module
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,8 +19,8 @@ def test_every_plan_of_the_command_line_stands_in_the_table() -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_has_a_planner_a_report_and_derived_formulas(verb: str) -> None:
     found = VERBS[verb]
-    assert callable(importlib.import_module(found.planner).from_inputs)
-    report = importlib.import_module(found.report)
+    assert callable(module(found.planner).from_inputs)
+    report = module(found.report)
     assert callable(report.title)
     assert callable(report.sections)
     for place in found.formulas:

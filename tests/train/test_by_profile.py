@@ -34,7 +34,7 @@ def test_train_says_what_the_profile_says_and_the_bill_what_came_of_it(
 
 
 def test_a_profile_of_another_type_is_not_taken(corpus: Path, tmp_path: Path, centime_home: Path) -> None:
-    from tests.plan.test_machine import machine
+    from tests.plan.step.test_calibrated import machine
 
     from centime.catalogue.machine import write_profile
 

@@ -17,7 +17,7 @@ from centime.catalogue.machine import AttentionRate, GemmRate, Link, MuonRate
 from centime.errors import UserError
 from centime.ops.attention import causal_attention
 from centime.ops.precision import native_bf16
-from centime.plan.machine import muon_flops
+from centime.plan.step.calibrated import muon_flops
 from centime.train.muon import orthogonalise
 
 Shape = tuple[int, int, int]

@@ -14,7 +14,7 @@ from centime.calibrate.timing import seconds_of
 from centime.catalogue.machine import MachineProfile, StepSample
 from centime.catalogue.presets import from_depth
 from centime.model import Transformer
-from centime.plan.machine import PARTS, step_parts
+from centime.plan.step.calibrated import PARTS, step_parts
 from centime.recipe import Optimizer
 from centime.train.engine import SingleDevice
 from centime.train.schedule import StepSettings

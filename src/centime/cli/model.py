@@ -37,8 +37,8 @@ def show(
 
     from centime.catalogue.hf import holds_model, model_folder, read
     from centime.catalogue.presets import preset
-    from centime.plan.baseline import dense_baseline
     from centime.plan.counts import count
+    from centime.plan.counts.baseline import dense_baseline
 
     folder = Path(name)
     config = read(model_folder(folder))[0] if os.path.isdir(folder) or holds_model(folder) else preset(name)

@@ -10,7 +10,7 @@ from typing import Any
 from centime import __version__
 from centime.errors import UserError
 from centime.plan.card import figures, hashes
-from centime.plan.text import words
+from centime.plan.show.language import words
 from centime.plan.verbs import Plan, rebuilt
 
 SAME = 1e-9  # relative: what another machine's mathematics library may differ by
@@ -101,8 +101,13 @@ def _changed(card: Mapping[str, Any]) -> list[str]:
     """What the card was made with that differs here."""
     out = [] if card["centime"] == __version__ else [f"centime {card['centime']} -> {__version__}"]
     then, now = card["sha256"], hashes()
+    elsewhere = set(then.values()) & set(now.values())  # a file that was moved has the same content at another path
     names = {"code": "the planner's code"}
     for path in sorted(then.keys() | now.keys()):
-        if then.get(path) != now.get(path):
+        if path in then and path in now:
+            changed = then[path] != now[path]
+        else:
+            changed = then.get(path, now.get(path)) not in elsewhere
+        if changed:
             out.append(names.get(path, path))
     return out

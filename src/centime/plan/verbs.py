@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from centime.plan.sections import Section
+    from centime.plan.show.sections import Section
 
 
 class Plan(Protocol):
@@ -31,7 +31,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class Verb:
-    """Where a sub-verb lives.
+    """Where a sub-verb lives, as names of modules within centime.plan.
 
     planner: the module whose `from_inputs(inputs: dict) -> Plan` rebuilds a plan from a card. report: the module whose
     `title(plan, lang) -> str` and `sections(plan, lang) -> list[Section]` show it. formulas: where the docs derive what
@@ -46,40 +46,39 @@ class Verb:
 STEP = "docs/plan-formulas.md#step"
 VERBS = {
     "train": Verb(
-        "centime.plan.training",
-        "centime.plan.training_sections",
+        "training.plan",
+        "training.report",
         ("docs/plan-formulas.md#micro-batch", STEP, "docs/plan-formulas.md#memory", "docs/plan-formulas.md#goodput"),
     ),
-    "serve": Verb("centime.plan.serving", "centime.plan.serving_sections", ("docs/plan-serving.md",)),
-    "explain": Verb("centime.plan.explain", "centime.plan.explain_text", (STEP, "docs/plan-economics.md#explain")),
-    "lifetime": Verb(
-        "centime.plan.lifetime_planner", "centime.plan.lifetime_text", ("docs/plan-economics.md#lifetime",)
-    ),
-    "fleet": Verb("centime.plan.fleet", "centime.plan.fleet_sections", ("docs/plan-fleet.md#fleet",)),
-    "budget": Verb("centime.plan.budget", "centime.plan.budget_sections", ("docs/plan-fleet.md#budget",)),
-    "compare": Verb(
-        "centime.plan.compare",
-        "centime.plan.compare_text",
-        (STEP, "docs/plan-serving.md", "docs/plan-economics.md#compare"),
-    ),
-    "check": Verb("centime.plan.check", "centime.plan.check_sections", ("docs/plan-formulas.md#intervals",)),
+    "serve": Verb("serving.planner", "serving.report", ("docs/plan-serving.md",)),
+    "explain": Verb("explain.plan", "explain.report", (STEP, "docs/plan-economics.md#explain")),
+    "lifetime": Verb("lifetime.planner", "lifetime.report", ("docs/plan-economics.md#lifetime",)),
+    "fleet": Verb("fleet.plan", "fleet.report", ("docs/plan-fleet.md#fleet",)),
+    "budget": Verb("budget.plan", "budget.report", ("docs/plan-fleet.md#budget",)),
+    "compare": Verb("compare.plan", "compare.report", (STEP, "docs/plan-serving.md", "docs/plan-economics.md#compare")),
+    "check": Verb("check.plan", "check.report", ("docs/plan-formulas.md#intervals",)),
 }
+
+
+def module(name: str) -> Any:
+    """The module of a planner or a report, imported now."""
+    return importlib.import_module(f"centime.plan.{name}")
 
 
 def rebuilt(verb: str, inputs: dict[str, Any]) -> Plan:
     """The plan of a verb from the inputs that a card keeps. Raises what the planner raises on inputs of another form:
     UserError, KeyError, TypeError or ValueError."""
-    plan: Plan = importlib.import_module(VERBS[verb].planner).from_inputs(inputs)
+    plan: Plan = module(VERBS[verb].planner).from_inputs(inputs)
     return plan
 
 
 def title(plan: Plan, lang: str) -> str:
     """The plan in one line, in the language (en or fr)."""
-    line: str = importlib.import_module(VERBS[plan.verb].report).title(plan, lang)
+    line: str = module(VERBS[plan.verb].report).title(plan, lang)
     return line
 
 
 def sections(plan: Plan, lang: str) -> list[Section]:
     """What the plan shows, in order, in the language (en or fr)."""
-    shown: list[Section] = importlib.import_module(VERBS[plan.verb].report).sections(plan, lang)
+    shown: list[Section] = module(VERBS[plan.verb].report).sections(plan, lang)
     return shown

@@ -6,7 +6,7 @@ from collections import Counter
 
 from centime.catalogue.machine import MachineProfile
 from centime.ledger.device import Device
-from centime.plan.machine import predict, step_parts
+from centime.plan.step.calibrated import predict, step_parts
 from centime.recipe import Optimizer
 from centime.train.batches import PairRows
 from centime.train.forecast import EVALUATED

@@ -16,7 +16,7 @@ from centime.catalogue.hf.family import family_of, to_hf
 from centime.catalogue.model_config import ModelConfig, YarnScaling
 from centime.catalogue.presets import catalogue_models, names, preset
 from centime.errors import UserError
-from centime.plan.baseline import dense_baseline
+from centime.plan.counts.baseline import dense_baseline
 
 V3 = to_hf(preset("deepseek-v3"), "bfloat16")
 YARN = YarnScaling(factor=4, original_max_position_embeddings=32)

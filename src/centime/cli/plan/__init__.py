@@ -8,7 +8,7 @@ To add one: centime/cli/plan/<name>.py with
     def serve(model: Annotated[str, typer.Option(help=...)], ..., as_json: AsJson = False, html: Html = None,
               lang: Lang = "en", card: CardFile = None) -> None:
         from centime.cli.plan.common import emit
-        from centime.plan.serving import ServingRequest, plan_serving
+        from centime.plan.serving.planner import ServingRequest, plan_serving
 
         emit(plan_serving(ServingRequest(...)), as_json=as_json, html=html, lang=lang, card=card)
 
@@ -16,7 +16,7 @@ and its line in PLANS below. A plan is any object of centime.plan.verbs.Plan: `v
 `inputs()`, which hold what the planner was asked with dates and prices resolved. Its line in centime.plan.verbs.VERBS
 names its planner, by whose `from_inputs(inputs) -> plan` `centime plan rerun` builds it again, and its report, whose
 `title(plan, lang)` and `sections(plan, lang)` show it.
-Texts go through centime.plan.text. Quantities come as text and are parsed by centime.units.
+Texts go through centime.plan.show.language. Quantities come as text and are parsed by centime.units.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ def budget(
 ) -> None:
     """What a budget buys: chips, power, training runs, tokens; rent against own, depreciation, NPV, a tornado chart."""
     from centime.cli.plan.common import emit
-    from centime.plan.budget import plan_budget
-    from centime.plan.budget_inputs import BudgetRequest, in_dollars, parse_split
+    from centime.plan.budget.inputs import BudgetRequest, in_dollars, parse_split
+    from centime.plan.budget.plan import plan_budget
 
     train, serve = parse_split(split)
     asked = BudgetRequest(

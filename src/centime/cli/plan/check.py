@@ -23,6 +23,6 @@ def check(
 ) -> None:
     """Predict every row of a file of published runs, and say how far off."""
     from centime.cli.plan.common import emit
-    from centime.plan.check import check_file
+    from centime.plan.check.plan import check_file
 
     emit(check_file(file, kind), as_json=as_json, html=html, lang=lang, card=card)

@@ -31,14 +31,14 @@ CardFile = Annotated[
 def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path | None) -> None:
     """Prints the plan, as a table or as JSON with its card, and writes the page and the card where asked."""
     from centime.plan.card import card_file, make_card, write_card
-    from centime.plan.text import words
+    from centime.plan.show.language import words
     from centime.plan.verbs import sections, title
 
     words(lang)  # an unknown language is said before anything is written, and so is a file that cannot be
     if card is not None:
         card_file(card).require_writable()
     if html is not None:
-        from centime.plan.page import page_file
+        from centime.plan.show.page import page_file
 
         page_file(html).require_writable()
         if card is not None and os.path.realpath(html) == os.path.realpath(card):
@@ -47,7 +47,7 @@ def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path 
     if card is not None:
         write_card(card, made)
     if html is not None:
-        from centime.plan.page import write_page
+        from centime.plan.show.page import write_page
 
         write_page(html, title(plan, lang), sections(plan, lang), lang, made)
     if as_json:
@@ -55,7 +55,7 @@ def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path 
         return
     from rich.console import Console
 
-    from centime.plan.terminal import print_sections
+    from centime.plan.show.terminal import print_sections
 
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(title(plan, lang), style="bold")

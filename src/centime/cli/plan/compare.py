@@ -44,9 +44,9 @@ def compare(
 ) -> None:
     """Models, chips or layouts side by side: training, serving, memory, power, price, and who may buy when."""
     from centime.cli.plan.common import emit
-    from centime.plan.compare import CompareRequest
-    from centime.plan.compare import compare as compared
-    from centime.plan.serving_request import parse_milliseconds
+    from centime.plan.compare.plan import CompareRequest
+    from centime.plan.compare.plan import compare as compared
+    from centime.plan.serving.request import parse_milliseconds
     from centime.units import parse_count
 
     def several(text: str | None, between: str = ",") -> tuple[str, ...]:

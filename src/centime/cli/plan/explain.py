@@ -23,7 +23,7 @@ def explain(
 ) -> None:
     """Why two training runs differ in cost: the ratio split into causes that multiply to the whole."""
     from centime.cli.plan.common import emit
-    from centime.plan.cases import case
-    from centime.plan.explain import explain as explained
+    from centime.plan.explain.plan import explain as explained
+    from centime.plan.training.case import case
 
     emit(explained(case(a), case(b)), as_json=as_json, html=html, lang=lang, card=card)

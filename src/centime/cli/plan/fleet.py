@@ -26,6 +26,6 @@ def fleet(
 ) -> None:
     """From demand (growth, daily profile, price elasticity) to GPUs, power and money by month, with percentiles."""
     from centime.cli.plan.common import emit
-    from centime.plan.fleet import plan_fleet
+    from centime.plan.fleet.plan import plan_fleet
 
     emit(plan_fleet(scenario, years=years, seed=seed, draws=draws), as_json=as_json, html=html, lang=lang, card=card)

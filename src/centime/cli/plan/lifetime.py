@@ -54,9 +54,9 @@ def lifetime(
 ) -> None:
     """Which size, training and precision cost least over a life of training and serving, and the split between them."""
     from centime.cli.plan.common import emit
-    from centime.plan.lifetime_planner import plan_lifetime
-    from centime.plan.lifetime_request import LifetimeRequest
-    from centime.plan.serving_request import parse_milliseconds
+    from centime.plan.lifetime.planner import plan_lifetime
+    from centime.plan.lifetime.request import LifetimeRequest
+    from centime.plan.serving.request import parse_milliseconds
     from centime.units import parse_count
 
     request = LifetimeRequest(

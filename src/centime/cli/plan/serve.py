@@ -45,8 +45,8 @@ def serve(
 ) -> None:
     """What serving takes: units, batch, latency, tokens per second, GPUs, $ per million tokens, margin."""
     from centime.cli.plan.common import emit
-    from centime.plan.serving import plan_serving
-    from centime.plan.serving_request import ServingRequest, parse_demand, parse_milliseconds
+    from centime.plan.serving.planner import plan_serving
+    from centime.plan.serving.request import ServingRequest, parse_demand, parse_milliseconds
     from centime.units import parse_count
 
     asked = ServingRequest(

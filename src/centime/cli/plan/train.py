@@ -43,9 +43,9 @@ def train(
 ) -> None:
     """What a training run takes: GPU-hours, days, money, step time, memory; by stage, with intervals."""
     from centime.cli.plan.common import emit
-    from centime.plan.post_training import parse_reinforcement
-    from centime.plan.training import plan_training
-    from centime.plan.training_request import TrainingRequest, whole
+    from centime.plan.training.plan import plan_training
+    from centime.plan.training.post_training import parse_reinforcement
+    from centime.plan.training.request import TrainingRequest, whole
     from centime.units import parse_count
 
     asked = TrainingRequest(

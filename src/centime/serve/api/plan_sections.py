@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from centime.plan.drawing import ticks
-from centime.plan.numbers import as_table
-from centime.plan.sections import Figures, Format, LineChart, Notes, Section, StackedBars, Table, Timeline
+from centime.plan.show.drawing import ticks
+from centime.plan.show.sections import Figures, Format, LineChart, Notes, Section, StackedBars, Table, Timeline
+from centime.plan.show.tables import as_table
 
 
 def section_json(section: Section) -> dict[str, Any]:

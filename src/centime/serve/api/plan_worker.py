@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from centime.catalogue import models
 from centime.errors import UserError, nearest
-from centime.plan.text import LANGUAGES
+from centime.plan.show.language import LANGUAGES
 from centime.plan.verbs import Plan, sections, title
 from centime.serve.api.plan_sections import section_json
 from centime.units import parse_count
@@ -46,8 +46,8 @@ def planned(verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _serving(given: Mapping[str, str]) -> Plan:
-    from centime.plan.serving import plan_serving
-    from centime.plan.serving_request import ServingRequest, parse_demand, parse_milliseconds
+    from centime.plan.serving.planner import plan_serving
+    from centime.plan.serving.request import ServingRequest, parse_demand, parse_milliseconds
 
     gpus = _read(given, "gpus", parse_count)
     return plan_serving(
@@ -70,8 +70,8 @@ def _serving(given: Mapping[str, str]) -> Plan:
 
 
 def _training(given: Mapping[str, str]) -> Plan:
-    from centime.plan.training import plan_training
-    from centime.plan.training_request import TrainingRequest, whole
+    from centime.plan.training.plan import plan_training
+    from centime.plan.training.request import TrainingRequest, whole
 
     seq, batch = _read(given, "seq", parse_count), _read(given, "global_batch", parse_count)
     return plan_training(

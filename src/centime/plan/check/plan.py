@@ -1,0 +1,194 @@
+"""`centime plan check`: every row of a file of published runs predicted, and how far off the planner is.
+
+Error is predicted / actual - 1. `bias` is the median signed error; `coverage80` the share of answered rows whose actual
+figure lies in the 80 % interval; `median_width` the median of (high - low) / (2 predicted), how far an interval reaches
+to either side. A row without a target is not counted in `n`; production runs that state GPU-hours alone are reported
+apart, because their hours hold restarts and idle time: an upper bound on a speed, not a speed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any, ClassVar
+
+from centime.errors import UserError
+from centime.plan.check.baselines import nearest_row, noise_floor
+from centime.plan.check.file import TRAINING, Row, RunFile, Schema, number, read_file, sealed, target_of
+from centime.plan.check.row_prediction import RowPrediction, predicted_row, unanswered_row
+
+Predictor = Callable[[Row], RowPrediction]
+
+
+@dataclass(frozen=True)
+class Production:
+    """A production run: what its tokens would take at the predicted speed, against the hours its makers state."""
+
+    id: str
+    model: str
+    gpu: str
+    predicted_gpu_hours: float | None
+    low: float | None
+    high: float | None
+    stated_gpu_hours: float
+    ratio: float | None  # stated / predicted
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A file of runs, predicted."""
+
+    verb: ClassVar[str] = "check"
+    path: Path
+    file: RunFile
+    rows: list[RowPrediction]
+    production: list[Production]
+
+    @cached_property
+    def noise(self) -> dict[str, Any]:
+        """The spread of repeated configurations in the file."""
+        return noise_floor(self.file.schema, self._sound_rows())
+
+    @cached_property
+    def look_up(self) -> dict[str, Any]:
+        """The error of the nearest-row look-up, beside the planner's on the same rows."""
+        return nearest_row(self.file.schema, self._sound_rows(), {row.id: row.error for row in self.rows})
+
+    def _sound_rows(self) -> list[Row]:
+        return [row for row, fault in zip(self.file.rows, self.file.faults, strict=True) if not fault]
+
+    @cached_property
+    def groups(self) -> dict[str, dict[str, Any]]:
+        """The sums by the column `group`, largest first."""
+        return self.sums_by("group")
+
+    def sums_by(self, column: str) -> dict[str, dict[str, Any]]:
+        """The sums of the rows that share a value of a column, largest first."""
+        name_of = {row["id"]: row[column] or "–" for row in self.file.rows}
+        found: defaultdict[str, list[RowPrediction]] = defaultdict(list)
+        for row in self.rows:
+            if row.target:
+                found[name_of[row.id]].append(row)
+        return {name: sums(rows) for name, rows in sorted(found.items(), key=lambda item: -len(item[1]))}
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of docs/plan.md#check."""
+        return {
+            "kind": self.file.schema.kind,
+            "rows": [asdict(row) for row in self.rows],
+            "total": sums(self.rows),
+            "groups": self.groups,
+            "noise_floor": self.noise,
+            "nearest_row": self.look_up,
+            "production": [asdict(run) for run in self.production],
+        }
+
+    def inputs(self) -> dict[str, Any]:
+        """The file by path and content."""
+        return {"file": str(self.path), "kind": self.file.schema.kind, "sha256": _hash(self.path)}
+
+
+def check_file(path: Path, kind: str | None = None) -> Check:
+    """Every row of the file predicted. Raises UserError as `read_file` does."""
+    file = read_file(path, kind)
+    predict = predictor(file.schema)
+    rows, production = [], []
+    for row, fault in zip(file.rows, file.faults, strict=True):
+        hours = number(row.get("gpu_hours", "")) if file.schema is TRAINING and not target_of(TRAINING, row) else None
+        if hours and not fault:
+            production.append(_production(row, hours, predict))
+        else:
+            rows.append(_predicted(file.schema, row, fault, predict))
+    return Check(path, file, rows, production)
+
+
+def from_inputs(inputs: dict[str, Any]) -> Check:
+    """The check that a card describes. Raises UserError where the file is gone or no longer the same."""
+    path = Path(inputs["file"])
+    done = check_file(path, inputs["kind"])
+    if done.inputs()["sha256"] != inputs["sha256"]:
+        raise UserError(
+            f"{path} is not the file that the card was made of: its content differs. Run `plan check` on it."
+        )
+    return done
+
+
+def predictor(schema: Schema) -> Predictor:
+    """The function that predicts a row of the schema."""
+    if schema is TRAINING:
+        from centime.plan.check.training import predict_row as training
+
+        return training
+    from centime.plan.check.serving import predict_row as serving
+
+    return serving
+
+
+def _predicted(schema: Schema, row: Row, fault: str, predict: Predictor) -> RowPrediction:
+    """One row. The predictor sees it sealed; the actual figure and the error are put beside its answer here."""
+    target = target_of(schema, row)
+    if fault or target is None:
+        return unanswered_row(
+            row["id"], target, schema.targets.get(target or "", ""), None, fault or "no target is stated"
+        )
+    actual, unit = float(row[target]), schema.targets[target]
+    answer = _answer(row, schema, predict)
+    if answer.predicted is None or answer.low is None or answer.high is None:
+        return unanswered_row(row["id"], target, unit, actual, answer.reason or "the planner gives no reason")
+    return predicted_row(row["id"], target, unit, answer.predicted, answer.low, answer.high, actual)
+
+
+def _answer(row: Row, schema: Schema, predict: Predictor) -> RowPrediction:
+    try:
+        return predict(sealed(schema, row))
+    except UserError as error:
+        return unanswered_row(row["id"], None, "", None, str(error))
+
+
+def _production(row: Row, hours: float, predict: Predictor) -> Production:
+    """Tokens over the speed that the same run would have, as if its makers had stated one."""
+    tokens = number(row["tokens_b"])
+    if tokens is None:
+        return Production(row["id"], row["model"], row["gpu"], None, None, None, hours, None, "tokens_b is not stated")
+    speed = _answer({**row, "tokens_per_s_per_gpu": "1"}, TRAINING, predict)
+    if not (speed.predicted and speed.low and speed.high):
+        return Production(row["id"], row["model"], row["gpu"], None, None, None, hours, None, speed.reason)
+    most, likely, least = (tokens * 1e9 / rate / 3600 for rate in (speed.low, speed.predicted, speed.high))
+    return Production(row["id"], row["model"], row["gpu"], likely, least, most, hours, hours / likely)
+
+
+def sums(rows: Sequence[RowPrediction]) -> dict[str, Any]:
+    """The seven figures of a set of rows; None where nothing was answered."""
+    asked = [row for row in rows if row.target]
+    answered = [row for row in asked if row.error is not None]
+    off = sorted(abs(row.error) for row in answered if row.error is not None)
+    if not off:
+        unknown = dict.fromkeys(("median_abs_error", "p90_abs_error", "bias", "coverage80", "median_width"))
+        return {"n": len(asked), "answered": 0, **unknown}
+    return {
+        "n": len(asked),
+        "answered": len(answered),
+        "median_abs_error": median(off),
+        "p90_abs_error": quantile(off, 0.9),
+        "bias": median(row.error for row in answered if row.error is not None),
+        "coverage80": sum(row.covered for row in answered) / len(answered),
+        "median_width": median((row.high - row.low) / (2 * row.predicted) for row in answered),  # type: ignore[operator]
+    }
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The share-quantile of a rising sequence, linear between its members."""
+    at = share * (len(ordered) - 1)
+    below = int(at)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (at - below) * (ordered[above] - ordered[below])
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

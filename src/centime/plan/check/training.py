@@ -1,0 +1,119 @@
+"""Predicts a row of published training speeds (the schema of training_runs.csv), in the row's own convention.
+
+The figure asked for is the first of `TARGETS` that the row has. Sources count FLOPs in different ways; which one a row
+means follows from who published it (`convention_of`), never from its figures.
+"""
+
+from __future__ import annotations
+
+from centime.catalogue.chips import Chip
+from centime.errors import UserError
+from centime.plan.check.published_run import Row, Run, read_run
+from centime.plan.check.row_prediction import RowPrediction, predicted_row, unanswered_row
+from centime.plan.counts.architecture import count_architecture
+from centime.plan.step.efficiency import Constants, fitted
+from centime.plan.step.intervals import step_interval
+from centime.plan.step.times import StepTimes, step_times
+
+TARGETS = {
+    "tokens_per_s_per_gpu": "tokens/s/GPU",
+    "step_time_s": "s",
+    "tflops_per_gpu": "TFLOP/s/GPU",
+    "mfu_pct": "% of peak",
+}
+
+
+def target_of(row: Row) -> str | None:
+    """The first target column that the row fills."""
+    return next((name for name in TARGETS if (row.get(name) or "").strip()), None)
+
+
+def flops_per_token(row: Row, run: Run) -> float:
+    """FLOPs that the row's source counts for a token of training.
+
+    - Megatron-LM 2021 and MT-NLG: 96 B s l h^2 (1 + s / 6h + V / 16 l h), full recomputation included (arXiv
+      2104.04473, equation 3);
+    - MosaicML's MPT tables, arXiv 2205.05198 and DeepSeek's: attention over all keys, causality ignored;
+    - estimates by Epoch AI: 6 per parameter;
+    - else: causal attention once, MTP included (NVIDIA's rows for V3: 260.0 GFLOP).
+    """
+    who = f"{row.get('group') or ''} {row.get('source') or ''}".lower()
+    counts = count_architecture(run.arch, run.seq)
+    if "2104.04473" in who or "megatron-lm 2021" in who or "mt-nlg" in who or "2201.11990" in who:
+        h, layers = run.arch.hidden, run.arch.layers
+        return 96.0 * layers * h * h * (1 + run.seq / (6 * h) + run.arch.vocab / (16 * layers * h))
+    if any(word in who for word in ("mosaicml", "llm-foundry", "2205.05198", "deepseek")):
+        return counts.train_flops_per_token_full_attention
+    if "epoch" in who:
+        return 6.0 * counts.active_params
+    return counts.train_flops_per_token_with_mtp
+
+
+def peak_of(row: Row, chip: Chip, precision: str) -> float:
+    """FLOP/s that the row's percentage is of: bf16's, but for MPT's fp8 rows the fp8 peak."""
+    if precision.startswith("fp8") and "mosaicml" in (row.get("group") or "").lower():
+        return chip.peak("fp8")
+    return chip.peak("bf16")
+
+
+def value_of(row: Row, run: Run, target: str, seconds: float) -> float:
+    """The target's figure for a step of so many seconds. `seconds_of` is its inverse."""
+    speed = run.global_batch * run.seq / seconds / run.layout.gpus
+    if target == "tokens_per_s_per_gpu":
+        return speed
+    if target == "step_time_s":
+        return seconds
+    rate = flops_per_token(row, run) * speed
+    return rate / 1e12 if target == "tflops_per_gpu" else 100.0 * rate / peak_of(row, run.chip, run.precision)
+
+
+def seconds_of(row: Row, run: Run, target: str, value: float) -> float:
+    """Seconds of the step that a published figure means."""
+    one = value_of(row, run, target, 1.0)
+    return value if target == "step_time_s" else one / value
+
+
+def times_of(run: Run, constants: Constants) -> StepTimes:
+    """The step of a run."""
+    return step_times(
+        run.arch,
+        run.chip,
+        run.layout,
+        run.seq,
+        run.global_batch,
+        run.precision,
+        run.software,
+        constants,
+        run.recomputed,
+        run.adapters,
+    )
+
+
+def interval(run: Run, times: StepTimes) -> tuple[float, float]:
+    """`step_interval` of a published run; wider by half where its layout had to be assumed."""
+    fast, slow = step_interval(run.arch, run.chip, run.layout, run.seq, run.precision, run.software, times)
+    if not run.known_layout:
+        return fast**1.5, slow**1.5
+    return fast, slow
+
+
+def predict_row(row: dict[str, str], constants: Constants | None = None) -> RowPrediction:
+    """What the planner says of one row; `constants`: other than the shipped ones. A row's own results are not read."""
+    name = row.get("id") or ""
+    target = target_of(row)
+    if target is None:
+        return unanswered_row(name, None, "", None, "the row has none of " + ", ".join(TARGETS))
+    unit = TARGETS[target]
+    try:
+        actual = float(row[target])
+    except ValueError:
+        return unanswered_row(name, target, unit, None, f"{target} is {row[target]!r}, not a number")
+    try:
+        run = read_run(row)
+        times = times_of(run, constants or fitted())
+        predicted = value_of(row, run, target, times.total)
+    except UserError as error:
+        return unanswered_row(name, target, unit, actual, str(error))
+    fast, slow = interval(run, times)
+    edges = [value_of(row, run, target, times.total * factor) for factor in (fast, slow)]
+    return predicted_row(name, target, unit, predicted, min(edges), max(edges), actual)

@@ -1,0 +1,10 @@
+"""Models, chips or layouts side by side, `centime plan compare`.
+
+`compare` answers a `CompareRequest` by planning the training and the serving of each column.
+"""
+
+from __future__ import annotations
+
+from centime.plan.compare.plan import CompareRequest, Comparison, compare
+
+__all__ = ["CompareRequest", "Comparison", "compare"]

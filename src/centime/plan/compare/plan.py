@@ -1,0 +1,291 @@
+"""Models, chips or layouts side by side: training, serving, memory, power, price, and who may buy the chip when.
+
+One of the three varies, or none; everything else is the same for every column. A column that cannot train or serve says
+why, and the others stand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip, chip
+from centime.catalogue.export_rules import BUYERS, Status, day, sale_windows, status
+from centime.catalogue.hourly_prices import gpu_hour
+from centime.catalogue.models import architecture
+from centime.catalogue.prices import Price
+from centime.errors import UserError, nearest
+from centime.plan.counts.architecture import count_architecture
+from centime.plan.fleet.build_cost import facility_kw
+from centime.plan.notes import Said, said
+from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
+from centime.plan.serving.interval import spread
+from centime.plan.serving.speeds import NEWEST, Software, year
+from centime.plan.step.prediction import software_at
+from centime.plan.training.plan import TrainingPlan, plan_training
+from centime.plan.training.request import TrainingRequest
+
+UNPRICED = "0 USD/h"  # for hours without money, where nobody knows a price
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """What `centime plan compare` asks. Exactly one of models, chips and layouts may hold several.
+
+    tokens of pre-training; gpus: the chips that train; price: of an hour, for one chip alone; date: of prices and
+    export rules (None: today); region: whose purchase is asked about; isl, osl, ttft_s, tpot_s: as `plan serve`.
+    """
+
+    models: tuple[str, ...]
+    chips: tuple[str, ...]
+    layouts: tuple[str, ...] = ("auto",)
+    gpus: int = 2048
+    tokens: float = 1e12
+    seq: int | None = None
+    global_batch: int | None = None
+    precision: str | None = None
+    serve_precision: str | None = None
+    price: str | None = None
+    date: str | None = None
+    software_date: str | None = None
+    region: str = "any"
+    isl: float = 4096.0
+    osl: float = 1024.0
+    hit: float = 0.0
+    ttft_s: float = 5.0
+    tpot_s: float = 0.05
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What serving a model on a chip takes, per million tokens; low and high: factors on it, of the 80 % interval."""
+
+    precision: str
+    gpus_per_unit: int
+    input_gpu_hours: float
+    output_gpu_hours: float
+    output_per_s_per_gpu: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """One of the things compared. training and serving are None where `why_not` says what stands in the way, and there
+    is no money where nobody knows a price."""
+
+    name: str
+    arch: Architecture
+    chip: Chip
+    price: Price | None
+    training: TrainingPlan | None
+    serving: Serving | None
+    why_not: tuple[str, ...]
+    statuses: dict[str, Status]
+
+    @property
+    def cost(self) -> float | None:
+        """Of the training, in the price's currency."""
+        return self.training.cost if self.training and self.price else None
+
+    def per_million(self, which: str) -> float | None:
+        """Price of a million 'input' or 'output' tokens."""
+        if self.serving is None or self.price is None:
+            return None
+        hours = self.serving.input_gpu_hours if which == "input" else self.serving.output_gpu_hours
+        return hours * self.price.per_device_hour
+
+    @property
+    def kilowatts(self) -> tuple[float, Said] | None:
+        """Per chip with its share of server, network and cooling, and where from; None where no power is known."""
+        try:
+            return facility_kw(self.chip)
+        except UserError:
+            return None
+
+    @property
+    def megawatts(self) -> float | None:
+        """Of the chips that train, servers, network and cooling included."""
+        power = self.kilowatts
+        return self.training.request.gpus * power[0] / 1000 if self.training and power else None
+
+    @property
+    def gigawatt_hours(self) -> float | None:
+        """Of the training."""
+        power = self.kilowatts
+        return self.training.gpu_hours * power[0] / 1e6 if self.training and power else None
+
+    def to_json(self, region: str) -> dict[str, Any]:
+        """The column as --json prints it; may_buy: whether `region` may."""
+        training, serving = self.training, self.serving
+        counts = count_architecture(self.arch)
+        return {
+            "name": self.name,
+            "model": self.arch.name,
+            "chip": self.chip.name,
+            "params": counts.total_params,
+            "active_params": counts.active_params,
+            "price_per_gpu_hour": self.price.per_device_hour if self.price else None,
+            "currency": self.price.currency if self.price else None,
+            "price_date": self.price.date if self.price else None,
+            "price_kind": self.price.kind if self.price else None,
+            "training": _training_json(training) if training else None,
+            "training_cost": self.cost,
+            "serving": dataclasses.asdict(serving) if serving else None,
+            "input_price_per_million": self.per_million("input"),
+            "output_price_per_million": self.per_million("output"),
+            "megawatts": self.megawatts,
+            "gigawatt_hours": self.gigawatt_hours,
+            "export": {buyer: str(found) for buyer, found in self.statuses.items()},
+            "export_status": {buyer: found.status for buyer, found in self.statuses.items()},
+            "may_buy": self.statuses[region].may_buy,
+            "sale_windows_cn": sale_windows(self.chip, "cn"),
+            "why_not": [str(reason) for reason in self.why_not],
+        }
+
+
+def _training_json(plan: TrainingPlan) -> dict[str, Any]:
+    keys = ("gpu_hours", "days", "step_time_s", "tokens_per_s_per_gpu", "mfu", "precision", "goodput")
+    found = plan.to_json()
+    low, high = found["interval"]["low"], found["interval"]["high"]
+    return {
+        **{key: found[key] for key in keys},
+        "interval": {"low": low, "high": high, "unit": "gpu_hours", "confidence": 0.8},
+        "layout": found["layout"],
+        "memory_gib_per_gpu": found["memory_gib_per_gpu"],
+    }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The columns, in the order asked for."""
+
+    request: CompareRequest
+    columns: tuple[Column, ...]
+    assumptions: tuple[str, ...]
+
+    verb = "compare"
+
+    def to_json(self) -> dict[str, Any]:
+        """Keys: docs/plan-economics.md."""
+        return {
+            "gpus": self.request.gpus,
+            "tokens": self.request.tokens,
+            "date": self.request.date,
+            "region": self.request.region,
+            "columns": [column.to_json(self.request.region) for column in self.columns],
+            "assumptions": [str(line) for line in self.assumptions],
+            "sources": list(dict.fromkeys(c.chip.source for c in self.columns)),
+        }
+
+    def inputs(self) -> dict[str, Any]:
+        """The request; `from_inputs` takes it back."""
+        return dataclasses.asdict(self.request)
+
+
+def from_inputs(inputs: dict[str, Any]) -> Comparison:
+    """The comparison of a card's inputs. Raises UserError on unknown keys."""
+    fields = {field.name for field in dataclasses.fields(CompareRequest)}
+    for key in inputs:
+        if key not in fields:
+            raise UserError(f"inputs of compare: {key!r} is unknown.{nearest(key, fields)}")
+    values = dict(inputs)
+    for key in ("models", "chips", "layouts"):
+        values[key] = tuple(inputs.get(key, ()))
+    return compare(CompareRequest(**values))
+
+
+def compare(request: CompareRequest) -> Comparison:
+    """Plan every column. Raises UserError for unknown names, and where more than one thing varies."""
+    several = [name for name in ("models", "chips", "layouts") if len(getattr(request, name)) > 1]
+    if len(several) > 1:
+        raise UserError(f"{' and '.join(several)} vary at once; compare one of them, the others fixed.")
+    for name in ("models", "chips", "layouts"):
+        if not getattr(request, name):
+            raise UserError(f"{name}: none is given; name at least one.")
+    if request.price is not None and len(request.chips) > 1:
+        raise UserError("--price is of one chip's hour; leave it out, or compare a single chip.")
+    if request.region not in BUYERS:
+        raise UserError(f"There is no region {request.region!r}; known: {', '.join(BUYERS)}.")
+    date = request.date or datetime.date.today().isoformat()
+    day(date)
+    software = request.software_date or software_at(request.date) or NEWEST
+    request = dataclasses.replace(request, date=date, software_date=software)
+    what = several[0] if several else "chips"
+    position = {"models": 0, "chips": 1, "layouts": 2}[what]
+    columns = [
+        _column(request, (model, device, layout)[position], model, device, layout)
+        for model in request.models
+        for device in request.chips
+        for layout in request.layouts
+    ]
+    assumptions = dict.fromkeys(line for column in columns if column.training for line in column.training.assumptions)
+    notes = (
+        said(
+            "Training: {tokens:.3g} T tokens on {gpus:,} chips; serving: {isl:,.0f} tokens in, {osl:,.0f} out, first "
+            "token within {ttft:g} s, then one each {tpot:g} ms",
+            tokens=request.tokens / 1e12, gpus=request.gpus, isl=request.isl, osl=request.osl,
+            ttft=request.ttft_s, tpot=1e3 * request.tpot_s,
+        ),
+    )  # fmt: skip
+    powers = dict.fromkeys(column.kilowatts[1] for column in columns if column.training and column.kilowatts)
+    return Comparison(request, tuple(columns), (*notes, *assumptions, *powers))
+
+
+def _column(request: CompareRequest, name: str, model: str, device: str, layout: str) -> Column:
+    arch, which = architecture(model), chip(device)
+    reasons: list[str] = []
+    assert request.date is not None
+    try:
+        price: Price | None = gpu_hour(which, request.date, request.price)
+    except UserError as error:
+        price = None
+        reasons.append(str(error))
+    training = serving = None
+    try:
+        training = plan_training(
+            TrainingRequest(
+                model=model,
+                tokens=request.tokens,
+                gpu=device,
+                gpus=request.gpus,
+                seq=request.seq,
+                global_batch=request.global_batch,
+                precision=request.precision,
+                layout=layout,
+                price=f"{price.per_device_hour:g} {price.currency}/h" if price else UNPRICED,
+                software_date=request.software_date,
+                extension=(),
+                post_hours=0.0,
+            ),
+            quick=True,
+        )
+    except UserError as error:
+        reasons.append(said("Training: {reason}", reason=str(error)))
+    try:
+        serving = _serving(request, arch, which)
+    except UserError as error:
+        reasons.append(said("Serving: {reason}", reason=str(error)))
+    statuses: dict[str, Status] = {buyer: status(which, request.date, buyer) for buyer in BUYERS}
+    label = which.name if name == device else arch.name if name == model else name
+    return Column(label, arch, which, price, training, serving, tuple(reasons), statuses)
+
+
+def _serving(request: CompareRequest, arch: Architecture, which: Chip) -> Serving:
+    precision = request.serve_precision or ("fp8" if which.fp8_tflops else "bf16")
+    software = Software("", year(request.software_date or NEWEST))
+    lengths = Lengths(request.isl, request.osl, request.hit)
+    choice = cheapest_units(arch, which, precision, lengths, request.ttft_s, request.tpot_s, software)
+    if isinstance(choice, Mixed):
+        state, chips, speed = choice.state, choice.engine.unit.chips, choice.tokens_per_s_per_gpu
+        whole = choice.gpu_seconds(lengths)
+        into, out = whole * state.prefill_share / request.isl, whole * (1 - state.prefill_share) / request.osl
+    else:
+        chips = choice.prefill.engine.unit.chips + choice.decode.engine.unit.chips
+        speed = choice.decode.tokens_per_s_per_gpu
+        into, out = 1 / choice.prefill.tokens_per_s_per_gpu, 1 / speed
+    low, high = spread(arch.name, which)
+    return Serving(precision, chips, 1e6 * into / 3600, 1e6 * out / 3600, speed, 1 / high, 1 / low)

@@ -1,0 +1,10 @@
+"""Why two training runs differ in cost, `centime plan explain`: their ratio split into causes.
+
+`explain` takes the cases of two runs (`training.case`) and answers with Shapley values of what differs between them.
+"""
+
+from __future__ import annotations
+
+from centime.plan.explain.plan import Explanation, explain
+
+__all__ = ["Explanation", "explain"]

@@ -1,0 +1,130 @@
+"""Runs between two runs: some inputs of one, the others of the other, and what each pair of inputs is called.
+
+`plan explain` asks what each difference between A and B costs. A corner takes every cause either from A or from B, as a
+real request that the planner can answer; all of A is A itself, all of B is B itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from centime.catalogue.architecture import Architecture, LatentAttention, Mixer, SoftmaxAttention
+from centime.catalogue.chips import Chip
+from centime.plan.counts.architecture import count_architecture
+from centime.plan.counts.reshape import resized, with_attention
+from centime.plan.notes import Said, said
+from centime.plan.training.quick_search import Corner
+from centime.units import format_count
+
+INTERCONNECT = ("scaleup_gb_s", "scaleup_domain", "scaleout_gb_s")
+
+
+# cause -> what is swapped; the first six and "cluster" change the request, in this order in every table.
+CAUSES = ("size", "sparsity", "attention", "precision", "overlap", "interconnect", "chip", "cluster")
+
+
+def differing(a: Corner, b: Corner) -> list[str]:
+    """The causes in which two runs differ."""
+    other_size = abs(a.total_params / b.total_params - 1) > 1e-3
+    differs = {
+        "size": a.arch != b.arch and other_size,
+        "sparsity": a.arch != b.arch,
+        "attention": a.arch != b.arch and _attention(a.arch) != _attention(b.arch),
+        "precision": a.precision != b.precision,
+        "overlap": (a.schedule, a.software_date) != (b.schedule, b.software_date),
+        "interconnect": _links(a.chip) != _links(b.chip),
+        "chip": replace(a.chip, **_links(b.chip)) != b.chip,  # type: ignore[arg-type]
+        "cluster": (a.gpus, a.seq, a.global_batch) != (b.gpus, b.seq, b.global_batch),
+    }
+    return [cause for cause in CAUSES if differs[cause]]
+
+
+def corner(a: Corner, b: Corner, from_b: frozenset[str]) -> Corner:
+    """The run with the causes `from_b` taken from `b` and all others from `a`.
+
+    size: parameters in all. sparsity: the shape that is brought to this size: experts and how many a token visits, or
+    dense; depth to width; vocabulary. attention: kind of attention and heads per unit of width. interconnect: link
+    speeds and the scale-up domain. chip: compute, memory. cluster: chips, sequence, global batch.
+    """
+
+    def pick(cause: str) -> Corner:
+        return b if cause in from_b else a
+
+    shape, attention = pick("sparsity").arch, pick("attention").arch
+    arch = resized(shape, pick("size").total_params)
+    if attention != shape:
+        arch = with_attention(arch, attention)
+    return Corner(
+        arch=arch,
+        chip=replace(pick("chip").chip, **_links(pick("interconnect").chip)),  # type: ignore[arg-type]
+        gpus=pick("cluster").gpus,
+        seq=pick("cluster").seq,
+        global_batch=pick("cluster").global_batch,
+        precision=pick("precision").precision,
+        schedule=pick("overlap").schedule,
+        software_date=pick("overlap").software_date,
+    )
+
+
+def describe(cause: str, at: Corner) -> Said:
+    """What a run has of a cause: '671 B parameters', 'MLA, 128 heads', '2,048 chips, 15,360 x 4,096 tokens a step'."""
+    counts = count_architecture(at.arch)
+    match cause:
+        case "size":
+            return said("{params} parameters", params=format_count(counts.total_params))
+        case "sparsity":
+            share = counts.active_params / counts.total_params
+            return (
+                said("{share:.1f} % active, {layers} layers", share=100 * share, layers=at.arch.layers)
+                if at.arch.is_mixture
+                else said("dense, {layers} layers", layers=at.arch.layers)
+            )
+        case "attention":
+            return said(_attention_name(at.arch))
+        case "precision":
+            return said(at.precision)
+        case "overlap":
+            schedule = said(at.schedule or "best schedule")
+            return (
+                said("{schedule}, {date}", schedule=schedule, date=at.software_date) if at.software_date else schedule
+            )
+        case "interconnect":
+            chip = at.chip
+            return said(
+                "{up} GB/s among {domain}, {out} GB/s beyond",
+                up=_number(chip.scaleup_gb_s), domain=_number(chip.scaleup_domain), out=_number(chip.scaleout_gb_s),
+            )  # fmt: skip
+        case "chip":
+            chip = at.chip
+            return said(
+                "{flops} TFLOPS bf16, {memory} GB at {speed} TB/s",
+                flops=_number(chip.bf16_tflops), memory=_number(chip.memory_gb), speed=_number(chip.memory_tb_s),
+            )  # fmt: skip
+    return said("{gpus:,} chips, {batch:,} x {seq:,} tokens a step", gpus=at.gpus, batch=at.global_batch, seq=at.seq)
+
+
+def _links(chip: Chip) -> dict[str, object]:
+    return {name: getattr(chip, name) for name in INTERCONNECT}
+
+
+def _attention(arch: Architecture) -> list[tuple[Mixer | None, float]]:
+    """Mixers, heads per unit of width and shares of layers: what `with_attention` would carry over."""
+    return [(block.mixer, block.repeat / arch.layers) for block in arch.blocks] + [(None, arch.hidden)]
+
+
+def _attention_name(arch: Architecture) -> str:
+    names = dict.fromkeys(_mixer_name(block.mixer) for block in arch.blocks if block.mixer is not None)
+    return " + ".join(names) or "none"
+
+
+def _mixer_name(mixer: Mixer) -> str:
+    if isinstance(mixer, LatentAttention):
+        return f"MLA, {mixer.heads} heads"
+    if isinstance(mixer, SoftmaxAttention):
+        kind = "MHA" if mixer.kv_heads == mixer.heads else "MQA" if mixer.kv_heads == 1 else "GQA"
+        return f"{kind}, {mixer.heads} heads"
+    return type(mixer).__name__
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"

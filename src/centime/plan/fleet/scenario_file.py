@@ -1,0 +1,109 @@
+"""Scenarios from TOML: the shipped ones by name, a person's own by file, and what is wrong with one as sentences."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from centime.catalogue.prices import first_day
+from centime.errors import UserError, nearest
+from centime.input_files import parse_toml, read_text
+from centime.plan.fleet import scenario as types
+from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.uncertain import Uncertain
+
+
+def shipped() -> list[str]:
+    """Names of the scenarios that come with the package."""
+    folder = files("centime.catalogue").joinpath("scenarios")
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load(name_or_file: str) -> Scenario:
+    """The scenario of a TOML file, or a shipped one by its name. Raises UserError naming the key and the remedy."""
+    path = Path(name_or_file)
+    if path.suffix == ".toml" or (os.path.lexists(path) and name_or_file not in shipped()):
+        return parse(read_text(path, f"a TOML file, or one of {', '.join(shipped())}"), str(path))
+    if name_or_file not in shipped():
+        hint = nearest(name_or_file, shipped())
+        raise UserError(
+            f"{name_or_file!r} is neither a file nor a shipped scenario.{hint} Shipped: {', '.join(shipped())}."
+        )
+    return parse(files("centime.catalogue").joinpath(f"scenarios/{name_or_file}.toml").read_text("utf-8"), name_or_file)
+
+
+def parse(text: str, where: str) -> Scenario:
+    """A scenario from TOML text; `where` names it in errors."""
+    return validated(parse_toml(text, where), where)
+
+
+def validated(tree: dict[str, Any], where: str) -> Scenario:
+    """The scenario of a tree of values. Raises UserError: the key, what was found, what was expected."""
+    try:
+        scenario = Scenario.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{where}: " + " ".join(_sentence(issue) for issue in error.errors())) from None
+    try:
+        first_day(scenario.money.price_date)
+    except ValueError:
+        raise UserError(
+            f"{where}: money.price_date {scenario.money.price_date!r} is no date; write YYYY-MM-DD."
+        ) from None
+    return scenario
+
+
+def replaced(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
+    """The scenario with each 'section.key' of `changes` set anew, checked again. Raises UserError like `load`."""
+    tree = scenario.model_dump()
+    for path, value in changes.items():
+        node: Any = tree
+        *parents, last = path.split(".")
+        for part in parents:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        node[last] = value
+    return validated(tree, scenario.name)
+
+
+def _sentence(issue: Any) -> str:
+    """One pydantic issue as a sentence: the key, what was found, what was expected, the nearest name."""
+    parts = [str(part) for part in issue["loc"]]
+    name = ".".join(parts)
+    if not parts:
+        return str(issue["msg"]).removeprefix("Value error, ").rstrip(".") + "."
+    if issue["type"] == "extra_forbidden":
+        known = _fields(parts[:-1])
+        return (
+            f"{name} is not a key of a scenario.{nearest(parts[-1], known) or ' Known here: ' + ', '.join(known) + '.'}"
+        )
+    if issue["type"] == "missing":
+        field = _section(parts[:-1]).model_fields.get(parts[-1])
+        return f"{name} is missing{f' ({field.description})' if field and field.description else ''}."
+    found = "" if isinstance(issue["input"], dict | BaseModel) else f" is {issue['input']!r}, which"
+    message = issue["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{name}{found} does not fit: {message.rstrip('.')}."
+
+
+def _section(path: list[str]) -> type[BaseModel]:
+    """The class at a path of keys; list numbers are passed over."""
+    model: type[BaseModel] = Scenario
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is not None:
+            text = str(field.annotation)
+            named = [cls for cls in _CLASSES if cls is field.annotation or f"{cls.__module__}.{cls.__name__}" in text]
+            model = named[0] if named else model
+    return model
+
+
+def _fields(path: list[str]) -> list[str]:
+    return sorted(_section(path).model_fields)
+
+
+_CLASSES: tuple[type[BaseModel], ...] = (
+    Uncertain,
+    *(found for found in vars(types).values() if isinstance(found, type) and issubclass(found, types.Section)),
+)

@@ -1,0 +1,154 @@
+"""A fleet through the months, for all draws at once: demand, need, orders, arrivals, failures, power and money.
+
+Arrays are [draws, months]; generations are [draws, generations]. Needs are counted in first-generation GPUs ("units of
+the first generation") until the fleet that meets them is known, then in GPUs as bought. No draw knows its own future:
+orders follow the present need and the growth of the median path over the lead time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from centime.plan.fleet.demand import DAYS_PER_MONTH, DayShape
+from centime.plan.fleet.orders import Fleet
+from centime.plan.fleet.paths import (
+    Draw,
+    Hardware,
+    demand_path,
+    departure,
+    hour_prices,
+    load_in_gpus,
+    speed_paths,
+    token_cost_index,
+    whole_nodes,
+)
+from centime.plan.fleet.scenario import Scenario
+
+HOURS_PER_MONTH = DAYS_PER_MONTH * 24
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What came out, each [draws, months]."""
+
+    tokens_per_day: Any
+    output_per_day: Any
+    needed: Any  # GPUs in the busiest hour, spares included
+    serving: Any  # GPUs that serve, mean over a day
+    owned: Any  # GPUs in service (rented or owned)
+    ordered: Any
+    shortfall: Any  # GPUs short in the busiest hour
+    unserved: Any  # share of tokens
+    training_hours: Any  # GPU-hours a month that the night leaves to training
+    megawatts: Any
+    cost: Any  # currency a month: rent, or power and upkeep
+    capex: Any  # currency a month
+    price_index: Any  # cost of a token over the first month's
+    efficiency: Any  # tokens per GPU of the best generation over the first month's
+
+
+def simulate(
+    scenario: Scenario, hardware: list[Hardware], draw: Draw, middle: Draw, middle_hardware: list[Hardware]
+) -> Simulation:
+    """Runs the months. `draw` gives [draws] values, `middle` the same numbers at their medians, as [1] arrays."""
+    import numpy as np
+
+    months = scenario.months
+    lead = np.rint(draw("supply.lead_time_months")).astype(int)
+    horizon = months + int(lead.max()) + 1
+    shape = DayShape(tuple(scenario.demand.hourly), scenario.serving.headroom.mid)
+
+    software, falls = speed_paths(draw, months)
+    prices = hour_prices(hardware, falls)
+    index = token_cost_index(hardware, prices, software)
+    mid_software, mid_falls = speed_paths(middle, horizon)
+    mid_index = token_cost_index(middle_hardware, hour_prices(middle_hardware, mid_falls), mid_software)
+
+    answer = -draw("elasticity.price_elasticity")[:, None] * draw("elasticity.pass_through")[:, None]
+    mid_answer = -middle("elasticity.price_elasticity") * middle("elasticity.pass_through")
+    already = scenario.demand.growth_kind == "observed"
+    relative = departure(scenario, index, mid_index[:, :months]) if already else index
+    demand = demand_path(scenario, draw, months) * relative**answer
+    mid_demand = demand_path(scenario, middle, horizon)[0] * (1.0 if already else mid_index[0] ** mid_answer)
+
+    # GPUs of the first generation, busiest hour, without spares
+    rate = shape.peak_nodes(1.0, scenario.serving.rates_at)
+    base = load_in_gpus(scenario, draw)[:, None] * demand * rate
+    mid_need = mid_demand / mid_software[0]
+    out = draw("failures.failures_per_gpu_year") * draw("failures.repair_days") / 365.0  # share that is being repaired
+    spare = _spares(base / software, out[:, None])
+    need = base / software + spare
+
+    state = Fleet(scenario, hardware, draw, lead, months)
+    start = draw("start_gpus") if scenario.start_gpus is not None else whole_nodes(need[:, 0], scenario)
+    state.begin(start, need[:, 0], mid_need)
+    rows: dict[str, list[Any]] = {k: [] for k in ("owned", "ordered", "equivalents", "kw", "rent", "capex", "upkeep")}
+    for month in range(months):
+        ratio = mid_need[month + lead] / mid_need[month]
+        ordered = state.step(month, need[:, month], need[:, month] * ratio)
+        rows["owned"].append(state.count.sum(axis=1))
+        rows["ordered"].append(ordered)
+        rows["equivalents"].append((state.count * state.speed).sum(axis=1))
+        rows["kw"].append((state.count * state.kw).sum(axis=1))
+        rows["rent"].append((state.count * prices[:, :, month].T).sum(axis=1))
+        rows["capex"].append(state.paid(month, falls))
+        rows["upkeep"].append((state.count * state.capex).sum(axis=1))
+    table = {key: np.stack(values, axis=1) for key, values in rows.items()}
+    return _summary(scenario, shape, draw, table, base / software, need, spare, demand, index, software, hardware)
+
+
+def _summary(
+    scenario: Scenario, shape: DayShape, draw: Draw, table: Mapping[str, Any], load: Any, need: Any, spare: Any,
+    demand: Any, index: Any, software: Any, hardware: list[Hardware],
+) -> Simulation:  # fmt: skip
+    """From the fleet's months to GPUs as bought, power and money."""
+    import numpy as np
+
+    owned, equivalents = table["owned"], np.maximum(table["equivalents"], 1e-9)
+    speed = np.where(owned > 0, equivalents / np.maximum(owned, 1e-9), 1.0)  # of the fleet's average GPU
+    needed = whole_nodes(need / speed, scenario)
+    working = np.maximum(equivalents - spare, 0.0)
+    unserved = shape.unserved(working / np.maximum(load, 1e-9) * shape.peak)
+    busy = np.minimum(load / speed, owned) * shape.occupancy
+    paid = (busy + spare / speed) if scenario.serving.night_reuse else owned
+    free = (
+        np.maximum(owned - spare / speed - busy, 0.0) * HOURS_PER_MONTH if scenario.serving.night_reuse else 0 * owned
+    )
+    facility = table["kw"]
+    power = facility * HOURS_PER_MONTH * draw("power.usd_per_kwh")[:, None]
+    if scenario.money.mode == "rent":
+        cost, capex = table["rent"] / np.maximum(owned, 1e-9) * paid * HOURS_PER_MONTH, 0 * owned
+    else:
+        cost = power + table["upkeep"] * draw("money.upkeep_per_year")[:, None] / 12
+        capex = table["capex"]
+    best = np.stack([np.where(np.arange(scenario.months) >= g.first, g.speed[:, None], 0.0) for g in hardware]).max(
+        axis=0
+    )
+    per_day = draw("demand.input_tokens_per_day") + draw("demand.output_tokens_per_day")
+    return Simulation(
+        tokens_per_day=per_day[:, None] * demand,
+        output_per_day=draw("demand.output_tokens_per_day")[:, None] * demand,
+        needed=needed,
+        serving=busy,
+        owned=owned,
+        ordered=table["ordered"],
+        shortfall=np.maximum(need / speed - owned, 0.0),
+        unserved=unserved,
+        training_hours=free,
+        megawatts=facility / 1000,
+        cost=cost,
+        capex=capex,
+        price_index=index,
+        efficiency=software * best,
+    )
+
+
+def _spares(working: Any, out: Any) -> Any:
+    """GPUs beyond the working ones so that with 99 % probability enough work: the mean number in repair of a Poisson
+    process, and 2.33 standard deviations."""
+    import numpy as np
+
+    mean = working * out / np.maximum(1e-9, 1 - out)
+    return mean + 2.33 * np.sqrt(mean)

@@ -1,0 +1,67 @@
+"""The layout of a published run that does not say how it was laid out: the fastest of the usual ones that fit.
+
+Whoever spends months of a cluster tries a few layouts first. Usual are powers of two: tensor parallelism within a
+node, at most 16 pipeline stages, experts over up to 64 chips, states sharded over the replicas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from centime.catalogue.architecture import Architecture, Experts
+from centime.catalogue.chips import Chip
+from centime.plan.step.efficiency import Software, fitted
+from centime.plan.step.layout import Layout, objections
+from centime.plan.step.memory import memory_of, recomputation, usable_bytes
+from centime.plan.step.times import step_times
+
+TENSOR = (1, 2, 4, 8)
+STAGES = (1, 2, 4, 8, 16)
+EXPERTS = (1, 2, 4, 8, 16, 32, 64)
+CHUNKS = (1, 2, 4)
+INTERLEAVED = 2021.3  # arXiv 2104.04473
+
+
+def usual(arch: Architecture, gpus: int, software: Software, sharding: int | None) -> Iterator[Layout]:
+    """Layouts on all `gpus`, those that cannot run left to `objections`. sharding: the ZeRO stage, where stated."""
+    mixture = any(isinstance(block.feed_forward, Experts) for block in arch.blocks)
+    for tp in TENSOR:
+        for pp in STAGES:
+            if gpus % (tp * pp):
+                continue
+            zeros = (sharding,) if sharding is not None else (1, 3) if pp == 1 else (1,)
+            for vp in CHUNKS if pp > 1 and software.year >= INTERLEAVED else (1,):
+                for ep in EXPERTS if mixture else (1,):
+                    for zero in zeros:
+                        schedule = "interleaved" if vp > 1 else "1f1b"
+                        yield Layout(gpus, tp, pp, vp, ep=ep, zero=zero, schedule=schedule)  # type: ignore[arg-type]
+
+
+def fastest_usual(
+    arch: Architecture,
+    chip: Chip,
+    gpus: int,
+    seq: int,
+    batch_of: Callable[[int], int],
+    most: int,
+    precision: str,
+    software: Software,
+    sharding: int | None = None,
+) -> Layout | None:
+    """The one of `usual` with least seconds per sequence that fits with whole layers recomputed, None where none does.
+
+    batch_of: sequences a step for so many replicas, of which there are at most `most`; a micro-batch is one sequence.
+    """
+    constants, limit = fitted(), usable_bytes(chip)
+    best, least = None, float("inf")
+    for layout in usual(arch, gpus, software, sharding):
+        batch = batch_of(layout.dp)
+        if layout.dp > most or next(objections(layout, arch, chip, seq, batch), None) is not None:
+            continue
+        again = recomputation(arch, chip, layout, seq, batch, precision, software)
+        if memory_of(arch, chip, layout, seq, batch, precision, again, software).total > limit * (1 + 1e-9):
+            continue
+        times = step_times(arch, chip, layout, seq, batch, precision, software, constants, again)
+        if times.total / batch < least:
+            best, least = layout, times.total / batch
+    return best

@@ -1,0 +1,280 @@
+"""Requests arrive at random, wait, are prefilled and decoded: a discrete-event simulation of one unit, step by step.
+
+Arrivals are Poisson, lengths log-normal about their means, both from a seed. A unit that prefills steps all its
+attention groups together, each taking prompts from its own queue (a request joins the shortest), and a step lasts as
+long as its fullest group makes it, but for the experts, which all groups share. A unit that decodes gives every
+sequence a token a step; new ones join between steps. A unit that does both carries a chunk of prompts in each step.
+
+The time of a step comes from the roofline (plan/serving/roofline.py) at a few loads, with straight lines in between.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from centime.errors import UserError
+from centime.plan.serving.engine import Engine
+from centime.plan.serving.roofline import Load, StepTime
+
+VARIATION = 0.5  # coefficient of variation of prompt and answer lengths: assumed, no source publishes a trace
+REQUESTS = 2000  # simulated, and four times the batch; the first half fills the unit and is not counted
+GROUPS = 8  # attention groups of a decode unit that are simulated; the others do as they do
+SEED = 20250227
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Percentiles in seconds over the requests that were counted."""
+
+    p50: float
+    p90: float
+    p99: float
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> Latency:
+        """From a list; infinite where nothing was counted."""
+        if not seconds:
+            return cls(math.inf, math.inf, math.inf)
+        ordered = sorted(seconds)
+        return cls(*(ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.9, 0.99)))
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a load does to a unit: time to first token, and time per token after it, per request."""
+
+    requests_per_s: float
+    ttft: Latency
+    tpot: Latency
+
+
+class StepClock:
+    """Seconds of a step by interpolation: what each group does for itself, and what all groups do together.
+
+    A group's own matrices and attention take as long as the fullest group's; experts and the transfers to them take as
+    long as all tokens make them. The least load of the tables is one sequence or one token, not none: a step has its
+    launches and reads its weights however little there is to do.
+    """
+
+    def __init__(self, engine: Engine, isl: float, osl: float, hit: float, decode_most: float, chunk: float) -> None:
+        shares = (0.0, 0.03, 0.06, 0.12, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0)
+        self.decodes = [decode_most * share for share in shares] if decode_most else [0.0]
+        self.prefills = [chunk * share for share in (0.0, 0.12, 0.25, 0.5, 1.0)] if chunk else [0.0]
+        groups = engine.unit.dp
+        new = max(1.0, isl * (1 - hit))
+
+        def step(decode: float, prefill: float) -> StepTime:
+            if decode + prefill == 0:
+                decode, prefill = (1.0, 0.0) if decode_most else (0.0, 1.0 / groups)
+            load = Load(
+                decode, isl + osl / 2, prefill * groups, new, isl * hit, queries=1.0 + engine.drafted if decode else 1.0
+            )
+            return engine.step(load)
+
+        steps = [[step(d, p) for p in self.prefills] for d in self.decodes]
+        self.shared = [[one.experts + one.exposed_communication for one in row] for row in steps]
+        self.own = [[one.total - one.experts - one.exposed_communication for one in row] for row in steps]
+
+    def __call__(self, decode: float, fullest: float, mean: float | None = None) -> float:
+        """Seconds of a step that decodes so many sequences; fullest and mean: prompt tokens of a group."""
+        i, x = _between(self.decodes, decode)
+        return self._at(self.own, i, x, fullest) + self._at(self.shared, i, x, fullest if mean is None else mean)
+
+    def _at(self, rows: list[list[float]], i: int, x: float, prefill: float) -> float:
+        j, y = _between(self.prefills, prefill)
+        then = min(j + 1, len(self.prefills) - 1)
+        low = rows[i][j] * (1 - y) + rows[i][then] * y
+        if x == 0:
+            return low
+        return low * (1 - x) + (rows[i + 1][j] * (1 - y) + rows[i + 1][then] * y) * x
+
+
+def _between(points: list[float], value: float) -> tuple[int, float]:
+    """The interval of `points` that holds `value`, and how far into it; beyond the last: the last."""
+    if value >= points[-1]:
+        return len(points) - 1, 0.0
+    i = max(k for k, point in enumerate(points) if point <= value)
+    return i, (value - points[i]) / (points[i + 1] - points[i])
+
+
+def simulate(
+    engine: Engine,
+    requests_per_s: float,
+    isl: float,
+    osl: float,
+    *,
+    hit: float = 0.0,
+    prefill: bool = True,
+    decode: bool = True,
+    chunk: float = 8192.0,
+    batch: float | None = None,
+    seed: int = SEED,
+) -> Simulated:
+    """Run a unit at a load of so many requests a second. chunk: prompt tokens a group takes in a step.
+
+    batch: the most sequences that decode at once (what memory holds). A unit that does not prefill gets its requests
+    prefilled: its TTFT is the wait for room. A unit that does not decode lets them go after prefill: TPOT is empty.
+    """
+    dice = random.Random(seed)
+    most = batch if batch is not None else max(1.0, engine.room(isl + osl / 2))
+    clock = StepClock(engine, isl, osl, hit, most if decode else 0.0, chunk if prefill else 0.0)
+    groups = engine.unit.dp
+    alike = 1.0 if prefill else max(1.0, groups / GROUPS)
+    unit = _Unit(groups, most / alike, chunk, clock, prefill, decode, engine.tokens_per_step, alike)
+    requests = REQUESTS + int(4 * most / alike if decode else 0)
+    found = unit.run(requests_per_s / alike, _lengths(dice, isl * (1 - hit)), _lengths(dice, osl), dice, requests)
+    return replace(found, requests_per_s=requests_per_s)
+
+
+def _lengths(dice: random.Random, mean: float) -> Callable[[], float]:
+    """Log-normal lengths, at least one token, with the mean asked for."""
+    spread = math.sqrt(math.log(1 + VARIATION**2))
+    middle = math.log(max(mean, 1.0)) - spread**2 / 2
+    return lambda: max(1.0, dice.lognormvariate(middle, spread))
+
+
+@dataclass
+class _Request:
+    arrived: float
+    left: float  # prompt tokens still to prefill
+    answer: float  # tokens to generate
+    counted: bool
+    begun: float = 0.0
+
+
+class _Unit:
+    """Queues, groups and the sequences that decode."""
+
+    def __init__(
+        self,
+        groups: int,
+        most: float,
+        chunk: float,
+        clock: StepClock,
+        prefill: bool,
+        decode: bool,
+        gain: float,
+        alike: float,
+    ) -> None:
+        self.most, self.chunk, self.clock, self.gain, self.alike = most, chunk, clock, gain, alike
+        self.prefill, self.decode = prefill, decode
+        self.queues: list[deque[_Request]] = [deque() for _ in range(groups)]
+        self.waiting: set[int] = set()  # groups with prompts in their queue
+        self.backlog = [0.0] * groups
+        self.ready: deque[_Request] = deque()
+        self.running: list[tuple[float, int, _Request]] = []  # by the tokens given to each at which it ends
+        self.given = 0.0  # tokens that a sequence would have that ran since the start
+        self.started = 0
+        self.ttft: list[float] = []
+        self.tpot: list[float] = []
+
+    def run(
+        self, rate: float, prompt: Callable[[], float], answer: Callable[[], float], dice: random.Random, requests: int
+    ) -> Simulated:
+        """Until `requests` have arrived and left."""
+        now, arrived, left = 0.0, 0, 0
+        upcoming = dice.expovariate(rate)
+        while left < requests:
+            while upcoming <= now and arrived < requests:
+                tokens = prompt() if self.prefill else 0.0
+                self._arrive(_Request(upcoming, tokens, answer(), arrived >= requests // 2))
+                arrived += 1
+                upcoming += dice.expovariate(rate)
+            while self.ready and len(self.running) < self.most:
+                self._start(self.ready.popleft(), now)
+            through, fullest, mean = self._take()
+            seconds = self.clock(len(self.running) * self.alike, fullest, mean)
+            if not self.running and fullest == 0:
+                now = upcoming
+                continue
+            steps = 1 if fullest else self._until_next(upcoming - now if arrived < requests else math.inf, seconds)
+            now += steps * seconds
+            left += self._finish(now, through, steps)
+        return Simulated(rate, Latency.of(self.ttft), Latency.of(self.tpot))
+
+    def _until_next(self, wait: float, seconds: float) -> int:
+        """Steps, all alike, until a request arrives or an answer ends: nothing else changes what decodes."""
+        ends = math.ceil((self.running[0][0] - self.given) / self.gain)
+        return max(1, min(ends, math.ceil(min(wait / seconds, ends))))
+
+    def _arrive(self, request: _Request) -> None:
+        if request.left <= 0:
+            self.ready.append(request)
+            return
+        group = min(range(len(self.backlog)), key=self.backlog.__getitem__)
+        self.queues[group].append(request)
+        self.waiting.add(group)
+        self.backlog[group] += request.left
+
+    def _take(self) -> tuple[list[_Request], float, float]:
+        """A chunk of prompts in each group: the prompts that end with it, tokens of the fullest and the mean chunk."""
+        through: list[_Request] = []
+        fullest = total = 0.0
+        room = self.most - len(self.running) if self.decode else math.inf
+        for group in sorted(self.waiting):
+            queue, budget = self.queues[group], self.chunk
+            while queue and budget > 0 and len(through) < room:
+                share = min(queue[0].left, budget)
+                queue[0].left -= share
+                self.backlog[group] -= share
+                budget -= share
+                if queue[0].left <= 0:
+                    through.append(queue.popleft())
+            if not queue:
+                self.waiting.discard(group)
+            fullest = max(fullest, self.chunk - budget)
+            total += self.chunk - budget
+        return through, fullest, total / len(self.queues)
+
+    def _start(self, request: _Request, now: float) -> None:
+        """A request has its first token, or its room in a unit that only decodes."""
+        request.begun = now
+        if request.counted:
+            self.ttft.append(now - request.arrived)
+        if self.decode:
+            self.started += 1
+            heapq.heappush(self.running, (self.given + request.answer, self.started, request))
+
+    def _finish(self, now: float, through: list[_Request], steps: int = 1) -> int:
+        """Steps end: every sequence has its tokens; how many requests left for good."""
+        self.given += self.gain * steps
+        left = 0
+        while self.running and self.running[0][0] <= self.given:
+            request = heapq.heappop(self.running)[2]
+            left += 1
+            if request.counted:
+                self.tpot.append((now - request.begun) / request.answer)
+        for request in through:
+            self._start(request, now)
+        return left if self.decode else len(through)
+
+
+def highest_load(
+    ceiling: float, within: Callable[[Simulated], bool], run: Callable[[float], Simulated], rounds: int = 5
+) -> Simulated:
+    """The highest load up to `ceiling` requests a second that `within` accepts, by bisection.
+
+    Raises UserError where even a fiftieth of it is too much.
+    """
+    found = run(ceiling)
+    if within(found):
+        return found
+    low, high, best = 0.0, ceiling, run(ceiling / 50)
+    if not within(best):
+        raise UserError(
+            f"one unit misses the time to first token at any load: {best.ttft.p99:.3g} s for the slowest hundredth of "
+            "requests, alone; raise --ttft, or take wider units."
+        )
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        found = run(middle)
+        if within(found):
+            low, best = middle, found
+        else:
+            high = middle
+    return best

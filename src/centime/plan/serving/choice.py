@@ -1,0 +1,258 @@
+"""Which units serve a model at least cost: prefill and decode apart, or both on one, within the limits of latency."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip
+from centime.errors import UserError
+from centime.plan.serving.costs import model_cost
+from centime.plan.serving.engine import Engine, Steady, decoding, largest_batch
+from centime.plan.serving.request import wide
+from centime.plan.serving.speeds import Software, speeds
+from centime.plan.serving.units import Unit, free_bytes, number_format, weight_bytes
+from centime.plan.serving.waiting import HEADROOM, busiest_load, busiest_prefill
+
+WIDTHS = (1, 2, 4, 8, 16, 32, 64, 72, 144, 320)  # chips of a unit that are tried
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Mean tokens of a request: prompt, answer, and the share of the prompt found in the cache."""
+
+    isl: float
+    osl: float
+    hit: float
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """A prefill unit at the highest load within the TTFT limit, a headroom kept for bursts."""
+
+    engine: Engine
+    tokens_per_step: float  # new tokens per attention group
+    utilisation: float  # of the unit's capacity, waiting and headroom taken off
+    tokens_per_s_per_gpu: float  # prompt tokens, cache hits included
+
+
+@dataclass(frozen=True)
+class Decode:
+    """A decode unit with as many sequences as the token time and its memory allow."""
+
+    engine: Engine
+    state: Steady
+
+    @property
+    def tokens_per_s_per_gpu(self) -> float:
+        """Output tokens."""
+        return self.state.tokens_per_s / self.engine.unit.chips
+
+
+@dataclass(frozen=True)
+class Split:
+    """Prefill and decode on units of their own."""
+
+    prefill: Prefill
+    decode: Decode
+
+    def gpu_seconds(self, lengths: Lengths) -> float:
+        """That one request takes."""
+        return lengths.isl / self.prefill.tokens_per_s_per_gpu + lengths.osl / self.decode.tokens_per_s_per_gpu
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A unit that does both, at the highest load within both limits."""
+
+    engine: Engine
+    state: Steady
+
+    @property
+    def tokens_per_s_per_gpu(self) -> float:
+        """Output tokens."""
+        return self.state.tokens_per_s / self.engine.unit.chips
+
+    def gpu_seconds(self, lengths: Lengths) -> float:
+        """That one request takes."""
+        return lengths.osl / self.tokens_per_s_per_gpu
+
+
+Choice = Split | Mixed
+
+
+def units_to_try(chip: Chip, mixture: bool, most: int | None) -> list[Unit]:
+    """Tensor-parallel units inside the scale-up domain; for a mixture also attention data-parallel over its experts."""
+    domain = int(chip.scaleup_domain or 1)
+    widths = [w for w in WIDTHS if most is None or w <= most]
+    found = [Unit(tp=w, moe_tp=w if mixture else 1) for w in widths if w <= max(domain, 1) and w <= 16]
+    if mixture:
+        found += [wide(Unit(dp=w, ep=w)) for w in widths if w > 1]
+    elif domain < 8:
+        found += [Unit(tp=w) for w in widths if domain < w <= 8]
+    return found
+
+
+def prefills(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float) -> list[Prefill]:
+    """Every unit that prefills in time, most prompt tokens a second and GPU first."""
+    found = []
+    for unit in units:
+        tried = replace(engine, unit=unit, drafted=0)
+        if tried.room(lengths.isl) < unit.dp:
+            continue
+        rate, tokens, busy = busiest_prefill(tried, lengths.isl, lengths.hit, ttft_s)
+        per_gpu = rate * unit.dp / unit.chips / (1 - lengths.hit) / (1 + HEADROOM)
+        if per_gpu > 0:
+            found.append(Prefill(tried, tokens, busy / (1 + HEADROOM), per_gpu))
+    return sorted(found, key=lambda one: -one.tokens_per_s_per_gpu)
+
+
+def decodes(engine: Engine, units: list[Unit], lengths: Lengths, tpot_s: float) -> list[Decode]:
+    """Every unit that decodes in time, most output tokens a second and GPU first."""
+    found = []
+    for unit in units:
+        tried = replace(engine, unit=unit)
+        batch = largest_batch(tried, lengths.isl, lengths.osl, tpot_s, alone=True)
+        if batch < 1:
+            continue
+        found.append(Decode(tried, decoding(tried, batch, lengths.isl, lengths.osl)))
+    return sorted(found, key=lambda one: -one.tokens_per_s_per_gpu)
+
+
+def mixes(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> list[Mixed]:
+    """Every unit that does both in time, most output tokens a second and GPU first."""
+    found = []
+    for unit in units:
+        tried = replace(engine, unit=unit)
+        if tried.room(lengths.isl + lengths.osl / 2) < 1:
+            continue
+        state = busiest_load(tried, lengths.isl, lengths.osl, ttft_s, tpot_s, lengths.hit)
+        if state.tokens_per_s > 0:
+            found.append(Mixed(tried, state))
+    return sorted(found, key=lambda one: -one.tokens_per_s_per_gpu)
+
+
+def choose(
+    engine: Engine,
+    lengths: Lengths,
+    ttft_s: float,
+    tpot_s: float,
+    given: dict[str, Unit] | None,
+    most: int | None,
+) -> Choice:
+    """The cheapest of `choices`. Raises UserError as they do."""
+    return choices(engine, lengths, ttft_s, tpot_s, given, most)[0]
+
+
+def choices(
+    engine: Engine,
+    lengths: Lengths,
+    ttft_s: float,
+    tpot_s: float,
+    given: dict[str, Unit] | None,
+    most: int | None,
+) -> list[Choice]:
+    """The best split and the best mixed units, or what `given` says, cheapest first.
+
+    `most`: GPUs there are; then the best are those whose whole units serve most on them, so that more GPUs never serve
+    less, and otherwise those that serve a request in least GPU-seconds.
+
+    Raises UserError that says what stands in the way: memory, the time per token or the time to the first.
+    """
+    units = units_to_try(engine.chip, engine.model.is_mixture, most)
+    roles = {role: [unit] for role, unit in given.items()} if given else {}
+    splits: list[Choice] = []
+    mixed: list[Choice] = []
+    if not given or "prefill" in roles:
+        first = prefills(engine, roles.get("prefill", units), lengths, ttft_s)
+        then = decodes(engine, roles.get("decode", units), lengths, tpot_s)
+        if most is None:  # the best of each: GPU-seconds add
+            first, then = first[:1], then[:1]
+        splits = [Split(one, two) for one in first for two in then]
+    if not given or "mixed" in roles:
+        mixed = [*mixes(engine, roles.get("mixed", units), lengths, ttft_s, tpot_s)]
+
+    def cost(choice: Choice) -> float:
+        return burden(choice, lengths, most)
+
+    options = [min(found, key=cost) for found in (splits, mixed) if found]
+    options = [option for option in options if math.isfinite(cost(option))]
+    if not options:
+        tried = [unit for found in roles.values() for unit in found] or units
+        raise UserError(_why_none(engine, tried, lengths, ttft_s, tpot_s))
+    return sorted(options, key=cost)
+
+
+def requests_per_s(choice: Choice, lengths: Lengths, gpus: int) -> float:
+    """The most that whole units on `gpus` GPUs serve; 0 where not even one of each kind fits.
+
+    With m decode units the rest prefills: m d against ((gpus - m s) // f) p requests a second. The one rises with m and
+    the other falls, so that the best m is where they cross.
+    """
+    if isinstance(choice, Mixed):
+        return gpus // choice.engine.unit.chips * choice.state.tokens_per_s / lengths.osl
+    first, second = choice.prefill.engine.unit.chips, choice.decode.engine.unit.chips
+    one = choice.prefill.tokens_per_s_per_gpu * first / lengths.isl
+    other = choice.decode.tokens_per_s_per_gpu * second / lengths.osl
+    low, high = 1, (gpus - first) // second
+    if high < 1:
+        return 0.0
+
+    def prefilled(units: int) -> float:
+        return (gpus - units * second) // first * one
+
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if middle * other <= prefilled(middle) else (low, middle - 1)
+    return max(min(m * other, prefilled(m)) for m in (low, low + 1) if m * second + first <= gpus)
+
+
+def burden(choice: Choice, lengths: Lengths, gpus: int | None) -> float:
+    """What the cheapest choice has least of: GPU-seconds a request; of all GPUs that are given, idle ones too."""
+    if gpus is None:
+        return choice.gpu_seconds(lengths)
+    served = requests_per_s(choice, lengths, gpus)
+    return gpus / served if served else float("inf")
+
+
+def _why_none(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> str:
+    """The sentence for a model that cannot be served so."""
+    chip, form = engine.chip, engine.form
+    widest = max(units, key=lambda unit: unit.chips) if units else Unit()
+    if all(free_bytes(engine.model, chip, unit, form) <= 0 for unit in units):
+        need = weight_bytes(engine.model, widest, form) / 1e9
+        return (
+            f"{chip.name}: the weights take {need:,.0f} GB a chip in {form.name} on {widest.chips} chips, and a chip "
+            f"has {chip.memory_gb:g}; take more chips, a smaller precision or a larger chip."
+        )
+    fast = [unit for unit in units if _token_time(engine, unit, lengths) <= tpot_s]
+    if not fast:
+        least = min((_token_time(engine, unit, lengths) for unit in units), default=0.0)
+        return (
+            f"{chip.name}: no unit gives a token within {tpot_s * 1e3:g} ms; the fastest takes {least * 1e3:.3g} ms; "
+            "raise --tpot, or take a faster chip or a smaller precision."
+        )
+    return (
+        f"{chip.name}: no unit begins an answer of {lengths.isl:,.0f} prompt tokens within {ttft_s:g} s; raise --ttft, "
+        "or take wider units."
+    )
+
+
+def _token_time(engine: Engine, unit: Unit, lengths: Lengths) -> float:
+    tried = replace(engine, unit=unit)
+    if tried.room(lengths.isl + lengths.osl / 2) < 1:
+        return float("inf")
+    return decoding(tried, 1.0, lengths.isl, lengths.osl).tpot_s
+
+
+def cheapest_units(
+    arch: Architecture, which: Chip, precision: str, lengths: Lengths, ttft_s: float, tpot_s: float, software: Software
+) -> Choice:
+    """The cheapest units that serve a model within the limits, as `plan serve` chooses them before it simulates.
+
+    Raises UserError that says what stands in the way.
+    """
+    form = number_format(precision, arch.is_mixture)
+    engine = Engine(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
+    return choose(engine, lengths, ttft_s, tpot_s, None, None)

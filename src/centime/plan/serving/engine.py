@@ -1,0 +1,122 @@
+"""What a serving engine does with requests on one unit: steady continuous batching, prefill alone, a static batch.
+
+In the steady state of continuous batching with B sequences in flight, every step gives each of them a token, and
+B / osl of them end and are replaced, so that a step carries B isl / osl prompt tokens on average (whole prompts, now
+and then). The time between a sequence's tokens is the step's mean time, and the unit gives B / step tokens a second.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from centime.catalogue.chips import Chip
+from centime.plan.serving.costs import ModelCost
+from centime.plan.serving.roofline import Load, StepTime, step_time
+from centime.plan.serving.speeds import Speeds
+from centime.plan.serving.units import Format, Unit, most_sequences
+
+CHUNK = 8192  # prompt tokens a step and attention group: max_num_batched_tokens of vLLM and TensorRT-LLM's benchmarks
+MOST_SEQUENCES = 1024  # per attention group, that schedulers are run with (vLLM's default on an H100 and newer)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model on a unit of chips in a format, at the speeds of its software."""
+
+    model: ModelCost
+    chip: Chip
+    unit: Unit
+    form: Format
+    speeds: Speeds
+    drafted: int = 0  # tokens that multi-token prediction proposes each step
+    accepted: float = 0.0  # of each drafted token, the chance that it stands (V3 report: 0.85 to 0.90 for the first)
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Tokens that a sequence gains a step: 1 + a + a^2 + ..., as drafts stand in a row."""
+        return sum(self.accepted**i for i in range(self.drafted + 1)) if self.drafted else 1.0
+
+    def step(self, load: Load) -> StepTime:
+        """One step."""
+        return step_time(self.model, self.chip, self.unit, self.form, load, self.speeds)
+
+    def room(self, context: float) -> float:
+        """Sequences that memory and scheduler admit at once, on the whole unit."""
+        held = most_sequences(self.model, self.chip, self.unit, self.form, context)
+        return min(held, float(MOST_SEQUENCES * self.unit.dp))
+
+
+@dataclass(frozen=True)
+class Steady:
+    """The steady state: seconds between a sequence's tokens, output tokens a second of the unit, prefill's share."""
+
+    batch: float
+    tpot_s: float
+    tokens_per_s: float
+    prefill_share: float
+
+
+def steady(engine: Engine, batch: float, isl: float, osl: float, hit: float = 0.0) -> Steady:
+    """`batch` sequences in flight on a unit that prefills and decodes; the share `hit` of a prompt is cached."""
+    load = Load(decode=batch, decode_context=isl + osl / 2, queries=1.0 + engine.drafted)
+    decode = engine.step(load).total
+    step, gain = decode, engine.tokens_per_step
+    new = isl * (1 - hit)
+    per_step = batch * gain * new / osl
+    if per_step > 0:
+        burst = max(per_step, min(new, CHUNK * engine.unit.dp))
+        mixed = engine.step(replace(load, prefill=burst, prompt=new, cached=isl * hit)).total
+        step = decode + (mixed - decode) * per_step / burst
+    return Steady(batch, step / gain, batch * gain / step, 1 - decode / step)
+
+
+def decoding(engine: Engine, batch: float, isl: float, osl: float) -> Steady:
+    """`batch` sequences on a unit that only decodes."""
+    load = Load(decode=batch, decode_context=isl + osl / 2, queries=1.0 + engine.drafted)
+    step = engine.step(load).total
+    return Steady(batch, step / engine.tokens_per_step, batch * engine.tokens_per_step / step, 0.0)
+
+
+def prefilling(engine: Engine, isl: float, tokens_per_group: float, hit: float = 0.0) -> float:
+    """Seconds of a step that works through `tokens_per_group` new tokens in every attention group."""
+    load = Load(prefill=tokens_per_group * engine.unit.dp, prompt=isl * (1 - hit), cached=isl * hit)
+    return engine.step(load).total
+
+
+def static_batch(engine: Engine, batch: float, isl: float, osl: float) -> float:
+    """Seconds to answer `batch` requests sent at once, in as many waves as the cache makes of them."""
+    room = max(engine.room(isl + osl), 1.0)
+    at_once = min(batch, room)
+    waves = math.ceil(batch / at_once - 0.05)
+    burst = min(at_once * isl, CHUNK * engine.unit.dp)
+    prefill = engine.step(Load(prefill=burst, prompt=isl)).total * at_once * isl / burst
+    decode = engine.step(Load(decode=at_once, decode_context=isl + osl / 2)).total * osl
+    return waves * (prefill + decode)
+
+
+def largest_batch(
+    engine: Engine, isl: float, osl: float, tpot_s: float | None, hit: float = 0.0, *, alone: bool = False
+) -> float:
+    """The most sequences in flight whose cache fits and whose tokens come within `tpot_s`; 0 where none does.
+
+    `alone`: the unit only decodes.
+    """
+
+    def slow(batch: float) -> bool:
+        found = decoding(engine, batch, isl, osl) if alone else steady(engine, batch, isl, osl, hit)
+        return found.tpot_s > (tpot_s or 0.0)
+
+    most = engine.room(isl + osl / 2)
+    if most < 1:
+        return 0.0
+    if tpot_s is None or not slow(most):
+        return most
+    low, high = 0.0, most
+    if slow(1.0):
+        return 0.0
+    low = 1.0
+    while high / low > 1.01:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if slow(middle) else (middle, high)
+    return low

@@ -1,0 +1,150 @@
+"""What serving a model takes: units, batch, latency, tokens per second, GPUs, dollars per million tokens, margin.
+
+Prefill and decode are sized apart (or together, where that is cheaper): the roofline gives the time of a step, the
+limits of latency give batch and load, demand gives the GPUs, the price of an hour gives the rest. docs/plan-serving.md
+derives every formula.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from centime.catalogue.api_prices import price_list
+from centime.catalogue.chips import chip
+from centime.catalogue.hourly_prices import gpu_hour
+from centime.catalogue.models import architecture
+from centime.catalogue.prices import Price
+from centime.errors import UserError
+from centime.plan.catalogue_notes import priced
+from centime.plan.notes import said
+from centime.plan.serving.choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
+from centime.plan.serving.costs import model_cost
+from centime.plan.serving.engine import Engine
+from centime.plan.serving.interval import spread
+from centime.plan.serving.money import spent
+from centime.plan.serving.plan import PEAK_TO_MEAN, SECONDS_PER_DAY, ServingPlan, busy_gpus, peak_to_mean
+from centime.plan.serving.request import Demand, ServingRequest, parse_units
+from centime.plan.serving.speeds import Software, speeds, year
+from centime.plan.serving.trial import best_tried
+from centime.plan.serving.units import Unit, check_units, number_format
+
+DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
+
+
+def plan_serving(request: ServingRequest) -> ServingPlan:
+    """Plan it. Raises UserError for a model or chip nobody knows, or units that cannot serve within the limits."""
+    arch, kind = architecture(request.model), chip(request.gpu)
+    cost = model_cost(arch)
+    lengths, notes = _lengths(request)
+    precision = request.precision or ("fp8" if kind.fp8_tflops else "bf16")
+    form = number_format(precision, arch.is_mixture)
+    date = request.date or datetime.date.today().isoformat()
+    software = Software(request.engine, year(date))
+    drafts = request.mtp
+    if drafts and not cost.mtp_params:
+        raise UserError(f"--mtp {drafts}: {arch.name} has no MTP module to draft with.")
+    engine = Engine(cost, kind, Unit(), form, speeds(kind, software), drafts, request.acceptance if drafts else 0.0)
+    given = None if request.layout == "auto" else parse_units(request.layout, arch.is_mixture)
+    if given:
+        check_units(given, arch, request.gpus)
+    ordered = choices(engine, lengths, request.ttft_s, request.tpot_s, given, request.gpus)
+    choice, simulated = best_tried(ordered, lengths, request.ttft_s, request.tpot_s, request.gpus)
+    demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
+    price = gpu_hour(kind, request.date, request.price)
+    prices = price_list(request.prices, request.date) if request.prices else None
+    if prices and price.currency != prices.currency:
+        raise UserError(f"--prices are in {prices.currency}, the GPU-hour is in {price.currency}; give one currency.")
+    idle = (request.gpus or 0) - busy_gpus(request, choice, prefill_gpus, decode_gpus) if request.gpus else 0
+    if idle > 0:
+        notes.append(said("{idle} of {gpus} GPUs are left idle: units are whole", idle=idle, gpus=request.gpus))
+    low, high = spread(arch.name, kind)
+    notes += _assumed(request, precision, price, choice)
+    return ServingPlan(
+        request,
+        kind,
+        lengths,
+        demand,
+        choice,
+        prefill_gpus,
+        decode_gpus,
+        price,
+        prices,
+        spent(demand, lengths, choice, prefill_gpus, decode_gpus, price, prices),
+        low,
+        high,
+        simulated,
+        (*notes, *(said(text) for text in arch.assumptions)),
+        tuple(s for s in (arch.source, kind.source, price.source, prices.source if prices else "") if s),
+    )
+
+
+def from_inputs(inputs: dict[str, Any]) -> ServingPlan:
+    """The plan of a card."""
+    demand = inputs.get("demand")
+    return plan_serving(ServingRequest(**{**inputs, "demand": Demand(**demand) if demand else None}))
+
+
+def _lengths(request: ServingRequest) -> tuple[Lengths, list[str]]:
+    """Mean lengths: given, from demand's ratio and the mean cache length, or the defaults."""
+    hit = request.demand.hit if request.demand else request.hit
+    isl, osl = request.isl, request.osl
+    notes: list[str] = []
+    ratio = request.demand.input_per_day / request.demand.output_per_day if request.demand else None
+    if ratio and request.context and not (isl or osl):
+        osl = request.context / (ratio + 0.5)
+        isl = ratio * osl
+        notes.append(
+            said(
+                "Lengths from the ratio of input to output and the mean cache length: {isl:,.0f} in, {osl:,.0f} out",
+                isl=isl,
+                osl=osl,
+            )
+        )
+    if ratio and isl and not osl:
+        osl = isl / ratio
+    if ratio and osl and not isl:
+        isl = osl * ratio
+    if isl is None and osl is None and ratio:
+        osl = DEFAULT_OSL
+        isl = osl * ratio
+        notes.append(said("Answers of {osl:,.0f} tokens (assumption)", osl=osl))
+    if isl is None or osl is None:
+        isl, osl = isl or DEFAULT_ISL, osl or DEFAULT_OSL
+        notes.append(said("Requests of {isl:,.0f} tokens in and {osl:,.0f} out (assumption)", isl=isl, osl=osl))
+    return Lengths(isl, osl, hit), notes
+
+
+def _sized(request: ServingRequest, lengths: Lengths, choice: Choice) -> tuple[Demand, float, float]:
+    """Demand and the GPUs of each phase at the mean load: from demand, or from whole units of the GPUs at the peak."""
+    demand = request.demand
+    if demand is None:
+        peak = requests_per_s(choice, lengths, request.gpus or 0) / peak_to_mean(request)
+        demand = Demand(peak * lengths.isl * SECONDS_PER_DAY, peak * lengths.osl * SECONDS_PER_DAY, lengths.hit)
+    per_second = demand.output_per_day / SECONDS_PER_DAY
+    if isinstance(choice, Mixed):
+        return demand, 0.0, per_second / choice.tokens_per_s_per_gpu
+    prefill = demand.input_per_day / SECONDS_PER_DAY / choice.prefill.tokens_per_s_per_gpu
+    return demand, prefill, per_second / choice.decode.tokens_per_s_per_gpu
+
+
+def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choice) -> list[str]:
+    found: list[str] = []
+    if request.precision is None:
+        found.append(said("Weights in {precision} (assumption)", precision=precision))
+    if request.peak_to_mean is None:
+        found.append(said("Peak over mean {ratio:.3f}, as DeepSeek's nodes on 2025-02-27", ratio=PEAK_TO_MEAN))
+    found.append(
+        said(
+            "Limits: first token within {ttft:g} s for 99 of 100, a token each {tpot:g} ms on average",
+            ttft=request.ttft_s,
+            tpot=request.tpot_s * 1e3,
+        )
+    )
+    if isinstance(choice, Split):
+        found.append(said("Prefill units keep a headroom of 20 % for bursts; decode units absorb them in token time."))
+    if request.mtp == 0:
+        found.append(said("No speculation; --mtp 1 drafts a token a step where the model has an MTP module."))
+    if price.kind == "assumed":
+        found.append(priced(price))
+    return found

@@ -1,0 +1,242 @@
+"""The time of one step of a serving engine on one unit of chips, from first principles.
+
+A step carries decode tokens (one a sequence, more with speculation) and prefill tokens (a chunk of prompts). Every
+layer is three kinds of work, each the slower of its two bounds:
+
+- matrices:   max(weight bytes / (bandwidth e_mem), FLOPs / (peak e(M)))          e(M) rises with the rows M
+- attention:  max(cache bytes / (bandwidth e_attn), FLOPs / (peak e_core))
+- collectives: latency + bytes / (link e_link), in the scale-up domain or over the NICs
+
+and the launch of its kernels. The routed experts that a step touches on a chip are those that any of its T tokens
+picked: E/ep (1 - (1 - K/E)^T) of them (each token picks K of E, independently). docs/plan-serving.md derives the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from centime.catalogue.architecture import LatentAttention
+from centime.catalogue.chips import Chip
+from centime.errors import UserError
+from centime.plan.serving.costs import LayerCost, ModelCost
+from centime.plan.serving.speeds import Speeds
+from centime.plan.serving.units import Format, Unit
+
+MICRO_BATCHES = 2  # of an overlapped unit
+COMMUNICATION_SMS = 20 / 132  # of an H800's SMs that move tokens while others compute (V3 report, section 3.2.1)
+NIC_LATENCY_S = 25e-6  # of an all-to-all over NICs: DeepEP's low-latency table (docs/legacy.md) at EP16 to EP256
+NIC_EFFICIENCY = 0.85  # of the NIC's rate in the same table, 22 MB of dispatch and combine in 313 to 554 us
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one step of the unit carries, all its chips together."""
+
+    decode: float = 0.0  # sequences that get their next token
+    decode_context: float = 0.0  # tokens before it, on average
+    prefill: float = 0.0  # prompt tokens
+    prompt: float = 1.0  # new tokens of the prompt they belong to
+    cached: float = 0.0  # tokens of it that were already in the cache
+    queries: float = 1.0  # tokens that each decoding sequence computes: 1 + drafted ones
+
+
+@dataclass
+class StepTime:
+    """Seconds of a step by part; `total` is what the step takes (with overlap, less than the parts' sum)."""
+
+    matrices: float = 0.0
+    attention: float = 0.0
+    experts: float = 0.0
+    communication: float = 0.0
+    launch: float = 0.0
+    host: float = 0.0
+    exposed_communication: float = field(default=0.0)
+
+    @property
+    def total(self) -> float:
+        """Seconds."""
+        parts = self.matrices + self.attention + self.experts + self.launch + self.host
+        return parts + self.exposed_communication
+
+
+def bandwidth(chip: Chip) -> float:
+    """Bytes/s of a chip's memory. Raises UserError where the catalogue has none."""
+    if chip.memory_tb_s is None:
+        raise UserError(f"{chip.name}: the catalogue has no memory bandwidth; add memory_tb_s to your own chips.csv.")
+    return chip.memory_tb_s * 1e12
+
+
+def peak(chip: Chip, precision: str) -> float:
+    """FLOP/s, dense, of the fastest unit that a chip has for operands of `precision` (wider where it has none).
+
+    int8 runs at fp8's rate, or at twice bf16's on tensor units without fp8 (A100: 624 against 312).
+    """
+    if precision == "int8" and chip.bf16_tflops:
+        return (chip.fp8_tflops or 2 * chip.bf16_tflops) * 1e12
+    for name in {"fp4": ("fp4", "fp8", "bf16"), "fp8": ("fp8", "bf16")}.get(precision, ("bf16",)):
+        tflops = {"fp4": chip.fp4_tflops, "fp8": chip.fp8_tflops, "bf16": chip.bf16_tflops}[name]
+        if tflops:
+            return tflops * 1e12
+    raise UserError(f"{chip.name}: the catalogue has no bf16 peak; add bf16_tflops to your own chips.csv.")
+
+
+def visited(experts: int, top_k: int, tokens: float) -> float:
+    """Distinct experts that `tokens` tokens pick when each picks `top_k` of `experts`: E (1 - (1 - K/E)^T)."""
+    if not experts:
+        return 0.0
+    return experts * (1.0 - (1.0 - top_k / experts) ** tokens) if tokens >= 1 else top_k * tokens
+
+
+def either(memory: float, compute: float) -> float:
+    """The slower bound, rounded where the two are near: the 4-norm, since a kernel overlaps them imperfectly."""
+    return float((memory**4 + compute**4) ** 0.25)
+
+
+def step_time(model: ModelCost, chip: Chip, unit: Unit, form: Format, load: Load, speeds: Speeds) -> StepTime:
+    """Seconds that one step takes on the unit."""
+    time = StepTime()
+    rows = (load.decode * load.queries + load.prefill) / unit.dp  # per attention group
+    for layer in model.layers:
+        _layer(time, layer, model.hidden, chip, unit, form, load, rows, speeds)
+    sampled = (load.decode * load.queries + load.prefill / max(load.prompt, 1.0)) / unit.dp
+    time.matrices += _matrix(model.head_params / unit.tp, 2.0, "bf16", sampled, chip, speeds)
+    time.host = speeds.step_s + speeds.sequence_s * load.decode / unit.dp
+    if unit.pp > 1:  # a token crosses the stages one after the other: times above are of the whole depth
+        time.communication += (unit.pp - 1) * speeds.reduce_s
+    _expose(time, unit, load, speeds)
+    return time
+
+
+def _expose(time: StepTime, unit: Unit, load: Load, speeds: Speeds) -> None:
+    """Communication that computation does not hide; two micro-batches hide the smaller of the two, less a remainder."""
+    time.exposed_communication = time.communication
+    if not unit.overlapped or unit.dp == 1:
+        return
+    if load.prefill > load.decode:  # the kernels that move tokens take SMs from those that compute
+        share = 1 / (1 - COMMUNICATION_SMS)
+        time.matrices, time.attention, time.experts = (
+            time.matrices * share,
+            time.attention * share,
+            time.experts * share,
+        )
+    busy = time.matrices + time.attention + time.experts + time.launch
+    hidden = min(busy, time.communication) * speeds.overlap
+    time.exposed_communication = time.communication - hidden
+
+
+def _matrix(params: float, element: float, precision: str, rows: float, chip: Chip, speeds: Speeds) -> float:
+    """Seconds of a product of [rows, k] with `params` weights of `element` bytes on one chip."""
+    memory = params * element / (bandwidth(chip) * speeds.memory)
+    return _product(memory, 2.0 * params * rows, precision, rows, chip, speeds)
+
+
+def _product(memory: float, flops: float, precision: str, rows: float, chip: Chip, speeds: Speeds) -> float:
+    """Seconds of a product whose weights take `memory` seconds to read once.
+
+    Kernels for few rows read the weights again for every `pass_rows` rows; kernels for many reach a share of the peak.
+    An engine picks the faster.
+    """
+    if rows <= 0:
+        return 0.0
+    skinny = memory * rows / speeds.pass_rows
+    large = flops / (peak(chip, precision) * speeds.gemm(precision, rows))
+    return either(memory, min(skinny, large))
+
+
+def _layer(
+    time: StepTime,
+    layer: LayerCost,
+    hidden: int,
+    chip: Chip,
+    unit: Unit,
+    form: Format,
+    load: Load,
+    rows: float,
+    speeds: Speeds,
+) -> None:
+    n = layer.repeat
+    time.matrices += n * _matrix(layer.mixer_params / unit.tp, form.dense_bytes, form.dense_compute, rows, chip, speeds)
+    if layer.dense_params:
+        share = layer.dense_params / unit.tp
+        time.matrices += n * _matrix(share, form.dense_bytes, form.dense_compute, rows, chip, speeds)
+    time.attention += n * _attention(layer, chip, unit, form, load, speeds)
+    time.launch += n * speeds.layer_s
+    if layer.experts:
+        time.experts += n * _experts(layer, chip, unit, form, rows * unit.dp, speeds)
+        time.launch += n * speeds.expert_layer_s
+    time.communication += n * _communication(layer, hidden, chip, unit, load, rows, speeds)
+
+
+def _attention(layer: LayerCost, chip: Chip, unit: Unit, form: Format, load: Load, speeds: Speeds) -> float:
+    """Seconds of the attention core of one layer on one chip: decode reads the cache, prefill computes."""
+    if layer.mixer is None:
+        return 0.0
+    seconds = 0.0
+    if load.decode:
+        sequences = load.decode / unit.dp
+        read = sequences * layer.decode_elements(load.decode_context) * form.kv_bytes / min(unit.tp, layer.kv_heads)
+        flops = sequences * load.queries * layer.decode_flops(load.decode_context) / unit.tp
+        share = speeds.attention_memory
+        if isinstance(layer.mixer, LatentAttention):
+            share = min(0.95, share * speeds.latent_memory)
+        compute = flops / (peak(chip, "bf16") * speeds.attention_decode)
+        seconds += either(read / (bandwidth(chip) * share), compute)
+    if load.prefill:
+        flops = load.prefill / unit.dp * layer.prefill_flops(load.prompt, load.cached) / unit.tp
+        seconds += flops / (peak(chip, "bf16") * speeds.attention_prefill)
+    return seconds
+
+
+def _experts(layer: LayerCost, chip: Chip, unit: Unit, form: Format, tokens: float, speeds: Speeds) -> float:
+    """Seconds of the routed experts of one layer on the busiest chip, `tokens` tokens over the whole unit."""
+    spread = unit.ep
+    held = visited(layer.experts, layer.top_k, tokens) / spread
+    held = max(held, min(layer.top_k * tokens, 1.0) if spread > 1 else 0.0)
+    share = layer.expert_params / unit.moe_tp
+    work = layer.top_k * tokens / spread  # rows of all experts of a chip
+    uneven = speeds.imbalance if spread > 1 else 1.0
+    memory = held * share * form.expert_bytes / (bandwidth(chip) * speeds.memory)
+    rows = work / max(held, 1e-9)
+    return _product(memory, 2.0 * share * work * uneven, form.expert_compute, rows, chip, speeds)
+
+
+def _communication(
+    layer: LayerCost, hidden: int, chip: Chip, unit: Unit, load: Load, rows: float, speeds: Speeds
+) -> float:
+    """Seconds of one layer's collectives: two all-reduces of a tensor-parallel layer, or dispatch and combine."""
+    seconds = 0.0
+    domain = chip.scaleup_domain or 1
+    if unit.tp > 1:
+        times = 1 if layer.experts and unit.dp > 1 else 2
+        moved = 2.0 * (unit.tp - 1) / unit.tp * rows * hidden * 2
+        seconds += times * (speeds.reduce_s + moved / _link(chip, unit.tp <= domain, speeds))
+    if layer.experts and unit.dp > 1:
+        seconds += _all_to_all(layer, hidden, chip, unit, load, rows / unit.tp, speeds)
+    return seconds
+
+
+def _link(chip: Chip, inside: bool, speeds: Speeds) -> float:
+    """Bytes/s per direction that a chip gets from its link."""
+    rate = chip.scaleup_gb_s if inside else chip.scaleout_gb_s
+    if rate is None:
+        rate = chip.scaleup_gb_s or chip.scaleout_gb_s or 32.0  # PCIe 4 x16, where nothing is stated
+    return rate * 1e9 * speeds.link
+
+
+def _all_to_all(
+    layer: LayerCost, hidden: int, chip: Chip, unit: Unit, load: Load, tokens: float, speeds: Speeds
+) -> float:
+    """Seconds of dispatch (fp8) and combine (bf16) of `tokens` tokens a chip: 3 D bytes a copy that leaves it."""
+    width = unit.chips
+    domain = chip.scaleup_domain or 1
+    copies = min(float(layer.top_k), width * (1 - (1 - 1 / width) ** layer.top_k))
+    if width <= domain:
+        moved = tokens * copies * (1 - 1 / width) * 3 * hidden
+        return 2 * speeds.reduce_s + moved / _link(chip, True, speeds)
+    nodes = width / domain
+    nic = (chip.scaleout_gb_s or 50.0) * 1e9
+    if load.prefill > load.decode:  # one copy a node, forwarded inside it
+        copies = min(float(layer.top_k), nodes * (1 - (1 - 1 / nodes) ** layer.top_k))
+        return 2 * NIC_LATENCY_S + tokens * copies * (1 - 1 / nodes) * 3 * hidden / (nic * NIC_EFFICIENCY)
+    moved = tokens * layer.top_k * (1 - 1 / nodes) * 3 * hidden  # low latency: a copy for every expert
+    return 2 * NIC_LATENCY_S + moved / (nic * NIC_EFFICIENCY)

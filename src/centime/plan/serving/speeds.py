@@ -1,0 +1,232 @@
+"""How much of its chip a serving engine gets: fitted efficiencies and overheads, by chip maker, engine and date.
+
+Every speed is a product: exp(base + what non-NVIDIA chips differ by + the maker's own + the generation's + the
+engine's + years of software), each term fitted by scripts/fit_serving.py with a prior around zero, so that a chip or
+an engine nobody measured gets its group's value (partial pooling). No term belongs to a model, a source or a row.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from centime.catalogue.chips import Chip
+
+CONSTANTS = Path(__file__).parent / "constants.json"
+EPOCH = 2025.0  # software years are counted from here
+NEWEST = "2026-08"  # of the software where no date is given, as `plan train`'s newest
+FOREIGN_EPOCH = 2024.5
+
+# name: (prior mean, prior spread of its logarithm, what it is and where the prior comes from)
+BASES: dict[str, tuple[float, float, str]] = {
+    "memory": (0.80, 0.10, "share of memory bandwidth that weight reads reach; STREAM-like kernels reach 0.85 to 0.93"),
+    "gemm_bf16": (0.65, 0.20, "share of the peak that large bf16 products reach; measured maxima are 0.80 of H100's"),
+    "gemm_fp8": (0.55, 0.20, "the same in fp8; DeepGEMM reaches 1,550 of 1,979 TFLOPS on large shapes"),
+    "gemm_fp4": (0.35, 0.30, "the same in fp4"),
+    "pass_rows": (
+        64.0,
+        0.50,
+        "rows that a skinny product handles for one read of its weights; tiles are 64 or 128 tall",
+    ),
+    "rows": (64.0, 0.50, "rows M at which a product reaches half of its large efficiency"),
+    "attention_memory": (0.65, 0.30, "share of bandwidth that cache reads reach; FlashMLA: 3,000 of 3,350 GB/s"),
+    "latent_memory": (1.3, 0.2, "the same of a latent cache over that of keys and values: FlashMLA's 0.9 over 0.65"),
+    "attention_decode": (0.45, 0.30, "share of the bf16 peak of decode attention; FlashMLA: 660 of 989 TFLOPS"),
+    "attention_prefill": (0.45, 0.30, "share of the bf16 peak of prefill attention; FlashAttention-3: up to 0.75"),
+    "layer_s": (12e-6, 0.50, "seconds of a layer that no bound explains: kernel launch and drain, small kernels"),
+    "expert_layer_s": (15e-6, 0.50, "the same of a mixture's routing, sorting and grouped products"),
+    "step_s": (5e-4, 0.70, "seconds a step spends on the host: scheduling, sampling"),
+    "sequence_s": (8e-6, 0.70, "seconds a step spends per sequence: sampling, detokenising, block tables"),
+    "reduce_s": (
+        10e-6,
+        0.50,
+        "latency of a collective in the scale-up domain; 3.3 us for 64 bytes on NVLink (ISCA T5)",
+    ),
+    "link": (0.70, 0.30, "share of a link's rate; 160 of 200 GB/s on H800 (V3 report)"),
+    "imbalance": (1.18, 0.15, "busiest over mean expert rank; SGLang: 59.3 against 50.3 K tokens/s per node"),
+    "wait": (
+        0.75,
+        0.30,
+        "(1 + c2) / 2 of the wait's tail, c2 the squared variation of service times: 0.5 fixed, 1 exp.",
+    ),
+    "run_s": (
+        1200.0,
+        0.40,
+        "seconds of a benchmark run, over which filling and draining are averaged; MLPerf: 600 or more",
+    ),
+    "token_tail": (1.15, 0.10, "99th percentile over mean of a request's token time: prompts come in bursts"),
+    "overlap": (0.80, 0.20, "share of the hideable communication that two micro-batches hide"),
+}
+GROUPS = {  # what the terms below act on
+    "memory": ("memory",),
+    "gemm": ("gemm_bf16", "gemm_fp8", "gemm_fp4"),
+    "pass": ("pass_rows",),
+    "rows": ("rows",),
+    "attention": ("attention_memory", "attention_decode", "attention_prefill"),
+    "launch": ("layer_s", "expert_layer_s", "reduce_s"),
+    "host": ("step_s", "sequence_s"),
+    "link": ("link",),
+}
+_FOREIGN = {  # what chips of other makers than NVIDIA differ by in 2024, before any row is seen
+    "memory": (-0.4, 0.4),
+    "gemm": (-0.3, 0.4),
+    "pass": (-2.0, 0.8),
+    "rows": (4.0, 0.7),
+    "attention": (-0.5, 0.4),
+    "launch": (1.0, 0.8),
+    "host": (0.5, 0.6),
+}
+_FOREIGN_YEAR = {  # and what a year of their software makes of it
+    "memory": (0.1, 0.2),
+    "gemm": (0.1, 0.2),
+    "pass": (1.0, 0.5),
+    "rows": (-2.0, 0.7),
+    "attention": (0.2, 0.4),
+    "launch": (-0.3, 0.4),
+}
+_MAKER = {"memory": 0.2, "gemm": 0.3, "pass": 0.4, "attention": 0.4, "launch": 0.4}
+_GENERATION = {"memory": 0.1, "gemm": 0.2, "attention": 0.2, "launch": 0.2}
+_ENGINE = {"memory": 0.1, "gemm": 0.2, "attention": 0.2, "launch": 0.25, "host": 0.5}
+_YEAR = {"gemm": (0.03, 0.1), "attention": (0.05, 0.1), "launch": (-0.1, 0.15), "host": (-0.2, 0.2)}
+# term.group: (prior mean, prior spread), in logarithms
+TERMS: dict[str, tuple[float, float]] = {
+    **{f"foreign.{group}": prior for group, prior in _FOREIGN.items()},
+    **{f"foreign_year.{group}": prior for group, prior in _FOREIGN_YEAR.items()},
+    **{f"{maker}.{group}": (0.0, spread) for maker in ("amd", "intel") for group, spread in _MAKER.items()},
+    **{
+        f"{generation}.{group}": (0.0, spread)
+        for generation in ("ampere", "blackwell", "card")
+        for group, spread in _GENERATION.items()
+    },
+    **{f"{engine}.{group}": (0.0, spread) for engine in ("vllm", "sglang") for group, spread in _ENGINE.items()},
+    **{f"year.{group}": prior for group, prior in _YEAR.items()},
+}
+
+
+@dataclass(frozen=True)
+class Software:
+    """A serving engine ('vllm', 'sglang', 'trt', 'in-house' or '') and the year it is of, as 2025.69."""
+
+    engine: str = ""
+    year: float = 2026.0
+
+
+def year(text: str) -> float:
+    """'2025-09-09' -> 2025.69; '2024' -> 2024.5; blank -> 2026.0 (the time of collection)."""
+    match = re.match(r"(20\d\d)(?:-(\d\d)(?:-(\d\d))?)?", text.strip())
+    if not match:
+        return 2026.0
+    if match[2] is None:
+        return int(match[1]) + 0.5
+    return int(match[1]) + (int(match[2]) - 1) / 12 + (int(match[3] or 15) - 1) / 365
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """What `step_time` needs of chip and software together; shares of a peak, or seconds."""
+
+    memory: float
+    gemms: tuple[float, float, float]  # bf16, fp8, fp4
+    pass_rows: float
+    rows: float
+    attention_memory: float
+    latent_memory: float
+    attention_decode: float
+    attention_prefill: float
+    layer_s: float
+    expert_layer_s: float
+    step_s: float
+    sequence_s: float
+    reduce_s: float
+    link: float
+    imbalance: float
+    wait: float
+    token_tail: float
+    run_s: float
+    overlap: float
+
+    def gemm(self, precision: str, rows: float) -> float:
+        """Share of the peak that a product of so many rows reaches: half of the large one's at `self.rows` rows."""
+        large = self.gemms[{"bf16": 0, "fp8": 1, "int8": 1, "fp4": 2}[precision]]
+        return large * rows / (rows + self.rows)
+
+
+@lru_cache(maxsize=1)
+def constants() -> dict[str, float]:
+    """The fitted constants that ship with the package: logarithms, by the names of BASES and TERMS."""
+    found: dict[str, float] = json.loads(CONSTANTS.read_text(encoding="utf-8"))["constants"]
+    return found
+
+
+def priors() -> dict[str, float]:
+    """What the constants are before any measurement."""
+    found = {name: math.log(mean) for name, (mean, _, _) in BASES.items()}
+    return found | {name: mean for name, (mean, _) in TERMS.items()}
+
+
+def terms(chip: Chip, software: Software) -> dict[str, float]:
+    """The terms that act on a chip and its software, with their weights (1, or years)."""
+    found: dict[str, float] = {}
+    vendor = chip.vendor.lower()
+    age = max(-1.0, min(2.0, software.year - EPOCH))  # beyond what was measured the trend is not followed
+    if vendor == "nvidia":
+        found["year"] = age
+        found |= _generation(chip)
+    else:
+        found["foreign"] = 1.0
+        found["foreign_year"] = max(0.0, min(2.0, software.year - FOREIGN_EPOCH))
+        found |= {vendor: 1.0} if vendor in ("amd", "intel") else {}
+    if software.engine in ("vllm", "sglang"):
+        found[software.engine] = 1.0
+    return found
+
+
+def _generation(chip: Chip) -> dict[str, float]:
+    found = {}
+    if chip.bf16_tflops and chip.fp8_tflops is None:
+        found["ampere"] = 1.0
+    if chip.fp4_tflops:
+        found["blackwell"] = 1.0
+    if chip.memory_tb_s and chip.memory_tb_s < 2.0 and chip.fp8_tflops:  # GDDR and PCIe: power-bound cards
+        found["card"] = 1.0
+    return found
+
+
+def speeds(chip: Chip, software: Software, values: dict[str, float] | None = None) -> Speeds:
+    """The speeds of `chip` under `software`; `values` overrides the shipped constants (the fit does)."""
+    known = constants() if values is None else values
+    active = terms(chip, software)
+    shift = {
+        name: sum(weight * known.get(f"{term}.{group}", 0.0) for term, weight in active.items())
+        for group, names in GROUPS.items()
+        for name in names
+    }
+
+    def of(name: str, most: float = math.inf) -> float:
+        return min(most, math.exp(known[name] + shift.get(name, 0.0)))
+
+    return Speeds(
+        memory=of("memory", 0.95),
+        gemms=(of("gemm_bf16", 0.9), of("gemm_fp8", 0.9), of("gemm_fp4", 0.9)),
+        pass_rows=max(1.0, of("pass_rows")),
+        rows=of("rows"),
+        attention_memory=of("attention_memory", 0.95),
+        latent_memory=of("latent_memory"),
+        attention_decode=of("attention_decode", 0.9),
+        attention_prefill=of("attention_prefill", 0.9),
+        layer_s=of("layer_s"),
+        expert_layer_s=of("expert_layer_s"),
+        step_s=of("step_s"),
+        sequence_s=of("sequence_s"),
+        reduce_s=of("reduce_s"),
+        link=of("link", 0.95),
+        imbalance=max(1.0, of("imbalance")),
+        wait=of("wait"),
+        run_s=of("run_s"),
+        token_tail=max(1.0, of("token_tail")),
+        overlap=of("overlap", 1.0),
+    )

@@ -1,0 +1,83 @@
+"""The units that were chosen, tried out: arrivals are simulated, and the load lowered to what keeps to the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from centime.errors import UserError
+from centime.plan.serving.arrivals import Simulated, highest_load, simulate
+from centime.plan.serving.choice import Choice, Lengths, Mixed, Split, burden
+from centime.plan.serving.engine import CHUNK, Engine
+
+SMALLEST_CHUNK = 256.0  # prompt tokens: below it a step reads the weights for too little
+
+Tried = tuple[Choice, dict[str, Simulated]]
+
+
+def best_tried(
+    ordered: Sequence[Choice], lengths: Lengths, ttft_s: float, tpot_s: float, gpus: int | None = None
+) -> Tried:
+    """The cheapest of the choices after each was simulated; one that cannot win any more is not tried.
+
+    ordered: cheapest first before the simulation, which only lowers loads. gpus: that there are. Raises UserError where
+    none keeps to the time to first token at any load.
+    """
+
+    def cost(choice: Choice) -> float:
+        return burden(choice, lengths, gpus)
+
+    best: Tried | None = None
+    refused: UserError | None = None
+    for choice in ordered:
+        if best is not None and cost(best[0]) <= cost(choice):
+            break
+        try:
+            tried = tried_out(choice, lengths, ttft_s, tpot_s)
+        except UserError as error:
+            refused = refused or error
+            continue
+        if best is None or cost(tried[0]) < cost(best[0]):
+            best = tried
+    if best is None:
+        assert refused is not None, "no choice was given"
+        raise refused
+    return best
+
+
+def tried_out(choice: Choice, lengths: Lengths, ttft_s: float, tpot_s: float) -> Tried:
+    """Each unit simulated at its load, which is lowered to where 99 of 100 first tokens come in time.
+
+    A unit of both phases has to give its tokens within `tpot_s` in the median as well: prompts lengthen its steps.
+    """
+    isl, osl, hit = lengths.isl, lengths.osl, lengths.hit
+    if isinstance(choice, Mixed):
+        state, chunk = choice.state, chunk_of(choice.engine)
+
+        def both(rate: float) -> Simulated:
+            return simulate(choice.engine, rate, isl, osl, hit=hit, batch=state.batch, chunk=chunk)
+
+        found = highest_load(
+            state.tokens_per_s / osl, lambda run: run.ttft.p99 <= ttft_s and run.tpot.p50 <= tpot_s, both
+        )
+        rate = found.requests_per_s * osl
+        return replace(choice, state=replace(state, tokens_per_s=rate)), {"mixed": found}
+    first, then = choice.prefill, choice.decode
+    ceiling = first.tokens_per_s_per_gpu * first.engine.unit.chips / isl
+
+    def prompts(rate: float) -> Simulated:
+        return simulate(first.engine, rate, isl, osl, hit=hit, decode=False, chunk=first.tokens_per_step)
+
+    found = highest_load(ceiling, lambda run: run.ttft.p99 <= ttft_s, prompts)
+    answers = simulate(then.engine, then.state.tokens_per_s / osl, isl, osl, prefill=False, batch=then.state.batch)
+    lowered = replace(first, tokens_per_s_per_gpu=first.tokens_per_s_per_gpu * found.requests_per_s / ceiling)
+    return Split(lowered, then), {"prefill": found, "decode": answers}
+
+
+def chunk_of(engine: Engine) -> float:
+    """Prompt tokens that an attention group of a mixed unit takes in a step: its share of the usual 8,192.
+
+    Groups wait for the fullest of them, so that a whole prompt in one would idle the others; SGLang too divides its
+    chunked-prefill size by the data-parallel size.
+    """
+    return max(SMALLEST_CHUNK, CHUNK / engine.unit.dp)

@@ -1,0 +1,155 @@
+"""A serving unit: the chips that hold one copy of a model, how they share it, and the formats of its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from centime.catalogue.architecture import Architecture, Experts, SoftmaxAttention, StateSpace
+from centime.catalogue.chips import Chip
+from centime.errors import UserError, nearest
+from centime.plan.serving.costs import ModelCost
+
+USABLE_MEMORY = 0.9  # of a chip's: vLLM's gpu_memory_utilization; TensorRT-LLM's default share of what is free
+WORKSPACE_BYTES = 2e9  # activations, graphs and communication buffers of a chip
+COPIES = 2  # of an expert, redundant ones included: DeepSeek's EP320 (V3 report, section 3.4.2) holds 1.25
+MARKETED_GB = 2.0**30  # '80GB' of HBM is 80 GiB but for what ECC and the driver take: an H100 reports 81,559 MiB
+
+
+@dataclass(frozen=True)
+class Format:
+    """Bytes an element of each kind takes, and the precision its products run in ('bf16', 'fp8', 'fp4')."""
+
+    name: str
+    dense_bytes: float
+    expert_bytes: float
+    kv_bytes: float
+    dense_compute: str
+    expert_compute: str
+
+
+# NVFP4: 4 bits and one E4M3 scale per 16 elements; MXFP4: 4 bits and one E8M0 scale per 32 (OCP MX specification 1.0);
+# fp8 in blocks of 128 x 128 adds 0.0002. Mixtures in fp4 keep everything but the routed experts in bf16, as
+# nvidia/DeepSeek-R1-FP4 and the Kimi-K2.5 checkpoint do; a dense model in fp4 quantises every linear layer.
+_FORMATS = {
+    "bf16": Format("bf16", 2.0, 2.0, 2.0, "bf16", "bf16"),
+    "fp8": Format("fp8", 1.0, 1.0, 2.0, "fp8", "fp8"),
+    "fp4": Format("fp4", 0.5625, 0.5625, 2.0, "fp4", "fp4"),
+    "fp4-experts": Format("fp4", 2.0, 0.5625, 2.0, "bf16", "fp4"),
+    "mxfp4": Format("mxfp4", 2.0, 0.53125, 2.0, "bf16", "fp4"),
+    "int4": Format("int4", 0.53125, 0.53125, 2.0, "int8", "int8"),  # weights alone: products in eight bits
+}
+_WORDS = {"fp16": "bf16", "bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4", "fp4": "fp4", "mxfp4": "mxfp4", "int4": "int4"}
+PRECISIONS = tuple(_WORDS)
+
+
+def number_format(precision: str, mixture: bool, kv_bytes: float | None = None) -> Format:
+    """The format of 'bf16', 'fp8', 'fp4', 'mxfp4' or 'int4' weights; `kv_bytes` an element of cache (bf16: 2).
+
+    Raises UserError for a precision nobody serves in.
+    """
+    word = _WORDS.get(precision.strip().lower())
+    if word is None:
+        choices = ", ".join(PRECISIONS)
+        raise UserError(f"precision {precision!r} is not one of {choices}.{nearest(precision, PRECISIONS)}")
+    found = _FORMATS["fp4-experts" if word == "fp4" and mixture else word]
+    if kv_bytes is None:
+        return found
+    return Format(
+        found.name, found.dense_bytes, found.expert_bytes, kv_bytes, found.dense_compute, found.expert_compute
+    )
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How one copy of a model lies on chips: attention in `tp` ranks x `dp` groups, routed experts in `ep` x `moe_tp`.
+
+    tp * dp * pp chips; ep * moe_tp = tp * dp for a mixture. `redundant` experts are copies of the busiest ones.
+    `overlapped`: two micro-batches, one computing while the other communicates (D6; SGLang's two-batch overlap).
+    """
+
+    tp: int = 1
+    dp: int = 1
+    pp: int = 1
+    ep: int = 1
+    moe_tp: int = 1
+    redundant: int = 0
+    overlapped: bool = False
+
+    @property
+    def chips(self) -> int:
+        """Chips of the unit."""
+        return self.tp * self.dp * self.pp
+
+    def text(self) -> str:
+        """'TP8', 'EP144/DP144': as the field writes it."""
+        parts = [f"TP{self.tp}"] if self.tp > 1 or self.dp == 1 else []
+        parts += [f"DP{self.dp}"] if self.dp > 1 else []
+        parts += [f"PP{self.pp}"] if self.pp > 1 else []
+        parts += [f"EP{self.ep}"] if self.ep > 1 else []
+        return "/".join(parts)
+
+
+def weight_bytes(model: ModelCost, unit: Unit, form: Format) -> float:
+    """Bytes of weights on one chip of the unit: attention's share by tp, experts by ep x moe_tp, both by pp."""
+    spread = max(unit.ep * unit.moe_tp, 1)
+    copies = 1.0
+    if unit.redundant and model.layers[-1].experts:
+        copies += unit.redundant / model.layers[-1].experts
+    experts = model.expert_params * form.expert_bytes * copies / spread
+    tables = (model.head_params + model.table_params) * max(form.dense_bytes, 2.0)  # tables stay in bf16
+    other = (model.other_params - model.head_params - model.table_params) * form.dense_bytes
+    return (experts + (other + tables) / unit.tp) / unit.pp
+
+
+def kv_bytes_per_sequence(model: ModelCost, unit: Unit, form: Format, context: float) -> float:
+    """Cache bytes that one sequence takes on each chip of its attention group."""
+    total = sum(layer.repeat * layer.kv_elements(context) / min(unit.tp, layer.kv_heads) for layer in model.layers)
+    return total * form.kv_bytes / unit.pp
+
+
+def free_bytes(model: ModelCost, chip: Chip, unit: Unit, form: Format) -> float:
+    """Bytes of a chip left for the cache; negative where the weights alone do not fit."""
+    if chip.memory_gb is None:
+        raise UserError(f"{chip.name}: the catalogue has no memory size; add memory_gb to your own chips.csv.")
+    return chip.memory_gb * MARKETED_GB * USABLE_MEMORY - WORKSPACE_BYTES - weight_bytes(model, unit, form)
+
+
+def most_sequences(model: ModelCost, chip: Chip, unit: Unit, form: Format, context: float) -> float:
+    """Sequences of `context` tokens whose cache the whole unit holds at once (0 where the weights do not fit)."""
+    free = free_bytes(model, chip, unit, form)
+    if free <= 0:
+        return 0.0
+    return unit.dp * free / kv_bytes_per_sequence(model, unit, form, context)
+
+
+def check_units(units: dict[str, Unit], arch: Architecture, gpus: int | None) -> None:
+    """Raises UserError naming the degree that does not divide, is larger than what it splits, or finds no GPUs."""
+    for unit in units.values():
+        _check(unit, arch)
+    needed = sum(unit.chips for unit in units.values())
+    if gpus is not None and needed > gpus:
+        named = ", ".join(f"{role} {unit.text()} takes {unit.chips}" for role, unit in units.items())
+        raise UserError(f"--layout: one unit of each kind takes {needed} GPUs ({named}), and there are {gpus}.")
+
+
+def _check(unit: Unit, arch: Architecture) -> None:
+    heads = {
+        block.mixer.heads
+        for block in arch.blocks
+        if block.mixer is not None and not isinstance(block.mixer, StateSpace)
+    }
+    for count in sorted(heads):
+        if count % unit.tp:
+            raise UserError(f"--layout: tp {unit.tp} does not divide the {count} attention heads of {arch.name}.")
+    for count in {block.mixer.kv_heads for block in arch.blocks if isinstance(block.mixer, SoftmaxAttention)}:
+        if count % unit.tp and unit.tp % count:
+            raise UserError(f"--layout: tp {unit.tp} neither divides nor is a multiple of {count} key-value heads.")
+    experts = {block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, Experts)}
+    if experts and unit.ep > COPIES * min(experts):
+        raise UserError(
+            f"--layout: ep {unit.ep} has no experts for its ranks: {arch.name} routes to {min(experts)}, of which "
+            f"units hold at most {COPIES} copies."
+        )
+    depth = sum(block.repeat for block in arch.blocks)
+    if unit.pp > depth:
+        raise UserError(f"--layout: pp {unit.pp} is more than the {depth} layers of {arch.name}.")

@@ -1,0 +1,10 @@
+"""How a plan is shown, whatever it says: as text in a terminal, as a page with charts, in English or French.
+
+A report makes `sections`; nothing that computes imports this room.
+"""
+
+from __future__ import annotations
+
+from centime.plan.show.language import LANGUAGES, Words, number, words
+
+__all__ = ["LANGUAGES", "Words", "number", "words"]

@@ -1,0 +1,138 @@
+"""How far off a predicted step may be: 80 % intervals from errors on runs that were left out of the fit.
+
+step/constants.json keeps, for every run of the fit, where it lies (`features`) and by how much constants missed it that
+were fitted without its (model, chip) cell, without its family of models, and without its generation of chips. A
+prediction takes quantiles of these errors, nearer runs counting more: of the first kind where the fit knows the family
+and the generation, of the second or third where it does not, of the wider where it knows neither. Families differ more
+from each other than their runs do, so that the next one may lie outside those seen: `widening` measures by how much, on
+each in turn.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip
+from centime.plan.step.efficiency import FILE, Software, generation
+from centime.plan.step.layout import Layout
+from centime.plan.step.times import StepTimes
+
+# The quantiles that cover four of five: 0.10 and 0.90 for runs like those left out, 87 % of runs that the fit has seen.
+SHARES = (0.11, 0.89)
+REACH = 1.0  # distance at which a run counts 1/e
+LEAST = 0.02  # of the natural logarithm to either side: nothing is known better
+COVERED = 0.8
+KINDS = ("cell", "family", "generation")
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The runs of the fit: features, and natural logarithms of predicted over actual seconds by what was left out.
+
+    groups: each run's family of models and its generation of chips. wider: factors on the quantiles, by kind.
+    """
+
+    points: tuple[tuple[float, ...], ...]
+    errors: dict[str, tuple[float, ...]]
+    groups: dict[str, tuple[str, ...]]
+    wider: dict[str, float]
+
+
+@lru_cache(maxsize=1)
+def errors() -> Errors:
+    """The left-out errors of step/constants.json."""
+    stored = json.loads(FILE.read_text(encoding="utf-8"))["left_out"]
+    return Errors(
+        tuple(map(tuple, stored["features"])),
+        {kind: tuple(stored[kind]) for kind in KINDS},
+        {kind: tuple(stored[f"{kind}_of"]) for kind in ("family", "generation")},
+        stored["wider"],
+    )
+
+
+def model_family(arch: Architecture) -> str:
+    """'meta-llama/Llama-3.1-8B' -> 'llama': the first word of a model's name, its owner left out."""
+    name = arch.name.rsplit("/", 1)[-1].lower()
+    name = re.sub(r"^(nvidia|meta)-", "", name)
+    return re.split(r"[^a-z]", name)[0] or name
+
+
+def features(
+    arch: Architecture, chip: Chip, layout: Layout, seq: int, precision: str, software: Software, times: StepTimes
+) -> tuple[float, ...]:
+    """Where a run lies among others, each feature scaled so that 1 is a difference that matters."""
+    kind = generation(chip)
+    total = times.total
+    apart = sum(times.parts.get(name, 0.0) for name in ("tensor_parallel", "expert_parallel", "data_parallel"))
+    mixers = any(type(block.mixer).__name__ == "StateSpace" for block in arch.blocks)
+    return (
+        1.0 * arch.is_mixture,
+        0.7 * mixers,
+        1.0 * (kind == "ampere") - 1.0 * (kind == "blackwell"),
+        {"bf16": 0.0, "nvfp4": 1.0}.get(precision, 0.6),
+        0.7 * software.tuned,
+        0.25 * math.log2(max(1.0, layout.gpus / 8)),
+        0.25 * math.log2(layout.micro_batch * seq / layout.cp / 4096),
+        2.0 * times.parts.get("launch", 0.0) / total,
+        2.0 * apart / total,
+        0.25 * math.log2(arch.hidden / 4096),
+    )
+
+
+def spread(
+    point: tuple[float, ...], known: Errors, kind: str = "cell", unlike: str | None = None
+) -> tuple[float, float]:
+    """The outer quantiles of log(actual / predicted) seconds around a point, times what `known` says of the kind.
+
+    unlike: a family or generation whose own runs are not looked at.
+    """
+    groups = known.groups.get(kind, ())
+    weighted = sorted(
+        (-error, math.exp(-math.dist(point, other) / REACH))
+        for i, (error, other) in enumerate(zip(known.errors[kind], known.points, strict=True))
+        if unlike is None or groups[i] != unlike
+    )
+    total = sum(weight for _, weight in weighted)
+    low, high = (_quantile(weighted, share * total) for share in SHARES)
+    factor = known.wider.get(kind, 1.0)
+    return min(-LEAST, low) * factor, max(LEAST, high) * factor
+
+
+def _quantile(weighted: list[tuple[float, float]], mass: float) -> float:
+    passed = 0.0
+    for value, weight in weighted:
+        passed += weight
+        if passed >= mass:
+            return value
+    return weighted[-1][0]
+
+
+def widening(known: Errors, kind: str) -> float:
+    """The factor on the quantiles of the others with which four of five runs of a family or generation are covered.
+
+    Conformal prediction by groups: each group in turn plays the one that nobody has seen. At least 1; 1 where there is
+    but one group.
+    """
+    needed = []
+    for point, error, group in zip(known.points, known.errors[kind], known.groups[kind], strict=True):
+        if len(set(known.groups[kind])) > 1:
+            low, high = spread(point, known, kind, unlike=group)
+            needed.append(-error / (low if error > 0 else high))
+    needed.sort()
+    return max(1.0, needed[math.ceil(COVERED * len(needed)) - 1]) if needed else 1.0
+
+
+def step_interval(
+    arch: Architecture, chip: Chip, layout: Layout, seq: int, precision: str, software: Software, times: StepTimes
+) -> tuple[float, float]:
+    """Factors on the predicted seconds of a step between which the actual lies in four of five cases."""
+    known, point = errors(), features(arch, chip, layout, seq, precision, software, times)
+    kinds = ["family"] if model_family(arch) not in known.groups["family"] else []
+    kinds += ["generation"] if generation(chip) not in known.groups["generation"] else []
+    spreads = [spread(point, known, kind) for kind in kinds or ["cell"]]
+    return math.exp(min(low for low, _ in spreads)), math.exp(max(high for _, high in spreads))

@@ -1,0 +1,141 @@
+"""One step of training as the planner states it: time with its interval, parts, memory, rates, assumptions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip
+from centime.errors import UserError
+from centime.plan.counts.architecture import count_architecture
+from centime.plan.notes import said
+from centime.plan.step.efficiency import Constants, Software, fitted
+from centime.plan.step.intervals import step_interval
+from centime.plan.step.layout import Layout, Recompute
+from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
+from centime.plan.step.times import Passes, step_times
+
+NEWEST_SOFTWARE = 2026.6  # of the runs that the constants were fitted to; later software is not foreseen
+PRECISIONS = ("bf16", "fp8", "mxfp8", "nvfp4")
+
+
+@dataclass(frozen=True)
+class StepPrediction:
+    """One optimizer step. Seconds, GiB per chip, tokens/s per chip, TFLOP/s per chip (model FLOPs: causal attention
+    once, MTP and recomputation left out), MFU against the bf16 peak. low and high bound `step_time_s` at 80 %. passes:
+    as in `plan.step.StepTimes`."""
+
+    layout: Layout
+    seq: int
+    global_batch: int
+    precision: str
+    step_time_s: float
+    low_s: float
+    high_s: float
+    breakdown_s: dict[str, float]
+    phases_s: dict[str, float]
+    passes: Passes
+    memory_gib: dict[str, float]
+    tokens_per_s_per_gpu: float
+    tflops_per_gpu: float
+    mfu: float
+    assumptions: tuple[str, ...]
+
+
+def software_at(date: str | None) -> str | None:
+    """The software date that goes with a plan's date: its month; of a year alone, January. None: no date."""
+    return None if date is None else f"{date.strip()}-01"[:7]
+
+
+def software_of(date: str | None) -> Software:
+    """'2025-06' or '2025-06-30' -> the software of then; None: the newest that the constants know.
+
+    Raises UserError on anything else.
+    """
+    if date is None:
+        return Software(NEWEST_SOFTWARE)
+    match = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])(-\d\d)?", date.strip())
+    if not match:
+        raise UserError(f"software date {date!r} is not a date; write it as 2025-06 or 2025-06-30.")
+    return Software(min(NEWEST_SOFTWARE, int(match[1]) + (int(match[2]) - 0.5) / 12))
+
+
+def default_precision(chip: Chip) -> str:
+    """What published runs on such chips train in: MXFP8 on Blackwell, FP8 where NVIDIA has it, else bf16."""
+    if chip.generation.lower().startswith("blackwell"):
+        return "mxfp8"
+    return "fp8" if chip.fp8_tflops and chip.vendor == "NVIDIA" else "bf16"
+
+
+def check_precision(precision: str, chip: Chip) -> None:
+    """Raises UserError on a precision that nobody trains in, or that the chip does not compute in."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r} is not one to train in; known: {', '.join(PRECISIONS)}.")
+    peak = {"bf16": chip.bf16_tflops, "nvfp4": chip.fp4_tflops}.get(precision, chip.fp8_tflops)
+    if not peak:
+        raise UserError(
+            f"precision: the catalogue knows no {precision} of {chip.name}; it trains in {default_precision(chip)}."
+        )
+
+
+def predict_step(
+    arch: Architecture,
+    chip: Chip,
+    layout: Layout,
+    seq: int,
+    global_batch: int,
+    precision: str,
+    software_date: str | None = None,
+    constants: Constants | None = None,
+    recompute_as_needed: bool = False,
+) -> StepPrediction:
+    """A step of `global_batch` sequences of `seq` tokens.
+
+    recompute_as_needed: recompute the least with which the layout fits, whatever it says. Raises UserError where the
+    layout does not fit the chip's memory, or the precision is none.
+    """
+    check_precision(precision, chip)
+    software = software_of(software_date)
+    assumptions = [*arch.assumptions, *chip.assumptions]
+    again: Recomputed | None = None
+    if recompute_as_needed:
+        again = recomputation(arch, chip, layout, seq, global_batch, precision, software)
+        word: Recompute = "full" if again.full else "selective" if again.light else "none"
+        layout = replace(layout, recompute=word)
+        assumptions.append(
+            said(
+                "Recomputed in the backward, as memory asks: the cheap part of {light:.0%} of the layers, the whole of "
+                "{full:.0%}.",
+                light=again.light,
+                full=again.full,
+            )
+        )
+    memory = memory_of(arch, chip, layout, seq, global_batch, precision, again, software)
+    limit = usable_bytes(chip)
+    if memory.total > limit:
+        raise UserError(
+            f"The layout needs {memory.total / 2**30:.0f} GiB on a chip; {chip.name} has {limit / 2**30:.0f} GiB to "
+            "use. Raise pp, tp, ep or zero, lower micro_batch, or set recompute=full."
+        )
+    times = step_times(arch, chip, layout, seq, global_batch, precision, software, constants or fitted(), again)
+    fast, slow = step_interval(arch, chip, layout, seq, precision, software, times)
+    speed = global_batch * seq / times.total / layout.gpus
+    rate = speed * count_architecture(arch, seq).train_flops_per_token
+    return StepPrediction(
+        layout=layout,
+        seq=seq,
+        global_batch=global_batch,
+        precision=precision,
+        step_time_s=times.total,
+        low_s=times.total * fast,
+        high_s=times.total * slow,
+        breakdown_s=times.parts,
+        phases_s=times.phases,
+        passes=times.passes,
+        memory_gib=memory.gib(),
+        tokens_per_s_per_gpu=speed,
+        tflops_per_gpu=rate / 1e12,
+        mfu=rate / chip.peak("bf16"),
+        assumptions=tuple(assumptions),
+    )

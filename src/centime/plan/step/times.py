@@ -1,0 +1,196 @@
+"""One optimizer step of training: how long it takes, and what it is made of.
+
+The step is counted on the mean pipeline stage: a micro-batch's seconds (`plan.micro_batch`) put through the schedule,
+plus what happens once a step. docs/plan-formulas.md derives every line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2
+
+from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip
+from centime.plan.step import collectives
+from centime.plan.step.efficiency import Constants, Rates, Software, rates
+from centime.plan.step.layout import Layout
+from centime.plan.step.memory import AS_STATED, Recomputed, local_params
+from centime.plan.step.micro_batch import Stage, hop_seconds, joined, whole_of
+from centime.plan.step.pipeline import Phases, layout_phases
+from centime.plan.step.stages import slowest
+from centime.plan.step.work import Work, work_of
+
+Passes = tuple[float, float, float, float | None]
+TRAFFIC = ("tensor_parallel", "expert_parallel", "context_parallel", "pipeline_send", "data_parallel")
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Seconds of one step and of its parts; `phases` are those that DeepSeek publishes; `passes` of one micro-batch on
+    the mean stage: forward, gradient of inputs, gradient of weights, and forward with backward where they overlap."""
+
+    total: float
+    parts: dict[str, float]
+    phases: dict[str, float]
+    passes: Passes
+
+
+def pace(work: Work, layout: Layout, c: Constants) -> float:
+    """The time of the stage that sets the pace over the mean stage's: at least 1.
+
+    The model's items in the order of the pipeline, in layers' worth of work: layers, then head with MTP module. The
+    stage with most of them is waited for; software evens part of it out (`imbalance`).
+    """
+    if layout.pp == 1:
+        return 1.0
+    layers = max(1, round(work.layers))
+    head = work.head_flops * layers / max(1.0, work.linear_flops + work.expert_flops + work.attention_flops)
+    costs = (1.0,) * layers + (round(head, 2),)
+    return 1.0 + c.imbalance * (slowest(costs, layout.schedule, layout.pp, max(1, layout.vp)) - 1.0)
+
+
+def step_times(
+    arch: Architecture,
+    chip: Chip,
+    layout: Layout,
+    seq: int,
+    global_batch: int,
+    precision: str,
+    software: Software,
+    c: Constants,
+    recomputed: Recomputed | None = None,
+    adapters: bool = False,
+) -> StepTimes:
+    """Seconds of one step of `global_batch` sequences. recomputed: as in `memory_of`."""
+    work = work_of(arch, seq)
+    r = rates(chip, precision, software, c)
+    again = recomputed or AS_STATED[layout.recompute]
+    whole = whole_of(work, layout, seq, r, c, precision != "bf16", again, adapters, software.gradient_bytes)
+    return step_of(work, whole.cut(layout.pp), layout, seq, global_batch, r, software, c, adapters)
+
+
+def step_of(
+    work: Work,
+    stage: Stage,
+    layout: Layout,
+    seq: int,
+    global_batch: int,
+    r: Rates,
+    software: Software,
+    c: Constants,
+    adapters: bool = False,
+) -> StepTimes:
+    """A step of micro-batches that take `stage`'s seconds, which the search of layouts asks for once a shape."""
+    passed = micro_batches_of(work, stage, layout, seq, global_batch, r, c, pace(work, layout, c))
+    micro_batches = layout.micro_batches(global_batch)
+    once = once_of(work, layout, micro_batches, r, software, c, adapters)
+    return finished(passed, once, layout.zero, micro_batches, c)
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """All micro-batches of a step through the pipeline: seconds by part with their sum, and the schedule's phases."""
+
+    parts: dict[str, float]
+    running: float
+    phases: Phases
+    passes: Passes
+
+
+def micro_batches_of(
+    work: Work, stage: Stage, layout: Layout, seq: int, global_batch: int, r: Rates, c: Constants, slowed: float
+) -> Passed:
+    """The schedule of a step; how the states of a replica are sharded (`zero`) plays no part in it. slowed: `pace`."""
+    micro_batches = layout.micro_batches(global_batch)
+    pp, tp, cp = layout.pp, layout.tp, layout.cp
+    parts = {name: micro_batches * seconds for name, seconds in stage.parts.items()}
+
+    dual = layout.schedule in ("dualpipe", "dualpipev")
+    overlapped = stage.both - (1.0 - c.overlapped_exposed) * stage.expert_traffic if dual else None
+    if pp > 1:
+        payload = 2.0 * work.hidden * layout.micro_batch * seq / cp / tp
+        hops = 2.0 * micro_batches * max(1, layout.vp)
+        send = collectives.send_seconds(layout.gpus // pp, payload, r) + hop_seconds(c)
+        parts["pipeline_send"] = c.pipeline_exposed * hops * send
+    f, b, w = stage.forward, stage.input_gradient, stage.weight_gradient
+    ph = layout_phases(layout, micro_batches, f, b, w, 0.0, overlapped, slowed)
+    if overlapped is not None:
+        parts["expert_parallel"] -= ph.steady_1f1b * (stage.both / overlapped - 1.0)
+    parts["bubble"] = ph.bubble
+    return Passed(parts, sum(parts.values()), ph, (f, b, w, overlapped))
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What happens once a step, whatever its schedule: seconds of traffic between replicas (before any of it hides
+    behind arithmetic) and of the optimizer; `jitter`: of all else, as a share."""
+
+    traffic: float
+    optimizer: float
+    jitter: float
+
+
+def once_of(
+    work: Work,
+    layout: Layout,
+    micro_batches: int,
+    r: Rates,
+    software: Software,
+    c: Constants,
+    adapters: bool = False,
+) -> Once:
+    """Weights and gradients between replicas, the optimizer on what a chip owns, and the machine's size."""
+    dense, expert = (0.0, 0.0) if adapters else local_params(work, layout)
+    dense_group = layout.dp * layout.cp
+    expert_group = max(1, layout.gpus // (layout.pp * layout.ep))
+    if layout.zero == 3:
+        # gathered for the forward and again for the backward, gradients scattered, for every micro-batch
+        traffic = 3 * collectives.gather_seconds(dense_group, layout.tp, 2.0 * dense, r)
+        traffic += 3 * collectives.gather_seconds(expert_group, layout.ep, 2.0 * expert, r)
+        traffic *= micro_batches if layout.pp == 1 else 1.0 + c.shard_pipeline * (micro_batches - 1)
+    else:
+        sent = 2.0 + software.gradient_bytes
+        traffic = collectives.gather_seconds(dense_group, layout.tp * layout.cp, sent * dense, r)
+        traffic += collectives.gather_seconds(expert_group, layout.ep, sent * expert, r)
+    sharded = layout.zero >= 1
+    owned = dense / (dense_group if sharded else 1) + expert / (expert_group if sharded else 1)
+    doublings = log2(max(1.0, layout.gpus / 8))
+    synchronised = (c.step_ms + c.doubling_ms * doublings) * 1e-3
+    return Once(traffic, c.optimizer_passes * 4.0 * owned / r.memory + synchronised, c.scale * doublings)
+
+
+def exposed_traffic(running: float, once: Once, zero: int, micro_batches: int, c: Constants) -> float:
+    """Seconds of the traffic between replicas that a step of `running` seconds does not hide."""
+    if zero == 3:  # joined hides the smaller but for a share of it
+        hidden = joined(running, once.traffic, 4.0) - running
+        return hidden + c.shard_exposed * min(once.traffic, running)
+    window = running / micro_batches  # gradients of the last micro-batch, weights of the first
+    return c.data_exposed * once.traffic + (1.0 - c.data_exposed) * max(0.0, once.traffic - window)
+
+
+def total_seconds(running: float, once: Once, zero: int, micro_batches: int, c: Constants) -> float:
+    """A step, from its micro-batches and what happens once."""
+    whole = running + exposed_traffic(running, once, zero, micro_batches, c) + once.optimizer
+    return whole + once.jitter * whole
+
+
+def finished(passed: Passed, once: Once, zero: int, micro_batches: int, c: Constants) -> StepTimes:
+    """The step by part."""
+    running, ph = passed.running, passed.phases
+    traffic = exposed_traffic(running, once, zero, micro_batches, c)
+    whole = running + traffic + once.optimizer
+    parts = passed.parts | {
+        "data_parallel": traffic,
+        "optimizer": once.optimizer,
+        "jitter": once.jitter * whole,
+    }
+    stretch = 1.0 + once.jitter
+    phases = {
+        "forward_1f": ph.forward_1f * stretch,
+        "backward_1b": ph.backward_1b * stretch,
+        "weight_1w": ph.weight_1w * stretch,
+        "steady_1f1b": ph.steady_1f1b * stretch,
+        "bubble": ph.bubble * stretch,
+        "optimizer": (once.optimizer + traffic) * stretch,
+    }
+    return StepTimes(total_seconds(running, once, zero, micro_batches, c), parts, phases, passed.passes)

@@ -1,0 +1,238 @@
+"""What training costs before it starts: pre-training, context extension and post-training, in chip-hours and money.
+
+A stage is a number of steps, each predicted by `plan.step`; a long run loses time to failures (`goodput`). Table 1
+of the DeepSeek-V3 report is the shape of the answer.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from centime.catalogue import models
+from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip, chip
+from centime.catalogue.export_rules import status as export_status
+from centime.catalogue.hourly_prices import gpu_hour
+from centime.catalogue.prices import Price
+from centime.plan.catalogue_notes import priced, ruled
+from centime.plan.notes import said
+from centime.plan.step.layout import parse, validate
+from centime.plan.step.prediction import StepPrediction, check_precision, predict_step
+from centime.plan.step.times import TRAFFIC
+from centime.plan.training.goodput import Goodput, goodput
+from centime.plan.training.post_training import Reinforcement
+from centime.plan.training.request import Extension, TrainingRequest, check, filled_in, recipes
+from centime.plan.training.stages import Stage, stage_of_extension, stage_of_rl, stage_of_tokens
+
+if TYPE_CHECKING:
+    from centime.plan.layouts.search import SearchResult
+
+PASSES = ("forward", "input_gradient", "weight_gradient", "overlapped")
+FIRST_PRINCIPLES = said(
+    "Context extension is counted at the speed of its steps alone; published hours are higher, since such short stages "
+    "also pay for starts, tests and tuning that no first principle knows."
+)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a request costs. `request` has every default written out."""
+
+    verb: ClassVar[str] = "train"
+    request: TrainingRequest
+    arch: Architecture
+    chip: Chip
+    price: Price
+    stages: tuple[Stage, ...]
+    goodput: Goodput
+    assumptions: tuple[str, ...]
+    sources: tuple[str, ...]
+    search: SearchResult | None = None  # where the layout was asked for
+
+    @property
+    def step(self) -> StepPrediction:
+        """A step of pre-training."""
+        step = self.stages[0].step
+        assert step is not None
+        return step
+
+    @cached_property
+    def gpu_hours(self) -> float:
+        """Chip-hours of all stages."""
+        return sum(stage.gpu_hours for stage in self.stages)
+
+    @property
+    def low_hours(self) -> float:
+        """Lower end of the interval: the stages err together, since one model of the machine predicts them."""
+        return sum(stage.low_hours for stage in self.stages)
+
+    @property
+    def high_hours(self) -> float:
+        """Upper end of the interval."""
+        return sum(stage.high_hours for stage in self.stages)
+
+    @property
+    def days(self) -> float:
+        """Days on all chips."""
+        return self.gpu_hours / self.request.gpus / 24
+
+    @property
+    def cost(self) -> float:
+        """In the price's currency."""
+        return self.gpu_hours * self.price.per_device_hour
+
+    @property
+    def end(self) -> str | None:
+        """The day it ends, where the request says when it starts."""
+        if self.request.date is None:
+            return None
+        return str(datetime.date.fromisoformat(self.request.date) + datetime.timedelta(days=round(self.days)))
+
+    def inputs(self) -> dict[str, Any]:
+        """The request with every default written out, for the card."""
+        return asdict(self.request)
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of docs/plan.md#train. Money is in `currency`; cost_usd is None in another one."""
+        step = self.step
+        rate = self.price.per_device_hour
+        dollars = self.price.currency == "USD"
+        traffic = {name: step.breakdown_s.get(name, 0.0) for name in TRAFFIC}
+        own = {name: seconds for name, seconds in step.breakdown_s.items() if name not in TRAFFIC}
+        return {
+            "model": self.arch.name,
+            "gpu": self.chip.name,
+            "gpus": self.request.gpus,
+            "tokens": self.request.tokens,
+            "gpu_hours": self.gpu_hours,
+            "days": self.days,
+            "cost_usd": self.cost if dollars else None,
+            "cost": self.cost,
+            "currency": self.price.currency,
+            "price_per_gpu_hour": rate,
+            "price_date": self.price.date,
+            "step_time_s": step.step_time_s,
+            "tokens_per_s_per_gpu": step.tokens_per_s_per_gpu,
+            "tflops_per_gpu": step.tflops_per_gpu,
+            "mfu": step.mfu,
+            "precision": step.precision,
+            "goodput": self.goodput.share,
+            "start": self.request.date,
+            "end": self.end,
+            "memory_gib_per_gpu": step.memory_gib,
+            "layout": {**asdict(step.layout), "dp": step.layout.dp},
+            "breakdown_s": {**own, "exposed_comm": sum(traffic.values())},
+            "exposed_comm_s": traffic,
+            "phases_s": step.phases_s,
+            "micro_batch_s": dict(zip(PASSES, step.passes, strict=True)),
+            "stages": [stage.to_json() for stage in self.stages],
+            "interval": {
+                "low": self.low_hours,
+                "high": self.high_hours,
+                "unit": "gpu_hours",
+                "confidence": 0.8,
+                "step_time_low_s": step.low_s,
+                "step_time_high_s": step.high_s,
+                "cost_low": self.low_hours * rate,
+                "cost_high": self.high_hours * rate,
+            },
+            "search": self.search.to_json() if self.search else {},
+            "assumptions": list(self.assumptions),
+            "sources": list(self.sources),
+        }
+
+
+def from_inputs(inputs: dict[str, Any]) -> TrainingPlan:
+    """The plan of a card's inputs."""
+    stages = inputs.get("extension")
+    extension = None if stages is None else tuple(Extension(**stage) for stage in stages)
+    rl = Reinforcement(**inputs["rl"]) if inputs.get("rl") else None
+    return plan_training(TrainingRequest(**{**inputs, "extension": extension, "rl": rl}))
+
+
+def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan:
+    """Predict the stages of a training run. quick: a layout that is searched for is the same, with fewer priced beside
+    it. Raises UserError on what cannot be: unknown names, negative quantities, layouts that do not divide or fit."""
+    check(request)
+    arch, device = models.architecture(request.model), chip(request.gpu)
+    recipe = recipes().get(arch.name, {})
+    assumptions: list[str] = []
+    request = filled_in(request, arch, device, recipe, assumptions)
+    assert request.seq is not None
+    assert request.global_batch is not None
+    assert request.precision is not None
+    check_precision(request.precision, device)
+    found: SearchResult | None = None
+    if request.layout == "auto":
+        from centime.plan.layouts.search import PRICED, search
+
+        found = search(
+            arch,
+            device,
+            request.gpus,
+            request.seq,
+            request.global_batch,
+            request.precision,
+            software_date=request.software_date,
+            priced=0 if quick else PRICED,
+        )
+        layout, as_needed = found.best.layout, False
+        if found.idle:
+            assumptions.append(said("The best layout leaves {idle} chips idle.", idle=found.idle))
+    else:
+        layout = parse(request.layout or "", request.gpus)
+        validate(layout, arch, device)
+        as_needed = "recompute" not in (request.layout or "")
+    step = predict_step(
+        arch,
+        device,
+        layout,
+        request.seq,
+        request.global_batch,
+        request.precision,
+        request.software_date,
+        recompute_as_needed=as_needed,
+    )
+    long = goodput(request.gpus)
+    stages = [stage_of_tokens("pretrain", request.tokens, step, request.gpus, long)]
+    for longer_stage in request.extension or ():
+        stages.append(stage_of_extension(arch, device, request, step, longer_stage, long))
+    if request.extension:
+        assumptions.append(FIRST_PRINCIPLES)
+    if request.sft_tokens:
+        stages.append(stage_of_tokens("sft", request.sft_tokens, step, request.gpus, long))
+        assumptions.append(said("Supervised tuning runs at the speed of pre-training."))
+    if request.rl:
+        stages.append(stage_of_rl(arch, device, request.rl, step, request.gpus, long))
+        assumptions.append(said("Rollouts follow a roofline of decoding, and wait for answers 1.5 times the mean."))
+    if request.post_hours:
+        hours = request.post_hours
+        stages.append(Stage("post", 0.0, 0.0, None, hours, hours, hours))
+        assumptions.append(said("Post-training takes {hours:,.0f} GPU-hours: an input, not a result.", hours=hours))
+    assumptions += step.assumptions
+    assumptions.append(
+        said(
+            "A failure every {hours:.0f} hours on {gpus:,} chips, as Llama-3.1-405B saw them: {share:.1%} of the time "
+            "trains.",
+            hours=long.hours_between_interruptions,
+            gpus=request.gpus,
+            share=long.share,
+        )
+    )
+    status = export_status(device, request.date or str(datetime.date.today()), request.region)
+    if not status.may_buy:
+        assumptions.append(
+            said(
+                "May not be bought by {buyer} on {date}: {status}.",
+                buyer=status.buyer,
+                date=status.date,
+                status=ruled(status),
+            )
+        )
+    price = gpu_hour(device, request.date, request.price)
+    sources = [source for source in (arch.source, device.source, recipe.get("source"), priced(price)) if source]
+    sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/constants.json (published runs)")
+    return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), found)

@@ -1,0 +1,156 @@
+"""What `centime plan train` is asked, and what it takes where the request leaves something open."""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import ceil, log2
+from pathlib import Path
+from typing import Any
+
+from centime.catalogue import models
+from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import Chip
+from centime.errors import UserError
+from centime.plan.notes import said
+from centime.plan.step.layout import parse, validate
+from centime.plan.step.prediction import default_precision, software_at
+from centime.plan.training.post_training import Reinforcement
+
+RECIPES = Path(models.__file__).with_name("training_recipes.toml")
+BATCH_TOKENS = 4_194_304  # a step, where nothing says more: Llama 2 and 3 (arXiv 2307.09288, 2407.21783)
+BATCH_TOKENS_A_CHIP = 8192
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A stage at a longer sequence: tokens a sequence, sequences a step, steps."""
+
+    seq: int
+    global_batch: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What `centime plan train` asks. None: what the model's makers published, else a default that the plan states.
+
+    tokens of pre-training; layout: 'auto' or 'pp=16,ep=64,...'; price: '$2/h'; date: of the start, ISO 8601, and of
+    the software where no software_date says otherwise;
+    region: who buys, cn, us or any: what may be bought on the date is stated;
+    post_hours: chip-hours of post-training, an assumed input; sft_tokens, rl: post-training to predict instead.
+    """
+
+    model: str
+    tokens: float
+    gpu: str
+    gpus: int
+    seq: int | None = None
+    global_batch: int | None = None
+    precision: str | None = None
+    layout: str | None = None
+    price: str | None = None
+    date: str | None = None
+    software_date: str | None = None
+    extension: tuple[Extension, ...] | None = None
+    post_hours: float | None = None
+    region: str = "any"
+    sft_tokens: float | None = None
+    rl: Reinforcement | None = None
+
+
+@lru_cache(maxsize=1)
+def recipes() -> dict[str, dict[str, Any]]:
+    """Published ways to train, by the catalogue's name of the model."""
+    return tomllib.loads(RECIPES.read_text(encoding="utf-8"))
+
+
+def whole(name: str, value: float) -> int:
+    """Raises UserError on what is no whole number."""
+    if value != int(value):
+        raise UserError(f"{name} is {value:g}; expected a whole number.")
+    return int(value)
+
+
+def check(request: TrainingRequest) -> None:
+    for name in ("tokens", "gpus", "seq", "global_batch", "sft_tokens"):
+        value = getattr(request, name)
+        if value is not None and not value > 0:
+            raise UserError(f"{name} is {value}; expected a number above zero.")
+    if request.post_hours is not None and request.post_hours < 0:
+        raise UserError(f"post_hours is {request.post_hours}; expected zero or more.")
+    if request.rl is not None:
+        request.rl.check()
+    if request.date is not None:
+        try:
+            datetime.date.fromisoformat(request.date)
+        except ValueError:
+            raise UserError(f"date {request.date!r} is not a date; write it as 2025-01-31.") from None
+
+
+def default_batch(gpus: int, seq: int, searched: bool) -> int:
+    """Sequences a step where nobody says: 4M tokens, more on large machines.
+
+    searched: a power of two, so that the layouts of a smaller machine are among those of a larger one and more chips
+    are never slower; else a multiple of the chips, which every layout divides.
+    """
+    sequences = max(BATCH_TOKENS, BATCH_TOKENS_A_CHIP * gpus) / seq
+    if searched:
+        return int(2 ** ceil(log2(max(1.0, sequences))))
+    return max(1, round(sequences / gpus)) * gpus
+
+
+def filled_in(
+    request: TrainingRequest, arch: Architecture, device: Chip, recipe: dict[str, Any], assumptions: list[str]
+) -> TrainingRequest:
+    """The request with what was left open taken from the model's recipe, else from defaults, each stated."""
+    filled: dict[str, Any] = {}
+
+    def take(name: str, default: Any) -> None:
+        if getattr(request, name) is not None:
+            return
+        filled[name] = recipe.get(name, default)
+        if name in recipe:
+            assumptions.append(said("{name} = {value}, as its makers had it.", name=name, value=filled[name]))
+        else:
+            assumptions.append(said("{name} = {value} (assumption).", name=name, value=filled[name]))
+
+    take("seq", 4096)
+    seq = request.seq or filled["seq"]
+    layout = request.layout
+    if layout is None:
+        layout = recipe["layout"] if has_layout(recipe, arch, device, request.gpus) else "auto"
+    take("global_batch", default_batch(request.gpus, seq, searched=layout == "auto"))
+    precision = recipe.get("precision")
+    if request.precision is None and precision == "fp8" and not device.fp8_tflops:
+        filled["precision"] = default_precision(device)
+    else:
+        take("precision", default_precision(device))
+    if request.layout is None:
+        filled["layout"] = layout
+        if filled["layout"] == "auto":
+            assumptions.append(said("The fastest layout that fits is taken."))
+    if request.software_date is None and request.date is not None:
+        filled["software_date"] = software_at(request.date)
+        assumptions.append(said("Software of {date}, when the run starts.", date=filled["software_date"]))
+    elif request.software_date is None and filled.get("layout", "auto") != "auto":
+        filled["software_date"] = recipe["software_date"]
+    if request.extension is None:
+        filled["extension"] = tuple(Extension(**stage) for stage in recipe.get("extension", ()))
+    if request.post_hours is None:
+        predicted = request.sft_tokens or request.rl
+        filled["post_hours"] = 0.0 if predicted else float(recipe.get("post_hours", 0.0))
+    return replace(request, **filled)
+
+
+def has_layout(recipe: dict[str, Any], arch: Architecture, device: Chip, gpus: int) -> bool:
+    """Whether the makers' layout is known for such chips and exists on so many of them."""
+    if not any(device.name.startswith(name) for name in recipe.get("layout_chips", ())):
+        return False
+    try:
+        validate(parse(recipe["layout"], gpus), arch, device)
+    except UserError:
+        return False
+    return True

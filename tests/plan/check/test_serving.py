@@ -1,0 +1,189 @@
+"""Rows of published serving speeds: read as their sources write them, predicted from conditions alone."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from statistics import median, quantiles
+
+import pytest
+
+from centime.plan.check.serving import predict_row, target_of
+from centime.plan.check.serving_rows import RESULTS, Layout, parse_layout, precision, software, stated_batch
+from centime.plan.serving.speeds import year
+from centime.plan.serving.units import Unit
+
+ARGONNE = {
+    "id": "A",
+    "group": "Argonne LLM-Inference-Bench",
+    "model": "meta-llama/Meta-Llama-3-8B",
+    "precision": "fp16/bf16",
+    "gpu": "Nvidia H100 GPU",
+    "n_gpus": "1",
+    "engine": "vLLM",
+    "config": "TP1",
+    "phase": "batch",
+    "isl": "1024",
+    "osl": "1024",
+    "concurrency_or_batch": "16",
+    "total_tok_s_per_gpu": "2972.2",
+    "date": "2024",
+}
+ANCHOR = ARGONNE | {
+    "model": "deepseek-ai/DeepSeek-V3",
+    "precision": "fp8",
+    "gpu": "h200_sxm",
+    "n_gpus": "8",
+    "engine": "sglang 0.5.9",
+    "config": "agg TP8 PP1 attnDP1 moeTP8 EP1 bs16",
+    "phase": "agg",
+    "total_tok_s_per_gpu": "",
+    "tpot_ms": "16.63",
+    "date": "2026-03-25",
+}
+MLPERF = ARGONNE | {
+    "model": "llama2-70b-99",
+    "precision": "fp8",
+    "gpu": "NVIDIA H200-SXM-141GB",
+    "n_gpus": "8",
+    "engine": "TensorRT 10.11, CUDA 12.9",
+    "config": "Nebius H200 (8x H200-SXM-141GB, TensorRT)",
+    "phase": "Offline",
+    "isl": "",
+    "osl": "",
+    "concurrency_or_batch": "",
+    "total_tok_s_per_gpu": "",
+    "output_tok_s_per_gpu": "4287.7",
+    "date": "2025-09-09",
+}
+
+
+@pytest.fixture(scope="module")
+def runs(shared: Path) -> list[dict[str, str]]:
+    """All rows of the published serving runs."""
+    with (shared / "data/plan/serving_runs.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("row", [ARGONNE, ANCHOR, MLPERF])
+def test_each_kind_of_row_is_answered(row: dict[str, str]) -> None:
+    found = predict_row(row)
+    assert found.error is not None
+    assert abs(found.error) < 0.4
+    assert found.low is not None
+    assert found.low < found.predicted < found.high  # type: ignore[operator]
+
+
+def test_what_a_row_measured_is_no_input(runs: list[dict[str, str]]) -> None:
+    for row in runs:
+        target = target_of(row)
+        if target is None:
+            continue
+        blank = {**row, **dict.fromkeys(RESULTS, ""), target: "1"}
+        assert predict_row(blank).predicted == predict_row(row).predicted, row["id"]
+
+
+def test_published_rows_in_the_fit(runs: list[dict[str, str]]) -> None:
+    found = [predict_row(row) for row in runs if target_of(row)]
+    errors = [abs(p.error) for p in found if p.error is not None]
+    assert len(errors) / len(found) >= 0.85
+    assert median(errors) <= 0.15
+    assert quantiles(errors, n=10)[-1] <= 0.40
+    covered = [p.covered for p in found if p.answered]
+    assert 0.75 <= sum(covered) / len(covered) <= 0.88
+    assert all(p.reason for p in found if not p.answered)
+
+
+def test_other_scenarios_and_limits() -> None:
+    offline, server, interactive = (
+        predict_row({**MLPERF, "phase": phase}).predicted or 0 for phase in ("Offline", "Server", "Interactive")
+    )
+    assert interactive < server <= offline * 1.05
+    assert "no limits here" in predict_row({**MLPERF, "model": "mixtral-8x7b", "phase": "Interactive"}).reason
+
+
+WIDE = ARGONNE | {
+    "model": "DeepSeek-V3",
+    "precision": "fp8",
+    "gpu": "H100 SXM 80GB",
+    "n_gpus": "72",
+    "engine": "SGLang",
+    "config": "EP72, 9 nodes",
+    "phase": "decode",
+    "isl": "2000",
+    "osl": "100",
+    "concurrency_or_batch": "",
+    "total_tok_s_per_gpu": "",
+    "output_tok_s_per_gpu": "1000",
+    "date": "2025-05",
+}
+
+
+def test_a_stated_batch_of_decoding_is_kept_to() -> None:
+    full, few, fewer = (
+        predict_row({**WIDE, "concurrency_or_batch": batch}).predicted or 0 for batch in ("", "64/device", "8 per GPU")
+    )
+    assert fewer < few < full
+    layout = parse_layout("TP8", 8, True)
+    assert layout is not None
+    assert stated_batch("16", layout) == 16
+    assert stated_batch("256", Layout(Unit(dp=72, ep=72))) is None  # of a rank, or of all: not said
+
+
+def test_one_phase_without_a_layout_has_all_chips_of_the_row() -> None:
+    stated, whole = (predict_row({**WIDE, "config": config}).predicted for config in ("EP72", "72 GPUs"))
+    assert stated == whole
+    assert predict_row({**WIDE, "config": "best frontier"}).predicted is None
+
+
+def test_two_kinds_of_chip_share_a_figure() -> None:
+    mixed = {**MLPERF, "gpu": "AMD Instinct MI300X 192GB HBM3 (x32), AMD Instinct MI325X 256GB HBM3e (x16)"}
+    each = [predict_row({**MLPERF, "gpu": gpu}).predicted or 0 for gpu in ("MI300X", "MI325X")]
+    found = predict_row({**mixed, "n_gpus": "48"}).predicted or 0
+    assert min(each) * 0.9 <= found <= max(each) * 1.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": "Lama-9"}, "Lama-9"),
+        ({"gpu": ""}, "gpu is blank"),
+        ({"config": "best frontier", "phase": "8k/1k"}, "operating point"),
+        ({"concurrency_or_batch": ""}, "concurrency_or_batch"),
+        ({"precision": "fp3"}, "bf16"),
+    ],
+)
+def test_a_row_that_cannot_be_predicted_says_why(changes: dict[str, str], says: str) -> None:
+    found = predict_row({**ARGONNE, **changes})
+    if changes.get("precision"):
+        assert found.answered  # an unknown word is read as no statement: bf16
+    else:
+        assert found.predicted is None
+        assert says in found.reason
+
+
+def test_a_row_without_a_figure_is_not_counted() -> None:
+    assert predict_row({**ARGONNE, "total_tok_s_per_gpu": ""}).target is None
+
+
+def test_layouts() -> None:
+    found = parse_layout("disagg P:1x(TP1,DP4,EP4) D:2x(TP1,DP8,EP8,bs137)", 20, True)
+    assert found is not None
+    assert (found.unit, found.units, found.batch_per_group) == (Unit(dp=8, ep=8), 2, 137)
+    assert (found.prefill, found.prefill_units) == (Unit(dp=4, ep=4), 1)
+    together = parse_layout("agg TP8 PP1 attnDP1 moeTP1 EP8 bs16", 8, True)
+    assert together is not None
+    assert together.unit == Unit(tp=8, ep=8)
+    wide = parse_layout("decode unit EP144/DP144 (18 nodes), 32 redundant experts", 144, True)
+    assert wide is not None
+    assert (wide.unit.dp, wide.unit.redundant, wide.unit.overlapped) == (144, 32, True)
+    assert parse_layout("best frontier at that interactivity", 8, True) is None
+
+
+def test_engines_dates_and_formats() -> None:
+    assert software(ANCHOR).engine == "sglang"
+    assert software(MLPERF).engine == "trt"
+    assert year("2025-09-09") == pytest.approx(2025.69, abs=0.01)
+    assert year("2024") == 2024.5
+    assert precision({"precision": "fp8 weights, 6-bit KV"}, True, False).kv_bytes == 0.75
+    assert precision({"precision": "fp8 GEMM+dispatch, bf16 MLA+combine"}, True, True).kv_bytes == 2.0

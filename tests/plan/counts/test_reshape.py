@@ -1,0 +1,64 @@
+"""Models resized and grafted: the size asked for, the family's constants kept, identity where nothing changes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from centime.catalogue.architecture import Experts, LatentAttention, SoftmaxAttention
+from centime.catalogue.models import architecture
+from centime.errors import UserError
+from centime.plan.counts.architecture import count_architecture
+from centime.plan.counts.reshape import resized, sparsity, with_attention
+
+V3, LLAMA = architecture("deepseek-v3"), architecture("llama-3.1-405b")
+
+
+@settings(max_examples=30, deadline=None)
+@given(name=st.sampled_from(("deepseek-v3", "llama-3.1-405b", "qwen3-235b-a22b")), params=st.floats(5e9, 3e12))
+def test_a_resized_model_has_about_the_size_asked_for(name: str, params: float):
+    arch = architecture(name)
+    found = resized(arch, params)
+    counts = count_architecture(found)
+    assert counts.total_params == pytest.approx(params, rel=0.08)
+    assert found.vocab == arch.vocab
+    assert sparsity(found).activation == pytest.approx(sparsity(arch).activation, rel=0.05)
+    assert found.hidden % 128 == 0
+
+
+def test_its_own_size_is_itself():
+    assert resized(V3, count_architecture(V3).total_params) is V3
+    assert with_attention(V3, V3) is V3
+
+
+def test_llama_405b_shape_at_8b_and_70b_is_close_to_the_published_ones():
+    """arXiv 2407.21783, table 3: 32 layers of 4096, 80 layers of 8192."""
+    assert resized(LLAMA, 8.03e9).hidden == pytest.approx(4096, rel=0.05)
+    assert resized(LLAMA, 8.03e9).layers == pytest.approx(32, rel=0.1)
+    assert resized(LLAMA, 70.6e9).hidden == pytest.approx(8192, rel=0.12)
+    assert resized(LLAMA, 70.6e9).layers == pytest.approx(80, rel=0.15)
+
+
+def test_attention_is_lent_with_heads_in_proportion():
+    dense = with_attention(LLAMA, V3)
+    assert all(isinstance(block.mixer, LatentAttention) for block in dense.blocks)
+    assert dense.blocks[0].mixer.heads == pytest.approx(128 * 16384 / 7168, abs=8)
+    mixture = with_attention(V3, LLAMA)
+    assert all(isinstance(block.mixer, SoftmaxAttention) for block in mixture.blocks)
+    assert [b.feed_forward for b in mixture.blocks] == [b.feed_forward for b in V3.blocks]
+    assert mixture.layers == V3.layers
+
+
+def test_sparsity_counts_shared_experts():
+    """V3: 8 of 256 routed and 1 shared, each 2048 wide in 7168."""
+    found = sparsity(V3)
+    assert found.activation == pytest.approx(9 / 257)
+    assert found.granularity == 7
+    assert sparsity(LLAMA).activation == 1
+    assert any(isinstance(block.feed_forward, Experts) for block in V3.blocks)
+
+
+def test_too_small_a_size_is_a_sentence():
+    with pytest.raises(UserError, match="cannot be made as small"):
+        resized(LLAMA, 1e7)

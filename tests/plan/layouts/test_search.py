@@ -1,0 +1,181 @@
+"""The search equals brute force, and more chips are never slower."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from centime.catalogue.architecture import Architecture, Block, Experts, FeedForward, SoftmaxAttention
+from centime.catalogue.chips import chip
+from centime.catalogue.models import architecture
+from centime.errors import UserError
+from centime.plan.layouts.candidates import CONTEXT, MICRO_BATCHES, RECOMPUTE, schedules_of, shapes, sharding_of
+from centime.plan.layouts.cost import StepCost
+from centime.plan.layouts.search import SearchResult, search
+from centime.plan.step.efficiency import Software
+from centime.plan.step.layout import Layout, objections, parse
+from centime.plan.step.memory import memory_of, usable_bytes
+from centime.plan.step.prediction import predict_step
+from centime.plan.step.times import step_times
+from centime.plan.training.layout_report import pipeline_section, search_sections
+
+DENSE = Architecture("small dense", 512, 8192, (Block(SoftmaxAttention(8, 4, 64), FeedForward(2048), 4),))
+MIXTURE = Architecture(
+    "small mixture", 512, 8192, (Block(SoftmaxAttention(4, 2, 128), Experts(8, 2, 512), 3),), mtp_modules=1
+)
+WIDE = Architecture("wide", 8192, 32_000, (Block(SoftmaxAttention(64, 8, 128), FeedForward(28_672), 6),))
+
+
+def brute_force(arch, device, gpus, seq, batch, cost) -> float:
+    """The shortest step of every layout that the rules of `objections` let pass."""
+    best = math.inf
+    numbers = range(1, gpus + 1)
+    for tp, pp, cp, dp in itertools.product(numbers, range(1, arch.layers + 1), CONTEXT, numbers):
+        used = tp * pp * cp * dp
+        if used > gpus or (cp > 1 and seq // cp < 4096):
+            continue
+        for ep, mbs in itertools.product(numbers, MICRO_BATCHES):
+            if batch % (dp * mbs) or (tp * cp * dp) % ep:
+                continue
+            zeros = (0, 1, 2, 3) if dp * mbs == batch else (0, 1, 3)
+            schedules = [("1f1b", 1), ("zb", 1), ("dualpipe", 1), ("dualpipev", 1)]
+            schedules += [("interleaved", vp) for vp in range(2, arch.layers + 1)]
+            for zero, recompute, (schedule, vp) in itertools.product(zeros, RECOMPUTE, schedules):
+                layout = Layout(used, tp, pp, vp, cp, ep, zero, mbs, schedule, recompute)
+                if next(objections(layout, arch, device, seq, batch), None) is None and cost.fits(layout):
+                    best = min(best, cost.seconds(layout))
+    return best
+
+
+@pytest.mark.parametrize(
+    ("arch", "device", "gpus", "seq", "batch"),
+    [
+        (DENSE, "h800", 1, 2048, 8),
+        (DENSE, "h800", 4, 2048, 8),
+        (DENSE, "h800", 6, 2048, 12),
+        (DENSE, "h100", 8, 16_384, 4),
+        (DENSE, "a100", 7, 4096, 6),
+        (MIXTURE, "h800", 4, 4096, 16),
+        (MIXTURE, "h20", 8, 4096, 8),
+        (MIXTURE, "b200", 6, 8192, 5),
+        (WIDE, "h800", 4, 4096, 8),
+        (WIDE, "a100", 8, 8192, 16),
+    ],
+)
+def test_search_equals_brute_force(arch, device, gpus, seq, batch):
+    device = chip(device)
+    cost = StepCost(arch, device, seq, batch, "bf16")
+    found = search(arch, device, gpus, seq, batch, cost=cost)
+    assert found.best.seconds == pytest.approx(brute_force(arch, device, gpus, seq, batch, cost), rel=1e-12)
+    for candidate in found.top:
+        assert list(objections(candidate.layout, arch, device, seq, batch)) == []
+        assert candidate.layout.gpus <= gpus
+
+
+@given(st.integers(1, 40), st.integers(1, 24), st.sampled_from([8, 12, 30, 64]), st.sampled_from([DENSE, MIXTURE]))
+@settings(max_examples=20, deadline=None)
+def test_more_chips_are_never_slower(gpus, more, batch, arch):
+    device = chip("h800")
+    few = search(arch, device, gpus, 4096, batch)
+    many = search(arch, device, gpus + more, 4096, batch)
+    assert many.best.tokens_per_s >= few.best.tokens_per_s
+    assert 0 <= many.idle < gpus + more
+    assert many.idle == gpus + more - many.best.layout.gpus
+
+
+@pytest.fixture(scope="module")
+def v3() -> tuple[SearchResult, StepCost]:
+    arch, device = architecture("deepseek-v3"), chip("h800")
+    cost = StepCost(arch, device, 4096, 15_360, "fp8", Software(2024.9))
+    return search(arch, device, 2048, 4096, 15_360, cost=cost), cost
+
+
+def test_deepseek_v3_on_2048_h800(v3):
+    result, cost = v3
+    assert result.complete
+    assert result.feasible >= 20_000
+    own = parse("pp=16,ep=64,dp=128,schedule=dualpipe,zero=1,recompute=selective,mbs=1", 2048)
+    assert cost.fits(own)
+    assert result.best.seconds <= cost.seconds(own)
+    assert len(result.top) == 10
+    assert [c.seconds for c in result.top] == sorted(c.seconds for c in result.top)
+    assert len({c.layout for c in result.top}) == 10
+
+
+def test_a_quick_search_finds_the_same_ten(v3):
+    arch, device = architecture("deepseek-v3"), chip("h800")
+    quick = search(arch, device, 2048, 4096, 15_360, cost=v3[1], priced=0)
+    assert quick.top == v3[0].top
+    assert quick.feasible < v3[0].feasible
+
+
+def test_the_result_says_why(v3):
+    result, _ = v3
+    assert sum(result.breakdown.values()) == pytest.approx(result.best.seconds)
+    assert sum(result.runner_up_breakdown.values()) == pytest.approx(result.top[1].seconds)
+    assert "less than the runner-up" in result.why()
+    assert result.best.tokens_per_s == pytest.approx(15_360 * 4096 / result.best.seconds)
+    answer = json.loads(json.dumps(result.to_json()))
+    assert parse(answer["top"][0]["layout"], answer["top"][0]["gpus"]) == result.best.layout
+    assert answer["idle_gpus"] == 0
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3", "llama-3.1-405b", "qwen3-30b-a3b"])
+def test_prices_are_the_predictors_own(name):
+    """What the search asks in parts is what `step.times` and `step.memory` say of the whole; and its bound is one."""
+    arch, device, software = architecture(name), chip("h800"), Software(2024.9)
+    cost = StepCost(arch, device, 4096, 15_360, "fp8", software)
+    draw = random.Random(0)
+    possible = list(shapes(arch, device, 2048, 4096, 15_360))
+    for shape in draw.sample(possible, 300):
+        schedule, vp = draw.choice(list(schedules_of(shape, arch, 15_360)))
+        layout = shape.layout(schedule, vp, draw.choice(sharding_of(shape, 15_360)), draw.choice(RECOMPUTE))
+        assert list(objections(layout, arch, device, 4096, 15_360)) == []
+        whole = step_times(arch, device, layout, 4096, 15_360, "fp8", software, cost.constants)
+        assert cost.seconds(layout) == whole.total
+        assert cost.least_seconds(layout) <= whole.total
+        assert not cost.is_slower(shape.layout(schedule, vp), whole.total)
+        memory = memory_of(arch, device, layout, 4096, 15_360, "fp8", software=software)
+        assert cost.fits(layout) == (memory.total <= usable_bytes(device))
+
+
+def test_sections_in_both_languages(v3):
+    result, _ = v3
+    for lang, head, lane in (("en", "Layout", "stage 1"), ("fr", "Répartition", "étage 1")):
+        table, bars = search_sections(result, lang)
+        assert table.head[0] == head
+        assert len(table.rows) == 10
+        assert parse(table.rows[0][0], result.best.layout.gpus) == result.best.layout
+        assert [sum(parts.values()) for _, parts in bars.bars] == pytest.approx([c.seconds for c in result.top[:2]])
+        own = parse("pp=16,ep=64,schedule=dualpipe", 2048)
+        timeline = pipeline_section(own, 120, 0.058, 0.084, 0.042, 0.139, lang)
+        assert timeline.lanes[0][0] == lane
+        assert len(timeline.lanes) == 16
+        assert "120" in timeline.note
+
+
+def test_the_best_is_predicted_as_it_was_found():
+    arch, device = architecture("llama-3.1-70b"), chip("h100")
+    found = search(arch, device, 64, 8192, 128, "bf16", software_date="2025-03")
+    for candidate in found.top:
+        step = predict_step(arch, device, candidate.layout, 8192, 128, "bf16", "2025-03")
+        assert step.step_time_s == candidate.seconds
+
+
+def test_what_cannot_be_found_says_so():
+    with pytest.raises(UserError, match="fits 8 x H800"):
+        search(architecture("deepseek-v3"), chip("h800"), 8, 4096, 512)
+    with pytest.raises(UserError, match="gpus=0"):
+        search(DENSE, chip("h800"), 0, 4096, 8)
+
+
+def test_a_search_out_of_time_says_so():
+    result = search(DENSE, chip("h800"), 64, 4096, 64, max_seconds=0.0)
+    assert not result.complete
+    assert result.top

@@ -1,0 +1,143 @@
+"""The roofline of a serving step: published figures it meets, and what may never happen whatever the constants."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from centime.catalogue.chips import Chip, chip
+from centime.catalogue.models import architecture
+from centime.errors import UserError
+from centime.plan.serving.costs import ModelCost, model_cost
+from centime.plan.serving.engine import Engine, decoding, prefilling, steady
+from centime.plan.serving.roofline import Load, step_time, visited
+from centime.plan.serving.speeds import Software, Speeds, speeds
+from centime.plan.serving.units import Unit, kv_bytes_per_sequence, number_format, weight_bytes
+
+MODELS = ("deepseek-v3", "llama-3.1-70b", "llama-3.1-8b", "mixtral-8x7b", "gpt-oss-120b", "deepseek-v3.2")
+CHIPS = ("h800", "h100", "b200", "mi300x", "a100 sxm 80gb")
+SOFTWARE = Software("sglang", 2025.4)
+
+
+def engine(model: str = "deepseek-v3", on: str | Chip = "h800", unit: Unit | None = None) -> Engine:
+    """A model on a chip, in fp8."""
+    kind = chip(on) if isinstance(on, str) else on
+    arch = architecture(model)
+    default = Unit(dp=8, ep=8) if arch.is_mixture else Unit(tp=8)
+    form = number_format("fp8", arch.is_mixture)
+    return Engine(model_cost(arch), kind, unit or default, form, speeds(kind, SOFTWARE))
+
+
+def test_cache_of_v3_is_the_published_70_272_bytes_a_token() -> None:
+    found = kv_bytes_per_sequence(model_cost(architecture("deepseek-v3")), Unit(), number_format("bf16", True), 1000)
+    assert found == pytest.approx(70_272 * 1000)
+
+
+def test_weights_of_v3_are_671_gb_in_fp8_but_for_tables_in_bf16() -> None:
+    cost = model_cost(architecture("deepseek-v3"))
+    found = weight_bytes(cost, Unit(), number_format("fp8", True))
+    assert found == pytest.approx(671.0e9 + cost.head_params + cost.table_params, rel=0.002)
+
+
+def test_absorbed_decode_of_v3_does_2_h_2l_plus_r_flops_a_key() -> None:
+    layer = model_cost(architecture("deepseek-v3")).layers[0]
+    assert layer.decode_flops(1000) == pytest.approx(2 * 128 * (2 * 512 + 64) * 1000)
+
+
+def test_sparse_attention_reads_what_it_keeps_and_its_index() -> None:
+    layer = model_cost(architecture("deepseek-v3.2")).layers[0]
+    assert layer.decode_elements(100_000) == pytest.approx(2048 * 576 + 100_000 * 128)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "published_us"), [(2, 118 + 195), (4, 155 + 273), (8, 173 + 314), (16, 192 + 369), (32, 194 + 360)]
+)
+def test_low_latency_dispatch_and_combine_are_those_of_deepep(nodes: int, published_us: float) -> None:
+    """DeepEP docs/legacy.md: 128 tokens a rank, 7,168 wide, top-8, fp8 dispatch and bf16 combine, H800 with CX7."""
+    wide = Unit(dp=8 * nodes, ep=8 * nodes)
+    cost = model_cost(architecture("deepseek-v3"))
+    load = Load(decode=128.0 * wide.dp, decode_context=1000)
+    kind = chip("h800")
+    found = step_time(cost, kind, wide, number_format("fp8", True), load, speeds(kind, SOFTWARE)).communication
+    assert found / 58 * 1e6 == pytest.approx(published_us, rel=0.06)
+
+
+def test_experts_visited() -> None:
+    assert visited(256, 8, 1) == pytest.approx(8)
+    assert visited(256, 8, 1e6) == pytest.approx(256)
+    assert 8 < visited(256, 8, 4) < 32
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(MODELS),
+    st.sampled_from(CHIPS),
+    st.sampled_from(["memory_tb_s", "scaleup_gb_s", "scaleout_gb_s", "fp8_tflops", "bf16_tflops"]),
+    st.floats(1.0, 8.0),
+    st.floats(1.0, 4096.0),
+    st.floats(0.0, 16384.0),
+)
+def test_a_faster_part_is_never_slower(
+    model: str, on: str, part: str, factor: float, decode: float, prefill: float
+) -> None:
+    kind = chip(on)
+    if getattr(kind, part) is None:
+        return
+    faster = dataclasses.replace(kind, **{part: getattr(kind, part) * factor})
+    base = engine(model, kind)
+    rates: Speeds = base.speeds  # of the same software: only the part differs
+    load = Load(decode, 2000.0, prefill, 1000.0)
+    before, after = (step_time(base.model, k, base.unit, base.form, load, rates).total for k in (kind, faster))
+    assert after <= before * (1 + 1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(MODELS), st.sampled_from(CHIPS), st.floats(1.0, 2000.0), st.floats(1.05, 4.0))
+def test_a_larger_batch_never_gives_fewer_tokens_in_all(model: str, on: str, batch: float, factor: float) -> None:
+    one = engine(model, on)
+    small, large = (decoding(one, b, 2000.0, 500.0) for b in (batch, batch * factor))
+    assert large.tokens_per_s >= small.tokens_per_s * 0.98  # 2 %: a kernel may change with the rows
+    assert large.tpot_s >= small.tpot_s * (1 - 1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(MODELS), st.sampled_from(CHIPS), st.floats(100.0, 50_000.0), st.floats(1.0, 4.0))
+def test_longer_is_never_faster(model: str, on: str, isl: float, factor: float) -> None:
+    one = engine(model, on)
+    assert decoding(one, 64.0, isl * factor, 500.0).tpot_s >= decoding(one, 64.0, isl, 500.0).tpot_s * (1 - 1e-9)
+    short, long = (steady(one, 64.0, n, 500.0).tpot_s for n in (isl, isl * factor))
+    assert long >= short * (1 - 1e-9)
+    assert prefilling(one, isl * factor, 8192.0) >= prefilling(one, isl, 8192.0) * (1 - 1e-9)
+
+
+def test_hits_make_prefill_of_the_whole_prompt_cheaper() -> None:
+    one = engine()
+    without = prefilling(one, 4096.0, 8192.0) / 8192.0 * 4096
+    with_hits = prefilling(one, 4096.0, 8192.0, 0.5) / 8192.0 * 2048
+    assert 0.4 * without < with_hits < 0.75 * without
+
+
+def test_a_drafted_token_pays_where_memory_is_the_bound() -> None:
+    plain = engine()
+    drafting = dataclasses.replace(plain, drafted=1, accepted=0.85)
+    assert drafting.tokens_per_step == pytest.approx(1.85)
+    assert decoding(drafting, 8.0, 1000.0, 1000.0).tpot_s < 0.75 * decoding(plain, 8.0, 1000.0, 1000.0).tpot_s
+
+
+def test_two_micro_batches_hide_communication() -> None:
+    alone = Unit(dp=144, ep=144)
+    overlapped = dataclasses.replace(alone, overlapped=True)
+    slow, fast = (decoding(engine(unit=u), 144 * 64.0, 4000.0, 1000.0).tpot_s for u in (alone, overlapped))
+    assert fast < slow
+
+
+def test_a_chip_without_bandwidth_or_a_precision_nobody_serves_is_said() -> None:
+    bare: ModelCost = model_cost(architecture("llama-3.1-8b"))
+    blind = dataclasses.replace(chip("h100"), memory_tb_s=None)
+    with pytest.raises(UserError, match="memory bandwidth"):
+        step_time(bare, blind, Unit(), number_format("bf16", False), Load(1.0, 10.0), speeds(blind, SOFTWARE))
+    with pytest.raises(UserError, match="fp7"):
+        number_format("fp7", False)

@@ -1,0 +1,163 @@
+"""The step predictor: laws it must keep whatever its constants, DeepSeek-V3's published step, memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from centime.catalogue.chips import Chip, chip
+from centime.catalogue.models import architecture
+from centime.errors import UserError
+from centime.plan.step.efficiency import Software, fitted
+from centime.plan.step.layout import Layout, parse
+from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
+from centime.plan.step.prediction import predict_step, software_of
+from centime.plan.step.times import step_times
+from centime.plan.training.goodput import goodput
+
+V3 = architecture("DeepSeek-V3")
+LLAMA = architecture("Llama-3.1-70B")
+H800 = chip("h800")
+V3_LAYOUT = parse("pp=16,ep=64,schedule=dualpipe,zero=1", 2048)
+RATES = ("memory_tb_s", "scaleup_gb_s", "scaleout_gb_s", "bf16_tflops", "fp8_tflops")
+
+
+def seconds(device: Chip, layout: Layout, seq: int = 4096, batch: int = 512, precision: str = "bf16") -> float:
+    arch = V3 if layout.ep > 1 else LLAMA
+    return step_times(arch, device, layout, seq, batch, precision, Software(2025.5), fitted()).total
+
+
+LAYOUTS = st.sampled_from(
+    [
+        Layout(64, tp=8),
+        Layout(64, tp=4, pp=4, vp=4, schedule="interleaved"),
+        Layout(64, zero=3),
+        Layout(128, tp=2, cp=2, pp=8, recompute="full"),
+        Layout(256, pp=8, ep=32),
+        Layout(256, tp=2, pp=4, ep=16, recompute="selective"),
+        Layout(256, pp=8, ep=32, schedule="dualpipe"),
+        Layout(256, pp=8, ep=8, schedule="zb"),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(LAYOUTS, st.sampled_from(RATES), st.floats(1.01, 8.0), st.sampled_from(["bf16", "fp8"]))
+def test_a_faster_part_never_slows_a_step(layout: Layout, rate: str, factor: float, precision: str) -> None:
+    slow = replace(H800, tdp_watts=None)  # watts a FLOP fall as peaks rise: held out of this law
+    fast = replace(slow, **{rate: getattr(slow, rate) * factor})
+    assert seconds(fast, layout, precision=precision) <= seconds(slow, layout, precision=precision) * (1 + 1e-9)
+
+
+@settings(deadline=None, max_examples=40)
+@given(LAYOUTS, st.integers(1, 4))
+def test_longer_batches_and_sequences_take_longer(layout: Layout, times: int) -> None:
+    base = seconds(H800, layout)
+    assert seconds(H800, layout, batch=512 * (times + 1)) > base
+    assert seconds(H800, layout, seq=4096 * (times + 1)) > base
+
+
+@pytest.mark.parametrize("layout", [Layout(64, tp=8), Layout(256, pp=8, ep=32)])
+def test_recomputation_costs_time_and_saves_memory(layout: Layout) -> None:
+    arch = V3 if layout.ep > 1 else LLAMA
+    levels = [replace(layout, recompute=word) for word in ("none", "selective", "full")]
+    times = [seconds(H800, level) for level in levels]
+    sizes = [memory_of(arch, H800, level, 4096, 512, "bf16").total for level in levels]
+    assert times == sorted(times)
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("layout", [Layout(256, pp=8, ep=32, zero=0), Layout(64, tp=8, zero=0)])
+def test_sharding_saves_memory(layout: Layout) -> None:
+    arch = V3 if layout.ep > 1 else LLAMA
+    sizes = [memory_of(arch, H800, replace(layout, zero=zero), 4096, 512, "bf16").total for zero in (0, 1, 2, 3)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_parts_and_phases_add_up() -> None:
+    times = step_times(V3, H800, V3_LAYOUT, 4096, 15360, "fp8", Software(2025.0), fitted())
+    assert sum(times.parts.values()) == pytest.approx(times.total)
+    assert sum(times.phases.values()) == pytest.approx(times.total, rel=0.02)  # sends are in no phase
+
+
+def test_deepseek_v3_step_as_published() -> None:
+    """Table 4 of arXiv 2505.09343: seconds on 2,048 H800; the step within 5 %, each part within 15 %."""
+    step = predict_step(V3, H800, V3_LAYOUT, 4096, 15360, "fp8", "2024-12", recompute_as_needed=True)
+    assert step.step_time_s == pytest.approx(19.926, rel=0.05)
+    published = {
+        "forward_1f": 1.13,
+        "backward_1b": 1.99,
+        "weight_1w": 0.48,
+        "steady_1f1b": 13.95,
+        "bubble": 2.06,
+        "optimizer": 0.29,
+    }
+    assert step.phases_s == pytest.approx(published, rel=0.15)
+    assert step.low_s < 19.926 < step.high_s
+    assert step.memory_gib["total"] * 2**30 < 80e9
+    assert step.mfu == pytest.approx(0.389, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("model", "layout", "precision", "hours"),
+    [
+        # thousand H800 hours a trillion tokens (arXiv 2405.04434, section 3.2.3); chips and the 67 B's layout assumed
+        ("DeepSeek-V2", "pp=16,ep=8,schedule=zb,zero=1", "bf16", 172.8),
+        ("DeepSeek-LLM-67B", "tp=8,pp=4,zero=1", "bf16", 300.6),
+    ],
+)
+def test_other_deepseek_models_within_a_fifth(model: str, layout: str, precision: str, hours: float) -> None:
+    step = predict_step(
+        architecture(model), H800, parse(layout, 512), 4096, 9216 if ",ep" in layout else 4608, precision, "2024-05",
+        recompute_as_needed=True,
+    )  # fmt: skip
+    assert 1e12 / step.tokens_per_s_per_gpu / 3600 / 1e3 == pytest.approx(hours, rel=0.20)
+
+
+def test_memory_of_published_runs() -> None:
+    """GiB that torchtitan reports (Llama-3.1-8B, 8 and 128 H100, FSDP, selective recomputation: 77.0 and 62.0), and
+    parameters with optimizer of Megatron's 22B, 530B and 1T (arXiv 2205.05198, figure 1)."""
+    arch = architecture("Llama-3.1-8B")
+    for gpus, published in ((8, 77.0), (128, 62.0)):
+        layout = Layout(gpus, zero=3, micro_batch=2, recompute="selective")
+        found = memory_of(arch, chip("h100"), layout, 8192, 2 * gpus, "bf16", software=Software(2024.9, tuned=False))
+        assert found.total / 2**30 == pytest.approx(published, rel=0.35)
+    for model, layout, published in (
+        ("Megatron-22B", Layout(8, tp=8, zero=0), 45.6),
+        ("Megatron-530B", Layout(280, tp=8, pp=35, zero=0), 31.6),
+        ("Megatron-1T", Layout(512, tp=8, pp=64, zero=0), 33.0),
+    ):
+        found = memory_of(
+            architecture(model), chip("a100 sxm 80gb"), layout, 2048, 8, "bf16", software=Software(2022.4)
+        )
+        states = (found.weights + found.gradients + found.optimizer) / 2**30
+        assert states == pytest.approx(published, rel=0.10)
+
+
+def test_least_recomputation_that_fits() -> None:
+    again = recomputation(V3, H800, V3_LAYOUT, 4096, 15360, "fp8", Software(2025.0))
+    assert 0 < again.light < 1
+    assert again.full == 0
+    held = memory_of(V3, H800, V3_LAYOUT, 4096, 15360, "fp8", again, Software(2025.0)).total
+    assert held == pytest.approx(usable_bytes(H800), rel=1e-6)
+    roomy = recomputation(V3, chip("gb300"), V3_LAYOUT, 4096, 15360, "fp8", Software(2025.0))
+    assert roomy == Recomputed(0.0, 0.0)
+
+
+def test_what_does_not_fit_is_said() -> None:
+    with pytest.raises(UserError, match=r"GiB on a chip.*Raise pp"):
+        predict_step(V3, H800, Layout(64, ep=8), 4096, 64, "bf16")
+    with pytest.raises(UserError, match=r"precision 'int3'.*bf16"):
+        predict_step(V3, H800, V3_LAYOUT, 4096, 15360, "int3")
+    with pytest.raises(UserError, match="2025-06"):
+        software_of("June 2025")
+
+
+def test_larger_machines_fail_more_often() -> None:
+    """Llama-3.1-405B: more than 90 % effective training time on 16,384 chips (arXiv 2407.21783, section 3.3.4)."""
+    assert goodput(16_384).share == pytest.approx(0.90, abs=0.02)
+    shares = [goodput(n).share for n in (8, 64, 512, 4096, 32_768)]
+    assert shares == sorted(shares, reverse=True)
