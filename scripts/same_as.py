@@ -27,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "scripts" / "same_as"
 CLOSE = 1e-9  # relative: sums in another order
-CODE = re.compile(r"hashes$|code$")  # keys of a card that change with every edit
+CODE = re.compile(r"hashes$|code$|^sha256$")  # keys of a card that change with every edit, and where a file moves
 # Keys of what was run, not planned, that are of the machine or the moment.
 MEASURED = re.compile(r"hash|second|_ns|hours|cost|version|created|time|tok_s|per_s|mfu|memory|model")
 STAMPS = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d\S*|\b[0-9a-f]{12,64}\b")

@@ -91,7 +91,7 @@ BEHIND_EXTRA = ("centime.serve.api", "centime.serve.gateway", "centime.serve.fle
 
 # Files of one folder, its __init__ aside; folders that hold more until they are made into rooms.
 MOST_FILES = 15
-KNOWN_CROWDED = ("train", "serve/api", "data", "ledger", "catalogue", "cli", "serve/engine", "serve/gateway")
+KNOWN_CROWDED = ("train", "serve/api", "serve/engine", "serve/gateway")
 
 
 def files() -> list[Path]:
