@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import forked
 
 from centime.data.shards import ShardSet
 
 
 def centime(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "centime", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = forked.centime(*arguments)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done

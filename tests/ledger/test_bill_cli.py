@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import forked
 from tests.ledger.made import made
 
 from centime.ledger import Book
 
 
 def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "centime", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return forked.centime(*arguments)
 
 
 def test_a_fresh_machine_has_nothing_to_pay(centime_home: Path) -> None:

@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import forked
 
 from centime.cli import main
 
 
 def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "centime", "plan", *arguments], capture_output=True, text=True, check=False
-    )
+    return forked.centime("plan", *arguments)
 
 
 def test_fleet_answers_in_text_and_in_json_and_its_card_gives_it_again(tmp_path: Path) -> None:
