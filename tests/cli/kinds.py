@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 from collections.abc import Callable
@@ -63,6 +62,7 @@ class Kinds:
 
     def __init__(self, made: Path, sandbox: Path, disks: Path | None) -> None:
         self.made, self.sandbox, self.disks = made, sandbox, disks
+        self._copies: dict[tuple[Path, Path, str], Path] = {}
         made.mkdir()
         (made / "empty").write_bytes(b"")
         (made / "folder").mkdir()
@@ -158,14 +158,16 @@ class Kinds:
         return made
 
     def _damaged(self, right: Path, name: str, damage: Damage) -> Path:
-        path = self.made / f"{re.sub(r'[^a-z0-9_=.]', '-', name, flags=re.IGNORECASE)}-{right.name}"
+        folder = self._copies.setdefault((right, right, name), self.made / f"file-{len(self._copies)}")
+        folder.mkdir(exist_ok=True)
+        path = folder / right.name
         if not path.exists():
             path.write_bytes(damage(right.read_bytes()))
         return path
 
     def _with(self, right: Path, inside: Path, name: str, damage: Damage | None) -> str:
         """A copy of the folder `right` in which one file is spoilt."""
-        copy = self.made / f"{right.name} {str(inside).replace('/', ' ')} {name}".replace(" ", "-")
+        copy = self._copies.setdefault((right, inside, name), self.made / f"{right.name}-{len(self._copies)}")
         if copy.exists():
             return str(copy)
         shutil.copytree(right, copy, copy_function=os.link)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -24,7 +25,7 @@ from centime import __version__
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
 from centime.files.output import Output
-from centime.json_files import read_json
+from centime.json_files import kind, read_json
 from centime.plan.verbs import VERBS, Plan
 
 FORM = 1  # of the card; another number is another set of keys
@@ -110,9 +111,12 @@ def read_card(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: form {found['card']!r} of a card is not known; this centime writes and reads form {FORM}."
         )
-    for key, kind in (("verb", str), ("inputs", dict), ("figures", dict), ("sha256", dict), ("centime", str)):
-        if not isinstance(found.get(key), kind):
+    for key, wanted in (("verb", str), ("inputs", dict), ("figures", dict), ("sha256", dict), ("centime", str)):
+        if not isinstance(found.get(key), wanted):
             raise UserError(f"{path}: key {key!r} of the card is missing or mangled; write the card again with --card.")
+    for key, value in found["figures"].items():
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise UserError(f"{path}: figures.{key} of the card is {kind(value)}; expected a number.")
     if found["verb"] not in VERBS:
         raise UserError(f"{path}: {found['verb']!r} is not a plan; a card's verb is one of {', '.join(VERBS)}.")
     return found

@@ -82,6 +82,8 @@ def rerun(card: Mapping[str, Any]) -> Rerun:
     """
     try:
         plan = rebuilt(card["verb"], dict(card["inputs"]))
+    except UserError as error:
+        raise UserError(f"the card asks for what cannot be planned: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"the inputs of the card do not make a plan of {card['verb']!r} ({error}); it was edited, or written by "

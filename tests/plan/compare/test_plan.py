@@ -83,6 +83,11 @@ def test_layouts_and_models():
         ({"chips": ("h8000",)}, "h8000"),
         ({"region": "eu"}, "no region"),
         ({"date": "yesterday"}, "not a date"),
+        ({"precision": "fp3"}, "not one to train in"),  # wrong for every column: no table of dashes
+        ({"serve_precision": "fp3"}, "precision 'fp3' is not one of"),
+        ({"price": "two dollars"}, "not a price of an hour"),
+        ({"layouts": ("pipelined",)}, "layout: 'pipelined'"),
+        ({"software_date": "soon"}, "software date"),
     ],
 )
 def test_bad_input_is_a_sentence(change, says):

@@ -115,7 +115,9 @@ def test_draws_are_seeded_by_name_and_stay_put() -> None:
     assert np.percentile(first, [10, 50, 90]) == pytest.approx([0, 1, 3], abs=0.15)
 
 
-@pytest.mark.parametrize("value", [{"mid": 1, "low": 2}, {"mid": -1}, {"mid": "ten apples"}, {"mid": 1, "hgih": 2}])
+@pytest.mark.parametrize(
+    "value", [{"mid": 1, "low": 2}, {"mid": -1}, {"mid": True}, {"mid": "ten apples"}, {"mid": 1, "hgih": 2}]
+)
 def test_numbers_that_are_none_are_refused(value: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Uncertain.model_validate(value)

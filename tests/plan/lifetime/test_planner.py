@@ -131,6 +131,8 @@ def test_in_measured_money_on_h800():
         ({"hit": 1.5}, "below 1"),
         ({"max_tokens": 0.0}, "above zero"),
         ({"precisions": ("fp3",)}, "fp3"),
+        ({"precision": "fp3"}, "not one to train in"),
+        ({"isl": 1e30}, "more than any model takes"),
         ({"price": "$2/h", "serve_gpu": "h100", "serve_price": "2 EUR/h"}, "one currency"),
     ],
 )

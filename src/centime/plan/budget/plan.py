@@ -21,6 +21,7 @@ from centime.plan.budget.inputs import (
 )
 from centime.plan.budget.model import Outcome, outcome
 from centime.plan.fleet.uncertain import Uncertain
+from centime.plan.typed_inputs import typed
 
 DRAWS = 400
 SEED = 0
@@ -159,12 +160,12 @@ def from_inputs(saved: dict[str, Any]) -> BudgetPlan:
     """The plan that a card describes."""
     from centime.catalogue.chips import chip as chip_called
 
-    asked = dict(saved["request"]) | {"models": tuple(saved["request"]["models"])}
-    request = BudgetRequest(**asked)
-    inputs = {name: Uncertain(**value) for name, value in saved["inputs"].items()}
+    request = typed(BudgetRequest, saved["request"], "request of budget")
+    inputs = typed(dict[str, Uncertain], saved["inputs"], "inputs of budget")
     name = chip_called(request.chip).name
-    hours = {model: Uncertain(**value) for model, value in saved["run_hours"].items()}
-    return _planned(request, name, inputs, hours, actuals_of(request.of), saved["assumptions"])
+    hours = typed(dict[str, Uncertain], saved["run_hours"], "run_hours of budget")
+    assumptions = typed(list[str], saved["assumptions"], "assumptions of budget")
+    return _planned(request, name, inputs, hours, actuals_of(request.of), assumptions)
 
 
 def actuals_of(entity: str | None) -> list[MarketFigure]:

@@ -16,17 +16,20 @@ from centime.catalogue.chips import Chip, chip
 from centime.catalogue.export_rules import BUYERS, Status, day, sale_windows, status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
-from centime.catalogue.prices import Price
-from centime.errors import UserError, nearest
+from centime.catalogue.prices import Price, price_given
+from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.fleet.build_cost import facility_kw
 from centime.plan.notes import Said, said
 from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
 from centime.plan.serving.interval import spread
 from centime.plan.serving.speeds import NEWEST, Software, year
-from centime.plan.step.prediction import software_at
+from centime.plan.serving.units import number_format
+from centime.plan.step.layout import parse as parse_layout
+from centime.plan.step.prediction import require_precision, software_at, software_of
 from centime.plan.training.plan import TrainingPlan, plan_training
 from centime.plan.training.request import TrainingRequest
+from centime.plan.typed_inputs import typed
 
 UNPRICED = "0 USD/h"  # for hours without money, where nobody knows a price
 
@@ -187,15 +190,8 @@ class Comparison:
 
 
 def from_inputs(inputs: dict[str, Any]) -> Comparison:
-    """The comparison of a card's inputs. Raises UserError on unknown keys."""
-    fields = {field.name for field in dataclasses.fields(CompareRequest)}
-    for key in inputs:
-        if key not in fields:
-            raise UserError(f"inputs of compare: {key!r} is unknown.{nearest(key, fields)}")
-    values = dict(inputs)
-    for key in ("models", "chips", "layouts"):
-        values[key] = tuple(inputs.get(key, ()))
-    return compare(CompareRequest(**values))
+    """The comparison of a card's inputs. Raises UserError on keys and values that are none of a request."""
+    return compare(typed(CompareRequest, inputs, "inputs of compare"))
 
 
 def compare(request: CompareRequest) -> Comparison:
@@ -210,6 +206,7 @@ def compare(request: CompareRequest) -> Comparison:
         raise UserError("--price is of one chip's hour; leave it out, or compare a single chip.")
     if request.region not in BUYERS:
         raise UserError(f"There is no region {request.region!r}; known: {', '.join(BUYERS)}.")
+    _require_understood(request)
     date = request.date or datetime.date.today().isoformat()
     day(date)
     software = request.software_date or software_at(request.date) or NEWEST
@@ -233,6 +230,20 @@ def compare(request: CompareRequest) -> Comparison:
     )  # fmt: skip
     powers = dict.fromkeys(column.kilowatts[1] for column in columns if column.training and column.kilowatts)
     return Comparison(request, tuple(columns), (*notes, *assumptions, *powers))
+
+
+def _require_understood(request: CompareRequest) -> None:
+    """Raises UserError for a word that means nothing in any column: the fault of the question, not of a column."""
+    if request.precision is not None:
+        require_precision(request.precision)
+    if request.serve_precision is not None:
+        number_format(request.serve_precision, mixture=False)
+    if request.price is not None:
+        price_given(request.price)
+    software_of(request.software_date)
+    for text in request.layouts:
+        if text != "auto":
+            parse_layout(text)
 
 
 def _column(request: CompareRequest, name: str, model: str, device: str, layout: str) -> Column:

@@ -11,6 +11,7 @@ from centime.plan.fleet.demand import DayShape, rebound
 from centime.plan.fleet.scenario import NOT_MODELLED, Scenario
 from centime.plan.fleet.scenario_file import load, replaced, validated
 from centime.plan.notes import said
+from centime.plan.typed_inputs import typed
 
 PERCENTILES = (10, 50, 90)
 DAYS = 365.25 / 12  # of a month
@@ -132,8 +133,9 @@ def plan_fleet(scenario: Scenario | str, *, years: float | None = None, seed: in
 
 
 def from_inputs(inputs: dict[str, Any]) -> FleetPlan:
-    """The plan that a card describes."""
-    return _planned(validated(inputs["scenario"], "the card"), int(inputs["seed"]), int(inputs["draws"]), [])
+    """The plan that a card describes. Raises UserError on values that are none of a request."""
+    seed, draws = (typed(int, inputs[key], f"{key} of fleet") for key in ("seed", "draws"))
+    return _planned(validated(inputs["scenario"], "the card"), seed, draws, [])
 
 
 def _planned(scenario: Scenario, seed: int, draws: int, filled: Sequence[str]) -> FleetPlan:

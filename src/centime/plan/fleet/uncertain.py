@@ -36,6 +36,8 @@ class Uncertain(BaseModel):
     @field_validator("mid", "low", "high", mode="before")
     @classmethod
     def _quantity(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # which Python takes for 1 or 0
+            raise ValueError(f"expected a number, found {str(value).lower()}")
         try:
             return parse_count(value) if isinstance(value, str) else value
         except UserError as error:

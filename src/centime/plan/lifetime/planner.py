@@ -17,6 +17,7 @@ from centime.plan.lifetime.prices import planner_costs
 from centime.plan.lifetime.request import Costs, LifetimeRequest, flop_costs
 from centime.plan.lifetime.scaling_laws import LOSS_LAWS, MOE_LAWS, QualityLaw, loss_law, moe_law
 from centime.plan.notes import Said, said
+from centime.plan.serving.request import LONGEST
 from centime.plan.training.case import case, example_names
 
 FAMILIES = ("dense", "moe", "both")
@@ -94,6 +95,9 @@ def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, 
     for name in ("served_tokens", "isl", "osl", "ttft_s", "tpot_s"):
         if not 0 < getattr(request, name) < math.inf:
             raise UserError(f"{name} is {getattr(request, name)}; expected a number above zero.")
+    for name in ("isl", "osl"):
+        if getattr(request, name) > LONGEST:
+            raise UserError(f"{name} is {getattr(request, name):g}, more than any model takes; at most {LONGEST:,.0f}.")
     if not 0 <= request.hit < 1:
         raise UserError(f"hit is {request.hit}; expected a share of at least 0 and below 1.")
     if request.family not in FAMILIES:

@@ -17,7 +17,7 @@ from centime.plan.serving.choice import Lengths, cheapest_units
 from centime.plan.serving.interval import spread
 from centime.plan.serving.speeds import NEWEST, Software, year
 from centime.plan.serving.units import number_format
-from centime.plan.step.prediction import default_precision, software_at
+from centime.plan.step.prediction import check_precision, default_precision, software_at
 from centime.plan.training.quick_search import Corner, Searcher
 from centime.plan.training.request import BATCH_TOKENS, BATCH_TOKENS_A_CHIP
 
@@ -38,6 +38,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
             f"Training is priced in {paid.currency} and serving in {served.currency}; give both prices in one currency."
         )
     precision = request.precision or default_precision(trains)
+    check_precision(precision, trains)
     formats = request.precisions or tuple(
         name
         for name, peak in (("bf16", serves.bf16_tflops), ("fp8", serves.fp8_tflops), ("fp4", serves.fp4_tflops))

@@ -9,8 +9,8 @@ from typing import Any
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
-from centime.errors import UserError, nearest
 from centime.plan.counts.architecture import count_architecture
+from centime.plan.typed_inputs import typed
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,8 @@ class LifetimeRequest:
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> LifetimeRequest:
-        """Raises UserError on unknown keys."""
-        fields = {field.name for field in dataclasses.fields(cls)}
-        for key in found:
-            if key not in fields:
-                raise UserError(f"inputs of lifetime: {key!r} is unknown.{nearest(key, fields)}")
-        precisions = found.get("precisions")
-        return cls(**{**found, "precisions": tuple(precisions) if precisions else None})
+        """Raises UserError on keys and values that are none of a request."""
+        return typed(cls, found, "inputs of lifetime")
 
 
 @dataclass(frozen=True)

@@ -229,6 +229,8 @@ def _why_none(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float
     fast = [unit for unit in units if _token_time(engine, unit, lengths) <= tpot_s]
     if not fast:
         least = min((_token_time(engine, unit, lengths) for unit in units), default=0.0)
+        if math.isinf(least):
+            return f"{chip.name}: no unit has memory for one answer of these lengths; take shorter ones or more chips."
         return (
             f"{chip.name}: no unit gives a token within {tpot_s * 1e3:g} ms; the fastest takes {least * 1e3:.3g} ms; "
             "raise --tpot, or take a faster chip or a smaller precision."

@@ -28,6 +28,7 @@ from centime.plan.serving.request import Demand, ServingRequest, parse_units
 from centime.plan.serving.speeds import Software, speeds, year
 from centime.plan.serving.trial import best_tried
 from centime.plan.serving.units import Unit, check_units, number_format
+from centime.plan.typed_inputs import typed
 
 DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
 
@@ -80,9 +81,8 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
 
 
 def from_inputs(inputs: dict[str, Any]) -> ServingPlan:
-    """The plan of a card."""
-    demand = inputs.get("demand")
-    return plan_serving(ServingRequest(**{**inputs, "demand": Demand(**demand) if demand else None}))
+    """The plan of a card's inputs. Raises UserError on keys and values that are none of a request."""
+    return plan_serving(typed(ServingRequest, inputs, "inputs of serve"))
 
 
 def _lengths(request: ServingRequest) -> tuple[Lengths, list[str]]:

@@ -15,13 +15,28 @@ ENGINES = ("vllm", "sglang", "trt")
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "d": 86400.0, "week": 604800.0, "month": 2629800.0}
 
 
+LONGEST = 1e9  # tokens of a prompt or an answer, and seconds of a limit, above which nothing is meant
+MOST_A_DAY = 1e20  # tokens
+
+
 @dataclass(frozen=True)
 class Demand:
-    """Tokens a day: prompts (cache hits included), answers, and the share of prompts found in the cache."""
+    """Tokens a day: prompts (cache hits included), answers, and the share of prompts found in the cache.
+
+    Raises UserError on what is no such quantity, or more than all the world's.
+    """
 
     input_per_day: float
     output_per_day: float
     hit: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.input_per_day <= MOST_A_DAY and 0 < self.output_per_day <= MOST_A_DAY):
+            raise UserError(
+                f"--demand {self.text()}: tokens in and out are above zero, and at most {MOST_A_DAY:g} a day."
+            )
+        if not 0 <= self.hit < 1:
+            raise UserError(f"--demand {self.text()}: hit is a share of at least 0 and below 1.")
 
     def text(self) -> str:
         """As the command line takes it."""
@@ -66,6 +81,8 @@ class ServingRequest:
         ):
             if value is not None and not 0 < value < math.inf:
                 raise UserError(f"{flag} {value:g} is not above zero.")
+            if value is not None and value > LONGEST:
+                raise UserError(f"{flag} {value:g} is more than any model takes; give at most {LONGEST:,.0f}.")
         if self.context is not None and (self.demand is None or self.isl or self.osl):
             raise UserError(
                 "--context gives the lengths by the ratio of input to output in --demand; with --gpus, or beside --isl "
@@ -107,10 +124,6 @@ def parse_demand(text: str) -> Demand:
     if "in" not in found or "out" not in found:
         missing = "-in" if "in" not in found else "-out"
         raise UserError(f"--demand {text!r} has no {missing} part; write both, such as 608B-in/day,168B-out/day.")
-    if min(found["in"], found["out"]) <= 0:
-        raise UserError(f"--demand {text!r}: tokens in and out are above zero.")
-    if not 0 <= found.get("hit", 0.0) < 1:
-        raise UserError(f"--demand {text!r}: hit is a share of at least 0 and below 1.")
     return Demand(found["in"], found["out"], found.get("hit", 0.0))
 
 

@@ -68,10 +68,15 @@ def default_precision(chip: Chip) -> str:
     return "fp8" if chip.fp8_tflops and chip.vendor == "NVIDIA" else "bf16"
 
 
-def check_precision(precision: str, chip: Chip) -> None:
-    """Raises UserError on a precision that nobody trains in, or that the chip does not compute in."""
+def require_precision(precision: str) -> None:
+    """Raises UserError on a precision that nobody trains in."""
     if precision not in PRECISIONS:
         raise UserError(f"precision {precision!r} is not one to train in; known: {', '.join(PRECISIONS)}.")
+
+
+def check_precision(precision: str, chip: Chip) -> None:
+    """Raises UserError on a precision that nobody trains in, or that the chip does not compute in."""
+    require_precision(precision)
     peak = {"bf16": chip.bf16_tflops, "nvfp4": chip.fp4_tflops}.get(precision, chip.fp8_tflops)
     if not peak:
         raise UserError(

@@ -23,9 +23,9 @@ from centime.plan.step.layout import parse, validate
 from centime.plan.step.prediction import StepPrediction, check_precision, predict_step
 from centime.plan.step.times import TRAFFIC
 from centime.plan.training.goodput import Goodput, goodput
-from centime.plan.training.post_training import Reinforcement
-from centime.plan.training.request import Extension, TrainingRequest, check, filled_in, recipes
+from centime.plan.training.request import TrainingRequest, check, filled_in, recipes
 from centime.plan.training.stages import Stage, stage_of_extension, stage_of_rl, stage_of_tokens
+from centime.plan.typed_inputs import typed
 
 if TYPE_CHECKING:
     from centime.plan.layouts.search import SearchResult
@@ -146,11 +146,8 @@ class TrainingPlan:
 
 
 def from_inputs(inputs: dict[str, Any]) -> TrainingPlan:
-    """The plan of a card's inputs."""
-    stages = inputs.get("extension")
-    extension = None if stages is None else tuple(Extension(**stage) for stage in stages)
-    rl = Reinforcement(**inputs["rl"]) if inputs.get("rl") else None
-    return plan_training(TrainingRequest(**{**inputs, "extension": extension, "rl": rl}))
+    """The plan of a card's inputs. Raises UserError on keys and values that are none of a request."""
+    return plan_training(typed(TrainingRequest, inputs, "inputs of train"))
 
 
 def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan:

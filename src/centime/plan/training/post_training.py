@@ -48,8 +48,8 @@ class Reinforcement:
     def check(self) -> None:
         """Raises UserError on what is not above zero."""
         for name in ("steps", "rollouts", "prompt_tokens", "answer_tokens", "steps_per_rollout"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"RL: {name} is {getattr(self, name)}; expected a number above zero.")
+            if not 0 < getattr(self, name) <= 1e15:
+                raise UserError(f"RL: {name} is {getattr(self, name):g}; expected a number above zero, at most 1e15.")
 
 
 _KEYS = {

@@ -74,11 +74,16 @@ def whole(name: str, value: float) -> int:
     return int(value)
 
 
+# More than anybody trains with; a slip of units is told, and no search over layouts goes on for ever.
+MOST = {"tokens": 1e18, "gpus": 10**7, "seq": 10**8, "global_batch": 10**8, "sft_tokens": 1e18}
+
+
 def check(request: TrainingRequest) -> None:
-    for name in ("tokens", "gpus", "seq", "global_batch", "sft_tokens"):
+    """Raises UserError on what is no quantity, or more than anybody trains with."""
+    for name, most in MOST.items():
         value = getattr(request, name)
-        if value is not None and not value > 0:
-            raise UserError(f"{name} is {value}; expected a number above zero.")
+        if value is not None and not 0 < value <= most:
+            raise UserError(f"{name} is {value:g}; expected a number above zero, and at most {most:,.0f}.")
     if request.post_hours is not None and request.post_hours < 0:
         raise UserError(f"post_hours is {request.post_hours}; expected zero or more.")
     if request.rl is not None:

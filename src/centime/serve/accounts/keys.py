@@ -87,11 +87,11 @@ def add_key(
         raise UserError(
             f"{name!r} cannot name a key: use up to 64 letters, digits and . _ @ -, a letter or digit first."
         )
-    for value, what in ((per_minute, "requests per minute"), (concurrency, "requests at once")):
+    for flag, value in (("--per-minute", per_minute), ("--concurrency", concurrency)):
         if value is not None and value < 1:
-            raise UserError(f"a limit of {value} {what} lets nothing through; give 1 or more, or leave it out.")
+            raise UserError(f"{flag} {value} lets nothing through; give 1 or more, or leave it out.")
         if value is not None and value > MOST_LIMIT:
-            raise UserError(f"a limit of {value} {what} is none; give at most {MOST_LIMIT:,}, or leave it out.")
+            raise UserError(f"{flag} {value} is no limit; give at most {MOST_LIMIT:,}, or leave it out.")
     balance, currency = None, tariff.currency if tariff else None
     if budget is not None:
         balance, spoken = amount(budget)
