@@ -225,8 +225,8 @@ def test_json_is_json_and_sections_speak_both_languages() -> None:
         ("growth_per_year = 0", "must be above 0"),
         ("growth_per_year = -1", "not negative"),
         ('input_tokens_per_day = "ten"', "'ten' is not a quantity"),
-        ("input_tokens_per_day = true", "expected a number, found true"),
-        ("growth_kind = true", "expected no true"),
+        ("input_tokens_per_day = true", "is True, which does not fit"),
+        ("growth_kind = true", "is True, which does not fit"),
     ],
 )
 def test_what_is_wrong_with_a_scenario_is_a_sentence(text: str, words: str) -> None:

@@ -55,7 +55,7 @@ class Section(BaseModel):
     @classmethod
     def _no_truth(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError(f"expected no {str(value).lower()}")  # which Python takes for 1 or 0
+            raise ValueError("expected no yes or no")  # which Python takes for 1 or 0
         return value
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from centime.errors import UserError
 from centime.units import parse_count
 
+MOST = 1e30  # of any quantity: above it no sum of a plan would be finite
 Z90 = 1.2815515655446004  # the 90th percentile of the standard normal distribution
 
 
@@ -45,8 +46,8 @@ class Uncertain(BaseModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Uncertain:
-        if not all(math.isfinite(v) and v >= 0 for v in self.three):
-            raise ValueError("low, mid and high are finite and not negative")
+        if not all(0 <= v <= MOST for v in self.three):
+            raise ValueError(f"low, mid and high are not negative, and at most {MOST:g}")
         if not self.three[0] <= self.mid <= self.three[2]:
             raise ValueError(f"low {self.low} <= mid {self.mid} <= high {self.high} does not hold")
         return self

@@ -22,6 +22,14 @@ from centime.plan.training.case import case, example_names
 
 FAMILIES = ("dense", "moe", "both")
 
+# More than anybody means: tokens of a life and of training, of one request, seconds of a limit.
+MOST = {
+    "served_tokens": 1e21,
+    "max_tokens": 1e18,
+    "quality_tokens": 1e18,
+    **dict.fromkeys(("isl", "osl", "ttft_s", "tpot_s"), LONGEST),
+}
+
 
 def from_inputs(inputs: dict[str, Any]) -> Lifetime:
     """The plan of a card's inputs."""
@@ -90,14 +98,10 @@ def plan_lifetime(request: LifetimeRequest, costs: Costs | None = None) -> Lifet
 
 def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, list[Said]]:
     """The request checked, with the bar's tokens from the examples where they are not given."""
-    if request.max_tokens is not None and not request.max_tokens > 0:
-        raise UserError(f"max_tokens is {request.max_tokens}; expected a number above zero.")
-    for name in ("served_tokens", "isl", "osl", "ttft_s", "tpot_s"):
-        if not 0 < getattr(request, name) < math.inf:
-            raise UserError(f"{name} is {getattr(request, name)}; expected a number above zero.")
-    for name in ("isl", "osl"):
-        if getattr(request, name) > LONGEST:
-            raise UserError(f"{name} is {getattr(request, name):g}, more than any model takes; at most {LONGEST:,.0f}.")
+    for name, most in MOST.items():
+        value = getattr(request, name)
+        if value is not None and not 0 < value <= most:
+            raise UserError(f"{name} is {value:g}; expected a number above zero, and at most {most:g}.")
     if not 0 <= request.hit < 1:
         raise UserError(f"hit is {request.hit}; expected a share of at least 0 and below 1.")
     if request.family not in FAMILIES:
@@ -106,8 +110,8 @@ def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, 
         raise UserError(f"mode {request.mode!r} is neither money nor flops.")
     arch = architecture(request.quality_of)
     if request.quality_tokens is not None:
-        if not request.quality_tokens > 0:
-            raise UserError(f"quality_tokens is {request.quality_tokens}; expected a number above zero.")
+                f"quality_tokens is {request.quality_tokens:g}; expected a number above zero, at most {MOST:g}."
+            )
         return request, arch, []
     examples = {name: case(name) for name in example_names()}
     for name, example in sorted(examples.items(), key=lambda item: not item[1].reported_gpu_hours):

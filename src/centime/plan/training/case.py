@@ -91,10 +91,13 @@ def from_json(found: Mapping[str, Any], where: str = "inputs") -> Case:
     return Case(**{"title": f"{values['model']} on {values['gpus']:,} {values['gpu']}"} | values)
 
 
+MOST = 1e18  # of any quantity of a run
+
+
 def _quantity(value: Any, where: str) -> float:
-    number = parse_count(value) if isinstance(value, str) else float(value)
-    if not number > 0:
-        raise UserError(f"{where} is {value}; expected a number above zero.")
+    number = parse_count(value) if isinstance(value, str) else _number(value, where)
+    if not 0 < number <= MOST:
+        raise UserError(f"{where} is {value}; expected a number above zero, and at most {MOST:g}.")
     return number
 
 
@@ -106,10 +109,22 @@ def _whole(value: Any, where: str) -> int:
 
 
 def _price(value: Any, where: str) -> float:
-    number = parse_price_per_hour(value)[0] if isinstance(value, str) else float(value)
-    if not number >= 0:
-        raise UserError(f"{where} is {value}; a price is at least 0.")
+    number = parse_price_per_hour(value)[0] if isinstance(value, str) else _number(value, where)
+    if not 0 <= number <= MOST:
+        raise UserError(f"{where} is {value}; a price is at least 0, and at most {MOST:g}.")
     return number
+
+
+def _number(value: Any, where: str) -> float:
+    if type(value) not in (int, float):  # true is none
+        raise UserError(f"{where} is {value!r}; expected a number.")
+    return float(value)
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise UserError(f"{where} is {value!r}; expected a text.")
+    return value
 
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:
@@ -128,7 +143,7 @@ _READ: dict[str, Callable[[Any, str], Any]] = {
     "reported_gpu_hours": _quantity,
 } | dict.fromkeys(
     ("title", "model", "gpu", "precision", "layout", "software_date", "currency", "price_date", "reported_source"),
-    lambda value, where: str(value),
+    _text,
 )
 
 
