@@ -110,8 +110,6 @@ def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, 
         raise UserError(f"mode {request.mode!r} is neither money nor flops.")
     arch = architecture(request.quality_of)
     if request.quality_tokens is not None:
-                f"quality_tokens is {request.quality_tokens:g}; expected a number above zero, at most {MOST:g}."
-            )
         return request, arch, []
     examples = {name: case(name) for name in example_names()}
     for name, example in sorted(examples.items(), key=lambda item: not item[1].reported_gpu_hours):
