@@ -25,9 +25,8 @@ from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy
 from centime.ops.routed_experts import routed_experts, routed_experts_reference
 from centime.plan.counts import count
 from centime.recipe import Optimizer
-from centime.train.engine import SingleDevice
-from centime.train.schedule import StepSettings
-from centime.train.step import Batch, Trainer
+from centime.train.engine import SingleDevice, Trainer
+from centime.train.stages import Batch, StepSettings
 
 SEQUENCE, SEQUENCES = 1024, 8
 WITHIN = {torch.float32: 1e-3, torch.bfloat16: 2e-2}  # norm of the difference over the norm of the reference

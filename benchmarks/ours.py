@@ -18,9 +18,8 @@ def build(folder: Path, sequence: int, precision: str) -> Callable[[torch.Tensor
     import centime
     from centime.ops.precision import compute_dtype
     from centime.recipe import Optimizer
-    from centime.train.engine import SingleDevice
-    from centime.train.schedule import StepSettings
-    from centime.train.step import Batch, Trainer
+    from centime.train.engine import SingleDevice, Trainer
+    from centime.train.stages import Batch, StepSettings
 
     engine = SingleDevice(centime.load(folder), Optimizer(), compute_dtype(precision, torch.device("cpu")))
     settings = StepSettings(lr=LEARNING_RATE, mtp_weight=0.0, bias_speed=0.0, balance_weight=0.0)

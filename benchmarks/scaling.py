@@ -25,9 +25,8 @@ from centime.model import Transformer
 from centime.ops.precision import compute_dtype
 from centime.plan.counts import count
 from centime.recipe import Optimizer
-from centime.train.engine import SingleDevice
-from centime.train.schedule import StepSettings
-from centime.train.step import Batch, Trainer
+from centime.train.engine import SingleDevice, Trainer
+from centime.train.stages import Batch, StepSettings
 from contestant import GEMM_SIZE, gemm_seconds
 
 WARM_UP = 2

@@ -21,9 +21,8 @@ from centime.model import Transformer
 from centime.ops.cross_entropy import linear_cross_entropy
 from centime.ops.precision import compute_dtype
 from centime.recipe import Optimizer
-from centime.train.engine import SingleDevice
-from centime.train.schedule import StepSettings
-from centime.train.step import Batch, Trainer
+from centime.train.engine import SingleDevice, Trainer
+from centime.train.stages import Batch, StepSettings
 from versus.arms import SEQUENCE, Arm
 
 BATCH = 32  # sequences a step: 4,096 tokens

@@ -12,7 +12,7 @@ from tests.train.made import write_recipe
 from centime.data.shards.prepare import prepare
 from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 from centime.ledger.device import this_device
-from centime.train import peak
+from centime.train.forecast import peak
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,9 @@ import torch
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Transformer
 from centime.recipe import Optimizer
-from centime.train import command as train_command
-from centime.train.engine import SingleDevice
-from centime.train.schedule import StepSettings
-from centime.train.step import Batch, Trainer
+from centime.train.engine import SingleDevice, Trainer
+from centime.train.run import command as train_command
+from centime.train.stages import Batch, StepSettings
 
 CONFIG = ModelConfig(
     vocab_size=96,

@@ -18,7 +18,7 @@ from centime.errors import UserError
 from centime.ops.attention import causal_attention
 from centime.ops.precision import native_bf16
 from centime.plan.step.calibrated import muon_flops
-from centime.train.muon import orthogonalise
+from centime.train.engine import orthogonalise
 
 Shape = tuple[int, int, int]
 

@@ -16,9 +16,8 @@ from centime.catalogue.presets import from_depth
 from centime.model import Transformer
 from centime.plan.step.calibrated import PARTS, step_parts
 from centime.recipe import Optimizer
-from centime.train.engine import SingleDevice
-from centime.train.schedule import StepSettings
-from centime.train.step import Batch, Trainer
+from centime.train.engine import SingleDevice, Trainer
+from centime.train.stages import Batch, StepSettings
 
 Case = tuple[int, int, int, Literal["adamw", "muon"]]
 Float = npt.NDArray[np.float64]

@@ -35,7 +35,7 @@ def export(
     if (gguf is None) == (hf is None):
         raise UserError("give --gguf FILE.gguf for llama.cpp, or --hf DIR for a Hugging Face folder.")
     if hf is not None:
-        from centime.train.as_model import export as export_folder
+        from centime.train.folder.as_model import export as export_folder
 
         note = export_folder(model, hf, step)
         typer.echo(json.dumps({"hf": str(hf), "notes": [note]}, indent=2) if as_json else note)

@@ -24,7 +24,7 @@ def train(
     as_json: bool = typer.Option(False, "--json", help="Print JSON at the end (docs/train.md names its keys)."),
 ) -> None:
     """Train a model from a recipe: pretrain, context extension, sft; metered to the device-second."""
-    from centime.train.command import train as run_train
+    from centime.train.run import train as run_train
 
     done = run_train(recipe, settings, out, resume=resume, budget=budget, price=price)
     if as_json:

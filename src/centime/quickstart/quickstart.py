@@ -29,8 +29,7 @@ from centime.quickstart.stage import before_sft
 from centime.serve.engine.request import SamplingParams
 from centime.serve.generate import Session
 from centime.train.report import write_report
-from centime.train.run import TrainingRun
-from centime.train.setup import Setup
+from centime.train.run import Setup, TrainingRun
 from centime.units import format_bytes
 
 SMOKE_BUDGET, SMOKE_BYTES, SMOKE_SUMS = (

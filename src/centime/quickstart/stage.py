@@ -9,8 +9,8 @@ from centime.errors import UserError
 from centime.json_files import read_object
 from centime.model import Transformer
 from centime.train.folder import RunFolder
+from centime.train.folder.checkpoints import META, read, weights_in
 from centime.train.stages import stage_configs
-from centime.train.state import META, read, weights_in
 
 
 def before_sft(folder: Path) -> Transformer:

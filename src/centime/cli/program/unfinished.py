@@ -11,6 +11,6 @@ def usable(path: Path) -> Path:
         return path  # most are no runs, and need nothing of training
     import typer
 
-    from centime.train.as_model import usable as usable_model
+    from centime.train.folder.as_model import usable as usable_model
 
     return usable_model(path, lambda text: typer.echo(f"Note: {text}", err=True))

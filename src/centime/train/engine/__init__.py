@@ -1,0 +1,35 @@
+"""The optimizer step: losses, gradients over micro-batches, update, balance; on one device or on the ranks of a run.
+
+`Trainer` takes a step on an `Engine`, which alone knows of devices, precision and sharding.
+"""
+
+from centime.train.engine.balance import imbalance
+from centime.train.engine.build import new_engine
+from centime.train.engine.determinism import deterministic
+from centime.train.engine.diagnosis import diagnose
+from centime.train.engine.interface import Engine
+from centime.train.engine.loss import MicroBatch, Objective, Share
+from centime.train.engine.muon import orthogonalise
+from centime.train.engine.process_group import Ranks, device_of, from_first, group, ranks
+from centime.train.engine.single import SingleDevice
+from centime.train.engine.step import StepResult, Trainer
+
+__all__ = [
+    "Engine",
+    "MicroBatch",
+    "Objective",
+    "Ranks",
+    "Share",
+    "SingleDevice",
+    "StepResult",
+    "Trainer",
+    "deterministic",
+    "device_of",
+    "diagnose",
+    "from_first",
+    "group",
+    "imbalance",
+    "new_engine",
+    "orthogonalise",
+    "ranks",
+]

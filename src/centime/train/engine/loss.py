@@ -1,0 +1,90 @@
+"""What training minimises: next-token cross entropy, the MTP losses and the balance loss, for one micro-batch.
+
+All three are sums divided by counts of the whole step (every micro-batch, every rank), so that their gradients add up
+to the same whatever the micro-batch and the number of devices.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from centime.model import Transformer
+from centime.ops.cross_entropy import linear_cross_entropy
+from centime.train.engine.balance import expert_loads, sequence_balance_loss
+
+
+class MicroBatch(NamedTuple):
+    """Some sequences of a step. D is the number of MTP modules."""
+
+    rows: Tensor  # int64 [B, S + 1 + D]: S inputs and the tokens that follow
+    weights: Tensor | None = None  # float32 [B, S + D]: weight of predicting rows[:, i + 1]; None: 1 everywhere
+    lengths: Tensor | None = None  # int64 [B]: inputs that are not padding; None: all
+
+
+class Share(NamedTuple):
+    """What a micro-batch's sums are divided by, and the weights of the losses beside the main one."""
+
+    loss_tokens: float  # sum of weights of the whole step
+    sequences: float  # sequences of the whole step
+    mtp_weight: float  # lambda of V3 eq. 25
+    balance_weight: float  # alpha of V3 eq. 17
+
+
+class Losses(NamedTuple):
+    """A micro-batch's part of the step's losses."""
+
+    total: Tensor  # float32 scalar to differentiate
+    parts: Tensor  # float32 [3], detached: next-token loss, mean MTP loss, balance loss; unweighted
+    loads: Tensor  # int64 [routers, E], zero rows where a router did not run
+
+
+class Objective(nn.Module):
+    """The model with its losses as one module, so that what is applied from outside (FSDP) sees one forward."""
+
+    def __init__(self, model: Transformer) -> None:
+        super().__init__()
+        self.model = model
+        self.routers = len(model.routers())
+
+    def forward(self, batch: MicroBatch, share: Share) -> Losses:
+        """The V3 report's cross entropy (eq. 24, 25) and balance loss (eq. 17), each a part of the step's mean."""
+        model, rows = self.model, batch.rows
+        depths = len(model.mtp)
+        S = rows.shape[1] - 1 - depths
+        weights = (
+            rows.new_ones(rows.shape[0], S + depths, dtype=torch.float32) if batch.weights is None else batch.weights
+        )
+        weights = weights / share.loss_tokens
+        features = model.features(rows[:, :S])
+        routings = list(features.routings)
+        main = self._cross_entropy(features.hidden, rows, weights, 0)
+        total = main
+        mtp = torch.zeros_like(main)
+        if depths and share.mtp_weight:
+            further = model.mtp_features(features.hidden, rows)
+            routings += [routing for found in further for routing in found.routings]
+            for k, found in enumerate(further, start=1):
+                mtp = mtp + self._cross_entropy(found.hidden, rows, weights, k) / depths
+            total = total + share.mtp_weight * mtp
+        balance, loads = torch.zeros_like(main), rows.new_zeros(self.routers, 1)
+        if routings:
+            valid = None
+            if batch.lengths is not None:
+                valid = torch.arange(S, device=rows.device) < batch.lengths[:, None]
+            loads = expert_loads(routings, valid)
+            loads = nn.functional.pad(loads, (0, 0, 0, self.routers - len(routings)))
+            if share.balance_weight:
+                balance = sequence_balance_loss(routings, valid) / share.sequences
+                total = total + share.balance_weight * balance
+        return Losses(total, torch.stack((main, mtp, balance)).detach(), loads)
+
+    def _cross_entropy(self, hidden_BSD: Tensor, rows: Tensor, weights: Tensor, ahead: int) -> Tensor:
+        """Weighted sum of -log p of the token 1 + ahead positions on."""
+        S = hidden_BSD.shape[1]
+        targets = rows[:, 1 + ahead : 1 + ahead + S]
+        return linear_cross_entropy(
+            hidden_BSD.flatten(0, 1), self.model.head_weight, targets.flatten(), weights[:, ahead : ahead + S].flatten()
+        )

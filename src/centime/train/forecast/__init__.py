@@ -1,0 +1,50 @@
+"""What a run will take before it begins: seconds by a few timed steps, memory, money, and what a budget allows.
+
+The same steps give the interval; a machine's profile and its measured peak stand beside them.
+"""
+
+from centime.train.forecast.budget import Budget, asked, parse_budget, smoke
+from centime.train.forecast.by_profile import fits, stage_seconds
+from centime.train.forecast.estimate import Forecast, StageForecast, stage_forecast
+from centime.train.forecast.fitting import INFINITE, Amounts, fit, least_factor, least_seconds, steps_bought
+from centime.train.forecast.memory import (
+    available_bytes,
+    default_micro_batch,
+    peak_bytes,
+    require_disk,
+    require_fit,
+    require_rows,
+    snapshot_bytes,
+)
+from centime.train.forecast.peak import kept_peak, measured_peak, raise_peak
+from centime.train.forecast.timing import StepCost, measure
+
+__all__ = [
+    "INFINITE",
+    "Amounts",
+    "Budget",
+    "Forecast",
+    "StageForecast",
+    "StepCost",
+    "asked",
+    "available_bytes",
+    "default_micro_batch",
+    "fit",
+    "fits",
+    "kept_peak",
+    "least_factor",
+    "least_seconds",
+    "measure",
+    "measured_peak",
+    "parse_budget",
+    "peak_bytes",
+    "raise_peak",
+    "require_disk",
+    "require_fit",
+    "require_rows",
+    "smoke",
+    "snapshot_bytes",
+    "stage_forecast",
+    "stage_seconds",
+    "steps_bought",
+]

@@ -1,0 +1,262 @@
+"""One stage's loop: steps, records, evaluations and checkpoints; leaves on a signal or the budget."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from centime.errors import UserError
+from centime.ledger import Meter
+from centime.recipe import Run
+from centime.train.engine import Share, StepResult, Trainer, diagnose, imbalance
+from centime.train.folder import Checkpoints, Progress
+from centime.train.run.callbacks import Callback
+from centime.train.run.evaluation import HeldOut, bits_per_byte
+from centime.train.run.signals import Interrupted, StopSignals
+from centime.train.stages import Batch, StagePlan, StepSettings
+
+LOAD_RECORDS = 160  # steps of a stage whose expert loads go to metrics.jsonl: as many columns as a picture has
+CORRECT_AFTER_S = 10.0  # seconds of steps after which the forecast is corrected, once
+LONG_STEP_S = 1.0  # a step of more is cut short by a signal: its gradient is lost, and nothing else
+
+
+class Ending(enum.Enum):
+    """Why a stage's loop ended."""
+
+    FINISHED = 0
+    SIGNAL = 1
+    BUDGET = 2
+
+
+@dataclass
+class Clock:
+    """Time left: the current stage as it goes, and the later ones as planned, each with a pace of its own."""
+
+    planned: list[float]  # seconds of each stage
+    stage: int = 0
+    steps: int = 1
+    began: float = field(default_factory=time.monotonic)
+    begun_at: int = 0
+
+    def enter(self, stage: int, steps: int, done: int) -> None:
+        """A stage begins at step `done`."""
+        self.stage, self.steps, self.begun_at, self.began = stage, steps, done, time.monotonic()
+
+    def seconds_left(self, done: int) -> float:
+        """Of the whole run, `done` steps into the stage."""
+        here = self.planned[self.stage]
+        each = (time.monotonic() - self.began) / (done - self.begun_at) if done > self.begun_at else here / self.steps
+        return each * (self.steps - done) + sum(self.planned[self.stage + 1 :])
+
+
+def part_of(tokens: int, rank: int, world: int) -> int:
+    """What one rank books of a step's tokens: whole numbers that differ by one at most and add up to all of them."""
+    return tokens * (rank + 1) // world - tokens * rank // world
+
+
+@dataclass
+class StageLoop:
+    """Runs the steps of one stage on a trainer."""
+
+    plan: StagePlan
+    trainer: Trainer
+    progress: Progress
+    run: Run
+    meter: Meter
+    clock: Clock
+    callbacks: Sequence[Callback]
+    checkpoints: Checkpoints | None  # None on every rank but the first
+    held_out: HeldOut | None
+    also_saved: Mapping[str, Any]  # with the checkpoints: the run's steps, and how a budget resized its stages
+    signals: StopSignals
+    deadline: float  # time.monotonic() at which the stage's share of the budget is spent
+    peak_flops: float | None  # of all devices
+    above_peak: Callable[[float], float] | None = None  # of a step's FLOP/s above the peak: a new peak
+    correct: Callable[[StageLoop], None] | None = None  # called once, after CORRECT_AFTER_S of steps
+    stepped: int = 0  # steps done by this loop
+    stepping_s: float = 0.0  # and the seconds they took, records included, evaluations and checkpoints left out
+    saved: bool = True  # whether the checkpoint that was waited for last is on the disk
+
+    def go(self) -> Ending:
+        """From progress.step to the stage's end, or to a signal or the deadline; saves on leaving.
+
+        Raises UserError, after a few steps in a row that were not finite, with a diagnosis.
+        """
+        progress = self.progress
+        rank, world = self.trainer.engine.rank, self.trainer.engine.world
+        schedule, rows = self.plan.schedule, self.plan.steps(rank, world)
+        self.clock.enter(progress.stage, schedule.steps, progress.step)
+        self._begin()
+        ending = Ending.FINISHED
+        seconds = self.clock.planned[progress.stage] / schedule.steps  # of the last step
+        self.trainer.before_update = self.signals.hold
+        while True:
+            try:
+                with self._interruptible(True):
+                    self._evaluate_if_due()
+            except Interrupted:
+                return self._leave()
+            if progress.step == schedule.steps or ending is not Ending.FINISHED:
+                return Ending.FINISHED if progress.step == schedule.steps and ending is Ending.BUDGET else ending
+            step, start = progress.step, time.perf_counter()
+            batch, settings = rows.batch(step), schedule.settings(step)
+            try:
+                with self._interruptible(seconds > LONG_STEP_S):
+                    result = self.trainer.step(batch, settings)
+            except Interrupted:  # before the weights changed
+                return self._leave()
+            seconds = time.perf_counter() - start
+            flops = batch.tokens * self.plan.flops_per_token
+            self.meter.add(tokens=part_of(batch.tokens, rank, world), flops=flops / world)
+            progress.step, progress.global_step = step + 1, progress.global_step + 1
+            progress.tokens += batch.tokens
+            self._record(result, settings, batch.tokens, flops, seconds)
+            self.stepped, self.stepping_s = self.stepped + 1, self.stepping_s + time.perf_counter() - start
+            if result.skipped:
+                self._skipped(batch, settings)
+            else:
+                progress.skipped_in_a_row = 0
+            ending, due = self._asked()
+            if due and ending is Ending.FINISHED and self.correct is not None and progress.step < schedule.steps:
+                self.correct(self)
+                self.correct = None
+                if self.plan.schedule.steps != schedule.steps:
+                    self._begin()
+                schedule, rows = self.plan.schedule, self.plan.steps(rank, world)
+                self.clock.steps = schedule.steps
+            if (
+                progress.step == schedule.steps
+                or progress.step % self.run.checkpoint_every == 0
+                or ending is not Ending.FINISHED
+            ):
+                self.saved = self.save(wait=ending is Ending.SIGNAL)
+
+    def _interruptible(self, wanted: bool) -> contextlib.AbstractContextManager[None]:
+        """What a signal may cut short; with several ranks nothing, as the others would wait for this one."""
+        return self.signals.interruptible() if wanted and self._world == 1 else contextlib.nullcontext()
+
+    def _leave(self) -> Ending:
+        self.saved = self.save(wait=True)
+        return Ending.SIGNAL
+
+    def _begin(self) -> None:
+        self._tell(lambda c: c.on_stage(self.plan.name, self.plan.schedule.steps, self.progress.step))
+
+    def save(self, wait: bool) -> bool:
+        """A checkpoint of now; every rank calls it. False if a save that was waited for has failed."""
+        state = self.trainer.engine.state()
+        if self.checkpoints is None:
+            return True
+        spent = self.meter.spent()
+        meta = asdict(self.progress) | {"rows": self.plan.rows.fingerprint, "order": self.plan.order, **self.also_saved}
+        meta["device_ns"] += spent.device_ns * self._world
+        meta["cost"] += (spent.cost or 0.0) * self._world
+        return self.checkpoints.save(self.progress.global_step, state, meta, wait)
+
+    @property
+    def _world(self) -> int:
+        return self.trainer.engine.world
+
+    def _record(self, result: StepResult, settings: StepSettings, tokens: int, flops: float, seconds: float) -> None:
+        if not self.callbacks:
+            return
+        progress, plan = self.progress, self.plan
+        spent = self.meter.spent()
+        left = self.clock.seconds_left(progress.step)
+        record: dict[str, Any] = {
+            "stage": plan.name,
+            "step": progress.step,
+            "global_step": progress.global_step,
+            "tokens": progress.tokens,
+            "loss": result.loss + settings.mtp_weight * result.mtp_loss + settings.balance_weight * result.balance_loss,
+            "main_loss": result.loss,
+            "grad_norm": result.gradient_norm,
+            "lr": settings.lr,
+            "seconds": seconds,
+            "tokens_per_s": tokens / seconds,
+            "seconds_left": left,
+        }
+        if plan.bytes_per_token is not None:
+            record["bits_per_byte"] = bits_per_byte(result.loss, plan.bytes_per_token)
+        if plan.config.num_nextn_predict_layers and settings.mtp_weight:
+            record["mtp_loss"] = result.mtp_loss
+        if self.peak_flops and flops / seconds > self.peak_flops and self.above_peak is not None:
+            self.peak_flops = self.above_peak(flops / seconds)
+        if self.peak_flops:
+            record["mfu"] = flops / seconds / self.peak_flops
+        if result.loads.sum():
+            record["max_violation"] = imbalance(result.loads)
+            record["balance_loss"] = result.balance_loss
+            if (progress.step - 1) % max(1, plan.schedule.steps // LOAD_RECORDS) == 0:
+                record["expert_load"] = result.loads.tolist()
+        if spent.cost is not None:
+            record["cost"] = progress.cost + spent.cost * self._world
+            a_second = 1e9 * spent.cost / max(spent.device_ns, 1)
+            record["projected_cost"] = record["cost"] + a_second * left * self._world
+            record["currency"] = spent.currency
+        if result.skipped:
+            record["skipped"] = True
+        self._tell(lambda c: c.on_step(record))
+
+    def _skipped(self, batch: Batch, settings: StepSettings) -> None:
+        """Counts a step that was not finite, and stops the run after too many in a row."""
+        progress = self.progress
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
+        first = int(self.plan.schedule.first_row[progress.step - 1])
+        where = f"{self.plan.name} step {progress.step} (rows {first} to {first + batch.sequences - 1})"
+        self._tell(lambda c: c.on_note(f"{where}: the loss or the gradient is not finite; nothing was updated."))
+        if progress.skipped_in_a_row < self.run.nonfinite_limit:
+            return
+        share = Share(batch.loss_tokens, batch.sequences, settings.mtp_weight, settings.balance_weight)
+        cause = diagnose(self.trainer.engine, next(self.trainer.micro_batches(batch)), share)
+        saved = (
+            f"the last good checkpoint is of step {self.checkpoints.steps()[-1]}"
+            if self.checkpoints and self.checkpoints.steps()
+            else "no checkpoint was made yet"
+        )
+        raise UserError(
+            f"{progress.skipped_in_a_row} steps in a row were not finite, the last one {where}: {cause}. "
+            f"Lower the stage's lr (now {settings.lr:.3g}) or optimizer.clip, lengthen warmup_steps, or try "
+            f"run.precision = fp32; {saved}."
+        )
+
+    def _evaluate_if_due(self) -> None:
+        """After a checkpoint, never before it: what was trained is safe if the evaluation fails."""
+        progress = self.progress
+        last = progress.step == self.plan.schedule.steps
+        if self.held_out is None or not progress.step or not (last or progress.step % self.run.evaluate_every == 0):
+            return
+        found = self.held_out.evaluate(self.trainer, final=last)
+        record = {
+            "stage": self.plan.name,
+            "step": progress.step,
+            "global_step": progress.global_step,
+            "tokens": progress.tokens,
+            "eval_loss": found.loss,
+            "eval_bits_per_byte": found.bits_per_byte,
+            "eval_tokens": found.tokens,
+        }
+        self._tell(lambda c: c.on_evaluation(record))
+
+    def _asked(self) -> tuple[Ending, bool]:
+        """(whether to stop, whether to correct the forecast), the same on every rank; a signal beats the budget."""
+        said = [
+            self.signals.received is not None,
+            time.monotonic() > self.deadline,
+            self.stepping_s >= CORRECT_AFTER_S,
+        ]
+        votes = torch.tensor(said, dtype=torch.int64)
+        self.trainer.engine.all_reduce(votes)
+        signalled, overdue, due = votes.tolist()
+        return Ending.SIGNAL if signalled else Ending.BUDGET if overdue else Ending.FINISHED, bool(due)
+
+    def _tell(self, say: Callable[[Callback], None]) -> None:
+        for callback in self.callbacks:
+            say(callback)

@@ -1,0 +1,66 @@
+"""What the model writes at the end of a stage, for the reader of the report: samples.jsonl."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from centime.data.tokenizers import Tokenizer
+from centime.errors import UserError
+from centime.files.durable import whole_file
+from centime.json_files import parse_json
+from centime.model import Transformer
+from centime.recipe import Recipe
+from centime.serve.engine.request import SamplingParams
+from centime.serve.generate import Session
+from centime.train.stages import PairRows, StagePlan, TextRows
+
+PROMPT, LENGTH = 24, 64  # tokens
+
+
+def write_sample(
+    path: Path, model: Transformer, tokenizer: Tokenizer, plan: StagePlan, tokens: int, recipe: Recipe
+) -> None:
+    """Adds the model's continuation of a held-out beginning (of a prompt, after sft), greedily drawn.
+
+    A stage has one sample, the latest; its key `tokens` is how many the run had trained on. A full disk, a model that
+    cannot answer (of one position, or not finite) and a damaged file lose samples, never the run.
+    """
+    try:
+        prompt = _prompt(plan, recipe)
+        answer = Session(model, tokenizer).answer(prompt, SamplingParams(temperature=0.0, max_tokens=LENGTH))
+        record = {"stage": plan.name, "tokens": tokens, "prompt": tokenizer.decode(prompt), "text": answer.text}
+        kept = [line for line in _lines(path) if line["stage"] != plan.name]
+        with whole_file(path) as partial:
+            lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in [*kept, record])
+            partial.write_text("".join(lines), encoding="utf-8", errors="replace")
+    except (OSError, UserError):
+        pass
+    finally:
+        model.train()
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The samples that are there; lines that are damaged are left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        with contextlib.suppress(UserError):
+            sample = parse_json(line, str(path))
+            if isinstance(sample, dict) and "stage" in sample:
+                found.append(sample)
+    return found
+
+
+def _prompt(plan: StagePlan, recipe: Recipe) -> list[int]:
+    """Token ids: the beginning of the first held-out row, or the first pair's prompt."""
+    if isinstance(plan.rows, PairRows):
+        tokens, answers = plan.rows.loader.rows(0, 1)
+        first: list[int] = tokens[0, : int(answers[0].argmax())].tolist()
+        return first
+    sources = recipe.data.held_out or recipe.data.train
+    rows = TextRows(sources, plan.stage.sequence_length, seed=0, mtp_depth=0)
+    length = min(PROMPT, plan.stage.sequence_length // 2)
+    found: list[int] = rows.loader.rows(0, 1)[0, :length].tolist()
+    return found

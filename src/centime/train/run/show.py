@@ -1,0 +1,73 @@
+"""What a run will take, as a table before its first step."""
+
+from __future__ import annotations
+
+import os
+
+from rich.table import Table
+
+from centime.catalogue.prices import ask_for_price
+from centime.plan.counts import count
+from centime.train.forecast import Forecast, available_bytes
+from centime.train.run.setup import Setup
+from centime.train.stages import StagePlan
+from centime.units import format_bytes, format_count, format_duration, format_money
+
+
+def show_forecast(
+    setup: Setup, stages: list[StagePlan], forecast: Forecast, peak_flops: float, by_profile: float = 0.0
+) -> None:
+    """Prints the model, the stages with time and money, and the memory. by_profile: seconds, 0 without a profile."""
+    say, config, price = setup.console.print, setup.recipe.model, setup.price
+    counts = count(config, setup.recipe.train.sequence_length)
+    ranks = f", {setup.ranks.world} ranks" if setup.ranks.world > 1 else ""
+    precision = str(setup.dtype).removeprefix("torch.")
+    say(
+        f"{setup.recipe.name}: {format_count(counts.total_params)} parameters, {format_count(counts.active_params)} "
+        f"active, {precision} on {setup.metered}{ranks}"
+    )
+    columns = ["stage", "steps", "sequences x length", "tokens", "time", "MFU", *(["money"] if price else [])]
+    table = Table(*columns, box=None, pad_edge=False)
+    for plan, stage in zip(stages, forecast.stages, strict=True):
+        mfu = stage.flops / stage.seconds / peak_flops
+        cells = [stage.name, f"{stage.steps:,}", f"{int(plan.schedule.rows.max())} x {plan.stage.sequence_length}"]
+        cells += [format_count(stage.tokens), format_duration(stage.seconds), f"{100 * mfu:.0f} %"]
+        table.add_row(*cells, *([format_money(forecast.cost(stage.seconds) or 0.0, price.currency)] if price else []))
+    say(table)
+    say(f"Forecast: {in_words(forecast)}.")
+    say_if_busy(setup)
+    if setup.profile is not None:
+        say(f"By this machine's profile of {setup.profile.made[:10]}: {format_duration(by_profile)}.")
+    free = available_bytes(setup.device)
+    rank = " a rank" if setup.ranks.world > 1 else ""
+    say(f"Memory: {format_bytes(forecast.memory_bytes)}{rank} at its peak; {format_bytes(free)} more are free.")
+    say(f"Price: {price}." if price else f"Money: {ask_for_price(setup.metered)}.")
+    if setup.budget is not None:
+        shares = (
+            f"{plan.name} {100 * plan.schedule.tokens / whole.schedule.tokens:.0f} %"
+            for plan, whole in zip(stages, setup.stages, strict=True)
+        )
+        say(f"Budget: {setup.budget}; of the recipe's tokens that is {', '.join(shares)}.")
+
+
+def in_words(forecast: Forecast) -> str:
+    """'5m 12s and $0.0069, between 4m 12s and 6m 25s'."""
+    price = forecast.price
+    money = f" and {format_money(forecast.cost(forecast.seconds) or 0.0, price.currency)}" if price else ""
+    low, high = forecast.between()
+    return f"{format_duration(forecast.seconds)}{money}, between {format_duration(low)} and {format_duration(high)}"
+
+
+def say_if_busy(setup: Setup) -> None:
+    """Says so where other programs have the cores: the forecast then holds for a machine that stays as busy."""
+    cores = setup.metered.vcpus or os.cpu_count() or 1
+    try:
+        load = os.getloadavg()[0]
+    except OSError:  # a system that does not know
+        return
+    if setup.device.type == "cpu" and load > cores:
+        setup.console.print(
+            f"The machine is busy (load {load:.1f} on {cores} cores): a run beside other programs takes longer, "
+            "and the forecast holds only while they go on.",
+            markup=False,
+        )

@@ -1,0 +1,298 @@
+"""A whole run: forecast, the stages one after another, the saved model. All of it metered."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from centime.errors import UserError
+from centime.ledger import Book, Meter, life
+from centime.model.checkpoint import save_state
+from centime.ops.finite import first_not_finite
+from centime.train.engine import Engine, SingleDevice, Trainer, deterministic, from_first, group, new_engine
+from centime.train.folder import (
+    Checkpoint,
+    Checkpoints,
+    Progress,
+    load_into,
+    newest_good,
+    read_checkpoint,
+    require_place,
+    versions,
+    weights_in,
+)
+from centime.train.forecast import measure, peak_bytes, snapshot_bytes
+from centime.train.run.callbacks import Callback, MetricsFile, ProgressBar, TensorBoard
+from centime.train.run.evaluation import held_out
+from centime.train.run.fitted import FittedPlan
+from centime.train.run.loop import Clock, Ending, StageLoop
+from centime.train.run.outlook import Outlook
+from centime.train.run.samples import write_sample
+from centime.train.run.setup import Setup
+from centime.train.run.signals import Interrupted, StopSignals
+from centime.train.run.yardstick import Yardstick
+from centime.train.stages import StagePlan
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. signal: the one that stopped it, None when it is finished; saved: nothing was lost by it."""
+
+    folder: Path
+    signal: signal.Signals | None
+    saved: bool = True
+
+
+class TrainingRun:
+    """Runs a setup to its end, or to a signal."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.first = setup.ranks.rank == 0
+        self.signals = StopSignals()  # not yet open: a Ctrl-C before that finds that none was received
+
+    def go(self) -> Outcome:
+        """Trains. Raises UserError when the run stops itself with a diagnosis or the model cannot be saved."""
+        setup = self.setup
+        self.startup_seconds = life.unmetered_seconds()
+        self.began = time.monotonic() - self.startup_seconds
+        with ExitStack() as stack:
+            # On a CPU a step adds in a fixed order as it is, and the switch would slow some operations.
+            on_gpu = setup.device.type == "cuda"
+            stack.enter_context(deterministic(setup.recipe.run.deterministic and on_gpu))
+            self.yardstick = Yardstick(setup)
+            stack.enter_context(group(setup.ranks))
+            stack.enter_context(self.signals)
+            self.book = stack.enter_context(Book())
+            self.meter = stack.enter_context(
+                Meter(
+                    self.book,
+                    run=setup.folder.path,
+                    verb="train",
+                    stage=setup.stages[0].name,
+                    device=setup.metered,
+                    price=setup.price,
+                    peak_flops=self.yardstick.each,
+                )
+            )
+            return self._train(stack)
+
+    def _train(self, stack: ExitStack) -> Outcome:
+        setup = self.setup
+        found = self._found() if setup.resuming else None
+        where = found.place.progress if found else Progress()
+        self.began -= where.device_ns / 1e9 / setup.ranks.world  # a budget is the whole run's, earlier attempts too
+        self.meter.stage(setup.stages[where.stage].name)
+        engine = self._engine(setup.stages[where.stage], {})
+        self.fitted = self._fitted(engine)
+        if not setup.resuming:
+            self._begin()
+        if found:
+            load_into(engine, found)
+        del found  # as large as the optimizer
+        callbacks = self._callbacks(where)
+        for callback in callbacks:
+            stack.callback(callback.close)
+        checkpoints = self._checkpoints(callbacks) if self.first else None
+        if checkpoints is not None:
+            stack.push(_unless_interrupted(checkpoints))
+        while True:
+            self._refit(where)
+            plan = self.fitted.stages[where.stage]
+            self.meter.stage(plan.name)
+            loop = self._loop(engine, plan, where, callbacks, checkpoints)
+            ending = loop.go()
+            if ending is Ending.SIGNAL:
+                return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), loop.saved)
+            if ending is Ending.BUDGET:
+                for callback in callbacks:
+                    callback.on_note(f"{plan.name} stops at step {where.step}: its share of the budget is spent.")
+            if not self._sample(engine, plan, where):
+                saved = checkpoints is None or checkpoints.wait()
+                return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), saved)
+            if where.stage + 1 == len(self.fitted.stages):
+                break
+            where.stage, where.step = where.stage + 1, 0
+            before = {name: tensor.clone() for name, tensor in engine.state().items()}
+            del engine, loop
+            engine = self._engine(self.fitted.stages[where.stage], before)
+            del before
+        self._save_model(engine, plan)
+        if self.first:
+            with contextlib.suppress(OSError):  # a full disk: the next --resume sees by the checkpoint that it is done
+                setup.folder.write_info(self._info() | {"finished": True})
+        return Outcome(setup.folder.path, None)
+
+    def _found(self) -> Checkpoint | None:
+        """The checkpoint to go on from: the first rank chooses it, every rank reads it."""
+        setup = self.setup
+        newest = newest_good(setup.folder.checkpoints, setup.say) if self.first else None
+        path = from_first(newest.path if newest else None, setup.ranks)
+        found = newest if path is None or newest is not None else read_checkpoint(path)
+        if found is not None:
+            require_place(found, setup.stages)
+        return found
+
+    def _loop(
+        self,
+        engine: Engine,
+        plan: StagePlan,
+        where: Progress,
+        callbacks: list[Callback],
+        checkpoints: Checkpoints | None,
+    ) -> StageLoop:
+        """The loop of the stage that the run is in."""
+        setup = self.setup
+        return StageLoop(
+            plan=plan,
+            trainer=Trainer(engine, setup.micro_batches[where.stage], setup.recipe.optimizer.clip),
+            progress=where,
+            run=setup.recipe.run,
+            meter=self.meter,
+            clock=Clock([stage.seconds for stage in self.fitted.forecast.stages]),
+            callbacks=callbacks,
+            checkpoints=checkpoints,
+            held_out=held_out(setup.recipe, plan),
+            also_saved=self._also_saved(),
+            signals=self.signals,
+            deadline=self.fitted.deadline(where.stage),
+            peak_flops=self.yardstick.of_all,
+            above_peak=lambda flops_per_s: self.yardstick.above(flops_per_s, self.meter),
+            correct=None if setup.resuming or where.stage else self._correct,
+        )
+
+    def _also_saved(self) -> dict[str, Any]:
+        """What a checkpoint says of the run as a whole: how a budget resized its stages, and their steps."""
+        steps = sum(stage.schedule.steps for stage in self.fitted.stages)
+        return {"fitted": self.fitted.factors, "steps": steps}
+
+    def _correct(self, loop: StageLoop) -> None:
+        """After the first seconds of steps: the forecast by their pace, said and kept, and a budget's rest by it."""
+        fitted, stage = self.fitted, loop.progress.stage
+        fitted.correct(stage, loop.stepped, loop.stepping_s)
+        if fitted.refit(stage, loop.progress.step, loop.stepping_s):
+            loop.plan, loop.also_saved = fitted.stages[stage], self._also_saved()
+            if self.first:
+                self.setup.folder.write_info(self._info())
+        loop.clock.planned = [each.seconds for each in fitted.forecast.stages]
+        loop.deadline = fitted.deadline(stage)
+        if self.first:
+            self.outlook.correct(fitted.forecast, loop.stepping_s)
+
+    def _engine(self, plan: StagePlan, state: Mapping[str, Tensor]) -> Engine:
+        """The stage's model on this rank: fresh weights, or where there is a `state` those of the stage before."""
+        setup = self.setup
+        engine = new_engine(plan.config, setup.recipe, setup.device, setup.dtype, setup.ranks)
+        if state:
+            engine.load(state, moments=plan.keep_moments)
+        return engine
+
+    def _fitted(self, engine: Engine) -> FittedPlan:
+        """The plan, from a few timed steps of each stage's shapes."""
+        setup = self.setup
+        left = self.began + setup.allowed_seconds - time.monotonic()
+        alone = setup.ranks.world == 1  # else the other ranks would wait for the one that a signal interrupts
+        with self.signals.interruptible() if alone else contextlib.nullcontext():
+            costs = measure(engine, setup.stages, setup.micro_batches, setup.recipe.optimizer.clip, left)
+        memory = peak_bytes(setup.device)  # the timed steps have used all but a checkpoint's copy
+        if setup.device.type == "cpu":
+            memory += snapshot_bytes(setup.recipe.model, setup.recipe.optimizer.name == "muon")
+        costs, memory = from_first((costs, memory), setup.ranks)
+        return FittedPlan(setup, costs, memory, self.began)
+
+    def _begin(self) -> None:
+        """Fits a new run to its budget, says what it will take, and makes its folder."""
+        setup, fitted = self.setup, self.fitted
+        fitted.begin()
+        if self.first:
+            timing = self.meter.spent().device_ns / 1e9
+            self.outlook = Outlook(setup, self.book, self.startup_seconds, timing)
+            self.outlook.begin(fitted.stages, fitted.forecast, self.yardstick.of_all)
+            setup.folder.begin(setup.recipe, self._info())
+
+    def _refit(self, where: Progress) -> None:
+        """At the start of a later stage: what is left of a budget, over what is left to do."""
+        if where.stage and not where.step and self.fitted.refit(where.stage, 0, 0.0) and self.first:
+            self.setup.folder.write_info(self._info())
+
+    def _info(self) -> dict[str, Any]:
+        """What goes into run.json."""
+        setup = self.setup
+        return {
+            "versions": versions(),
+            "device": asdict(setup.metered) | {"peak_flops": self.yardstick.each},
+            "ranks": setup.ranks.world,
+            "precision": str(setup.dtype).removeprefix("torch."),
+            "micro_batches": setup.micro_batches,
+            "budget": setup.budget_text,
+            "fitted": self.fitted.factors,
+        }
+
+    def _callbacks(self, where: Progress) -> list[Callback]:
+        """On the first rank the progress bar, metrics.jsonl and TensorBoard; on the others nothing."""
+        if not self.first:
+            return []
+        folder, step = self.setup.folder, where.global_step
+        found: list[Callback] = [MetricsFile(folder.metrics, step), ProgressBar(self.setup.console)]
+        if not self.setup.recipe.run.tensorboard:
+            return found
+        return [*found, TensorBoard(folder.tensorboard / folder.path.resolve().name, step)]
+
+    def _checkpoints(self, callbacks: list[Callback]) -> Checkpoints:
+        def tell(text: str) -> None:
+            for callback in callbacks:
+                callback.on_note(text)
+
+        return Checkpoints(self.setup.folder.checkpoints, self.setup.recipe.run.keep, tell)
+
+    def _sample(self, engine: Engine, plan: StagePlan, where: Progress) -> bool:
+        """A few words of the model at the end of a stage; on one device only, as generation runs the whole model.
+
+        False if a signal has cut it short.
+        """
+        if not isinstance(engine, SingleDevice):
+            return True
+        setup = self.setup
+        try:
+            with self.signals.interruptible():
+                write_sample(setup.folder.samples, engine.model, setup.tokenizer, plan, where.tokens, setup.recipe)
+        except Interrupted:
+            return False
+        except Exception as error:  # whatever it was: a sample is for the reader, and the model is not saved yet
+            setup.console.print(f"{plan.name} ends without a sample ({error}).", markup=False)
+        return True
+
+    def _save_model(self, engine: Engine, plan: StagePlan) -> None:
+        """The result as a Hugging Face folder, in the type that it was trained to compute in (routing bias in fp32)."""
+        state = engine.state()
+        if (bad := first_not_finite(state)) is not None:
+            raise UserError(
+                f"The model is not saved: {bad.partition('/')[2]} has numbers that are not finite. Lower the last "
+                "stage's lr or optimizer.clip; the checkpoints before that are good."
+            )
+        if self.first:
+            save_state(
+                plan.config,
+                weights_in(state),
+                self.setup.folder.model,
+                self.setup.recipe.data.tokenizer,
+                self.setup.dtype,
+            )
+
+
+def _unless_interrupted(checkpoints: Checkpoints) -> Callable[..., None]:
+    """Waits for the checkpoint that is being written, but not for one that a second signal gave up."""
+
+    def leave(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
+            checkpoints.wait()
+
+    return leave

@@ -1,0 +1,22 @@
+"""What is trained on: a recipe as stages, the steps of each, and the rows of each step.
+
+All of it is a pure function of the recipe, the data and the step's number; nothing here keeps a state.
+"""
+
+from centime.train.stages.batches import Batch, PairRows, StageRows, TextRows
+from centime.train.stages.schedule import Schedule, StepSettings, make_schedule
+from centime.train.stages.stage_plan import StagePlan, plan_stages, resolve, stage_configs
+
+__all__ = [
+    "Batch",
+    "PairRows",
+    "Schedule",
+    "StagePlan",
+    "StageRows",
+    "StepSettings",
+    "TextRows",
+    "make_schedule",
+    "plan_stages",
+    "resolve",
+    "stage_configs",
+]

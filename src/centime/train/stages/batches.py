@@ -1,0 +1,130 @@
+"""Where a step's rows come from: packed text for pretrain and context, prompt-answer pairs for sft.
+
+Each is a pure function of the step: the schedule says which rows, the loader what they hold, and every rank takes its
+contiguous share, so that the global order is the same for any number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from centime.data.loader import ORDER, Loader
+from centime.data.pairs import PairLoader
+from centime.data.tokenizers import Tokenizer
+from centime.errors import UserError
+from centime.recipe import Sft, Source
+from centime.train.stages.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This rank's rows of a step, and what the step holds over all ranks."""
+
+    rows: Tensor  # int64 [n, S + 1 + D]
+    loss_tokens: float  # sum of weights over all ranks
+    sequences: int  # over all ranks
+    tokens: int  # inputs that are not padding, over all ranks
+    weights: Tensor | None = None  # float32 [n, S + D]
+    lengths: Tensor | None = None  # int64 [n]
+
+
+class Rows(Protocol):
+    """Rows by number, as this rank's share of `count` of them."""
+
+    fingerprint: str
+    tokens_per_row: float  # inputs that are not padding, on average
+
+    def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
+        """Rows [first, first + count) of the global order, of which this rank holds its share."""
+
+
+def own_share(count: int, rank: int, world: int) -> tuple[int, int]:
+    """[low, high) of `count` rows for a rank: shares differ by what is left over alone."""
+    share = -(-count // world)
+    return min(rank * share, count), min((rank + 1) * share, count)
+
+
+class TextRows:
+    """Packed rows of S + 1 + D tokens; every position is trained on."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        sequence_length: int,
+        seed: int,
+        mtp_depth: int,
+        start: Sequence[int] | None = None,
+        stated: int | None = None,
+        order: int = ORDER,
+    ) -> None:
+        """start, stated (rows of the whole stage) and order: as Loader has them."""
+        named = [(source.path, source.weight) for source in sources]
+        self.loader = Loader(named, sequence_length, seed, 1 + mtp_depth, start, stated, order)
+        self.fingerprint = self.loader.fingerprint
+        self.tokens_per_row = float(sequence_length)
+        self.bytes_per_token = self.loader.total_bytes / self.loader.total_tokens
+
+    def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
+        low, high = own_share(count, rank, world)
+        ids = self.loader.rows(first + low, high - low)
+        if ids.size and int(ids.max()) >= self.loader.vocab_size:
+            raise UserError(
+                f"The data holds token {int(ids.max())}, beyond its vocabulary of {self.loader.vocab_size:,}: "
+                "it is damaged. `centime data check` names the file; prepare the folder again."
+            )
+        rows = torch.from_numpy(ids)
+        tokens = count * self.loader.sequence_length
+        return Batch(rows, loss_tokens=tokens, sequences=count, tokens=tokens)
+
+
+class PairRows:
+    """One pair a row, padded on the right, with the loss on the answer alone.
+
+    Padding is never computed with: causal attention lets no token see it, and loads and balance leave it out.
+    """
+
+    def __init__(self, path: Path, tokenizer: Tokenizer, sequence_length: int, seed: int, mtp_depth: int) -> None:
+        self.loader = PairLoader(path, tokenizer, sequence_length, seed, extra=1)
+        self.fingerprint = self.loader.fingerprint
+        self.depth = mtp_depth
+        some = min(self.loader.pairs, 1024)
+        self.tokens_per_row = self.batch(0, some, rank=0, world=1).tokens / some
+
+    def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
+        tokens, answers = (torch.from_numpy(array) for array in self.loader.rows(first, count))
+        width = tokens.shape[1]
+        last = (answers * torch.arange(width)).amax(
+            -1
+        )  # index of a row's last answer token: as many inputs predict up to it
+        low, high = own_share(count, rank, world)
+        return Batch(
+            rows=torch.nn.functional.pad(tokens[low:high], (0, self.depth)),
+            weights=torch.nn.functional.pad(answers[low:high, 1:].float(), (0, self.depth)),
+            lengths=last[low:high],
+            loss_tokens=float(answers[:, 1:].sum()),
+            sequences=count,
+            tokens=int(last.sum()),
+        )
+
+
+class StageRows:
+    """The rows of one stage by step."""
+
+    def __init__(self, rows: Rows, schedule: Schedule, rank: int, world: int) -> None:
+        self.rows, self.schedule, self.place = rows, schedule, (rank, world)
+
+    def batch(self, step: int) -> Batch:
+        """The rows of a step, from 0."""
+        schedule = self.schedule
+        return self.rows.batch(int(schedule.first_row[step]), int(schedule.rows[step]), *self.place)
+
+
+def pair_rows(sft: Sft, tokenizer: Tokenizer, seed: int, mtp_depth: int) -> PairRows:
+    """The pairs of the sft stage."""
+    return PairRows(sft.data, tokenizer, sft.sequence_length, seed, mtp_depth)

@@ -1,0 +1,93 @@
+"""Newton-Schulz against the singular value decomposition, and Muon on stacked matrices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.train.made import SETTINGS, batch, model, trainer
+
+from centime.recipe import Optimizer
+from centime.train.engine.muon import FIVE_STEPS, V4_STEPS, Muon, orthogonalise
+from centime.train.engine.optimizer import group_parameters
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(2, 24), columns=st.integers(2, 24), seed=st.integers(0, 1000))
+def test_orthogonalise_is_u_v_of_the_svd(rows: int, columns: int, seed: int) -> None:
+    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    if s[-1] < 1e-2 * s[0]:  # ten steps do not lift a vanishing singular value to one
+        return
+    torch.testing.assert_close(orthogonalise(matrix, V4_STEPS, torch.float32), u @ v, rtol=0, atol=0.02)
+
+
+def test_v4_steps_end_closer_to_orthogonal_than_five() -> None:
+    matrix = torch.randn(32, 48, generator=torch.Generator().manual_seed(0))
+
+    def error(steps: object) -> float:
+        return float((torch.linalg.svdvals(orthogonalise(matrix, steps, torch.float32)) - 1).abs().max())  # type: ignore[arg-type]
+
+    assert error(V4_STEPS) < 0.01
+    assert 0.1 < error(FIVE_STEPS) < 0.5
+
+
+def test_a_batch_is_its_matrices_one_by_one() -> None:
+    stack = torch.randn(5, 2, 6, 9, generator=torch.Generator().manual_seed(1))
+    whole = orthogonalise(stack, dtype=torch.float32)
+    for e in range(5):
+        for i in range(2):
+            torch.testing.assert_close(whole[e, i], orthogonalise(stack[e, i], dtype=torch.float32))
+
+
+def test_an_expert_without_a_gradient_stays_finite() -> None:
+    stack = torch.randn(3, 4, 4)
+    stack[1] = 0
+    assert torch.equal(orthogonalise(stack)[1], torch.zeros(4, 4))
+
+
+@pytest.mark.parametrize("shape", [(12, 20), (20, 12), (4, 2, 12, 20)])
+def test_update_has_the_stated_root_mean_square(shape: tuple[int, ...]) -> None:
+    p = torch.nn.Parameter(torch.zeros(shape))
+    p.grad = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    Muon([p], lr=0.1, weight_decay=0.0, dtype=torch.float32).step()
+    assert float(p.detach().square().mean().sqrt()) == pytest.approx(0.1 * 0.18, rel=0.02)
+
+
+def test_agrees_with_torch_on_two_dimensions() -> None:
+    """torch.optim.Muon, the same coefficients, RMS 0.2 and momentum written as a running mean."""
+    torch.manual_seed(0)
+    start = torch.randn(16, 24)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    a = Muon([ours], lr=0.02, weight_decay=0.1, update_rms=0.2, coefficients=FIVE_STEPS)
+    b = torch.optim.Muon([theirs], lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    for _ in range(4):
+        ours.grad = torch.randn(16, 24)
+        theirs.grad = ours.grad.clone()
+        a.step()
+        b.step()
+        cosine = torch.nn.functional.cosine_similarity((ours - start).flatten(), (theirs - start).flatten(), dim=0)
+        assert cosine.item() > 0.98
+
+
+def test_one_dimension_is_refused() -> None:
+    with pytest.raises(ValueError, match="takes matrices"):
+        Muon([torch.nn.Parameter(torch.zeros(3))])
+
+
+def test_groups() -> None:
+    """V4: embedding, head, router and norms stay on AdamW; experts and all other matrices go to Muon."""
+    groups = group_parameters(model(), Optimizer(name="muon"))
+    assert "layers.1.ffn.experts.gate_up" in groups.muon
+    assert "mtp.0.block.attention.kv_up.weight" in groups.muon
+    assert {"embed.weight", "head.weight", "layers.1.ffn.router.weight"} <= set(groups.decayed)
+    assert all("router" in name or name in {"embed.weight", "head.weight"} for name in groups.decayed)
+    assert all("norm" in name for name in groups.plain)
+    assert group_parameters(model(), Optimizer()).muon == []
+
+
+def test_muon_learns() -> None:
+    run = trainer("muon", torch.bfloat16)
+    losses = [run.step(batch(step), SETTINGS).loss for step in range(25)]
+    assert losses[-1] < losses[0] - 1
