@@ -128,7 +128,7 @@ def write_tokenizer(backend: tokenizers.Tokenizer, out: Path, *, overwrite: bool
 
 def write_files(backend: tokenizers.Tokenizer, folder: Path) -> None:
     """The two files, into a folder that is being made."""
-    template = resources.files("centime.data").joinpath("chat_template.jinja").read_text("utf-8")
+    template = resources.files("centime.data.tokenizers").joinpath("chat_template.jinja").read_text("utf-8")
     config = {**_CONFIG, "chat_template": template}
     (folder / "tokenizer.json").write_text(backend.to_str(pretty=True), "utf-8")
     text = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
