@@ -17,6 +17,7 @@ STREAMS: dict[str, dict[str, Any]] = {
     "input closed": {"stdin": None},
     "files of 4 KiB": {"file_bytes": 4096},
 }
+DRAWN = "output full"  # of the streams, in every run of the suite
 SILENT = {"chat", "export", "train"}  # what they say goes to standard error; chat has nobody to answer here
 HOMES = ("closed", "read-only", "empty", "loop", "dangling")
 
@@ -43,8 +44,9 @@ def ended_badly(bench: Bench, verb: str, **around: Any) -> list[str]:
     return [f"{done.code} {fault}: {done.stderr[-300:]}" for fault in found]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("around", STREAMS)
+@pytest.mark.parametrize(
+    "around", [pytest.param(name, marks=pytest.mark.slow if name == DRAWN else pytest.mark.long) for name in STREAMS]
+)
 def test_streams_and_limits(bench: Bench, around: str) -> None:
     found = {verb: ended_badly(bench, verb, **STREAMS[around]) for verb in RIGHT}
     assert {verb: wrong for verb, wrong in found.items() if wrong} == {}
