@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cli.kinds import Kinds
+from tests.cli.outcomes import must_be_refused
 from tests.cli.process import SECONDS, Done, Zygote
 from tests.cli.roles import command, role_of
 from tests.cli.sandbox import snapshot
@@ -82,6 +83,8 @@ def faults(cell: Cell, done: Done, changed: list[str], value: str) -> list[str]:
     if done.code == 0:
         if any(word in done.stdout.lower().replace(",", " ").split() for word in ("nan", "inf", "-inf")):
             found.append("a result with nan or inf")
+        if must_be_refused(cell.argument.verb, role_of(cell.argument.key) or "", cell.kind):
+            found.append("taken for right")
     elif done.code != 2:
         found.append(f"exit code {done.code}")
     else:
