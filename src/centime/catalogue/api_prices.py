@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 from centime.catalogue.prices import aged
+from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 from centime.units import parse_count
 
@@ -42,23 +42,22 @@ class PriceList:
 @functools.cache
 def price_lists() -> tuple[PriceList, ...]:
     """All lists of the catalogue that price input and output."""
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            PriceList(
-                row["id"],
-                row["model"],
-                row["provider"],
-                row["date"],
-                float(row["hit"] or row["miss"]),
-                float(row["miss"]),
-                float(row["output"]),
-                row["currency"],
-                row["terms"],
-                row["source"],
-            )
-            for row in csv.DictReader(file)
-            if row["miss"] and row["output"]
+    return tuple(
+        PriceList(
+            row["id"],
+            row["model"],
+            row["provider"],
+            row["date"],
+            float(row["hit"] or row["miss"]),
+            float(row["miss"]),
+            float(row["output"]),
+            row["currency"],
+            row["terms"],
+            row["source"],
         )
+        for row in read_rows(TABLE)
+        if row["miss"] and row["output"]
+    )
 
 
 def price_list(text: str, date: str | None = None) -> PriceList:

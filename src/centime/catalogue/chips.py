@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import re
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from centime.catalogue.home import centime_home
+from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 
 HERE = Path(__file__).parent
@@ -109,8 +109,7 @@ def names_match(pattern: str, device_name: str) -> bool:
 @functools.cache
 def chips() -> tuple[Chip, ...]:
     """Every chip of the catalogue as its sources have it, in the order in which driver names are tried."""
-    with (HERE / "chips.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(_chip(row, "chips.csv") for row in csv.DictReader(file))
+    return tuple(_chip(row, "chips.csv") for row in read_rows(HERE / "chips.csv"))
 
 
 def _chip(row: Mapping[str, str], where: str) -> Chip:
@@ -148,20 +147,15 @@ def _overlay() -> tuple[Chip, ...]:
 
 @functools.lru_cache(maxsize=4)
 def _read_overlay(path: Path, _changed: int) -> tuple[Chip, ...]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return tuple(_chip(row, str(path)) for row in csv.DictReader(file, restkey="(no heading)"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read: {error}; mend it or move it away.") from None
+    return tuple(_chip(row, str(path)) for row in read_rows(path))
 
 
 @functools.cache
 def _planned() -> dict[str, Chip]:
     """Every chip with its assumed figures filled in, by every spelling of its names."""
     assumed: dict[str, list[tuple[str, float, str]]] = {}
-    with (HERE / "chip_assumptions.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            assumed.setdefault(row["chip"], []).append((row["field"], float(row["value"]), row["why"]))
+    for row in read_rows(HERE / "chip_assumptions.csv"):
+        assumed.setdefault(row["chip"], []).append((row["field"], float(row["value"]), row["why"]))
     return _by_spelling(_filled(chip, assumed.get(chip.name, [])) for chip in chips())
 
 
@@ -220,11 +214,8 @@ def chip_for(device_name: str) -> Chip | None:
 
 @functools.cache
 def _cpu_powers() -> tuple[CpuPower, ...]:
-    with (HERE / "cpu_power.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
-            CpuPower(**{**row, "watts_per_vcpu": float(row["watts_per_vcpu"])})  # type: ignore[arg-type]
-            for row in csv.DictReader(file)
-        )
+    rows = read_rows(HERE / "cpu_power.csv")
+    return tuple(CpuPower(**{**row, "watts_per_vcpu": float(row["watts_per_vcpu"])}) for row in rows)
 
 
 def cpu_power_for(device_name: str) -> CpuPower:

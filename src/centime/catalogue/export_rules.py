@@ -7,7 +7,6 @@ its total processing performance (TPP: dense TFLOPS x bits), and the answer says
 
 from __future__ import annotations
 
-import csv
 import datetime
 import functools
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from centime.catalogue.chips import Chip, chip
+from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 
 TABLE = Path(__file__).parent / "export_rules.csv"
@@ -79,10 +79,9 @@ def day(date: str) -> datetime.date:
 @functools.cache
 def _table() -> dict[tuple[str, str], tuple[_Row, ...]]:
     found: dict[tuple[str, str], list[_Row]] = {}
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            kept = _Row(row["from"], row["to"], row["status"], row["rule"], row["note"])
-            found.setdefault((row["chip"], row["buyer"]), []).append(kept)
+    for row in read_rows(TABLE):
+        kept = _Row(row["from"], row["to"], row["status"], row["rule"], row["note"])
+        found.setdefault((row["chip"], row["buyer"]), []).append(kept)
     return {key: tuple(rows) for key, rows in found.items()}
 
 

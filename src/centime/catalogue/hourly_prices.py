@@ -6,7 +6,6 @@ and always gets an answer that says what it is: given, the user's own, a dated c
 
 from __future__ import annotations
 
-import csv
 import datetime
 import functools
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from centime.catalogue.chips import Chip, chip, words
 from centime.catalogue.prices import Price, catalogue_rows, first_day, overlay_path, price_given, read_overlay
+from centime.csv_files import read_rows
 from centime.errors import UserError
 
 HISTORY = Path(__file__).parent / "price_history.csv"
@@ -56,13 +56,12 @@ def _dated(name: str) -> tuple[_Dated, ...]:
         for row in catalogue_rows()
         if row.device == name
     ]
-    with HISTORY.open(encoding="utf-8", newline="") as file:
-        rows += [
-            _Dated(row["kind"], row["provider"], row["date"], float(row["per_hour"]), row["terms"], row["confidence"],
-                   f"{row['id']}: {row['source']}")
-            for row in csv.DictReader(file)
-            if row["device"] == name
-        ]  # fmt: skip
+    rows += [
+        _Dated(row["kind"], row["provider"], row["date"], float(row["per_hour"]), row["terms"], row["confidence"],
+               f"{row['id']}: {row['source']}")
+        for row in read_rows(HISTORY)
+        if row["device"] == name
+    ]  # fmt: skip
     return tuple(sorted(rows, key=lambda row: first_day(row.date)))
 
 

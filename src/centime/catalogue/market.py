@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 
 TABLE = Path(__file__).parent / "market.csv"
@@ -37,23 +37,22 @@ class MarketFigure:
 @functools.cache
 def market() -> tuple[MarketFigure, ...]:
     """Every figure, in the table's order."""
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            MarketFigure(
-                row["id"],
-                row["category"],
-                row["entity"],
-                row["metric"],
-                row["period_or_date"],
-                float(row["value_low"]),
-                float(row["value_high"]),
-                row["unit"],
-                row["note"],
-                row["confidence"],
-                row["source"],
-            )
-            for row in csv.DictReader(file)
+    return tuple(
+        MarketFigure(
+            row["id"],
+            row["category"],
+            row["entity"],
+            row["metric"],
+            row["period_or_date"],
+            float(row["value_low"]),
+            float(row["value_high"]),
+            row["unit"],
+            row["note"],
+            row["confidence"],
+            row["source"],
         )
+        for row in read_rows(TABLE)
+    )
 
 
 def figures(category: str | None = None, entity: str | None = None) -> list[MarketFigure]:

@@ -8,7 +8,6 @@ punctuation, then without the owner in front of a slash and the precision behind
 
 from __future__ import annotations
 
-import csv
 import functools
 import os
 import re
@@ -30,6 +29,7 @@ from centime.catalogue.architecture import (
 )
 from centime.catalogue.home import centime_home
 from centime.catalogue.layer_pattern import parse_pattern
+from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 
 if TYPE_CHECKING:  # pydantic takes 0.1 s to import
@@ -130,12 +130,7 @@ def _read_cached(path: Path, _changed: int) -> dict[str, Architecture]:
 def read_table(path: Path) -> dict[str, Architecture]:
     """The models of a table by every spelling of their names and aliases. Raises UserError naming row and column."""
     found: dict[str, Architecture] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, restkey="(no heading)"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read: {error}; mend it or move it away.") from None
-    for index, row in enumerate(rows, 1):
+    for index, row in enumerate(read_rows(path), 1):
         arch = _from_row(row, f"{path}, model {index}")
         for alias in [arch.name, *(row.get("aliases") or "").split("|")]:
             if alias.strip():

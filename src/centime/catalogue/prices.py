@@ -6,7 +6,6 @@ device that none of them knows has no price, and the verbs then show device-time
 
 from __future__ import annotations
 
-import csv
 import datetime
 import functools
 import re
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 
 from centime.catalogue.chips import HERE, chip_for, names_match, words
 from centime.catalogue.home import centime_home
+from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 from centime.units import format_money, parse_price_per_hour
 
@@ -178,8 +178,7 @@ def _cite(row: PriceRow) -> str:
 @functools.cache
 def catalogue_rows() -> tuple[PriceRow, ...]:
     """Every row of the catalogue's prices.csv."""
-    with (HERE / "prices.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(_row(line, "prices.csv") for line in csv.DictReader(file))
+    return tuple(_row(line, "prices.csv") for line in read_rows(HERE / "prices.csv"))
 
 
 def read_overlay(path: Path) -> list[PriceRow]:
@@ -190,8 +189,7 @@ def read_overlay(path: Path) -> list[PriceRow]:
     """
     try:
         if path.suffix == ".csv":
-            with path.open(encoding="utf-8", newline="") as file:
-                entries: Any = list(csv.DictReader(file, restkey="(no heading)"))
+            entries: Any = read_rows(path)
         else:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
             entries = tables.get("price", [])

@@ -93,7 +93,7 @@ def test_nothing_is_outside_its_card_at_any_width(shape: str, tmp_path: Path, ne
 def test_every_stage_has_a_loss_scale_of_its_own(tmp_path: Path, new_page: NewPage) -> None:
     page = new_page(run_of(tmp_path, **SHAPES["three stages"]).as_uri())
     loss = page.locator("figure", has_text="nats per token")
-    assert loss.locator("h3").all_inner_texts() == ["Pre-training", "Context extension", "Post-training"]
+    assert loss.locator("h3").all_inner_texts() == ["Pre-training", "Context extension", "Post-training, SFT"]
     ticks = [chart.locator("text.tick").all_text_contents() for chart in loss.locator("svg.chart").all()]
     assert len(ticks) == 3
     assert "0.01" in ticks[2]  # fine-tuning's is logarithmic

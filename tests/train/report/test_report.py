@@ -113,14 +113,14 @@ def test_the_page_says_what_the_run_says(folder: Path) -> None:
     assert path == folder / "report.html"
     text = path.read_text()
     page = Page(text)
-    assert "50 steps of pre-training, then post-training" in page.text
+    assert "50 steps of pre-training, then post-training, SFT" in page.text
     assert "a run & <co>" in page.text
     assert "$0.0400" in page.text  # the bill
     assert "On 1 × a CPU." in page.text
     assert page.text.count("a CPU") == 1  # once, not in every row
     assert "Measured, but for ~ estimated, * assumed." in page.text
     assert "Cost assumed: priced as 2 vCPUs." in page.text
-    assert "Post-training: tokens 25.6 K 20.5 K 0.80" in page.text
+    assert "Post-training, SFT: tokens 25.6 K 20.5 K 0.80" in page.text
     assert "0.80" in page.text  # cost: actual over plan
     assert "1.20" in page.text  # device time: actual over plan
     assert "1.430" in page.text  # held-out

@@ -19,6 +19,7 @@ from centime.ledger.billing.notes import notes_of, running
 from centime.ledger.billing.own_files import training_elsewhere
 from centime.ledger.billing.plan_actual import begun_ns, plan_against_actual
 from centime.ledger.billing.runs import intervals_of, with_price
+from centime.ledger.billing.stages import SECTIONS, TRAINING, order_of, section_of
 from centime.ledger.book import Book
 from centime.ledger.imported import ImportedLine, imported_lines
 from centime.ledger.interval import Interval
@@ -27,40 +28,6 @@ from centime.units import format_device_time
 
 HOUR_NS = 3_600_000_000_000
 KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as nanoseconds in an hour
-
-TRAINING, PREPARATION, EVALUATION, SERVING, OTHER = "training", "data", "evaluation", "serving", "other"
-SECTIONS = (TRAINING, PREPARATION, EVALUATION, OTHER, SERVING)  # in the bill's order
-
-# A stage belongs to a section by its own name; one that is not here ('startup', ...) by the verb that booked it.
-_STAGE_SECTION = {
-    **dict.fromkeys(("pretrain", "context", "sft", "grpo", "rl", "distill"), TRAINING),
-    **dict.fromkeys(("tokenizer", "data", "prepare"), PREPARATION),
-    **dict.fromkeys(("evaluate",), EVALUATION),
-    **dict.fromkeys(("generate", "chat", "serve", "prefill", "decode", "idle"), SERVING),
-}
-_VERB_SECTION = {
-    "train": TRAINING,
-    "quickstart": TRAINING,
-    "tune": TRAINING,
-    "data": PREPARATION,
-    "tokenizer": PREPARATION,
-    "evaluate": EVALUATION,
-    "generate": SERVING,
-    "chat": SERVING,
-    "serve": SERVING,
-}
-_STAGE_ORDER = ("pretrain", "context", "sft", "distill", "grpo", "rl")
-
-
-def kind_of(stage: str) -> str:
-    """The stage without its number: a run's second context extension is 'context-2'."""
-    base, _, number = stage.rpartition("-")
-    return base if number.isdigit() else stage
-
-
-def section_of(interval: Interval) -> str:
-    """training, data, evaluation, serving or other."""
-    return _STAGE_SECTION.get(kind_of(interval.stage)) or _VERB_SECTION.get(interval.verb, OTHER)
 
 
 @dataclass
@@ -199,7 +166,7 @@ def bill_of(book: Book, run: str | None = None, price: Price | None = None) -> B
     lines: dict[tuple[str, ...], Line] = {}
     total, training = Line("total", "", ""), Line("total", TRAINING, "")
     for interval in chosen:
-        section = section_of(interval)
+        section = section_of(interval.stage, interval.verb)
         key = (section, interval.stage, interval.device_label, interval.currency or "")
         if key not in lines:
             lines[key] = Line(interval.stage, section, interval.device_label)
@@ -225,9 +192,7 @@ def bill_of(book: Book, run: str | None = None, price: Price | None = None) -> B
 
 def _order(line: Line) -> tuple[int, int, str, str]:
     """Sections in order; Table 1's stages first among their kind, start-up last."""
-    kind = kind_of(line.stage)
-    known = _STAGE_ORDER.index(kind) if kind in _STAGE_ORDER else len(_STAGE_ORDER) + (kind == "startup")
-    return SECTIONS.index(line.section), known, line.stage, line.device
+    return [*SECTIONS].index(line.section), order_of(line.stage), line.stage, line.device
 
 
 def _one(values: set[str]) -> str:
@@ -244,10 +209,10 @@ def _plan(predicted: dict[str, Any], since: list[Interval]) -> dict[str, Any]:
     by_stage: dict[str, Line] = {}
     training = Line("total", TRAINING, "")
     for interval in since:
-        if section_of(interval) == TRAINING:
+        if section_of(interval.stage, interval.verb) == TRAINING:
             for line in (by_stage.setdefault(interval.stage, Line(interval.stage, TRAINING, "")), training):
                 line.add(interval)
-    now = any(section_of(interval) == TRAINING for interval in running(since))
+    now = any(section_of(interval.stage, interval.verb) == TRAINING for interval in running(since))
     return plan_against_actual(predicted, by_stage, training, now)
 
 
@@ -286,7 +251,7 @@ def _runs(chosen: list[Interval]) -> list[dict[str, Any]]:
 def _elsewhere(chosen: list[Interval], run: str | None) -> list[str]:
     """What a run's folder says of a training that this book knows nothing of."""
     path = chosen[0].run_path if run is not None and chosen else None
-    if run is None or path is None or any(section_of(interval) == TRAINING for interval in chosen):
+    if run is None or path is None or any(section_of(interval.stage, interval.verb) == TRAINING for interval in chosen):
         return []
     said = training_elsewhere(Path(path), run)
     return [said] if said else []

@@ -9,27 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centime.ledger.billing.bill import KWH_UJ, SECTIONS, SERVING, TRAINING, Bill, Line, kind_of
+from centime.ledger.billing.bill import KWH_UJ, Bill, Line
 from centime.ledger.billing.plan_actual import said_between, state_in_words
+from centime.ledger.billing.stages import SECTIONS, TRAINING, stage_name
 from centime.ledger.billing.table_serving import hours_table, imported_table, serving_table
 from centime.units import format_count, format_device_time, format_duration, format_money
 
-_LABELS = {
-    "pretrain": "Pre-training",
-    "context": "Context extension",
-    "sft": "Post-training, SFT",
-    "grpo": "Post-training, GRPO",
-    "distill": "Distillation",
-    "startup": "Start-up and exit",
-    "tokenizer": "Tokenizer",
-    "prepare": "Data preparation",
-    "data": "Data preparation",
-    "evaluate": "Evaluation",
-    "generate": "Generation",
-    "chat": "Chat",
-    "serve": "Serving",
-}
-_TITLES = {TRAINING: "Training", "data": "Data", "evaluation": "Evaluation", "other": "Other", SERVING: "Serving"}
 _QUANTITIES = {"seconds": "time", "device_hours": "device time", "energy_kwh": "energy", "mfu": "MFU", "flops": "FLOPs"}
 _ESTIMATED, _ASSUMED = "~", "*"
 _MARKS = {_ESTIMATED: "estimated", _ASSUMED: "assumed"}
@@ -54,12 +39,12 @@ def table_of(bill: Bill, hours: bool = False) -> RenderableType:
         table.add_row(label, *device, *_cells(line), style=style, end_section=end)
 
     many = len({line.section for line in bill.lines}) > 1
-    for section in SECTIONS:
+    for section, heading in SECTIONS.items():
         lines = [line for line in bill.lines if line.section == section]
         if many and lines:
-            table.add_row(Text(_TITLES[section], style="italic"))
+            table.add_row(Text(heading, style="italic"))
         for line in lines:
-            row(_label(line.stage), line, end=line is lines[-1] and section != TRAINING)
+            row(stage_name(line.stage), line, end=line is lines[-1] and section != TRAINING)
         if lines and section == TRAINING:
             row("Total", bill.training, end=True)
     if many or not bill.training.device_ns:
@@ -78,12 +63,6 @@ def table_of(bill: Bill, hours: bool = False) -> RenderableType:
     parts.append(Text(_legend(bill), style="dim"))
     parts += [Text(f"- {note}.", style="dim") for note in bill.notes]
     return Group(*parts)
-
-
-def _label(stage: str) -> str:
-    """'context-2' -> 'Context extension 2'."""
-    kind = kind_of(stage)
-    return _LABELS.get(kind, kind.capitalize()) + stage[len(kind) :].replace("-", " ")
 
 
 def _legend(bill: Bill) -> str:
@@ -123,7 +102,7 @@ def _plan_table(plan: dict[str, Any], currency: str | None) -> Table:
         table.add_column(heading, justify="right")
     groups = [("", plan["predicted"], plan["actual"])]
     stages = plan["actual"].get("stages", {})
-    groups += [(f"{_label(stage)}: ", plan["predicted"]["stages"][stage], stages[stage]) for stage in stages]
+    groups += [(f"{stage_name(stage)}: ", plan["predicted"]["stages"][stage], stages[stage]) for stage in stages]
     for prefix, predicted, actual in groups:
         for key, was in actual.items():
             planned = predicted[key]

@@ -6,15 +6,14 @@ earlier one said. EffectiveCost spreads what was paid ahead over its use; a purc
 
 from __future__ import annotations
 
-import csv
 import datetime
 import hashlib
-import io
 import platform
 from collections import Counter
 from decimal import Decimal, InvalidOperation
 
 from centime.catalogue.tariffs import PICO
+from centime.csv_files import parse
 from centime.errors import UserError
 from centime.ledger.imported import Imported
 
@@ -39,29 +38,23 @@ def read_focus(text: str, origin: str) -> list[Imported]:
 
     Raises UserError for a missing column, or a row that cannot be read, with its line.
     """
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="(no heading)")
-    try:
-        return _read(reader, origin)
-    except csv.Error as error:
-        raise UserError(f"{origin}, line {reader.line_num}: {error}; a FOCUS file is a CSV file.") from None
-
-
-def _read(reader: csv.DictReader[str], origin: str) -> list[Imported]:
-    missing = [name for name in NEEDED if name not in (reader.fieldnames or [])]
+    head, lines = parse(text, origin, "a FOCUS file is a CSV file")
+    missing = [name for name in NEEDED if name not in head]
     if missing:
         raise UserError(f"{origin} lacks {', '.join(missing)}: a FOCUS file has {', '.join(NEEDED)}.")
     seen: Counter[str] = Counter()
     found, own = [], 0
-    for row in reader:
-        if None in row.values() or "(no heading)" in row:
-            raise UserError(f"{origin}, line {reader.line_num}: another number of fields than the header has.")
+    for number, fields in lines:
+        if len(fields) != len(head):
+            raise UserError(f"{origin}, line {number}: another number of fields than the header has.")
+        row = dict(zip(head, fields, strict=True))
         if row.get("BillingAccountId") == f"centime:{platform.node() or 'localhost'}":
             own += 1
             continue
         try:
             found.append(_statement(row, origin, seen))
         except ValueError as error:
-            raise UserError(f"{origin}, line {reader.line_num}: {error}.") from None
+            raise UserError(f"{origin}, line {number}: {error}.") from None
     if not found:
         raise UserError(
             f"{origin} holds no charge of others" + (f": its {own} charges are of this ledger." if own else ".")

@@ -6,12 +6,11 @@ Two schemas: training runs and serving runs. A target column, and what derives f
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from centime.csv_files import parse
 from centime.errors import UserError, nearest
 from centime.input_files import read_text
 
@@ -107,12 +106,9 @@ def read_file(path: Path, kind: str | None = None) -> RunFile:
     """
     if kind is not None and kind not in SCHEMAS:
         raise UserError(f"--kind {kind!r} is not known; write --kind train or --kind serve.")
-    try:
-        reader = csv.reader(io.StringIO(read_text(path, "a CSV file of published runs"), newline=""))
-        head = [name.strip() for name in next(reader, [])]
-        cells = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
-    except csv.Error as error:
-        raise UserError(f"{path} is not CSV text in UTF-8 ({error}); save it as CSV, UTF-8.") from None
+    names, lines = parse(read_text(path, "a CSV file of published runs"), str(path), "save it as CSV, UTF-8")
+    head = [name.strip() for name in names]
+    cells = [(number, line) for number, line in lines if any(cell.strip() for cell in line)]
     schema = _schema(path, head, kind)
     if not cells:
         raise UserError(f"{path} has a head and no rows; add the runs to predict.")

@@ -7,27 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from centime import units
-from centime.ledger.billing import said_between
+from centime.ledger.billing import said_between, stage_name
 
-_STAGES = {
-    "pretrain": "Pre-training",
-    "context": "Context extension",
-    "sft": "Post-training",
-    "startup": "Start-up and exit",
-    "data": "Data preparation",
-    "tokenizer": "Tokenizer",
-    "evaluate": "Evaluation",
-    "generate": "Generation",
-    "total": "Total",
-}
 _ESTIMATED, _ASSUMED = "~", "*"
 _MARKS = {_ESTIMATED: "estimated", _ASSUMED: "assumed"}
-
-
-def stage_name(stage: str) -> str:
-    """The stage as Table 1 of the DeepSeek-V3 report calls it; a repeated stage keeps its number."""
-    base, _, number = stage.partition("-")
-    return f"{_STAGES[base]} {number}".strip() if base in _STAGES else stage.replace("_", " ").capitalize()
 
 
 def _number(line: Mapping[str, Any], key: str) -> float | None:
@@ -66,12 +49,12 @@ def bill_table(bill: Mapping[str, Any]) -> dict[str, Any]:
     """A bill in its JSON shape as `device` (the one that every line used, else ''), `head`, `rows` of texts, the total
     last, `legend` of the marks, and the closing `notes`."""
     kinds = _kinds(bill.get("currency") or "USD")
-    total = {**(bill.get("total") or {}), "stage": "total"}
+    total = bill.get("total") or {}
     devices = {(line.get("devices", 1), line.get("device") or "") for line in bill["lines"]}
     one = len(devices) == 1
     rows = []
     for line in [*bill["lines"], total]:
-        name = stage_name(str(line.get("stage", "")))
+        name = "Total" if line is total else stage_name(str(line.get("stage", "")))
         if line.get("stage") == "startup" and line.get("section") not in {None, "training"}:
             name += f" ({line['section']})"
         cells = [name]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from centime import units
-from centime.train.report.bill import stage_name
+from centime.ledger.billing import stage_name
 from centime.train.report.charts import Chart, Format, Point, Series
 from centime.train.report.read import Record, Run
 

@@ -17,8 +17,8 @@ from markupsafe import Markup
 from centime import __version__, units
 from centime.files.output import Output
 from centime.files.pages import is_page
-from centime.ledger.billing import state_in_words
-from centime.train.report.bill import bill_table, plan_table, stage_name
+from centime.ledger.billing import stage_name, state_in_words
+from centime.train.report.bill import bill_table, plan_table
 from centime.train.report.charts import MOST_POINTS, line_chart, load_image
 from centime.train.report.figures import count_of, figures_of, is_finite, legend_of, table_of
 from centime.train.report.read import Record, Run, read_run
@@ -73,7 +73,8 @@ def _summary(run: Run) -> str:
     """One sentence under the title."""
     if not run.steps:
         return "No step was recorded."
-    stages = [stage_name(s).lower() for s in dict.fromkeys(r["stage"] for r in run.steps)]
+    stages = [stage_name(s) for s in dict.fromkeys(r["stage"] for r in run.steps)]
+    stages = [name[:1].lower() + name[1:] for name in stages]
     return f"{units.plural(len(run.steps), 'step')} of {', then '.join(stages)}, written by centime."
 
 
