@@ -111,7 +111,7 @@ HEAVY = {"model", "ops", "train", "serve", "evaluate", "data", "calibrate"}
 # Libraries of the optional extras: importing a room must not need them, so they are imported inside functions. Only the
 # folders that are nothing without their extra, and that nothing else imports at its top, may name them at theirs.
 OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf", "ray"}
-BEHIND_EXTRA = ("centime.serve.api", "centime.serve.gateway", "centime.serve.fleet")
+BEHIND_EXTRA = tuple(f"centime.serve.{room}" for room in ("http", "pages", "protocol", "api", "gateway", "replicas"))
 
 
 # Files of one folder, its __init__ aside; folders that hold more until they are made into rooms.

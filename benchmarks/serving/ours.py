@@ -8,14 +8,14 @@ from pathlib import Path
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.request import Event, Request, SamplingParams
 from centime.serve.engine.settings import EngineSettings
-from centime.serve.opening import for_answers, look
+from centime.serve.loading import load_for_inference, open_folder
 
 
 class Ours:
     """Settings are the defaults; the prompts are random, so that no prefix is found in the cache."""
 
     def __init__(self, folder: Path, deterministic: bool = False) -> None:
-        opened = for_answers(look(folder))
+        opened = load_for_inference(open_folder(folder))
         self.engine = Engine(opened.model, opened.tokenizer, EngineSettings(deterministic=deterministic))
 
     def answer(self, prompts: list[list[int]], new: int) -> tuple[float, float]:

@@ -60,7 +60,7 @@ def test_marking_counts_exact_answers_alone(tokenizer: Tokenizer, monkeypatch: p
         seen.extend(tokenizer.decode(p) for p in prompts)
         return [tokenizer.encode(a) for a in answers]
 
-    monkeypatch.setattr("centime.serve.generate.greedy", greedy)
+    monkeypatch.setattr("centime.serve.offline.session.greedy", greedy)
     marks = mark(None, tokenizer, problems)  # type: ignore[arg-type]
     assert (marks.right, marks.total, marks.accuracy) == (2, 4, 0.5)
     assert marks.examples[2] == ("5 + 6", "1 1", "1 2")

@@ -73,11 +73,11 @@ def test_a_mark_changes_with_any_change_of_a_file(tmp_path: Path, monkeypatch: p
 def test_weights_that_were_written_while_they_were_read_have_no_mark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from centime.serve import opening
+    from centime.serve import loading
 
     monkeypatch.setattr(digest, "SETTLED_NS", 0)
     folder = small_folder(tmp_path / "model")
-    assert opening.open_model(folder).files is not None
+    assert loading.load_model(folder).files is not None
     real = checkpoint.load
 
     def slow(*given: object, **named: object) -> object:
@@ -87,4 +87,4 @@ def test_weights_that_were_written_while_they_were_read_have_no_mark(
         return read
 
     monkeypatch.setattr(checkpoint, "load", slow)
-    assert opening.open_model(folder).files is None
+    assert loading.load_model(folder).files is None

@@ -12,7 +12,7 @@ from centime.catalogue.model_config import ModelConfig
 from centime.model import LatentCache, Transformer
 from centime.model.packed import pack_weights
 from centime.ops.linear import packs
-from centime.serve.engine.disk import fingerprint
+from centime.serve.kv_cache.disk_tier import fingerprint
 
 VARIANTS = {
     "mla": {},

@@ -20,7 +20,7 @@ import pytest
 import torch
 from tests.serve.api.running import running
 
-from centime.serve.api.serving import Serving
+from centime.serve.api.service import Service
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Serving]]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Service]]:
     with running(tmp_path_factory.mktemp("served"), step_tokens=64) as found:
         yield found
 
@@ -88,7 +88,7 @@ def run(command: list[str], home: Path, text: str = "") -> str:
     return done.stdout
 
 
-def evaluate(python: Path, served: tuple[str, Serving], folder: Path, runs: list[dict[str, Any]]) -> list[Any]:
+def evaluate(python: Path, served: tuple[str, Service], folder: Path, runs: list[dict[str, Any]]) -> list[Any]:
     """What the harness heard in each run: {"samples": by task, "results": by task}."""
     model = {"model": "small", "base_url": f"{served[0]}/v1/completions", "tokenizer_backend": "huggingface"}
     model["tokenizer"] = str(served[1].tokenizer.folder)
@@ -101,7 +101,7 @@ def evaluate(python: Path, served: tuple[str, Serving], folder: Path, runs: list
     return found
 
 
-def score(serving: Serving, context: list[int], answer: list[int]) -> tuple[float, bool]:
+def score(serving: Service, context: list[int], answer: list[int]) -> tuple[float, bool]:
     """The log-likelihood of `answer` after `context` by one plain pass, and whether greedy decoding would write it."""
     with torch.inference_mode():
         model = serving.engine.model  # type: ignore[attr-defined]
@@ -109,7 +109,7 @@ def score(serving: Serving, context: list[int], answer: list[int]) -> tuple[floa
     return float(after[range(len(answer)), answer].sum()), after.argmax(-1).tolist() == answer
 
 
-def split(serving: Serving, context: str, answer: str) -> tuple[list[int], list[int]]:
+def split(serving: Service, context: str, answer: str) -> tuple[list[int], list[int]]:
     """The tokens of the two as the harness cuts them: blanks that end the context are the answer's."""
     kept = context.rstrip()
     answer = context[len(kept) :] + answer
@@ -117,12 +117,12 @@ def split(serving: Serving, context: str, answer: str) -> tuple[list[int], list[
     return [begin(serving), *part], whole[len(part) :]
 
 
-def begin(serving: Serving) -> int:
+def begin(serving: Service) -> int:
     assert serving.tokenizer.bos_id is not None
     return serving.tokenizer.bos_id
 
 
-def rolling(serving: Serving, ids: list[int], window: int) -> float:
+def rolling(serving: Service, ids: list[int], window: int) -> float:
     """The log-likelihood of a text in windows of so many tokens, the last of them reaching back into the one before."""
     total = score(serving, [begin(serving)], ids[:window])[0]
     for start in range(window, len(ids), window):
@@ -131,7 +131,7 @@ def rolling(serving: Serving, ids: list[int], window: int) -> float:
     return total
 
 
-def greedy(serving: Serving, prompt: list[int], most: int, stop: str) -> str:
+def greedy(serving: Service, prompt: list[int], most: int, stop: str) -> str:
     """The likeliest answer by plain passes, one a token."""
     ids = list(prompt)
     while len(ids) < len(prompt) + most and stop not in serving.tokenizer.decode(ids[len(prompt) :]):
@@ -143,7 +143,7 @@ def greedy(serving: Serving, prompt: list[int], most: int, stop: str) -> str:
     return serving.tokenizer.decode(ids[len(prompt) :]).split(stop)[0]
 
 
-def check_choices(serving: Serving, samples: list[Any]) -> float:
+def check_choices(serving: Service, samples: list[Any]) -> float:
     """Every likelihood that the harness was told, against the plain pass; how many answers are right."""
     right = 0
     for sample in samples:
@@ -158,7 +158,7 @@ def check_choices(serving: Serving, samples: list[Any]) -> float:
     return right / len(samples)
 
 
-def test_the_harness_hears_what_our_own_pass_says(python: Path, served: tuple[str, Serving], tmp_path: Path) -> None:
+def test_the_harness_hears_what_our_own_pass_says(python: Path, served: tuple[str, Service], tmp_path: Path) -> None:
     serving = served[1]
     write_task(tmp_path, "choose", QUESTIONS, CHOOSE)
     write_task(tmp_path, "write", QUESTIONS, WRITE)
@@ -206,7 +206,7 @@ def multiple_choice(shared: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_the_harness_on_published_tasks(
-    python: Path, served: tuple[str, Serving], shared: Path, tmp_path: Path
+    python: Path, served: tuple[str, Service], shared: Path, tmp_path: Path
 ) -> None:
     if not (shared / "data" / "tasks").is_dir():
         pytest.skip("the shared data has no tasks")
@@ -230,7 +230,7 @@ def test_the_harness_on_published_tasks(
         assert float(sample["told"][0]) == pytest.approx(rolling(serving, ids, 2046), abs=1e-4 * len(ids))
 
 
-def test_the_command_that_the_docs_give(python: Path, served: tuple[str, Serving], tmp_path: Path) -> None:
+def test_the_command_that_the_docs_give(python: Path, served: tuple[str, Service], tmp_path: Path) -> None:
     documented = re.search(r"```\n(lm_eval run .*?)\n```", (ROOT / "docs" / "evaluate.md").read_text(), re.DOTALL)
     assert documented
     write_task(tmp_path, "choose", QUESTIONS, CHOOSE)

@@ -31,15 +31,15 @@ def chat(
     from centime.cli.program.unfinished import usable
     from centime.errors import UserError
     from centime.plan.counts import count
-    from centime.serve.chat import Conversation
     from centime.serve.engine.request import SamplingParams
-    from centime.serve.generate import Session
-    from centime.serve.opening import for_answers, look, metered
-    from centime.serve.receipt import Receipt
+    from centime.serve.loading import load_for_inference, metered, open_folder
+    from centime.serve.offline.conversation import Conversation
+    from centime.serve.offline.receipt import Receipt
+    from centime.serve.offline.session import Session
     from centime.units import format_duration, format_money
 
     params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
-    opened = for_answers(look(usable(model), device, dtype), dtype)
+    opened = load_for_inference(open_folder(usable(model), device, dtype), dtype)
     conversation = Conversation(Session(opened.model, opened.tokenizer), system)
     found = price_for(opened.device, price)
 

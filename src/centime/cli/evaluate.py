@@ -37,10 +37,10 @@ def evaluate(
     from centime.evaluate.comparison import Comparison, own_bytes
     from centime.evaluate.compressors import compress
     from centime.plan.counts import count
-    from centime.serve.opening import metered, open_model
+    from centime.serve.loading import load_model, metered
     from centime.units import format_duration, format_money, plural
 
-    opened = open_model(usable(model), device, dtype)
+    opened = load_model(usable(model), device, dtype)
     if len(files) == 1 and files[0].is_dir():
         text, contents = read_split(files[0], opened.tokenizer)
     else:

@@ -47,15 +47,15 @@ def generate(
     from centime.errors import UserError
     from centime.plan.counts import count
     from centime.serve.engine.request import SamplingParams
-    from centime.serve.generate import Session
-    from centime.serve.opening import for_answers, look, metered
-    from centime.serve.receipt import Receipt
+    from centime.serve.loading import load_for_inference, metered, open_folder
+    from centime.serve.offline.receipt import Receipt
+    from centime.serve.offline.session import Session
 
     params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
     if prompt is None and sys.stdin.isatty():
         raise UserError("no prompt; give --prompt TEXT, or pipe one in.")
     text = read_input() if prompt is None or prompt == "-" else prompt
-    opened = for_answers(look(usable(model), device, dtype), dtype)
+    opened = load_for_inference(open_folder(usable(model), device, dtype), dtype)
     tokenizer = opened.tokenizer
     if chat:
         ids = ChatEncoder(tokenizer).ids([{"role": "user", "content": text}], add_generation_prompt=True)

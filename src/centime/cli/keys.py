@@ -77,7 +77,7 @@ def list_(as_json: AsJson = False) -> None:
     else:
         from rich.console import Console
 
-        from centime.serve.accounts.table import keys_table
+        from centime.serve.accounts.keys_table import keys_table
 
         Console(highlight=False, markup=False, emoji=False).print(keys_table(keys))
 

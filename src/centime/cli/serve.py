@@ -109,7 +109,7 @@ def serve(
         from centime.serve.gateway import command as gateway
 
         gateway.serve_upstream(
-            gateway.Options(
+            gateway.GatewayOptions(
                 upstream, upstream_key, host, port, upstream_device, upstream_devices, price, price_list, peak_hours,
                 keep_alive, tuple(cors_origin or ()),
             ),
@@ -119,7 +119,7 @@ def serve(
     assert model is not None
 
     from centime.cli.program.unfinished import usable
-    from centime.serve.api.command import Options, serve_folder
+    from centime.serve.api.command import ServeOptions, serve_folder
 
     def size(gib: float, flag: str) -> int:
         if not 0 <= gib < MOST_GIB:
@@ -128,7 +128,7 @@ def serve(
 
     if not all(word.strip() for word in name or ()):
         raise UserError("--name is empty; give what clients call the model.")
-    options = Options(
+    options = ServeOptions(
         folder=usable(model), host=host, port=port, names=tuple(name or ()), device=device, dtype=dtype, price=price,
         price_list=price_list, peak_hours=peak_hours, chat_format=chat_format, keep_alive=keep_alive,
         max_waiting=max_queue, max_running=max_running, step_tokens=step_tokens,

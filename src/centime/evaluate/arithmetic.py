@@ -98,7 +98,7 @@ def mark(
     Raises UserError when the tokenizer has no chat template.
     """
     from centime.data.tokenizers import ChatEncoder
-    from centime.serve.generate import greedy
+    from centime.serve.offline.session import greedy
 
     encoder = ChatEncoder(tokenizer)
     prompts = [encoder.ids([{"role": "user", "content": p.prompt}], add_generation_prompt=True) for p in problems]

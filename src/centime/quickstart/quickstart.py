@@ -27,7 +27,7 @@ from centime.quickstart.corpus import Corpus, corpus, standard_library
 from centime.quickstart.materials import TOP, free_folder, make_recipe, make_shards, make_sums, make_tokenizer
 from centime.quickstart.stage import before_sft
 from centime.serve.engine.request import SamplingParams
-from centime.serve.generate import Session
+from centime.serve.offline.session import Session
 from centime.train.report import write_report
 from centime.train.run import Setup, TrainingRun
 from centime.units import format_bytes

@@ -21,7 +21,7 @@ from centime.ledger.served import served_rows
 from centime.serve.accounts import Account, Accounts, Charge, Refused, Ticket
 from centime.serve.accounts.keys import add_key, list_keys, revoke, top_up
 from centime.serve.accounts.store import Store
-from centime.serve.api.terms import told
+from centime.serve.http.startup import told
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from centime.catalogue.prices import price_given
 from centime.catalogue.tariffs import tariff_for
 from centime.serve.accounts import Accounts
 from centime.serve.api.app import create_app
-from centime.serve.api.formats import find_format
-from centime.serve.api.server import Server, bind, url_of
-from centime.serve.api.serving import Serving
+from centime.serve.api.service import Service
 from centime.serve.engine.engine import Engine
-from centime.serve.engine.grammar import Grammars
 from centime.serve.engine.settings import EngineSettings
+from centime.serve.formats import find_format
+from centime.serve.grammar.constraint import Grammars
+from centime.serve.http.server import Server, bind, url_of
 
 PRICE = price_given("$2/h")
 POSITIONS = 2048
@@ -38,7 +38,7 @@ def running(
     mtp: int = 0,
     origins: Sequence[str] = (),
     **settings: Any,
-) -> Iterator[tuple[str, Serving]]:
+) -> Iterator[tuple[str, Service]]:
     """The server's URL and what it shares, until the block ends; its ledger is in `home`. mtp: modules that guess."""
     tokenizer = small_tokenizer(home / "tokenizer")
     model = small_model(tokenizer, positions, mtp=mtp)
@@ -49,7 +49,7 @@ def running(
         tariff=tariff_for(prices) if prices else None,
         price=PRICE,
     )
-    serving = Serving(
+    serving = Service(
         engine=Engine(model, tokenizer, EngineSettings(cache_bytes=2**24, check=True, **settings)),
         tokenizer=tokenizer,
         format=find_format(tokenizer, chat_format),

@@ -11,8 +11,8 @@ import pytest
 from anthropic import Anthropic, BadRequestError
 from tests.serve.api.running import POSITIONS, running
 
-from centime.serve.api.routes import PATHS, dialect
-from centime.serve.api.serving import Serving
+from centime.serve.api.service import Service
+from centime.serve.http.paths import PATHS, dialect
 
 pytestmark = pytest.mark.slow
 
@@ -237,7 +237,7 @@ def test_every_path_of_the_table_is_answered_in_its_own_words(http: httpx.Client
 
 
 @pytest.mark.parametrize("base", ["", "/anthropic"])
-def test_anthropics_clients_find_their_paths_and_their_words(served: tuple[str, Serving], base: str) -> None:
+def test_anthropics_clients_find_their_paths_and_their_words(served: tuple[str, Service], base: str) -> None:
     url, _ = served
     client = Anthropic(base_url=url + base, api_key="none", max_retries=0)
     answer = client.messages.create(model="claude-x", max_tokens=2, messages=[{"role": "user", "content": "the cat"}])

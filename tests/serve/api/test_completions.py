@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from openai import OpenAI
 from tests.serve.api.running import running
 
-from centime.serve.api.completion_request import MAX_ANSWERS, MAX_REPORTED
-from centime.serve.api.serving import Serving
+from centime.serve.api.service import Service
+from centime.serve.protocol.completion_request import MAX_ANSWERS, MAX_REPORTED
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ SLOWLY = settings(max_examples=25, deadline=None, suppress_health_check=list(Hea
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Serving]]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Service]]:
     """Steps of 16 tokens: most prompts take several."""
     with running(tmp_path_factory.mktemp("served"), step_tokens=16) as found:
         yield found
@@ -70,20 +70,20 @@ def joined(streamed: list[Any]) -> dict[int, Any]:
     return choices
 
 
-def ids_of(serving: Serving, text: str) -> list[int]:
+def ids_of(serving: Service, text: str) -> list[int]:
     assert serving.tokenizer.bos_id is not None
     ids = serving.tokenizer.encode(text)
     return ids if ids[:1] == [serving.tokenizer.bos_id] else [serving.tokenizer.bos_id, *ids]
 
 
-def expected(serving: Serving, ids: list[int]) -> torch.Tensor:
+def expected(serving: Service, ids: list[int]) -> torch.Tensor:
     """Log-probabilities [T, V] after each token, by one plain pass."""
     with torch.inference_mode():
         model = serving.engine.model  # type: ignore[attr-defined]
         return model(torch.tensor([ids]))[0].float().log_softmax(-1)
 
 
-def check_scores(serving: Serving, ids: list[int], choice: Any, best: int) -> None:
+def check_scores(serving: Service, ids: list[int], choice: Any, best: int) -> None:
     """A choice that echoes `ids`, and what it answers, against the plain pass."""
     told = choice["logprobs"]
     assert len(told["tokens"]) == len(told["token_logprobs"]) == len(told["top_logprobs"]) == len(told["text_offset"])
@@ -113,7 +113,7 @@ def check_places(choice: Any) -> None:
 # -- prompts
 
 
-def test_every_form_of_a_prompt(client: OpenAI, served: tuple[str, Serving]) -> None:
+def test_every_form_of_a_prompt(client: OpenAI, served: tuple[str, Service]) -> None:
     serving = served[1]
     lists = [ids_of(serving, text) for text in SENTENCES]
     alone = [client.completions.create(model="small", prompt=text, max_tokens=6, temperature=0) for text in SENTENCES]
@@ -188,7 +188,7 @@ def test_prompts_that_are_none(url: str, prompt: Any, status: int, sentence: str
 
 
 def test_one_prompt_that_cannot_be_answered_refuses_the_call_and_leaves_nothing_behind(
-    url: str, served: tuple[str, Serving]
+    url: str, served: tuple[str, Service]
 ) -> None:
     before = served[1].engine.stats().finished
     body = {"model": "small", "prompt": ["the cat", "x " * 5000], "max_tokens": 500}
@@ -200,7 +200,7 @@ def test_one_prompt_that_cannot_be_answered_refuses_the_call_and_leaves_nothing_
     assert not served[1].calls
 
 
-def test_a_client_that_leaves_stops_all_of_its_answers_and_is_charged_once(served: tuple[str, Serving]) -> None:
+def test_a_client_that_leaves_stops_all_of_its_answers_and_is_charged_once(served: tuple[str, Service]) -> None:
     url, serving = served
     calls, finished = serving.tally.calls, serving.engine.stats().finished
     body = {"model": "small", "prompt": ["the cat"] * 8, "max_tokens": 1500, "ignore_eos": True, "stream": True}
@@ -249,7 +249,7 @@ def test_a_report_of_prompts_has_a_bound(url: str) -> None:
 # -- echoes and log-probabilities
 
 
-def test_no_answer_at_all(url: str, served: tuple[str, Serving]) -> None:
+def test_no_answer_at_all(url: str, served: tuple[str, Service]) -> None:
     told = ask(url, prompt="the cat", max_tokens=0)
     assert told["choices"] == [{"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}]
     assert told["usage"]["completion_tokens"] == 0
@@ -268,7 +268,7 @@ def test_no_answer_at_all(url: str, served: tuple[str, Serving]) -> None:
 )
 @SLOWLY
 def test_scores_of_any_tokens_are_those_of_the_plain_pass(
-    served: tuple[str, Serving], prompts: list[list[int]], best: int, limit: int
+    served: tuple[str, Service], prompts: list[list[int]], best: int, limit: int
 ) -> None:
     answer = ask(served[0], prompt=prompts, max_tokens=limit, echo=True, logprobs=best)
     for ids, choice in zip(prompts, answer["choices"], strict=True):
@@ -279,14 +279,14 @@ def test_scores_of_any_tokens_are_those_of_the_plain_pass(
 
 @given(text=TEXTS, limit=st.integers(0, 6))
 @SLOWLY
-def test_scores_of_any_text_and_where_its_tokens_stand(served: tuple[str, Serving], text: str, limit: int) -> None:
+def test_scores_of_any_text_and_where_its_tokens_stand(served: tuple[str, Service], text: str, limit: int) -> None:
     choice = ask(served[0], prompt=text, max_tokens=limit, echo=True, logprobs=1)["choices"][0]
     assert choice["text"].startswith(text)
     check_places(choice)
     check_scores(served[1], ids_of(served[1], text), choice, 1)
 
 
-def test_a_begun_prompt_that_is_cached_is_scored_all_the_same(url: str, served: tuple[str, Serving]) -> None:
+def test_a_begun_prompt_that_is_cached_is_scored_all_the_same(url: str, served: tuple[str, Service]) -> None:
     prompt = "the cat sat on the mat and the dog ate the hat " * 6
     first = ask(url, prompt=prompt, max_tokens=1)
     again = ask(url, prompt=prompt, max_tokens=1)
@@ -296,7 +296,7 @@ def test_a_begun_prompt_that_is_cached_is_scored_all_the_same(url: str, served: 
         check_scores(served[1], ids_of(served[1], prompt), scored["choices"][0], 1)
 
 
-def test_scores_beside_other_requests(url: str, served: tuple[str, Serving]) -> None:
+def test_scores_beside_other_requests(url: str, served: tuple[str, Service]) -> None:
     over = threading.Event()
 
     def chatter(number: int) -> None:
@@ -318,7 +318,7 @@ def test_scores_beside_other_requests(url: str, served: tuple[str, Serving]) -> 
 
 
 def test_an_end_token_is_reported_so_that_counting_from_the_end_finds_the_prompt(
-    url: str, served: tuple[str, Serving]
+    url: str, served: tuple[str, Service]
 ) -> None:
     tokenizer = served[1].tokenizer
     ids = ids_of(served[1], "the cat sat")

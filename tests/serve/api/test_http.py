@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.serve.api.running import running
 
-from centime.serve.api.serving import Serving
+from centime.serve.api.service import Service
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ LONG = {**ASK, "max_tokens": 1500, "ignore_eos": True}
 
 
 @pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Serving]]:
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Service]]:
     """A server that answers one at a time, lets one wait, and gives a sign of life every 20 ms."""
     with running(tmp_path_factory.mktemp("narrow"), patience=0.02, max_running=1, max_waiting=1) as found:
         yield found
@@ -45,7 +45,7 @@ def until(true: Callable[[], bool]) -> None:
     raise AssertionError("it did not come")
 
 
-def occupied(url: str, serving: Serving) -> httpx.Response:
+def occupied(url: str, serving: Service) -> httpx.Response:
     """A stream that keeps a narrow server busy until it is closed."""
     client = httpx.Client(base_url=url, timeout=60)
     response = client.send(
@@ -55,7 +55,7 @@ def occupied(url: str, serving: Serving) -> httpx.Response:
     return response
 
 
-def test_those_who_wait_are_told_that_the_connection_lives(narrow: tuple[str, Serving]) -> None:
+def test_those_who_wait_are_told_that_the_connection_lives(narrow: tuple[str, Service]) -> None:
     url, serving = narrow
     busy = occupied(url, serving)
     with httpx.stream("POST", f"{url}/v1/chat/completions", json={**ASK, "stream": True}, timeout=60) as stream:
@@ -84,7 +84,7 @@ def test_those_who_wait_are_told_that_the_connection_lives(narrow: tuple[str, Se
         assert "event: message_stop" in list(lines)
 
 
-def test_a_full_queue_says_when_to_come_back(narrow: tuple[str, Serving]) -> None:
+def test_a_full_queue_says_when_to_come_back(narrow: tuple[str, Service]) -> None:
     url, serving = narrow
     busy = occupied(url, serving)
     waiting = threading.Thread(target=lambda: httpx.post(f"{url}/v1/chat/completions", json=ASK, timeout=60))
@@ -103,7 +103,7 @@ def test_a_full_queue_says_when_to_come_back(narrow: tuple[str, Serving]) -> Non
 
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_client_that_leaves_stops_its_answer_and_pays_for_what_it_had(
-    served: tuple[str, Serving], streamed: bool
+    served: tuple[str, Service], streamed: bool
 ) -> None:
     url, serving = served
     before = serving.tally.calls, serving.tally.output_tokens
@@ -127,7 +127,7 @@ def test_a_client_that_leaves_stops_its_answer_and_pays_for_what_it_had(
     assert 0 < serving.tally.output_tokens - before[1] < 1500
 
 
-def test_a_slow_reader_holds_nobody_up(served: tuple[str, Serving]) -> None:
+def test_a_slow_reader_holds_nobody_up(served: tuple[str, Service]) -> None:
     url, serving = served
     host, port = url.removeprefix("http://").split(":")
     body = json.dumps(
@@ -215,7 +215,7 @@ def test_paths_methods_and_hosts(http: httpx.Client) -> None:
     assert http.get("/v1/models", headers={"Host": "localhost:1"}).status_code == 200
 
 
-def test_what_prometheus_reads(http: httpx.Client, served: tuple[str, Serving]) -> None:
+def test_what_prometheus_reads(http: httpx.Client, served: tuple[str, Service]) -> None:
     http.post("/v1/chat/completions", json=ASK).raise_for_status()
     families = {family.name: family for family in text_string_to_metric_families(http.get("/metrics").text)}
     tokens = {sample.labels["kind"]: sample.value for sample in families["centime_tokens"].samples}
@@ -227,7 +227,7 @@ def test_what_prometheus_reads(http: httpx.Client, served: tuple[str, Serving]) 
     assert health == {"status": "ok", "model": "small", "running": 0, "waiting": 0}
 
 
-def test_a_text_or_a_chat_as_tokens(http: httpx.Client, served: tuple[str, Serving]) -> None:
+def test_a_text_or_a_chat_as_tokens(http: httpx.Client, served: tuple[str, Service]) -> None:
     tokenizer = served[1].tokenizer
     told = http.post("/tokenize", json={"prompt": "the cat"}).json()
     assert told["tokens"] == [tokenizer.bos_id, *tokenizer.encode("the cat")]

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from centime.serve.api.serving import Serving
+from centime.serve.api.service import Service
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def test_every_operation_is_tried(url: str) -> None:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "misfitting"])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_it_answers_as_described(served: tuple[str, Serving], name: str, mode: GenerationMode) -> None:
+def test_it_answers_as_described(served: tuple[str, Service], name: str, mode: GenerationMode) -> None:
     url, serving = served
     serving.grammars.json_object()  # the first use imports xgrammar, for seconds
     operation = described(url)[name]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.serve.api.running import running
 from tests.serve.bystander.odd import Odd, Routes
 
-from centime.serve.api.serving import Serving
+from centime.serve.api.service import Service
 
 WAIT = 120.0
 TEXT = [{"role": "user", "content": "the dog ate the hat"}]
@@ -48,7 +48,7 @@ class Street:
     """A server, and what its plain requests are told when nobody else asks."""
 
     url: str
-    serving: Serving
+    serving: Service
     routes: Routes
     alone: dict[str, Answer]
 
@@ -156,11 +156,11 @@ def test_the_harness_can_fail(street: Street) -> None:
     """An answer that is another one, and a status of the server's own fault, are seen."""
     with pytest.raises(AssertionError, match="beside"):
         round_of(Street(street.url, street.serving, street.routes, {"greedy": street.alone["drawn"]}), [], ["greedy"])
-    hidden = street.serving.engine.stepper.runner.hidden  # type: ignore[attr-defined]
-    street.serving.engine.stepper.runner.hidden = lambda *_: 1 / 0  # type: ignore[attr-defined]
+    hidden = street.serving.engine.executor.runner.hidden  # type: ignore[attr-defined]
+    street.serving.engine.executor.runner.hidden = lambda *_: 1 / 0  # type: ignore[attr-defined]
     try:
         with pytest.raises(AssertionError):
             round_of(street, [Odd("/v1/completions", b'{"model": "small", "prompt": "a"}', None)], [])
     finally:
-        street.serving.engine.stepper.runner.hidden = hidden  # type: ignore[attr-defined]
+        street.serving.engine.executor.runner.hidden = hidden  # type: ignore[attr-defined]
     round_of(street, [], sorted(PLAIN))

@@ -39,7 +39,7 @@ class Asked(Request):
 
 def engine(model: Transformer, tokenizer: Tokenizer, **settings: object) -> Engine:
     """Integrity is checked after every step; the cache holds 64 blocks of 4 tokens unless told otherwise."""
-    from centime.serve.engine.pages import Pages
+    from centime.serve.kv_cache.paged_cache import Pages
 
     block = int(settings.get("block_tokens", 4))  # type: ignore[call-overload]
     blocks = int(settings.pop("blocks", 64))  # type: ignore[call-overload]

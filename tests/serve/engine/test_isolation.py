@@ -16,8 +16,8 @@ from tests.small import small_config, small_tokenizer
 from centime.data.tokenizers import Tokenizer
 from centime.model import Transformer
 from centime.serve.engine.engine import Engine
+from centime.serve.engine.executor import NOT_FINITE
 from centime.serve.engine.request import DeadEnd, Event, Piece, Request, SamplingParams
-from centime.serve.engine.step import NOT_FINITE
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def _adjustment(served: Engine, fault: Exception) -> None:
     def apply(scores_V: torch.Tensor) -> None:
         raise fault
 
-    adjustment = served.scheduler.running[-1].adjustment
+    adjustment = served.scheduler.running[-1].logits_processor
     adjustment.apply = apply  # type: ignore[method-assign]
     adjustment._penalties_V = torch.zeros(1)
 
@@ -175,14 +175,14 @@ def test_a_forward_pass_that_fails_for_one_is_done_again_for_the_others(
     model: Transformer, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = engine(model, tokenizer)
-    hidden = served.stepper.runner.hidden
+    hidden = served.executor.runner.hidden
 
     def fussy(spans: Any, tokens: Sequence[int]) -> torch.Tensor:
         if 66 in tokens:
             raise MemoryError("no room for 66")
         return hidden(spans, tokens)
 
-    monkeypatch.setattr(served.stepper.runner, "hidden", fussy)
+    monkeypatch.setattr(served.executor.runner, "hidden", fussy)
     culprit = Asked([3, 4, 66], max_tokens=16)
     unharmed(model, served, neighbours(served, culprit))
     assert culprit.end.reason == "failed"
@@ -192,7 +192,7 @@ def test_a_forward_pass_that_fails_for_one_is_done_again_for_the_others(
 def test_guesses_that_fail_cost_nobody_an_answer(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(tokenizer, num_nextn_predict_layers=1)
     served = engine(model, tokenizer)
-    monkeypatch.setattr(served.stepper.runner, "guesses", lambda *_: 1 / 0)
+    monkeypatch.setattr(served.executor.runner, "guesses", lambda *_: 1 / 0)
     beside = [Asked([3, 5 + n], max_tokens=16) for n in range(3)]
     run(served, *beside)
     unharmed(model, served, beside)

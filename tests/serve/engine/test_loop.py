@@ -134,11 +134,11 @@ def test_a_fault_fails_its_step_and_not_the_server(
     model: Transformer, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served = engine(model, tokenizer)
-    hidden = served.stepper.runner.hidden
+    hidden = served.executor.runner.hidden
     failing, after = Asked([3, 4], max_tokens=4), Asked([3, 4], max_tokens=4)
-    monkeypatch.setattr(served.stepper.runner, "hidden", lambda *_: 1 / 0)
+    monkeypatch.setattr(served.executor.runner, "hidden", lambda *_: 1 / 0)
     run(served, failing)
-    monkeypatch.setattr(served.stepper.runner, "hidden", hidden)
+    monkeypatch.setattr(served.executor.runner, "hidden", hidden)
     run(served, after)
     assert failing.end.reason == "failed"
     assert "division by zero" in (failing.end.error or "")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from centime.errors import UserError
 from centime.serve.engine import sampler
-from centime.serve.engine.adjustment import Adjustment
+from centime.serve.engine.logits_processor import LogitsProcessor
 from centime.serve.engine.request import SamplingParams
 from centime.serve.engine.sampler import Draw, finite_rows, log_probabilities, uniform
 
@@ -25,14 +25,14 @@ class Row:
     """What one row is drawn by: the draw, and what the request adds to its logits."""
 
     draw: Draw
-    adjustment: Adjustment
+    adjustment: LogitsProcessor
 
 
 def draw(
     seed: int = 0, prompt: tuple[int, ...] = (), output: tuple[int, ...] = (), size: int = V, **params: object
 ) -> Row:
     chosen = SamplingParams(**params)  # type: ignore[arg-type]
-    adjustment = Adjustment(chosen, prompt, size)
+    adjustment = LogitsProcessor(chosen, prompt, size)
     for token in output:
         adjustment.add(token)
     return Row(Draw(chosen, seed, len(output)), adjustment)
@@ -42,7 +42,7 @@ def sample(logits_RV: torch.Tensor, rows: list[Row]) -> torch.Tensor:
     """As a step does it: what each request adds, then the draws together."""
     scores_RV = logits_RV.clone()
     for scores_V, row in zip(scores_RV, rows, strict=True):
-        row.adjustment.apply(scores_V)
+        row.logits_processor.apply(scores_V)
     return sampler.sample(scores_RV, [row.draw for row in rows])
 
 
@@ -143,8 +143,8 @@ def test_adjustments_are_those_of_the_formula(data: st.DataObject) -> None:
 
     for answer, beside in ((output + guesses, guesses), (output, [])):
         scores = LOGITS.clone()
-        with row.adjustment.beside(beside):
-            row.adjustment.apply(scores)
+        with row.logits_processor.beside(beside):
+            row.logits_processor.apply(scores)
         torch.testing.assert_close(scores, exact(answer))
 
 

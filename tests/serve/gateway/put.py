@@ -55,7 +55,7 @@ class Put:
 
 def settled(gateway: Gateway) -> None:
     for _ in range(2000):
-        if not gateway.exchanges:
+        if not gateway.calls:
             return
         time.sleep(0.005)
     raise AssertionError("an exchange never ended")

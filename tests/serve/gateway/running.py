@@ -21,10 +21,10 @@ from tests.loops import run_apart
 from centime.catalogue.prices import price_given
 from centime.catalogue.tariffs import tariff_for
 from centime.serve.accounts import Accounts
-from centime.serve.api.server import bind, url_of
 from centime.serve.gateway.app import create_app
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.upstream import Upstream
+from centime.serve.http.server import bind, url_of
 
 PRICES = "1,2,3"  # dollars per million tokens: hit, miss, output
 
@@ -64,7 +64,7 @@ def gateway_over(
 
     tariff = tariff_for(prices) if prices else None
     accounts = Accounts(home / "ledger.sqlite", run="m", tariff=tariff, price=price_given("$3.6/h"))
-    gateway = Gateway(Upstream(url, key), run_apart(ask()), accounts, patience)
+    gateway = Gateway(upstream=Upstream(url, key), facts=run_apart(ask()), accounts=accounts, patience=patience)
     try:
         with serving(create_app(gateway)) as own:
             yield own, gateway

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.serve.gateway.clock import Clock
+from centime.serve.gateway.clock import UpstreamClock
 
 STEPS = st.lists(st.tuples(st.integers(0, 10**12), st.sampled_from(["enter", "leave", "look"])), max_size=60)
 
@@ -13,7 +13,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 10**12), st.sampled_from(["enter", "le
 @given(STEPS, st.integers(0, 10**15))
 def test_shares_and_idle_add_up(steps: list[tuple[int, str]], start: int) -> None:
     now = start
-    clock = Clock(lambda: now)
+    clock = UpstreamClock(lambda: now)
     running: list[int] = []
     had: dict[int, int] = {}
     for passed, what in steps:
@@ -32,7 +32,7 @@ def test_shares_and_idle_add_up(steps: list[tuple[int, str]], start: int) -> Non
 
 def test_side_by_side_they_share_equally() -> None:
     now = 0
-    clock = Clock(lambda: now)
+    clock = UpstreamClock(lambda: now)
     now = 5  # idle
     first = clock.enter()
     now = 15  # alone

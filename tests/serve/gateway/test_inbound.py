@@ -12,7 +12,7 @@ from tests.serve.gateway.put import ASK, STREAM, Put
 from tests.serve.gateway.running import answer
 
 from centime.serve.gateway.inbound import ChatBody, understood
-from centime.serve.gateway.prompts import most_prompt_tokens, number_of_prompts
+from centime.serve.gateway.prompt_bounds import most_prompt_tokens, number_of_prompts
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.0, "true", "TRUE", "yes", "on", "1", "t", "y"])

@@ -15,8 +15,8 @@ from tests.serve.gateway.put import Put, key
 from tests.serve.gateway.running import answer, gateway_over
 
 from centime.serve.api.app import create_app as create_server
-from centime.serve.api.routes import PATHS, paths_of
 from centime.serve.gateway.app import create_app as create_gateway
+from centime.serve.http.paths import PATHS, paths_of
 
 TURN = [{"role": "user", "content": "the cat sat on the mat"}]
 

@@ -7,7 +7,7 @@ from tests.serve.grammar.drawing import WIDTH
 from tests.small import small_tokenizer
 
 from centime.data.tokenizers import Tokenizer
-from centime.serve.engine.grammar import Grammars
+from centime.serve.grammar.constraint import Grammars
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy
 import torch
 
 from centime.data.tokenizers import Tokenizer
-from centime.serve.engine.grammar import Grammar
+from centime.serve.grammar.constraint import Grammar
 from centime.serve.token_bytes import token_bytes
 
 WIDTH = 320  # of the logits: more than the tokenizer has tokens

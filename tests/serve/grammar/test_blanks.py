@@ -9,8 +9,8 @@ import pytest
 from tests.serve.grammar.drawing import flooding
 
 from centime.data.tokenizers import Tokenizer
-from centime.serve.api.formats.calls import Calls, Json, Tags
-from centime.serve.engine.grammar import Grammars
+from centime.serve.formats.tool_calls import Calls, Json, Tags
+from centime.serve.grammar.constraint import Grammars
 from centime.serve.grammar.schema import MAX_BLANKS
 
 pytestmark = pytest.mark.slow

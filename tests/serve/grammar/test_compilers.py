@@ -22,7 +22,7 @@ from tests.small import small_tokenizer
 
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
-from centime.serve.engine.grammar import GrammarBroken, Grammars, Recipe, recipe_of
+from centime.serve.grammar.constraint import GrammarBroken, Grammars, Recipe, recipe_of
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +113,7 @@ from pathlib import Path
 from tests.serve.grammar.drawing import WIDTH
 from tests.serve.grammar.test_compilers import endless, quick
 from centime.data.tokenizers.tokenizer import load_tokenizer
-from centime.serve.engine.grammar import Grammars
+from centime.serve.grammar.constraint import Grammars
 
 async def main():
     grammars = Grammars(load_tokenizer(Path(sys.argv[1])), WIDTH, seconds=600)

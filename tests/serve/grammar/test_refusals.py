@@ -13,7 +13,7 @@ from tests.serve.grammar.drawing import draw
 
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
-from centime.serve.engine.grammar import Grammars
+from centime.serve.grammar.constraint import Grammars
 from centime.serve.grammar.flat import HELD as HELD_KEYWORDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Possible nested set")]

@@ -16,9 +16,9 @@ from tests.serve.grammar.schemas import ONE, Schema, schemas
 
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
-from centime.serve.api.formats import AnswerParser
-from centime.serve.api.formats.calls import Calls, Json, Tags
-from centime.serve.engine.grammar import Grammars
+from centime.serve.formats import AnswerParser
+from centime.serve.formats.tool_calls import Calls, Json, Tags
+from centime.serve.grammar.constraint import Grammars
 
 pytestmark = pytest.mark.slow
 

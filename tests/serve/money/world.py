@@ -27,14 +27,14 @@ from centime.serve.accounts.keys import add_key, list_keys
 from centime.serve.accounts.store import Store
 from centime.serve.api.app import create_app
 from centime.serve.api.call import Call
-from centime.serve.api.formats import find_format
-from centime.serve.api.server import Server, bind, url_of
-from centime.serve.api.serving import Serving
-from centime.serve.engine import step
+from centime.serve.api.service import Service
+from centime.serve.engine import executor
 from centime.serve.engine.engine import Engine
-from centime.serve.engine.grammar import GrammarConstraint, Grammars
 from centime.serve.engine.request import Event, Piece, Request
 from centime.serve.engine.settings import EngineSettings
+from centime.serve.formats import find_format
+from centime.serve.grammar.constraint import GrammarConstraint, Grammars
+from centime.serve.http.server import Server, bind, url_of
 
 BUDGET_PICO = {"rich": 10**12, "poor": 2 * 10**8, "slow": 10**10}  # of the keys; `open` has no budget
 
@@ -84,7 +84,7 @@ class Charged:
 class World:
     """What goes on, and the books of it."""
 
-    def __init__(self, serving: Serving, url: str, secrets: dict[str, str], faults: Faults) -> None:
+    def __init__(self, serving: Service, url: str, secrets: dict[str, str], faults: Faults) -> None:
         self.serving, self.url, self.secrets, self.faults = serving, url, secrets, faults
         self.charged: list[Charged] = []
         self.computed: dict[int, int] = defaultdict(int)  # by request: the furthest token that a step computed
@@ -144,7 +144,7 @@ def world(home: Path, faults: Faults, **settings: Any) -> Iterator[World]:
     accounts = Accounts(ledger, run="small", tariff=tariff_for("0.1,1,2"), price=price_given("$2/h"))
     options = {"block_tokens": 4, "cache_bytes": 2**17, "step_tokens": 48, "max_running": 5, "max_waiting": 12}
     engine = Engine(drafting_model(tokenizer.vocab_size, 512), tokenizer, EngineSettings(**options | settings))  # type: ignore[arg-type]
-    serving = Serving(
+    serving = Service(
         engine=engine,
         tokenizer=tokenizer,
         format=find_format(tokenizer, "auto"),
@@ -175,9 +175,9 @@ def _watched(made: World) -> Iterator[None]:
     """Puts the faults in, and keeps the books."""
     faults, engine = made.faults, made.serving.engine
     assert isinstance(engine, Engine)
-    runner, submit, charge_it = engine.stepper.runner, engine.submit, Call._charge_it
+    runner, submit, charge_it = engine.executor.runner, engine.submit, Call._charge_it
     whole_hidden = runner.hidden
-    names = {"sample": step.sample, "fill": GrammarConstraint.fill, "accept": GrammarConstraint.accept}
+    names = {"sample": executor.sample, "fill": GrammarConstraint.fill, "accept": GrammarConstraint.accept}
 
     def hidden(spans: Any, tokens: Any) -> Any:
         faults.at("forward")
@@ -225,12 +225,12 @@ def _watched(made: World) -> Iterator[None]:
     engine.scheduler.schedule = faults.before("schedule", engine.scheduler.schedule)  # type: ignore[method-assign]
     engine.submit = submitted  # type: ignore[method-assign]
     Call._charge_it = charged  # type: ignore[method-assign]
-    step.sample = faults.before("sample", names["sample"])
+    executor.sample = faults.before("sample", names["sample"])
     GrammarConstraint.fill = faults.before("fill", names["fill"])  # type: ignore[method-assign]
     GrammarConstraint.accept = faults.before("accept", names["accept"])  # type: ignore[method-assign]
     try:
         yield
     finally:
         Call._charge_it = charge_it  # type: ignore[method-assign]
-        step.sample = names["sample"]
+        executor.sample = names["sample"]
         GrammarConstraint.fill, GrammarConstraint.accept = names["fill"], names["accept"]  # type: ignore[method-assign]

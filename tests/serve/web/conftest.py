@@ -10,7 +10,7 @@ import pytest
 from tests.serve.web.browser import serving
 
 if TYPE_CHECKING:
-    from centime.serve.api.serving import Serving
+    from centime.serve.api.service import Service
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +19,8 @@ def bare() -> Iterator[str]:
     from fastapi import FastAPI
 
     from centime.serve.accounts import Account
-    from centime.serve.api.errors import install
-    from centime.serve.api.page import page_routes
+    from centime.serve.http.errors import install
+    from centime.serve.pages.page import page_routes
 
     app = FastAPI()
     install(app)
@@ -36,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(home: Path) -> Iterator[tuple[str, Serving]]:
+def served(home: Path) -> Iterator[tuple[str, Service]]:
     """A real server over a tiny model of random weights: (its address, what it shares)."""
     from tests.serve.api.running import running
 

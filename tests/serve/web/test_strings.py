@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.browser import NewPage
 
-from centime.serve.api.page import WEB
+from centime.serve.pages.page import WEB
 
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(WEB).glob("*"))}
 # Keys that are put together from what a server says: "section-" + training.

@@ -11,7 +11,7 @@ import pytest
 from tests.browser import NewPage
 
 from centime import recipe as recipes
-from centime.serve.api.tuned import tuned_for_chat
+from centime.serve.pages.chat_tuned import tuned_for_chat
 
 if TYPE_CHECKING:
     from pathlib import Path

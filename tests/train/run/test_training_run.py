@@ -26,7 +26,7 @@ from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.billing import bill_of
 from centime.serve.engine.request import SamplingParams
-from centime.serve.generate import Session
+from centime.serve.offline.session import Session
 from centime.train.engine import SingleDevice, StepResult, Trainer
 from centime.train.folder import Checkpoints
 from centime.train.folder import checkpoints as state

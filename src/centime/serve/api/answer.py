@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Literal
 
-from centime.serve.api.formats import AnswerParser, Delta
 from centime.serve.engine.request import Finished, Piece
+from centime.serve.formats import AnswerParser, Delta
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "insufficient_system_resource"]
 
@@ -46,8 +45,3 @@ class Answer:
     def _counted(self, deltas: list[Delta]) -> list[Delta]:
         self.calls += sum(delta.kind == "call" for delta in deltas)
         return deltas
-
-
-def new_id(prefix: str) -> str:
-    """An id that no other answer has, such as 'call_9f2c...'."""
-    return f"{prefix}{secrets.token_hex(12)}"

@@ -9,49 +9,50 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import FastAPI
 
 from centime import __version__
-from centime.serve.api import anthropic, balance, chat, completions, errors, information
-from centime.serve.api.admission import Admission
-from centime.serve.api.around import surround
-from centime.serve.api.description import add_description
-from centime.serve.api.engine_view import EngineView
-from centime.serve.api.page import page_routes
-from centime.serve.api.page_views import BillView
-from centime.serve.api.serving import Serving, account_of
-from centime.serve.api.tuned import tuned_for_chat
+from centime.serve.api import chat, completions, information, messages
+from centime.serve.api.service import Service
+from centime.serve.http import balance, errors
+from centime.serve.http.admission import Admission
+from centime.serve.http.auth import account_of
+from centime.serve.http.middleware import surround
+from centime.serve.pages.api_reference import add_description
+from centime.serve.pages.chat_tuned import tuned_for_chat
+from centime.serve.pages.engine_view import EngineView
+from centime.serve.pages.money_views import BillView
+from centime.serve.pages.page import page_routes
 
 
-def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
+def create_app(service: Service, origins: Sequence[str] = ()) -> FastAPI:
     """The API over an engine that the app starts and stops with itself. origins: see `Admission`."""
 
     def clocks() -> tuple[int, int]:
-        stats = serving.engine.stats()
+        stats = service.engine.stats()
         return stats.busy_ns, stats.idle_ns
 
     view = EngineView(
-        serving.engine,
-        serving.names[0],
-        serving.device,
-        serving.price,
-        serving.devices,
-        tuned_for_chat(serving.tokenizer.folder, serving.tokenizer.chat_template),
+        service.engine,
+        service.names[0],
+        service.device,
+        service.price,
+        service.devices,
+        tuned_for_chat(service.tokenizer.folder, service.tokenizer.chat_template),
     )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        serving.engine.start()
-        booking = asyncio.create_task(serving.accounts.book_machine_time(clocks))
+        service.engine.start()
+        booking = asyncio.create_task(service.accounts.book_machine_time(clocks))
         watching = asyncio.create_task(view.watch())
         try:
             yield
         finally:
-            serving.draining = True
-            await asyncio.to_thread(serving.engine.drain)
-            while serving.calls:  # their charges are being committed
-                await asyncio.sleep(0.01)
+            service.draining = True
+            await asyncio.to_thread(service.engine.drain)
+            await service.settled()
             booking.cancel()
             watching.cancel()
-            await asyncio.to_thread(serving.stop)
-            serving.accounts.machine_time(*clocks())
+            await asyncio.to_thread(service.stop)
+            service.accounts.machine_time(*clocks())
 
     app = FastAPI(
         title="centime serve",
@@ -61,19 +62,19 @@ def create_app(serving: Serving, origins: Sequence[str] = ()) -> FastAPI:
         docs_url=None,  # see description.py
         redoc_url=None,
     )
-    app.state.serving = serving
+    app.state.server = service
     errors.install(app)
     app.add_middleware(
         Admission,
-        accounts=serving.accounts,
-        draining=lambda: serving.draining,
-        context=serving.engine.context,
+        accounts=service.accounts,
+        draining=lambda: service.draining,
+        context=service.engine.context,
         origins=origins,
     )
     surround(app, origins)
     add_description(app)
 
-    for router in (chat.router, completions.router, anthropic.router, information.router, balance.router):
+    for router in (chat.router, completions.router, messages.router, information.router, balance.router):
         app.include_router(router)
-    app.include_router(page_routes(account_of, engine=view, bill=BillView(serving.book)))
+    app.include_router(page_routes(account_of, engine=view, bill=BillView(service.book)))
     return app

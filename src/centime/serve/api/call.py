@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from centime.serve.accounts import Charge, Ticket
-from centime.serve.api.errors import ApiError, PromptTooLong
-from centime.serve.api.serving import Serving
+from centime.serve.api.service import Service
 from centime.serve.engine.request import (
     Constraint,
     Event,
@@ -20,6 +19,7 @@ from centime.serve.engine.request import (
     SamplingParams,
     Usage,
 )
+from centime.serve.http.errors import ApiError, PromptTooLong
 
 FAILED = "The engine failed on this request; the server's log says why."
 
@@ -41,8 +41,8 @@ class Call:
     that fails by the server's fault is not charged at all.
     """
 
-    def __init__(self, serving: Serving, ticket: Ticket, choices: Sequence[Choice], isolation: str = "") -> None:
-        self._serving, self._ticket = serving, ticket
+    def __init__(self, service: Service, ticket: Ticket, choices: Sequence[Choice], isolation: str = "") -> None:
+        self._service, self._ticket = service, ticket
         self._choices = choices
         self.prompt_tokens = sum(len(prompt) for prompt in {id(c.prompt): c.prompt for c in choices}.values())
         self._loop = asyncio.get_running_loop()
@@ -57,7 +57,7 @@ class Call:
         self.charge: Charge | None = None  # None of a call that failed
 
     @staticmethod
-    async def start(serving: Serving, ticket: Ticket, choices: Sequence[Choice], isolation: str = "") -> Call:
+    async def start(service: Service, ticket: Ticket, choices: Sequence[Choice], isolation: str = "") -> Call:
         """Reserves what the choices could cost and submits them. The ticket is the call's from then on.
 
         Raises ApiError (400, 429), Refused (402, 503), UserError on a bad prompt; the ticket is released then. A client
@@ -67,23 +67,23 @@ class Call:
         beginning: asyncio.Task[None] | None = None
         call: Call | None = None
         try:
-            call = Call(serving, ticket, choices, isolation)
-            most = sum(min(c.params.max_tokens, _room(serving, c.prompt)) for c in choices)
-            serving.calls.add(call)
+            call = Call(service, ticket, choices, isolation)
+            most = sum(min(c.params.max_tokens, _room(service, c.prompt)) for c in choices)
+            service.calls.add(call)
             beginning = call._loop.create_task(asyncio.to_thread(call._begin, most, submitted))
             await asyncio.shield(beginning)
         except BaseException as error:
             if beginning is not None:
                 await asyncio.wait({beginning})
             for request in submitted:
-                serving.engine.abort(request.id)
+                service.engine.abort(request.id)
             if len(submitted) < len(choices):  # else their ends come, and settle it
                 if call is not None:
-                    serving.calls.discard(call)
+                    service.calls.discard(call)
                 await asyncio.shield(asyncio.to_thread(ticket.release))
             if isinstance(error, QueueFull):
                 raise ApiError(
-                    429, f"{error}; come back later.", code="queue_full", retry_after=_seconds_an_answer(serving)
+                    429, f"{error}; come back later.", code="queue_full", retry_after=_seconds_an_answer(service)
                 ) from None
             raise
         return call
@@ -92,7 +92,7 @@ class Call:
         """In a thread: the engine counts a prompt's tokens for every choice, which takes its time with long ones."""
         self._ticket.raise_to(prompt_tokens=self.prompt_tokens, max_tokens=most)
         for request in self._requests:
-            self._serving.engine.submit(request)
+            self._service.engine.submit(request)
             submitted.append(request)
 
     def _request(self, index: int, choice: Choice) -> Request:
@@ -134,7 +134,7 @@ class Call:
             await asyncio.shield(asyncio.to_thread(self._charge_it))  # a second signal must not leave it unbooked
             self._count()
         finally:
-            self._serving.calls.discard(self)
+            self._service.calls.discard(self)
             self._tell(index, last)
 
     def _charge_it(self) -> None:
@@ -147,15 +147,13 @@ class Call:
 
     def _count(self) -> None:
         assert self.usage is not None
-        self._serving.metrics.ended(self._ends.values(), self.usage, self.charge)
-        if self.charge is not None:
-            self._serving.tally.add(self.usage, self.charge)
+        self._service.ended(self._ends.values(), self.usage, self.charge)
 
     def abort(self) -> None:
         """The client left: nothing more is computed for it."""
         for index, request in enumerate(self._requests):
             if index not in self._ends:
-                self._serving.engine.abort(request.id)
+                self._service.engine.abort(request.id)
 
     async def events(self) -> AsyncIterator[tuple[int, Event] | None]:
         """(choice, event) up to the last choice's end; None whenever nothing came for the server's patience.
@@ -168,7 +166,7 @@ class Call:
             self._news.clear()
             if not self._waiting:
                 try:
-                    async with asyncio.timeout(self._serving.patience):
+                    async with asyncio.timeout(self._service.patience):
                         await self._news.wait()
                 except TimeoutError:
                     yield None
@@ -183,11 +181,11 @@ class Call:
                 yield index, event
 
 
-def _room(serving: Serving, prompt: Sequence[int]) -> int:
+def _room(service: Service, prompt: Sequence[int]) -> int:
     """Tokens that the context leaves for an answer. Raises ApiError (400) where it leaves none."""
-    room = serving.engine.context - len(prompt)
+    room = service.engine.context - len(prompt)
     if room < 1:
-        raise PromptTooLong(len(prompt), serving.engine.context)
+        raise PromptTooLong(len(prompt), service.engine.context)
     return room
 
 
@@ -209,9 +207,9 @@ def _together(choices: Sequence[Choice], usages: Sequence[Usage]) -> Usage:
     )
 
 
-def _seconds_an_answer(serving: Serving) -> float:
+def _seconds_an_answer(service: Service) -> float:
     """After which a place in a full queue is likely to be free: the engine's time per answer so far, within reason."""
-    stats = serving.engine.stats()
+    stats = service.engine.stats()
     return min(60.0, stats.busy_ns / 1e9 / max(1, stats.finished))
 
 

@@ -8,19 +8,20 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from centime.errors import UserError
-from centime.serve.api.admission import take_ticket
 from centime.serve.api.answer import Answer
 from centime.serve.api.call import Call, Choice
-from centime.serve.api.chat_answer import Asked, ChatCompletion, stream, whole
-from centime.serve.api.chat_request import ChatRequest, Message
-from centime.serve.api.constrain import holding_field, offered_tools, recipe_for
-from centime.serve.api.errors import GENERATES, ApiError, described
-from centime.serve.api.fields import of_each
-from centime.serve.api.formats import Chat, Format, Prompt
-from centime.serve.api.reading import JsonRoute
-from centime.serve.api.respond import STREAMED, EventStream, Whole, while_there
-from centime.serve.api.routes import post
-from centime.serve.api.serving import Asking, Served, Serving
+from centime.serve.api.chat_call import Asked, ChatCompletion, stream, whole
+from centime.serve.api.service import CurrentService, Service
+from centime.serve.formats import Chat, Format, Prompt
+from centime.serve.http.admission import take_ticket
+from centime.serve.http.auth import CurrentAccount
+from centime.serve.http.errors import GENERATES, ApiError, described
+from centime.serve.http.json_route import JsonRoute
+from centime.serve.http.paths import post
+from centime.serve.http.responses import STREAMED, EventStream, Whole, while_there
+from centime.serve.protocol.chat_request import ChatRequest, Message
+from centime.serve.protocol.fields import of_each
+from centime.serve.protocol.structured_output import holding_field, offered_tools, recipe_for
 
 router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
 
@@ -31,43 +32,45 @@ router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
     response_model=None,
     responses={200: {"model": ChatCompletion, "content": STREAMED}, **described(GENERATES)},
 )
-async def chat_completions(body: ChatRequest, request: Request, serving: Served, account: Asking) -> Response:
+async def chat_completions(
+    body: ChatRequest, request: Request, service: CurrentService, account: CurrentAccount
+) -> Response:
     """Answer a conversation.
 
     A last assistant turn with `prefix: true` is gone on with. With `stream` the answer comes as server-sent events:
     `: keep-alive` while it waits, reasoning before content, the usage on the last chunk, then `[DONE]`.
     """
-    serving.check_model(body.model)
-    asked = await begin_chat(body, serving, request)
+    service.check_model(body.model)
+    asked = await begin_chat(body, service, request)
     if body.stream:
         return EventStream(asked.call, stream(asked))
-    return Whole(asked.call, whole(asked), serving.patience)
+    return Whole(asked.call, whole(asked), service.patience)
 
 
-async def begin_chat(body: ChatRequest, serving: Serving, request: Request) -> Asked:
+async def begin_chat(body: ChatRequest, service: Service, request: Request) -> Asked:
     """Render, compile what the answer is held to, reserve, submit. Raises what the API tells: see errors.py."""
     params = body.params(
-        serving.tokenizer.vocab_size, logprobs=body.reported_logprobs, max_tokens=body.max_completion_tokens
+        service.tokenizer.vocab_size, logprobs=body.reported_logprobs, max_tokens=body.max_completion_tokens
     )
     _check_json_is_asked_for(body)
 
     tools, grammar, owner = offered_tools(body), None, request.state.account.name
     if tools or body.response_format is not None:
         try:
-            recipe = await serving.reading.run(owner, recipe_for, body, tools, serving.format)
-            grammar = await while_there(request, serving.grammars.obtain(recipe, owner)) if recipe else None
+            recipe = await service.reading.run(owner, recipe_for, body, tools, service.format)
+            grammar = await while_there(request, service.grammars.obtain(recipe, owner)) if recipe else None
         except UserError as error:
             raise ApiError(422, str(error), param=holding_field(body, tools)) from None
-    prompt = await serving.reading.run(owner, prompt_of, serving.format, chat_of(body, tools))
-    after = serving.format.think_end if prompt.start == "reasoning" else None
+    prompt = await service.reading.run(owner, prompt_of, service.format, chat_of(body, tools))
+    after = service.format.think_end if prompt.start == "reasoning" else None
     choices = [
         Choice(prompt.ids, one, grammar.constraint(after) if grammar else None) for one in of_each(params, body.n or 1)
     ]
-    call = await Call.start(serving, take_ticket(request), choices, body.isolation)
+    call = await Call.start(service, take_ticket(request), choices, body.isolation)
     answers = [
-        Answer(serving.format.parser(prompt, tools=bool(tools)), serving.format.think_end) for _ in range(len(choices))
+        Answer(service.format.parser(prompt, tools=bool(tools)), service.format.think_end) for _ in range(len(choices))
     ]
-    return Asked(body, serving, call, answers)
+    return Asked(body, service, call, answers)
 
 
 def chat_of(body: ChatRequest, tools: list[dict[str, Any]]) -> Chat:

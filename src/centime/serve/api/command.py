@@ -11,21 +11,21 @@ from centime.catalogue.prices import ask_for_price, price_for
 from centime.installation import needs
 from centime.serve.accounts import Accounts
 from centime.serve.api.app import create_app
-from centime.serve.api.formats import find_format
-from centime.serve.api.server import bind, run, url_of
-from centime.serve.api.serving import Serving
-from centime.serve.api.terms import check_origins, check_patience, check_reach, tariff_of, told
-from centime.serve.engine.cache_folder import CacheFolder
+from centime.serve.api.service import Service
+from centime.serve.engine.client import EngineClient
 from centime.serve.engine.engine import Engine
-from centime.serve.engine.face import EngineFace
-from centime.serve.engine.grammar import Grammars
 from centime.serve.engine.settings import EngineSettings
-from centime.serve.opening import Found, for_answers, look, metered, name_of
+from centime.serve.formats import find_format
+from centime.serve.grammar.constraint import Grammars
+from centime.serve.http.server import bind, run, url_of
+from centime.serve.http.startup import check_origins, check_patience, check_reach, tariff_of, told
+from centime.serve.kv_cache.cache_folder import CacheFolder
+from centime.serve.loading import ModelFolder, load_for_inference, metered, name_of, open_folder
 from centime.units import format_money
 
 
 @dataclass(frozen=True)
-class Options:
+class ServeOptions:
     """The verb's options. `max_waiting` and what follows it are the engine's: see EngineSettings."""
 
     folder: Path
@@ -53,7 +53,7 @@ class Options:
     origins: tuple[str, ...] = ()  # whose pages may ask, besides the server's own
 
 
-def serve_folder(options: Options, say: Callable[[str], None]) -> None:
+def serve_folder(options: ServeOptions, say: Callable[[str], None]) -> None:
     """Serves until a signal. Raises UserError on what the person can mend, before the weights are read if possible."""
     check_patience(options.keep_alive)
     check_origins(options.origins)
@@ -70,7 +70,7 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
         disk_bytes=options.disk_bytes,
         check=options.check,
     )
-    found = look(options.folder, options.device, options.dtype)
+    found = open_folder(options.folder, options.device, options.dtype)
     listening = bind(options.host, options.port)
     price = price_for(found.device, options.price)
     with closing(Accounts(run=found.run, tariff=tariff, price=price)) as accounts:
@@ -78,7 +78,7 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
         chat_format = find_format(found.tokenizer, options.chat_format)
         engine, devices = _engine(options, found, settings)
         with metered("serve", found, price, devices) as meter:
-            serving = Serving(
+            service = Service(
                 engine=engine,
                 tokenizer=found.tokenizer,
                 format=chat_format,
@@ -95,35 +95,35 @@ def serve_folder(options: Options, say: Callable[[str], None]) -> None:
                 hour = "" if price is None else f", {format_money(price.per_device_hour, price.currency)} per hour"
                 times = f", {options.replicas} replicas" if options.replicas > 1 else ""
                 where = f"{devices} x {found.device.name}" if devices > 1 else found.device.name
-                say(f"{serving.names[0]}{times} on {where}{hour}: {url_of(listening)}")
+                say(f"{service.names[0]}{times} on {where}{hour}: {url_of(listening)}")
                 say(told(accounts))
                 if price is None:
                     say(ask_for_price(found.device))
 
-            run(create_app(serving, options.origins), serving, listening, ready)
+            run(create_app(service, options.origins), service, listening, ready)
             spent = meter.spent()
-        for line in serving.tally.lines(spent):
+        for line in service.tally.lines(spent):
             say(line)
 
 
-def _engine(options: Options, found: Found, settings: EngineSettings) -> tuple[EngineFace, int]:
+def _engine(options: ServeOptions, found: ModelFolder, settings: EngineSettings) -> tuple[EngineClient, int]:
     """(engine, devices it works on): in this process, or replicas in theirs."""
     if options.replicas == 1:
         if settings.disk is not None:
             CacheFolder(settings.disk).close()  # another server's is known before the weights are read
-        opened = for_answers(found, options.dtype)
+        opened = load_for_inference(found, options.dtype)
         return Engine(opened.model, opened.tokenizer, settings, opened.files), 1
     try:
-        from centime.serve.fleet.ray_serve import UNLIMITED, RayReplicas
+        from centime.serve.replicas.ray_serve import UNLIMITED, RayReplicas
     except ImportError:
         raise needs("replicas", "--replicas", "Ray Serve") from None
-    from centime.serve.fleet.fleet import Fleet
-    from centime.serve.fleet.replica import ReplicaSpec
+    from centime.serve.replicas.replica import ReplicaSpec
+    from centime.serve.replicas.router import ReplicaRouter
 
     gpu = found.device.kind == "gpu"
     if settings.disk is not None:
         settings = replace(settings, disk=settings.disk.resolve())
     waits_here = replace(settings, max_waiting=UNLIMITED)  # the fleet counts who waits, for all replicas together
     spec = ReplicaSpec(found.folder.resolve(), options.device, options.dtype, None, waits_here)
-    fleet = Fleet(RayReplicas(spec, options.replicas, gpu), settings, gpu=gpu)
+    fleet = ReplicaRouter(RayReplicas(spec, options.replicas, gpu), settings, gpu=gpu)
     return fleet, fleet.devices

@@ -13,13 +13,14 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from centime.serve.api.chat import chat_of, prompt_of
-from centime.serve.api.chat_request import ChatRequest, Message
-from centime.serve.api.completion_request import begun
-from centime.serve.api.errors import described
-from centime.serve.api.fields import Body
-from centime.serve.api.invalid import FORM
-from centime.serve.api.reading import JsonRoute
-from centime.serve.api.serving import Asking, Served, Serving
+from centime.serve.api.service import CurrentService, Service
+from centime.serve.http.auth import CurrentAccount
+from centime.serve.http.errors import described
+from centime.serve.http.json_route import JsonRoute
+from centime.serve.http.validation import FORM
+from centime.serve.protocol.chat_request import ChatRequest, Message
+from centime.serve.protocol.completion_request import begun
+from centime.serve.protocol.fields import Body
 
 router = APIRouter(tags=["Information"], route_class=JsonRoute)
 
@@ -78,12 +79,12 @@ class Health(TypedDict):
     waiting: int
 
 
-def _model(serving: Serving, name: str) -> ModelBody:
-    context = serving.engine.context
+def _model(service: Service, name: str) -> ModelBody:
+    context = service.engine.context
     return {
         "id": name,
         "object": "model",
-        "created": serving.created,
+        "created": service.created,
         "owned_by": "centime",
         "name": name,
         "context_window": context,
@@ -95,44 +96,44 @@ def _model(serving: Serving, name: str) -> ModelBody:
 
 @router.get("/v1/models", responses=described((401,)))
 @router.get("/models", include_in_schema=False)
-async def models(serving: Served, account: Asking) -> ModelList:
+async def models(service: CurrentService, account: CurrentAccount) -> ModelList:
     """The model that is served, by each of its names."""
-    return {"object": "list", "data": [_model(serving, name) for name in serving.names]}
+    return {"object": "list", "data": [_model(service, name) for name in service.names]}
 
 
 @router.get("/v1/models/{name:path}", responses=described((401, 404)))
 @router.get("/models/{name:path}", include_in_schema=False)
-async def model(name: str, serving: Served, account: Asking) -> ModelBody:
+async def model(name: str, service: CurrentService, account: CurrentAccount) -> ModelBody:
     """One of them."""
-    serving.check_model(name)
-    return _model(serving, name)
+    service.check_model(name)
+    return _model(service, name)
 
 
 @router.post("/tokenize", responses=described((400, 401, 404, 422)))
-async def tokenize(body: TokenizeRequest, serving: Served, account: Asking) -> TokenList:
+async def tokenize(body: TokenizeRequest, service: CurrentService, account: CurrentAccount) -> TokenList:
     """The token ids of a text, or of a chat up to where the answer begins."""
     if body.model is not None:
-        serving.check_model(body.model)
+        service.check_model(body.model)
     if body.messages is not None:
         chat = chat_of(ChatRequest(model="", messages=body.messages), [])
-        ids = (await serving.reading.run(account.name, prompt_of, serving.format, chat)).ids
+        ids = (await service.reading.run(account.name, prompt_of, service.format, chat)).ids
     else:
-        text, tokenizer = body.prompt or "", serving.tokenizer
+        text, tokenizer = body.prompt or "", service.tokenizer
         encode = functools.partial(begun, tokenizer) if body.add_special_tokens else tokenizer.encode
-        ids = await serving.reading.run(account.name, encode, text)
-    return {"tokens": ids, "count": len(ids), "max_model_len": serving.engine.context}
+        ids = await service.reading.run(account.name, encode, text)
+    return {"tokens": ids, "count": len(ids), "max_model_len": service.engine.context}
 
 
 @router.get(
     "/health",
     responses={503: {"model": Health, "description": "The server is shutting down, or its engine has failed."}},
 )
-async def health(serving: Served) -> JSONResponse:
+async def health(service: CurrentService) -> JSONResponse:
     """200 while the server takes requests."""
-    stats = serving.engine.stats()
+    stats = service.engine.stats()
     told: Health = {
-        "status": "failed" if stats.failed else "draining" if serving.draining else "ok",
-        "model": serving.names[0],
+        "status": "failed" if stats.failed else "draining" if service.draining else "ok",
+        "model": service.names[0],
         "running": stats.running,
         "waiting": stats.waiting,
     }
@@ -140,6 +141,6 @@ async def health(serving: Served) -> JSONResponse:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(serving: Served) -> Response:
+async def metrics(service: CurrentService) -> Response:
     """The counters for Prometheus. They need no key: they tell how much is served, not to whom."""
-    return Response(serving.metrics.page(), media_type=CONTENT_TYPE_LATEST)
+    return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)

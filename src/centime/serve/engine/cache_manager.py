@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from centime.serve.engine.blocks import BlockPool, Match, block_key
-from centime.serve.engine.disk import DiskTier
 from centime.serve.engine.generation import Generation
-from centime.serve.engine.pages import Pages
+from centime.serve.kv_cache.block_pool import BlockPool, Match, block_key
+from centime.serve.kv_cache.disk_tier import DiskTier
+from centime.serve.kv_cache.paged_cache import Pages
 
 
 class CacheManager:

@@ -18,21 +18,21 @@ import torch
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.plan.counts import count
-from centime.serve.engine.adjustment import Adjustment
-from centime.serve.engine.blocks import BlockPool
 from centime.serve.engine.cache_manager import CacheManager
-from centime.serve.engine.disk import open_disk
+from centime.serve.engine.detokenizer import Detokenizer
+from centime.serve.engine.executor import Ending, Executor, Outcome
 from centime.serve.engine.generation import Generation
-from centime.serve.engine.pages import Pages
+from centime.serve.engine.logits_processor import LogitsProcessor
+from centime.serve.engine.model_runner import SCRATCH, DeterministicModelRunner, ModelRunner
 from centime.serve.engine.request import Event, Piece, QueueFull, Request, check_prompt
-from centime.serve.engine.runner import SCRATCH, DeterministicRunner, Runner
 from centime.serve.engine.scheduler import Scheduler, Work
 from centime.serve.engine.settings import EngineSettings
 from centime.serve.engine.shares import split
-from centime.serve.engine.stats import Clock, EngineStats
-from centime.serve.engine.step import Ending, Outcome, Stepper
+from centime.serve.engine.stats import EngineClock, EngineStats
 from centime.serve.faults import report
-from centime.serve.text import TextStream
+from centime.serve.kv_cache.block_pool import BlockPool
+from centime.serve.kv_cache.disk_tier import open_disk
+from centime.serve.kv_cache.paged_cache import Pages
 
 if TYPE_CHECKING:
     from centime.data.tokenizers import Tokenizer
@@ -73,8 +73,10 @@ class Engine:
             self.disk = open_disk(where, most, model, self.pages.read(SCRATCH), exact, files)
         self.cache = CacheManager(self.pool, self.pages, self.disk, prefixes=self.settings.prefix_cache)
         self.scheduler = Scheduler(self.cache, self.settings.step_tokens, self.settings.max_running)
-        runner = (DeterministicRunner if self.settings.deterministic else Runner)(model, self.pages, self.vocabulary)
-        self.stepper = Stepper(runner, tokenizer, drafting)
+        runner = (DeterministicModelRunner if self.settings.deterministic else ModelRunner)(
+            model, self.pages, self.vocabulary
+        )
+        self.executor = Executor(runner, tokenizer, drafting)
         counts = count(config, 1)
         self._token_work = max(1, round(counts.forward_flops_per_token))
         longer = count(config, 3)  # causal: a token of three sees one key more, in the mean, than a token alone
@@ -85,7 +87,7 @@ class Engine:
         self._aborts: set[int] = set()
         self._draining = self._stopping = self._failed = False
         self._thread: threading.Thread | None = None
-        self._clock = Clock(time.monotonic_ns())
+        self._clock = EngineClock(time.monotonic_ns())
         self._steps = self._finished = 0
         self._prompt = self._hits = self._output = 0
         self._recent: deque[tuple[int, int, int]] = deque()  # (when, tokens computed, tokens put out)
@@ -94,7 +96,7 @@ class Engine:
 
     def start(self) -> None:
         """Starts the thread."""
-        self._clock = Clock(time.monotonic_ns())
+        self._clock = EngineClock(time.monotonic_ns())
         self._thread = threading.Thread(target=self._loop, name="centime-engine", daemon=True)
         self._thread.start()
 
@@ -103,8 +105,8 @@ class Engine:
         prompt, owner = request.prompt, request.owner
         check_prompt(prompt, self.context, self.vocabulary)
         room = min(request.params.max_tokens, self.context - len(prompt))
-        text = TextStream(self.tokenizer.decode, request.params.stop)
-        generation = Generation(request, room, text, Adjustment(request.params, prompt, self.vocabulary))
+        text = Detokenizer(self.tokenizer.decode, request.params.stop)
+        generation = Generation(request, room, text, LogitsProcessor(request.params, prompt, self.vocabulary))
         with self._wake:
             if self._draining:
                 raise QueueFull("the engine has failed" if self._failed else "the server is shutting down")
@@ -163,8 +165,8 @@ class Engine:
             prompt_tokens=self._prompt,
             hit_tokens=self._hits,
             output_tokens=self._output,
-            drafted_tokens=self.stepper.drafted,
-            accepted_tokens=self.stepper.accepted,
+            drafted_tokens=self.executor.drafted,
+            accepted_tokens=self.executor.accepted,
             busy_ns=clock.busy_ns,
             idle_ns=clock.idle_ns + (now - clock.until_ns if idling else 0),
             output_tokens_per_s=sum(entry[2] for entry in recent) * 1e9 / WINDOW_NS,
@@ -207,7 +209,7 @@ class Engine:
         if work:
             for item in work:
                 self._begin(item.generation)
-            outcomes += self.stepper.run(work)
+            outcomes += self.executor.run(work)
             for item in work:
                 self.cache.publish(item.generation)
             self._remember(work, outcomes)
@@ -245,9 +247,9 @@ class Engine:
         now, clock = time.monotonic_ns(), self._clock
         passed = now - clock.until_ns
         if not work:
-            self._clock = Clock(now, clock.busy_ns, clock.idle_ns + passed)
+            self._clock = EngineClock(now, clock.busy_ns, clock.idle_ns + passed)
             return
-        self._clock = Clock(now, clock.busy_ns + passed, clock.idle_ns)
+        self._clock = EngineClock(now, clock.busy_ns + passed, clock.idle_ns)
         weights = []
         for item in work:
             span = item.span

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 
-from centime.serve.engine.adjustment import Adjustment
-from centime.serve.engine.blocks import Key, root_key
+from centime.serve.engine.detokenizer import Detokenizer
+from centime.serve.engine.logits_processor import LogitsProcessor
 from centime.serve.engine.request import Finish, Finished, Request, Usage
 from centime.serve.engine.sampler import Draw
-from centime.serve.text import TextStream
+from centime.serve.kv_cache.block_pool import Key, root_key
 
 WHOLE = {"end", "stop", "length"}  # reasons of answers that were made
 
@@ -17,10 +17,10 @@ WHOLE = {"end", "stop", "length"}  # reasons of answers that were made
 class Generation:
     """A request in progress. Entries of `tokens[:computed]` are in the cache; `draft` are guesses at what follows."""
 
-    def __init__(self, request: Request, room: int, text: TextStream, adjustment: Adjustment) -> None:
+    def __init__(self, request: Request, room: int, text: Detokenizer, adjustment: LogitsProcessor) -> None:
         self.request = request
         self.room = room  # most tokens of the answer: max_tokens, or what the context leaves
-        self.text, self.adjustment = text, adjustment
+        self.text, self.logits_processor = text, adjustment
         self.prompt_length = len(request.prompt)
         self.tokens = list(request.prompt)
         self.seed = secrets.randbits(63) if request.params.seed is None else request.params.seed

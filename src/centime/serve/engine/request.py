@@ -28,7 +28,7 @@ class DeadEnd(Exception):
 
 
 class Constraint(Protocol):
-    """A grammar that an answer obeys, token by token (serve/engine/grammar.py has the real one)."""
+    """A grammar that an answer obeys, token by token (serve/grammar/constraint.py has the real one)."""
 
     def fill(self, mask_row: object) -> None:
         """Writes which tokens may come next into one row of a bitmask. Raises DeadEnd where none may."""

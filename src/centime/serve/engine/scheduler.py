@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from centime.serve.engine.cache_manager import CacheManager
 from centime.serve.engine.generation import Generation
-from centime.serve.engine.pages import Span
+from centime.serve.kv_cache.paged_cache import Span
 
 # An owner's only running request keeps what it holds until it has gone on by this many tokens since it got its place:
 # two that each need the whole cache take it in turns, and get somewhere in each.

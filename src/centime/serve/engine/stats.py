@@ -32,7 +32,7 @@ class EngineStats:
 
 
 @dataclass(frozen=True)
-class Clock:
+class EngineClock:
     """The wall-clock shared out until `until_ns`; replaced as a whole, so that any thread reads figures that fit."""
 
     until_ns: int

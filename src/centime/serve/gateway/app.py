@@ -11,17 +11,17 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from centime import __version__
-from centime.serve.api import balance, errors
-from centime.serve.api.admission import Admission
-from centime.serve.api.around import surround
-from centime.serve.api.description import add_description
-from centime.serve.api.errors import ApiError
-from centime.serve.api.page import page_routes
-from centime.serve.api.page_views import BillView
-from centime.serve.api.respond import as_json
-from centime.serve.api.serving import Asking, account_of
 from centime.serve.gateway.gateway import Gateway
-from centime.serve.gateway.passing import passing_routes
+from centime.serve.gateway.routes import passing_routes
+from centime.serve.http import balance, errors
+from centime.serve.http.admission import Admission
+from centime.serve.http.auth import CurrentAccount, account_of
+from centime.serve.http.errors import ApiError
+from centime.serve.http.middleware import surround
+from centime.serve.http.responses import as_json
+from centime.serve.pages.api_reference import add_description
+from centime.serve.pages.money_views import BillView
+from centime.serve.pages.page import page_routes
 
 
 def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
@@ -34,8 +34,7 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
             yield
         finally:
             gateway.draining = True
-            while gateway.exchanges:  # their charges are being committed
-                await asyncio.sleep(0.01)
+            await gateway.settled()
             booking.cancel()
             await asyncio.to_thread(gateway.accounts.machine_time, *gateway.clock.totals())
             await gateway.upstream.close()
@@ -48,7 +47,7 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
         docs_url=None,  # see description.py
         redoc_url=None,
     )
-    app.state.serving = gateway  # where `account_of` finds the accounts
+    app.state.server = gateway
     errors.install(app)
 
     app.add_middleware(
@@ -66,13 +65,13 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
 
     @app.get("/v1/models")
     @app.get("/models", include_in_schema=False)
-    async def models(account: Asking) -> Response:
+    async def models(account: CurrentAccount) -> Response:
         """The upstream's models."""
         return Response(as_json(await gateway.upstream.models()), media_type="application/json")
 
     @app.get("/v1/models/{name:path}")
     @app.get("/models/{name:path}", include_in_schema=False)
-    async def model(name: str, account: Asking) -> Response:
+    async def model(name: str, account: CurrentAccount) -> Response:
         """One of them."""
         listed = (await gateway.upstream.models()).get("data")
         for found in listed if isinstance(listed, list) else []:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from centime.serve.gateway.answer_meter import AnswerMeter
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.inbound import Inbound
-from centime.serve.gateway.meter import Meter
-from centime.serve.gateway.usage import TokenCounts
+from centime.serve.gateway.token_counts import TokenCounts
 
 BYTES_PER_TOKEN = 4  # of text, about, where nobody can be asked to count it
 UNKNOWN_CONTEXT = 131_072  # tokens, of an upstream that does not say how many it has room for
@@ -17,7 +17,9 @@ def most_prompt(inbound: Inbound, context: int | None) -> int:
     return room if inbound.prompt_bound is None else min(inbound.prompt_bound, room)
 
 
-async def charged_counts(gateway: Gateway, inbound: Inbound, meter: Meter, most: TokenCounts) -> TokenCounts | None:
+async def charged_counts(
+    gateway: Gateway, inbound: Inbound, meter: AnswerMeter, most: TokenCounts
+) -> TokenCounts | None:
     """Of an answer, whole or cut short: never more than `most`, what was reserved. None: nothing of it came."""
     if not meter.came:
         return None
@@ -55,7 +57,7 @@ async def _prompt(gateway: Gateway, inbound: Inbound) -> int:
     return most_prompt(inbound, gateway.facts.context) // BYTES_PER_TOKEN
 
 
-async def _output(gateway: Gateway, inbound: Inbound, meter: Meter) -> int:
+async def _output(gateway: Gateway, inbound: Inbound, meter: AnswerMeter) -> int:
     text = "".join(meter.texts)
     counted = await gateway.upstream.count_text(text, inbound.body.get("model"), gateway.facts)
     return counted if counted is not None else -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)

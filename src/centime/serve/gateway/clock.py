@@ -1,4 +1,4 @@
-"""The upstream's time, shared by the requests that are there: whole nanoseconds, equal parts, the rest idle.
+"""The upstream's time, shared by the requests that are there, and how fast it answers.
 
 What an upstream does inside, nobody outside can see; requests in flight at the same time are taken to use it equally.
 """
@@ -11,8 +11,11 @@ from collections.abc import Callable
 
 from centime.serve.engine.shares import split
 
+_ASSUMED_NS = 10**8  # a token, before any answer has ended: ten tokens a second, a small server's pace
+_FADE = 0.9  # what an answer's weight becomes with each one after it
 
-class Clock:
+
+class UpstreamClock:
     """Runs from its making. Between two changes the time goes in equal parts to the requests in flight, or to idle."""
 
     def __init__(self, now: Callable[[], int] = time.monotonic_ns) -> None:
@@ -56,3 +59,21 @@ class Clock:
         self._requests_ns += passed
         for number, part in zip(self._shares, split(passed, [1] * len(self._shares)), strict=True):
             self._shares[number] += part
+
+
+class Pace:
+    """Nanoseconds from an answer's beginning to its end, for each of its tokens: of the latest answers the most."""
+
+    def __init__(self) -> None:
+        self._ns = self._tokens = 0.0
+
+    def ended(self, total_ns: int, tokens: float) -> None:
+        """An answer of so many tokens ended. tokens: of each of its choices, which are made side by side."""
+        if tokens > 0:
+            self._ns = self._ns * _FADE + total_ns
+            self._tokens = self._tokens * _FADE + tokens
+
+    def tokens_in(self, total_ns: int) -> int:
+        """How many tokens an answer has after so long, to a whole one."""
+        each = self._ns / self._tokens if self._tokens else _ASSUMED_NS
+        return int(total_ns / max(1.0, each))

@@ -11,17 +11,17 @@ from centime.catalogue.prices import Price, price_for
 from centime.ledger import Book, Meter
 from centime.ledger.device import Device
 from centime.serve.accounts import Accounts
-from centime.serve.api.server import bind, run, url_of
-from centime.serve.api.terms import check_origins, check_patience, check_reach, tariff_of, told
 from centime.serve.gateway.app import create_app
+from centime.serve.gateway.cache_salt import SALTED, SHARED, installation_secret
 from centime.serve.gateway.gateway import Gateway
-from centime.serve.gateway.salt import SALTED, SHARED, installation_secret
 from centime.serve.gateway.upstream import Facts, Upstream
+from centime.serve.http.server import bind, run, url_of
+from centime.serve.http.startup import check_origins, check_patience, check_reach, tariff_of, told
 from centime.units import format_money
 
 
 @dataclass(frozen=True)
-class Options:
+class GatewayOptions:
     """The verb's options. device, devices: what the upstream runs on, for the price of its time."""
 
     upstream: str
@@ -37,7 +37,7 @@ class Options:
     origins: tuple[str, ...] = ()  # whose pages may ask, besides the gateway's own
 
 
-def serve_upstream(options: Options, say: Callable[[str], None]) -> None:
+def serve_upstream(options: GatewayOptions, say: Callable[[str], None]) -> None:
     """Serves until a signal. Raises UserError on what the person can mend."""
     check_patience(options.keep_alive)
     check_origins(options.origins)
@@ -58,7 +58,7 @@ def serve_upstream(options: Options, say: Callable[[str], None]) -> None:
     ):
         upstream = Upstream(options.upstream, options.upstream_key)
         secret = installation_secret(centime_home())
-        gateway = Gateway(upstream, facts, accounts, options.keep_alive, secret=secret)
+        gateway = Gateway(upstream=upstream, facts=facts, accounts=accounts, patience=options.keep_alive, secret=secret)
 
         def ready() -> None:
             models = ", ".join(facts.models)
@@ -74,7 +74,7 @@ def serve_upstream(options: Options, say: Callable[[str], None]) -> None:
         say(line)
 
 
-async def _ask(options: Options) -> Facts:
+async def _ask(options: GatewayOptions) -> Facts:
     upstream = Upstream(options.upstream, options.upstream_key)
     try:
         return await upstream.facts()

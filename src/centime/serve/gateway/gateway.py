@@ -6,25 +6,20 @@ import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from centime.serve.accounts import Accounts, Charge
-from centime.serve.api.metrics import CallMetrics
-from centime.serve.api.respond import Abortable
-from centime.serve.api.tally import Tally
-from centime.serve.engine.request import Finished
-from centime.serve.gateway.clock import Clock
-from centime.serve.gateway.pace import Pace
-from centime.serve.gateway.salt import SECRET_BYTES
+from centime.serve.gateway.cache_salt import SECRET_BYTES
+from centime.serve.gateway.clock import Pace, UpstreamClock
 from centime.serve.gateway.upstream import Facts, Upstream
+from centime.serve.http.metrics import CallMetrics
+from centime.serve.http.state import ServerState
 
 
 class GatewayMetrics(CallMetrics):
     """The requests in flight beside the counters. Nothing waits here: the upstream has its own queue."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: UpstreamClock) -> None:
         self._clock = clock
         super().__init__()
 
@@ -33,24 +28,18 @@ class GatewayMetrics(CallMetrics):
         yield GaugeMetricFamily("centime_running_requests", "Requests in flight.", self._clock.running)
 
 
-@dataclass
-class Gateway:
-    """One upstream behind keys and prices. patience: seconds a client waits before it hears a sign of life.
+@dataclass(kw_only=True)
+class Gateway(ServerState):
+    """One upstream behind keys and prices.
 
-    secret: what keeps the prefix caches of keys apart, see salt.py; by default it lasts as long as the process.
+    secret: what keeps the prefix caches of keys apart, see cache_salt.py; by default it lasts as long as the process.
     """
 
     upstream: Upstream
     facts: Facts
-    accounts: Accounts
-    patience: float = 10.0
-    book: Path | None = None  # the ledger's file; None: the person's own
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(SECRET_BYTES))
-    clock: Clock = field(default_factory=Clock)
+    clock: UpstreamClock = field(default_factory=UpstreamClock)
     pace: Pace = field(default_factory=Pace)
-    tally: Tally = field(default_factory=Tally)
-    exchanges: set[Abortable] = field(default_factory=set)  # those that are not settled
-    draining: bool = False
 
     def __post_init__(self) -> None:
         self.metrics = GatewayMetrics(self.clock)
@@ -64,8 +53,3 @@ class Gateway:
         if what not in self._already:
             self._already.add(what)
             print(f"centime: the upstream {self.upstream.url}: {what}.", file=sys.stderr, flush=True)
-
-    def ended(self, end: Finished, charge: Charge) -> None:
-        """Counts a request that was charged."""
-        self.metrics.ended([end], end.usage, charge)
-        self.tally.add(end.usage, charge)

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from centime.serve.api.errors import ApiError
-from centime.serve.api.fields import Amounts, Body, MaxTokens, MaxTokensOrNone, StreamOptions
-from centime.serve.api.routes import Kind
-from centime.serve.gateway.prompts import most_prompt_tokens, number_of_prompts
+from centime.serve.gateway.prompt_bounds import most_prompt_tokens, number_of_prompts
+from centime.serve.http.errors import ApiError
+from centime.serve.http.paths import Kind
+from centime.serve.protocol.fields import Amounts, Body, MaxTokens, MaxTokensOrNone, StreamOptions
 
 MAX_CHOICES = 128  # answers to one prompt, as at OpenAI
 MAX_TOKENS_IN_ALL = 2**40  # that one request may ask for: beyond it no sum of money is sensible

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from centime.serve.api.reading import Unreadable, read_json
+from centime.serve.json_body import Unreadable, read_json
 
 MAX_EVENT = 16 * 2**20  # bytes: a token with its log-probabilities takes a few thousand
 DONE_DATA = b"[DONE]"

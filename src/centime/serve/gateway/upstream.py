@@ -12,14 +12,14 @@ from typing import Any
 import httpx2
 
 from centime.errors import UserError
-from centime.serve.api.errors import ApiError
-from centime.serve.api.reading import Unreadable, read_json
-from centime.serve.api.respond import as_json
-from centime.serve.api.routes import Kind
-from centime.serve.api.wording import plain
-from centime.serve.gateway.counting import count_of, prompt_question, text_question
 from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.sse import Malformed
+from centime.serve.gateway.tokenize_requests import count_of, prompt_question, text_question
+from centime.serve.http.errors import ApiError
+from centime.serve.http.paths import Kind
+from centime.serve.http.responses import as_json
+from centime.serve.http.wording import plain
+from centime.serve.json_body import Unreadable, read_json
 
 CONNECT_S = 10.0
 ASK_S = 10.0  # for questions that take no model: names, token counts

@@ -45,7 +45,7 @@ def refuse(keyword: str, place: str, why: str = "is not supported") -> NoReturn:
     raise UserError(f"'{keyword}' at {place or '#'} {why}")
 
 
-class Reader:
+class SchemaReader:
     """Schemas of one document, made flat: without references, `allOf`, `not` and annotations.
 
     A flat schema has `anyOf` and `oneOf` as lists of such lists under "any" and "one", for several may have to hold;

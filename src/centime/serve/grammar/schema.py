@@ -31,8 +31,8 @@ from centime.serve.grammar.flat import (
     OF_TYPE,
     TYPES,
     Nothing,
-    Reader,
     Schema,
+    SchemaReader,
     count,
     number,
     refuse,
@@ -54,7 +54,7 @@ class SchemaGrammar:
 
     def __init__(self, schema: Any, banned: Ranges = ()) -> None:
         self.rules = rules = Rules()
-        self.reader, self.banned = Reader(schema), banned
+        self.reader, self.banned = SchemaReader(schema), banned
         self._schema = schema
         self._known: dict[str, str | None] = {}
         self._depth = 0

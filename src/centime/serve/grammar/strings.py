@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from centime.errors import UserError
-from centime.serve.grammar import formats, patterns
+from centime.serve.grammar import patterns, string_formats
 from centime.serve.grammar.ebnf import MAX_REPEAT, times
 from centime.serve.grammar.flat import Schema, count, refuse
 from centime.serve.grammar.patterns import Chars, Node, Repeat
@@ -28,13 +28,13 @@ def string(flat: Schema, place: str, style: Style) -> str | None:
     if most is not None and least > most:
         return None
     pattern, form = flat.get("pattern"), flat.get("format")
-    if isinstance(form, str) and form in formats.SAY_NOTHING:
+    if isinstance(form, str) and form in string_formats.SAY_NOTHING:
         form = None
-    if form is not None and (not isinstance(form, str) or form not in formats.PATTERNS):
+    if form is not None and (not isinstance(form, str) or form not in string_formats.PATTERNS):
         refuse("format", place, f"is {json.dumps(form)[:60]}, which is not supported")
     if pattern is not None and form is not None:
         refuse("pattern", place, "stands beside format, which is not supported")
-    source = pattern if pattern is not None else formats.PATTERNS[form] if form is not None else None
+    source = pattern if pattern is not None else string_formats.PATTERNS[form] if form is not None else None
     if source is None:
         if not least and most is None:
             return style.free

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from centime.serve.grammar.flat import MAX_DEPTH, TYPES, Nothing, Reader, Schema, refuse, same
+from centime.serve.grammar.flat import MAX_DEPTH, TYPES, Nothing, Schema, SchemaReader, refuse, same
 
 MAX_LEAVES = 1000  # of anyOf and oneOf within each other
 MAX_BRANCHES = 64  # of anyOf and oneOf beside each other, multiplied out
 
 
-def branches(reader: Reader, flat: Schema, place: str) -> Iterator[tuple[Schema, str]]:
+def branches(reader: SchemaReader, flat: Schema, place: str) -> Iterator[tuple[Schema, str]]:
     """The flat schemas that a flat one with `anyOf` or `oneOf` is the union of."""
     rest = {name: value for name, value in flat.items() if name not in {"anyOf", "oneOf"}}
     groups = [(False, group) for group in flat.get("anyOf", [])] + [(True, group) for group in flat.get("oneOf", [])]
@@ -32,14 +32,14 @@ def branches(reader: Reader, flat: Schema, place: str) -> Iterator[tuple[Schema,
     yield from found
 
 
-def leaves(reader: Reader, flat: Schema, place: str) -> list[tuple[Schema, str]]:
+def leaves(reader: SchemaReader, flat: Schema, place: str) -> list[tuple[Schema, str]]:
     """The flat schemas without `anyOf` and `oneOf` that a flat one is the union of, branches of branches too."""
     found: list[tuple[Schema, str]] = []
     _add_leaves(reader, flat, place, 0, found)
     return found
 
 
-def _add_leaves(reader: Reader, flat: Schema, place: str, depth: int, found: list[tuple[Schema, str]]) -> None:
+def _add_leaves(reader: SchemaReader, flat: Schema, place: str, depth: int, found: list[tuple[Schema, str]]) -> None:
     if not flat.get("anyOf") and not flat.get("oneOf"):
         found.append((flat, place))
         return
@@ -50,7 +50,7 @@ def _add_leaves(reader: Reader, flat: Schema, place: str, depth: int, found: lis
         _add_leaves(reader, branch, where, depth + 1, found)
 
 
-def _check_disjoint(reader: Reader, rest: Schema, group: list[tuple[Any, str]], place: str) -> None:
+def _check_disjoint(reader: SchemaReader, rest: Schema, group: list[tuple[Any, str]], place: str) -> None:
     flats = []
     for one, where in group:
         try:
@@ -67,7 +67,7 @@ def _check_disjoint(reader: Reader, rest: Schema, group: list[tuple[Any, str]], 
             )
 
 
-def _disjoint(reader: Reader, left: Schema, right: Schema, depth: int = 0) -> bool:
+def _disjoint(reader: SchemaReader, left: Schema, right: Schema, depth: int = 0) -> bool:
     """Surely no value fits both."""
     values = left.get("enum"), right.get("enum")
     if values[0] is not None and values[1] is not None:

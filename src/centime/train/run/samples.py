@@ -14,7 +14,7 @@ from centime.json_files import parse_json
 from centime.model import Transformer
 from centime.recipe import Recipe
 from centime.serve.engine.request import SamplingParams
-from centime.serve.generate import Session
+from centime.serve.offline.session import Session
 from centime.train.stages import PairRows, StagePlan, TextRows
 
 PROMPT, LENGTH = 24, 64  # tokens

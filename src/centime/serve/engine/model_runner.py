@@ -1,0 +1,112 @@
+"""The forward pass of a step: packed tokens through the model, logits where a token is drawn, and MTP's guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from centime.model import Transformer
+from centime.model.experts import Experts
+from centime.ops.routed_experts import routed_experts_by_tile
+from centime.serve.kv_cache.paged_cache import Pages, Span, StepCache
+
+FEW = 4  # tokens of a span up to which they are attended over one by one, together with everybody's single tokens
+TILE = 16  # rows of every product in deterministic mode
+SCRATCH = 0  # the block where rows that fill up a tile leave their entries
+
+
+class ModelRunner:
+    """One model over one paged cache. vocabulary: how many ids stand for something; the model may have more rows."""
+
+    def __init__(self, model: Transformer, pages: Pages, vocabulary: int) -> None:
+        self.model, self.pages, self.vocabulary = model, pages, vocabulary
+        self.device = model.head_weight.device
+
+    @torch.inference_mode()
+    def hidden(self, spans: Sequence[Span], tokens: Sequence[int]) -> Tensor:
+        """Normed hidden states [N, D] of all spans' tokens, in their order; their entries are kept."""
+        order, cache = self._arranged(spans)
+        ids = torch.tensor([tokens], device=self.device)[:, order]
+        states = self.model.advance(ids, cache)[0]
+        return torch.empty_like(states).index_copy_(0, order, states)
+
+    @torch.inference_mode()
+    def guesses(self, spans: Sequence[Span], hidden_ND: Tensor, next_tokens: Sequence[int], rows: list[int]) -> Tensor:
+        """MTP over states and the tokens that followed them; the likeliest token after those, of the given rows."""
+        order, cache = self._arranged(spans)
+        following = torch.tensor([next_tokens], device=self.device)[:, order]
+        states = self.model.guess(hidden_ND[order][None], following, cache)[0]
+        states = torch.empty_like(states).index_copy_(0, order, states)
+        return self.logits(states[rows]).argmax(-1)
+
+    @torch.inference_mode()
+    def logits(self, hidden_RD: Tensor) -> Tensor:
+        """[R, V] of the ids that stand for something."""
+        return self.model.unembed(hidden_RD)[:, : self.vocabulary]
+
+    def _arranged(self, spans: Sequence[Span]) -> tuple[Tensor, StepCache]:
+        """The spans with those of few tokens first and taken apart; and where their tokens stood before."""
+        firsts, at = [], 0
+        for span in spans:
+            firsts.append(at)
+            at += span.count
+        short = [(first, span) for first, span in zip(firsts, spans, strict=True) if span.count <= FEW]
+        long = [(first, span) for first, span in zip(firsts, spans, strict=True) if span.count > FEW]
+        order = [first + i for first, span in short + long for i in range(span.count)]
+        parts = [Span(span.table, span.start + i, 1) for _, span in short for i in range(span.count)]
+        return torch.tensor(order, device=self.device), StepCache(self.pages, parts + [span for _, span in long])
+
+
+class DeterministicModelRunner(ModelRunner):
+    """The same bits for a token whatever else is in the step: TILE rows in every product, an attention for every token.
+
+    A product of one shape treats each of its rows alike, and a token's attention depends on its position alone. Prompts
+    cost what decoding costs; docs/serve.md states how much that is.
+    """
+
+    def __init__(self, model: Transformer, pages: Pages, vocabulary: int) -> None:
+        super().__init__(model, pages, vocabulary)
+        for module in model.modules():
+            if isinstance(module, Experts):
+                module.operation = routed_experts_by_tile
+
+    @torch.inference_mode()
+    def hidden(self, spans: Sequence[Span], tokens: Sequence[int]) -> Tensor:
+        rows = []
+        for parts, ids in self._tiles(spans, tokens):
+            states = self.model.advance(torch.tensor([ids], device=self.device), self._cache(parts))
+            rows.append(states[0])
+        return torch.cat(rows)[: len(tokens)]
+
+    @torch.inference_mode()
+    def guesses(self, spans: Sequence[Span], hidden_ND: Tensor, next_tokens: Sequence[int], rows: list[int]) -> Tensor:
+        states, start = [], 0
+        for parts, ids in self._tiles(spans, next_tokens):
+            tile = _padded(hidden_ND[start : start + TILE])
+            following = torch.tensor([ids], device=self.device)
+            states.append(self.model.guess(tile[None], following, self._cache(parts))[0])
+            start += TILE
+        return self.logits(torch.cat(states)[rows]).argmax(-1)
+
+    @torch.inference_mode()
+    def logits(self, hidden_RD: Tensor) -> Tensor:
+        tiles = [self.model.unembed(_padded(tile)) for tile in hidden_RD.split(TILE)]
+        return torch.cat(tiles)[: len(hidden_RD), : self.vocabulary]
+
+    def _cache(self, parts: Sequence[Span]) -> StepCache:
+        return StepCache(self.pages, parts, together=1)
+
+    def _tiles(self, spans: Sequence[Span], tokens: Sequence[int]) -> list[tuple[list[Span], list[int]]]:
+        """Single-token spans and their ids, TILE at a time, the last tile filled up with scratch."""
+        parts = [Span(span.table, span.start + i, 1) for span in spans for i in range(span.count)]
+        missing = -len(parts) % TILE
+        parts += [Span((SCRATCH,), 0, 1)] * missing
+        ids = [*tokens, *[0] * missing]
+        return [(parts[i : i + TILE], ids[i : i + TILE]) for i in range(0, len(parts), TILE)]
+
+
+def _padded(rows_ND: Tensor) -> Tensor:
+    """[TILE, D] with rows of zeros behind."""
+    return torch.cat((rows_ND, rows_ND.new_zeros(TILE - len(rows_ND), rows_ND.shape[1])))

@@ -1,0 +1,9 @@
+"""How a chat becomes a prompt and an answer becomes reasoning, content and tool calls, by the model's family."""
+
+from __future__ import annotations
+
+from centime.serve.formats.format import NAMES, Chat, Format, Prompt, find_format
+from centime.serve.formats.parser import AnswerParser
+from centime.serve.formats.tool_calls import Delta
+
+__all__ = ["NAMES", "AnswerParser", "Chat", "Delta", "Format", "Prompt", "find_format"]

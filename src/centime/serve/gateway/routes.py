@@ -1,0 +1,81 @@
+"""The routes that ask the upstream something: answers, which are charged, and counts of tokens, which are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from starlette.requests import Request
+
+from centime.serve.gateway.forwarded_call import ForwardedCall
+from centime.serve.gateway.gateway import Gateway
+from centime.serve.gateway.inbound import (
+    ChatBody,
+    CompletionBody,
+    EmbeddingsBody,
+    MessagesBody,
+    QuestionBody,
+    understood,
+)
+from centime.serve.http.admission import take_ticket
+from centime.serve.http.auth import CurrentAccount
+from centime.serve.http.errors import GENERATES, AnthropicErrorBody, described
+from centime.serve.http.json_route import JsonRoute, sent_object
+from centime.serve.http.paths import Kind, dialect, paths_of
+from centime.serve.http.responses import EventStream, Whole, as_json
+from centime.serve.protocol.fields import Body
+
+
+def passing_routes(gateway: Gateway) -> APIRouter:
+    """All paths that our own server has, and those for embeddings."""
+    router = APIRouter(route_class=JsonRoute, tags=["Passed on"])
+
+    def add(kind: Kind, route: Callable[..., Any], summary: str) -> None:
+        for path in paths_of(kind):
+            body = {} if dialect(path) == "openai" else {"body": AnthropicErrorBody}
+            router.add_api_route(
+                path,
+                route,
+                methods=["POST"],
+                summary=summary,
+                response_model=None,
+                responses=described((*GENERATES, 415), **body),
+                name=path,
+            )
+
+    async def pass_on(kind: Kind, read: Body, request: Request) -> Response:
+        inbound = understood(kind, read, sent_object(request), len(await request.body()))
+        exchange = await ForwardedCall.start(gateway, take_ticket(request), inbound)
+        if inbound.stream:
+            return EventStream(exchange, exchange.stream())
+        return Whole(exchange, exchange.whole(), gateway.patience)
+
+    async def chat(body: ChatBody, request: Request, account: CurrentAccount) -> Response:
+        return await pass_on("chat", body, request)
+
+    async def completions(body: CompletionBody, request: Request, account: CurrentAccount) -> Response:
+        return await pass_on("completions", body, request)
+
+    async def messages(body: MessagesBody, request: Request, account: CurrentAccount) -> Response:
+        return await pass_on("messages", body, request)
+
+    async def embeddings(body: EmbeddingsBody, request: Request, account: CurrentAccount) -> Response:
+        return await pass_on("embeddings", body, request)
+
+    async def count_tokens(body: QuestionBody, request: Request, account: CurrentAccount) -> Response:
+        counted = await gateway.upstream.count_tokens(sent_object(request), gateway.facts)
+        return Response(as_json(counted), media_type="application/json")
+
+    async def tokenize(body: QuestionBody, request: Request, account: CurrentAccount) -> Response:
+        counted = await gateway.upstream.tokenize(sent_object(request), gateway.facts)
+        return Response(as_json(counted), media_type="application/json")
+
+    add("chat", chat, "Answer a conversation.")
+    add("completions", completions, "Go on with a text.")
+    add("messages", messages, "Answer a conversation, in Anthropic's words.")
+    add("embeddings", embeddings, "Embed texts.")
+    add("count_tokens", count_tokens, "How many tokens the model would read.")
+    add("tokenize", tokenize, "The tokens of a text or of a conversation, where the upstream tells them.")
+    return router

@@ -1,0 +1,46 @@
+"""Whose request it is, by the key it carries; and which addresses are this machine's own, where no key is needed."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
+
+from centime.serve.accounts import Account
+from centime.serve.http.state import CurrentServer
+
+_bearer = HTTPBearer(auto_error=False, description="An API key: 'Authorization: Bearer sk-...'.")
+_header = APIKeyHeader(name="x-api-key", auto_error=False, description="The same key, as Anthropic's clients send it.")
+
+
+def secret_of(connection: HTTPConnection) -> str | None:
+    """The key that a request carries, under either of its headers."""
+    scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" and bearer else connection.headers.get("x-api-key")
+
+
+def account_of(
+    request: Request,
+    server: CurrentServer,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_header)],
+) -> Account:
+    """Whose request this is, as admission.py found out before the body was read. Raises Refused (401)."""
+    admitted: Account | None = request.scope.get("state", {}).get("account")
+    return admitted or server.accounts.authenticate(secret_of(request))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means this machine, whatever the network."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+CurrentAccount = Annotated[Account, Depends(account_of)]

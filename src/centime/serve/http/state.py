@@ -1,0 +1,59 @@
+"""What both applications keep while they serve: accounts, the calls that run, what those that ended came to."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from centime.serve.accounts import Accounts, Charge
+from centime.serve.accounts.tally import Tally
+from centime.serve.engine.request import Finished, Usage
+from centime.serve.http.metrics import CallMetrics
+from centime.serve.http.responses import Abortable
+
+
+@dataclass(kw_only=True)
+class ServerState(ABC):
+    """The state of one application, at `app.state.server`.
+
+    patience: seconds a client waits before it hears that the connection is alive. book: the ledger's file, None for the
+    person's own. calls: those that are not settled. draining: new requests are refused (503).
+    """
+
+    accounts: Accounts
+    patience: float = 10.0
+    book: Path | None = None
+    tally: Tally = field(default_factory=Tally, init=False)
+    metrics: CallMetrics = field(init=False)
+    calls: set[Abortable] = field(default_factory=set, init=False)
+    draining: bool = field(default=False, init=False)
+
+    def ended(self, ends: Iterable[Finished], usage: Usage, charge: Charge | None) -> None:
+        """Counts a call that has ended; charge: None of one that failed."""
+        self.metrics.ended(ends, usage, charge)
+        if charge is not None:
+            self.tally.add(usage, charge)
+
+    async def settled(self) -> None:
+        """Returns once the charges of all calls are committed."""
+        while self.calls:
+            await asyncio.sleep(0.01)
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ends at once what a second signal kept the application from ending."""
+
+
+def state_of(request: Request) -> ServerState:
+    """The state that the application was made with."""
+    state: ServerState = request.app.state.server
+    return state
+
+
+CurrentServer = Annotated[ServerState, Depends(state_of)]

@@ -1,0 +1,131 @@
+"""A model folder opened for use by a verb, on a device that is metered: shared by generate, chat and evaluate."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from centime.errors import UserError
+
+if TYPE_CHECKING:
+    from centime.catalogue.prices import Price
+    from centime.data.tokenizers import Tokenizer
+    from centime.ledger import Meter
+    from centime.ledger.device import Device
+    from centime.model import Transformer
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model folder before its weights are read. `run` is whose bill its use goes on, as `find_model` says."""
+
+    tokenizer: Tokenizer
+    folder: Path
+    run: Path | str
+    device: Device
+
+
+@dataclass(frozen=True)
+class LoadedModel(ModelFolder):
+    """A model and its tokenizer in memory. files: the mark of the files it was read from, where they can be told."""
+
+    model: Transformer
+    files: str | None = None
+
+
+def find_model(path: Path) -> tuple[Path, Path | str]:
+    """(model folder, whose bill its use goes on) of a path that is a model or a run.
+
+    The run of its own `model` is the run folder. A run has other models, such as the base that its chats were trained
+    on: runs/quickstart/base is "quickstart-base", so that the two are told apart. A model elsewhere is its own run.
+    Raises UserError when neither is there.
+    """
+    if (path / "config.json").is_file():
+        folder = path.resolve()
+        if not (folder.parent / "recipe.toml").is_file():
+            return path, path
+        return path, path.parent if folder.name == "model" else f"{folder.parent.name}-{folder.name}"
+    if (path / "model" / "config.json").is_file():
+        return path / "model", path
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give a model's folder, or the folder of a finished run.")
+    what = "has no config.json" if path.is_dir() else "is a file"
+    hint = " The run may not be finished: its model is written at its end." if (path / "recipe.toml").is_file() else ""
+    raise UserError(f"{path} {what}; a model is a folder with config.json, .safetensors and tokenizer.json.{hint}")
+
+
+def open_folder(path: Path, device: str | None = None, dtype: str | None = None) -> ModelFolder:
+    """What `load_model` finds, without the weights. Raises UserError as that does, but for damaged weights."""
+    folder, run = find_model(path)
+    if dtype is not None and dtype not in DTYPES:
+        raise UserError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}.")
+    import torch
+
+    from centime.data.tokenizers import load_tokenizer
+    from centime.ledger.device import this_device
+
+    found = this_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if found.kind == "gpu" and not torch.cuda.is_available():
+        raise UserError("this torch has no CUDA; use --device cpu, or install a CUDA build of torch.")
+    return ModelFolder(load_tokenizer(folder), folder, run, found)
+
+
+def load_model(path: Path, device: str | None = None, dtype: str | None = None) -> LoadedModel:
+    """The model at `path` (a model folder or a run folder) with its tokenizer, in evaluation mode.
+
+    device: cpu or cuda; None: cuda where there is one. dtype: one of DTYPES; None: as the folder says, but float32 on a
+    processor that only emulates the folder's 16-bit products, which would take a hundred times as long.
+    Raises UserError on a missing or damaged folder, a missing tokenizer, an unknown device or dtype.
+    """
+    return load_weights(open_folder(path, device, dtype), dtype)
+
+
+def load_weights(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
+    """The weights of what `open_folder` found, read as `load_model` says. Raises UserError where they are damaged."""
+    import torch
+
+    from centime.model.checkpoint import load
+    from centime.model.digest import files_mark
+    from centime.ops.precision import native_bf16
+
+    kind = "cuda" if found.device.kind == "gpu" else "cpu"
+    if dtype is None and not native_bf16(torch.device(kind)):
+        dtype = "float32"
+    before = files_mark(found.folder)
+    model = load(found.folder, dtype=None if dtype is None else getattr(torch, dtype), device=kind)
+    files = before if files_mark(found.folder) == before else None  # else another's weights may have been read
+    return LoadedModel(found.tokenizer, found.folder, found.run, found.device, model.eval(), files)
+
+
+def load_for_inference(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
+    """The same with weights packed where that is faster; for products without gradients."""
+    from centime.model.packed import pack_weights
+    from centime.serve.threads import in_passing_thread
+
+    def read() -> LoadedModel:
+        opened = load_weights(found, dtype)
+        pack_weights(opened.model)
+        return opened
+
+    return in_passing_thread(read, "centime-weights")
+
+
+def name_of(found: ModelFolder) -> str:
+    """What a model is called where nobody has named it: its run on the bill."""
+    return found.run if isinstance(found.run, str) else found.run.resolve().name
+
+
+@contextlib.contextmanager
+def metered(verb: str, opened: ModelFolder, price: Price | None, devices: int = 1) -> Iterator[Meter]:
+    """A meter that books stage `verb` of the opened model's run; what came before it is the process's start-up."""
+    from centime.ledger import Book, Meter
+
+    with Meter(
+        Book(), run=opened.run, verb=verb, stage=verb, device=opened.device, devices=devices, price=price
+    ) as meter:
+        yield meter

@@ -1,0 +1,1 @@
+"""What clients may send, field by field, in the words of OpenAI, DeepSeek and Anthropic."""

@@ -1,0 +1,65 @@
+"""Weights are read beside the main thread: nothing stays of that, and nobody has to wait for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.small import small_config, small_tokenizer
+
+from centime.model import Transformer
+from centime.model.checkpoint import save
+
+HELPERS_LEFT = """
+import os, sys, time
+from pathlib import Path
+from centime.model import checkpoint, packed  # imports start threads too
+from centime.serve import loading
+found = loading.open_folder(Path(sys.argv[1]), "cpu")
+before = len(os.listdir("/proc/self/task"))
+getattr(loading, sys.argv[2])(found, "float16")
+end = time.monotonic() + 5
+while (left := len(os.listdir("/proc/self/task")) - before) and time.monotonic() < end:
+    time.sleep(0.01)  # the system takes a moment to bury a thread
+print(left)
+"""
+
+INTERRUPTED = """
+import os, signal, threading, time
+from centime.model import packed  # torch first: an interrupt within its import may be lost
+from centime.serve import loading
+loading.load_weights = lambda found, dtype: time.sleep(60)
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    loading.load_for_inference(None)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def said(script: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", script, *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    return subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, timeout=50
+    ).stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads that Linux shows")
+def test_no_helpers_are_left_that_the_engine_would_have_to_share_cores_with(tmp_path: Path) -> None:
+    tokenizer = small_tokenizer(tmp_path / "tokenizer")
+    config = small_config(tokenizer.vocab_size).model_copy(update={"hidden_size": 512})
+    model = Transformer(config)
+    model.init_weights(0)
+    save(model, tmp_path / "model", tokenizer=tokenizer.folder)
+    assert (
+        int(said(HELPERS_LEFT, str(tmp_path / "model"), "load_weights")) > 0
+    )  # where they are read in the main thread
+    assert int(said(HELPERS_LEFT, str(tmp_path / "model"), "load_for_inference")) == 0
+
+
+def test_an_interrupt_does_not_wait_for_the_weights() -> None:
+    assert said(INTERRUPTED) == "interrupted"
