@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from centime.serve.engine.request import Finished, Piece
+from centime.serve.engine.request import Event, Finished, Piece
 from centime.serve.formats import AnswerParser, Delta
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "insufficient_system_resource"]
@@ -17,6 +17,12 @@ class Answer:
         self._parser, self._think_end = parser, think_end
         self.reasoning_tokens = 0
         self.calls = 0
+
+    def deltas(self, event: Event) -> list[Delta]:
+        """What an event of the engine adds to the answer."""
+        if isinstance(event, Finished):
+            return self.end(event)
+        return self.take(event) if isinstance(event, Piece) else []
 
     def take(self, piece: Piece) -> list[Delta]:
         """What this piece adds."""

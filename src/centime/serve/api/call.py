@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from centime.serve.accounts import Charge, Ticket
@@ -33,12 +34,13 @@ class Choice:
     constraint: Constraint | None = None
 
 
-class Call:
-    """Runs the choices of one call. Everything but `deliver` and `_begin` runs in the event loop.
+class Call(ABC):
+    """Runs the choices of one call and writes its answer. All but `deliver` and `_begin` runs in the event loop.
 
     Its charge is committed before the last choice's end is told, so that no client knows of an answer that a killed
     server would not remember. A call whose client leaves is aborted, and charged for what was computed until then; one
-    that fails by the server's fault is not charged at all.
+    that fails by the server's fault is not charged at all. The ticket is the call's once it is made: after `start` it
+    is settled or released, whatever happens.
     """
 
     def __init__(self, service: Service, ticket: Ticket, choices: Sequence[Choice], isolation: str = "") -> None:
@@ -56,37 +58,40 @@ class Call:
         self.usage: Usage | None = None  # of all choices together, once they have ended
         self.charge: Charge | None = None  # None of a call that failed
 
-    @staticmethod
-    async def start(service: Service, ticket: Ticket, choices: Sequence[Choice], isolation: str = "") -> Call:
-        """Reserves what the choices could cost and submits them. The ticket is the call's from then on.
+    @abstractmethod
+    async def whole(self) -> Mapping[str, object] | bytes:
+        """The body of an answer that is not streamed, as JSON or its values. Raises ApiError."""
+
+    @abstractmethod
+    def stream(self) -> AsyncGenerator[bytes]:
+        """The answer as server-sent events, each as soon as it is there. Raises ApiError."""
+
+    async def start(self) -> None:
+        """Reserves what the choices could cost and submits them.
 
         Raises ApiError (400, 429), Refused (402, 503), UserError on a bad prompt; the ticket is released then. A client
         that leaves meanwhile is aborted, as later.
         """
-        submitted: list[Request] = []
+        service, submitted = self._service, list[Request]()
         beginning: asyncio.Task[None] | None = None
-        call: Call | None = None
         try:
-            call = Call(service, ticket, choices, isolation)
-            most = sum(min(c.params.max_tokens, _room(service, c.prompt)) for c in choices)
-            service.calls.add(call)
-            beginning = call._loop.create_task(asyncio.to_thread(call._begin, most, submitted))
+            most = sum(min(c.params.max_tokens, _room(service, c.prompt)) for c in self._choices)
+            service.calls.add(self)
+            beginning = self._loop.create_task(asyncio.to_thread(self._begin, most, submitted))
             await asyncio.shield(beginning)
         except BaseException as error:
             if beginning is not None:
                 await asyncio.wait({beginning})
             for request in submitted:
                 service.engine.abort(request.id)
-            if len(submitted) < len(choices):  # else their ends come, and settle it
-                if call is not None:
-                    service.calls.discard(call)
-                await asyncio.shield(asyncio.to_thread(ticket.release))
+            if len(submitted) < len(self._choices):  # else their ends come, and settle it
+                service.calls.discard(self)
+                await asyncio.shield(asyncio.to_thread(self._ticket.release))
             if isinstance(error, QueueFull):
                 raise ApiError(
                     429, f"{error}; come back later.", code="queue_full", retry_after=_seconds_an_answer(service)
                 ) from None
             raise
-        return call
 
     def _begin(self, most: int, submitted: list[Request]) -> None:
         """In a thread: the engine counts a prompt's tokens for every choice, which takes its time with long ones."""

@@ -1,16 +1,16 @@
-"""Chat completions, as OpenAI and DeepSeek have them: the request becomes a call; chat_answer.py writes the answer."""
+"""Chat completions, as OpenAI and DeepSeek have them: the request becomes a `ChatCall`, which writes the answer."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from centime.errors import UserError
 from centime.serve.api.answer import Answer
-from centime.serve.api.call import Call, Choice
-from centime.serve.api.chat_call import Asked, ChatCompletion, stream, whole
+from centime.serve.api.call import Choice
+from centime.serve.api.chat_call import ChatCall, ChatCompletion
 from centime.serve.api.service import CurrentService, Service
 from centime.serve.formats import Chat, Format, Prompt
 from centime.serve.http.admission import take_ticket
@@ -18,11 +18,12 @@ from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, ApiError, described
 from centime.serve.http.json_route import JsonRoute
 from centime.serve.http.paths import post
-from centime.serve.http.responses import STREAMED, EventStream, Whole, while_there
+from centime.serve.http.responses import STREAMED, answer_of, while_there
 from centime.serve.protocol.chat_request import ChatRequest, Message
 from centime.serve.protocol.fields import of_each
 from centime.serve.protocol.structured_output import holding_field, offered_tools, recipe_for
 
+C = TypeVar("C", bound=ChatCall)
 router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
 
 
@@ -41,14 +42,14 @@ async def chat_completions(
     `: keep-alive` while it waits, reasoning before content, the usage on the last chunk, then `[DONE]`.
     """
     service.check_model(body.model)
-    asked = await begin_chat(body, service, request)
-    if body.stream:
-        return EventStream(asked.call, stream(asked))
-    return Whole(asked.call, whole(asked), service.patience)
+    return answer_of(await begin_chat(ChatCall, body, service, request), bool(body.stream), service.patience)
 
 
-async def begin_chat(body: ChatRequest, service: Service, request: Request) -> Asked:
-    """Render, compile what the answer is held to, reserve, submit. Raises what the API tells: see errors.py."""
+async def begin_chat(kind: type[C], body: ChatRequest, service: Service, request: Request) -> C:
+    """Render, compile what the answer is held to, reserve, submit. Raises what the API tells: see errors.py.
+
+    kind: the call that writes the answer, in one API's words or another's.
+    """
     params = body.params(
         service.tokenizer.vocab_size, logprobs=body.reported_logprobs, max_tokens=body.max_completion_tokens
     )
@@ -66,11 +67,12 @@ async def begin_chat(body: ChatRequest, service: Service, request: Request) -> A
     choices = [
         Choice(prompt.ids, one, grammar.constraint(after) if grammar else None) for one in of_each(params, body.n or 1)
     ]
-    call = await Call.start(service, take_ticket(request), choices, body.isolation)
     answers = [
         Answer(service.format.parser(prompt, tools=bool(tools)), service.format.think_end) for _ in range(len(choices))
     ]
-    return Asked(body, service, call, answers)
+    call = kind(service, take_ticket(request), body, choices, answers)
+    await call.start()
+    return call
 
 
 def chat_of(body: ChatRequest, tools: list[dict[str, Any]]) -> Chat:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
+from centime.serve.accounts import Ticket
 from centime.serve.api import logprobs
 from centime.serve.api.answer import Answer, FinishReason
-from centime.serve.api.call import Call
+from centime.serve.api.call import Call, Choice
 from centime.serve.api.logprobs import ChatLogprob
 from centime.serve.api.service import Service
 from centime.serve.api.usage import UsageBody, usage_of
@@ -73,52 +74,108 @@ class ChatCompletion(TypedDict):
     usage: UsageBody
 
 
-@dataclass
-class Asked:
-    """A chat being answered."""
+class ChatCall(Call):
+    """A conversation being answered, in OpenAI's and DeepSeek's words. answers: one for each of the choices."""
 
-    body: ChatRequest
-    service: Service
-    call: Call
-    answers: list[Answer]
-    id: str = field(default_factory=lambda: new_id("chatcmpl-"))
-    created: int = field(default_factory=lambda: int(time.time()))
+    id_prefix = "chatcmpl-"
 
-    def usage(self) -> UsageBody:
+    def __init__(
+        self, service: Service, ticket: Ticket, body: ChatRequest, choices: Sequence[Choice], answers: Sequence[Answer]
+    ) -> None:
+        super().__init__(service, ticket, choices, body.isolation)
+        self.body, self.answers = body, answers
+        self.id, self.created = new_id(self.id_prefix), int(time.time())
+
+    async def whole(self) -> Mapping[str, object]:
+        """A `ChatCompletion`."""
+        choices = [_WholeChoice() for _ in self.answers]
+        async for news in self.events():
+            if news is None:
+                continue
+            index, event = news
+            answer, choice = self.answers[index], choices[index]
+            if isinstance(event, Finished):
+                choice.add(answer.end(event))
+                choice.finish_reason = answer.finish_reason(event)
+            elif isinstance(event, Piece):
+                if event.logprobs:
+                    reported = logprobs.for_chat(self._service.tokenizer, event.logprobs)
+                    (choice.reasoning_logprobs if answer.reasons else choice.logprobs).extend(reported)
+                choice.add(answer.take(event))
+        with_logprobs = self.body.reported_logprobs is not None
+        completion: ChatCompletion = {
+            "id": self.id,
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.body.model,
+            "system_fingerprint": self._service.fingerprint,
+            "choices": [choice.body(index, with_logprobs) for index, choice in enumerate(choices)],
+            "usage": self._usage_body(),
+        }
+        return completion
+
+    async def stream(self) -> AsyncGenerator[bytes]:
+        """Chunks: the role first, then what comes, then why it ended.
+
+        The usage comes once, for clients add chunks up: on a last chunk without choices where they ask for it
+        (`include_usage`, OpenAI's way), else on the chunk that says why the last choice ended (DeepSeek's).
+        """
+        head = {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.body.model,
+            "system_fingerprint": self._service.fingerprint,
+        }
+        apart = self.body.stream_options is not None and self.body.stream_options.include_usage
+        begun: set[int] = set()
+        open_choices = len(self.answers)
+
+        def chunk(index: int, delta: dict[str, Any], reported: Any = None, reason: FinishReason | None = None) -> bytes:
+            choice = {"index": index, "delta": delta, "logprobs": reported, "finish_reason": reason}
+            usage = self._usage_body() if reason is not None and open_choices == 0 and not apart else None
+            return as_event({**head, "choices": [choice], "usage": usage})
+
+        async for news in self.events():
+            if news is None:
+                yield KEEP_ALIVE
+                continue
+            index, event = news
+            answer = self.answers[index]
+            if index not in begun:
+                begun.add(index)
+                yield chunk(index, {"role": "assistant", "content": ""})
+            if isinstance(event, Finished):
+                for delta in answer.end(event):
+                    yield chunk(index, _delta_body(delta))
+                open_choices -= 1
+                yield chunk(index, {}, reason=answer.finish_reason(event))
+            if not isinstance(event, Piece):
+                continue
+            reported = self._reported(answer, event)
+            for delta in answer.take(event):
+                yield chunk(index, _delta_body(delta), reported)
+                reported = None
+            if reported is not None:  # the tokens' text is still held back
+                yield chunk(index, {}, reported)
+        if apart:
+            yield as_event({**head, "choices": [], "usage": self._usage_body()})
+        yield DONE
+
+    def _reported(self, answer: Answer, piece: Piece) -> dict[str, Any] | None:
+        """The log-probabilities of a piece's tokens, for its first chunk."""
+        if not piece.logprobs:
+            return None
+        name = "reasoning_content" if answer.reasons else "content"
+        return {name: logprobs.for_chat(self._service.tokenizer, piece.logprobs)}
+
+    def _usage_body(self) -> UsageBody:
         """Of all choices, once they have ended."""
-        return usage_of(self.call, sum(answer.reasoning_tokens for answer in self.answers))
-
-
-async def whole(asked: Asked) -> ChatCompletion:
-    """The body of an answer that is not streamed."""
-    choices = [_Collected() for _ in asked.answers]
-    async for told in asked.call.events():
-        if told is None:
-            continue
-        index, event = told
-        answer, choice = asked.answers[index], choices[index]
-        if isinstance(event, Finished):
-            choice.add(answer.end(event))
-            choice.finish_reason = answer.finish_reason(event)
-        elif isinstance(event, Piece):
-            if event.logprobs:
-                reported = logprobs.for_chat(asked.service.tokenizer, event.logprobs)
-                (choice.reasoning_logprobs if answer.reasons else choice.logprobs).extend(reported)
-            choice.add(answer.take(event))
-    with_logprobs = asked.body.reported_logprobs is not None
-    return {
-        "id": asked.id,
-        "object": "chat.completion",
-        "created": asked.created,
-        "model": asked.body.model,
-        "system_fingerprint": asked.service.fingerprint,
-        "choices": [choice.body(index, with_logprobs) for index, choice in enumerate(choices)],
-        "usage": asked.usage(),
-    }
+        return usage_of(self, sum(answer.reasoning_tokens for answer in self.answers))
 
 
 @dataclass
-class _Collected:
+class _WholeChoice:
     """One choice, put together."""
 
     content: str = ""
@@ -145,71 +202,14 @@ class _Collected:
             message["reasoning_content"] = self.reasoning
         if self.calls:
             message["tool_calls"] = self.calls
-        told: ChatLogprobs | None = {"content": self.logprobs} if reported else None
-        if told is not None and self.reasoning_logprobs:
-            told["reasoning_content"] = self.reasoning_logprobs
-        return {"index": index, "message": message, "logprobs": told, "finish_reason": self.finish_reason}
+        shown: ChatLogprobs | None = {"content": self.logprobs} if reported else None
+        if shown is not None and self.reasoning_logprobs:
+            shown["reasoning_content"] = self.reasoning_logprobs
+        return {"index": index, "message": message, "logprobs": shown, "finish_reason": self.finish_reason}
 
 
 def _call_body(name: str) -> ToolCallBody:
     return {"id": new_id("call_"), "type": "function", "function": {"name": name, "arguments": ""}}
-
-
-async def stream(asked: Asked) -> AsyncGenerator[bytes]:
-    """Chunks: the role first, then what comes, then why it ended.
-
-    The usage comes once, for clients add chunks up: on a last chunk without choices where they ask for it
-    (`include_usage`, OpenAI's way), else on the chunk that says why the last choice ended (DeepSeek's).
-    """
-    head = {
-        "id": asked.id,
-        "object": "chat.completion.chunk",
-        "created": asked.created,
-        "model": asked.body.model,
-        "system_fingerprint": asked.service.fingerprint,
-    }
-    apart = asked.body.stream_options is not None and asked.body.stream_options.include_usage
-    begun: set[int] = set()
-    open_choices = len(asked.answers)
-
-    def chunk(index: int, delta: dict[str, Any], told: Any = None, reason: FinishReason | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason}
-        usage = asked.usage() if reason is not None and open_choices == 0 and not apart else None
-        return as_event({**head, "choices": [choice], "usage": usage})
-
-    async for told in asked.call.events():
-        if told is None:
-            yield KEEP_ALIVE
-            continue
-        index, event = told
-        answer = asked.answers[index]
-        if index not in begun:
-            begun.add(index)
-            yield chunk(index, {"role": "assistant", "content": ""})
-        if isinstance(event, Finished):
-            for delta in answer.end(event):
-                yield chunk(index, _delta_body(delta))
-            open_choices -= 1
-            yield chunk(index, {}, reason=answer.finish_reason(event))
-        if not isinstance(event, Piece):
-            continue
-        reported = _reported(asked, answer, event)
-        for delta in answer.take(event):
-            yield chunk(index, _delta_body(delta), reported)
-            reported = None
-        if reported is not None:  # the tokens' text is still held back
-            yield chunk(index, {}, reported)
-    if apart:
-        yield as_event({**head, "choices": [], "usage": asked.usage()})
-    yield DONE
-
-
-def _reported(asked: Asked, answer: Answer, piece: Piece) -> dict[str, Any] | None:
-    """The log-probabilities of a piece's tokens, for its first chunk."""
-    if not piece.logprobs:
-        return None
-    name = "reasoning_content" if answer.reasons else "content"
-    return {name: logprobs.for_chat(asked.service.tokenizer, piece.logprobs)}
 
 
 def _delta_body(delta: Delta) -> dict[str, Any]:

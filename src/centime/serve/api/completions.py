@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from centime.serve.api.call import Call, Choice
-from centime.serve.api.completion_call import Asked, Completion, stream, whole
+from centime.serve.api.call import Choice
+from centime.serve.api.completion_call import Completion, CompletionCall
 from centime.serve.api.echo import Echo
 from centime.serve.api.service import CurrentService
 from centime.serve.http.admission import take_ticket
 from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, described
 from centime.serve.http.json_route import JsonRoute
-from centime.serve.http.responses import STREAMED, EventStream, Whole
+from centime.serve.http.responses import STREAMED, answer_of
 from centime.serve.protocol.completion_request import CompletionRequest, prompts_of
 from centime.serve.protocol.fields import of_each
 
@@ -49,11 +49,9 @@ async def completions(
         for prompt in prompts
         for number, one in enumerate(of_each(params, body.n or 1))
     ]
-    call = await Call.start(service, take_ticket(request), choices, body.isolation)
-    asked = Asked(body, service, call, echoes)
-    if body.stream:
-        return EventStream(call, stream(asked))
-    return Whole(call, whole(asked), service.patience)
+    call = CompletionCall(service, take_ticket(request), body, choices, echoes)
+    await call.start()
+    return answer_of(call, bool(body.stream), service.patience)
 
 
 def _read(body: CompletionRequest, tokenizer: Tokenizer) -> tuple[Sequence[list[int]], Sequence[Echo]]:

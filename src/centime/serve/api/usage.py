@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from typing_extensions import TypedDict
 
-if TYPE_CHECKING:
-    from centime.serve.api.call import Call
+from centime.serve.api.call import Call
 
 
 class Cost(TypedDict):

@@ -57,7 +57,7 @@ class ForwardedCall:
 
     @staticmethod
     async def start(gateway: Gateway, ticket: Ticket, inbound: Inbound) -> ForwardedCall:
-        """Reserves what the request could cost and sends it. The ticket is the exchange's from then on.
+        """Reserves what the request could cost and sends it. The ticket is the call's from then on.
 
         What a prompt costs at most is told from its bytes first; only where that does not fit the balance is the
         upstream asked to count. Raises ApiError (422) and Refused (402, 503); the ticket is released then.
@@ -83,7 +83,7 @@ class ForwardedCall:
         await self._done.wait()
         if self._error is not None:
             raise self._error
-        assert self._body is not None, "an exchange ends with a body or an error"
+        assert self._body is not None, "a call ends with a body or an error"
         if self.charge is not None:
             counted = self._counted_usage()
             told = self._body.get("usage") if counted is None else counted

@@ -24,7 +24,7 @@ from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, AnthropicErrorBody, described
 from centime.serve.http.json_route import JsonRoute, sent_object
 from centime.serve.http.paths import Kind, dialect, paths_of
-from centime.serve.http.responses import EventStream, Whole, as_json
+from centime.serve.http.responses import answer_of, as_json
 from centime.serve.protocol.fields import Body
 
 
@@ -47,10 +47,8 @@ def passing_routes(gateway: Gateway) -> APIRouter:
 
     async def pass_on(kind: Kind, read: Body, request: Request) -> Response:
         inbound = understood(kind, read, sent_object(request), len(await request.body()))
-        exchange = await ForwardedCall.start(gateway, take_ticket(request), inbound)
-        if inbound.stream:
-            return EventStream(exchange, exchange.stream())
-        return Whole(exchange, exchange.whole(), gateway.patience)
+        call = await ForwardedCall.start(gateway, take_ticket(request), inbound)
+        return answer_of(call, inbound.stream, gateway.patience)
 
     async def chat(body: ChatBody, request: Request, account: CurrentAccount) -> Response:
         return await pass_on("chat", body, request)

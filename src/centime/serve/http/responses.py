@@ -60,6 +60,16 @@ class Abortable(Protocol):
         """Nothing more is wanted of it; what has ended is left alone."""
 
 
+class Answering(Abortable, Protocol):
+    """A call of either application: it makes its answer in one of two forms."""
+
+    def whole(self) -> Awaitable[Any]:
+        """One body: JSON values, or JSON as bytes. Raises ApiError."""
+
+    def stream(self) -> AsyncGenerator[bytes]:
+        """Server-sent events. Raises ApiError."""
+
+
 class Working(Response, ABC):
     """A response in the making: `_work` runs until it is done or the client leaves, which aborts the call."""
 
@@ -169,6 +179,11 @@ class Whole(Working):
                 await Response(content, media_type="application/json")(scope, _nothing, send)
         finally:
             making.cancel()
+
+
+def answer_of(call: Answering, stream: bool, patience: float) -> Response:
+    """The answer to a call that has begun, as events or as one body. patience: seconds to the first sign of life."""
+    return EventStream(call, call.stream()) if stream else Whole(call, call.whole(), patience)
 
 
 async def _nothing() -> Any:
