@@ -21,7 +21,7 @@ from centime.ledger.served import served_rows
 from centime.serve.accounts import Account, Accounts, Charge, Refused, Ticket
 from centime.serve.accounts.keys import add_key, list_keys, revoke, top_up
 from centime.serve.accounts.store import Store
-from centime.serve.http.startup import told
+from centime.serve.http.startup import announcement
 
 
 @pytest.fixture
@@ -392,7 +392,7 @@ def test_a_server_says_at_its_start_whose_budgets_cannot_pay_there(path: Path) -
     revoke(store, "gone")
     assert Accounts(path, tariff=flat()).unpayable() == {"EUR": ["eve"]}
     assert Accounts(path).unpayable() == {"EUR": ["eve"], "USD": ["uma"]}
-    said = told(Accounts(path, tariff=flat()))
+    said = announcement(Accounts(path, tariff=flat()))
     assert "Budgets in EUR cannot pay here, where prices are in USD: eve will be refused (402)." in said
 
 

@@ -34,14 +34,14 @@ OPERATIONS = [
 ]
 
 
-def described(url: str) -> dict[str, Any]:
+def error_responses(url: str) -> dict[str, Any]:
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
     return {f"{operation.method.upper()} {operation.path}": operation for operation in operations}
 
 
 def test_every_operation_is_tried(url: str) -> None:
-    assert sorted(described(url)) == sorted(OPERATIONS)
+    assert sorted(error_responses(url)) == sorted(OPERATIONS)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "misfitting"])
@@ -49,7 +49,7 @@ def test_every_operation_is_tried(url: str) -> None:
 def test_it_answers_as_described(served: tuple[str, Service], name: str, mode: GenerationMode) -> None:
     url, serving = served
     serving.grammars.json_object()  # the first use imports xgrammar, for seconds
-    operation = described(url)[name]
+    operation = error_responses(url)[name]
     if mode is GenerationMode.NEGATIVE and name.startswith("GET"):
         pytest.skip("nothing to get wrong")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.serve.gateway.put import ASK, STREAM, Put
 from tests.serve.gateway.running import answer
 
-from centime.serve.gateway.inbound import ChatBody, understood
+from centime.serve.gateway.inbound import ChatBody, parse_inbound
 from centime.serve.gateway.prompt_bounds import most_prompt_tokens, number_of_prompts
 
 
@@ -78,7 +78,7 @@ def test_numbers_go_on_as_they_were_understood_and_all_else_as_it_came(put: Call
     ],
 )
 def test_the_longest_answer_counts_every_sequence_that_is_made(fields: dict[str, Any], most: int) -> None:
-    inbound = understood("completions", ChatBody.model_validate(fields), fields, 100)
+    inbound = parse_inbound("completions", ChatBody.model_validate(fields), fields, 100)
     assert inbound.most_output(1000) == most
 
 

@@ -22,19 +22,19 @@ from tests.small import small_tokenizer
 
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
-from centime.serve.grammar.constraint import GrammarBroken, Grammars, Recipe, recipe_of
+from centime.serve.grammar.constraint import GrammarBroken, Grammars, GrammarSpec, grammar_spec
 
 pytestmark = pytest.mark.slow
 
 
-def endless(number: int) -> Recipe:
+def endless(number: int) -> GrammarSpec:
     """A schema that nothing compiles within the limits of these tests."""
     fields = {f"p{at}": {"type": "string", "maxLength": 3000 + 100 * number + at} for at in range(2000)}
-    return recipe_of("schema", {"type": "object", "properties": fields})
+    return grammar_spec("schema", {"type": "object", "properties": fields})
 
 
-def quick(number: int) -> Recipe:
-    return recipe_of("schema", {"type": "object", "properties": {f"p{number}": {"type": "integer"}}})
+def quick(number: int) -> GrammarSpec:
+    return grammar_spec("schema", {"type": "object", "properties": {f"p{number}": {"type": "integer"}}})
 
 
 def workers(parent: int | None = None) -> list[psutil.Process]:
@@ -44,11 +44,11 @@ def workers(parent: int | None = None) -> list[psutil.Process]:
 
 def test_the_same_masks_as_in_this_process(tokenizer: Tokenizer) -> None:
     grammars, here = Grammars(tokenizer, WIDTH), Grammars(tokenizer, WIDTH)
-    long = recipe_of("schema", {"type": "string", "maxLength": 3000})  # handed over, not compiled again
+    long = grammar_spec("schema", {"type": "string", "maxLength": 3000})  # handed over, not compiled again
 
     async def both() -> None:
-        for recipe, text in ((quick(0), '{"p0": 12}'), (long, '"the cat')):
-            one, other = (await grammars.obtain(recipe)).constraint(), here.compile(recipe).constraint()
+        for spec, text in ((quick(0), '{"p0": 12}'), (long, '"the cat')):
+            one, other = (await grammars.obtain(spec)).constraint(), here.compile(spec).constraint()
             masks = torch.zeros(2, WIDTH // 32, dtype=torch.int32)
             for token in tokenizer.encode(text):
                 one.fill(masks[0])
@@ -176,12 +176,12 @@ def test_what_accept_raises(grammars: Grammars, tokenizer: Tokenizer) -> None:
 def test_masks_are_of_tokens_alone(tokenizer: Tokenizer, capfd: pytest.CaptureFixture[str], width: int) -> None:
     """Of a vocabulary that does not fill its last word, the rest of the word is no token, for nobody."""
     grammars = Grammars(tokenizer, width)
-    for recipe, text in (
+    for spec, text in (
         (quick(0), '{"p0": 1'),
-        (recipe_of("regex", "[^a]*"), "the c"),
-        (recipe_of("regex", "ab"), "ab"),
+        (grammar_spec("regex", "[^a]*"), "the c"),
+        (grammar_spec("regex", "ab"), "ab"),
     ):
-        constraint = grammars.compile(recipe).constraint()
+        constraint = grammars.compile(spec).constraint()
         for token in [*tokenizer.encode(text), None]:
             mask = torch.zeros((width + 31) // 32, dtype=torch.int32)
             constraint.fill(mask)

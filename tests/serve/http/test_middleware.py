@@ -17,7 +17,7 @@ from tests.small import small_tokenizer
 from centime.errors import UserError
 from centime.serve.api.service import Service
 from centime.serve.http.auth import account_of
-from centime.serve.http.middleware import surround
+from centime.serve.http.middleware import add_middleware
 from centime.serve.http.server import bind, url_of
 from centime.serve.http.startup import check_origins
 from centime.serve.loading import find_model
@@ -91,7 +91,7 @@ def test_an_exception_is_answered_and_logged_and_the_connection_lives(caplog: py
     def fails(said: str) -> None:
         raise RuntimeError(f"of {said}")
 
-    surround(app, [ORIGIN])
+    add_middleware(app, [ORIGIN])
     with serving(app) as url, httpx.Client(base_url=url) as client, caplog.at_level(logging.ERROR):
         for path in ("a", "v1/messages"):
             said = {"said": "\n2026-01-01 INFO paid\x1b[31m\u202e\x85x"}

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from centime.serve.api.information import TokenizeRequest
 from centime.serve.http.errors import ApiError
 from centime.serve.http.validation import Misfit, misfit
-from centime.serve.http.wording import found, plain
+from centime.serve.http.wording import in_words, plain
 from centime.serve.protocol.chat_request import ChatRequest
 from centime.serve.protocol.completion_request import CompletionRequest
 from centime.serve.protocol.messages_request import CountRequest, MessagesRequest
@@ -280,7 +280,7 @@ def test_the_branch_that_reads_furthest_is_the_one_that_was_meant() -> None:
 @given(st.text() | st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Zs"])))
 @example("\x9b31m\u2028\r\n\u202e\x00\x7f")
 def test_a_clients_text_is_one_short_line(text: str) -> None:
-    for shown in (plain(text), found(text), ApiError(400, f"No {text}").message):
+    for shown in (plain(text), in_words(text), ApiError(400, f"No {text}").message):
         assert shown.isprintable()
-    assert len(found(text * 50)) <= 100
+    assert len(in_words(text * 50)) <= 100
     assert len(plain(text * 2000)) <= 10 * 1000

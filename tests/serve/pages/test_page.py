@@ -28,11 +28,11 @@ def page(**views: Any) -> Any:
     """An app with the page alone."""
     from fastapi import FastAPI
 
-    from centime.serve.http.errors import install
+    from centime.serve.http.errors import install_handlers
     from centime.serve.pages.page import page_routes
 
     app = FastAPI()
-    install(app)
+    install_handlers(app)
     app.include_router(page_routes(lambda: NOBODY, **views))
     return app
 

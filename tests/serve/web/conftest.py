@@ -19,11 +19,11 @@ def bare() -> Iterator[str]:
     from fastapi import FastAPI
 
     from centime.serve.accounts import Account
-    from centime.serve.http.errors import install
+    from centime.serve.http.errors import install_handlers
     from centime.serve.pages.page import page_routes
 
     app = FastAPI()
-    install(app)
+    install_handlers(app)
     app.include_router(page_routes(lambda: Account("", None, None, None, None)))
     with serving(app) as url:
         yield url

@@ -14,7 +14,7 @@ from centime.serve.api.service import Service
 from centime.serve.http import balance, errors
 from centime.serve.http.admission import Admission
 from centime.serve.http.auth import account_of
-from centime.serve.http.middleware import surround
+from centime.serve.http.middleware import add_middleware
 from centime.serve.pages.api_reference import add_description
 from centime.serve.pages.chat_tuned import tuned_for_chat
 from centime.serve.pages.engine_view import EngineView
@@ -59,11 +59,11 @@ def create_app(service: Service, origins: Sequence[str] = ()) -> FastAPI:
         version=__version__,
         summary="One model behind the APIs of OpenAI, DeepSeek and Anthropic, and what each answer cost.",
         lifespan=lifespan,
-        docs_url=None,  # see description.py
+        docs_url=None,  # see pages/api_reference.py
         redoc_url=None,
     )
     app.state.server = service
-    errors.install(app)
+    errors.install_handlers(app)
     app.add_middleware(
         Admission,
         accounts=service.accounts,
@@ -71,7 +71,7 @@ def create_app(service: Service, origins: Sequence[str] = ()) -> FastAPI:
         context=service.engine.context,
         origins=origins,
     )
-    surround(app, origins)
+    add_middleware(app, origins)
     add_description(app)
 
     for router in (chat.router, completions.router, messages.router, information.router, balance.router):

@@ -15,13 +15,13 @@ from centime.serve.api.service import CurrentService, Service
 from centime.serve.formats import Chat, Format, Prompt
 from centime.serve.http.admission import take_ticket
 from centime.serve.http.auth import CurrentAccount
-from centime.serve.http.errors import GENERATES, ApiError, described
+from centime.serve.http.errors import GENERATES, ApiError, error_responses
 from centime.serve.http.json_route import JsonRoute
 from centime.serve.http.paths import post
 from centime.serve.http.responses import STREAMED, answer_of, while_there
 from centime.serve.protocol.chat_request import ChatRequest, Message
 from centime.serve.protocol.fields import of_each
-from centime.serve.protocol.structured_output import holding_field, offered_tools, recipe_for
+from centime.serve.protocol.structured_output import grammar_spec_for, holding_field, offered_tools
 
 C = TypeVar("C", bound=ChatCall)
 router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
@@ -31,7 +31,7 @@ router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
     router,
     "chat",
     response_model=None,
-    responses={200: {"model": ChatCompletion, "content": STREAMED}, **described(GENERATES)},
+    responses={200: {"model": ChatCompletion, "content": STREAMED}, **error_responses(GENERATES)},
 )
 async def chat_completions(
     body: ChatRequest, request: Request, service: CurrentService, account: CurrentAccount
@@ -58,8 +58,8 @@ async def begin_chat(kind: type[C], body: ChatRequest, service: Service, request
     tools, grammar, owner = offered_tools(body), None, request.state.account.name
     if tools or body.response_format is not None:
         try:
-            recipe = await service.reading.run(owner, recipe_for, body, tools, service.format)
-            grammar = await while_there(request, service.grammars.obtain(recipe, owner)) if recipe else None
+            spec = await service.reading.run(owner, grammar_spec_for, body, tools, service.format)
+            grammar = await while_there(request, service.grammars.obtain(spec, owner)) if spec else None
         except UserError as error:
             raise ApiError(422, str(error), param=holding_field(body, tools)) from None
     prompt = await service.reading.run(owner, prompt_of, service.format, chat_of(body, tools))

@@ -18,7 +18,7 @@ from centime.serve.engine.settings import EngineSettings
 from centime.serve.formats import find_format
 from centime.serve.grammar.constraint import Grammars
 from centime.serve.http.server import bind, run, url_of
-from centime.serve.http.startup import check_origins, check_patience, check_reach, tariff_of, told
+from centime.serve.http.startup import announcement, check_origins, check_patience, check_reach, tariff_of
 from centime.serve.kv_cache.cache_folder import CacheFolder
 from centime.serve.loading import ModelFolder, load_for_inference, metered, name_of, open_folder
 from centime.units import format_money
@@ -96,7 +96,7 @@ def serve_folder(options: ServeOptions, say: Callable[[str], None]) -> None:
                 times = f", {options.replicas} replicas" if options.replicas > 1 else ""
                 where = f"{devices} x {found.device.name}" if devices > 1 else found.device.name
                 say(f"{service.names[0]}{times} on {where}{hour}: {url_of(listening)}")
-                say(told(accounts))
+                say(announcement(accounts))
                 if price is None:
                     say(ask_for_price(found.device))
 
@@ -123,7 +123,7 @@ def _engine(options: ServeOptions, found: ModelFolder, settings: EngineSettings)
     gpu = found.device.kind == "gpu"
     if settings.disk is not None:
         settings = replace(settings, disk=settings.disk.resolve())
-    waits_here = replace(settings, max_waiting=UNLIMITED)  # the fleet counts who waits, for all replicas together
+    waits_here = replace(settings, max_waiting=UNLIMITED)  # the router counts who waits, for all replicas together
     spec = ReplicaSpec(found.folder.resolve(), options.device, options.dtype, None, waits_here)
-    fleet = ReplicaRouter(RayReplicas(spec, options.replicas, gpu), settings, gpu=gpu)
-    return fleet, fleet.devices
+    router = ReplicaRouter(RayReplicas(spec, options.replicas, gpu), settings, gpu=gpu)
+    return router, router.devices

@@ -15,7 +15,7 @@ from centime.serve.api.echo import Echo
 from centime.serve.api.service import CurrentService
 from centime.serve.http.admission import take_ticket
 from centime.serve.http.auth import CurrentAccount
-from centime.serve.http.errors import GENERATES, described
+from centime.serve.http.errors import GENERATES, error_responses
 from centime.serve.http.json_route import JsonRoute
 from centime.serve.http.responses import STREAMED, answer_of
 from centime.serve.protocol.completion_request import CompletionRequest, prompts_of
@@ -30,7 +30,7 @@ router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
 @router.post(
     "/v1/completions",
     response_model=None,
-    responses={200: {"model": Completion, "content": STREAMED}, **described(GENERATES)},
+    responses={200: {"model": Completion, "content": STREAMED}, **error_responses(GENERATES)},
 )
 @router.post("/completions", response_model=None, include_in_schema=False)
 @router.post("/beta/completions", response_model=None, include_in_schema=False)

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from centime.serve.api.chat import chat_of, prompt_of
 from centime.serve.api.service import CurrentService, Service
 from centime.serve.http.auth import CurrentAccount
-from centime.serve.http.errors import described
+from centime.serve.http.errors import error_responses
 from centime.serve.http.json_route import JsonRoute
 from centime.serve.http.validation import FORM
 from centime.serve.protocol.chat_request import ChatRequest, Message
@@ -94,14 +94,14 @@ def _model(service: Service, name: str) -> ModelBody:
     }
 
 
-@router.get("/v1/models", responses=described((401,)))
+@router.get("/v1/models", responses=error_responses((401,)))
 @router.get("/models", include_in_schema=False)
 async def models(service: CurrentService, account: CurrentAccount) -> ModelList:
     """The model that is served, by each of its names."""
     return {"object": "list", "data": [_model(service, name) for name in service.names]}
 
 
-@router.get("/v1/models/{name:path}", responses=described((401, 404)))
+@router.get("/v1/models/{name:path}", responses=error_responses((401, 404)))
 @router.get("/models/{name:path}", include_in_schema=False)
 async def model(name: str, service: CurrentService, account: CurrentAccount) -> ModelBody:
     """One of them."""
@@ -109,7 +109,7 @@ async def model(name: str, service: CurrentService, account: CurrentAccount) -> 
     return _model(service, name)
 
 
-@router.post("/tokenize", responses=described((400, 401, 404, 422)))
+@router.post("/tokenize", responses=error_responses((400, 401, 404, 422)))
 async def tokenize(body: TokenizeRequest, service: CurrentService, account: CurrentAccount) -> TokenList:
     """The token ids of a text, or of a chat up to where the answer begins."""
     if body.model is not None:

@@ -1,6 +1,6 @@
 """The cache as requests use it: prefixes found and shared, room taken and given back, full blocks made known.
 
-Blocks (blocks.py) keep the books, pages (pages.py) the entries, the disk (disk.py) what outlives both.
+What is in kv_cache/ it uses: a pool of blocks keeps the books, pages the entries, the disk tier what outlives both.
 """
 
 from __future__ import annotations

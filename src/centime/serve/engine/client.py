@@ -1,4 +1,4 @@
-"""What the API asks of an engine, whether it runs in this process or is a fleet of them."""
+"""What the API asks of an engine, whether it runs in this process or is several of them, behind a router."""
 
 from __future__ import annotations
 

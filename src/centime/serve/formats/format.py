@@ -18,14 +18,14 @@ from centime.serve.formats.turns import render_json_calls, render_tag_calls
 if TYPE_CHECKING:
     from centime.data.tokenizers import Tokenizer
 
-Thinks = Literal["never", "always", "asked"]
+Thinks = Literal["never", "always", "on request"]
 
 # name -> (how it writes tool calls, whether it thinks before it answers)
 FAMILIES: dict[str, tuple[Calls, Thinks]] = {
     "v3": (Json(fenced=True), "never"),
     "r1": (Json(fenced=True), "always"),
-    "v3.1": (Json(fenced=False), "asked"),
-    "v3.2": (Tags(), "asked"),
+    "v3.1": (Json(fenced=False), "on request"),
+    "v3.2": (Tags(), "on request"),
 }
 NAMES = tuple(FAMILIES)
 
@@ -68,7 +68,7 @@ class Format:
 
     def prompt(self, chat: Chat) -> Prompt:
         """Raises UserError when the folder's template, or the format, refuses the messages."""
-        thinking = self.thinks == "always" or (self.thinks == "asked" and chat.thinking)
+        thinking = self.thinks == "always" or (self.thinks == "on request" and chat.thinking)
         text = self._render(self._guarded(chat.messages), self._encoder.guard(list(chat.tools)), thinking)
         if self.thinks == "always" and not chat.thinking:  # R1 has no switch: an empty thought is what turns it off
             text = text.removesuffix(f"{THINK}\n") + f"{THINK}\n\n{THINK_END}\n\n"
@@ -107,7 +107,7 @@ class Format:
                 **({"tools": tools} if tools else {}),
             )
         if isinstance(self.calls, Json):
-            opening = {"never": "", "always": f"{THINK}\n", "asked": THINK if thinking else THINK_END}[self.thinks]
+            opening = {"never": "", "always": f"{THINK}\n", "on request": THINK if thinking else THINK_END}[self.thinks]
             return render_json_calls(messages, tools, self.calls, opening)
         return render_tag_calls(messages, tools, self.calls, thinking=thinking)
 

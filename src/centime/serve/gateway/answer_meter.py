@@ -29,7 +29,7 @@ class AnswerMeter:
         return self.ended or self.chunks > 0 or (self.counts is not None and self.counts.output > 0)
 
     @property
-    def told(self) -> TokenCounts | None:
+    def final_counts(self) -> TokenCounts | None:
         """The upstream's counts of the whole answer; None where it told none, or none that fit what came."""
         if self.counts is None or not self.final or not self.counts.prompt:
             return None

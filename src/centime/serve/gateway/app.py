@@ -17,7 +17,7 @@ from centime.serve.http import balance, errors
 from centime.serve.http.admission import Admission
 from centime.serve.http.auth import CurrentAccount, account_of
 from centime.serve.http.errors import ApiError
-from centime.serve.http.middleware import surround
+from centime.serve.http.middleware import add_middleware
 from centime.serve.http.responses import as_json
 from centime.serve.pages.api_reference import add_description
 from centime.serve.pages.money_views import BillView
@@ -44,11 +44,11 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
         version=__version__,
         summary="Keys, budgets, prices and a bill in front of another server with OpenAI's API.",
         lifespan=lifespan,
-        docs_url=None,  # see description.py
+        docs_url=None,  # see pages/api_reference.py
         redoc_url=None,
     )
     app.state.server = gateway
-    errors.install(app)
+    errors.install_handlers(app)
 
     app.add_middleware(
         Admission,
@@ -57,7 +57,7 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
         context=None,  # images have more bytes than tokens
         origins=origins,
     )
-    surround(app, origins)
+    add_middleware(app, origins)
     add_description(app)
     app.include_router(passing_routes(gateway))
     app.include_router(balance.router)

@@ -23,8 +23,8 @@ async def charged_counts(
     """Of an answer, whole or cut short: never more than `most`, what was reserved. None: nothing of it came."""
     if not meter.came:
         return None
-    if meter.told is not None:
-        return meter.told.within(most)
+    if meter.final_counts is not None:
+        return meter.final_counts.within(most)
     counts = meter.counts
     if meter.ended:
         gateway.tell_once(

@@ -16,7 +16,7 @@ from centime.serve.gateway.cache_salt import SALTED, SHARED, installation_secret
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.upstream import Facts, Upstream
 from centime.serve.http.server import bind, run, url_of
-from centime.serve.http.startup import check_origins, check_patience, check_reach, tariff_of, told
+from centime.serve.http.startup import announcement, check_origins, check_patience, check_reach, tariff_of
 from centime.units import format_money
 
 
@@ -63,7 +63,7 @@ def serve_upstream(options: GatewayOptions, say: Callable[[str], None]) -> None:
         def ready() -> None:
             models = ", ".join(facts.models)
             say(f"{models} of {gateway.upstream.url}{_hour(price, options.devices)}: {url_of(listening)}")
-            say(told(accounts))
+            say(announcement(accounts))
             if facts.kind not in SALTED and not accounts.open:
                 say(SHARED)
 

@@ -217,7 +217,7 @@ class ForwardedCall:
 
     def _counted_usage(self) -> dict[str, Any] | None:
         """The usage as it was counted here; None where the upstream has told it."""
-        if self.usage is None or self._meter.told is not None:
+        if self.usage is None or self._meter.final_counts is not None:
             return None
         used = self.usage
         return usage_body(TokenCounts(used.prompt_tokens, used.hit_tokens, used.output_tokens), self._inbound.kind)

@@ -137,7 +137,7 @@ class Inbound:
         return body
 
 
-def understood(kind: Kind, read: Body, sent: Mapping[str, Any], size: int) -> Inbound:
+def parse_inbound(kind: Kind, read: Body, sent: Mapping[str, Any], size: int) -> Inbound:
     """The request of a body of `size` bytes. read: its fields by their types; sent: all of it."""
     body = _normal(read, sent)
     options = body.get("stream_options") or {}

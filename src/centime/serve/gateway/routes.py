@@ -17,11 +17,11 @@ from centime.serve.gateway.inbound import (
     EmbeddingsBody,
     MessagesBody,
     QuestionBody,
-    understood,
+    parse_inbound,
 )
 from centime.serve.http.admission import take_ticket
 from centime.serve.http.auth import CurrentAccount
-from centime.serve.http.errors import GENERATES, AnthropicErrorBody, described
+from centime.serve.http.errors import GENERATES, AnthropicErrorBody, error_responses
 from centime.serve.http.json_route import JsonRoute, sent_object
 from centime.serve.http.paths import Kind, dialect, paths_of
 from centime.serve.http.responses import answer_of, as_json
@@ -41,12 +41,12 @@ def passing_routes(gateway: Gateway) -> APIRouter:
                 methods=["POST"],
                 summary=summary,
                 response_model=None,
-                responses=described((*GENERATES, 415), **body),
+                responses=error_responses((*GENERATES, 415), **body),
                 name=path,
             )
 
     async def pass_on(kind: Kind, read: Body, request: Request) -> Response:
-        inbound = understood(kind, read, sent_object(request), len(await request.body()))
+        inbound = parse_inbound(kind, read, sent_object(request), len(await request.body()))
         call = await ForwardedCall.start(gateway, take_ticket(request), inbound)
         return answer_of(call, inbound.stream, gateway.patience)
 

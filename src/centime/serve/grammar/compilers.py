@@ -26,7 +26,7 @@ import psutil
 
 import centime
 from centime.errors import UserError
-from centime.serve.grammar.gate import Recipe
+from centime.serve.grammar.gate import GrammarSpec
 from centime.serve.grammar.worker import HEAD, write
 
 PROCESSES = 2
@@ -40,9 +40,9 @@ Made = TypeVar("Made")
 
 @dataclass(eq=False)
 class _Job(Generic[Made]):
-    recipe: Recipe
-    known: Callable[[Recipe], Made | None]
-    made: Callable[[Recipe, str], Made]
+    spec: GrammarSpec
+    known: Callable[[GrammarSpec], Made | None]
+    made: Callable[[GrammarSpec, str], Made]
     begun: bool = False
     process: _Process | None = None  # while it compiles this
 
@@ -67,14 +67,18 @@ class Compilers:
         self._turns: dict[str, _Turn] = {}
 
     async def compile(
-        self, recipe: Recipe, owner: str, known: Callable[[Recipe], Made | None], made: Callable[[Recipe, str], Made]
+        self,
+        spec: GrammarSpec,
+        owner: str,
+        known: Callable[[GrammarSpec], Made | None],
+        made: Callable[[GrammarSpec, str], Made],
     ) -> Made:
         """What `made` makes, in a thread, of the compiled grammar; or what is known when the owner's turn comes.
 
         Raises UserError with the process's sentence, or when it takes too long. Cancelled, it stops the process soon;
         until then the owner's next waits.
         """
-        job = _Job(recipe, known, made)
+        job = _Job(spec, known, made)
         task = asyncio.ensure_future(self._in_turn(job, owner))
         try:
             return await asyncio.shield(task)
@@ -99,7 +103,7 @@ class Compilers:
         turn.jobs += 1
         try:
             async with turn.lock:
-                if (known := job.known(job.recipe)) is not None:
+                if (known := job.known(job.spec)) is not None:
                     return known
                 async with self._places:
                     job.begun = True
@@ -119,7 +123,7 @@ class Compilers:
             if self._closed:
                 process.kill()
         try:
-            text = process.compile(job.recipe, self._seconds)
+            text = process.compile(job.spec, self._seconds)
         finally:
             with self._lock:
                 job.process = None
@@ -128,7 +132,7 @@ class Compilers:
                     self._idle.append(process)
                 else:
                     process.kill()
-        return job.made(job.recipe, text)
+        return job.made(job.spec, text)
 
     def _leave(self, job: _Job[Made]) -> None:
         with self._lock:
@@ -137,7 +141,7 @@ class Compilers:
 
 
 class _Process:
-    """One process and its pipes. `usable`: it waits for the next recipe."""
+    """One process and its pipes. `usable`: it waits for the next spec."""
 
     def __init__(self, vocabulary: bytes) -> None:
         paths = [str(Path(centime.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
@@ -151,14 +155,14 @@ class _Process:
         self._ready = self.usable = False
         self._send(vocabulary)
 
-    def compile(self, recipe: Recipe, seconds: float) -> str:
+    def compile(self, spec: GrammarSpec, seconds: float) -> str:
         """The compiled grammar as JSON. Raises UserError; the process is of no use after one that is not its own."""
         self.usable = False
         if not self._ready:
-            self._receive(recipe, START_SECONDS)
+            self._receive(spec, START_SECONDS)
             self._ready = True
-        self._send(pickle.dumps(recipe))
-        answer = self._receive(recipe, seconds)
+        self._send(pickle.dumps(spec))
+        answer = self._receive(spec, seconds)
         self.usable = True
         return _text(answer)
 
@@ -171,15 +175,15 @@ class _Process:
         with suppress(OSError):  # it has ended: so says its answer
             write(_given(self._process.stdin), data)
 
-    def _receive(self, recipe: Recipe, seconds: float) -> bytes:
+    def _receive(self, spec: GrammarSpec, seconds: float) -> bytes:
         limit = _Limit(self._process.pid, seconds)
-        (length,) = struct.unpack(HEAD, self._bytes(recipe, struct.calcsize(HEAD), limit))
-        data = self._bytes(recipe, length, limit)
+        (length,) = struct.unpack(HEAD, self._bytes(spec, struct.calcsize(HEAD), limit))
+        data = self._bytes(spec, length, limit)
         if data[:1] == b"!":  # it could not begin
             raise UserError(data[1:].decode())
         return data
 
-    def _bytes(self, recipe: Recipe, length: int, limit: _Limit) -> bytes:
+    def _bytes(self, spec: GrammarSpec, length: int, limit: _Limit) -> bytes:
         source = _given(self._process.stdout).fileno()
         poll = select.poll()
         poll.register(source, select.POLLIN | select.POLLHUP)
@@ -188,12 +192,12 @@ class _Process:
             if not poll.poll(LOOK_SECONDS * 1000):
                 if limit.over:
                     raise UserError(
-                        f"{recipe.name} cannot be used: it takes more than {limit.seconds:g} seconds to compile."
+                        f"{spec.name} cannot be used: it takes more than {limit.seconds:g} seconds to compile."
                     )
                 continue
             piece = os.read(source, length - len(data))
             if not piece:
-                raise UserError(f"{recipe.name} cannot be used: its compiler ended, maybe for want of memory.")
+                raise UserError(f"{spec.name} cannot be used: its compiler ended, maybe for want of memory.")
             data += piece
         return bytes(data)
 

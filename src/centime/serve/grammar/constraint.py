@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from centime.serve.engine.request import DeadEnd
 from centime.serve.grammar.compilers import PROCESSES, Compilers
-from centime.serve.grammar.gate import Recipe, recipe_of
+from centime.serve.grammar.gate import GrammarSpec, grammar_spec
 from centime.serve.grammar.worker import Vocabulary
 from centime.serve.token_bytes import token_bytes
 
@@ -50,7 +50,7 @@ class Grammars:
     def __init__(self, tokenizer: Tokenizer, vocabulary: int, seconds: float = SECONDS) -> None:
         self.tokenizer, self.vocabulary = tokenizer, vocabulary
         self._lock, self._building = threading.Lock(), threading.Lock()
-        self._cache: OrderedDict[Recipe, Grammar] = OrderedDict()
+        self._cache: OrderedDict[GrammarSpec, Grammar] = OrderedDict()
         self._bytes = 0
         self._threads = ThreadPoolExecutor(PROCESSES, "centime-grammar", _stand_back)
         self._compilers = Compilers(lambda: pickle.dumps(self._vocabulary()), self._threads, seconds)
@@ -61,59 +61,59 @@ class Grammars:
 
     def json_schema(self, schema: Mapping[str, Any] | bool) -> Grammar:
         """JSON that fits a schema; see `serve/grammar/schema.py` for what is held."""
-        return self.compile(recipe_of("schema", schema))
+        return self.compile(grammar_spec("schema", schema))
 
     def regex(self, pattern: str) -> Grammar:
         """Text that a regular expression matches as a whole."""
-        return self.compile(recipe_of("regex", pattern))
+        return self.compile(grammar_spec("regex", pattern))
 
     def ebnf(self, grammar: str) -> Grammar:
         """Text that a grammar in xgrammar's EBNF derives from its rule `root`."""
-        return self.compile(recipe_of("ebnf", grammar))
+        return self.compile(grammar_spec("ebnf", grammar))
 
     def structure(self, shape: Mapping[str, Any]) -> Grammar:
         """Text of an xgrammar structural format, such as the tool calls of `serve.formats`."""
-        return self.compile(recipe_of("structure", shape))
+        return self.compile(grammar_spec("structure", shape))
 
-    def compile(self, recipe: Recipe) -> Grammar:
+    def compile(self, spec: GrammarSpec) -> Grammar:
         """In this process and thread. Raises UserError that says what cannot be held."""
-        known = self._known(recipe)
-        return known or self._kept(recipe, self._warm().compile(recipe))
+        known = self._known(spec)
+        return known or self._kept(spec, self._warm().compile(spec))
 
-    async def obtain(self, recipe: Recipe, owner: str = "") -> Grammar:
+    async def obtain(self, spec: GrammarSpec, owner: str = "") -> Grammar:
         """The same in a process that is stopped when it takes too long, or when this is cancelled.
 
         Each owner has one compiled at a time, in its turn. Raises UserError that says what cannot be held, or that it
         took too long.
         """
-        if (known := self._known(recipe)) is not None:
+        if (known := self._known(spec)) is not None:
             return known
-        return await self._compilers.compile(recipe, owner, self._known, self._read)
+        return await self._compilers.compile(spec, owner, self._known, self._read)
 
     def close(self) -> None:
         """Ends the processes; what they compile fails."""
         self._compilers.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _known(self, recipe: Recipe) -> Grammar | None:
+    def _known(self, spec: GrammarSpec) -> Grammar | None:
         with self._lock:
-            if recipe in self._cache:
-                self._cache.move_to_end(recipe)
-            return self._cache.get(recipe)
+            if spec in self._cache:
+                self._cache.move_to_end(spec)
+            return self._cache.get(spec)
 
-    def _read(self, recipe: Recipe, text: str) -> Grammar:
+    def _read(self, spec: GrammarSpec, text: str) -> Grammar:
         if not text:
-            return self.compile(recipe)
+            return self.compile(spec)
         vocabulary = self._warm()
         from xgrammar import CompiledGrammar
 
-        return self._kept(recipe, CompiledGrammar.deserialize_json(text, vocabulary.info))
+        return self._kept(spec, CompiledGrammar.deserialize_json(text, vocabulary.info))
 
-    def _kept(self, recipe: Recipe, compiled: CompiledGrammar) -> Grammar:
-        grammar = Grammar(recipe, compiled, self.tokenizer.eos_id)
+    def _kept(self, spec: GrammarSpec, compiled: CompiledGrammar) -> Grammar:
+        grammar = Grammar(spec, compiled, self.tokenizer.eos_id)
         with self._lock:
-            if recipe not in self._cache:
-                self._cache[recipe] = grammar
+            if spec not in self._cache:
+                self._cache[spec] = grammar
                 self._bytes += grammar.bytes
             while self._bytes > CACHE_BYTES and len(self._cache) > 1:
                 self._bytes -= self._cache.popitem(last=False)[1].bytes
@@ -152,25 +152,27 @@ def _stand_back() -> None:
 class Grammar:
     """A compiled grammar; each answer needs a constraint of its own. `bytes`: what it takes in memory."""
 
-    def __init__(self, recipe: Recipe, compiled: CompiledGrammar, end: int) -> None:
-        self._recipe, self._compiled, self._end = recipe, compiled, end
-        self.bytes = int(compiled.memory_size_bytes) + len(recipe.text)
+    def __init__(self, spec: GrammarSpec, compiled: CompiledGrammar, end: int) -> None:
+        self._spec, self._compiled, self._end = spec, compiled, end
+        self.bytes = int(compiled.memory_size_bytes) + len(spec.text)
 
     def constraint(self, after: int | None = None) -> GrammarConstraint:
         """A fresh one. after: the token that ends the model's reasoning, which is free; None: from the first token."""
         from xgrammar import GrammarMatcher
 
         vocabulary = self._compiled.tokenizer_info.vocab_size
-        return GrammarConstraint(self._recipe, GrammarMatcher(self._compiled), self._end, vocabulary, after)
+        return GrammarConstraint(self._spec, GrammarMatcher(self._compiled), self._end, vocabulary, after)
 
 
 class GrammarConstraint:
-    """`request.Constraint` over an xgrammar matcher; `origin`: the recipe and `after`, to begin it anew elsewhere."""
+    """`request.Constraint` over an xgrammar matcher; `origin`: the spec and `after`, to begin it anew elsewhere."""
 
-    def __init__(self, recipe: Recipe, matcher: GrammarMatcher, end: int, vocabulary: int, after: int | None) -> None:
+    def __init__(
+        self, spec: GrammarSpec, matcher: GrammarMatcher, end: int, vocabulary: int, after: int | None
+    ) -> None:
         import torch
 
-        self.origin = recipe, after
+        self.origin = spec, after
         self._matcher, self._after = matcher, after
         self._row = torch.zeros(1, (vocabulary + 31) // 32, dtype=torch.int32)  # the mask, once per token
         spare = vocabulary % 32
@@ -241,4 +243,4 @@ class GrammarConstraint:
             )
 
 
-__all__ = ["Grammar", "GrammarBroken", "GrammarConstraint", "Grammars", "Recipe", "recipe_of"]
+__all__ = ["Grammar", "GrammarBroken", "GrammarConstraint", "GrammarSpec", "Grammars", "grammar_spec"]

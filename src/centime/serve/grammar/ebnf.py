@@ -1,7 +1,7 @@
 """Writing grammars in xgrammar's EBNF, and checking that one admits something.
 
 Characters are sets: sorted, disjoint ranges of code points. No token spells a control character (but tab, line feed and
-carriage return): see `engine/grammar.py`. What only such a character would fit, no answer can fit.
+carriage return): see `constraint.py`. What only such a character would fit, no answer can fit.
 """
 
 from __future__ import annotations

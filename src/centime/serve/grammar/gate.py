@@ -31,7 +31,7 @@ MAX_PROPERTIES = 5_000
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GrammarSpec:
     """What a grammar is compiled from, so that another process can compile it too."""
 
     kind: Kind
@@ -43,13 +43,13 @@ class Recipe:
         return _NAMES[self.kind]
 
 
-def recipe_of(kind: Kind, wanted: Any) -> Recipe:
-    """The recipe of a schema, a pattern, a grammar or a structure. Raises UserError when it is too large to look at."""
+def grammar_spec(kind: Kind, wanted: Any) -> GrammarSpec:
+    """The spec of a schema, a pattern, a grammar or a structure. Raises UserError when it is too large to look at."""
     with _named(kind):
         text = wanted if isinstance(wanted, str) else _json(wanted)
         if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
             raise UserError(f"it has more than {MAX_BYTES:,} bytes")
-        return Recipe(kind, text)
+        return GrammarSpec(kind, text)
 
 
 def _json(value: Any) -> str:
@@ -97,18 +97,18 @@ def reason(error: BaseException) -> str:
     return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text[:400])
 
 
-def held(recipe: Recipe) -> str:
+def held(spec: GrammarSpec) -> str:
     """What the compiler is given: EBNF, or of a "structure" a structural tag. Raises UserError with what is refused."""
-    with _named(recipe.kind):
-        match recipe.kind:
+    with _named(spec.kind):
+        match spec.kind:
             case "schema":
-                return schema_grammar(json.loads(recipe.text))
+                return schema_grammar(json.loads(spec.text))
             case "regex":
-                return regex_grammar(recipe.text)
+                return regex_grammar(spec.text)
             case "ebnf":
-                check(recipe.text)
-                return recipe.text
-        return json.dumps({"type": "structural_tag", "format": _structure(json.loads(recipe.text))})
+                check(spec.text)
+                return spec.text
+        return json.dumps({"type": "structural_tag", "format": _structure(json.loads(spec.text))})
 
 
 def schema_grammar(schema: Any, *, among_markers: bool = False) -> str:

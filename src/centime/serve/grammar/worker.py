@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 
 from centime.errors import UserError
 from centime.installation import needs
-from centime.serve.grammar.gate import Recipe, held, reason
+from centime.serve.grammar.gate import GrammarSpec, held, reason
 
 if TYPE_CHECKING:
     from xgrammar import CompiledGrammar, GrammarCompiler, TokenizerInfo
@@ -69,23 +69,23 @@ class Vocabulary:
         """Imports what compiling needs; raises UserError without xgrammar."""
         self._compiler  # noqa: B018
 
-    def compile(self, recipe: Recipe) -> CompiledGrammar:
+    def compile(self, spec: GrammarSpec) -> CompiledGrammar:
         """Raises UserError when it cannot be held, or no token begins a text of it."""
         compiler = self._compiler
         try:
-            text = held(recipe)
+            text = held(spec)
             compiled = (
-                compiler.compile_structural_tag(text) if recipe.kind == "structure" else compiler.compile_grammar(text)
+                compiler.compile_structural_tag(text) if spec.kind == "structure" else compiler.compile_grammar(text)
             )
             _try(compiled)
         except (RuntimeError, ValueError, RecursionError, MemoryError) as error:
-            raise UserError(f"{recipe.name} cannot be used: {_cause(error)}.") from None
+            raise UserError(f"{spec.name} cannot be used: {_cause(error)}.") from None
         except UserError as error:
             if "cannot be used" in str(error):
                 raise
-            raise UserError(f"{recipe.name} cannot be used: {error}.") from None
+            raise UserError(f"{spec.name} cannot be used: {error}.") from None
         except Exception as error:  # a shape of a schema that nobody thought of: its sender's, not the server's
-            raise UserError(f"{recipe.name} cannot be used: it cannot be read ({type(error).__name__}).") from error
+            raise UserError(f"{spec.name} cannot be used: it cannot be read ({type(error).__name__}).") from error
         return compiled
 
 
@@ -141,13 +141,13 @@ def read(source: IO[bytes]) -> bytes:
 
 
 def serve(source: IO[bytes], sink: IO[bytes]) -> None:
-    """First the vocabulary comes, then recipes.
+    """First the vocabulary comes, then specs.
 
-    Answers "+" when ready, or "!" and why it is not; then to each recipe "-" and a sentence, or "+", with the compiled
+    Answers "+" when ready, or "!" and why it is not; then to each spec "-" and a sentence, or "+", with the compiled
     grammar as JSON where it took long.
     """
     vocabulary: Vocabulary = pickle.loads(read(source))
-    waiting: queue.SimpleQueue[Recipe] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[GrammarSpec] = queue.SimpleQueue()
 
     def work() -> None:
         try:
@@ -167,18 +167,18 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
     os._exit(0)
 
 
-def _answer(vocabulary: Vocabulary, recipe: Recipe) -> bytes:
+def _answer(vocabulary: Vocabulary, spec: GrammarSpec) -> bytes:
     begun = time.process_time()
     try:
-        compiled = vocabulary.compile(recipe)
+        compiled = vocabulary.compile(spec)
         if compiled.memory_size_bytes > MAX_COMPILED:
-            raise UserError(f"{recipe.name} cannot be used: compiled it is larger than {MAX_COMPILED:,} bytes.")
+            raise UserError(f"{spec.name} cannot be used: compiled it is larger than {MAX_COMPILED:,} bytes.")
         # Reading a grammar costs more than compiling one that compiles in no time.
         data = str(compiled.serialize_json()).encode() if time.process_time() - begun > AGAIN_SECONDS else b""
     except UserError as error:
         return b"-" + str(error).encode(errors="replace")
     except (MemoryError, RuntimeError) as error:
-        return b"-" + f"{recipe.name} cannot be used: {_cause(error)}.".encode()
+        return b"-" + f"{spec.name} cannot be used: {_cause(error)}.".encode()
     return b"+" + data
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from typing_extensions import TypedDict
 
 from centime.serve.http.auth import CurrentAccount
-from centime.serve.http.errors import described
+from centime.serve.http.errors import error_responses
 from centime.serve.http.state import CurrentServer
 
 router = APIRouter(tags=["Information"])
@@ -30,7 +30,7 @@ class BalanceBody(TypedDict):
     balance_infos: list[BalanceInfo]
 
 
-@router.get("/user/balance", responses=described((401,)))
+@router.get("/user/balance", responses=error_responses((401,)))
 async def balance(server: CurrentServer, account: CurrentAccount) -> BalanceBody:
     """What the key may still spend."""
     left = await asyncio.to_thread(server.accounts.balance, account)

@@ -122,7 +122,7 @@ class AnthropicErrorBody(TypedDict):
     error: AnthropicErrorDetail
 
 
-def described(statuses: Sequence[int], body: type[Any] = ErrorBody) -> dict[int | str, dict[str, Any]]:
+def error_responses(statuses: Sequence[int], body: type[Any] = ErrorBody) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these statuses, for the OpenAPI description."""
     return {status: {"model": body, "description": http.HTTPStatus(status).phrase} for status in statuses}
 
@@ -143,11 +143,11 @@ def invalid(error: RequestValidationError) -> ApiError:
     return ApiError(status, message, param=param, code=code)
 
 
-def install(app: FastAPI) -> None:
+def install_handlers(app: FastAPI) -> None:
     """Makes every error of the app a body as above."""
 
     @app.exception_handler(ApiError)
-    async def told(request: Request, error: ApiError) -> JSONResponse:
+    async def api_error(request: Request, error: ApiError) -> JSONResponse:
         return error.response(request.url.path)
 
     @app.exception_handler(Refused)

@@ -20,7 +20,7 @@ log = logging.getLogger("centime.serve")
 FAILED = "The server failed on this request; its log says why."
 
 
-def surround(app: FastAPI, origins: Sequence[str]) -> None:
+def add_middleware(app: FastAPI, origins: Sequence[str]) -> None:
     """Puts all of it around the app and the middleware it has so far. origins: whose pages may read answers; "*": any.
 
     Keys travel in headers that scripts set, never in cookies, so that no page can spend a key it does not hold.

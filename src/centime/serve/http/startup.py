@@ -46,7 +46,7 @@ def check_reach(accounts: Accounts, host: str) -> None:
         )
 
 
-def told(accounts: Accounts) -> str:
+def announcement(accounts: Accounts) -> str:
     """Who may ask, and what it costs them, in sentences for whoever started the server."""
     who = "Open to this machine, no key needed" if accounts.open else "Keys only (`centime keys list`)"
     asks = f"prices {accounts.tariff}" if accounts.tariff else "no price list (--price-list)"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic_core.core_schema import ErrorType
 
-from centime.serve.http.wording import found
+from centime.serve.http.wording import in_words
 
 # What our own validators call their errors, whose messages are told as they are: 400, 422 and 400 again.
 FORM, VALUE, UNSUPPORTED = "form", "value", "unsupported"
@@ -71,7 +71,7 @@ def misfit(problems: Sequence[Problem], body: Any) -> Misfit:
         message = f"{where}: {worst['ctx']['error']}."
     else:
         expected = " or ".join(dict.fromkeys(map(_expected, branches)))
-        message = f"{where}: found {found(worst['input'])}, expected {expected}."
+        message = f"{where}: found {in_words(worst['input'])}, expected {expected}."
     form = kind in (FORM, UNSUPPORTED) or kind.startswith(_FORMS) or kind.endswith(("_type", "_parsing"))
     code = "unsupported_parameter" if kind == UNSUPPORTED else None
     return Misfit(400 if form else 422, message, name, code)
@@ -161,4 +161,4 @@ def _has(value: Any, part: str | int) -> bool:
 def _spelled(part: str | int) -> str:
     """A part of a path; a key of the client's own that is no word as a quoted text."""
     text = str(part)
-    return text if text.replace("_", "").replace("-", "").isalnum() and text.isascii() else found(text)
+    return text if text.replace("_", "").replace("-", "").isalnum() and text.isascii() else in_words(text)

@@ -14,7 +14,7 @@ def plain(text: str, most: int = LONGEST) -> str:
     return cut if cut.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in cut)
 
 
-def found(value: Any) -> str:
+def in_words(value: Any) -> str:
     """A JSON value in a few words, at most 100 characters: 'hot', 2.5, null, a list of 3, an object."""
     if isinstance(value, str):
         return repr(value)[:100] if len(value) <= _QUOTED else f"a string of {len(value):,} characters"

@@ -40,7 +40,7 @@ def page_routes(
 
     account: the dependency that says whose request it is; the page's own files are open to all, so that it can ask for
     a key. engine: the live view's numbers; bill: of a run, None for everything, as that
-    account may see it (`page_views.BillView`). A view whose function is None answers 404, and the page says so.
+    account may see it (`money_views.BillView`). A view whose function is None answers 404, and the page says so.
     """
     routes = APIRouter(include_in_schema=False, route_class=JsonRoute)
     planner = Planner()
@@ -81,8 +81,8 @@ def page_routes(
         return choices()
 
     @routes.post("/page/plan", dependencies=known)
-    async def plan(asked: PlanRequest, request: Request) -> dict[str, Any]:
-        return await planner.plan(asked, request.is_disconnected)
+    async def plan(form: PlanRequest, request: Request) -> dict[str, Any]:
+        return await planner.plan(form, request.is_disconnected)
 
     return routes
 

@@ -104,9 +104,9 @@ def _needed(given: Mapping[str, str], name: str) -> str:
 def main() -> int:
     """Reads, plans, writes; the process's exit code."""
     os.nice(10)
-    asked = json.load(sys.stdin)
+    form = json.load(sys.stdin)
     try:
-        json.dump(planned(asked["verb"], asked["fields"]), sys.stdout)
+        json.dump(planned(form["verb"], form["fields"]), sys.stdout)
     except UserError as error:
         json.dump({"error": str(error)}, sys.stdout)
         return 2

@@ -41,7 +41,7 @@ class Planner:
     def __init__(self) -> None:
         self._one = asyncio.Lock()
 
-    async def plan(self, asked: PlanRequest, gone: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+    async def plan(self, form: PlanRequest, gone: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
         """The plan (plan_worker.planned). Raises UserError as the planner does, ApiError when it takes too long.
 
         gone: whether nobody waits for it any more; its process is killed then.
@@ -56,7 +56,7 @@ class Planner:
                 stderr=asyncio.subprocess.PIPE,
             )
             try:
-                out, err = await _unless_gone(worker.communicate(asked.model_dump_json().encode()), gone)
+                out, err = await _unless_gone(worker.communicate(form.model_dump_json().encode()), gone)
             finally:
                 if worker.returncode is None:
                     worker.kill()

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from centime.serve.http.errors import ApiError
 from centime.serve.http.validation import FORM
-from centime.serve.http.wording import found
+from centime.serve.http.wording import in_words
 from centime.serve.protocol.fields import Body, Logprobs, MaxTokens, Sampled, Text, Thinking, not_taken
 
 MAX_MESSAGES = 100_000  # in one request, as at Anthropic
@@ -242,7 +242,7 @@ class ChatRequest(Sampled):
             names = [tool.function.name for tool in allowed.tools]
             unknown = set(names) - {tool.function.name for tool in self.tools or ()}
             if unknown:
-                message = f"tool_choice allows {found(min(unknown))}, which is not among the tools."
+                message = f"tool_choice allows {in_words(min(unknown))}, which is not among the tools."
                 raise ApiError(422, message, param="tool_choice")
             self.tools = [tool for tool in self.tools or () if tool.function.name in names]
             self.tool_choice = allowed.mode

@@ -13,7 +13,7 @@ from centime.data.tokenizers.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE
 from centime.serve.engine.request import MAX_LOGPROBS, SamplingParams
 from centime.serve.http.errors import ApiError
 from centime.serve.http.validation import FORM, VALUE
-from centime.serve.http.wording import found
+from centime.serve.http.wording import in_words
 from centime.serve.protocol.fields import HeldElsewhere, MaxTokensOrNone, Sampled
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _ids(value: list[Any], name: str) -> list[int]:
                 "{name} has {found} at {at}, where a token id is expected; {forms}", name=name, found=_kind(one), at=at
             )
     if min(value) < 0:
-        raise PydanticCustomError(VALUE, "token ids are not negative; found {found}", {"found": found(min(value))})
+        raise PydanticCustomError(VALUE, "token ids are not negative; found {found}", {"found": in_words(min(value))})
     return value
 
 
@@ -172,7 +172,7 @@ def prompts_of(body: CompletionRequest, tokenizer: Tokenizer) -> list[list[int]]
         if max(ids) >= tokenizer.vocab_size:
             raise ApiError(
                 422,
-                f"{where} has token {found(max(ids))}; this model knows ids from 0 to {tokenizer.vocab_size - 1}.",
+                f"{where} has token {in_words(max(ids))}; this model knows ids from 0 to {tokenizer.vocab_size - 1}.",
                 param="prompt",
             )
     _check_reported(body, prompts)

@@ -12,7 +12,7 @@ from centime.errors import UserError
 from centime.serve.engine.request import MAX_LOGPROBS, MAX_STOPS, SamplingParams
 from centime.serve.http.errors import ApiError
 from centime.serve.http.validation import FORM, UNSUPPORTED
-from centime.serve.http.wording import found
+from centime.serve.http.wording import in_words
 
 MAX_CHOICES = 16  # answers to one call
 MAX_STOP_LENGTH = 1024  # characters: every stop string is looked for after every token
@@ -35,7 +35,7 @@ def _joined(value: Any) -> Any:
         return value
     if not isinstance(value, list):
         raise PydanticCustomError(
-            FORM, "found {what}, expected a string, or a list of text parts", {"what": found(value)}
+            FORM, "found {what}, expected a string, or a list of text parts", {"what": in_words(value)}
         )
     texts = []
     for part in value:
@@ -43,10 +43,10 @@ def _joined(value: Any) -> Any:
         text = part.get(_TEXTS[kind]) if isinstance(kind, str) and kind in _TEXTS else None
         if text is None and isinstance(kind, str) and kind in _TEXTS:
             raise PydanticCustomError(
-                FORM, "a part of type {kind} needs its field {field}", {"kind": found(kind), "field": _TEXTS[kind]}
+                FORM, "a part of type {kind} needs its field {field}", {"kind": in_words(kind), "field": _TEXTS[kind]}
             )
         if not isinstance(text, str):
-            what = f"a part of type {found(kind)}" if isinstance(part, dict) else found(part)
+            what = f"a part of type {in_words(kind)}" if isinstance(part, dict) else in_words(part)
             raise PydanticCustomError(FORM, "this model reads text only; found {what}", {"what": what})
         texts.append(text)
     return "".join(texts)
@@ -94,7 +94,9 @@ def _listed(value: Any) -> Any:
     if isinstance(value, str):
         return [value]
     if value is not None and not isinstance(value, list):
-        raise PydanticCustomError(FORM, "found {what}, expected a string, or a list of strings", {"what": found(value)})
+        raise PydanticCustomError(
+            FORM, "found {what}, expected a string, or a list of strings", {"what": in_words(value)}
+        )
     return value
 
 
@@ -202,7 +204,7 @@ def _token(param: str, given: str | int, vocabulary: int) -> int:
         number = given
     if not 0 <= number < vocabulary:
         raise ApiError(
-            422, f"{param}: found {found(given)}, expected a token id from 0 to {vocabulary - 1:,}.", param=param
+            422, f"{param}: found {in_words(given)}, expected a token id from 0 to {vocabulary - 1:,}.", param=param
         )
     return number
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from centime.serve.http.errors import ApiError
-from centime.serve.http.wording import found
+from centime.serve.http.wording import in_words
 from centime.serve.protocol.chat_request import (
     MAX_MESSAGES,
     MAX_TOOLS,
@@ -125,7 +125,7 @@ class MessagesRequest(CountRequest):
     metadata: Metadata | None = None
 
 
-def chat_request(body: CountRequest) -> ChatRequest:
+def as_chat_request(body: CountRequest) -> ChatRequest:
     """The same request in the words of the other API. Raises ApiError on content that is not text."""
     messages = []
     if body.system:
@@ -212,6 +212,6 @@ def _text(content: str | Sequence[ContentPart], where: str) -> str:
             raise ApiError(400, f"{where}: a block of type 'text' needs its field text.", param=where)
         if block.type != "text":
             raise ApiError(
-                400, f"{where}: this model reads text only; found a block of type {found(block.type)}.", param=where
+                400, f"{where}: this model reads text only; found a block of type {in_words(block.type)}.", param=where
             )
     return "\n".join(block.text or "" for block in content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from centime.serve.grammar.gate import Recipe, recipe_of
+from centime.serve.grammar.gate import GrammarSpec, grammar_spec
 from centime.serve.http.errors import ApiError
 from centime.serve.protocol.chat_request import ChatRequest, NamedTool, ResponseFormat
 
@@ -27,7 +27,7 @@ def offered_tools(body: ChatRequest) -> list[dict[str, Any]]:
     return [] if body.tool_choice == "none" else tools
 
 
-def recipe_for(body: ChatRequest, tools: Sequence[dict[str, Any]], chat_format: Format) -> Recipe | None:
+def grammar_spec_for(body: ChatRequest, tools: Sequence[dict[str, Any]], chat_format: Format) -> GrammarSpec | None:
     """What the answer's grammar is compiled from, None when the answer is free.
 
     Raises UserError where a schema, a pattern or a grammar is too large to be looked at.
@@ -38,12 +38,12 @@ def recipe_for(body: ChatRequest, tools: Sequence[dict[str, Any]], chat_format: 
     calls = chat_format.calls.grammar(tools, parallel=body.parallel_tool_calls is not False)
     if body.tool_choice not in (None, "auto"):
         lead = {"type": "const_string", "value": chat_format.calls.lead}
-        return recipe_of("structure", {"type": "sequence", "elements": [lead, calls]} if lead["value"] else calls)
+        return grammar_spec("structure", {"type": "sequence", "elements": [lead, calls]} if lead["value"] else calls)
     if wanted is not None:
-        return recipe_of("structure", {"type": "or", "elements": [calls, _shape(wanted)]})
+        return grammar_spec("structure", {"type": "or", "elements": [calls, _shape(wanted)]})
     if any(tool["function"].get("strict") for tool in tools):
         free_until = {"type": "triggered_tags", "triggers": [chat_format.calls.opens], "tags": [calls]}
-        return recipe_of("structure", {**free_until, "stop_after_first": True})
+        return grammar_spec("structure", {**free_until, "stop_after_first": True})
     return None
 
 
@@ -55,12 +55,12 @@ def holding_field(body: ChatRequest, tools: Sequence[dict[str, Any]]) -> str | N
     return None if body.tool_choice in (None, "auto") else "tools"
 
 
-def _response(wanted: ResponseFormat) -> Recipe:
+def _response(wanted: ResponseFormat) -> GrammarSpec:
     if wanted.regex is not None and wanted.type == "regex":
-        return recipe_of("regex", wanted.regex)
+        return grammar_spec("regex", wanted.regex)
     if wanted.grammar is not None and wanted.type == "grammar":
-        return recipe_of("ebnf", wanted.grammar)
-    return recipe_of("schema", _schema(wanted))
+        return grammar_spec("ebnf", wanted.grammar)
+    return grammar_spec("schema", _schema(wanted))
 
 
 def _shape(wanted: ResponseFormat) -> dict[str, Any]:

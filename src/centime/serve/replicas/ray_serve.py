@@ -1,7 +1,7 @@
 """Replicas as deployments of Ray Serve, on this machine or on the cluster that RAY_ADDRESS names.
 
 Ray starts the processes, gives each its share of processors or a GPU, asks for their health, and starts another in
-place of one that died. Which of them answers what is decided by the fleet, which knows what their caches hold: so every
+place of one that died. Which of them answers what the router decides, which knows what their caches hold: so every
 replica is a deployment of its own, with a handle of its own.
 """
 
@@ -71,7 +71,7 @@ class RayReplicas:
             max_ongoing_requests=UNLIMITED,
             ray_actor_options=resources,
             health_check_period_s=2,
-            graceful_shutdown_timeout_s=1,  # the fleet drains before
+            graceful_shutdown_timeout_s=1,  # the router drains before
             max_constructor_retry_count=1,
             logging_config={"enable_access_log": False, "log_level": "ERROR"},
         )

@@ -14,7 +14,7 @@ from centime.serve.engine.engine import Engine
 from centime.serve.engine.request import Constraint, Event, Finished, Request, SamplingParams
 from centime.serve.engine.settings import EngineSettings
 from centime.serve.engine.stats import EngineStats
-from centime.serve.grammar.constraint import Grammars, Recipe
+from centime.serve.grammar.constraint import Grammars, GrammarSpec
 from centime.serve.kv_cache.cache_folder import PATIENCE_S, CacheFolder
 from centime.serve.loading import load_for_inference, open_folder
 
@@ -41,14 +41,14 @@ class About:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request as it travels: `Request` without its receiver, and with the recipe of its grammar."""
+    """A request as it travels: `Request` without its receiver, and with the spec of its grammar."""
 
     id: int
     prompt: Sequence[int]
     params: SamplingParams
     owner: str
     isolation: str
-    grammar: tuple[Recipe, int | None] | None
+    grammar: tuple[GrammarSpec, int | None] | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Replica:
         self._early: deque[int] = deque(maxlen=1024)  # aborted before they came: messages may overtake each other
 
     async def about(self) -> About:
-        """What the fleet must know."""
+        """What the router must know."""
         import ray
 
         return About(self._engine.context, self._engine.vocabulary, ray.get_runtime_context().get_node_id())
@@ -119,8 +119,8 @@ class Replica:
     def _constraint(self, wanted: Wanted) -> Constraint | None:
         if wanted.grammar is None:
             return None
-        recipe, after = wanted.grammar
-        return self._grammars.compile(recipe).constraint(after)
+        spec, after = wanted.grammar
+        return self._grammars.compile(spec).constraint(after)
 
     async def abort(self, request_id: int) -> None:
         """Ends a request before the next step."""

@@ -1,6 +1,6 @@
-"""Several replicas with the face of one engine: who answers what, what becomes of it, and one set of books.
+"""Several replicas behind the interface of one engine: who answers what, what becomes of it, and one set of books.
 
-Requests come in from any thread; a thread of the fleet's own sends them, hands out what comes back and reads the
+Requests come in from any thread; a thread of the router's own sends them, hands out what comes back and reads the
 replicas' books. A request whose replica dies before a word of it came goes to another; later it has failed.
 """
 
@@ -59,7 +59,7 @@ class Sent:
 
 
 class ReplicaRouter:
-    """See `engine.face.EngineClient`. devices: how many the replicas work on, where those on one machine without GPUs
+    """See `engine.client.EngineClient`. devices: how many the replicas work on, where those on one machine without GPUs
     share that machine.
     """
 
@@ -81,7 +81,7 @@ class ReplicaRouter:
         self._sent: dict[int, Sent] = {}
         self._draining = False
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="centime-fleet", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="centime-router", daemon=True)
         self._thread.start()
         self._reading = asyncio.run_coroutine_threadsafe(self._read_on(), self._loop)
 
@@ -138,7 +138,7 @@ class ReplicaRouter:
             ],
         )
 
-    # -- the fleet's thread
+    # -- the router's thread
 
     async def _carry(self, sent: Sent) -> None:
         """One request from its sending to its end, whatever happens to replicas."""
