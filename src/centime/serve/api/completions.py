@@ -17,6 +17,7 @@ from centime.serve.http.admission import take_ticket
 from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, error_responses
 from centime.serve.http.json_route import JsonRoute
+from centime.serve.http.paths import post
 from centime.serve.http.responses import STREAMED, answer_of
 from centime.serve.protocol.completion_request import CompletionRequest, prompts_of
 from centime.serve.protocol.fields import of_each
@@ -27,14 +28,12 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["OpenAI and DeepSeek"], route_class=JsonRoute)
 
 
-@router.post(
-    "/v1/completions",
+@post(
+    router,
+    "completions",
     response_model=None,
     responses={200: {"model": Completion, "content": STREAMED}, **error_responses(GENERATES)},
 )
-@router.post("/completions", response_model=None, include_in_schema=False)
-@router.post("/beta/completions", response_model=None, include_in_schema=False)
-@router.post("/beta/v1/completions", response_model=None, include_in_schema=False)
 async def completions(
     body: CompletionRequest, request: Request, service: CurrentService, account: CurrentAccount
 ) -> Response:

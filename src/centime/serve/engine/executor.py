@@ -7,9 +7,9 @@ harm to the others: it ends that request. So may the shared work: it is then don
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ from torch import Tensor
 from centime.errors import UserError
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.model_runner import ModelRunner
-from centime.serve.engine.request import DeadEnd, Finish, Piece, PromptLogprobs, TokenLogprob
+from centime.serve.engine.outcome import Ending, Outcome, ending_of, isolated
+from centime.serve.engine.request import DeadEnd, Piece, PromptLogprobs, TokenLogprob
 from centime.serve.engine.sampler import finite_rows, log_probabilities, sample
 from centime.serve.engine.scheduler import Work
 from centime.serve.faults import report
@@ -31,20 +32,6 @@ NOT_FINITE = (
     "the model's logits are not finite: the weights are damaged or overflow in this dtype; "
     "try --dtype float32, or another checkpoint."
 )
-P = TypeVar("P")
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Why an answer is over; `stop` is what stopped it, `error` a sentence."""
-
-    reason: Finish
-    stop: str | int | None = None
-    error: str | None = None
-
-
-Outcome = tuple[Generation, Piece | PromptLogprobs | Ending]
 
 
 @dataclass
@@ -72,7 +59,7 @@ class Executor:
         def settle(results: Sequence[Part | Exception], owners: Sequence[Work]) -> list[Part]:
             for result, item in zip(results, owners, strict=True):
                 if isinstance(result, Exception):
-                    outcomes.append((item.generation, _ending_of(result)))
+                    outcomes.append((item.generation, ending_of(result)))
             return [result for result in results if isinstance(result, Part)]
 
         parts = settle(isolated(work, self._forward), work)
@@ -152,7 +139,7 @@ class Executor:
         try:
             return [*self._score_prompt(part), *self._accept(part)]
         except Exception as error:
-            return [(generation, _ending_of(error))]
+            return [(generation, ending_of(error))]
 
     def _score_prompt(self, part: Part) -> list[Outcome]:
         """Log-probabilities of the prompt's tokens that follow those of this part."""
@@ -281,24 +268,3 @@ class Executor:
             generation.written = span.end
         for generation, token in zip(guessing, found.tolist(), strict=True):
             generation.draft = [token]
-
-
-def isolated(parts: Sequence[P], compute: Callable[[Sequence[P]], Sequence[R]]) -> list[R | Exception]:
-    """A result for every part; where computing them together raises, every part is computed by itself."""
-    if not parts:
-        return []
-    try:
-        return list(compute(parts))
-    except Exception as error:
-        if len(parts) == 1:
-            return [error]
-        return [isolated([part], compute)[0] for part in parts]
-
-
-def _ending_of(error: Exception) -> Ending:
-    if isinstance(error, DeadEnd):
-        return Ending("refused", error=str(error))
-    if isinstance(error, UserError):
-        return Ending("failed", error=str(error))
-    report(error, "a request failed")
-    return Ending("failed", error=f"the engine failed on this request: {type(error).__name__}: {error}")

@@ -7,9 +7,12 @@ import math
 from decimal import Decimal
 
 from centime.errors import UserError
-from centime.serve.grammar import numbers, string_formats
+from centime.serve.grammar import numbers
 from centime.serve.grammar.flat import Schema, number, refuse
-from centime.serve.grammar.patterns import Node
+from centime.serve.grammar.pattern_nodes import Node
+
+# OpenAPI's formats of numbers, with the bounds that they set.
+FORMATS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1), "float": None, "double": None}
 
 
 class Bounds:
@@ -34,9 +37,9 @@ class Bounds:
             self.high, included = min(highs)
             self._below = not included
         if (form := flat.get("format")) is not None:
-            if not isinstance(form, str) or form not in string_formats.RANGES:
+            if not isinstance(form, str) or form not in FORMATS:
                 refuse("format", place, f"is {json.dumps(form)[:60]}, which is not supported")
-            if (span := string_formats.RANGES[form]) is not None:
+            if (span := FORMATS[form]) is not None:
                 least, most = Decimal(span[0]), Decimal(span[1])
                 if self.low is None or self.low < least:
                     self.low, self._above = least, False

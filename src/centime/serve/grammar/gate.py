@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from centime.errors import UserError
-from centime.serve.grammar import patterns
+from centime.serve.grammar import pattern_nodes, patterns
 from centime.serve.grammar.ebnf import check
 from centime.serve.grammar.schema import SchemaGrammar
 from centime.serve.grammar.tags import BAR, TagGrammar
@@ -121,7 +121,7 @@ def schema_grammar(schema: Any, *, among_markers: bool = False) -> str:
 
 def regex_grammar(pattern: str) -> str:
     """EBNF of the texts that a pattern matches as a whole."""
-    text = f"root ::= {patterns.written(patterns.parse(pattern), patterns.raw())}"
+    text = f"root ::= {pattern_nodes.written(patterns.parse(pattern), pattern_nodes.raw())}"
     check(text)
     return text
 

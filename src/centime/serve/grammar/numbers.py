@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from centime.serve.grammar.ebnf import Ranges
-from centime.serve.grammar.patterns import Alt, Chars, Node, Repeat, Seq
+from centime.serve.grammar.pattern_nodes import Alt, Chars, Node, Repeat, Seq
 
 MOST = 10**18 - 1  # of an integer: nineteen digits are more than 64 bits hold
 EXACT = 15  # significant decimal digits that a double keeps

@@ -12,7 +12,7 @@ from centime.errors import UserError
 from centime.serve.grammar import patterns
 from centime.serve.grammar.ebnf import UNWRITABLE, Ranges, Rules, both, complement, literal, of, one_of, union, without
 from centime.serve.grammar.flat import Schema, count, refuse
-from centime.serve.grammar.patterns import Node
+from centime.serve.grammar.pattern_nodes import Node
 
 
 class Writes(Protocol):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from centime.errors import UserError
-from centime.serve.grammar import numbers, patterns
+from centime.serve.grammar import numbers, pattern_nodes
 from centime.serve.grammar.bounds import Bounds
 from centime.serve.grammar.ebnf import (
     UNWRITABLE,
@@ -38,7 +38,7 @@ from centime.serve.grammar.flat import (
     refuse,
 )
 from centime.serve.grammar.objects import joined_members, members, other_key
-from centime.serve.grammar.patterns import PLAIN, Node
+from centime.serve.grammar.pattern_nodes import PLAIN, Node
 from centime.serve.grammar.strings import Style, string
 from centime.serve.grammar.unions import branches, types_of
 
@@ -70,10 +70,10 @@ class SchemaGrammar:
         escape, tail = rules.add(f'["\\\\/bfnrt] | {unit}'), rules.reserve()
         rules.define(tail, f'"\\"" | {character} {tail} | "\\\\" {escape} {tail}')
         free = rules.add(f'"\\"" {tail}')
-        self.style = Style(patterns.in_json(banned), free, character, quoted=True)
+        self.style = Style(pattern_nodes.in_json(banned), free, character, quoted=True)
         self._scalars = {
-            "number": rules.add(patterns.written(numbers.NUMBER, patterns.raw())),
-            "integer": rules.add(patterns.written(numbers.INTEGER, patterns.raw())),
+            "number": rules.add(pattern_nodes.written(numbers.NUMBER, pattern_nodes.raw())),
+            "integer": rules.add(pattern_nodes.written(numbers.INTEGER, pattern_nodes.raw())),
             "boolean": rules.add('"true" | "false"'),
             "null": rules.add('"null"'),
         }
@@ -169,7 +169,7 @@ class SchemaGrammar:
         if not bounds:
             return self._scalars[kind]
         node = bounds.integers() if kind == "integer" else bounds.decimals()
-        return None if node is None else patterns.written(node, patterns.raw())
+        return None if node is None else pattern_nodes.written(node, pattern_nodes.raw())
 
     def _multiples(self, kind: str, multiple: float, bounds: Bounds, place: str) -> str | None:
         if kind == "number" or multiple != int(multiple):
@@ -253,7 +253,7 @@ class SchemaGrammar:
 
     def pattern_key(self, pattern: Node) -> str:
         """A property's name that a pattern matches."""
-        return f'"\\"" {patterns.written(pattern, self.style.spell)} "\\""'
+        return f'"\\"" {pattern_nodes.written(pattern, self.style.spell)} "\\""'
 
     def other_key(self, names: Sequence[str]) -> str:
         """A property's name that is none of these; any string where there are none."""

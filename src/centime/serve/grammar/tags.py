@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from centime.errors import UserError
-from centime.serve.grammar import patterns
+from centime.serve.grammar import pattern_nodes
 from centime.serve.grammar.ebnf import LAST, UNWRITABLE, check, literal, of, one_of, union, without, writable
 from centime.serve.grammar.flat import TYPES, Nothing, Schema, refuse
 from centime.serve.grammar.objects import joined_members, members, other_key
@@ -27,7 +27,7 @@ class TagGrammar:
         self._values = SchemaGrammar(schema, banned=BAR)
         self._schema = schema
         character = one_of(without(_TEXT, BAR))
-        self._style = Style(patterns.raw(BAR), self._free(), character, quoted=False)
+        self._style = Style(pattern_nodes.raw(BAR), self._free(), character, quoted=False)
 
     def text(self) -> str:
         """The grammar. Raises UserError where the schema cannot be held, or admits no object."""
