@@ -97,8 +97,39 @@ TRAIN_MAY_IMPORT: dict[str, set[str]] = {
     "run": {"report", "folder", "forecast", "engine", "stages"},
     "report": set(),
 }
+# Within serve: room, or file beside them -> those that it may import. Read it from the bottom of the house upwards.
+SERVE_MAY_IMPORT: dict[str, set[str]] = {
+    "faults": set(),
+    "threads": set(),
+    "fair_pool": set(),
+    "json_body": set(),
+    "token_bytes": set(),
+    "loading": {"threads"},
+    # what computes an answer
+    "kv_cache": {"threads"},
+    "engine": {"kv_cache", "faults"},
+    "grammar": {"engine", "token_bytes"},
+    "replicas": {"engine", "kv_cache", "grammar", "loading", "faults"},
+    "offline": {"engine"},
+    # who may ask, and what it costs
+    "accounts": set(),
+    # what the applications are made of
+    "http": {"accounts", "engine", "fair_pool", "json_body", "faults"},
+    "formats": {"json_body"},
+    "protocol": {"http", "formats", "grammar", "engine"},
+    "pages": {"http", "accounts", "engine"},
+    # the applications: neither knows the other
+    "gateway": {"pages", "protocol", "http", "accounts", "engine", "json_body"},
+    "api": {
+        *("pages", "protocol", "formats", "http", "accounts", "replicas", "grammar", "engine", "kv_cache"),
+        *("loading", "fair_pool", "json_body", "token_bytes"),
+    },
+}
 # room -> the rules of who may import whom inside it
-WITHIN = {"plan": PLAN_MAY_IMPORT, "data": DATA_MAY_IMPORT, "train": TRAIN_MAY_IMPORT}
+WITHIN = {"plan": PLAN_MAY_IMPORT, "data": DATA_MAY_IMPORT, "train": TRAIN_MAY_IMPORT, "serve": SERVE_MAY_IMPORT}
+# Files of the engine that only say what goes in and comes out: all that rooms which compute nothing know of it.
+ENGINE_WORDS = {"client", "request", "shares", "stats"}
+WORDS_ALONE = {"grammar", "http", "protocol", "pages", "gateway"}
 FACE = {"centime.load": "model", "centime.save": "model"}  # what the package itself offers, and whose it is
 FACES = {"cli", "__init__", "__main__"}  # the package's own doors: they may name any room, inside functions
 
@@ -114,9 +145,8 @@ OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgra
 BEHIND_EXTRA = tuple(f"centime.serve.{room}" for room in ("http", "pages", "protocol", "api", "gateway", "replicas"))
 
 
-# Files of one folder, its __init__ aside; folders that hold more until they are made into rooms.
-MOST_FILES = 15
-KNOWN_CROWDED = ("serve/api", "serve/engine", "serve/gateway")
+# Files of one folder, its __init__ aside; MOST_FILES = 15
+KNOWN_CROWDED: tuple[str, ...] = ()
 
 
 def files() -> list[Path]:
@@ -372,6 +402,23 @@ def modules_of(*rooms: str) -> list[str]:
     return names
 
 
+def test_rooms_of_serve_that_compute_nothing_know_the_words_of_the_engine_alone() -> None:
+    broken = [
+        f"{name} imports {target}"
+        for name, targets in import_graph().items()
+        for target in targets
+        if part(name)[0] == "serve" and part(name)[1] in WORDS_ALONE and part(target) == ("serve", "engine")
+        if target.split(".")[2] not in ENGINE_WORDS
+    ]
+    assert sorted(broken) == []
+
+
+def test_no_module_of_serve_is_called_like_another() -> None:
+    """But app.py and command.py, which each of the two applications has."""
+    names = [path.stem for path in files() if room(path) == "serve" and path.stem != "__init__"]
+    assert sorted(name for name in {*names} if names.count(name) > 1) == ["app", "command"]
+
+
 @pytest.mark.parametrize("name", ["catalogue", "plan", "ledger"])
 def test_importing_a_room_of_the_planner_brings_no_torch(name: str) -> None:
     """At run time too, and for every module of the room: what a library brings along counts."""
@@ -382,6 +429,12 @@ def test_importing_a_room_of_the_planner_brings_no_torch(name: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_importing_the_gateway_brings_no_torch() -> None:
+    program = "import sys, centime.serve.gateway.command\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
 
 
 def test_importing_everything_brings_no_peer_and_no_extra() -> None:

@@ -11,7 +11,7 @@ from tests.work import lines_run
 
 from centime.serve.kv_cache import block_pool
 from centime.serve.kv_cache.block_pool import BlockPool, root_key
-from centime.serve.kv_cache.free_runs import Runs
+from centime.serve.kv_cache.free_runs import FreeRuns
 
 SIZE = 2
 
@@ -122,7 +122,7 @@ def test_a_block_taken_from_scattered_ones_costs_no_more_than_one_of_a_run() -> 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_runs_under_random_use(data: st.DataObject) -> None:
-    runs = Runs(12)
+    runs = FreeRuns(12)
     out: list[int] = []
     for _ in range(data.draw(st.integers(1, 40))):
         if out and (not len(runs) or data.draw(st.booleans())):

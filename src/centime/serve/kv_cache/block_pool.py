@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from centime.serve.kv_cache.free_runs import Runs
+from centime.serve.kv_cache.free_runs import FreeRuns
 
 Key = bytes
 KEY_BYTES = 16
@@ -57,7 +57,7 @@ class BlockPool:
     def __init__(self, count: int, size: int) -> None:
         self.size = size
         self.blocks = [Block() for _ in range(count)]
-        self._empty = Runs(count)  # nothing worth keeping in them
+        self._empty = FreeRuns(count)  # nothing worth keeping in them
         self._unused: OrderedDict[int, None] = OrderedDict()  # cached and nobody's, least recently used first
         self._by_key: dict[Key, int] = {}
         # the blocks that follow a prefix, by their tokens: the one most like another stands beside its place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 
 
-class Runs:
+class FreeRuns:
     """The numbers from 0 to `count` - 1, all in it at first.
 
     A change takes about the same time however many numbers and runs there are: the engine makes one for every block

@@ -21,19 +21,19 @@ from ray import serve
 
 from centime.errors import UserError
 from centime.ledger.device import this_device
-from centime.serve.replicas.replica import About, Replica, ReplicaSpec
+from centime.serve.replicas.replica import Replica, ReplicaInfo, ReplicaSpec
 
 END_SECONDS = 20.0
 UNLIMITED = 2**20  # requests at once: the engine has its own limits, and Ray's own queue would hide what waits
 
 
 @dataclass(frozen=True)
-class Started:
+class StartedReplica:
     """A replica that answers: Ray's handle of it, and what it told of itself."""
 
     name: str
     handle: Any
-    about: About
+    info: ReplicaInfo
 
 
 class RayReplicas:
@@ -59,7 +59,7 @@ class RayReplicas:
             self.stop()
             raise
 
-    def _start(self, spec: ReplicaSpec, count: int, gpu: bool) -> Sequence[Started]:
+    def _start(self, spec: ReplicaSpec, count: int, gpu: bool) -> Sequence[StartedReplica]:
         resources: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0}
         if not gpu:
             processors = ray.cluster_resources().get("CPU", 1) / count  # type: ignore[no-untyped-call]
@@ -83,7 +83,7 @@ class RayReplicas:
             serve.start(proxy_location="Disabled")
             handles = serve.run_many(targets)
             return [
-                Started(name, handle, handle.about.remote().result())
+                StartedReplica(name, handle, handle.info.remote().result())
                 for name, handle in zip(self._names, handles, strict=True)
             ]
         except Exception as error:

@@ -31,7 +31,7 @@ class ReplicaSpec:
 
 
 @dataclass(frozen=True)
-class About:
+class ReplicaInfo:
     """A replica that has started. context, vocabulary: its engine's; node: the machine it runs on, as Ray names it."""
 
     context: int
@@ -40,7 +40,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RemoteRequest:
     """A request as it travels: `Request` without its receiver, and with the spec of its grammar."""
 
     id: int
@@ -52,8 +52,8 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class News:
-    """What came out since the last news, and the engine's books that hold it. life: of the process that tells it."""
+class Update:
+    """What came out since the last update, and the engine's books that hold it. life: of the process that tells it."""
 
     life: str
     stats: EngineStats
@@ -81,13 +81,13 @@ class Replica:
         self._running: set[int] = set()
         self._early: deque[int] = deque(maxlen=1024)  # aborted before they came: messages may overtake each other
 
-    async def about(self) -> About:
+    async def info(self) -> ReplicaInfo:
         """What the router must know."""
         import ray
 
-        return About(self._engine.context, self._engine.vocabulary, ray.get_runtime_context().get_node_id())
+        return ReplicaInfo(self._engine.context, self._engine.vocabulary, ray.get_runtime_context().get_node_id())
 
-    async def answer(self, wanted: Wanted) -> AsyncIterator[News]:
+    async def answer(self, wanted: RemoteRequest) -> AsyncIterator[Update]:
         """The events of one request, up to its end. Whoever stops listening aborts it."""
         loop, waiting = asyncio.get_running_loop(), asyncio.Queue[Event]()
         constraint = await asyncio.to_thread(self._constraint, wanted)
@@ -111,12 +111,12 @@ class Replica:
                 while not waiting.empty():
                     events.append(waiting.get_nowait())
                 ended = isinstance(events[-1], Finished)
-                yield self._news(events)
+                yield self._update(events)
         finally:
             self._running.discard(request.id)
             self._engine.abort(request.id)
 
-    def _constraint(self, wanted: Wanted) -> Constraint | None:
+    def _constraint(self, wanted: RemoteRequest) -> Constraint | None:
         if wanted.grammar is None:
             return None
         spec, after = wanted.grammar
@@ -129,12 +129,12 @@ class Replica:
         else:
             self._early.append(request_id)
 
-    async def stats(self) -> News:
+    async def stats(self) -> Update:
         """The engine's books alone."""
-        return self._news([])
+        return self._update([])
 
-    def _news(self, events: list[Event]) -> News:
-        return News(self._life, self._engine.stats(), events)
+    def _update(self, events: list[Event]) -> Update:
+        return Update(self._life, self._engine.stats(), events)
 
     def __del__(self) -> None:  # Ray calls it before it ends the process
         if hasattr(self, "_engine"):

@@ -21,7 +21,7 @@ from centime.serve.engine.stats import EngineStats
 from centime.serve.faults import report
 from centime.serve.grammar.constraint import GrammarConstraint
 from centime.serve.replicas.affinity import Affinity
-from centime.serve.replicas.replica import About, News, Wanted
+from centime.serve.replicas.replica import RemoteRequest, ReplicaInfo, Update
 from centime.serve.replicas.totals import Lives, SharedDevice, together
 
 READ_SECONDS = 0.5  # between two readings of a replica's books
@@ -30,14 +30,14 @@ LOST = "the replica that computed this answer was lost; ask again."
 
 
 class Link(Protocol):
-    """A replica that answers (ray_serve.Started): `handle` is Ray's."""
+    """A replica that answers (ray_serve.StartedReplica): `handle` is Ray's."""
 
     @property
     def name(self) -> str: ...
     @property
     def handle(self) -> Any: ...
     @property
-    def about(self) -> About: ...
+    def info(self) -> ReplicaInfo: ...
 
 
 class Replicas(Protocol):
@@ -66,15 +66,15 @@ class ReplicaRouter:
     def __init__(self, replicas: Replicas, settings: EngineSettings, *, gpu: bool) -> None:
         self._replicas = replicas
         self._links = {link.name: link for link in replicas.started}
-        about = [link.about for link in replicas.started]
-        self.context = min(one.context for one in about)
-        self.vocabulary = about[0].vocabulary
-        places = {link.name: link.name if gpu else link.about.node for link in replicas.started}
+        info = [link.info for link in replicas.started]
+        self.context = min(one.context for one in info)
+        self.vocabulary = info[0].vocabulary
+        places = {link.name: link.name if gpu else link.info.node for link in replicas.started}
         sizes = Counter(places.values())
         self._shared = {place: SharedDevice(size) for place, size in sizes.items()}
         self._places = places
         self.devices = len(sizes)
-        self._most = settings.max_running * len(about) + max(1, settings.max_waiting)  # of one owner
+        self._most = settings.max_running * len(info) + max(1, settings.max_waiting)  # of one owner
         self._affinity = Affinity(settings.block_tokens)
         self._lives = {name: Lives() for name in self._links}
         self._lock = threading.Lock()
@@ -150,9 +150,9 @@ class ReplicaRouter:
                 if replica is None or sent.aborted:
                     self._deliver(sent, _unfinished(sent.request, "aborted" if sent.aborted else "failed"))
                     return
-                answer = self._links[replica].handle.answer.options(stream=True).remote(_wanted(sent.request))
-                async for news in answer:
-                    self._take(sent, news)
+                answer = self._links[replica].handle.answer.options(stream=True).remote(_remote_request(sent.request))
+                async for update in answer:
+                    self._take(sent, update)
                 return
             except UserError as error:  # the replica lives and says what is wrong; Ray hides its sentence in `cause`
                 self._deliver(sent, _unfinished(sent.request, "failed", str(getattr(error, "cause", error))))
@@ -177,12 +177,12 @@ class ReplicaRouter:
         self._affinity.sent(request.prompt, request.isolation, found)
         return found
 
-    def _take(self, sent: Sent, news: News) -> None:
+    def _take(self, sent: Sent, update: Update) -> None:
         assert sent.replica is not None
-        self._lives[sent.replica].read(news.life, news.stats)
+        self._lives[sent.replica].read(update.life, update.stats)
         sent.told = True
         shared = self._shared[self._places[sent.replica]]
-        for event in news.events:
+        for event in update.events:
             if isinstance(event, Finished):
                 usage = replace(event.usage, machine_ns=shared.of(event.usage.machine_ns))
                 self._deliver(sent, replace(event, usage=usage))
@@ -211,11 +211,11 @@ class ReplicaRouter:
 
     async def _read(self, name: str) -> None:
         try:
-            news: News = await self._links[name].handle.stats.remote()
+            update: Update = await self._links[name].handle.stats.remote()
         except Exception:  # dead or restarting; the next reading tells
             self._lose(name)
         else:
-            self._lives[name].read(news.life, news.stats)
+            self._lives[name].read(update.life, update.stats)
 
     async def _read_on(self) -> None:
         while not self._loop.is_closed():
@@ -232,9 +232,9 @@ class ReplicaRouter:
         await asyncio.wait([asyncio.ensure_future(self._read(name)) for name in self._links], timeout=END_SECONDS)
 
 
-def _wanted(request: Request) -> Wanted:
+def _remote_request(request: Request) -> RemoteRequest:
     grammar = request.constraint.origin if isinstance(request.constraint, GrammarConstraint) else None
-    return Wanted(request.id, list(request.prompt), request.params, request.owner, request.isolation, grammar)
+    return RemoteRequest(request.id, list(request.prompt), request.params, request.owner, request.isolation, grammar)
 
 
 def _unfinished(request: Request, reason: Finish, error: str = LOST) -> Finished:
