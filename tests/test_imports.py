@@ -145,8 +145,7 @@ OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgra
 BEHIND_EXTRA = tuple(f"centime.serve.{room}" for room in ("http", "pages", "protocol", "api", "gateway", "replicas"))
 
 
-# Files of one folder, its __init__ aside; MOST_FILES = 15
-KNOWN_CROWDED: tuple[str, ...] = ()
+MOST_FILES = 15  # of one folder, its __init__ aside
 
 
 def files() -> list[Path]:
@@ -388,8 +387,7 @@ def test_nothing_but_a_report_imports_a_report() -> None:
 
 def test_a_room_has_at_most_fifteen_files() -> None:
     held = Counter(path.parent.relative_to(SOURCE).as_posix() for path in files() if path.name != "__init__.py")
-    assert {folder: n for folder, n in held.items() if n > MOST_FILES and folder not in KNOWN_CROWDED} == {}
-    assert [folder for folder in KNOWN_CROWDED if held[folder] <= MOST_FILES] == [], "take them off KNOWN_CROWDED"
+    assert {folder: n for folder, n in held.items() if n > MOST_FILES} == {}
 
 
 def modules_of(*rooms: str) -> list[str]:

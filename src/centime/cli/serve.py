@@ -105,21 +105,19 @@ def serve(
 
     if (model is None) == (upstream is None):
         raise UserError("give a model's folder to serve, or --upstream URL to stand in front of another server.")
-    if upstream is not None:
-        from centime.serve.gateway import command as gateway
+    from centime.serve.http.startup import ServerOptions
 
-        gateway.serve_upstream(
-            gateway.GatewayOptions(
-                upstream, upstream_key, host, port, upstream_device, upstream_devices, price, price_list, peak_hours,
-                keep_alive, tuple(cors_origin or ()),
-            ),
-            say,
-        )  # fmt: skip
+    server = ServerOptions(host, port, price, price_list, peak_hours, keep_alive, tuple(cors_origin or ()))
+    if upstream is not None:
+        from centime.serve.gateway.command import GatewayOptions, serve_upstream
+
+        serve_upstream(GatewayOptions(upstream, upstream_key, server, upstream_device, upstream_devices), say)
         return
     assert model is not None
 
     from centime.cli.program.unfinished import usable
     from centime.serve.api.command import ServeOptions, serve_folder
+    from centime.serve.engine.settings import EngineSettings
 
     def size(gib: float, flag: str) -> int:
         if not 0 <= gib < MOST_GIB:
@@ -128,13 +126,13 @@ def serve(
 
     if not all(word.strip() for word in name or ()):
         raise UserError("--name is empty; give what clients call the model.")
+    engine = EngineSettings(
+        step_tokens=step_tokens, max_running=max_running, max_waiting=max_queue,
+        cache_bytes=None if cache is None else size(cache, "--cache"), prefix_cache=prefix_cache, drafts=drafts,
+        deterministic=deterministic, disk=disk_cache, disk_bytes=size(disk_size, "--disk-size"), check=check_cache,
+    )  # fmt: skip
     options = ServeOptions(
-        folder=usable(model), host=host, port=port, names=tuple(name or ()), device=device, dtype=dtype, price=price,
-        price_list=price_list, peak_hours=peak_hours, chat_format=chat_format, keep_alive=keep_alive,
-        max_waiting=max_queue, max_running=max_running, step_tokens=step_tokens,
-        cache_bytes=None if cache is None else size(cache, "--cache"), prefix_cache=prefix_cache,
-        disk=disk_cache, disk_bytes=size(disk_size, "--disk-size"),
-        drafts=drafts, deterministic=deterministic, check=check_cache, replicas=replicas,
-        origins=tuple(cors_origin or ()),
+        usable(model), server, engine, names=tuple(name or ()), device=device, dtype=dtype, chat_format=chat_format,
+        replicas=replicas,
     )  # fmt: skip
     serve_folder(options, say)

@@ -18,7 +18,7 @@ from centime.serve.engine.settings import EngineSettings
 from centime.serve.formats import find_format
 from centime.serve.grammar.constraint import Grammars
 from centime.serve.http.server import bind, run, url_of
-from centime.serve.http.startup import announcement, check_origins, check_patience, check_reach, tariff_of
+from centime.serve.http.startup import ServerOptions, announcement, check_reach
 from centime.serve.kv_cache.cache_folder import CacheFolder
 from centime.serve.loading import ModelFolder, load_for_inference, metered, name_of, open_folder
 from centime.units import format_money
@@ -26,57 +26,29 @@ from centime.units import format_money
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """The verb's options. `max_waiting` and what follows it are the engine's: see EngineSettings."""
+    """The verb's options. names: what clients call the model, by default what the bill calls it."""
 
     folder: Path
-    host: str
-    port: int
+    server: ServerOptions
+    engine: EngineSettings
     names: tuple[str, ...]
     device: str | None
     dtype: str | None
-    price: str | None
-    price_list: str | None
-    peak_hours: str | None
     chat_format: str
-    keep_alive: float
-    max_waiting: int
-    max_running: int
-    step_tokens: int
-    cache_bytes: int | None
-    prefix_cache: bool
-    disk: Path | None
-    disk_bytes: int
-    drafts: bool
-    deterministic: bool
-    check: bool
     replicas: int
-    origins: tuple[str, ...] = ()  # whose pages may ask, besides the server's own
 
 
 def serve_folder(options: ServeOptions, say: Callable[[str], None]) -> None:
     """Serves until a signal. Raises UserError on what the person can mend, before the weights are read if possible."""
-    check_patience(options.keep_alive)
-    check_origins(options.origins)
-    tariff = tariff_of(options.price_list, options.peak_hours)
-    settings = EngineSettings(
-        step_tokens=options.step_tokens,
-        max_running=options.max_running,
-        max_waiting=options.max_waiting,
-        cache_bytes=options.cache_bytes,
-        prefix_cache=options.prefix_cache,
-        drafts=options.drafts,
-        deterministic=options.deterministic,
-        disk=options.disk,
-        disk_bytes=options.disk_bytes,
-        check=options.check,
-    )
+    server = options.server
+    tariff = server.tariff()
     found = open_folder(options.folder, options.device, options.dtype)
-    listening = bind(options.host, options.port)
-    price = price_for(found.device, options.price)
+    listening = bind(server.host, server.port)
+    price = price_for(found.device, server.price)
     with closing(Accounts(run=found.run, tariff=tariff, price=price)) as accounts:
-        check_reach(accounts, options.host)
+        check_reach(accounts, server.host)
         chat_format = find_format(found.tokenizer, options.chat_format)
-        engine, devices = _engine(options, found, settings)
+        engine, devices = _engine(options, found)
         with metered("serve", found, price, devices) as meter:
             service = Service(
                 engine=engine,
@@ -88,7 +60,7 @@ def serve_folder(options: ServeOptions, say: Callable[[str], None]) -> None:
                 device=str(found.device),
                 devices=devices,
                 price=price,
-                patience=options.keep_alive,
+                patience=server.keep_alive,
             )
 
             def ready() -> None:
@@ -100,14 +72,15 @@ def serve_folder(options: ServeOptions, say: Callable[[str], None]) -> None:
                 if price is None:
                     say(ask_for_price(found.device))
 
-            run(create_app(service, options.origins), service, listening, ready)
+            run(create_app(service, server.origins), service, listening, ready)
             spent = meter.spent()
         for line in service.tally.lines(spent):
             say(line)
 
 
-def _engine(options: ServeOptions, found: ModelFolder, settings: EngineSettings) -> tuple[EngineClient, int]:
+def _engine(options: ServeOptions, found: ModelFolder) -> tuple[EngineClient, int]:
     """(engine, devices it works on): in this process, or replicas in theirs."""
+    settings = options.engine
     if options.replicas == 1:
         if settings.disk is not None:
             CacheFolder(settings.disk).close()  # another server's is known before the weights are read

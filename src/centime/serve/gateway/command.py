@@ -16,7 +16,7 @@ from centime.serve.gateway.cache_salt import SALTED, SHARED, installation_secret
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.upstream import Facts, Upstream
 from centime.serve.http.server import bind, run, url_of
-from centime.serve.http.startup import announcement, check_origins, check_patience, check_reach, tariff_of
+from centime.serve.http.startup import ServerOptions, announcement, check_reach
 from centime.units import format_money
 
 
@@ -26,30 +26,23 @@ class GatewayOptions:
 
     upstream: str
     upstream_key: str | None
-    host: str
-    port: int
+    server: ServerOptions
     device: str | None
     devices: int
-    price: str | None
-    price_list: str | None
-    peak_hours: str | None
-    keep_alive: float
-    origins: tuple[str, ...] = ()  # whose pages may ask, besides the gateway's own
 
 
 def serve_upstream(options: GatewayOptions, say: Callable[[str], None]) -> None:
     """Serves until a signal. Raises UserError on what the person can mend."""
-    check_patience(options.keep_alive)
-    check_origins(options.origins)
-    tariff = tariff_of(options.price_list, options.peak_hours)
+    server = options.server
+    tariff = server.tariff()
     facts = asyncio.run(_ask(options))
-    listening = bind(options.host, options.port)
+    listening = bind(server.host, server.port)
     name = options.device or f"upstream {facts.kind or 'server'}"
     device = Device(name, "gpu", options.devices, 0, None, "", None)
-    price = price_for(device, options.price) if options.price or options.device else None
+    price = price_for(device, server.price) if server.price or options.device else None
     run_name = facts.models[0].replace("/", "_") if facts.models else "upstream"
     accounts = Accounts(run=run_name, tariff=tariff, price=price, devices=options.devices)
-    check_reach(accounts, options.host)
+    check_reach(accounts, server.host)
     with (
         Book() as book,
         Meter(
@@ -58,7 +51,7 @@ def serve_upstream(options: GatewayOptions, say: Callable[[str], None]) -> None:
     ):
         upstream = Upstream(options.upstream, options.upstream_key)
         secret = installation_secret(centime_home())
-        gateway = Gateway(upstream=upstream, facts=facts, accounts=accounts, patience=options.keep_alive, secret=secret)
+        gateway = Gateway(upstream=upstream, facts=facts, accounts=accounts, patience=server.keep_alive, secret=secret)
 
         def ready() -> None:
             models = ", ".join(facts.models)
@@ -67,7 +60,7 @@ def serve_upstream(options: GatewayOptions, say: Callable[[str], None]) -> None:
             if facts.kind not in SALTED and not accounts.open:
                 say(SHARED)
 
-        run(create_app(gateway, options.origins), gateway, listening, ready)
+        run(create_app(gateway, server.origins), gateway, listening, ready)
         spent = meter.spent()
     accounts.close()
     for line in gateway.tally.lines(spent):

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from centime.catalogue.tariffs import Tariff, tariff_for
 from centime.errors import UserError
 from centime.serve.accounts import Accounts
 from centime.serve.http.auth import is_loopback
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """The options of the verb that both applications have; origins: whose pages may ask, besides the server's own."""
+
+    host: str
+    port: int
+    price: str | None
+    price_list: str | None
+    peak_hours: str | None
+    keep_alive: float  # seconds
+    origins: tuple[str, ...] = ()
+
+    def tariff(self) -> Tariff | None:
+        """What keys without prices of their own pay. Raises UserError where any of these options cannot be."""
+        check_patience(self.keep_alive)
+        check_origins(self.origins)
+        return tariff_of(self.price_list, self.peak_hours)
 
 
 def tariff_of(price_list: str | None, peak_hours: str | None) -> Tariff | None:
