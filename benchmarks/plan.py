@@ -23,13 +23,13 @@ SEARCH = """
 import json, time
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
-from centime.plan.layouts.cost import StepCost
 from centime.plan.layouts.search import search
 from centime.plan.step.efficiency import Software
+from centime.plan.step.job import Job
 
-cost = StepCost(architecture("deepseek-v3"), chip("h800"), 4096, 15_360, "fp8", Software(2024.9))
+job = Job(architecture("deepseek-v3"), chip("h800"), 4096, 15_360, "fp8", Software(2024.9))
 start = time.process_time()
-found = search(architecture("deepseek-v3"), chip("h800"), 2048, 4096, 15_360, cost=cost)
+found = search(job, 2048)
 print(json.dumps([time.process_time() - start, found.feasible, found.best.seconds]))
 """
 

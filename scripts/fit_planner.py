@@ -87,15 +87,15 @@ class Sample:
 
     @property
     def cell(self) -> str:
-        return f"{self.run.arch.name} | {self.run.chip.name}"
+        return f"{self.run.job.arch.name} | {self.run.job.chip.name}"
 
     @property
     def family(self) -> str:
-        return model_family(self.run.arch)
+        return model_family(self.run.job.arch)
 
     @property
     def generation(self) -> str:
-        return generation(self.run.chip)
+        return generation(self.run.job.chip)
 
 
 PHASES = {
@@ -254,10 +254,7 @@ def report(samples: Sequence[Sample], inside: np.ndarray, outside: np.ndarray, k
 def write(path: Path, runs: Path, fit: Fit, outside: dict[str, np.ndarray]) -> None:
     """step/constants.json: constants with their priors, where they come from, left-out errors for the intervals."""
     best = constants_of(fit.x)
-    points = [
-        features(run.arch, run.chip, run.layout, run.seq, run.precision, run.software, times_of(run, best))
-        for run in (sample.run for sample in fit.samples)
-    ]
+    points = [features(run.job, run.layout, times_of(run, best)) for run in (sample.run for sample in fit.samples)]
     known = Errors(
         tuple(tuple(round(float(value), 3) for value in point) for point in points),
         {kind: tuple(round(float(error), 4) for error in r) for kind, r in outside.items()},

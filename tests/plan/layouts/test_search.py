@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -19,9 +20,10 @@ from centime.plan.layouts.candidates import CONTEXT, MICRO_BATCHES, RECOMPUTE, s
 from centime.plan.layouts.cost import StepCost
 from centime.plan.layouts.search import SearchResult, search
 from centime.plan.step.efficiency import Software
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, objections, parse
 from centime.plan.step.memory import memory_of, usable_bytes
-from centime.plan.step.prediction import predict_step
+from centime.plan.step.prediction import predict_step, software_of
 from centime.plan.step.times import step_times
 from centime.plan.training.layout_report import pipeline_section, search_sections
 
@@ -29,6 +31,7 @@ DENSE = Architecture("small dense", 512, 8192, (Block(SoftmaxAttention(8, 4, 64)
 MIXTURE = Architecture(
     "small mixture", 512, 8192, (Block(SoftmaxAttention(4, 2, 128), Experts(8, 2, 512), 3),), mtp_modules=1
 )
+V3 = Job(architecture("deepseek-v3"), chip("h800"), 4096, 15_360, "fp8", Software(2024.9))
 WIDE = Architecture("wide", 8192, 32_000, (Block(SoftmaxAttention(64, 8, 128), FeedForward(28_672), 6),))
 
 
@@ -70,8 +73,9 @@ def brute_force(arch, device, gpus, seq, batch, cost) -> float:
 )
 def test_search_equals_brute_force(arch, device, gpus, seq, batch):
     device = chip(device)
-    cost = StepCost(arch, device, seq, batch, "bf16")
-    found = search(arch, device, gpus, seq, batch, cost=cost)
+    job = Job(arch, device, seq, batch, "bf16", software_of(None))
+    cost = StepCost(job)
+    found = search(job, gpus, cost=cost)
     assert found.best.seconds == pytest.approx(brute_force(arch, device, gpus, seq, batch, cost), rel=1e-12)
     for candidate in found.top:
         assert list(objections(candidate.layout, arch, device, seq, batch)) == []
@@ -81,9 +85,8 @@ def test_search_equals_brute_force(arch, device, gpus, seq, batch):
 @given(st.integers(1, 40), st.integers(1, 24), st.sampled_from([8, 12, 30, 64]), st.sampled_from([DENSE, MIXTURE]))
 @settings(max_examples=20, deadline=None)
 def test_more_chips_are_never_slower(gpus, more, batch, arch):
-    device = chip("h800")
-    few = search(arch, device, gpus, 4096, batch)
-    many = search(arch, device, gpus + more, 4096, batch)
+    job = Job(arch, chip("h800"), 4096, batch, "bf16", software_of(None))
+    few, many = search(job, gpus), search(job, gpus + more)
     assert many.best.tokens_per_s >= few.best.tokens_per_s
     assert 0 <= many.idle < gpus + more
     assert many.idle == gpus + more - many.best.layout.gpus
@@ -91,9 +94,8 @@ def test_more_chips_are_never_slower(gpus, more, batch, arch):
 
 @pytest.fixture(scope="module")
 def v3() -> tuple[SearchResult, StepCost]:
-    arch, device = architecture("deepseek-v3"), chip("h800")
-    cost = StepCost(arch, device, 4096, 15_360, "fp8", Software(2024.9))
-    return search(arch, device, 2048, 4096, 15_360, cost=cost), cost
+    cost = StepCost(V3)
+    return search(V3, 2048, cost=cost), cost
 
 
 def test_deepseek_v3_on_2048_h800(v3):
@@ -109,8 +111,7 @@ def test_deepseek_v3_on_2048_h800(v3):
 
 
 def test_a_quick_search_finds_the_same_ten(v3):
-    arch, device = architecture("deepseek-v3"), chip("h800")
-    quick = search(arch, device, 2048, 4096, 15_360, cost=v3[1], priced=0)
+    quick = search(V3, 2048, cost=v3[1], priced=0)
     assert quick.top == v3[0].top
     assert quick.feasible < v3[0].feasible
 
@@ -129,19 +130,19 @@ def test_the_result_says_why(v3):
 @pytest.mark.parametrize("name", ["deepseek-v3", "llama-3.1-405b", "qwen3-30b-a3b"])
 def test_prices_are_the_predictors_own(name):
     """What the search asks in parts is what `step.times` and `step.memory` say of the whole; and its bound is one."""
-    arch, device, software = architecture(name), chip("h800"), Software(2024.9)
-    cost = StepCost(arch, device, 4096, 15_360, "fp8", software)
+    job = replace(V3, arch=architecture(name))
+    arch, device, cost = job.arch, job.chip, StepCost(job)
     draw = random.Random(0)
     possible = list(shapes(arch, device, 2048, 4096, 15_360))
     for shape in draw.sample(possible, 300):
         schedule, vp = draw.choice(list(schedules_of(shape, arch, 15_360)))
         layout = shape.layout(schedule, vp, draw.choice(sharding_of(shape, 15_360)), draw.choice(RECOMPUTE))
         assert list(objections(layout, arch, device, 4096, 15_360)) == []
-        whole = step_times(arch, device, layout, 4096, 15_360, "fp8", software, cost.constants)
+        whole = step_times(job, layout, cost.constants)
         assert cost.seconds(layout) == whole.total
         assert cost.least_seconds(layout) <= whole.total
         assert not cost.is_slower(shape.layout(schedule, vp), whole.total)
-        memory = memory_of(arch, device, layout, 4096, 15_360, "fp8", software=software)
+        memory = memory_of(job, layout)
         assert cost.fits(layout) == (memory.total <= usable_bytes(device))
 
 
@@ -161,21 +162,20 @@ def test_sections_in_both_languages(v3):
 
 
 def test_the_best_is_predicted_as_it_was_found():
-    arch, device = architecture("llama-3.1-70b"), chip("h100")
-    found = search(arch, device, 64, 8192, 128, "bf16", software_date="2025-03")
-    for candidate in found.top:
-        step = predict_step(arch, device, candidate.layout, 8192, 128, "bf16", "2025-03")
+    job = Job(architecture("llama-3.1-70b"), chip("h100"), 8192, 128, "bf16", software_of("2025-03"))
+    for candidate in search(job, 64).top:
+        step = predict_step(job, candidate.layout)
         assert step.step_time_s == candidate.seconds
 
 
 def test_what_cannot_be_found_says_so():
     with pytest.raises(UserError, match="fits 8 x H800"):
-        search(architecture("deepseek-v3"), chip("h800"), 8, 4096, 512)
+        search(replace(V3, global_batch=512), 8)
     with pytest.raises(UserError, match="gpus=0"):
-        search(DENSE, chip("h800"), 0, 4096, 8)
+        search(V3, 0)
 
 
 def test_a_search_out_of_time_says_so():
-    result = search(DENSE, chip("h800"), 64, 4096, 64, max_seconds=0.0)
+    result = search(replace(V3, arch=DENSE, global_batch=64), 64, max_seconds=0.0)
     assert not result.complete
     assert result.top

@@ -9,6 +9,7 @@ from centime.catalogue.models import architecture
 from centime.plan.check.published_run import read_run
 from centime.plan.layouts.usual import fastest_usual, usual
 from centime.plan.step.efficiency import Software, fitted
+from centime.plan.step.job import Job
 from centime.plan.step.layout import objections
 from centime.plan.step.memory import memory_of, recomputation, usable_bytes
 from centime.plan.step.times import step_times
@@ -22,15 +23,16 @@ SOFTWARE = Software(2024.9)
 )
 def test_it_runs_fits_and_no_other_usual_one_is_faster(model: str, gpu: str, gpus: int) -> None:
     arch, device, batch = architecture(model), chip(gpu), 4096
-    found = fastest_usual(arch, device, gpus, 4096, lambda _: batch, batch, "bf16", SOFTWARE)
+    job = Job(arch, device, 4096, batch, "bf16", SOFTWARE)
+    found = fastest_usual(job, gpus, lambda _: batch, batch)
     assert found is not None
     assert list(objections(found, arch, device, 4096, batch)) == []
 
     def seconds(layout) -> float:
-        again = recomputation(arch, device, layout, 4096, batch, "bf16", SOFTWARE)
-        if memory_of(arch, device, layout, 4096, batch, "bf16", again, SOFTWARE).total > usable_bytes(device) * 1.0001:
+        again = recomputation(job, layout)
+        if memory_of(job, layout, again).total > usable_bytes(device) * 1.0001:
             return float("inf")
-        return step_times(arch, device, layout, 4096, batch, "bf16", SOFTWARE, fitted(), again).total
+        return step_times(job, layout, fitted(), again).total
 
     possible = [
         one for one in usual(arch, gpus, SOFTWARE, None) if not list(objections(one, arch, device, 4096, batch))
@@ -40,16 +42,15 @@ def test_it_runs_fits_and_no_other_usual_one_is_faster(model: str, gpu: str, gpu
 
 
 def test_no_more_replicas_than_the_batch_has_sequences() -> None:
-    found = fastest_usual(
-        architecture("llama-3.1-8b"), chip("h100"), 64, 4096, lambda n: max(n, 16), 16, "bf16", SOFTWARE
-    )
+    job = Job(architecture("llama-3.1-8b"), chip("h100"), 4096, 16, "bf16", SOFTWARE)
+    found = fastest_usual(job, 64, lambda n: max(n, 16), 16)
     assert found is not None
     assert found.dp <= 16
 
 
 def test_where_nothing_usual_fits_there_is_none() -> None:
-    arch, device = architecture("deepseek-v3"), chip("h800")
-    assert fastest_usual(arch, device, 8, 4096, lambda n: n, 64, "bf16", SOFTWARE) is None
+    job = Job(architecture("deepseek-v3"), chip("h800"), 4096, 64, "bf16", SOFTWARE)
+    assert fastest_usual(job, 8, lambda n: n, 64) is None
 
 
 def test_rows_keep_what_they_state() -> None:
@@ -58,7 +59,7 @@ def test_rows_keep_what_they_state() -> None:
     assert (run.layout.pp, run.layout.ep, run.layout.gpus) == (16, 8, 512)
     assert not run.known_layout
     made = read_run({"model": "DeepSeek-V3", "gpu": "H800 SXM", "n_gpus": "2048", "kind": "production-run"})
-    assert (made.layout.pp, made.layout.ep, made.layout.schedule, made.global_batch) == (16, 64, "dualpipe", 15_360)
+    assert (made.layout.pp, made.layout.ep, made.layout.schedule, made.job.global_batch) == (16, 64, "dualpipe", 15_360)
     assert not made.known_layout
     bare = read_run({"model": "DeepSeek-V2", "gpu": "H800 SXM", "n_gpus": "1024"})
     assert not bare.known_layout

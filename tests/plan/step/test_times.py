@@ -12,6 +12,7 @@ from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.step.efficiency import Software, fitted
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, parse
 from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
 from centime.plan.step.prediction import predict_step, software_of
@@ -21,13 +22,15 @@ from centime.plan.training.goodput import goodput
 V3 = architecture("DeepSeek-V3")
 LLAMA = architecture("Llama-3.1-70B")
 H800 = chip("h800")
+TODAY = Software(2026.5)
+V3_JOB = Job(V3, H800, 4096, 15360, "fp8", Software(2025.0))
 V3_LAYOUT = parse("pp=16,ep=64,schedule=dualpipe,zero=1", 2048)
 RATES = ("memory_tb_s", "scaleup_gb_s", "scaleout_gb_s", "bf16_tflops", "fp8_tflops")
 
 
 def seconds(device: Chip, layout: Layout, seq: int = 4096, batch: int = 512, precision: str = "bf16") -> float:
     arch = V3 if layout.ep > 1 else LLAMA
-    return step_times(arch, device, layout, seq, batch, precision, Software(2025.5), fitted()).total
+    return step_times(Job(arch, device, seq, batch, precision, Software(2025.5)), layout, fitted()).total
 
 
 LAYOUTS = st.sampled_from(
@@ -65,7 +68,7 @@ def test_recomputation_costs_time_and_saves_memory(layout: Layout) -> None:
     arch = V3 if layout.ep > 1 else LLAMA
     levels = [replace(layout, recompute=word) for word in ("none", "selective", "full")]
     times = [seconds(H800, level) for level in levels]
-    sizes = [memory_of(arch, H800, level, 4096, 512, "bf16").total for level in levels]
+    sizes = [memory_of(Job(arch, H800, 4096, 512, "bf16", TODAY), level).total for level in levels]
     assert times == sorted(times)
     assert sizes == sorted(sizes, reverse=True)
 
@@ -73,19 +76,20 @@ def test_recomputation_costs_time_and_saves_memory(layout: Layout) -> None:
 @pytest.mark.parametrize("layout", [Layout(256, pp=8, ep=32, zero=0), Layout(64, tp=8, zero=0)])
 def test_sharding_saves_memory(layout: Layout) -> None:
     arch = V3 if layout.ep > 1 else LLAMA
-    sizes = [memory_of(arch, H800, replace(layout, zero=zero), 4096, 512, "bf16").total for zero in (0, 1, 2, 3)]
+    job = Job(arch, H800, 4096, 512, "bf16", TODAY)
+    sizes = [memory_of(job, replace(layout, zero=zero)).total for zero in (0, 1, 2, 3)]
     assert sizes == sorted(sizes, reverse=True)
 
 
 def test_parts_and_phases_add_up() -> None:
-    times = step_times(V3, H800, V3_LAYOUT, 4096, 15360, "fp8", Software(2025.0), fitted())
+    times = step_times(V3_JOB, V3_LAYOUT, fitted())
     assert sum(times.parts.values()) == pytest.approx(times.total)
     assert sum(times.phases.values()) == pytest.approx(times.total, rel=0.02)  # sends are in no phase
 
 
 def test_deepseek_v3_step_as_published() -> None:
     """Table 4 of arXiv 2505.09343: seconds on 2,048 H800; the step within 5 %, each part within 15 %."""
-    step = predict_step(V3, H800, V3_LAYOUT, 4096, 15360, "fp8", "2024-12", recompute_as_needed=True)
+    step = predict_step(replace(V3_JOB, software=software_of("2024-12")), V3_LAYOUT, recompute_as_needed=True)
     assert step.step_time_s == pytest.approx(19.926, rel=0.05)
     published = {
         "forward_1f": 1.13,
@@ -110,10 +114,9 @@ def test_deepseek_v3_step_as_published() -> None:
     ],
 )
 def test_other_deepseek_models_within_a_fifth(model: str, layout: str, precision: str, hours: float) -> None:
-    step = predict_step(
-        architecture(model), H800, parse(layout, 512), 4096, 9216 if ",ep" in layout else 4608, precision, "2024-05",
-        recompute_as_needed=True,
-    )  # fmt: skip
+    batch = 9216 if ",ep" in layout else 4608
+    job = Job(architecture(model), H800, 4096, batch, precision, software_of("2024-05"))
+    step = predict_step(job, parse(layout, 512), recompute_as_needed=True)
     assert 1e12 / step.tokens_per_s_per_gpu / 3600 / 1e3 == pytest.approx(hours, rel=0.20)
 
 
@@ -123,35 +126,35 @@ def test_memory_of_published_runs() -> None:
     arch = architecture("Llama-3.1-8B")
     for gpus, published in ((8, 77.0), (128, 62.0)):
         layout = Layout(gpus, zero=3, micro_batch=2, recompute="selective")
-        found = memory_of(arch, chip("h100"), layout, 8192, 2 * gpus, "bf16", software=Software(2024.9, tuned=False))
+        job = Job(arch, chip("h100"), 8192, 2 * gpus, "bf16", Software(2024.9, tuned=False))
+        found = memory_of(job, layout)
         assert found.total / 2**30 == pytest.approx(published, rel=0.35)
     for model, layout, published in (
         ("Megatron-22B", Layout(8, tp=8, zero=0), 45.6),
         ("Megatron-530B", Layout(280, tp=8, pp=35, zero=0), 31.6),
         ("Megatron-1T", Layout(512, tp=8, pp=64, zero=0), 33.0),
     ):
-        found = memory_of(
-            architecture(model), chip("a100 sxm 80gb"), layout, 2048, 8, "bf16", software=Software(2022.4)
-        )
+        job = Job(architecture(model), chip("a100 sxm 80gb"), 2048, 8, "bf16", Software(2022.4))
+        found = memory_of(job, layout)
         states = (found.weights + found.gradients + found.optimizer) / 2**30
         assert states == pytest.approx(published, rel=0.10)
 
 
 def test_least_recomputation_that_fits() -> None:
-    again = recomputation(V3, H800, V3_LAYOUT, 4096, 15360, "fp8", Software(2025.0))
+    again = recomputation(V3_JOB, V3_LAYOUT)
     assert 0 < again.light < 1
     assert again.full == 0
-    held = memory_of(V3, H800, V3_LAYOUT, 4096, 15360, "fp8", again, Software(2025.0)).total
+    held = memory_of(V3_JOB, V3_LAYOUT, again).total
     assert held == pytest.approx(usable_bytes(H800), rel=1e-6)
-    roomy = recomputation(V3, chip("gb300"), V3_LAYOUT, 4096, 15360, "fp8", Software(2025.0))
+    roomy = recomputation(replace(V3_JOB, chip=chip("gb300")), V3_LAYOUT)
     assert roomy == Recomputed(0.0, 0.0)
 
 
 def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(UserError, match=r"GiB on a chip.*Raise pp"):
-        predict_step(V3, H800, Layout(64, ep=8), 4096, 64, "bf16")
+        predict_step(replace(V3_JOB, global_batch=64, precision="bf16"), Layout(64, ep=8))
     with pytest.raises(UserError, match=r"precision 'int3'.*bf16"):
-        predict_step(V3, H800, V3_LAYOUT, 4096, 15360, "int3")
+        predict_step(replace(V3_JOB, precision="int3"), V3_LAYOUT)
     with pytest.raises(UserError, match="2025-06"):
         software_of("June 2025")
 

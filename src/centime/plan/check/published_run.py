@@ -18,6 +18,7 @@ from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.layouts.usual import fastest_usual
 from centime.plan.step.efficiency import Software
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, Recompute, Schedule, parse
 from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
 from centime.plan.training.request import has_layout, recipes
@@ -27,6 +28,7 @@ DEFAULT_BATCH_TOKENS = 4_194_304.0  # Llama 1 to 3 (arXiv 2302.13971, 2407.21783
 LEAST_TOKENS = 1024  # a chip and step: Llama-3.1-405B's 16M tokens on 16,384 chips (arXiv 2407.21783, table 4)
 DEFAULT_SEQ = 4096
 DEFAULT_GPUS = 512
+TODAY = Software(2026.5)  # in which a micro-batch that is not stated has to fit
 SOFTWARE_LAG_YEARS = 2.1  # from a chip's launch to the software of an undated run on it
 
 
@@ -34,13 +36,8 @@ SOFTWARE_LAG_YEARS = 2.1  # from a chip's launch to the software of an undated r
 class Run:
     """A run as the planner sees it. `assumed` names what the row left open, a sentence each."""
 
-    arch: Architecture
-    chip: Chip
+    job: Job
     layout: Layout
-    seq: int
-    global_batch: int
-    precision: str
-    software: Software
     recomputed: Recomputed | None  # None: as the layout states
     adapters: bool = False  # LoRA: the weights themselves are frozen
     known_layout: bool = True
@@ -184,8 +181,9 @@ def read_run(row: Row) -> Run:
         batch = batch or recipe["global_batch"]
         assumed.append(f"layout and batch not stated: as the model's makers had them, {recipe['source']}")
     elif not stated:
+        job = Job(arch, device, seq, batch or batch_of(1), precision, software)
         most = max(1, round(tokens / seq)) if batch is None else batch  # more replicas would only enlarge the batch
-        found = fastest_usual(arch, device, gpus, seq, batch_of, most, precision, software, sharding)
+        found = fastest_usual(job, gpus, batch_of, most, sharding)
         if found is not None:
             tp, pp, vp, ep, sharding = found.tp, found.pp, found.vp, found.ep, found.zero
         else:
@@ -219,20 +217,21 @@ def read_run(row: Row) -> Run:
         micro_batch=micro or 1,
         schedule=schedule or _schedule(row.get("schedule") or "", pp, vp),
     )
+    job = Job(arch, device, seq, batch, precision, software)
     recomputed: Recomputed | None
     recompute = _recompute(row.get("recompute") or "")
     adapters = "lora" in (row.get("kind") or "").lower()
     if micro is None:
-        layout = replace(layout, micro_batch=_micro_batch(arch, device, layout, seq, batch, per_replica, recompute))
+        layout = replace(layout, micro_batch=_micro_batch(job, layout, per_replica, recompute))
         assumed.append(f"micro_batch not stated: {layout.micro_batch}")
     if recompute is None:
-        least = _least_bytes(arch, device, layout, seq, batch, precision, software)
+        least = memory_of(job, layout, Recomputed(1.0, 1.0)).total
         if least > usable_bytes(device) and layout.dp > 1 and not adapters:
             layout = replace(layout, zero=3)
             assumed.append("weights and optimizer do not fit whole: sharded over the replicas (zero=3)")
         recomputed = Recomputed(0.0, 0.0)
         if not adapters:
-            recomputed = recomputation(arch, device, layout, seq, batch, precision, software)
+            recomputed = recomputation(job, layout)
         layout = replace(layout, recompute="full" if recomputed.full else "selective" if recomputed.light else "none")
         assumed.append(
             f"recompute not stated: as memory asks, the light part of {recomputed.light:.0%} of the layers and the "
@@ -241,37 +240,21 @@ def read_run(row: Row) -> Run:
     else:
         layout = replace(layout, recompute=recompute)
         recomputed = None
-    return Run(
-        arch,
-        device,
-        layout,
-        seq,
-        batch,
-        precision,
-        software,
-        recomputed,
-        adapters,
-        known,
-        tuple(assumed),
-    )
+    return Run(job, layout, recomputed, adapters, known, tuple(assumed))
 
 
-def _least_bytes(
-    arch: Architecture, device: Chip, layout: Layout, seq: int, batch: int, precision: str, software: Software
-) -> float:
-    return memory_of(arch, device, layout, seq, batch, precision, Recomputed(1.0, 1.0), software).total
+def _micro_batch(job: Job, layout: Layout, most: int, recompute: Recompute | None) -> int:
+    """The largest of 1, 2, 4, 8 sequences that divides a replica's and fits; one in a pipeline (smallest bubble).
 
-
-def _micro_batch(
-    arch: Architecture, device: Chip, layout: Layout, seq: int, batch: int, most: int, recompute: Recompute | None
-) -> int:
-    """The largest of 1, 2, 4, 8 sequences that divides a replica's and fits; one in a pipeline (smallest bubble)."""
+    It has to fit in bf16, whatever the run's precision, with today's software.
+    """
+    job = replace(job, precision="bf16", software=TODAY)
     if layout.pp > 1:
         return 1
     best = 1
     for size in (2, 4, 8):
         trial = replace(layout, micro_batch=size, recompute=recompute or "none")
-        if most % size == 0 and memory_of(arch, device, trial, seq, batch, "bf16").total <= usable_bytes(device):
+        if most % size == 0 and memory_of(job, trial).total <= usable_bytes(job.chip):
             best = size
     return best
 

@@ -38,10 +38,10 @@ def flops_per_token(row: Row, run: Run) -> float:
     - else: causal attention once, MTP included (NVIDIA's rows for V3: 260.0 GFLOP).
     """
     who = f"{row.get('group') or ''} {row.get('source') or ''}".lower()
-    counts = count_architecture(run.arch, run.seq)
+    counts = count_architecture(run.job.arch, run.job.seq)
     if "2104.04473" in who or "megatron-lm 2021" in who or "mt-nlg" in who or "2201.11990" in who:
-        h, layers = run.arch.hidden, run.arch.layers
-        return 96.0 * layers * h * h * (1 + run.seq / (6 * h) + run.arch.vocab / (16 * layers * h))
+        h, layers = run.job.arch.hidden, run.job.arch.layers
+        return 96.0 * layers * h * h * (1 + run.job.seq / (6 * h) + run.job.arch.vocab / (16 * layers * h))
     if any(word in who for word in ("mosaicml", "llm-foundry", "2205.05198", "deepseek")):
         return counts.train_flops_per_token_full_attention
     if "epoch" in who:
@@ -58,13 +58,13 @@ def peak_of(row: Row, chip: Chip, precision: str) -> float:
 
 def value_of(row: Row, run: Run, target: str, seconds: float) -> float:
     """The target's figure for a step of so many seconds. `seconds_of` is its inverse."""
-    speed = run.global_batch * run.seq / seconds / run.layout.gpus
+    speed = run.job.global_batch * run.job.seq / seconds / run.layout.gpus
     if target == "tokens_per_s_per_gpu":
         return speed
     if target == "step_time_s":
         return seconds
     rate = flops_per_token(row, run) * speed
-    return rate / 1e12 if target == "tflops_per_gpu" else 100.0 * rate / peak_of(row, run.chip, run.precision)
+    return rate / 1e12 if target == "tflops_per_gpu" else 100.0 * rate / peak_of(row, run.job.chip, run.job.precision)
 
 
 def seconds_of(row: Row, run: Run, target: str, value: float) -> float:
@@ -75,23 +75,12 @@ def seconds_of(row: Row, run: Run, target: str, value: float) -> float:
 
 def times_of(run: Run, constants: Constants) -> StepTimes:
     """The step of a run."""
-    return step_times(
-        run.arch,
-        run.chip,
-        run.layout,
-        run.seq,
-        run.global_batch,
-        run.precision,
-        run.software,
-        constants,
-        run.recomputed,
-        run.adapters,
-    )
+    return step_times(run.job, run.layout, constants, run.recomputed, run.adapters)
 
 
 def interval(run: Run, times: StepTimes) -> tuple[float, float]:
     """`step_interval` of a published run; wider by half where its layout had to be assumed."""
-    fast, slow = step_interval(run.arch, run.chip, run.layout, run.seq, run.precision, run.software, times)
+    fast, slow = step_interval(run.job, run.layout, times)
     if not run.known_layout:
         return fast**1.5, slow**1.5
     return fast, slow

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from math import log2
 
-from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip
-from centime.plan.step.efficiency import Constants, Software, fitted, rates
+from centime.plan.step.efficiency import Constants, fitted
+from centime.plan.step.job import Job, workload
 from centime.plan.step.layout import Layout, Recompute
 from centime.plan.step.memory import AS_STATED, passing_of, states_of, usable_bytes
 from centime.plan.step.micro_batch import Stage, whole_of
-from centime.plan.step.prediction import software_of
 from centime.plan.step.times import Once, Passed, finished, micro_batches_of, once_of, pace, total_seconds
-from centime.plan.step.work import work_of
 
 
 class StepCost:
-    """Prices layouts as `plan.prediction.predict_step` does; what several layouts share is computed once.
+    """Prices the layouts of a job as `step.prediction.predict_step` does; what several share is computed once."""
 
-    software: None: the newest that the constants know.
-    """
-
-    def __init__(
-        self,
-        arch: Architecture,
-        chip: Chip,
-        seq: int,
-        global_batch: int,
-        precision: str,
-        software: Software | None = None,
-        constants: Constants | None = None,
-    ) -> None:
-        self.arch, self.chip, self.seq, self.global_batch = arch, chip, seq, global_batch
-        self.precision, self.software = precision, software or software_of(None)
-        self.constants = constants or fitted()
-        self.limit = usable_bytes(chip)
-        self.work = work_of(arch, seq)
-        self.rates = rates(chip, precision, self.software, self.constants)
+    def __init__(self, job: Job, constants: Constants | None = None) -> None:
+        self.job, self.constants = job, constants or fitted()
+        self.load = workload(job, self.constants)
+        self.limit = usable_bytes(job.chip)
         self.models: dict[tuple[int | str, ...], Stage] = {}
         self.stages: dict[tuple[int | str, ...], Stage] = {}
         self.least: dict[tuple[int, ...], tuple[float, float]] = {}
@@ -50,13 +32,13 @@ class StepCost:
 
     def seconds(self, layout: Layout) -> float:
         """Of one optimizer step."""
-        micro_batches = layout.micro_batches(self.global_batch)
+        micro_batches = layout.micro_batches(self.job.global_batch)
         running = self._passed(layout).running
         return total_seconds(running, self._once(layout), layout.zero, micro_batches, self.constants)
 
     def breakdown(self, layout: Layout) -> dict[str, float]:
         """Seconds of a step by part."""
-        micro_batches = layout.micro_batches(self.global_batch)
+        micro_batches = layout.micro_batches(self.job.global_batch)
         return finished(self._passed(layout), self._once(layout), layout.zero, micro_batches, self.constants).parts
 
     def fits(self, layout: Layout) -> bool:
@@ -69,35 +51,32 @@ class StepCost:
         key = (layout.tp, layout.pp, layout.cp, layout.dp, layout.ep, layout.zero, layout.schedule == "dualpipe")
         found = self.states.get(key)
         if found is None:
-            found = self.states[key] = sum(states_of(self.work, layout, self.software))
+            found = self.states[key] = sum(states_of(self.load.work, layout, self.job.software))
         return found
 
     def passing_bytes(self, layout: Layout) -> float:
         """Of activations and buffers: the same however states are sharded and wherever experts are."""
         key = (
             *(layout.tp, layout.pp, layout.cp, layout.vp, layout.micro_batch),
-            *(layout.schedule, layout.recompute, layout.micro_batches(self.global_batch)),
+            *(layout.schedule, layout.recompute, layout.micro_batches(self.job.global_batch)),
         )
         found = self.passing.get(key)
         if found is None:
-            fused, vocab = self.software.fused_attention, self.arch.vocab
-            found = self.passing[key] = sum(
-                passing_of(self.work, vocab, layout, self.seq, self.global_batch, self.precision, None, fused)
-            )
+            found = self.passing[key] = sum(passing_of(self.load.work, self.job, layout))
         return found
 
     def least_seconds(self, layout: Layout) -> float:
         """Of all micro-batches on the mean stage, with nothing recomputed, experts' traffic hidden as far as DualPipe
         hides it, and no bubble."""
         whole, hidden = self._least(layout)
-        return self._at_least(layout, layout.micro_batches(self.global_batch) * (whole - hidden) / layout.pp)
+        return self._at_least(layout, layout.micro_batches(self.job.global_batch) * (whole - hidden) / layout.pp)
 
     def is_slower(self, layout: Layout, than: float) -> bool:
         """Whether every layout of this shape, schedule and chunks that recomputes as much or more takes longer than
         `than`, however sharded. First without laying out the schedule: only its ramps, on even stages."""
         pp, schedule = layout.pp, layout.schedule
         if pp > 1 and schedule not in ("dualpipe", "dualpipev"):
-            micro_batches, model = layout.micro_batches(self.global_batch), self._model(layout, layout.recompute)
+            micro_batches, model = layout.micro_batches(self.job.global_batch), self._model(layout, layout.recompute)
             if schedule == "zb":
                 f, b, w = model.forward, model.input_gradient, model.weight_gradient
                 ramps = max((pp - 1) * (f + b) - (min(micro_batches, pp) - 1) * w, (pp - 1) * b)
@@ -131,9 +110,7 @@ class StepCost:
         key = (layout.gpus, layout.tp, layout.pp, layout.cp, layout.ep, layout.zero, layout.micro_batch)
         found = self.once.get(key)
         if found is None:
-            micro_batches = layout.micro_batches(self.global_batch)
-            found = once_of(self.work, layout, micro_batches, self.rates, self.software, self.constants)
-            self.once[key] = found
+            found = self.once[key] = once_of(self.load, layout)
         return found
 
     def _model(self, layout: Layout, recompute: Recompute) -> Stage:
@@ -141,10 +118,7 @@ class StepCost:
         key = (layout.tp, layout.cp, layout.ep, layout.micro_batch, recompute)
         found = self.models.get(key)
         if found is None:
-            quantized, again = self.precision != "bf16", AS_STATED[recompute]
-            c, kept = self.constants, self.software.gradient_bytes
-            found = whole_of(self.work, layout, self.seq, self.rates, c, quantized, again, gradient_bytes=kept)
-            self.models[key] = found
+            found = self.models[key] = whole_of(self.load, layout, AS_STATED[recompute])
         return found
 
     def _stage(self, layout: Layout) -> Stage:
@@ -158,7 +132,7 @@ class StepCost:
         key = (layout.pp, layout.schedule, layout.vp)
         found = self.paces.get(key)
         if found is None:
-            found = self.paces[key] = pace(self.work, layout, self.constants)
+            found = self.paces[key] = pace(self.load, layout)
         return found
 
     def _passed(self, layout: Layout) -> Passed:
@@ -168,9 +142,6 @@ class StepCost:
             *(layout.recompute, layout.schedule, layout.vp),
         )
         if key != self.last:
-            stage = self._stage(layout)
-            self.passed = micro_batches_of(
-                self.work, stage, layout, self.seq, self.global_batch, self.rates, self.constants, self._pace(layout)
-            )
+            self.passed = micro_batches_of(self.load, self._stage(layout), layout, self._pace(layout))
             self.last = key
         return self.passed

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.step import schedules
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout
 from centime.plan.step.prediction import StepPrediction, predict_step
 
@@ -32,18 +31,16 @@ def longer(base: Layout, seq: int, global_batch: int) -> Iterator[Layout]:
         cp *= 2
 
 
-def fastest_longer(
-    base: Layout, arch: Architecture, chip: Chip, seq: int, global_batch: int, precision: str, software_date: str | None
-) -> StepPrediction:
+def fastest_longer(base: Layout, job: Job) -> StepPrediction:
     """The step of the fastest of `longer` that fits, recomputing what memory asks. Raises UserError where none fits."""
     found = []
-    for layout in longer(base, seq, global_batch):
+    for layout in longer(base, job.seq, job.global_batch):
         try:
-            found.append(
-                predict_step(arch, chip, layout, seq, global_batch, precision, software_date, recompute_as_needed=True)
-            )
+            found.append(predict_step(job, layout, recompute_as_needed=True))
         except UserError:
             continue  # does not fit
     if not found:
-        raise UserError(f"No layout holds sequences of {seq} tokens on these chips; use more chips or shorter ones.")
+        raise UserError(
+            f"No layout holds sequences of {job.seq} tokens on these chips; use more chips or shorter ones."
+        )
     return min(found, key=lambda step: step.step_time_s)

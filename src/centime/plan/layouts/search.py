@@ -15,10 +15,11 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.layouts.candidates import RECOMPUTE, Shape, schedules_of, shapes, sharding_of
+from centime.plan.layouts.cost import StepCost
 from centime.plan.notes import Said, said
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, text
 
 PRICED = 25_000
@@ -86,7 +87,7 @@ class SearchResult:
         return self.gpus - self.best.layout.gpus
 
     def to_json(self) -> dict[str, Any]:
-        """What was tried, what is left idle, why, and the ten best as `plan.layout.parse` reads them."""
+        """What was tried, what is left idle, why, and the ten best as `step.layout.parse` reads them."""
         top = [
             {
                 "layout": text(one.layout),
@@ -119,32 +120,21 @@ class SearchResult:
 
 
 def search(
-    arch: Architecture,
-    chip: Chip,
-    gpus: int,
-    seq: int,
-    global_batch: int,
-    precision: str = "bf16",
-    cost: CostModel | None = None,
-    max_seconds: float = 60.0,
-    software_date: str | None = None,
-    priced: int = PRICED,
+    job: Job, gpus: int, cost: CostModel | None = None, max_seconds: float = 60.0, priced: int = PRICED
 ) -> SearchResult:
-    """The layout on up to `gpus` chips with the shortest step of `global_batch` sequences of `seq` tokens.
+    """The layout on up to `gpus` chips with the shortest step of a job.
 
-    cost: who prices a layout; where it is not given, the step predictor with `precision` and `software_date`.
+    cost: who prices a layout; where it is not given, the step predictor.
     max_seconds: the time after which the search stops with what it has. priced: layouts to price before any is passed
     over; with 0 the ten best are the same, sooner, and fewer stand behind them. Raises UserError where nothing fits.
     """
+    arch, chip, seq, global_batch = job.arch, job.chip, job.seq, job.global_batch
     if gpus < 1 or seq < 1 or global_batch < 1:
         raise UserError(
             f"gpus, seq and global_batch must be at least 1; found gpus={gpus}, seq={seq}, global_batch={global_batch}."
         )
     if cost is None:
-        from centime.plan.layouts.cost import StepCost
-        from centime.plan.step.prediction import software_of
-
-        cost = StepCost(arch, chip, seq, global_batch, precision, software_of(software_date))
+        cost = StepCost(job)
     stop = time.monotonic() + max_seconds
     run = _Run(arch, global_batch, cost)
     later = []  # by the seconds that their arithmetic alone takes

@@ -7,10 +7,11 @@ node, at most 16 pipeline stages, experts over up to 64 chips, states sharded ov
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture, Experts
-from centime.catalogue.chips import Chip
 from centime.plan.step.efficiency import Software, fitted
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, objections
 from centime.plan.step.memory import memory_of, recomputation, usable_bytes
 from centime.plan.step.times import step_times
@@ -38,30 +39,24 @@ def usual(arch: Architecture, gpus: int, software: Software, sharding: int | Non
 
 
 def fastest_usual(
-    arch: Architecture,
-    chip: Chip,
-    gpus: int,
-    seq: int,
-    batch_of: Callable[[int], int],
-    most: int,
-    precision: str,
-    software: Software,
-    sharding: int | None = None,
+    job: Job, gpus: int, batch_of: Callable[[int], int], most: int, sharding: int | None = None
 ) -> Layout | None:
     """The one of `usual` with least seconds per sequence that fits with whole layers recomputed, None where none does.
 
-    batch_of: sequences a step for so many replicas, of which there are at most `most`; a micro-batch is one sequence.
+    batch_of: sequences a step for so many replicas, of which there are at most `most`; the job's own number is not
+    looked at. A micro-batch is one sequence.
     """
-    constants, limit = fitted(), usable_bytes(chip)
+    constants, limit = fitted(), usable_bytes(job.chip)
     best, least = None, float("inf")
-    for layout in usual(arch, gpus, software, sharding):
+    for layout in usual(job.arch, gpus, job.software, sharding):
         batch = batch_of(layout.dp)
-        if layout.dp > most or next(objections(layout, arch, chip, seq, batch), None) is not None:
+        if layout.dp > most or next(objections(layout, job.arch, job.chip, job.seq, batch), None) is not None:
             continue
-        again = recomputation(arch, chip, layout, seq, batch, precision, software)
-        if memory_of(arch, chip, layout, seq, batch, precision, again, software).total > limit * (1 + 1e-9):
+        sized = replace(job, global_batch=batch)
+        again = recomputation(sized, layout)
+        if memory_of(sized, layout, again).total > limit * (1 + 1e-9):
             continue
-        times = step_times(arch, chip, layout, seq, batch, precision, software, constants, again)
+        times = step_times(sized, layout, constants, again)
         if times.total / batch < least:
             best, least = layout, times.total / batch
     return best

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip
-from centime.plan.step.efficiency import FILE, Software, generation
+from centime.plan.step.efficiency import FILE, generation
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout
 from centime.plan.step.times import StepTimes
 
@@ -62,11 +62,10 @@ def model_family(arch: Architecture) -> str:
     return re.split(r"[^a-z]", name)[0] or name
 
 
-def features(
-    arch: Architecture, chip: Chip, layout: Layout, seq: int, precision: str, software: Software, times: StepTimes
-) -> tuple[float, ...]:
+def features(job: Job, layout: Layout, times: StepTimes) -> tuple[float, ...]:
     """Where a run lies among others, each feature scaled so that 1 is a difference that matters."""
-    kind = generation(chip)
+    arch, seq = job.arch, job.seq
+    kind = generation(job.chip)
     total = times.total
     apart = sum(times.parts.get(name, 0.0) for name in ("tensor_parallel", "expert_parallel", "data_parallel"))
     mixers = any(type(block.mixer).__name__ == "StateSpace" for block in arch.blocks)
@@ -74,8 +73,8 @@ def features(
         1.0 * arch.is_mixture,
         0.7 * mixers,
         1.0 * (kind == "ampere") - 1.0 * (kind == "blackwell"),
-        {"bf16": 0.0, "nvfp4": 1.0}.get(precision, 0.6),
-        0.7 * software.tuned,
+        {"bf16": 0.0, "nvfp4": 1.0}.get(job.precision, 0.6),
+        0.7 * job.software.tuned,
         0.25 * math.log2(max(1.0, layout.gpus / 8)),
         0.25 * math.log2(layout.micro_batch * seq / layout.cp / 4096),
         2.0 * times.parts.get("launch", 0.0) / total,
@@ -127,12 +126,10 @@ def widening(known: Errors, kind: str) -> float:
     return max(1.0, needed[math.ceil(COVERED * len(needed)) - 1]) if needed else 1.0
 
 
-def step_interval(
-    arch: Architecture, chip: Chip, layout: Layout, seq: int, precision: str, software: Software, times: StepTimes
-) -> tuple[float, float]:
+def step_interval(job: Job, layout: Layout, times: StepTimes) -> tuple[float, float]:
     """Factors on the predicted seconds of a step between which the actual lies in four of five cases."""
-    known, point = errors(), features(arch, chip, layout, seq, precision, software, times)
-    kinds = ["family"] if model_family(arch) not in known.groups["family"] else []
-    kinds += ["generation"] if generation(chip) not in known.groups["generation"] else []
+    known, point = errors(), features(job, layout, times)
+    kinds = ["family"] if model_family(job.arch) not in known.groups["family"] else []
+    kinds += ["generation"] if generation(job.chip) not in known.groups["generation"] else []
     spreads = [spread(point, known, kind) for kind in kinds or ["cell"]]
     return math.exp(min(low for low, _ in spreads)), math.exp(max(high for _, high in spreads))

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.plan.step.efficiency import Software
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout
 from centime.plan.step.work import Work, work_of
 
@@ -99,22 +99,10 @@ def in_flight(layout: Layout, micro_batches: int) -> float:
     return min(held, float(micro_batches))
 
 
-def memory_of(
-    arch: Architecture,
-    chip: Chip,
-    layout: Layout,
-    seq: int,
-    global_batch: int,
-    precision: str,
-    recomputed: Recomputed | None = None,
-    software: Software = Software(2026.5),
-) -> Memory:
+def memory_of(job: Job, layout: Layout, recomputed: Recomputed | None = None) -> Memory:
     """Bytes on the fullest chip. recomputed: None: as the layout says."""
-    work = work_of(arch, seq)
-    return Memory(
-        *states_of(work, layout, software),
-        *passing_of(work, arch.vocab, layout, seq, global_batch, precision, recomputed, software.fused_attention),
-    )
+    work = work_of(job.arch, job.seq)
+    return Memory(*states_of(work, layout, job.software), *passing_of(work, job, layout, recomputed))
 
 
 def states_of(work: Work, layout: Layout, software: Software) -> tuple[float, float, float]:
@@ -133,25 +121,18 @@ def states_of(work: Work, layout: Layout, software: Software) -> tuple[float, fl
     return weights, gradients, (MOMENT_BYTES + MASTER_BYTES) * shards
 
 
-def passing_of(
-    work: Work,
-    vocab: int,
-    layout: Layout,
-    seq: int,
-    global_batch: int,
-    precision: str,
-    recomputed: Recomputed | None,
-    fused: bool,
-) -> tuple[float, float]:
+def passing_of(work: Work, job: Job, layout: Layout, recomputed: Recomputed | None = None) -> tuple[float, float]:
     """Bytes of activations and buffers. recomputed: None: as the layout says."""
-    none, light, least = activation_bytes(work, layout, seq, precision, fused)
+    none, light, least = activation_bytes(work, layout, job.seq, job.precision, job.software.fused_attention)
     again = recomputed or AS_STATED[layout.recompute]
     kept = none + again.light * (light - none)
     kept += again.full * (least - kept)
     one_layer = again.full * none * layout.pp / max(1.0, work.layers)  # computed anew, one at a time
-    activations = in_flight(layout, layout.micro_batches(global_batch)) * kept + one_layer
-    tokens = layout.micro_batch * seq / layout.cp / layout.tp
-    logits = 6.0 * tokens * work.heads_of_vocab / max(1.0, work.heads_of_vocab / vocab)  # bf16 and fp32, one use
+    activations = in_flight(layout, layout.micro_batches(job.global_batch)) * kept + one_layer
+    tokens = layout.micro_batch * job.seq / layout.cp / layout.tp
+    logits = (
+        6.0 * tokens * work.heads_of_vocab / max(1.0, work.heads_of_vocab / job.arch.vocab)
+    )  # bf16 and fp32, one use
     return activations, RESERVED_GIB * GIB + logits + 2.0 * tokens * work.hidden * 8
 
 
@@ -160,14 +141,12 @@ def usable_bytes(chip: Chip) -> float:
     return chip.memory_gb * 1e9 * USABLE if chip.memory_gb else float("inf")
 
 
-def recomputation(
-    arch: Architecture, chip: Chip, layout: Layout, seq: int, global_batch: int, precision: str, software: Software
-) -> Recomputed:
+def recomputation(job: Job, layout: Layout) -> Recomputed:
     """The least recomputation with which the layout fits, light first, as software would be configured."""
-    limit = usable_bytes(chip)
+    limit = usable_bytes(job.chip)
 
     def total(again: Recomputed) -> float:
-        return memory_of(arch, chip, layout, seq, global_batch, precision, again, software).total
+        return memory_of(job, layout, again).total
 
     none, light, full = (total(Recomputed(*again)) for again in ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)))
     if none <= limit:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from centime.plan.step import collectives
-from centime.plan.step.efficiency import Constants, Rates
+from centime.plan.step.efficiency import Constants
+from centime.plan.step.job import Workload
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import Recomputed
-from centime.plan.step.work import Work
 
 UNFUSED_ATTENTION = 2.0  # an attention matrix computed whole has twice the causal FLOPs
 
@@ -49,20 +49,12 @@ def joined(a: float, b: float, power: float) -> float:
     return float(high * (1.0 + (low / high) ** power) ** (1.0 / power)) if high else 0.0
 
 
-def whole_of(
-    work: Work,
-    layout: Layout,
-    seq: int,
-    r: Rates,
-    c: Constants,
-    quantized: bool,
-    again: Recomputed,
-    adapters: bool = False,
-    gradient_bytes: float = 2.0,
-) -> Stage:
-    """Time one micro-batch through all stages, of any number. again: what runs a second time in the backward."""
+def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool = False) -> Stage:
+    """Time one micro-batch through all stages, of any number. again: what runs a second time in the backward;
+    adapters: the weights themselves are frozen (LoRA)."""
+    job, work, r, c = load.job, load.work, load.rates, load.constants
     tp, ep, cp = layout.tp, layout.ep, layout.cp
-    group_tokens = layout.micro_batch * seq / cp  # of one tensor-parallel group
+    group_tokens = layout.micro_batch * job.seq / cp  # of one tensor-parallel group
     tokens = group_tokens / tp
 
     # Matrix products: arithmetic, and the part of their traffic that it does not hide.
@@ -98,7 +90,7 @@ def whole_of(
     logits = c.logit_passes * work.heads_of_vocab * element
     dispatch = c.dispatch_passes * work.dispatch_elements * element * (1.0 - r.graph * (1.0 - c.mixture_graph))
     casts = 0.0
-    if quantized:
+    if job.precision != "bf16":
         elements = work.linear_full_elements * tp + work.linear_split_elements + work.expert_elements
         casts = r.quantize * elements * element
     bound = norms + activations + logits + dispatch + casts
@@ -132,7 +124,7 @@ def whole_of(
     # The weights' gradient needs operands cast again, transposed, and is read and written where it accumulates; frozen
     # weights need none (LoRA, arXiv 2106.09685).
     held = work.linear_params / tp + work.expert_params / ep
-    accumulate = 2.0 * gradient_bytes * held / r.memory
+    accumulate = 2.0 * job.software.gradient_bytes * held / r.memory
     cast_again = c.weight_passes * c.backward_passes * bound
     weight_gradient = 0.0 if adapters else c.gemm_weight * products + cast_again + accumulate
     input_gradient = (

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.notes import said
 from centime.plan.step.efficiency import Constants, Software, fitted
 from centime.plan.step.intervals import step_interval
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, Recompute
 from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
 from centime.plan.step.times import Passes, step_times
@@ -85,27 +85,19 @@ def check_precision(precision: str, chip: Chip) -> None:
 
 
 def predict_step(
-    arch: Architecture,
-    chip: Chip,
-    layout: Layout,
-    seq: int,
-    global_batch: int,
-    precision: str,
-    software_date: str | None = None,
-    constants: Constants | None = None,
-    recompute_as_needed: bool = False,
+    job: Job, layout: Layout, constants: Constants | None = None, recompute_as_needed: bool = False
 ) -> StepPrediction:
-    """A step of `global_batch` sequences of `seq` tokens.
+    """A step of a job in a layout.
 
     recompute_as_needed: recompute the least with which the layout fits, whatever it says. Raises UserError where the
     layout does not fit the chip's memory, or the precision is none.
     """
-    check_precision(precision, chip)
-    software = software_of(software_date)
+    arch, chip, seq, global_batch = job.arch, job.chip, job.seq, job.global_batch
+    check_precision(job.precision, chip)
     assumptions = [*arch.assumptions, *chip.assumptions]
     again: Recomputed | None = None
     if recompute_as_needed:
-        again = recomputation(arch, chip, layout, seq, global_batch, precision, software)
+        again = recomputation(job, layout)
         word: Recompute = "full" if again.full else "selective" if again.light else "none"
         layout = replace(layout, recompute=word)
         assumptions.append(
@@ -116,22 +108,22 @@ def predict_step(
                 full=again.full,
             )
         )
-    memory = memory_of(arch, chip, layout, seq, global_batch, precision, again, software)
+    memory = memory_of(job, layout, again)
     limit = usable_bytes(chip)
     if memory.total > limit:
         raise UserError(
             f"The layout needs {memory.total / 2**30:.0f} GiB on a chip; {chip.name} has {limit / 2**30:.0f} GiB to "
             "use. Raise pp, tp, ep or zero, lower micro_batch, or set recompute=full."
         )
-    times = step_times(arch, chip, layout, seq, global_batch, precision, software, constants or fitted(), again)
-    fast, slow = step_interval(arch, chip, layout, seq, precision, software, times)
+    times = step_times(job, layout, constants or fitted(), again)
+    fast, slow = step_interval(job, layout, times)
     speed = global_batch * seq / times.total / layout.gpus
     rate = speed * count_architecture(arch, seq).train_flops_per_token
     return StepPrediction(
         layout=layout,
         seq=seq,
         global_batch=global_batch,
-        precision=precision,
+        precision=job.precision,
         step_time_s=times.total,
         low_s=times.total * fast,
         high_s=times.total * slow,

@@ -9,16 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2
 
-from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip
 from centime.plan.step import collectives
-from centime.plan.step.efficiency import Constants, Rates, Software, rates
+from centime.plan.step.efficiency import Constants
+from centime.plan.step.job import Job, Workload, workload
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import AS_STATED, Recomputed, local_params
 from centime.plan.step.micro_batch import Stage, hop_seconds, joined, whole_of
 from centime.plan.step.pipeline import Phases, layout_phases
 from centime.plan.step.stages import slowest
-from centime.plan.step.work import Work, work_of
 
 Passes = tuple[float, float, float, float | None]
 TRAFFIC = ("tensor_parallel", "expert_parallel", "context_parallel", "pipeline_send", "data_parallel")
@@ -35,7 +33,7 @@ class StepTimes:
     passes: Passes
 
 
-def pace(work: Work, layout: Layout, c: Constants) -> float:
+def pace(load: Workload, layout: Layout) -> float:
     """The time of the stage that sets the pace over the mean stage's: at least 1.
 
     The model's items in the order of the pipeline, in layers' worth of work: layers, then head with MTP module. The
@@ -43,48 +41,21 @@ def pace(work: Work, layout: Layout, c: Constants) -> float:
     """
     if layout.pp == 1:
         return 1.0
+    work = load.work
     layers = max(1, round(work.layers))
     head = work.head_flops * layers / max(1.0, work.linear_flops + work.expert_flops + work.attention_flops)
     costs = (1.0,) * layers + (round(head, 2),)
-    return 1.0 + c.imbalance * (slowest(costs, layout.schedule, layout.pp, max(1, layout.vp)) - 1.0)
+    return 1.0 + load.constants.imbalance * (slowest(costs, layout.schedule, layout.pp, max(1, layout.vp)) - 1.0)
 
 
 def step_times(
-    arch: Architecture,
-    chip: Chip,
-    layout: Layout,
-    seq: int,
-    global_batch: int,
-    precision: str,
-    software: Software,
-    c: Constants,
-    recomputed: Recomputed | None = None,
-    adapters: bool = False,
+    job: Job, layout: Layout, c: Constants, recomputed: Recomputed | None = None, adapters: bool = False
 ) -> StepTimes:
-    """Seconds of one step of `global_batch` sequences. recomputed: as in `memory_of`."""
-    work = work_of(arch, seq)
-    r = rates(chip, precision, software, c)
-    again = recomputed or AS_STATED[layout.recompute]
-    whole = whole_of(work, layout, seq, r, c, precision != "bf16", again, adapters, software.gradient_bytes)
-    return step_of(work, whole.cut(layout.pp), layout, seq, global_batch, r, software, c, adapters)
-
-
-def step_of(
-    work: Work,
-    stage: Stage,
-    layout: Layout,
-    seq: int,
-    global_batch: int,
-    r: Rates,
-    software: Software,
-    c: Constants,
-    adapters: bool = False,
-) -> StepTimes:
-    """A step of micro-batches that take `stage`'s seconds, which the search of layouts asks for once a shape."""
-    passed = micro_batches_of(work, stage, layout, seq, global_batch, r, c, pace(work, layout, c))
-    micro_batches = layout.micro_batches(global_batch)
-    once = once_of(work, layout, micro_batches, r, software, c, adapters)
-    return finished(passed, once, layout.zero, micro_batches, c)
+    """Seconds of one step of a job. recomputed: as in `memory_of`; adapters: the weights are frozen (LoRA)."""
+    load = workload(job, c)
+    stage = whole_of(load, layout, recomputed or AS_STATED[layout.recompute], adapters).cut(layout.pp)
+    passed = micro_batches_of(load, stage, layout, pace(load, layout))
+    return finished(passed, once_of(load, layout, adapters), layout.zero, layout.micro_batches(job.global_batch), c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +68,19 @@ class Passed:
     passes: Passes
 
 
-def micro_batches_of(
-    work: Work, stage: Stage, layout: Layout, seq: int, global_batch: int, r: Rates, c: Constants, slowed: float
-) -> Passed:
+def micro_batches_of(load: Workload, stage: Stage, layout: Layout, slowed: float) -> Passed:
     """The schedule of a step; how the states of a replica are sharded (`zero`) plays no part in it. slowed: `pace`."""
-    micro_batches = layout.micro_batches(global_batch)
+    job, c = load.job, load.constants
+    micro_batches = layout.micro_batches(job.global_batch)
     pp, tp, cp = layout.pp, layout.tp, layout.cp
     parts = {name: micro_batches * seconds for name, seconds in stage.parts.items()}
 
     dual = layout.schedule in ("dualpipe", "dualpipev")
     overlapped = stage.both - (1.0 - c.overlapped_exposed) * stage.expert_traffic if dual else None
     if pp > 1:
-        payload = 2.0 * work.hidden * layout.micro_batch * seq / cp / tp
+        payload = 2.0 * load.work.hidden * layout.micro_batch * job.seq / cp / tp
         hops = 2.0 * micro_batches * max(1, layout.vp)
-        send = collectives.send_seconds(layout.gpus // pp, payload, r) + hop_seconds(c)
+        send = collectives.send_seconds(layout.gpus // pp, payload, load.rates) + hop_seconds(c)
         parts["pipeline_send"] = c.pipeline_exposed * hops * send
     f, b, w = stage.forward, stage.input_gradient, stage.weight_gradient
     ph = layout_phases(layout, micro_batches, f, b, w, 0.0, overlapped, slowed)
@@ -130,16 +100,10 @@ class Once:
     jitter: float
 
 
-def once_of(
-    work: Work,
-    layout: Layout,
-    micro_batches: int,
-    r: Rates,
-    software: Software,
-    c: Constants,
-    adapters: bool = False,
-) -> Once:
+def once_of(load: Workload, layout: Layout, adapters: bool = False) -> Once:
     """Weights and gradients between replicas, the optimizer on what a chip owns, and the machine's size."""
+    work, r, c = load.work, load.rates, load.constants
+    micro_batches = layout.micro_batches(load.job.global_batch)
     dense, expert = (0.0, 0.0) if adapters else local_params(work, layout)
     dense_group = layout.dp * layout.cp
     expert_group = max(1, layout.gpus // (layout.pp * layout.ep))
@@ -149,7 +113,7 @@ def once_of(
         traffic += 3 * collectives.gather_seconds(expert_group, layout.ep, 2.0 * expert, r)
         traffic *= micro_batches if layout.pp == 1 else 1.0 + c.shard_pipeline * (micro_batches - 1)
     else:
-        sent = 2.0 + software.gradient_bytes
+        sent = 2.0 + load.job.software.gradient_bytes
         traffic = collectives.gather_seconds(dense_group, layout.tp * layout.cp, sent * dense, r)
         traffic += collectives.gather_seconds(expert_group, layout.ep, sent * expert, r)
     sharded = layout.zero >= 1

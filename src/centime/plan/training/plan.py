@@ -19,8 +19,9 @@ from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.prices import Price
 from centime.plan.catalogue_notes import priced, ruled
 from centime.plan.notes import said
+from centime.plan.step.job import Job
 from centime.plan.step.layout import parse, validate
-from centime.plan.step.prediction import StepPrediction, check_precision, predict_step
+from centime.plan.step.prediction import StepPrediction, check_precision, predict_step, software_of
 from centime.plan.step.times import TRAFFIC
 from centime.plan.training.goodput import Goodput, goodput
 from centime.plan.training.request import TrainingRequest, check, filled_in, recipes
@@ -162,20 +163,13 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     assert request.global_batch is not None
     assert request.precision is not None
     check_precision(request.precision, device)
+    software = software_of(request.software_date)
+    job = Job(arch, device, request.seq, request.global_batch, request.precision, software)
     found: SearchResult | None = None
     if request.layout == "auto":
         from centime.plan.layouts.search import PRICED, search
 
-        found = search(
-            arch,
-            device,
-            request.gpus,
-            request.seq,
-            request.global_batch,
-            request.precision,
-            software_date=request.software_date,
-            priced=0 if quick else PRICED,
-        )
+        found = search(job, request.gpus, priced=0 if quick else PRICED)
         layout, as_needed = found.best.layout, False
         if found.idle:
             assumptions.append(said("The best layout leaves {idle} chips idle.", idle=found.idle))
@@ -183,20 +177,11 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         layout = parse(request.layout or "", request.gpus)
         validate(layout, arch, device)
         as_needed = "recompute" not in (request.layout or "")
-    step = predict_step(
-        arch,
-        device,
-        layout,
-        request.seq,
-        request.global_batch,
-        request.precision,
-        request.software_date,
-        recompute_as_needed=as_needed,
-    )
+    step = predict_step(job, layout, recompute_as_needed=as_needed)
     long = goodput(request.gpus)
     stages = [stage_of_tokens("pretrain", request.tokens, step, request.gpus, long)]
     for longer_stage in request.extension or ():
-        stages.append(stage_of_extension(arch, device, request, step, longer_stage, long))
+        stages.append(stage_of_extension(job, step, longer_stage, request.gpus, long))
     if request.extension:
         assumptions.append(FIRST_PRINCIPLES)
     if request.sft_tokens:

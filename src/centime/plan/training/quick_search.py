@@ -14,6 +14,7 @@ from centime.plan.layouts.candidates import LONG, RECOMPUTE, schedules_of
 from centime.plan.layouts.cost import StepCost
 from centime.plan.step.efficiency import fitted
 from centime.plan.step.intervals import step_interval
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, Recompute, Schedule, objections
 from centime.plan.step.prediction import software_of
 from centime.plan.step.times import step_times
@@ -45,6 +46,12 @@ class Corner:
     software_date: str
 
     @property
+    def job(self) -> Job:
+        """What its step computes."""
+        software = software_of(self.software_date or None)
+        return Job(self.arch, self.chip, self.seq, self.global_batch, self.precision, software)
+
+    @property
     def total_params(self) -> float:
         return float(count_architecture(self.arch).total_params)
 
@@ -66,9 +73,8 @@ class Searcher:
 
     def interval(self, at: Corner) -> tuple[float, float]:
         """Factors on `self(at)` between which the actual lies in four of five cases."""
-        layout, software = self._searched(at)[1], software_of(at.software_date or None)
-        times = step_times(at.arch, at.chip, layout, at.seq, at.global_batch, at.precision, software, fitted())
-        return step_interval(at.arch, at.chip, layout, at.seq, at.precision, software, times)
+        job, layout = at.job, self._searched(at)[1]
+        return step_interval(job, layout, step_times(job, layout, fitted()))
 
     def _searched(self, at: Corner) -> tuple[float, Layout]:
         if at not in self.found:
@@ -100,7 +106,7 @@ def _shapes(arch: Architecture, chip: Chip, gpus: int, seq: int, global_batch: i
 
 def _best(at: Corner) -> tuple[float, Layout]:
     """Seconds of a step, and the layout: shapes by what they take at least, until no other can be faster."""
-    cost = StepCost(at.arch, at.chip, at.seq, at.global_batch, at.precision, software_of(at.software_date or None))
+    cost = StepCost(at.job)
     found = _shapes(at.arch, at.chip, at.gpus, at.seq, at.global_batch)
     ordered = sorted((cost.least_seconds(shape), i) for i, shape in enumerate(found))
     best: tuple[float, Layout] | None = None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.plan.layouts.longer import fastest_longer
+from centime.plan.step.job import Job
 from centime.plan.step.prediction import StepPrediction
 from centime.plan.training.goodput import Goodput
 from centime.plan.training.post_training import Reinforcement, rl_step_seconds
-from centime.plan.training.request import Extension, TrainingRequest
+from centime.plan.training.request import Extension
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,8 @@ def stage_of_rl(
     return Stage("rl", rl.tokens, rl.steps, step, hours, hours * low**2, hours * high**2)
 
 
-def stage_of_extension(
-    arch: Architecture,
-    device: Chip,
-    request: TrainingRequest,
-    step: StepPrediction,
-    stage: Extension,
-    long: Goodput,
-) -> Stage:
+def stage_of_extension(job: Job, step: StepPrediction, stage: Extension, gpus: int, long: Goodput) -> Stage:
     """A stage at a longer sequence, in the layout of pre-training with as much context parallelism as memory asks."""
-    assert request.precision is not None
-    found = fastest_longer(
-        step.layout, arch, device, stage.seq, stage.global_batch, request.precision, request.software_date
-    )
+    found = fastest_longer(step.layout, replace(job, seq=stage.seq, global_batch=stage.global_batch))
     tokens = float(stage.steps * stage.global_batch * stage.seq)
-    return stage_of_tokens("extension", tokens, found, request.gpus, long)
+    return stage_of_tokens("extension", tokens, found, gpus, long)
