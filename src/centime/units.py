@@ -7,6 +7,9 @@ import re
 
 from centime.errors import UserError
 
+HOUR_NS = 3_600_000_000_000
+SECONDS_PER_DAY = 86400.0
+
 _SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12, "p": 1e15}
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _CURRENCY = {"$": "USD", "€": "EUR", "¥": "CNY", "£": "GBP"}

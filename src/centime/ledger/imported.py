@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from centime.ledger.serving import units
+from centime.units import HOUR_NS
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class ImportedLine:
             "name": self.name,
             "device": self.device or None,
             "statements": self.statements,
-            "device_hours": self.device_ns / 3_600_000_000_000,
+            "device_hours": self.device_ns / HOUR_NS,
             "device_ns": self.device_ns,
             "requests": self.requests,
             "prompt_tokens": self.prompt_tokens,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from centime.catalogue.prices import Price
 from centime.ledger.device import Device
 from centime.ledger.process import this_process
+from centime.units import HOUR_NS
 
 # Between two heartbeats of an open interval. Four to the second, so that a late one is still no more than a second old.
 HEARTBEAT_NS = 250_000_000
@@ -71,7 +72,7 @@ class Interval:
     @property
     def cost(self) -> float | None:
         """Money, in `currency`; None without a price."""
-        return None if self.price_per_hour is None else self.device_ns * self.price_per_hour / 3_600_000_000_000
+        return None if self.price_per_hour is None else self.device_ns * self.price_per_hour / HOUR_NS
 
     def attribute(
         self, run: tuple[str, str | None], device: Device, devices: int, price: Price | None, peak: float | None

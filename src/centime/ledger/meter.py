@@ -15,8 +15,7 @@ from centime.ledger.device import Device
 from centime.ledger.energy import EnergyCounter
 from centime.ledger.interval import Interval, begin_interval
 from centime.ledger.recorder import Recorder, recorder_for
-
-HOUR_NS = 3_600_000_000_000
+from centime.units import HOUR_NS
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
-HOUR_NS = 3_600_000_000_000
+from centime.units import HOUR_NS
 
 _NAMED = ("hour", "run", "run_path", "key", "tariff", "currency", "hours")
 _SUMMED = (

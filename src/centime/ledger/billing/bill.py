@@ -24,9 +24,8 @@ from centime.ledger.book import Book
 from centime.ledger.imported import ImportedLine, imported_lines
 from centime.ledger.interval import Interval
 from centime.ledger.serving import ServingBill, serving_bill
-from centime.units import format_device_time
+from centime.units import HOUR_NS, format_device_time
 
-HOUR_NS = 3_600_000_000_000
 KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as nanoseconds in an hour
 
 

@@ -19,6 +19,7 @@ from centime.files.output import Output
 from centime.ledger.billing.runs import intervals_of, with_price
 from centime.ledger.book import Book
 from centime.ledger.interval import Interval
+from centime.units import HOUR_NS
 
 MANDATORY = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
@@ -43,7 +44,7 @@ OURS = (
 )  # fmt: skip
 COLUMNS = tuple(sorted(MANDATORY + FILLED + EMPTY)) + OURS
 
-_HOUR_NS = Decimal(3_600_000_000_000)
+_HOUR_NS = Decimal(HOUR_NS)
 _HOUR_DIGITS = Decimal(
     "1e-12"
 )  # hours are written to 3.6 ns; device-seconds (ConsumedQuantity) and x_ columns are exact

@@ -7,8 +7,7 @@ from decimal import Decimal
 
 from centime.catalogue.prices import Price, price_for, price_given
 from centime.catalogue.tariffs import PICO, Tariff
-
-HOUR_NS = 3_600_000_000_000
+from centime.units import HOUR_NS
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,10 @@ from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, Recompute, Schedule, parse
 from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
-from centime.plan.training.request import has_layout, recipes
+from centime.plan.training.request import BATCH_TOKENS, SEQ, has_layout, recipes
 
 Row = Mapping[str, str]
-DEFAULT_BATCH_TOKENS = 4_194_304.0  # Llama 1 to 3 (arXiv 2302.13971, 2407.21783): 4M tokens a step
 LEAST_TOKENS = 1024  # a chip and step: Llama-3.1-405B's 16M tokens on 16,384 chips (arXiv 2407.21783, table 4)
-DEFAULT_SEQ = 4096
 DEFAULT_GPUS = 512
 TODAY = Software(2026.5)  # in which a micro-batch that is not stated has to fit
 SOFTWARE_LAG_YEARS = 2.1  # from a chip's launch to the software of an undated run on it
@@ -152,8 +150,8 @@ def read_run(row: Row) -> Run:
     assumed += [text for text in (note, dated) if text]
     seq = whole(row, "seq_len")
     if seq is None:
-        seq = DEFAULT_SEQ
-        assumed.append(f"seq_len not stated: {DEFAULT_SEQ}")
+        seq = SEQ
+        assumed.append(f"seq_len not stated: {SEQ}")
     schedule: Schedule | None = None
     stated = any((row.get(column) or "").strip() for column in ("tp", "pp", "ep", "fsdp_zero", "micro_batch"))
     sharding = _sharding(row.get("fsdp_zero") or "")
@@ -167,7 +165,7 @@ def read_run(row: Row) -> Run:
         assumed.append(f"n_gpus not stated: {gpus}")
     batch = whole(row, "global_batch_seqs")
     micro = whole(row, "micro_batch")
-    tokens = max(DEFAULT_BATCH_TOKENS, LEAST_TOKENS * gpus)
+    tokens = max(BATCH_TOKENS, LEAST_TOKENS * gpus)
 
     def batch_of(replicas: int) -> int:
         if batch is not None:

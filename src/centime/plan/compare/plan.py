@@ -24,7 +24,7 @@ from centime.plan.notes import Said, said
 from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
 from centime.plan.serving.interval import spread
 from centime.plan.serving.speeds import NEWEST, Software, year
-from centime.plan.serving.units import number_format
+from centime.plan.serving.units import number_format, usual_precision
 from centime.plan.step.layout import parse as parse_layout
 from centime.plan.step.prediction import require_precision, software_at, software_of
 from centime.plan.training.plan import TrainingPlan, plan_training
@@ -286,7 +286,7 @@ def _column(request: CompareRequest, name: str, model: str, device: str, layout:
 
 
 def _serving(request: CompareRequest, arch: Architecture, which: Chip) -> Serving:
-    precision = request.serve_precision or ("fp8" if which.fp8_tflops else "bf16")
+    precision = request.serve_precision or usual_precision(which)
     software = Software("", year(request.software_date or NEWEST))
     lengths = Lengths(request.isl, request.osl, request.hit)
     choice = cheapest_units(arch, which, precision, lengths, request.ttft_s, request.tpot_s, software)

@@ -20,7 +20,6 @@ from typing import Any
 from centime.errors import UserError
 
 HOURS = 24
-SECONDS_PER_DAY = 86400.0
 DAYS_PER_MONTH = 365.25 / 12
 FLAT = (1.0,) * HOURS
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from centime.plan.fleet.demand import SECONDS_PER_DAY, growth, interpolate
+from centime.plan.fleet.demand import growth, interpolate
 from centime.plan.fleet.scenario import Scenario
+from centime.units import SECONDS_PER_DAY
 
 Draw = Callable[[str], Any]  # the draws [draws] of the scenario's number at a path
 

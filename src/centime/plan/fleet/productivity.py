@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from centime.plan.fleet.scenario import Scenario
 from centime.plan.fleet.uncertain import Uncertain
 from centime.plan.notes import Said, said
+from centime.units import SECONDS_PER_DAY
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def serving_rates(
         prefill_gpus, decode_gpus = decode_gpus * share, decode_gpus * (1 - share)
 
     def rate(tokens: float, gpus: float) -> Uncertain:
-        found = tokens / 86400 / max(gpus, 1e-12)
+        found = tokens / SECONDS_PER_DAY / max(gpus, 1e-12)
         source = f"predicted by centime plan serve: {model} on {plan.chip.name}"
         return Uncertain(low=found * plan.low_factor, mid=found, high=found * plan.high_factor, source=source)
 

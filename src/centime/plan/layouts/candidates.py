@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
@@ -35,9 +36,11 @@ class Shape:
         return Layout(gpus, self.tp, self.pp, vp, self.cp, self.ep, zero, self.micro_batch, schedule, recompute)
 
 
-def _divisors(n: int) -> list[int]:
+@functools.cache
+def divisors(n: int) -> tuple[int, ...]:
+    """The divisors of a number, rising."""
     small = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
-    return sorted({*small, *(n // d for d in small)})
+    return tuple(sorted({*small, *(n // d for d in small)}))
 
 
 def _tensor_degrees(arch: Architecture, chip: Chip, gpus: int) -> list[int]:
@@ -46,19 +49,19 @@ def _tensor_degrees(arch: Architecture, chip: Chip, gpus: int) -> list[int]:
     widths += [block.feed_forward.width for block in arch.blocks if isinstance(block.feed_forward, FeedForward)]
     groups = [block.mixer.kv_heads for block in arch.blocks if isinstance(block.mixer, SoftmaxAttention)]
     limit = min(gpus, int(chip.scaleup_domain or 1))
-    return [tp for tp in _divisors(gcd(*widths)) if tp <= limit and all(kv % tp == 0 or tp % kv == 0 for kv in groups)]
+    return [tp for tp in divisors(gcd(*widths)) if tp <= limit and all(kv % tp == 0 or tp % kv == 0 for kv in groups)]
 
 
 def _pipeline_degrees(arch: Architecture, gpus: int) -> list[int]:
     """Powers of two, 3, 5 and 7 times them, and what divides the layers, up to one stage a layer."""
     usual = {k << i for k in (1, 3, 5, 7) for i in range(12)}
-    return sorted(pp for pp in usual | set(_divisors(arch.layers)) if pp <= min(arch.layers, gpus))
+    return sorted(pp for pp in usual | set(divisors(arch.layers)) if pp <= min(arch.layers, gpus))
 
 
 def shapes(arch: Architecture, chip: Chip, gpus: int, seq: int, global_batch: int) -> Iterator[Shape]:
     """All shapes on up to `gpus` chips whose replicas and micro-batches divide the batch."""
     experts = [block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, Experts)]
-    expert_degrees = _divisors(gcd(*experts)) if experts else [1]
+    expert_degrees = divisors(gcd(*experts)) if experts else (1,)
     context = [cp for cp in CONTEXT if cp == 1 or (seq % (2 * cp) == 0 and seq // cp >= LONG)]
     pipeline = _pipeline_degrees(arch, gpus)
     for tp in _tensor_degrees(arch, chip, gpus):
@@ -68,7 +71,7 @@ def shapes(arch: Architecture, chip: Chip, gpus: int, seq: int, global_batch: in
                 for micro_batch in MICRO_BATCHES:
                     if most < 1 or global_batch % micro_batch:
                         continue
-                    replicas = [dp for dp in _divisors(global_batch // micro_batch) if dp <= most]
+                    replicas = [dp for dp in divisors(global_batch // micro_batch) if dp <= most]
                     for ep in expert_degrees:
                         fitting = [dp for dp in replicas if tp * cp * dp % ep == 0]
                         for dp in fitting:

@@ -19,9 +19,9 @@ from centime.plan.serving.speeds import NEWEST, Software, year
 from centime.plan.serving.units import number_format
 from centime.plan.step.prediction import check_precision, default_precision, software_at
 from centime.plan.training.quick_search import Corner, Searcher
-from centime.plan.training.request import BATCH_TOKENS, BATCH_TOKENS_A_CHIP
+from centime.plan.training.request import BATCH_TOKENS, BATCH_TOKENS_A_CHIP, SEQ
+from centime.units import SECONDS_PER_DAY
 
-SEQ = 4096  # of pre-training, as DeepSeek-V3's and most published recipes
 LEAST_CHIPS, MOST_CHIPS = 64, 16384
 TRAIN_DAYS = 60.0  # DeepSeek-V3's pre-training took 54
 ROUGH_MFU = 0.35  # only to choose how many chips train
@@ -58,7 +58,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
 
     def train(arch: Architecture, tokens: float) -> tuple[float, tuple[float, float]]:
         flops = count_architecture(arch, SEQ).train_flops_per_token * tokens
-        wanted = flops / (ROUGH_MFU * trains.peak("bf16") * TRAIN_DAYS * 86400)
+        wanted = flops / (ROUGH_MFU * trains.peak("bf16") * TRAIN_DAYS * SECONDS_PER_DAY)
         gpus = min(MOST_CHIPS, max(LEAST_CHIPS, 1 << max(0, math.ceil(math.log2(wanted)))))
         batch = max(1, round(max(BATCH_TOKENS, BATCH_TOKENS_A_CHIP * gpus) / SEQ))
         at = Corner(arch, trains, gpus, SEQ, batch, precision, None, request.software_date or "")

@@ -18,9 +18,9 @@ from centime.plan.serving.money import Money
 from centime.plan.serving.request import Demand, ServingRequest
 from centime.plan.serving.roofline import Load, StepTime
 from centime.plan.serving.units import Unit
+from centime.units import SECONDS_PER_DAY
 
 PEAK_TO_MEAN = 278 / 226.75  # nodes serving DeepSeek's V3 and R1 on 2025-02-27 (open-infra-index, day 6)
-SECONDS_PER_DAY = 86400.0
 PARTS = {  # of a step, as StepTime names them
     "matrices": "matrices",
     "attention": "attention",

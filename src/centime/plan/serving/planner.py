@@ -23,12 +23,13 @@ from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import Engine
 from centime.plan.serving.interval import spread
 from centime.plan.serving.money import spent
-from centime.plan.serving.plan import PEAK_TO_MEAN, SECONDS_PER_DAY, ServingPlan, busy_gpus, peak_to_mean
+from centime.plan.serving.plan import PEAK_TO_MEAN, ServingPlan, busy_gpus, peak_to_mean
 from centime.plan.serving.request import Demand, ServingRequest, parse_units
 from centime.plan.serving.speeds import Software, speeds, year
 from centime.plan.serving.trial import best_tried
-from centime.plan.serving.units import Unit, check_units, number_format
+from centime.plan.serving.units import Unit, check_units, number_format, usual_precision
 from centime.plan.typed_inputs import typed
+from centime.units import SECONDS_PER_DAY
 
 DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
 
@@ -38,7 +39,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     arch, kind = architecture(request.model), chip(request.gpu)
     cost = model_cost(arch)
     lengths, notes = _lengths(request)
-    precision = request.precision or ("fp8" if kind.fp8_tflops else "bf16")
+    precision = request.precision or usual_precision(kind)
     form = number_format(precision, arch.is_mixture)
     date = request.date or datetime.date.today().isoformat()
     software = Software(request.engine, year(date))

@@ -42,6 +42,11 @@ _WORDS = {"fp16": "bf16", "bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4", "fp4": "
 PRECISIONS = tuple(_WORDS)
 
 
+def usual_precision(chip: Chip) -> str:
+    """What a chip serves in where nobody says: fp8 where it computes in it, else bf16."""
+    return "fp8" if chip.fp8_tflops else "bf16"
+
+
 def number_format(precision: str, mixture: bool, kv_bytes: float | None = None) -> Format:
     """The format of 'bf16', 'fp8', 'fp4', 'mxfp4' or 'int4' weights; `kv_bytes` an element of cache (bf16: 2).
 

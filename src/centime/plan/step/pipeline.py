@@ -180,22 +180,6 @@ class Phases:
         return self.forward_1f + self.backward_1b + self.weight_1w + self.steady_1f1b + self.bubble
 
 
-def bubble(
-    schedule: Schedule,
-    stages: int,
-    chunks: int,
-    micro_batches: int,
-    f: float,
-    b: float,
-    w: float,
-    send: float = 0.0,
-    overlapped: float | None = None,
-    slowest: float = 1.0,
-) -> float:
-    """Idle seconds of the mean stage; arguments as of `phases`."""
-    return phases(schedule, stages, chunks, micro_batches, f, b, w, send, overlapped, slowest).bubble
-
-
 def phases(
     schedule: Schedule,
     stages: int,

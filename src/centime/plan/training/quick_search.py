@@ -10,7 +10,7 @@ from centime.catalogue.architecture import Architecture, Experts
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
-from centime.plan.layouts.candidates import LONG, RECOMPUTE, schedules_of
+from centime.plan.layouts.candidates import LONG, RECOMPUTE, divisors, schedules_of
 from centime.plan.layouts.cost import StepCost
 from centime.plan.step.efficiency import fitted
 from centime.plan.step.intervals import step_interval
@@ -96,7 +96,7 @@ def _shapes(arch: Architecture, chip: Chip, gpus: int, seq: int, global_batch: i
             for cp in _powers(seq // LONG):
                 for micro_batch in MICRO_BATCHES:
                     most = gpus // (tp * cp * pp)
-                    dp = max((d for d in _divisors(global_batch // micro_batch) if d <= most), default=0)
+                    dp = max((d for d in divisors(global_batch // micro_batch) if d <= most), default=0)
                     for ep in _powers(min(experts, default=1)):
                         layout = Layout(tp * cp * pp * dp, tp, pp, 1, cp, ep, micro_batch=micro_batch)
                         if dp and not any(objections(layout, arch, chip, seq, global_batch)):
@@ -160,9 +160,3 @@ def _better(
 
 def _layout(shape: Layout, schedule: Schedule, vp: int, zero: int, recompute: Recompute) -> Layout:
     return Layout(shape.gpus, shape.tp, shape.pp, vp, shape.cp, shape.ep, zero, shape.micro_batch, schedule, recompute)
-
-
-@functools.cache
-def _divisors(n: int) -> tuple[int, ...]:
-    """Of a batch."""
-    return tuple(d for d in range(1, n + 1) if n % d == 0)

@@ -20,7 +20,8 @@ from centime.plan.step.prediction import default_precision, software_at
 from centime.plan.training.post_training import Reinforcement
 
 RECIPES = Path(models.__file__).with_name("training_recipes.toml")
-BATCH_TOKENS = 4_194_304  # a step, where nothing says more: Llama 2 and 3 (arXiv 2307.09288, 2407.21783)
+SEQ = 4096  # tokens a sequence, where nothing says more: DeepSeek-V3's and most published recipes
+BATCH_TOKENS = 4_194_304  # a step, where nothing says more: Llama 1 to 3 (arXiv 2302.13971, 2307.09288, 2407.21783)
 BATCH_TOKENS_A_CHIP = 8192
 
 
@@ -122,7 +123,7 @@ def filled_in(
         else:
             assumptions.append(said("{name} = {value} (assumption).", name=name, value=filled[name]))
 
-    take("seq", 4096)
+    take("seq", SEQ)
     seq = request.seq or filled["seq"]
     layout = request.layout
     if layout is None:

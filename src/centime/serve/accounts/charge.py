@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from centime.catalogue.prices import Price
 from centime.catalogue.tariffs import MOST, PICO, Amounts, Hours
+from centime.units import HOUR_NS
 
-HOUR_NS = 3_600_000_000_000
 MOST_PICO = MOST * PICO  # of one request; every sum of two is below 2^64, every one alone below 2^63
 MOST_TOKENS = 2**48  # in one request; a context of a thousand million tokens is 2^30
 MOST_NS = 2**62  # device-nanoseconds of one request: 146 years
