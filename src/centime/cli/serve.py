@@ -119,8 +119,8 @@ def serve(
     from centime.serve.api.command import ServeOptions, serve_folder
     from centime.serve.engine.settings import EngineSettings
 
-    def size(gib: float, flag: str) -> int:
-        if not 0 <= gib < MOST_GIB:
+    def size(gib: float, flag: str, least: int = 0) -> int:
+        if not least <= gib * 2**30 < MOST_GIB * 2**30:
             raise UserError(f"{flag} {gib:g} is not a size in GiB that a machine has; give one below {MOST_GIB:,}.")
         return int(gib * 2**30)
 
@@ -129,7 +129,8 @@ def serve(
     engine = EngineSettings(
         step_tokens=step_tokens, max_running=max_running, max_waiting=max_queue,
         cache_bytes=None if cache is None else size(cache, "--cache"), prefix_cache=prefix_cache, drafts=drafts,
-        deterministic=deterministic, disk=disk_cache, disk_bytes=size(disk_size, "--disk-size"), check=check_cache,
+        deterministic=deterministic, disk=disk_cache, disk_bytes=size(disk_size, "--disk-size", least=1),
+        check=check_cache,
     )  # fmt: skip
     options = ServeOptions(
         usable(model), server, engine, names=tuple(name or ()), device=device, dtype=dtype, chat_format=chat_format,

@@ -117,6 +117,9 @@ def read_card(path: Path) -> dict[str, Any]:
     for key, value in found["figures"].items():
         if type(value) not in (int, float) or not math.isfinite(value):
             raise UserError(f"{path}: figures.{key} of the card is {kind(value)}; expected a number.")
+    for key, value in found["sha256"].items():
+        if not isinstance(value, str):
+            raise UserError(f"{path}: sha256.{key} of the card is {kind(value)}; expected a text.")
     if found["verb"] not in VERBS:
         raise UserError(f"{path}: {found['verb']!r} is not a plan; a card's verb is one of {', '.join(VERBS)}.")
     return found

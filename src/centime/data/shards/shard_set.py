@@ -12,11 +12,11 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from centime.errors import UserError
 
@@ -41,6 +41,17 @@ class Shard(BaseModel):
     documents_sha256: str
 
 
+def _shown(made: dict[str, Any]) -> dict[str, Any]:
+    """What is said of how shards were made, its lists and counts of their kind; the rest is as its version wrote it."""
+    TypeAdapter(list[str]).validate_python(made.get("sources", []), strict=True)
+    TypeAdapter(list[str]).validate_python(made.get("notes", []), strict=True)
+    TypeAdapter(dict[str, int]).validate_python(made.get("left_out", {}), strict=True)
+    return made
+
+
+Made = Annotated[dict[str, Any], AfterValidator(_shown)]
+
+
 class Index(BaseModel):
     """index.json of a split."""
 
@@ -54,7 +65,7 @@ class Index(BaseModel):
     documents: int = Field(ge=0)
     bytes: int = Field(ge=0)
     shards: list[Shard]
-    made: dict[str, Any] = Field(default_factory=dict, description="how: seed, fim, holdout, sources, versions")
+    made: Made = Field(default_factory=dict, description="how: seed, fim, holdout, sources, versions")
 
 
 def split_folder(path: str | Path) -> Path:

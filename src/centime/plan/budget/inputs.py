@@ -180,12 +180,18 @@ def levers(request: BudgetRequest, chip: Chip, prefill: Uncertain, decode: Uncer
     for name, value in request.overrides.items():
         if name not in found:
             raise UserError(f"a budget has no input {name!r}; known: {', '.join(found)}.")
+        found[name] = value
+    return in_range(found)
+
+
+def in_range(inputs: dict[str, Uncertain]) -> dict[str, Uncertain]:
+    """The inputs. Raises UserError naming one that would be divided by and may be 0, or a share that may exceed 1."""
+    for name, value in inputs.items():
         if value.three[0] <= 0 and name in DIVISORS:
             raise UserError(f"{name} is above 0; found {value.three[0]:g}.")
         if value.three[2] > 1 and name in SHARES:
             raise UserError(f"{name} is a share of at most 1; found {value.three[2]:g}.")
-        found[name] = value
-    return found
+    return inputs
 
 
 def _rent(request: BudgetRequest, chip: Chip) -> Uncertain:

@@ -15,6 +15,7 @@ from centime.plan.budget.inputs import (
     LABELS,
     PROMPT_PER_OUTPUT,
     BudgetRequest,
+    in_range,
     levers,
     notes,
     training_run,
@@ -157,11 +158,11 @@ def plan_budget(request: BudgetRequest) -> BudgetPlan:
 
 
 def from_inputs(saved: dict[str, Any]) -> BudgetPlan:
-    """The plan that a card describes."""
+    """The plan that a card describes. Raises UserError on values that are none of a request, or out of range."""
     from centime.catalogue.chips import chip as chip_called
 
     request = typed(BudgetRequest, saved["request"], "request of budget")
-    inputs = typed(dict[str, Uncertain], saved["inputs"], "inputs of budget")
+    inputs = in_range(typed(dict[str, Uncertain], saved["inputs"], "inputs of budget"))
     name = chip_called(request.chip).name
     hours = typed(dict[str, Uncertain], saved["run_hours"], "run_hours of budget")
     assumptions = typed(list[str], saved["assumptions"], "assumptions of budget")
