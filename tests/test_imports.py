@@ -279,8 +279,8 @@ def module(path: Path) -> str:
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Module -> the modules that it imports anywhere in its text. `from centime.plan import text` is an edge to
-    plan.text where there is such a file, and to the `__init__` of plan otherwise."""
+    """Module -> the modules that it imports anywhere in its text. `from centime.plan import notes` is an edge to
+    plan.notes where there is such a file, and to the `__init__` of plan otherwise."""
     modules = {module(path) for path in files()}
     edges: dict[str, set[str]] = {name: set() for name in modules}
     for path in files():

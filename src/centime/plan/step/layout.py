@@ -119,7 +119,7 @@ def objections(
 ) -> Iterator[str]:
     """Every reason, a sentence each that names its field, why this model cannot be spread so over such chips.
 
-    Memory is not among them (`plan.memory`). seq in tokens and global_batch in sequences add their own, where given.
+    Memory is not among them (`step.memory`). seq in tokens and global_batch in sequences add their own, where given.
     """
     for field in ("gpus", "tp", "pp", "vp", "cp", "ep", "micro_batch"):
         if getattr(layout, field) < 1:

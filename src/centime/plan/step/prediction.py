@@ -24,7 +24,7 @@ PRECISIONS = ("bf16", "fp8", "mxfp8", "nvfp4")
 class StepPrediction:
     """One optimizer step. Seconds, GiB per chip, tokens/s per chip, TFLOP/s per chip (model FLOPs: causal attention
     once, MTP and recomputation left out), MFU against the bf16 peak. low and high bound `step_time_s` at 80 %. passes:
-    as in `plan.step.StepTimes`."""
+    as in `step.times.StepTimes`."""
 
     layout: Layout
     seq: int

@@ -1,6 +1,6 @@
 """One optimizer step of training: how long it takes, and what it is made of.
 
-The step is counted on the mean pipeline stage: a micro-batch's seconds (`plan.micro_batch`) put through the schedule,
+The step is counted on the mean pipeline stage: a micro-batch's seconds (`step.micro_batch`) put through the schedule,
 plus what happens once a step. docs/plan-formulas.md derives every line.
 """
 

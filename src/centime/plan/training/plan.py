@@ -216,5 +216,5 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         )
     price = gpu_hour(device, request.date, request.price)
     sources = [source for source in (arch.source, device.source, recipe.get("source"), priced(price)) if source]
-    sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/constants.json (published runs)")
+    sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/step/constants.json (published runs)")
     return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), found)
