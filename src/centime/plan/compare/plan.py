@@ -241,6 +241,7 @@ def _require_understood(request: CompareRequest) -> None:
     if request.price is not None:
         price_given(request.price)
     software_of(request.software_date)
+    Lengths(request.isl, request.osl, request.hit)
     for text in request.layouts:
         if text != "auto":
             parse_layout(text)

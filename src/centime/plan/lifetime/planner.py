@@ -17,6 +17,7 @@ from centime.plan.lifetime.prices import planner_costs
 from centime.plan.lifetime.request import Costs, LifetimeRequest, flop_costs
 from centime.plan.lifetime.scaling_laws import LOSS_LAWS, MOE_LAWS, QualityLaw, loss_law, moe_law
 from centime.plan.notes import Said, said
+from centime.plan.serving.choice import Lengths
 from centime.plan.serving.request import LONGEST
 from centime.plan.training.case import case, example_names
 
@@ -102,6 +103,7 @@ def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, 
         value = getattr(request, name)
         if value is not None and not 0 < value <= most:
             raise UserError(f"{name} is {value:g}; expected a number above zero, and at most {most:g}.")
+    Lengths(request.isl, request.osl, request.hit)
     if not 0 <= request.hit < 1:
         raise UserError(f"hit is {request.hit}; expected a share of at least 0 and below 1.")
     if request.family not in FAMILIES:

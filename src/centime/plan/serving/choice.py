@@ -10,7 +10,7 @@ from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import Engine, Steady, decoding, largest_batch
-from centime.plan.serving.request import wide
+from centime.plan.serving.request import LONGEST, SHORTEST, wide
 from centime.plan.serving.speeds import Software, speeds
 from centime.plan.serving.units import Unit, free_bytes, number_format, weight_bytes
 from centime.plan.serving.waiting import HEADROOM, busiest_load, busiest_prefill
@@ -20,11 +20,21 @@ WIDTHS = (1, 2, 4, 8, 16, 32, 64, 72, 144, 320)  # chips of a unit that are trie
 
 @dataclass(frozen=True)
 class Lengths:
-    """Mean tokens of a request: prompt, answer, and the share of the prompt found in the cache."""
+    """Mean tokens of a request: prompt, answer, and the share of the prompt found in the cache.
+
+    Raises UserError on lengths that nothing can be computed with.
+    """
 
     isl: float
     osl: float
     hit: float
+
+    def __post_init__(self) -> None:
+        for flag, tokens in (("--isl", self.isl), ("--osl", self.osl)):
+            if not SHORTEST <= tokens <= LONGEST:
+                raise UserError(
+                    f"{flag} {tokens:g} is no length of a request; give {SHORTEST:g} to {LONGEST:g} tokens."
+                )
 
 
 @dataclass(frozen=True)

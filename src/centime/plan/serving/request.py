@@ -15,7 +15,7 @@ ENGINES = ("vllm", "sglang", "trt")
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "d": 86400.0, "week": 604800.0, "month": 2629800.0}
 
 
-LONGEST = 1e9  # tokens of a prompt or an answer, and seconds of a limit, above which nothing is meant
+SHORTEST, LONGEST = 1e-6, 1e9  # tokens of a request, and seconds of a limit, outside of which nothing is meant
 MOST_A_DAY = 1e20  # tokens
 
 
@@ -79,8 +79,8 @@ class ServingRequest:
             ("--ttft", self.ttft_s),
             ("--tpot", self.tpot_s),
         ):
-            if value is not None and not 0 < value < math.inf:
-                raise UserError(f"{flag} {value:g} is not above zero.")
+            if value is not None and not SHORTEST <= value < math.inf:
+                raise UserError(f"{flag} {value:g} is not above zero, or too little to mean anything.")
             if value is not None and value > LONGEST:
                 raise UserError(f"{flag} {value:g} is more than any model takes; give at most {LONGEST:,.0f}.")
         if self.context is not None and (self.demand is None or self.isl or self.osl):
