@@ -7,7 +7,7 @@ import re
 
 from centime.errors import UserError
 
-HOUR_NS = 3_600_000_000_000
+HOUR_NS = 3_600_000_000_000  # nanoseconds in an hour
 SECONDS_PER_DAY = 86400.0
 
 _SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12, "p": 1e15}

@@ -19,16 +19,14 @@ from typing import TYPE_CHECKING
 from centime.catalogue.architecture import (
     Architecture,
     Block,
-    CompressedAttention,
     Experts,
     FeedForward,
     LatentAttention,
     Mixer,
     SoftmaxAttention,
-    StateSpace,
 )
 from centime.catalogue.home import centime_home
-from centime.catalogue.layer_pattern import parse_pattern
+from centime.catalogue.layer_pattern import blocks_of
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 
@@ -180,101 +178,6 @@ def _from_row(row: Mapping[str, str], where: str) -> Architecture:
         assumptions=notes,
         mtp_blocks=mtp,
         norm_bias=bool(sizes.get("norm_bias")),
-    )
-
-
-def blocks_of(pattern: str, sizes: Mapping[str, float]) -> tuple[Block, ...]:
-    """The blocks that a layer pattern and a row's sizes describe, gathered by kind in order of first appearance.
-
-    Raises ValueError on a pattern that is none, KeyError on a size that it needs.
-    """
-    repeats: dict[str, int] = {}
-    for layer in parse_pattern(pattern):
-        repeats[layer] = repeats.get(layer, 0) + 1
-    found = []
-    for layer, repeat in repeats.items():
-        match = re.fullmatch(r"(C\d+|[AWLS])?(D\d*|E)?", layer)
-        assert match is not None  # parse_pattern's letters
-        mixer = _mixer(match[1], sizes) if match[1] else None
-        feed_forward = _feed_forward(match[2], sizes) if match[2] else None
-        found.append(Block(mixer, feed_forward, repeat))
-    return tuple(found)
-
-
-def _whole(sizes: Mapping[str, float], key: str) -> int | None:
-    return int(sizes[key]) if key in sizes else None
-
-
-def _mixer(letter: str, sizes: Mapping[str, float]) -> Mixer:
-    if letter in "AW":
-        windowed = letter == "W"
-        heads = int(sizes.get("window_heads", sizes["heads"]) if windowed else sizes["heads"])
-        kv_heads = int(sizes.get("kv_heads", heads))
-        head_dim = int(sizes["head_dim"] if "head_dim" in sizes else sizes["hidden"] // sizes["heads"])
-        if windowed:
-            kv_heads = int(sizes.get("window_kv_heads", kv_heads))
-            head_dim = int(sizes.get("window_head_dim", head_dim))
-        return SoftmaxAttention(
-            heads,
-            kv_heads,
-            head_dim,
-            window=int(sizes["window"]) if windowed else None,
-            output_gate=bool(sizes.get("output_gate")),
-            bias=bool(sizes.get("bias")),
-            value_dim=_whole(sizes, "value_dim"),
-        )
-    if letter == "L":
-        return LatentAttention(
-            int(sizes["heads"]),
-            _whole(sizes, "q_rank"),
-            int(sizes["kv_rank"]),
-            int(sizes["nope_dim"]),
-            int(sizes["rope_dim"]),
-            int(sizes["value_dim"]),
-            _whole(sizes, "index_topk"),
-            int(sizes.get("index_heads", 0)),
-            int(sizes.get("index_dim", 0)),
-            output_gate=bool(sizes.get("output_gate")),
-        )
-    if letter == "S":
-        return StateSpace(
-            int(sizes["ssm_heads"]),
-            int(sizes["ssm_head_dim"]),
-            int(sizes["ssm_state"]),
-            int(sizes["ssm_groups"]),
-            delta=bool(sizes.get("delta")),
-        )
-    compression = int(letter[1:])
-    picks = 0 < compression < 64  # V4: an indexer on the lightly compressed layers (4), none on the heavily (128)
-    return CompressedAttention(
-        int(sizes["heads"]),
-        int(sizes["q_rank"]),
-        int(sizes["head_dim"]),
-        int(sizes["window"]),
-        int(sizes["index_topk"]) if picks else None,
-        compression,
-        int(sizes["index_heads"]) if picks else 0,
-        int(sizes["index_dim"]) if picks else 0,
-        int(sizes["out_groups"]),
-        int(sizes["out_rank"]),
-    )
-
-
-def _feed_forward(letter: str, sizes: Mapping[str, float]) -> FeedForward | Experts:
-    gated = bool(sizes.get("gated", 1))
-    if letter.startswith("D"):
-        return FeedForward(int(letter[1:] or sizes["ffn"]), gated)
-    return Experts(
-        int(sizes["experts"]),
-        int(sizes["top_k"]),
-        int(sizes["expert_width"]),
-        int(sizes.get("shared_width", 0)),
-        gated,
-        _whole(sizes, "latent_dim"),
-        bool(sizes.get("correction_bias")),
-        int(sizes.get("groups", 1)),
-        int(sizes.get("top_groups", 1)),
-        bias=bool(sizes.get("bias")),
     )
 
 

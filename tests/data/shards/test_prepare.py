@@ -217,7 +217,7 @@ HALF = """
 import gc, multiprocessing, os, struct
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from centime.data.shards.prepare import _result
+from centime.data.shards.workers import _result
 
 def dies_in_the_middle_of_its_answer():
     for one in gc.get_objects():
