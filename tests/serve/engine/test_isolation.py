@@ -122,9 +122,9 @@ def _adjustment(served: Engine, fault: Exception) -> None:
     def apply(scores_V: torch.Tensor) -> None:
         raise fault
 
-    adjustment = served.scheduler.running[-1].logits_processor
-    adjustment.apply = apply  # type: ignore[method-assign]
-    adjustment._penalties_V = torch.zeros(1)
+    logits_processor = served.scheduler.running[-1].logits_processor
+    logits_processor.apply = apply  # type: ignore[method-assign]
+    logits_processor._penalties_V = torch.zeros(1)
 
 
 def _draw(served: Engine, fault: Exception) -> None:

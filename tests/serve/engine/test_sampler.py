@@ -25,17 +25,17 @@ class Row:
     """What one row is drawn by: the draw, and what the request adds to its logits."""
 
     draw: Draw
-    adjustment: LogitsProcessor
+    logits_processor: LogitsProcessor
 
 
 def draw(
     seed: int = 0, prompt: tuple[int, ...] = (), output: tuple[int, ...] = (), size: int = V, **params: object
 ) -> Row:
     chosen = SamplingParams(**params)  # type: ignore[arg-type]
-    adjustment = LogitsProcessor(chosen, prompt, size)
+    logits_processor = LogitsProcessor(chosen, prompt, size)
     for token in output:
-        adjustment.add(token)
-    return Row(Draw(chosen, seed, len(output)), adjustment)
+        logits_processor.add(token)
+    return Row(Draw(chosen, seed, len(output)), logits_processor)
 
 
 def sample(logits_RV: torch.Tensor, rows: list[Row]) -> torch.Tensor:

@@ -102,12 +102,12 @@ class Executor:
         for part in parts:
             assert part.logits_RV is not None
             generation, scores_RV = part.work.generation, part.logits_RV
-            adjustment, guesses = generation.logits_processor, generation.draft[: part.work.draws - 1]
-            if adjustment.changes or generation.request.constraint is not None:
+            logits_processor, guesses = generation.logits_processor, generation.draft[: part.work.draws - 1]
+            if logits_processor.changes or generation.request.constraint is not None:
                 scores_RV = scores_RV.clone()
                 for row, scores_V in enumerate(scores_RV):
-                    with adjustment.beside(guesses[:row]):
-                        adjustment.apply(scores_V)
+                    with logits_processor.beside(guesses[:row]):
+                        logits_processor.apply(scores_V)
                 self._hold(generation, scores_RV)
             part.scores_RV = scores_RV
         return parts

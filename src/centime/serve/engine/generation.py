@@ -17,10 +17,10 @@ WHOLE = {"end", "stop", "length"}  # reasons of answers that were made
 class Generation:
     """A request in progress. Entries of `tokens[:computed]` are in the cache; `draft` are guesses at what follows."""
 
-    def __init__(self, request: Request, room: int, text: Detokenizer, adjustment: LogitsProcessor) -> None:
+    def __init__(self, request: Request, room: int, text: Detokenizer, logits_processor: LogitsProcessor) -> None:
         self.request = request
         self.room = room  # most tokens of the answer: max_tokens, or what the context leaves
-        self.text, self.logits_processor = text, adjustment
+        self.text, self.logits_processor = text, logits_processor
         self.prompt_length = len(request.prompt)
         self.tokens = list(request.prompt)
         self.seed = secrets.randbits(63) if request.params.seed is None else request.params.seed

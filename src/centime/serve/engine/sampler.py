@@ -1,8 +1,8 @@
 """From logits to tokens, many requests at once: temperature, cuts, one draw each, log-probabilities.
 
-What a request adds to its own logits beforehand is in adjustment.py. A draw is a pure function of the request's seed
-and the token's number in the answer, so that it depends neither on the batch nor on whether the position was reached by
-a draft, and survives preemption.
+What a request adds to its own logits beforehand is in logits_processor.py. A draw is a pure function of the request's
+seed and the token's number in the answer, so that it depends neither on the batch nor on whether the position was
+reached by a draft, and survives preemption.
 """
 
 from __future__ import annotations
