@@ -14,6 +14,7 @@ import torch
 
 from centime.calibrate.timing import seconds_of, synchronize
 from centime.catalogue.machine import AttentionRate, GemmRate, Link, MuonRate
+from centime.children import deaf_to_interrupts
 from centime.errors import UserError
 from centime.ops.attention import causal_attention
 from centime.ops.precision import native_bf16
@@ -104,10 +105,12 @@ def all_to_all(count: int, backend: str, size: int) -> float:
     context = multiprocessing.get_context("spawn")
     answers = context.SimpleQueue()
     ranks = [
-        context.Process(target=_exchange, args=(rank, count, backend, port, size, answers)) for rank in range(count)
+        context.Process(target=_exchange, args=(rank, count, backend, port, size, answers), daemon=True)
+        for rank in range(count)
     ]
-    for rank in ranks:
-        rank.start()
+    with deaf_to_interrupts():
+        for rank in ranks:
+            rank.start()
     for rank in ranks:
         rank.join()
     if any(rank.exitcode for rank in ranks):

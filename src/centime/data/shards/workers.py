@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
+from centime.children import deaf_to_interrupts
 from centime.data.shards.documents import Encoded, Fim, tokenise
 from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.errors import UserError
@@ -57,7 +57,8 @@ def tokenised(
     flying: deque[tuple[Future[tuple[Encoded, Encoded]], int]] = deque()
     try:
         for batch in batches:
-            flying.append((pool.submit(_work, batch.texts), batch.source_bytes))
+            with deaf_to_interrupts():  # a pool starts its workers as work comes
+                flying.append((pool.submit(_work, batch.texts), batch.source_bytes))
             if len(flying) > 2 * workers:
                 future, source_bytes = flying.popleft()
                 yield _result(pool, future), source_bytes
@@ -121,9 +122,8 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(folder: str, holdout: float, fim: Fim | None) -> None:
-    """Run once in each worker: one thread, deaf to Ctrl-C (the parent tells it), gone when the parent is."""
+    """Run once in each worker: one thread, gone when the parent is."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
 

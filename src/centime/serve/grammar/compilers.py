@@ -25,6 +25,7 @@ from typing import IO, Generic, TypeVar
 import psutil
 
 import centime
+from centime.children import deaf_to_interrupts
 from centime.errors import UserError
 from centime.serve.grammar.gate import GrammarSpec
 from centime.serve.grammar.worker import HEAD, write
@@ -145,13 +146,14 @@ class _Process:
 
     def __init__(self, vocabulary: bytes) -> None:
         paths = [str(Path(centime.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "centime.serve.grammar.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        )
+        with deaf_to_interrupts():
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "centime.serve.grammar.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            )
         self._ready = self.usable = False
         self._send(vocabulary)
 

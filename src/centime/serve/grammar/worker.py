@@ -11,7 +11,6 @@ import pickle
 import queue
 import random
 import re
-import signal
 import struct
 import threading
 import time
@@ -198,7 +197,6 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the server's to handle
     os.nice(5)
     serve(source, sink)
 
