@@ -144,12 +144,14 @@ def test_a_whole_answer_whose_client_leaves_is_charged_at_the_pace_of_others(put
 
 def test_the_estimate_is_no_more_than_was_asked_for(put: Callable[..., Put]) -> None:
     async def reply(body: dict[str, Any]) -> Any:
-        await asyncio.sleep(3)
+        await asyncio.sleep(8)
         return answer("Hello", 20, 3)
 
     made = put(reply)
     with pytest.raises(Exception, match="timed out"):
-        made.client.post("/v1/chat/completions", json=ASK | {"max_tokens": 3}, timeout=1.0)
+        made.client.post(
+            "/v1/chat/completions", json=ASK | {"max_tokens": 3}, timeout=4.0
+        )  # on busy cores too it has reached the other server by then
     assert made.sums()[3] == 3
 
 
