@@ -19,12 +19,16 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "centime"
 
 # room -> the parts of centime it may import, besides itself. WORDS are shared by all.
-WORDS = {"children", "csv_files", "errors", "input_files", "json_files", "units", "files", "installation", "version"}
+WORDS = {
+    *("children", "csv_files", "errors", "files", "input_files", "installation", "json_files", "messages", "units"),
+    "version",
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "children": set(),
     "csv_files": {"errors"},
     "units": {"errors"},
+    "messages": {"units"},
     "json_files": {"errors"},
     "files": {"errors", "json_files", "units", "version"},
     "input_files": {"errors"},
@@ -47,21 +51,20 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Within plan: room -> the rooms, and the files beside them, that it may import. What computes stands above what it is
 # built on, each verb's room above those that it asks; reports alone say how a plan is shown.
 PLAN_MAY_IMPORT: dict[str, set[str]] = {
-    "notes": set(),
     "typed_inputs": set(),
-    "catalogue_notes": {"notes"},
-    "show": {"notes"},
+    "catalogue_notes": set(),
+    "show": set(),
     "verbs": {"show"},
     "card": {"verbs"},
     "counts": set(),
-    "step": {"counts", "notes"},
-    "layouts": {"step", "counts", "notes"},
-    "training": {"layouts", "step", "counts", "card", "catalogue_notes", "notes", "typed_inputs"},
-    "serving": {"counts", "catalogue_notes", "notes", "typed_inputs"},
-    "explain": {"training", "step", "counts", "catalogue_notes", "notes"},
-    "lifetime": {"training", "serving", "step", "counts", "catalogue_notes", "notes", "typed_inputs"},
-    "fleet": {"training", "serving", "catalogue_notes", "notes", "typed_inputs"},
-    "budget": {"fleet", "notes", "typed_inputs"},
+    "step": {"counts"},
+    "layouts": {"step", "counts"},
+    "training": {"layouts", "step", "counts", "card", "catalogue_notes", "typed_inputs"},
+    "serving": {"counts", "catalogue_notes", "typed_inputs"},
+    "explain": {"training", "step", "counts", "catalogue_notes"},
+    "lifetime": {"training", "serving", "step", "counts", "catalogue_notes", "typed_inputs"},
+    "fleet": {"training", "serving", "catalogue_notes", "typed_inputs"},
+    "budget": {"fleet", "typed_inputs"},
     "compare": {
         "lifetime",
         "fleet",
@@ -70,10 +73,9 @@ PLAN_MAY_IMPORT: dict[str, set[str]] = {
         "step",
         "counts",
         "catalogue_notes",
-        "notes",
         "typed_inputs",
     },
-    "check": {"training", "serving", "layouts", "step", "counts", "notes"},
+    "check": {"training", "serving", "layouts", "step", "counts"},
     "rerun": {"card", "verbs", "show"},
 }
 # Within data: what a person names, its text as tokens, tokens on disk; beside the rooms, the loaders that read these.
@@ -280,8 +282,8 @@ def module(path: Path) -> str:
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Module -> the modules that it imports anywhere in its text. `from centime.plan import notes` is an edge to
-    plan.notes where there is such a file, and to the `__init__` of plan otherwise."""
+    """Module -> the modules that it imports anywhere in its text. `from centime.plan import card` is an edge to
+    plan.card where there is such a file, and to the `__init__` of plan otherwise."""
     modules = {module(path) for path in files()}
     edges: dict[str, set[str]] = {name: set() for name in modules}
     for path in files():
@@ -339,13 +341,13 @@ def test_no_files_import_each_other() -> None:
 
 
 def part(name: str) -> tuple[str, str]:
-    """('plan', 'step') for plan.step.times, ('plan', 'notes') for plan.notes, ('plan', '') for its __init__."""
+    """('plan', 'step') for plan.step.times, ('plan', 'card') for plan.card, ('plan', '') for its __init__."""
     room, _, rest = name.partition(".")
     return room, rest.partition(".")[0]
 
 
 def plan_room(name: str) -> str:
-    """'step' for plan.step.times, 'notes' for plan.notes, '' for what is not plan's."""
+    """'step' for plan.step.times, 'card' for plan.card, '' for what is not plan's."""
     room, inside = part(name)
     return inside if room == "plan" else ""
 

@@ -90,14 +90,22 @@ def format_watts(value: float) -> str:
     return f"{number} {prefix.replace('B', 'G').replace('K', 'k')}W"
 
 
-def format_money(value: float, currency: str) -> str:
-    """0.0051 -> '$0.0051'; cents and up with two decimals, smaller amounts with three significant digits."""
-    symbol = next((s for s, code in _CURRENCY.items() if code == currency), "")
+def currency_symbol(currency: str) -> str:
+    """'USD' -> '$'; nothing where its code is what people write."""
+    return next((symbol for symbol, code in _CURRENCY.items() if code == currency), "")
+
+
+def money_digits(value: float) -> str:
+    """0.0051 -> '0.00510'; cents and up with two decimals, smaller amounts with three significant digits."""
     if value == 0 or abs(value) >= 0.995:
-        number = f"{value:,.2f}"
-    else:
-        number = f"{value:.{min(12, 2 - math.floor(math.log10(abs(value))))}f}"
-    return f"{symbol}{number}" if symbol else f"{number} {currency}"
+        return f"{value:,.2f}"
+    return f"{value:.{min(12, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+def format_money(value: float, currency: str) -> str:
+    """0.0051 -> '$0.00510'; the digits of `money_digits`."""
+    symbol = currency_symbol(currency)
+    return f"{symbol}{money_digits(value)}" if symbol else f"{money_digits(value)} {currency}"
 
 
 def format_duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import re
 from centime.catalogue.api_prices import PriceList
 from centime.catalogue.export_rules import Status
 from centime.catalogue.prices import Price, aged
-from centime.plan.notes import Said, said
+from centime.messages import Said, said
 from centime.units import format_money
 
 FROM_PURCHASE = re.compile(r"(.+) costs (\$[\d,]+) to buy; an hour of it at the H100's ratio of rent to purchase")

@@ -17,10 +17,10 @@ from centime.catalogue.chips import Chip
 from centime.catalogue.market import figure
 from centime.catalogue.prices import aged
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.plan.fleet.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw, is_rack, purchase_usd, rest_share
 from centime.plan.fleet.demand import DAYS_PER_MONTH
 from centime.plan.fleet.uncertain import Uncertain
-from centime.plan.notes import Said, said
 from centime.units import parse_count, parse_money
 
 GOOGLE = "M030"  # the largest published number of tokens

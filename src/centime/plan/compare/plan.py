@@ -18,9 +18,9 @@ from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
 from centime.catalogue.prices import Price, price_given
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.fleet.build_cost import facility_kw
-from centime.plan.notes import Said, said
 from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
 from centime.plan.serving.interval import spread
 from centime.plan.serving.speeds import NEWEST, Software, year

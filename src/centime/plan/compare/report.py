@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from centime.messages import said
 from centime.plan.catalogue_notes import priced, ruled
 from centime.plan.compare.plan import Column, Comparison
 from centime.plan.lifetime.report import cost
-from centime.plan.notes import said
 from centime.plan.show.language import number, words
 from centime.plan.show.sections import BarChart, Notes, Section, Table
 from centime.plan.step.layout import text as layout_text

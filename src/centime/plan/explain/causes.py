@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture, LatentAttention, Mixer, SoftmaxAttention
 from centime.catalogue.chips import Chip
+from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.counts.reshape import resized, with_attention
-from centime.plan.notes import Said, said
 from centime.plan.training.quick_search import Corner
 from centime.units import format_count
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.plan.explain.causes import corner, describe, differing
 from centime.plan.explain.run import Run, run_of
 from centime.plan.explain.shapley import shapley
-from centime.plan.notes import Said, said
 from centime.plan.training.case import Case, from_json
 from centime.plan.training.quick_search import Searcher, SecondsPerToken
 from centime.units import format_count, format_money

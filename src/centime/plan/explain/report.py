@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from centime.messages import said
 from centime.plan.explain.plan import Explanation
 from centime.plan.explain.run import Run
-from centime.plan.notes import said
 from centime.plan.show.language import number, words
 from centime.plan.show.sections import Figure, Figures, Notes, Section, Table, Waterfall
 from centime.units import format_count, format_money

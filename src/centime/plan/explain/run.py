@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
+from centime.messages import said
 from centime.plan.catalogue_notes import noted
-from centime.plan.notes import said
 from centime.plan.training.case import Case
 from centime.plan.training.plan import plan_training
 from centime.plan.training.quick_search import Corner, Searcher

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from centime.catalogue.chips import Chip, chips
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.plan.fleet.uncertain import Uncertain
-from centime.plan.notes import Said, said
 
 BERNSTEIN = "Bernstein, Oct 2025, in investing.com 'How much does a GW of data center capacity actually cost?'"
 RACK_USD, RACK_IT_USD, RACK_FACILITY_USD = 5.9e6, 3.4e6, 2.5e6

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from centime.catalogue.chips import Chip
+from centime.messages import Said, said
 from centime.plan.catalogue_notes import priced
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.fleet.paths import Draw, Hardware
 from centime.plan.fleet.scenario import Scenario
 from centime.plan.fleet.scenario_file import replaced
 from centime.plan.fleet.uncertain import Uncertain
-from centime.plan.notes import Said, said
 
 ALWAYS, NEVER = -(10**6), 10**6  # a month before all others, and one after them
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from centime.errors import UserError
+from centime.messages import said
 from centime.plan.fleet.demand import DayShape, rebound
 from centime.plan.fleet.scenario import NOT_MODELLED, Scenario
 from centime.plan.fleet.scenario_file import load, replaced, validated
-from centime.plan.notes import said
 from centime.plan.typed_inputs import typed
 
 PERCENTILES = (10, 50, 90)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from centime.messages import Said, said
 from centime.plan.fleet.scenario import Scenario
 from centime.plan.fleet.uncertain import Uncertain
-from centime.plan.notes import Said, said
 from centime.units import SECONDS_PER_DAY
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from centime.messages import said
 from centime.plan.fleet.plan import DAYS, Band, FleetPlan
 from centime.plan.fleet.scenario import Scenario
-from centime.plan.notes import said
 from centime.plan.show.language import Words, number, words
 from centime.plan.show.sections import BarChart, Figure, Figures, Format, Line, LineChart, Notes, Section, Table
 from centime.units import format_count, format_money, format_watts

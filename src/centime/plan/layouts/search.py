@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from centime.catalogue.architecture import Architecture
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.plan.layouts.candidates import RECOMPUTE, Shape, schedules_of, shapes, sharding_of
 from centime.plan.layouts.cost import StepCost
-from centime.plan.notes import Said, said
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, text
 

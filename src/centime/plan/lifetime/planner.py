@@ -9,6 +9,7 @@ from typing import Any
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.models import architecture
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.counts.reshape import sparsity
 from centime.plan.lifetime.options import LARGEST, candidates, options
@@ -16,7 +17,6 @@ from centime.plan.lifetime.plan import Lifetime, Option, cheapest
 from centime.plan.lifetime.prices import planner_costs
 from centime.plan.lifetime.request import Costs, LifetimeRequest, flop_costs
 from centime.plan.lifetime.scaling_laws import LOSS_LAWS, MOE_LAWS, QualityLaw, loss_law, moe_law
-from centime.plan.notes import Said, said
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.request import LONGEST
 from centime.plan.training.case import case, example_names

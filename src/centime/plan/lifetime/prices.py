@@ -9,10 +9,10 @@ from dataclasses import replace
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.plan.catalogue_notes import priced
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.lifetime.request import Costs, LifetimeRequest, chips_of
-from centime.plan.notes import Said, said
 from centime.plan.serving.choice import Lengths, cheapest_units
 from centime.plan.serving.interval import spread
 from centime.plan.serving.speeds import NEWEST, Software, year

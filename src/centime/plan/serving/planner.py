@@ -16,8 +16,8 @@ from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
 from centime.catalogue.prices import Price
 from centime.errors import UserError
+from centime.messages import said
 from centime.plan.catalogue_notes import priced
-from centime.plan.notes import said
 from centime.plan.serving.choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import Engine

@@ -20,7 +20,7 @@ from importlib.resources import files
 from typing import Any
 
 from centime.errors import UserError
-from centime.plan.notes import Said
+from centime.messages import THIN, Said, Writer
 from centime.plan.show.french_figures import figures_in_french, prose_in_french
 from centime.plan.show.french_phrases import phrases_in_french
 
@@ -34,6 +34,21 @@ def words(lang: str) -> Words:
     if lang not in LANGUAGES:
         raise UserError(f"{lang!r} is not a language the planner speaks; write --lang en or --lang fr.")
     return _english if lang == "en" else _french
+
+
+@functools.cache
+def writer(lang: str) -> Writer:
+    """What says messages and writes figures in a language. Raises UserError on any but en and fr."""
+    if lang not in LANGUAGES:
+        raise UserError(f"{lang!r} is not a language the planner speaks; write --lang en or --lang fr.")
+    return Writer(lang, {} if lang == "en" else {english: spaced(line) for english, line in french().items()})
+
+
+def spaced(line: str) -> str:
+    """A French line with its no-break spaces: none begins with a colon, and quotation marks hold what they quote."""
+    for mark in ":;!?»":
+        line = line.replace(f" {mark}", f"\u00a0{mark}")
+    return line.replace("« ", "«\u00a0").replace(" %", f"{THIN}%")
 
 
 def _english(text: str, **values: Any) -> str:

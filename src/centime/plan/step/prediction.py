@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
+from centime.messages import said
 from centime.plan.counts.architecture import count_architecture
-from centime.plan.notes import said
 from centime.plan.step.efficiency import Constants, Software, fitted
 from centime.plan.step.intervals import step_interval
 from centime.plan.step.job import Job

@@ -17,8 +17,8 @@ from centime.catalogue.chips import Chip, chip
 from centime.catalogue.export_rules import status as export_status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.prices import Price
+from centime.messages import said
 from centime.plan.catalogue_notes import priced, ruled
-from centime.plan.notes import said
 from centime.plan.step.job import Job
 from centime.plan.step.layout import parse, validate
 from centime.plan.step.prediction import StepPrediction, check_precision, predict_step, software_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from centime.messages import Said
 from centime.plan.catalogue_notes import priced
-from centime.plan.notes import Said
 from centime.plan.show.language import Words, number, words
 from centime.plan.show.sections import Figure, Figures, Notes, Section, StackedBars, Table, plain
 from centime.units import format_count, format_money

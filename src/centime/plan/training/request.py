@@ -14,7 +14,7 @@ from centime.catalogue import models
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
-from centime.plan.notes import said
+from centime.messages import said
 from centime.plan.step.layout import parse, validate
 from centime.plan.step.prediction import default_precision, software_at
 from centime.plan.training.post_training import Reinforcement
