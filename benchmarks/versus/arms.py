@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from centime.catalogue.model_config import ModelConfig
-from centime.data.shards.prepare import prepare
-from centime.data.sources import ReadOptions
+from centime.data.shards.prepare import Preparation, prepare
+from centime.data.sources import ReadOptions, Sources
 from centime.data.tokenizers.training import train_on_sources
 from centime.plan.counts import Counts, count
 from centime.plan.counts.baseline import dense_baseline
@@ -82,10 +82,9 @@ def prepare_text(folder: Path) -> Path:
     """Tokenise this Python's standard library, tests included (30 MB of code), once; returns the shards' folder."""
     shards = folder / f"data-{VOCABULARY}"
     if not shards.exists():
-        sources, excluded = [sysconfig.get_path("stdlib") + "/**/*.py"], ["*site-packages*", "*dist-packages*"]
-        options = ReadOptions(undecodable="skip")
+        excluded = ["*site-packages*", "*dist-packages*"]
+        sources = Sources([sysconfig.get_path("stdlib") + "/**/*.py"], ReadOptions(undecodable="skip"), excluded)
         tokenizer = folder / f"tokenizer-{VOCABULARY}"
-        held = {"holdout": HELD_OUT, "options": options, "exclude": excluded}
-        train_on_sources(sources, VOCABULARY, tokenizer, overwrite=True, **held)  # of the training files alone
-        prepare(sources, tokenizer, shards, **held)
+        train_on_sources(sources, VOCABULARY, tokenizer, holdout=HELD_OUT, overwrite=True)  # of training files alone
+        prepare(sources, tokenizer, shards, Preparation(holdout=HELD_OUT))
     return shards

@@ -75,7 +75,8 @@ def test_a_mixture_that_never_gets_there_is_said_to() -> None:
 def test_a_run_ends_where_it_is_told_and_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from centime.data.shards.prepare import prepare
+    from centime.data.shards.prepare import Preparation, prepare
+    from centime.data.sources import Sources
     from centime.data.tokenizers.training import train_on_sources
     from versus import run
     from versus.arms import VOCABULARY, arms
@@ -85,8 +86,8 @@ def test_a_run_ends_where_it_is_told_and_repeats_itself(tmp_path: Path, monkeypa
     for number in range(40):
         lines = (f"def f{number}_{i}(x):\n    return x * {i} + {number}\n" for i in range(60))
         (text / f"{number}.py").write_text("\n".join(lines))
-    train_on_sources([str(text)], VOCABULARY, tmp_path / "tokenizer")
-    prepare([str(text)], tmp_path / "tokenizer", tmp_path / "data", holdout=0.2)
+    train_on_sources(Sources([str(text)]), VOCABULARY, tmp_path / "tokenizer")
+    prepare(Sources([str(text)]), tmp_path / "tokenizer", tmp_path / "data", Preparation(holdout=0.2))
     monkeypatch.setattr(run, "BATCH", 2)
     monkeypatch.setattr(run, "HELD_OUT_ROWS", 4)
     torch.set_num_threads(1)

@@ -10,6 +10,7 @@ import pytest
 from tests.small import small_model, small_tokenizer
 
 from centime.data.shards.prepare import PREPARED, prepare
+from centime.data.sources import Sources
 from centime.data.tokenizers import load_tokenizer
 from centime.data.tokenizers.bpe import TOKENIZER, train_tokenizer, write_tokenizer
 from centime.errors import UserError
@@ -34,7 +35,7 @@ def data(root: Path, out: Path) -> None:
     folder = root / "tok"
     if not folder.exists():
         tokenizer(root, folder)
-    prepare([str(root / "text")], folder, out, overwrite=True, holdout=0.0)
+    prepare(Sources([str(root / "text")]), folder, out, overwrite=True)
 
 
 def model(root: Path, out: Path) -> None:

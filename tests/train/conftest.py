@@ -9,7 +9,8 @@ import pytest
 import torch
 from tests.train.made import write_recipe
 
-from centime.data.shards.prepare import prepare
+from centime.data.shards.prepare import Preparation, prepare
+from centime.data.sources import Sources
 from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 from centime.ledger.device import this_device
 from centime.train.forecast import peak
@@ -22,7 +23,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = sorted(Path(json.__file__).parent.glob("*.py"))
     texts = [file.read_text("utf-8") for file in files]
     write_tokenizer(train_tokenizer(texts, 400), folder / "tok")
-    prepare([str(file) for file in files], folder / "tok", folder / "out", holdout=0.4)
+    prepare(Sources([str(file) for file in files]), folder / "tok", folder / "out", Preparation(holdout=0.4))
     out = folder / "out"
     pairs = [{"prompt": f"{a} + {b} =", "answer": str(a + b)} for a in range(6) for b in range(4)]
     (out / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
-Sources = Annotated[
+SourceNames = Annotated[
     list[str],
     typer.Argument(
         help="Files, folders, quoted globs ('src/**/*.py'), - for standard input, or a Hub dataset: owner/name or "
@@ -43,7 +43,7 @@ def data() -> None:
 
 @app.command()
 def prepare(
-    sources: Sources,
+    sources: SourceNames,
     tokenizer: Annotated[Path, typer.Option(help="Tokenizer folder (`centime tokenizer train` makes one).")],
     out: Annotated[Path, typer.Option(help="Folder to make: train/, holdout/ and tokenizer/ in it.")],
     fim: Annotated[float, typer.Option(help="Share of documents as fill-in-the-middle (DeepSeek-V3: 0.1).")] = 0.0,
@@ -62,8 +62,9 @@ def prepare(
     """Tokenise SOURCES into memory-mapped shards with checksums and document boundaries."""
     from centime.data.display import source_bar
     from centime.data.metering import metered, spent_line
+    from centime.data.shards.prepare import Preparation
     from centime.data.shards.prepare import prepare as run
-    from centime.data.sources import read_options
+    from centime.data.sources import Sources, read_options
     from centime.ledger.device import this_device
 
     with metered("data", out, price) as meter, source_bar("Tokenising") as bar:
@@ -77,15 +78,10 @@ def prepare(
             bar.show(done.source_bytes, done.source_total, done.text_bytes, tokens)
 
         done = run(
-            sources,
+            Sources(sources, read_options(field, separator, undecodable, skip_bad_lines), exclude or ()),
             tokenizer,
             out,
-            fim=fim,
-            holdout=holdout,
-            seed=seed,
-            workers=workers or this_device("cpu").vcpus,
-            options=read_options(field, separator, undecodable, skip_bad_lines),
-            exclude=exclude or (),
+            Preparation(fim, holdout, seed, workers or this_device("cpu").vcpus),
             overwrite=overwrite,
             progress=tell,
         )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.data import AsJson, Exclude, Field, Price, Separator, SkipBadLines, Sources, Undecodable
+from centime.cli.data import AsJson, Exclude, Field, Price, Separator, SkipBadLines, SourceNames, Undecodable
 from centime.cli.program.group import Group
 
 app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -22,7 +22,7 @@ def tokenizer() -> None:
 
 @app.command()
 def train(
-    sources: Sources,
+    sources: SourceNames,
     out: Annotated[Path, typer.Option(help="Folder to make: tokenizer.json and tokenizer_config.json.")],
     vocab_size: Annotated[int, typer.Option(help="Ids in all, special tokens included (DeepSeek-V3: 128815).")] = 8192,
     limit: Annotated[
@@ -44,22 +44,19 @@ def train(
     """Train a byte-level BPE in DeepSeek-V3's form on SOURCES."""
     from centime.data.display import source_bar
     from centime.data.metering import metered, spent_line
-    from centime.data.sources import read_options
+    from centime.data.sources import Sources, read_options
     from centime.data.tokenizers.training import train_on_sources
     from centime.units import format_bytes, parse_count, plural
 
     with metered("tokenizer", out, price) as meter, source_bar("Reading") as bar:
         done = train_on_sources(
-            sources,
+            Sources(sources, read_options(field, separator, undecodable, skip_bad_lines), exclude or ()),
             vocab_size,
             out,
             limit=int(parse_count(limit)),
             holdout=holdout,
-            options=read_options(field, separator, undecodable, skip_bad_lines),
-            exclude=exclude or (),
             overwrite=overwrite,
-            progress=bar.show,
-            merging=lambda: bar.stage("Merging"),
+            bar=bar,
         )
         spent = meter.spent()
     if as_json:

@@ -74,16 +74,6 @@ class Interval:
         """Money, in `currency`; None without a price."""
         return None if self.price_per_hour is None else self.device_ns * self.price_per_hour / HOUR_NS
 
-    def attribute(
-        self, run: tuple[str, str | None], device: Device, devices: int, price: Price | None, peak: float | None
-    ) -> None:
-        """Say whose the interval is, on what and at what price."""
-        self.run, self.run_path = run
-        self.device, self.device_kind, self.vcpus, self.devices = device.name, device.kind, device.vcpus, devices
-        self.device_ids = " ".join(device.ids[:devices]) if len(device.ids) >= devices else ""
-        self.set_price(price)
-        self.peak_flops = peak
-
     def set_price(self, price: Price | None) -> None:
         """What an hour of one device costs; None: nobody knows."""
         self.price_per_hour = price.per_device_hour if price else None
@@ -101,21 +91,21 @@ def begin_interval(
     device: Device,
     devices: int = 1,
     price: Price | None = None,
-    peak: float | None = None,
     start_ns: int | None = None,
 ) -> Interval:
     """An open interval of this process that starts now, or at the monotonic nanosecond `start_ns`; not yet recorded."""
     who, now = this_process(), time.monotonic_ns()
     start = now if start_ns is None else start_ns
     interval = Interval(
-        id=uuid.uuid4().hex, run="", run_path=None, verb=verb, stage=stage,
-        device="", device_kind="", vcpus=0, devices=1,
+        id=uuid.uuid4().hex, run=run[0], run_path=run[1], verb=verb, stage=stage,
+        device=device.name, device_kind=device.kind, vcpus=device.vcpus, devices=devices,
+        device_ids=" ".join(device.ids[:devices]) if len(device.ids) >= devices else "",
         host=platform.node(), boot=who.boot, namespace=who.namespace, pid=who.pid, started=who.started,
         wall_start_ns=time.time_ns() - (now - start), mono_start_ns=start, measured_ns=now - start, estimated_ns=0,
         state=OPEN, tokens=0, flops=0.0, energy_uj=0.0, energy_source="none", price_per_hour=None, currency=None,
         price_date=None, price_source=None, price_kind=None, price_note=None, peak_flops=None,
     )  # fmt: skip
-    interval.attribute(run, device, devices, price, peak)
+    interval.set_price(price)
     return interval
 
 

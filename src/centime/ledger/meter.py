@@ -41,8 +41,8 @@ class Meter:
     """Books `devices` devices from `with` to its end, in integer nanoseconds of the monotonic clock.
 
     run: a run folder's path or a name; verb: what the user typed; stage: the first stage ('pretrain', 'context', 'sft',
-    'serve', ...). price: per device-hour, None if nobody knows one. peak_flops: FLOP/s of one device, for MFU; by
-    default the catalogue's peak for the device, and for a CPU, which has none there, what the caller measured.
+    'serve', ...). price: per device-hour, None if nobody knows one. MFU is of the device's peak; for a CPU, of which
+    the catalogue knows none, the caller measures one.
 
     A meter opened inside another one of the same process and device suspends the outer one until it ends. A process
     that said `life.begin` also books the time before its first meter and after its last, as stage 'startup', on
@@ -61,13 +61,12 @@ class Meter:
         device: Device,
         devices: int = 1,
         price: Price | None = None,
-        peak_flops: float | None = None,
     ) -> None:
         if devices < 1:
             raise UserError(f"a meter books at least one device; found devices={devices}.")
         self._path, self._run, self._verb, self._stage = book.path, name_of(run), verb, stage
         self._device, self._devices, self._price = device, devices, price
-        self._peak = peak_flops if peak_flops is not None else device.peak_flops
+        self._peak = device.peak_flops
         self._interval: Interval | None = None  # the open one; None before, after, and while an inner meter books
         self._ended_ns = 0  # of the intervals before
         self._waiting_tokens, self._waiting_flops = 0, 0.0  # added while no interval is open
@@ -156,9 +155,8 @@ class Meter:
 
     def _begin(self) -> Interval:
         """An interval that begins now, for the caller to hand to a recorder; from here on `add` adds to it."""
-        interval = begin_interval(
-            self._run, self._verb, self._stage, self._device, self._devices, self._price, self._peak
-        )
+        interval = begin_interval(self._run, self._verb, self._stage, self._device, self._devices, self._price)
+        interval.peak_flops = self._peak
         interval.tokens, interval.flops = self._waiting_tokens, self._waiting_flops
         self._waiting_tokens, self._waiting_flops = 0, 0.0
         self._interval = interval

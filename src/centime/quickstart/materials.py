@@ -12,6 +12,7 @@ from pathlib import Path
 
 from centime import recipe as recipes
 from centime.data.shards.prepare import prepare
+from centime.data.sources import Sources
 from centime.data.tokenizers.training import train_on_sources
 from centime.evaluate.arithmetic import Sum, sums
 from centime.files.durable import write_text
@@ -28,7 +29,7 @@ TRAIN_SUMS, TEST_SUMS = 8000, 200
 def make_tokenizer(corpus: Corpus, folder: Path) -> Path:
     """A byte-level BPE of the training files in folder/tokenizer. Raises UserError on a full disk."""
     out = folder / "tokenizer"
-    train_on_sources([str(path) for path in corpus.train], VOCABULARY, out, overwrite=True)
+    train_on_sources(Sources([str(path) for path in corpus.train]), VOCABULARY, out, overwrite=True)
     return out
 
 
@@ -36,7 +37,7 @@ def make_shards(corpus: Corpus, tokenizer: Path, folder: Path) -> tuple[int, int
     """Shards of both halves in folder/data; (training, held-out) tokens. Raises UserError on a full disk."""
     made = []
     for name, files in (("train", corpus.train), ("held_out", corpus.held_out)):
-        done = prepare([str(path) for path in files], tokenizer, folder / "data" / name, overwrite=True)
+        done = prepare(Sources([str(path) for path in files]), tokenizer, folder / "data" / name, overwrite=True)
         made.append(done.tokens)
     return made[0], made[1]
 

@@ -16,9 +16,9 @@ import pytest
 
 from centime.data.loader import Loader
 from centime.data.shards import prepare as preparing
-from centime.data.shards.prepare import Progress, prepare
+from centime.data.shards.prepare import Preparation, Progress, prepare
 from centime.data.shards.shard_set import ShardSet
-from centime.data.sources import ReadOptions
+from centime.data.sources import ReadOptions, Sources
 from centime.data.split import digest, is_held_out
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
@@ -54,11 +54,10 @@ def test_what_is_prepared_is_what_was_read(
     seen: list[int] = []
     out = tmp_path / "out"
     done = prepare(
-        [str(source)],
+        Sources([str(source)]),
         tokenizer.folder,
         out,
-        holdout=0.1,
-        shard_tokens=100_000,
+        Preparation(holdout=0.1, shard_tokens=100_000),
         progress=lambda p: seen.append(p.source_bytes),
     )
     splits = {name: ShardSet(out / name) for name in ("train", "holdout")}
@@ -84,9 +83,10 @@ def test_what_is_prepared_is_what_was_read(
 @pytest.mark.usefixtures("small_batches")
 def test_any_number_of_workers_writes_the_same_bytes(source: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
     for workers in (1, 3):
-        prepare([str(source)], tokenizer.folder, tmp_path / str(workers), fim=0.2, holdout=0.1, seed=5, workers=workers)
+        how = Preparation(fim=0.2, holdout=0.1, seed=5, workers=workers)
+        prepare(Sources([str(source)]), tokenizer.folder, tmp_path / str(workers), how)
     assert contents(tmp_path / "1") == contents(tmp_path / "3")
-    prepare([str(source)], tokenizer.folder, tmp_path / "6", fim=0.2, holdout=0.1, seed=6)
+    prepare(Sources([str(source)]), tokenizer.folder, tmp_path / "6", Preparation(fim=0.2, holdout=0.1, seed=6))
     assert contents(tmp_path / "6")["train/tokens-00000.bin"] != contents(tmp_path / "1")["train/tokens-00000.bin"]
     for file in ("holdout/tokens-00000.bin", "holdout/documents-00000.bin"):
         assert contents(tmp_path / "6")[file] == contents(tmp_path / "1")[file], "the seed moves no held-out document"
@@ -96,9 +96,10 @@ def test_an_empty_corpus_and_bad_options(tokenizer: Tokenizer, tmp_path: Path) -
     (tmp_path / "a.jsonl").write_text('{"text": ""}\n{"text": null}\n')
     (tmp_path / "b.txt").write_text("one document")
 
-    def refused(message: str, *specs: str, **options: object) -> None:
+    def refused(message: str, *specs: str, **how: object) -> None:
+        sources = Sources([str(tmp_path / spec) for spec in specs])
         with pytest.raises(UserError, match=message):
-            prepare([str(tmp_path / spec) for spec in specs], tokenizer.folder, tmp_path / "out", **options)  # type: ignore[arg-type]
+            prepare(sources, tokenizer.folder, tmp_path / "out", Preparation(**how))  # type: ignore[arg-type]
         assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
     refused(r"corpus is empty: .*a\.jsonl gave no text to train on \(2 empty\)", "a.jsonl")
@@ -110,27 +111,26 @@ def test_an_empty_corpus_and_bad_options(tokenizer: Tokenizer, tmp_path: Path) -
     refused(r"c\.txt is not UTF-8", "b.txt", "c.txt", workers=2)
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match="taken is a file"):
-        prepare([str(tmp_path / "b.txt")], tokenizer.folder, tmp_path / "taken")
+        prepare(Sources([str(tmp_path / "b.txt")]), tokenizer.folder, tmp_path / "taken")
 
 
 def test_an_existing_folder_is_kept_unless_told(tokenizer: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("first")
     out = tmp_path / "out"
-    prepare([str(tmp_path / "a.txt")], tokenizer.folder, out)
+    prepare(Sources([str(tmp_path / "a.txt")]), tokenizer.folder, out)
     before = contents(out)
     (tmp_path / "a.txt").write_text("second")
     with pytest.raises(
         UserError, match=r"out already exists and is not empty\. Choose another --out, or add --overwrite"
     ):
-        prepare([str(tmp_path / "a.txt")], tokenizer.folder, out)
+        prepare(Sources([str(tmp_path / "a.txt")]), tokenizer.folder, out)
     assert contents(out) == before
     (tmp_path / "a.txt").write_bytes(b"\xff")
     with pytest.raises(UserError, match="not UTF-8"):
-        prepare([str(tmp_path / "a.txt")], tokenizer.folder, out, overwrite=True)
+        prepare(Sources([str(tmp_path / "a.txt")]), tokenizer.folder, out, overwrite=True)
     assert contents(out) == before, "a failed overwrite leaves the old data"
-    prepare(
-        [str(tmp_path / "a.txt")], tokenizer.folder, out, overwrite=True, options=ReadOptions(undecodable="replace")
-    )
+    sources = Sources([str(tmp_path / "a.txt")], ReadOptions(undecodable="replace"))
+    prepare(sources, tokenizer.folder, out, overwrite=True)
     assert tokenizer.decode(ShardSet(out).document(0)[1:-1]) == "\ufffd"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "out"]
 
@@ -176,7 +176,7 @@ def test_killed_half_way(
     left = list(tmp_path.iterdir())
     assert len(left) == (2 if number == signal.SIGKILL else 0)  # the folder and its lock
     wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers), 20)
-    prepare([str(source)], tokenizer.folder, out)
+    prepare(Sources([str(source)]), tokenizer.folder, out)
     assert list(tmp_path.iterdir()) == [out]
 
 
@@ -208,8 +208,9 @@ def test_a_killed_worker_is_a_sentence(large_source: Path, tokenizer: Tokenizer,
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()
 
+    sources = Sources([str(large_source)])
     with pytest.raises(UserError, match=r"process was killed from outside.*Use fewer --workers than 2"):
-        prepare([str(large_source)], tokenizer.folder, tmp_path / "out", workers=2, progress=kill)
+        prepare(sources, tokenizer.folder, tmp_path / "out", Preparation(workers=2), progress=kill)
     assert list(tmp_path.iterdir()) == []
 
 

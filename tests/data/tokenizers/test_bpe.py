@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.data.tokenizers.test_tokenizer import SAMPLES
 
-from centime.data.sources import ReadOptions
+from centime.data.sources import ReadOptions, Sources
 from centime.data.split import digest, is_held_out
 from centime.data.tokenizers.bpe import FIRST, LAST, SMALLEST, pre_tokenizer, train_tokenizer, write_tokenizer
 from centime.data.tokenizers.tokenizer import load_tokenizer
@@ -95,8 +95,8 @@ def test_training_on_sources_leaves_the_held_out_alone(tmp_path: Path) -> None:
             if is_held_out(digest(text.encode()), 0.3) == (word == held_out_word):
                 lines.append(json.dumps({"content": text}))
     (tmp_path / "d.jsonl").write_text("\n".join(lines))
-    options = ReadOptions(field="content")
-    done = train_on_sources([str(tmp_path / "d.jsonl")], 320, tmp_path / "t", holdout=0.3, options=options)
+    sources = Sources([str(tmp_path / "d.jsonl")], ReadOptions(field="content"))
+    done = train_on_sources(sources, 320, tmp_path / "t", holdout=0.3)
     loaded = load_tokenizer(tmp_path / "t")
     assert done.vocab_size == loaded.vocab_size <= 320
     assert 0 < done.documents < len(lines)
@@ -107,9 +107,9 @@ def test_training_on_sources_leaves_the_held_out_alone(tmp_path: Path) -> None:
 def test_a_limit_samples_from_everywhere(tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"{number:02d}.txt").write_text(f"{number} " * 500)
-    done = train_on_sources([str(tmp_path / "*.txt")], 300, tmp_path / "t", limit=15_000)
+    done = train_on_sources(Sources([str(tmp_path / "*.txt")]), 300, tmp_path / "t", limit=15_000)
     assert 5_000 < done.text_bytes < 17_000
-    one = train_on_sources([str(tmp_path / "00.txt")], 300, tmp_path / "u", limit=10)
+    one = train_on_sources(Sources([str(tmp_path / "00.txt")]), 300, tmp_path / "u", limit=10)
     assert one.text_bytes == 1000, "a limit below the first document still trains on it"
 
 
@@ -122,10 +122,10 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "x").touch()
     with pytest.raises(UserError, match=r"taken already exists and is not empty\. .* Choose another --out"):
-        train_on_sources([str(tmp_path / "a.txt")], 300, tmp_path / "taken", overwrite=True)
+        train_on_sources(Sources([str(tmp_path / "a.txt")]), 300, tmp_path / "taken", overwrite=True)
     (tmp_path / "taken" / "x").unlink()
     for overwrite in (False, True):
         write_tokenizer(train_tokenizer(["a"], 300), tmp_path / "taken", overwrite=overwrite)
     with pytest.raises(UserError, match=r"taken already exists and is not empty.*--overwrite"):
-        train_on_sources([str(tmp_path / "a.txt")], 300, tmp_path / "taken")
+        train_on_sources(Sources([str(tmp_path / "a.txt")]), 300, tmp_path / "taken")
     assert {p.name for p in (tmp_path / "taken").iterdir()} == {"tokenizer.json", "tokenizer_config.json", MARK}

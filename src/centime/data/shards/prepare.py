@@ -14,7 +14,7 @@ from centime.data.shards.documents import Fim
 from centime.data.shards.shard_set import INDEX, Index
 from centime.data.shards.workers import TextBatch, tokenised
 from centime.data.shards.writer import SHARD_TOKENS, ShardWriter
-from centime.data.sources import LeftOut, ReadOptions, SourceFile, expand, local_paths, read_documents, tally
+from centime.data.sources import LeftOut, ReadOptions, SourceFile, Sources, local_paths, read_documents, tally
 from centime.data.split import require_share
 from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
@@ -26,6 +26,21 @@ BATCH_CHARACTERS = 1 << 20
 """Text sent to a worker at a time: large beside the cost of sending it, small beside the memory of a machine."""
 MOST_WORKERS = 1024  # processes: above any machine's cores
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How documents become shards. The files written depend on the sources and on this, not on `workers`."""
+
+    fim: float = 0.0
+    """Share of the documents, 0 to 1, that are written as fill-in-the-middle."""
+    holdout: float = 0.0
+    """Share of the documents, 0 to 1, that are held out, by their content."""
+    seed: int = 0
+    """Of the fill-in-the-middle cuts."""
+    workers: int = 1
+    """Processes; above 1 they are spawned: call `prepare` under `if __name__ == "__main__"`."""
+    shard_tokens: int = SHARD_TOKENS
 
 
 @dataclass
@@ -71,43 +86,35 @@ def read_batches(files: Sequence[SourceFile], options: ReadOptions, left_out: Le
 
 
 def prepare(
-    specs: Sequence[str],
+    sources: Sources,
     tokenizer_folder: str | Path,
     out: str | Path,
+    how: Preparation = Preparation(),
     *,
-    fim: float = 0.0,
-    holdout: float = 0.0,
-    seed: int = 0,
-    workers: int = 1,
-    options: ReadOptions | None = None,
-    exclude: Sequence[str] = (),
     overwrite: bool = False,
-    shard_tokens: int = SHARD_TOKENS,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
-    """Tokenise `specs` into `out`/train and `out`/holdout, with a copy of the tokenizer in `out`/tokenizer.
+    """Tokenise `sources` into `out`/train and `out`/holdout, with a copy of the tokenizer in `out`/tokenizer.
 
-    The files written depend on the sources and the options, not on `workers`. `fim` and `holdout` are shares of the
-    documents (0 to 1). With `workers` above 1, call it under `if __name__ == "__main__"`: the processes are spawned.
     Raises UserError for sources, a tokenizer or options that cannot do, and on a full disk; `out` then is as before.
     """
-    for name, share in (("fim", fim), ("holdout", holdout)):
+    for name, share in (("fim", how.fim), ("holdout", how.holdout)):
         require_share(name, share)
-    if not 1 <= workers <= MOST_WORKERS:
-        raise UserError(f"--workers {workers}: expected 1 to {MOST_WORKERS:,}.")
-    options = options or ReadOptions()
+    if not 1 <= how.workers <= MOST_WORKERS:
+        raise UserError(f"--workers {how.workers}: expected 1 to {MOST_WORKERS:,}.")
+    options = sources.options
     tokenizer = load_tokenizer(tokenizer_folder)
-    middle = Fim.of(tokenizer, fim, seed)
+    middle = Fim.of(tokenizer, how.fim, how.seed)
     done = Progress()
-    files, done.notes = expand(specs, exclude)
+    files, done.notes = sources.files()
     done.source_total = sum(file.size for file in files)
     made = {
         "centime": version(),
-        "sources": list(specs),
+        "sources": list(sources.specs),
         "files": len(files),
-        "seed": seed,
-        "fim": fim,
-        "holdout": holdout,
+        "seed": how.seed,
+        "fim": how.fim,
+        "holdout": how.holdout,
         "field": options.field,
         "separator": options.separator,
         "undecodable": options.undecodable,
@@ -116,17 +123,17 @@ def prepare(
     left_out = LeftOut(options.skip_bad_lines)
     done.skipped = left_out.reasons
     out = Path(out)
-    inputs = [*local_paths(specs, files), tokenizer.folder]
+    inputs = [*local_paths(sources.specs, files), tokenizer.folder]
     with whole_folder(out, PREPARED, inputs=inputs, overwrite=overwrite) as folder:
         with contextlib.ExitStack() as stack:
             train, held = (
                 stack.enter_context(
-                    ShardWriter(folder / split, split, tokenizer.vocab_size, tokenizer.sha256, shard_tokens)
+                    ShardWriter(folder / split, split, tokenizer.vocab_size, tokenizer.sha256, how.shard_tokens)
                 )
                 for split in ("train", "holdout")
             )
             batches = read_batches(files, options, left_out)
-            for encoded, source_bytes in tokenised(batches, tokenizer, holdout, middle, workers, stack):
+            for encoded, source_bytes in tokenised(batches, tokenizer, how.holdout, middle, how.workers, stack):
                 for writer, part in zip((train, held), encoded, strict=True):
                     writer.append(part.tokens, part.lengths, part.text_bytes)
                 done.source_bytes = source_bytes
@@ -137,7 +144,7 @@ def prepare(
                 why = tally(done.skipped)
                 held_note = f"; all {held.index.documents:,} documents were held out" if held.index.documents else ""
                 raise UserError(
-                    f"The corpus is empty: {' '.join(specs)} gave no text to train on"
+                    f"The corpus is empty: {' '.join(sources.specs)} gave no text to train on"
                     + (f" ({why})" if why else "")
                     + held_note
                     + ". Name sources that hold text, or lower --holdout."

@@ -6,12 +6,13 @@ A source is text, JSON, JSON lines or Parquet, compressed or not; what is left o
 from centime.data.sources.left_out import LeftOut, ReadOptions, read_options, tally
 from centime.data.sources.readers import read_documents, records
 from centime.data.sources.source_file import SourceFile
-from centime.data.sources.specs import expand, local_file, local_paths
+from centime.data.sources.specs import Sources, expand, local_file, local_paths
 
 __all__ = [
     "LeftOut",
     "ReadOptions",
     "SourceFile",
+    "Sources",
     "expand",
     "local_file",
     "local_paths",

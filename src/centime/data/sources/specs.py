@@ -10,13 +10,13 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from centime.data.sources.left_out import tally
+from centime.data.sources.left_out import ReadOptions, tally
 from centime.data.sources.signature import SNIFF, foreign, refuse_foreign
 from centime.data.sources.source_file import HUB, SourceFile, blocks, damage_named, kind_of
 from centime.errors import UserError
@@ -24,6 +24,21 @@ from centime.input_files import open_pipe
 
 STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a person named to read, and how it is read."""
+
+    specs: Sequence[str]
+    """As `expand` takes them."""
+    options: ReadOptions = field(default_factory=ReadOptions)
+    exclude: Sequence[str] = ()
+    """Globs of what is left out."""
+
+    def files(self) -> tuple[list[SourceFile], list[str]]:
+        """(files, notes), as `expand`."""
+        return expand(self.specs, self.exclude)
 
 
 def local_file(path: Path) -> SourceFile:

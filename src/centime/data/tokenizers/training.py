@@ -14,15 +14,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import tokenizers
 
 from centime.data.order import mix
-from centime.data.sources import LeftOut, ReadOptions, expand, local_paths, read_documents
+from centime.data.sources import LeftOut, Sources, local_paths, read_documents
 from centime.data.split import digest, is_held_out, require_share
 from centime.data.tokenizers.bpe import TOKENIZER, require_vocabulary, train_tokenizer, write_files
 from centime.data.tokenizers.tokenizer import seams
@@ -31,6 +31,16 @@ from centime.files.folder import whole_folder
 
 _HEAD = struct.Struct("<Q")
 _NO_MORE = (1 << 64) - 1
+
+
+class ShowsReading(Protocol):
+    """What shows the work, such as `data.display.SourceBar`."""
+
+    def show(self, read: int, total: int, text_bytes: int, tokens: int) -> None:
+        """Source bytes read and in all, bytes of text and tokens so far."""
+
+    def stage(self, title: str) -> None:
+        """What begins now, and nobody knows for how long."""
 
 
 @dataclass
@@ -44,36 +54,38 @@ class Trained:
 
 
 def train_on_sources(
-    specs: Sequence[str],
+    sources: Sources,
     vocab_size: int,
     out: Path,
     *,
     limit: int = 10**9,
     holdout: float = 0.0,
-    options: ReadOptions | None = None,
-    exclude: Sequence[str] = (),
     overwrite: bool = False,
-    progress: Callable[[int, int, int, int], None] = lambda *_: None,
-    merging: Callable[[], None] = lambda: None,
+    bar: ShowsReading | None = None,
 ) -> Trained:
-    """Train on the documents of `specs`, about `limit` bytes of them, and write the folder `out`.
+    """Train on the documents of `sources`, about `limit` bytes of them, and write the folder `out`.
 
-    Documents that `prepare(..., holdout=holdout)` holds out are not read, so that a held-out text is new to the
-    tokenizer too. `merging` is called when all is read. Raises UserError on numbers out of range, and as
+    Documents that `prepare` holds out at this share are not read, so that a held-out text is new to the tokenizer
+    too. Raises UserError on numbers out of range, and as
     `train_tokenizer` and the readers do; `out` then is as before.
     """
     require_vocabulary(vocab_size)
     require_share("holdout", holdout)
     if limit < 1:
         raise UserError(f"--limit {limit}: expected at least one byte of text, sensibly some hundred million.")
-    options = options or ReadOptions()
-    files, notes = expand(specs, exclude)
+    options = sources.options
+    files, notes = sources.files()
     done, left_out = Trained(notes=notes), LeftOut(options.skip_bad_lines)
     total = sum(file.size for file in files)
     # Compressed sources hold more text than their size says; for those the limit is met by stopping.
     share = min(1.0, limit / max(total, 1))
 
     def texts() -> Iterator[str]:
+        yield from sampled()
+        if bar is not None:
+            bar.stage("Merging")
+
+    def sampled() -> Iterator[str]:
         before = 0
         for file in files:
             for text, position in read_documents(file, options, left_out):
@@ -86,22 +98,21 @@ def train_on_sources(
                         continue
                     yield piece
                     done.text_bytes += len(raw)
-                    progress(before + position, total, done.text_bytes, 0)
+                    if bar is not None:
+                        bar.show(before + position, total, done.text_bytes, 0)
                     if done.text_bytes >= limit:
                         return
             before += file.size
 
-    with whole_folder(out, TOKENIZER, inputs=local_paths(specs, files), overwrite=overwrite) as folder:
-        backend = train_apart(texts(), vocab_size, merging)
+    with whole_folder(out, TOKENIZER, inputs=local_paths(sources.specs, files), overwrite=overwrite) as folder:
+        backend = train_apart(texts(), vocab_size)
         done.vocab_size = backend.get_vocab_size()
         done.notes += left_out.notes(options.field)
         write_files(backend, folder)
     return done
 
 
-def train_apart(
-    texts: Iterable[str], vocab_size: int, merging: Callable[[], None] = lambda: None
-) -> tokenizers.Tokenizer:
+def train_apart(texts: Iterable[str], vocab_size: int) -> tokenizers.Tokenizer:
     """As `train_tokenizer`, in another process, which is gone when this returns or raises, however it does."""
     require_vocabulary(vocab_size)
     with tempfile.TemporaryFile() as said:
@@ -121,7 +132,6 @@ def train_apart(
                     raise UserError(
                         "The sources hold no text to train a tokenizer on: the corpus is empty. Name other sources."
                     )
-            merging()
             made = process.stdout.read()
             if process.wait() != 0 or not made:
                 said.seek(0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import dataclass
 
 from centime.errors import UserError
 from centime.ledger.imported import Imported
@@ -55,45 +56,58 @@ def read_sacct(text: str, origin: str, moment_ns: int, terms: Terms) -> list[Imp
         if "." in row[job_column]:
             continue
         try:
-            seconds = _seconds(row[elapsed])
-            if row["Start"] in _NEVER or seconds == 0:
-                continue
-            start_ns = _moment(row["Start"])
-            device, devices = _devices(row["AllocTRES"])
+            job = _job(row, row[job_column], row[elapsed], moment_ns)
         except ValueError as error:
             raise UserError(f"{origin}, line {number}, job {row[job_column]}: {error}.") from None
-        found.append(_statement(row, job_column, start_ns, seconds, device, devices, origin, moment_ns, terms))
+        if job is not None:
+            found.append(_statement(job, origin, terms))
     if not found:
         raise UserError(f"{origin} has no job that ran: {len(lines) - 1} lines under the header.")
     return found
 
 
-def _statement(
-    row: dict[str, str],
-    job_column: str,
-    start_ns: int,
-    seconds: int,
-    device: NamedDevice,
-    devices: int,
-    origin: str,
-    moment_ns: int,
-    terms: Terms,
-) -> Imported:
-    if terms.device is not None:
-        device = NamedDevice(terms.device, device.kind, device.vcpus)
-    device_ns = seconds * 10**9 * devices
-    cost, currency, source = terms.cost(device, device_ns)
-    label = f"{device.name} ({device.vcpus} vCPU)" if device.vcpus else device.name
+@dataclass(frozen=True)
+class _Job:
+    """One job that has run."""
+
+    id: str
+    name: str
+    start_ns: int
+    end_ns: int
+    device: NamedDevice
+    device_ns: int
+
+
+def _job(row: dict[str, str], job: str, elapsed: str, moment_ns: int) -> _Job | None:
+    """None for a job that has not run. Raises ValueError on a cell that cannot be read."""
+    seconds = _seconds(elapsed)
+    if row["Start"] in _NEVER or seconds == 0:
+        return None
+    start_ns = _moment(row["Start"])
+    device, devices = _devices(row["AllocTRES"])
     running = row.get("End", "") in _NEVER
-    return Imported(
-        id=f"slurm:{row.get('Cluster', '')}:{row[job_column]}:{row['Start']}",
-        source="slurm",
-        origin=origin,
-        name=row.get("JobName") or row[job_column],
+    return _Job(
+        id=f"slurm:{row.get('Cluster', '')}:{job}:{row['Start']}",
+        name=row.get("JobName") or job,
         start_ns=start_ns,
         end_ns=moment_ns if running else start_ns + seconds * 10**9,
-        device=label,
-        device_ns=device_ns,
+        device=device,
+        device_ns=seconds * 10**9 * devices,
+    )
+
+
+def _statement(job: _Job, origin: str, terms: Terms) -> Imported:
+    device = job.device if terms.device is None else NamedDevice(terms.device, job.device.kind, job.device.vcpus)
+    cost, currency, source = terms.cost(device, job.device_ns)
+    return Imported(
+        id=job.id,
+        source="slurm",
+        origin=origin,
+        name=job.name,
+        start_ns=job.start_ns,
+        end_ns=job.end_ns,
+        device=f"{device.name} ({device.vcpus} vCPU)" if device.vcpus else device.name,
+        device_ns=job.device_ns,
         cost_pico=cost,
         cost_currency=currency,
         cost_source=source,

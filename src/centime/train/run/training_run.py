@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,8 @@ class TrainingRun:
                     run=setup.folder.path,
                     verb="train",
                     stage=setup.stages[0].name,
-                    device=setup.metered,
+                    device=replace(setup.metered, peak_flops=self.yardstick.each),
                     price=setup.price,
-                    peak_flops=self.yardstick.each,
                 )
             )
             return self._train(stack)
