@@ -8,7 +8,7 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart serve test install lint format test-unit test-long test-torch same-as focus-validator lm-eval schema-suite bench clean
+.PHONY: help quickstart serve test install lint format test-unit test-long test-torch test-mutants same-as focus-validator lm-eval schema-suite bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -44,6 +44,10 @@ test-torch: ## the suite on another torch, in its own .venv-torch-V: make test-t
 	@test -n "$(V)" || { echo "test-torch: name a version, as in: make test-torch V=2.15.0" >&2; exit 2; }
 	$(MAKE) .venv-torch-$(V)/.installed-dev
 	OMP_NUM_THREADS=1 .venv-torch-$(V)/bin/python -m pytest -n $(JOBS) --dist worksteal -m "not long"
+
+ROOM ?=
+test-mutants: $(VENV)/.installed-dev ## whether the tests notice wrong lines: make test-mutants ROOM=plan/step; all rooms take hours
+	$(BIN)/python scripts/mutants.py $(ROOM) $(ARGS)
 
 same-as: $(VENV)/.installed-dev ## whether this checkout still says what another revision says: make same-as REV=HEAD~5
 	@test -n "$(REV)" || { echo "same-as: name a revision, as in: make same-as REV=HEAD~5" >&2; exit 2; }

@@ -1,0 +1,266 @@
+"""Whether the tests notice a wrong line: `make test-mutants ROOM=plan/step`.
+
+    python scripts/mutants.py                         # eight mutants of every room: an hour or two on one core
+    python scripts/mutants.py plan/step ledger        # of these rooms
+    python scripts/mutants.py plan/step --seed 2      # eight others
+
+A room is a folder of src/centime with code of its own. Its tests (those in the folder of tests/ that mirrors it, or
+what scripts/mutants.toml says) run once as they are, which tells how long each takes and which functions it calls.
+Each mutant, one wrong edit of a copy of the checkout, then meets the tests that call the function it is in, until
+one fails. Prints what was killed and the diff of what survived; exit code 1 where less than nine in ten died.
+
+Mutants that no test can tell from the original stand in scripts/mutants.toml with a reason, and are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import difflib
+import importlib.metadata
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mutations
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NEEDED = ("src", "tests", "scripts", "benchmarks", "docs", "recipes", ".ci")
+GOAL = 0.9
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass
+class Tests:
+    """What running a room's tests once told of each: its seconds, and the functions of the room that it called."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    called: dict[str, list[str]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def order(self, mutant: mutations.Mutation) -> list[str]:
+        """All tests: first those that were seen to call the mutant's function, and of these the quick files first.
+
+        The others still count: they may have called it in a process of their own, or read what it left in a cache.
+        """
+        place = f"{mutant.file}:{mutant.first_line}"
+        groups = {test: (place not in self.called[test], test.partition("::")[0]) for test in self.seconds}
+        cost = Counter[tuple[bool, str]]()
+        for test, seconds in self.seconds.items():
+            cost[groups[test]] += seconds  # type: ignore[assignment]
+        return sorted(self.seconds, key=lambda test: (groups[test][0], cost[groups[test]], groups[test][1]))
+
+
+class Recorder:
+    """A pytest plugin: times the tests, and sees which functions below `folder` each of them calls, in any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.tests = f"{folder}/", Tests()
+        self.calls: set[str] = set()
+
+    def trace(self, frame: Any, event: str, _: object) -> None:
+        code = frame.f_code
+        if code.co_filename.startswith(self.folder):
+            self.calls.add(f"{code.co_filename.removeprefix(self.folder)}:{code.co_firstlineno}")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        begun, self.calls = time.monotonic(), set()
+        sys.settrace(self.trace)
+        threading.settrace(self.trace)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]
+            self.tests.seconds[item.nodeid] = time.monotonic() - begun
+            self.tests.called[item.nodeid] = sorted(self.calls)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.tests.failed.append(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.tests.failed.append(f"{report.nodeid}, which does not import")
+
+
+class Ordered:
+    """A pytest plugin: these tests in this order, and which of them failed first."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.place = {name: at for at, name in enumerate(names)}
+        self.failed: list[str] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted((one for one in items if one.nodeid in self.place), key=lambda one: self.place[one.nodeid])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed.append(f"{report.nodeid}, which does not import")
+
+
+class Checkout:
+    """A copy of the checkout in which files are changed and tests run, each time in a process forked from this one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.clock = root, int(time.time())
+        for name in NEEDED:
+            if (ROOT / name).exists():
+                shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in ROOT.glob("[!.]*.*"):
+            shutil.copy(file, root)
+        shutil.copy(ROOT / "Makefile", root)
+        (root / ".venv").symlink_to(Path(sys.prefix))
+        os.environ.setdefault("CENTIME_SHARED", str(ROOT.parent / "shared"))
+        os.environ |= {"PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"}
+
+    @contextlib.contextmanager
+    def holding(self, mutant: mutations.Mutation) -> Iterator[None]:
+        file = self.root / "src" / "centime" / mutant.file
+        before = file.read_bytes()
+        try:
+            self.write(file, mutant.apply(before))
+            yield
+        finally:
+            self.write(file, before)
+
+    def write(self, file: Path, text: bytes) -> None:
+        """Each time at another second: by that and its length Python knows whether its bytecode is of this text."""
+        file.write_bytes(text)
+        self.clock += 1
+        os.utime(file, (self.clock, self.clock))
+
+    def run(self, paths: list[str], plugin: Recorder | Ordered, limit: float, *more: str) -> dict[str, Any] | None:
+        """What the plugin saw, from a process that ran these tests; None after `limit` seconds.
+
+        A tenth of them may be the process's own on a core: a machine in use gives a test no more.
+        """
+        told, log = self.root / "told.json", self.root / "log.txt"
+        told.unlink(missing_ok=True)
+        pid = os.fork()
+        if pid == 0:
+            resource.setrlimit(resource.RLIMIT_CPU, (int(limit / 10) + 1,) * 2)  # a loop without an end
+            self.test(paths, plugin, told, log, more)
+        end = time.monotonic() + limit
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                break
+            time.sleep(0.05)
+        for left in psutil.Process().children(recursive=True):  # servers that a broken test left
+            with contextlib.suppress(psutil.Error):
+                left.kill()
+        if time.monotonic() > end:
+            return None
+        return json.loads(told.read_bytes()) if told.exists() else {"failed": ["the tests' process died"]}
+
+    def test(self, paths: list[str], plugin: Recorder | Ordered, told: Path, log: Path, more: tuple[str, ...]) -> None:
+        """Runs pytest in this process, which ends with it."""
+        with log.open("w") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.setsid()
+        os.chdir(self.root)
+        sys.path[:0] = [str(self.root / "src"), str(self.root)]
+        options = ["-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not long", "--hypothesis-seed=0"]
+        code = pytest.main([*options, *more, *paths], [plugin])
+        if isinstance(plugin, Recorder):
+            told.write_text(json.dumps(asdict(plugin.tests)))
+        else:
+            told.write_text(json.dumps({"failed": plugin.failed or ([f"pytest ended with {code}"] if code else [])}))
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def rooms() -> list[str]:
+    """The folders of src/centime with code of their own."""
+    source = ROOT / "src" / "centime"
+    return sorted({str(file.parent.relative_to(source)) for file in source.rglob("*.py") if file.name != "__init__.py"})
+
+
+def difference(mutant: mutations.Mutation, before: bytes) -> str:
+    texts = [text.decode().splitlines() for text in (before, mutant.apply(before))]
+    return "\n".join(f"    {line}" for line in list(difflib.unified_diff(*texts, lineterm="", n=1))[2:])
+
+
+def judge(room: str, checkout: Checkout, asked: argparse.Namespace, known: dict[str, Any]) -> tuple[int, int]:
+    """Tries a room's mutants and prints how each ended. Returns how many were killed, of how many."""
+    source, root = checkout.root / "src" / "centime", checkout.root
+    places = [root / path for path in known["tests"].get(room, [f"tests/{room}"])]
+    tests_of = [sorted(place.glob("test_*.py")) if place.is_dir() else [place] for place in places]
+    paths = [str(file.relative_to(root)) for some in tests_of for file in some]
+    files = {str(file.relative_to(source)): file for file in sorted((source / room).glob("*.py"))}
+    same = {one["change"] for one in known["equivalent"]}
+    found = [one for name, file in files.items() for one in mutations.mutations(file, name) if one.name not in same]
+    chosen = mutations.drawn(found, asked.number, f"{asked.seed} {room}")
+    seen = checkout.run(paths, Recorder(source), 3600) if paths else {"failed": ["none is there"]}
+    if seen is None or seen["failed"]:
+        log = root / "log.txt"
+        raise SystemExit(f"{room}: the tests fail as they are: {seen}\n{log.read_text() if paths else ''}")
+    tests = Tests(**seen)
+    limit = 10 * sum(tests.seconds.values()) + asked.slack
+    killed = 0
+    for mutant in chosen:
+        with checkout.holding(mutant):
+            ended = checkout.run(paths, Ordered(tests.order(mutant)), limit, "-x")
+        by = f"no end in {limit:.0f} s" if ended is None else "".join(ended["failed"][:1])
+        killed += bool(by)
+        print(f"{room}: {f'killed by {by}' if by else 'SURVIVED'}: {mutant.name}", flush=True)
+        if not by:
+            print(difference(mutant, files[mutant.file].read_bytes()), flush=True)
+    return killed, len(chosen)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("rooms", nargs="*", help="folders of src/centime; all where none is named")
+    parser.add_argument("--number", type=int, default=8, help="mutants of a room")
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--slack", type=float, default=100, help="seconds that tests may take beyond ten times theirs")
+    asked = parser.parse_args()
+    if unknown := set(asked.rooms) - set(rooms()):
+        parser.error(f"no room {', '.join(sorted(unknown))}; there are {', '.join(rooms())}")
+    known = tomllib.loads((ROOT / "scripts" / "mutants.toml").read_text(encoding="utf-8"))
+    plugins = [plugin.module for plugin in importlib.metadata.entry_points(group="pytest11")]
+    for name in (*plugins, *known["libraries"]):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a test leaves behind becomes a child of this process
+    table = {}
+    with tempfile.TemporaryDirectory(prefix="centime-mutants-") as folder:
+        checkout = Checkout(Path(folder) / "centime")
+        for room in asked.rooms or rooms():
+            begun = time.monotonic()
+            table[room] = (*judge(room, checkout, asked, known), time.monotonic() - begun)
+            print("{:24}{:4} killed of {} in {:.0f} s".format(room, *table[room]), flush=True)
+    print("\n" + "\n".join("{:24}{:4} of {}".format(room, *row) for room, row in table.items()))
+    killed, number = (sum(row[at] for row in table.values()) for at in (0, 1))
+    print(f"{'all':24}{killed:4} of {number}, {killed / number:.0%}")
+    sys.exit(killed < GOAL * number)
+
+
+if __name__ == "__main__":
+    main()
