@@ -138,6 +138,15 @@ def format_number(value: float, significant: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def format_energy(kwh: float) -> str:
+    """0.0042 -> '4.2 Wh', 2.5 -> '2.5 kWh', 3e-8 -> '0.03 mWh', 12345.6 -> '12,346 kWh'; three significant digits."""
+    if kwh >= 999.5:
+        return f"{kwh:,.0f} kWh"
+    if kwh >= 1:
+        return f"{format_number(kwh)} kWh"
+    return f"{format_number(1e3 * kwh)} Wh" if kwh >= 1e-6 or not kwh else f"{format_number(1e6 * kwh)} mWh"
+
+
 def format_bytes(count: float) -> str:
     """1_610_612_736 -> '1.50 GiB'."""
     for unit in ("B", "KiB", "MiB", "GiB"):

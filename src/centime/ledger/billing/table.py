@@ -13,7 +13,7 @@ from centime.ledger.billing.bill import KWH_UJ, Bill, Line
 from centime.ledger.billing.plan_actual import said_between, state_in_words
 from centime.ledger.billing.stages import SECTIONS, TRAINING, stage_name
 from centime.ledger.billing.table_serving import hours_table, imported_table, serving_table
-from centime.units import format_count, format_device_time, format_duration, format_money
+from centime.units import format_count, format_device_time, format_duration, format_energy, format_money
 
 _QUANTITIES = {"seconds": "time", "device_hours": "device time", "energy_kwh": "energy", "mfu": "MFU", "flops": "FLOPs"}
 _ESTIMATED, _ASSUMED = "~", "*"
@@ -78,7 +78,7 @@ def _cells(line: Line) -> list[str]:
     energy, cost = "", "no price"
     if line.energy_uj is not None:
         mark = _ESTIMATED if line.energy_source in {"estimated", "mixed"} else ""
-        energy = _energy(line.energy_uj / KWH_UJ) + mark
+        energy = format_energy(line.energy_uj / KWH_UJ) + mark
     if line.money is not None:
         currency = next(iter(line.currencies))
         mark = _ASSUMED if line.cost_sources & {"assumed"} else ""
@@ -88,10 +88,6 @@ def _cells(line: Line) -> list[str]:
         cost = "see lines"
     mfu = f"{line.mfu:.1%}" if line.mfu is not None else ""
     return [took, format_count(line.tokens) if line.tokens else "", mfu, energy, cost]
-
-
-def _energy(kwh: float) -> str:
-    return f"{kwh:,.4g} kWh" if kwh >= 1 else f"{kwh * 1000:.2g} Wh"
 
 
 def _plan_table(plan: dict[str, Any], currency: str | None) -> Table:
@@ -140,7 +136,7 @@ def _value(key: str, value: float, currency: str | None) -> str:
     if key == "device_hours":
         return format_device_time(value * 3600)
     if key == "energy_kwh":
-        return _energy(value)
+        return format_energy(value)
     if key == "seconds":
         return format_duration(value)
     if key == "mfu":

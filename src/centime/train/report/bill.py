@@ -18,12 +18,6 @@ def _number(line: Mapping[str, Any], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _energy(kwh: float) -> str:
-    if kwh >= 1:
-        return f"{kwh:.3g} kWh"
-    return f"{1e3 * kwh:.3g} Wh" if kwh >= 1e-6 or not kwh else f"{1e6 * kwh:.2g} mWh"
-
-
 def _kinds(currency: str) -> list[tuple[str, str, Callable[[float], str]]]:
     """(key, label, how it is written) of every figure that a bill line or a plan may hold."""
     return [
@@ -31,7 +25,7 @@ def _kinds(currency: str) -> list[tuple[str, str, Callable[[float], str]]]:
         ("tokens", "Tokens", units.format_count),
         ("flops", "Model FLOPs", units.format_count),
         ("mfu", "MFU", lambda share: f"{100 * share:.1f} %"),
-        ("energy_kwh", "Energy", _energy),
+        ("energy_kwh", "Energy", units.format_energy),
         ("cost", "Cost", lambda money: units.format_money(money, currency)),
     ]
 
