@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from tests.cli.process import Zygote
-from tests.ledger.imports.test_imports_of_others import VLLM
+from tests.ledger.imports.reports import VLLM
 from tests.ledger.made import made
 from tests.small import WORDS, small_folder, small_tokenizer
 from tests.train.made import RECIPE

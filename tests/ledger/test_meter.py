@@ -21,11 +21,6 @@ from centime.ledger.interval import CLOSED, HEARTBEAT_NS, OPEN, Interval
 PRICE = Price(7.2, "EUR", "2026-06-01", "a test", "given")
 
 
-@pytest.fixture
-def book(tmp_path: Path) -> Book:
-    return Book(tmp_path / "ledger.sqlite")
-
-
 def meter(book: Book, stage: str = "pretrain", **changes: object) -> Meter:
     arguments: dict[str, object] = {"run": "tiny", "verb": "train", "stage": stage, "device": CPU, "price": PRICE}
     return Meter(book, **(arguments | changes))  # type: ignore[arg-type]

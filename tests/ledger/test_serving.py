@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from tests.ledger.billing.test_bill import printed
+from tests.ledger.billing.printed import printed
 from tests.ledger.made import HOUR, at, made
 
 from centime.catalogue.tariffs import tariff_for
@@ -23,11 +23,6 @@ from centime.ledger.served import EngineTime, Served, add_served, engine_hours, 
 from centime.ledger.serving import ServingBill, serving_bill
 
 SECOND = 10**9
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> Book:
-    return Book(tmp_path / "ledger.sqlite")
 
 
 def served(

@@ -17,11 +17,6 @@ from centime.ledger.billing.own_files import training_elsewhere
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Book:
-    return Book(tmp_path / "ledger.sqlite")
-
-
-@pytest.fixture
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "moved"
     folder.mkdir()

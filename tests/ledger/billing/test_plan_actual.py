@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ledger.billing.test_bill import printed
+from tests.ledger.billing.printed import printed
 from tests.ledger.made import made
 
 from centime.ledger import Book
@@ -19,11 +17,6 @@ from centime.ledger.interval import OPEN
 from centime.ledger.process import _started
 
 PLAN = {"tokens": 1000, "stages": {"pretrain": {"tokens": 900}, "sft": {"tokens": 100}}}
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> Book:
-    return Book(tmp_path / "ledger.sqlite")
 
 
 def planned(book: Book, *rows: Any) -> dict[str, Any]:
