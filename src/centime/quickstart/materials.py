@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,7 @@ from centime import recipe as recipes
 from centime.data.shards.prepare import prepare
 from centime.data.sources import Sources
 from centime.data.tokenizers.training import train_on_sources
+from centime.errors import UserError
 from centime.evaluate.arithmetic import Sum, sums
 from centime.files.durable import write_text
 from centime.files.lock import INSIDE, InUse
@@ -72,7 +74,12 @@ def free_folder(wanted: Path) -> Iterator[Path]:
                 if not _taken(folder):
                     stack.enter_context(attempt.pop_all())
                     break
-        yield folder
+        try:
+            yield folder
+        except UserError:
+            if not RunFolder(folder).begun:  # of what can be made anew in seconds nothing stays
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _taken(folder: Path) -> bool:

@@ -28,6 +28,7 @@ from centime.quickstart.materials import TOP, free_folder, make_recipe, make_sha
 from centime.quickstart.stage import before_sft
 from centime.serve.engine.request import SamplingParams
 from centime.serve.offline.session import Session
+from centime.train.forecast import parse_budget
 from centime.train.report import write_report
 from centime.train.run import Setup, TrainingRun
 from centime.units import format_bytes
@@ -54,6 +55,8 @@ def quickstart(
     out = Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
     device = this_device()
     price = price_for(device, price_text)
+    if budget is not None:
+        parse_budget(budget).seconds(price, 1)
     found = corpus(text) if text is not None else standard_library()
     with (
         free_folder(wanted) as folder,

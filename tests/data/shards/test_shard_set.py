@@ -91,11 +91,20 @@ def test_a_missing_file(tmp_path: Path) -> None:
         ShardSet(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"format": "centime-shards/2"}'])
-def test_an_unreadable_index(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty"),
+        ("{", "cannot be read as JSON"),
+        ('{"made": {"fim": NaN}}', "holds NaN, which is no number of JSON, in made.fim"),
+        ("{}", "is not an index of format centime-shards/1 "),
+        ('{"format": "centime-shards/2"}', "is not an index of format centime-shards/1 "),
+    ],
+)
+def test_an_unreadable_index(tmp_path: Path, text: str, says: str) -> None:
     write_split(tmp_path, numbered([30]))
     (tmp_path / "index.json").write_text(text)
-    with pytest.raises(UserError, match=r"index\.json is not an index of format centime-shards/1 .*prepare` again"):
+    with pytest.raises(UserError, match=rf"index\.json {says}.*prepare` again"):
         ShardSet(tmp_path)
 
 

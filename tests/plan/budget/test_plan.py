@@ -18,7 +18,7 @@ from centime.catalogue.chips import chip
 from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.budget.finance import HOURS_PER_YEAR, npv
-from centime.plan.budget.inputs import LABELS, BudgetRequest, in_dollars, levers, parse_split
+from centime.plan.budget.inputs import LABELS, BudgetRequest, in_dollars, levers, parse_split, training_run
 from centime.plan.budget.model import Outcome, outcome, seconds_per_output
 from centime.plan.budget.plan import BudgetPlan, actuals_of, from_inputs
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
@@ -232,6 +232,10 @@ def test_texts_that_are_no_amounts_are_refused() -> None:
         in_dollars("eighty billion", "--capex")
     with pytest.raises(UserError, match="not an amount of money"):
         in_dollars("80", "--capex")
+    with pytest.raises(UserError, match=r"--chip-price .* beyond any budget"):
+        in_dollars("$1e30", "--chip-price")
+    with pytest.raises(UserError, match="--train-model '=': '' is not a quantity"):
+        training_run("=")
     assert parse_split("train=0.3, serve=0.7") == (0.3, 0.7)
     for text in ("train=2", "train", "train=a", "sell=0.5"):
         with pytest.raises(UserError, match="--split"):

@@ -129,6 +129,7 @@ def test_conventions() -> None:
         ({"seq_len": "-4"}, "seq_len is -4"),
         ({"tokens_per_s_per_gpu": ""}, "has none of"),
         ({"tokens_per_s_per_gpu": "fast"}, "not a number"),
+        ({"vp": "184467"}, "pp x vp is 2 x 184467"),
     ],
 )
 def test_rows_that_cannot_be_predicted_say_why(change: dict[str, str], word: str) -> None:

@@ -88,6 +88,9 @@ def test_layouts_and_models():
         ({"price": "two dollars"}, "not a price of an hour"),
         ({"layouts": ("pipelined",)}, "layout: 'pipelined'"),
         ({"software_date": "soon"}, "software date"),
+        ({"software_date": "2025-02-30"}, "software date"),
+        ({"hit": float("nan")}, "hit=nan is not a share"),
+        ({"ttft_s": float("inf")}, "--ttft inf"),
     ],
 )
 def test_bad_input_is_a_sentence(change, says):

@@ -132,7 +132,8 @@ def test_in_measured_money_on_h800():
         ({"max_tokens": 0.0}, "above zero"),
         ({"precisions": ("fp3",)}, "fp3"),
         ({"precision": "fp3"}, "not one to train in"),
-        ({"isl": 1e30}, "no length of a request"),
+        ({"isl": 1e30}, "--isl 1e.30 is more than any model takes"),
+        ({"tpot_s": 1e30}, "--tpot 1e.30 is more than"),
         ({"price": "$2/h", "serve_gpu": "h100", "serve_price": "2 EUR/h"}, "one currency"),
     ],
 )

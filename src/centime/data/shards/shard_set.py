@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from centime.errors import UserError
+from centime.json_files import read_json
 
 INDEX = "index.json"
 FORMAT: Literal["centime-shards/1"] = "centime-shards/1"
@@ -86,9 +87,7 @@ def read_index(folder: Path) -> Index:
     """index.json, typed. Raises UserError when it is unreadable or of another format."""
     file = folder / INDEX
     try:
-        return Index.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"{file} cannot be read ({error.strerror}). {AGAIN}") from error
+        return Index.model_validate(read_json(file, "run `centime data prepare` again to make the folder anew"))
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(

@@ -54,6 +54,7 @@ LABELS = {
 }
 
 
+MOST_USD = 1e15  # ten times the world's yearly product
 DIVISORS = {"chip_price", "kw", "prefill", "decode", "serve_use", "life_it", "life_building", "rent"}
 SHARES = {
     "ai_share", "availability", "train_use", "serve_use", "rent_use", "token_price_falls", "rent_falls", "upkeep"
@@ -71,7 +72,11 @@ def training_run(text: str) -> tuple[str, float, int]:
     model, given, amount = text.partition("=")
     known = table()["runs"]
     if given:
-        return model, parse_count(amount), known.get(model, {}).get("gpus", RUN_GPUS)
+        try:
+            tokens = parse_count(amount)
+        except UserError as error:
+            raise UserError(f"--train-model {text!r}: {error}") from None
+        return model, tokens, known.get(model, {}).get("gpus", RUN_GPUS)
     if model not in known:
         raise UserError(f"--train-model {text!r}: say with how many tokens, as {text}=15T. Known: {', '.join(known)}.")
     return model, parse_count(known[model]["tokens"]), known[model]["gpus"]
@@ -144,6 +149,8 @@ def in_dollars(text: str, option: str) -> float:
     amount, currency = parse_money(re.sub(r"\s*/\s*(h|hour|hr|kwh)\s*$", "", text.strip(), flags=re.IGNORECASE))
     if currency != "USD":
         raise UserError(f"{option} {text!r} is in {currency}; the catalogue's prices are in dollars, so write dollars.")
+    if amount > MOST_USD:
+        raise UserError(f"{option} {text!r} is beyond any budget; expected at most ${MOST_USD:,.0f}.")
     return amount
 
 

@@ -84,6 +84,7 @@ SERVING = Schema(
     outcomes=("tok_s_per_user", "usd_per_m_tok", "usd_basis"),
     remarks=("group", "date", "metric_note", "confidence", "source", "source_loc"),
 )
+MOST = {"params_total_b": 1e9, "params_active_b": 1e9, "tokens_b": 1e9, "n_gpus": 1e7}  # of the others 1e8
 SCHEMAS = {"train": TRAINING, "serve": SERVING}
 
 
@@ -154,6 +155,9 @@ def _fault(schema: Schema, head: list[str], fields: list[str], row: Row, line: i
     for column in (*schema.numbers, *schema.targets):
         if row[column] and number(row[column]) is None:
             return f"line {line}: {column} is {row[column]!r}, not a number above zero"
+    for column in schema.numbers:
+        if row[column] and (value := number(row[column])) is not None and value > (most := MOST.get(column, 1e8)):
+            return f"line {line}: {column} is {row[column]!r}, more than any run has; expected at most {most:,.0f}"
     return ""
 
 

@@ -157,6 +157,8 @@ def read_run(row: Row) -> Run:
     sharding = _sharding(row.get("fsdp_zero") or "")
     tp, pp, cp, ep = (whole(row, column) or 1 for column in ("tp", "pp", "cp", "ep"))
     vp = whole(row, "vp") or 1
+    if pp * vp > 2 * arch.layers:  # some pipelines give the embedding and the head parts of their own
+        raise UserError(f"pp x vp is {pp} x {vp}; {arch.name} has {arch.layers} layers to cut into stages.")
     gpus = whole(row, "n_gpus")
     known = stated and gpus is not None
     if gpus is None:

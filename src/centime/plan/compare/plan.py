@@ -23,6 +23,7 @@ from centime.plan.counts.architecture import count_architecture
 from centime.plan.fleet.build_cost import facility_kw
 from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
 from centime.plan.serving.interval import spread
+from centime.plan.serving.request import require_service
 from centime.plan.serving.speeds import NEWEST, Software, year
 from centime.plan.serving.units import number_format, usual_precision
 from centime.plan.step.layout import parse as parse_layout
@@ -241,7 +242,8 @@ def _require_understood(request: CompareRequest) -> None:
     if request.price is not None:
         price_given(request.price)
     software_of(request.software_date)
-    Lengths(request.isl, request.osl, request.hit)
+    quantities = {"isl": request.isl, "osl": request.osl, "ttft": request.ttft_s, "tpot": request.tpot_s}
+    require_service(request.hit, quantities)
     for text in request.layouts:
         if text != "auto":
             parse_layout(text)

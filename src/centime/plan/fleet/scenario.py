@@ -106,7 +106,7 @@ class Serving(Section):
     context: int | None = Field(
         None, gt=0, description="mean cache length per generated token, for predicted rates, instead of output_length"
     )
-    tokens_per_s_per_user: float = Field(20.0, gt=0, description="speed a user sees, for predicted rates")
+    tokens_per_s_per_user: float = Field(20.0, ge=1e-3, le=1e6, description="speed a user sees, for predicted rates")
     layout: str = Field("auto", description="units as `centime plan serve --layout` takes them, for predicted rates")
     precision: str | None = Field(None, description="of the weights, for predicted rates; none: the chip's usual")
     software_date: str | None = Field(None, description="of the serving software, for predicted rates; none: the start")

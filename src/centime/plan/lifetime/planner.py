@@ -17,18 +17,16 @@ from centime.plan.lifetime.plan import Lifetime, Option, cheapest
 from centime.plan.lifetime.prices import planner_costs
 from centime.plan.lifetime.request import Costs, LifetimeRequest, flop_costs
 from centime.plan.lifetime.scaling_laws import LOSS_LAWS, MOE_LAWS, QualityLaw, loss_law, moe_law
-from centime.plan.serving.choice import Lengths
-from centime.plan.serving.request import LONGEST
+from centime.plan.serving.request import require_service
 from centime.plan.training.case import case, example_names
 
 FAMILIES = ("dense", "moe", "both")
 
-# More than anybody means: tokens of a life and of training, seconds of a limit. Lengths of a request check themselves.
+# More than anybody means: tokens of a life and of training.
 MOST = {
     "served_tokens": 1e21,
     "max_tokens": 1e18,
     "quality_tokens": 1e18,
-    **dict.fromkeys(("ttft_s", "tpot_s"), LONGEST),
 }
 
 
@@ -103,9 +101,8 @@ def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, 
         value = getattr(request, name)
         if value is not None and not 0 < value <= most:
             raise UserError(f"{name} is {value:g}; expected a number above zero, and at most {most:g}.")
-    Lengths(request.isl, request.osl, request.hit)
-    if not 0 <= request.hit < 1:
-        raise UserError(f"hit is {request.hit}; expected a share of at least 0 and below 1.")
+    quantities = {"isl": request.isl, "osl": request.osl, "ttft": request.ttft_s, "tpot": request.tpot_s}
+    require_service(request.hit, quantities)
     if request.family not in FAMILIES:
         raise UserError(f"family {request.family!r} is none of {', '.join(FAMILIES)}.")
     if request.mode not in ("money", "flops"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from centime.catalogue.hourly_prices import day
@@ -72,17 +73,8 @@ class ServingRequest:
             raise UserError("give either --gpus N or --demand 608B-in/day,168B-out/day,hit=0.563; one of the two.")
         if self.gpus is not None and self.gpus < 1:
             raise UserError(f"--gpus {self.gpus} is not a number of GPUs; give 1 or more.")
-        for flag, value in (
-            ("--isl", self.isl),
-            ("--osl", self.osl),
-            ("--context", self.context),
-            ("--ttft", self.ttft_s),
-            ("--tpot", self.tpot_s),
-        ):
-            if value is not None and not SHORTEST <= value < math.inf:
-                raise UserError(f"{flag} {value:g} is not above zero, or too little to mean anything.")
-            if value is not None and value > LONGEST:
-                raise UserError(f"{flag} {value:g} is more than any model takes; give at most {LONGEST:,.0f}.")
+        quantities = {"isl": self.isl, "osl": self.osl, "context": self.context}
+        require_service(self.hit, quantities | {"ttft": self.ttft_s, "tpot": self.tpot_s})
         if self.context is not None and (self.demand is None or self.isl or self.osl):
             raise UserError(
                 "--context gives the lengths by the ratio of input to output in --demand; with --gpus, or beside --isl "
@@ -95,12 +87,24 @@ class ServingRequest:
                 f"--engine {self.engine!r} is none of {', '.join(ENGINES)}; leave it out for any other."
                 f"{nearest(self.engine, ENGINES)}"
             )
-        if not 0 <= self.hit < 1:
-            raise UserError(f"hit={self.hit:g} is not a share of at least 0 and below 1.")
         if self.peak_to_mean is not None and not 1 <= self.peak_to_mean < math.inf:
             raise UserError(f"--peak-to-mean {self.peak_to_mean:g} is below 1; the peak is at least the mean.")
         if not 0 <= self.mtp <= 8 or not 0 < self.acceptance <= 1:
             raise UserError(f"--mtp {self.mtp}, acceptance {self.acceptance:g}: 0 to 8 drafts, each above 0 up to 1.")
+
+
+def require_service(hit: float, quantities: Mapping[str, float | None]) -> None:
+    """The share of prompts found in the cache, tokens of a request and seconds of a limit by their options' names.
+
+    Raises UserError on what nothing can be computed with.
+    """
+    for name, value in quantities.items():
+        if value is not None and not SHORTEST <= value < math.inf:
+            raise UserError(f"--{name} {value:g} is not above zero, or too little to mean anything.")
+        if value is not None and value > LONGEST:
+            raise UserError(f"--{name} {value:g} is more than any model takes; give at most {LONGEST:,.0f}.")
+    if not 0 <= hit < 1:
+        raise UserError(f"hit={hit:g} is not a share of at least 0 and below 1.")
 
 
 def parse_demand(text: str) -> Demand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass, replace
 
@@ -56,6 +57,10 @@ def software_of(date: str | None) -> Software:
     if date is None:
         return Software(NEWEST_SOFTWARE)
     match = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])(-\d\d)?", date.strip())
+    try:
+        datetime.date.fromisoformat(f"{match[1]}-{match[2]}{match[3] or '-01'}" if match else date)
+    except ValueError:
+        match = None
     if not match:
         raise UserError(f"software date {date!r} is not a date; write it as 2025-06 or 2025-06-30.")
     return Software(min(NEWEST_SOFTWARE, int(match[1]) + (int(match[2]) - 0.5) / 12))

@@ -49,7 +49,7 @@ class Reinforcement:
         """Raises UserError on what is not above zero."""
         for name in ("steps", "rollouts", "prompt_tokens", "answer_tokens", "steps_per_rollout"):
             if not 0 < getattr(self, name) <= 1e15:
-                raise UserError(f"RL: {name} is {getattr(self, name):g}; expected a number above zero, at most 1e15.")
+                raise UserError(f"--rl: {name} is {getattr(self, name):g}; expected a number above zero, at most 1e15.")
 
 
 _KEYS = {
@@ -71,16 +71,16 @@ def parse_reinforcement(text: str) -> Reinforcement:
         key, equals, value = (piece.strip() for piece in item.partition("="))
         name = _KEYS.get(key)
         if name is None or not equals:
-            raise UserError(f"RL: {item!r} is not one of its settings; write {EXAMPLE}.{nearest(key, _KEYS)}")
+            raise UserError(f"--rl: {item!r} is not one of its settings; write {EXAMPLE}.{nearest(key, _KEYS)}")
         if name in found:
-            raise UserError(f"RL: {key} is given twice; give it once.")
+            raise UserError(f"--rl: {key} is given twice; give it once.")
         number = parse_count(value)
         if key not in ("prompt", "answer") and number != int(number):
-            raise UserError(f"RL: {key} is {value}; expected a whole number.")
+            raise UserError(f"--rl: {key} is {value}; expected a whole number.")
         found[name] = number if key in ("prompt", "answer") else int(number)
     missing = [key for key, name in _KEYS.items() if name not in found and name != "steps_per_rollout"]
     if missing:
-        raise UserError(f"RL: {missing[0]} is missing; write {EXAMPLE}.")
+        raise UserError(f"--rl: {missing[0]} is missing; write {EXAMPLE}.")
     return Reinforcement(**found)
 
 
