@@ -19,7 +19,7 @@ from centime.plan.explain.plan import FAMILIES, decompose, explain, from_inputs
 from centime.plan.explain.run import Run
 from centime.plan.explain.shapley import shapley
 from centime.plan.training.case import Case, case, example_names, from_json
-from centime.plan.training.quick_search import Corner
+from centime.plan.training.corner import Corner
 
 CHIPS = ("h800", "h100", "h20", "h200")
 MODELS = ("deepseek-v3", "llama-3.1-405b", "deepseek-67b", "qwen3-235b-a22b")

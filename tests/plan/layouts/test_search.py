@@ -16,15 +16,14 @@ from centime.catalogue.architecture import Architecture, Block, Experts, FeedFor
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.layouts.candidates import CONTEXT, MICRO_BATCHES, RECOMPUTE, schedules_of, shapes, sharding_of
-from centime.plan.layouts.cost import StepCost
+from centime.plan.layouts.candidates import RECOMPUTE, WHOLE, schedules_of, shapes, sharding_of
 from centime.plan.layouts.search import SearchResult, search
+from centime.plan.step.cost import StepCost
 from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, objections, parse
 from centime.plan.step.memory import memory_of, usable_bytes
 from centime.plan.step.prediction import predict_step, software_of
-from centime.plan.step.times import step_times
 from centime.plan.training.layout_report import pipeline_section, search_sections
 
 DENSE = Architecture("small dense", 512, 8192, (Block(SoftmaxAttention(8, 4, 64), FeedForward(2048), 4),))
@@ -39,11 +38,11 @@ def brute_force(arch, device, gpus, seq, batch, cost) -> float:
     """The shortest step of every layout that the rules of `objections` let pass."""
     best = math.inf
     numbers = range(1, gpus + 1)
-    for tp, pp, cp, dp in itertools.product(numbers, range(1, arch.layers + 1), CONTEXT, numbers):
+    for tp, pp, cp, dp in itertools.product(numbers, range(1, arch.layers + 1), WHOLE.context, numbers):
         used = tp * pp * cp * dp
         if used > gpus or (cp > 1 and seq // cp < 4096):
             continue
-        for ep, mbs in itertools.product(numbers, MICRO_BATCHES):
+        for ep, mbs in itertools.product(numbers, WHOLE.micro_batches):
             if batch % (dp * mbs) or (tp * cp * dp) % ep:
                 continue
             zeros = (0, 1, 2, 3) if dp * mbs == batch else (0, 1, 3)
@@ -118,8 +117,8 @@ def test_a_quick_search_finds_the_same_ten(v3):
 
 def test_the_result_says_why(v3):
     result, _ = v3
-    assert sum(result.breakdown.values()) == pytest.approx(result.best.seconds)
-    assert sum(result.runner_up_breakdown.values()) == pytest.approx(result.top[1].seconds)
+    assert sum(result.times[0].parts.values()) == pytest.approx(result.best.seconds)
+    assert sum(result.runner_up_parts.values()) == pytest.approx(result.top[1].seconds)
     assert "less than the runner-up" in result.why()
     assert result.best.tokens_per_s == pytest.approx(15_360 * 4096 / result.best.seconds)
     answer = json.loads(json.dumps(result.to_json()))
@@ -133,12 +132,12 @@ def test_prices_are_the_predictors_own(name):
     job = replace(V3, arch=architecture(name))
     arch, device, cost = job.arch, job.chip, StepCost(job)
     draw = random.Random(0)
-    possible = list(shapes(arch, device, 2048, 4096, 15_360))
+    possible = list(shapes(job, 2048))
     for shape in draw.sample(possible, 300):
-        schedule, vp = draw.choice(list(schedules_of(shape, arch, 15_360)))
+        schedule, vp = draw.choice(list(schedules_of(shape, job)))
         layout = shape.layout(schedule, vp, draw.choice(sharding_of(shape, 15_360)), draw.choice(RECOMPUTE))
         assert list(objections(layout, arch, device, 4096, 15_360)) == []
-        whole = step_times(job, layout, cost.constants)
+        whole = StepCost(job).times(layout)
         assert cost.seconds(layout) == whole.total
         assert cost.least_seconds(layout) <= whole.total
         assert not cost.is_slower(shape.layout(schedule, vp), whole.total)

@@ -8,11 +8,11 @@ from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.plan.check.published_run import read_run
 from centime.plan.layouts.usual import fastest_usual, usual
-from centime.plan.step.efficiency import Software, fitted
+from centime.plan.step.cost import StepCost
+from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
 from centime.plan.step.layout import objections
 from centime.plan.step.memory import memory_of, recomputation, usable_bytes
-from centime.plan.step.times import step_times
 
 SOFTWARE = Software(2024.9)
 
@@ -32,7 +32,7 @@ def test_it_runs_fits_and_no_other_usual_one_is_faster(model: str, gpu: str, gpu
         again = recomputation(job, layout)
         if memory_of(job, layout, again).total > usable_bytes(device) * 1.0001:
             return float("inf")
-        return step_times(job, layout, fitted(), again).total
+        return StepCost(job).times(layout, again).total
 
     possible = [
         one for one in usual(arch, gpus, SOFTWARE, None) if not list(objections(one, arch, device, 4096, batch))

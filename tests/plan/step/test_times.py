@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.step.efficiency import Software, fitted
+from centime.plan.step.cost import StepCost
+from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, parse
 from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
 from centime.plan.step.prediction import predict_step, software_of
-from centime.plan.step.times import step_times
 from centime.plan.training.goodput import goodput
 
 V3 = architecture("DeepSeek-V3")
@@ -30,7 +30,7 @@ RATES = ("memory_tb_s", "scaleup_gb_s", "scaleout_gb_s", "bf16_tflops", "fp8_tfl
 
 def seconds(device: Chip, layout: Layout, seq: int = 4096, batch: int = 512, precision: str = "bf16") -> float:
     arch = V3 if layout.ep > 1 else LLAMA
-    return step_times(Job(arch, device, seq, batch, precision, Software(2025.5)), layout, fitted()).total
+    return StepCost(Job(arch, device, seq, batch, precision, Software(2025.5))).times(layout).total
 
 
 LAYOUTS = st.sampled_from(
@@ -82,7 +82,7 @@ def test_sharding_saves_memory(layout: Layout) -> None:
 
 
 def test_parts_and_phases_add_up() -> None:
-    times = step_times(V3_JOB, V3_LAYOUT, fitted())
+    times = StepCost(V3_JOB).times(V3_LAYOUT)
     assert sum(times.parts.values()) == pytest.approx(times.total)
     assert sum(times.phases.values()) == pytest.approx(times.total, rel=0.02)  # sends are in no phase
 

@@ -232,7 +232,7 @@ def read_run(row: Row) -> Run:
         recomputed = Recomputed(0.0, 0.0)
         if not adapters:
             recomputed = recomputation(job, layout)
-        layout = replace(layout, recompute="full" if recomputed.full else "selective" if recomputed.light else "none")
+        layout = replace(layout, recompute=recomputed.word)
         assumed.append(
             f"recompute not stated: as memory asks, the light part of {recomputed.light:.0%} of the layers and the "
             f"whole of {recomputed.full:.0%}"

@@ -11,9 +11,10 @@ from centime.errors import UserError
 from centime.plan.check.published_run import Row, Run, read_run
 from centime.plan.check.row_prediction import RowPrediction, predicted_row, unanswered_row
 from centime.plan.counts.architecture import count_architecture
-from centime.plan.step.efficiency import Constants, fitted
+from centime.plan.step.cost import StepCost
+from centime.plan.step.efficiency import Constants
 from centime.plan.step.intervals import step_interval
-from centime.plan.step.times import StepTimes, step_times
+from centime.plan.step.times import StepTimes
 
 TARGETS = {
     "tokens_per_s_per_gpu": "tokens/s/GPU",
@@ -73,9 +74,9 @@ def seconds_of(row: Row, run: Run, target: str, value: float) -> float:
     return value if target == "step_time_s" else one / value
 
 
-def times_of(run: Run, constants: Constants) -> StepTimes:
-    """The step of a run."""
-    return step_times(run.job, run.layout, constants, run.recomputed, run.adapters)
+def times_of(run: Run, constants: Constants | None = None) -> StepTimes:
+    """The step of a run. constants: None: the shipped ones."""
+    return StepCost(run.job, constants).times(run.layout, run.recomputed, run.adapters)
 
 
 def interval(run: Run, times: StepTimes) -> tuple[float, float]:
@@ -99,7 +100,7 @@ def predict_row(row: dict[str, str], constants: Constants | None = None) -> RowP
         return unanswered_row(name, target, unit, None, f"{target} is {row[target]!r}, not a number")
     try:
         run = read_run(row)
-        times = times_of(run, constants or fitted())
+        times = times_of(run, constants)
         predicted = value_of(row, run, target, times.total)
     except UserError as error:
         return unanswered_row(name, target, unit, actual, str(error))

@@ -13,7 +13,7 @@ from centime.catalogue.chips import Chip
 from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.counts.reshape import resized, with_attention
-from centime.plan.training.quick_search import Corner
+from centime.plan.training.corner import Corner
 from centime.units import format_count
 
 INTERCONNECT = ("scaleup_gb_s", "scaleup_domain", "scaleout_gb_s")

@@ -21,7 +21,7 @@ from centime.plan.explain.causes import corner, describe, differing
 from centime.plan.explain.run import Run, run_of
 from centime.plan.explain.shapley import shapley
 from centime.plan.training.case import Case, from_json
-from centime.plan.training.quick_search import Searcher, SecondsPerToken
+from centime.plan.training.corner import Searcher, SecondsPerToken
 from centime.units import format_count, format_money
 
 # Whose doing a cause is: the questions that people ask of the whole.

@@ -9,8 +9,8 @@ from centime.errors import UserError
 from centime.messages import said
 from centime.plan.catalogue_notes import noted
 from centime.plan.training.case import Case
+from centime.plan.training.corner import Corner, Searcher
 from centime.plan.training.plan import plan_training
-from centime.plan.training.quick_search import Corner, Searcher
 from centime.plan.training.request import TrainingRequest
 from centime.units import format_money
 

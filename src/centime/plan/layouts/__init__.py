@@ -1,6 +1,7 @@
-"""Which layout of a model over the chips is the fastest that fits: what can be tried, what each takes, the search.
+"""Which layout of a model over the chips is the fastest that fits: what can be tried, and the search.
 
-`search` looks through all of them; `usual` has what a careful owner would take, `longer` the stages of long sequences.
+`search` looks through all of them, or a `Grid` of them; `usual` has what a careful owner would take, `longer` what long
+sequences ask.
 """
 
 from __future__ import annotations

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import gcd
 
 from centime.catalogue.architecture import Architecture, Experts, FeedForward, SoftmaxAttention
 from centime.catalogue.chips import Chip
+from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, Recompute, Schedule
 
-MICRO_BATCHES = (1, 2, 4, 8, 16)  # sequences; more at once only cost memory
-CONTEXT = (1, 2, 4, 8, 16, 32, 64)
-CHUNKS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
-RECOMPUTE: tuple[Recompute, ...] = ("none", "selective", "full")
+RECOMPUTE: tuple[Recompute, ...] = ("none", "selective", "full")  # the least first, which is the fastest that fits
 LONG = 4096  # tokens; shorter slices of a sequence are not worth context parallelism
+POWERS = tuple(1 << i for i in range(24))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a search tries of what exists. None: all of it.
+
+    micro_batches: sequences; more at once only cost memory. zero: None: the stages of `sharding_of`. widest: only as
+    many replicas as chips and batch allow.
+    """
+
+    tensor: tuple[int, ...] | None = None
+    pipeline: tuple[int, ...] | None = None
+    context: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    expert: tuple[int, ...] | None = None
+    micro_batches: tuple[int, ...] = (1, 2, 4, 8, 16)
+    chunks: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 12, 16)
+    zero: tuple[int, ...] | None = None
+    schedule: Schedule | None = None
+    widest: bool = False
+
+
+WHOLE = Grid()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,55 +75,59 @@ def _tensor_degrees(arch: Architecture, chip: Chip, gpus: int) -> list[int]:
 
 def _pipeline_degrees(arch: Architecture, gpus: int) -> list[int]:
     """Powers of two, 3, 5 and 7 times them, and what divides the layers, up to one stage a layer."""
-    usual = {k << i for k in (1, 3, 5, 7) for i in range(12)}
+    usual = {k * power for k in (1, 3, 5, 7) for power in POWERS[:12]}
     return sorted(pp for pp in usual | set(divisors(arch.layers)) if pp <= min(arch.layers, gpus))
 
 
-def shapes(arch: Architecture, chip: Chip, gpus: int, seq: int, global_batch: int) -> Iterator[Shape]:
+def _tried(degrees: Iterable[int], among: tuple[int, ...] | None) -> list[int]:
+    return [degree for degree in degrees if among is None or degree in among]
+
+
+def shapes(job: Job, gpus: int, grid: Grid = WHOLE) -> Iterator[Shape]:
     """All shapes on up to `gpus` chips whose replicas and micro-batches divide the batch."""
+    arch, seq = job.arch, job.seq
     experts = [block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, Experts)]
-    expert_degrees = divisors(gcd(*experts)) if experts else (1,)
-    context = [cp for cp in CONTEXT if cp == 1 or (seq % (2 * cp) == 0 and seq // cp >= LONG)]
-    pipeline = _pipeline_degrees(arch, gpus)
-    for tp in _tensor_degrees(arch, chip, gpus):
+    expert_degrees = _tried(divisors(gcd(*experts)) if experts else (1,), grid.expert)
+    context = [cp for cp in grid.context if cp == 1 or (seq % (2 * cp) == 0 and seq // cp >= LONG)]
+    pipeline = _tried(_pipeline_degrees(arch, gpus), grid.pipeline)
+    for tp in _tried(_tensor_degrees(arch, job.chip, gpus), grid.tensor):
         for cp in context:
             for pp in pipeline:
                 most = gpus // (tp * cp * pp)
-                for micro_batch in MICRO_BATCHES:
-                    if most < 1 or global_batch % micro_batch:
+                for micro_batch in grid.micro_batches:
+                    if most < 1 or job.global_batch % micro_batch:
                         continue
-                    replicas = [dp for dp in divisors(global_batch // micro_batch) if dp <= most]
+                    replicas = [dp for dp in divisors(job.global_batch // micro_batch) if dp <= most]
                     for ep in expert_degrees:
-                        fitting = [dp for dp in replicas if tp * cp * dp % ep == 0]
+                        fitting = [dp for dp in replicas[-1 if grid.widest else 0 :] if tp * cp * dp % ep == 0]
                         for dp in fitting:
                             yield Shape(tp, cp, pp, dp, ep, micro_batch, dp == fitting[-1])
 
 
-def schedules_of(
-    shape: Shape | Layout, arch: Architecture, global_batch: int, chunks: tuple[int, ...] = CHUNKS
-) -> Iterator[tuple[Schedule, int]]:
-    """The schedules and numbers of chunks that exist for a shape, whatever its own."""
-    pp, micro_batches, layers = shape.pp, global_batch // (shape.dp * shape.micro_batch), arch.layers
-    yield "1f1b", 1
-    if pp == 1:
-        return
-    yield "zb", 1
-    if micro_batches >= 2 * pp:
-        if pp % 2 == 0 and micro_batches % 2 == 0:
-            yield "dualpipe", 1
-        if 2 * pp <= layers:
-            yield "dualpipev", 1
-    for vp in chunks:
-        if vp * pp <= layers:
-            yield "interleaved", vp
+def schedules_of(shape: Shape, job: Job, grid: Grid = WHOLE) -> Iterator[tuple[Schedule, int]]:
+    """The schedules and numbers of chunks that exist for a shape."""
+    pp, layers = shape.pp, job.arch.layers
+    micro_batches = job.global_batch // (shape.dp * shape.micro_batch)
+    possible: list[tuple[Schedule, int]] = [("1f1b", 1)]
+    if pp > 1:
+        possible.append(("zb", 1))
+        if micro_batches >= 2 * pp:
+            if pp % 2 == 0 and micro_batches % 2 == 0:
+                possible.append(("dualpipe", 1))
+            if 2 * pp <= layers:
+                possible.append(("dualpipev", 1))
+        possible += (("interleaved", vp) for vp in grid.chunks if vp * pp <= layers)
+    return (one for one in possible if grid.schedule in (None, one[0]))
 
 
-def sharding_of(shape: Shape, global_batch: int) -> tuple[int, ...]:
+def sharding_of(shape: Shape, global_batch: int, grid: Grid = WHOLE) -> tuple[int, ...]:
     """ZeRO stages worth a look.
 
     2 only where a replica has one micro-batch: gradients kept in shards are otherwise reduced after every one of them,
     and then weights may as well be sharded.
     """
+    if grid.zero is not None:
+        return grid.zero
     if shape.dp * shape.cp == 1 and shape.tp * shape.cp * shape.dp == shape.ep:
         return (0,)
     return (0, 1, 2, 3) if global_batch == shape.dp * shape.micro_batch else (0, 1, 3)

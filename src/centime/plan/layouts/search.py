@@ -12,43 +12,18 @@ import time
 from bisect import insort
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
-from centime.catalogue.architecture import Architecture
 from centime.errors import UserError
 from centime.messages import Said, said
-from centime.plan.layouts.candidates import RECOMPUTE, Shape, schedules_of, shapes, sharding_of
-from centime.plan.layouts.cost import StepCost
+from centime.plan.layouts.candidates import RECOMPUTE, WHOLE, Grid, Shape, schedules_of, shapes, sharding_of
+from centime.plan.step.cost import StepCost
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, text
+from centime.plan.step.times import StepTimes
 
 PRICED = 25_000
 TOP = 10
-
-
-class CostModel(Protocol):
-    """What the search asks of a predictor."""
-
-    limit: float  # bytes of a chip that a run may fill
-
-    def seconds(self, layout: Layout) -> float:
-        """Of one optimizer step."""
-
-    def least_seconds(self, layout: Layout) -> float:
-        """What no layout of these tp, pp, cp, ep, dp and micro-batch takes less than, whatever else it chooses."""
-
-    def is_slower(self, layout: Layout, than: float) -> bool:
-        """Whether no layout of this shape, schedule and chunks takes as little as `than` seconds."""
-
-    def states_bytes(self, layout: Layout) -> float:
-        """Of weights, gradients and optimizer, which recomputation and chunks do not change, nor any schedule but
-        DualPipe."""
-
-    def passing_bytes(self, layout: Layout) -> float:
-        """Of all else that a chip holds, which `zero` does not change."""
-
-    def breakdown(self, layout: Layout) -> dict[str, float]:
-        """Seconds of a step by part."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +40,7 @@ class SearchResult:
     """What the search found.
 
     tried: valid layouts looked at; feasible: those of them that fit memory, all priced. top: the ten fastest, the best
-    first. breakdown, runner_up_breakdown: seconds of a step by part. complete: False where the time limit cut it short.
+    first; times: of the first two. complete: False where the time limit cut it short.
     """
 
     gpus: int
@@ -73,8 +48,7 @@ class SearchResult:
     feasible: int
     complete: bool
     top: tuple[Candidate, ...]
-    breakdown: dict[str, float]
-    runner_up_breakdown: dict[str, float]
+    times: tuple[StepTimes, ...]
 
     @property
     def best(self) -> Candidate:
@@ -100,17 +74,20 @@ class SearchResult:
         return {
             **{"tried": self.tried, "feasible": self.feasible, "complete": self.complete},
             **{"idle_gpus": self.idle, "why": str(self.why()), "top": top},
-            **{"breakdown_s": self.breakdown, "runner_up_breakdown_s": self.runner_up_breakdown},
+            **{"breakdown_s": self.times[0].parts, "runner_up_breakdown_s": self.runner_up_parts},
         }
+
+    @property
+    def runner_up_parts(self) -> dict[str, float]:
+        """Seconds of the second best layout's step by part; nothing where there is none."""
+        return self.times[1].parts if len(self.times) > 1 else {}
 
     def why(self) -> Said:
         """A sentence: what the best layout saves, and what it pays, beside the runner-up."""
         if len(self.top) < 2:
             return said("No other layout fits.")
-        differences = {
-            name: self.breakdown.get(name, 0.0) - self.runner_up_breakdown.get(name, 0.0)
-            for name in {*self.breakdown, *self.runner_up_breakdown}
-        }
+        one, other = self.times[0].parts, self.times[1].parts
+        differences = {name: one.get(name, 0.0) - other.get(name, 0.0) for name in {*one, *other}}
         largest = sorted(differences.items(), key=lambda item: (-abs(item[1]), item[0]))[:3]
         return said(
             "The best takes {total} s a step less than the runner-up; the largest differences: {parts}.",
@@ -120,26 +97,31 @@ class SearchResult:
 
 
 def search(
-    job: Job, gpus: int, cost: CostModel | None = None, max_seconds: float = 60.0, priced: int = PRICED
+    job: Job,
+    gpus: int,
+    grid: Grid = WHOLE,
+    cost: StepCost | None = None,
+    max_seconds: float = 60.0,
+    priced: int = PRICED,
+    keep: int = TOP,
 ) -> SearchResult:
     """The layout on up to `gpus` chips with the shortest step of a job.
 
-    cost: who prices a layout; where it is not given, the step predictor.
-    max_seconds: the time after which the search stops with what it has. priced: layouts to price before any is passed
-    over; with 0 the ten best are the same, sooner, and fewer stand behind them. Raises UserError where nothing fits.
+    grid: what is tried of what exists. cost: of the job, where others have asked it before. max_seconds: the time after
+    which the search stops with what it has. priced: layouts to price before any is passed over; with 0 the best are the
+    same, sooner, and fewer stand behind them. keep: how many are the best. Raises UserError where nothing fits.
     """
     arch, chip, seq, global_batch = job.arch, job.chip, job.seq, job.global_batch
     if gpus < 1 or seq < 1 or global_batch < 1:
         raise UserError(
             f"gpus, seq and global_batch must be at least 1; found gpus={gpus}, seq={seq}, global_batch={global_batch}."
         )
-    if cost is None:
-        cost = StepCost(job)
+    cost = cost or StepCost(job)
     stop = time.monotonic() + max_seconds
-    run = _Run(arch, global_batch, cost)
+    run = _Run(cost, grid, keep)
     later = []  # by the seconds that their arithmetic alone takes
     complete = True
-    for shape in shapes(arch, chip, gpus, seq, global_batch):
+    for shape in shapes(job, gpus, grid):
         if shape.widest and run.feasible < priced:
             run.price(shape)
         else:
@@ -161,8 +143,8 @@ def search(
             f"tokens, {run.tried:,} tried; use more chips, chips with more memory, or shorter sequences."
         )
     top = tuple(Candidate(layout, order[0], global_batch * seq / order[0]) for order, layout in run.top)
-    runner_up = cost.breakdown(top[1].layout) if len(top) > 1 else {}
-    return SearchResult(gpus, run.tried, run.feasible, complete, top, cost.breakdown(top[0].layout), runner_up)
+    times = tuple(cost.times(candidate.layout) for candidate in top[:2])
+    return SearchResult(gpus, run.tried, run.feasible, complete, top, times)
 
 
 Order = tuple[float, int, int, int, int, int]
@@ -174,19 +156,20 @@ def _order(seconds: float, layout: Layout) -> Order:
 
 
 class _Run:
-    """What a search has seen so far: how much, and the ten best in order."""
+    """What a search has seen so far: how much, and the best in order."""
 
-    def __init__(self, arch: Architecture, global_batch: int, cost: CostModel) -> None:
-        self.arch, self.global_batch, self.cost = arch, global_batch, cost
+    def __init__(self, cost: StepCost, grid: Grid, keep: int) -> None:
+        self.cost, self.grid, self.keep = cost, grid, keep
         self.tried = self.feasible = 0
-        self.bound = float("inf")  # seconds of the tenth best
+        self.bound = float("inf")  # seconds of the last of the best
         self.top: list[tuple[Order, Layout]] = []
 
     def price(self, shape: Shape, passing_over: bool = False) -> None:
-        """Price a shape's layouts that fit. passing_over: but for schedules that cannot be among the ten best."""
-        cost, sharding = self.cost, sharding_of(shape, self.global_batch)
+        """Price a shape's layouts that fit. passing_over: but for those that cannot be among the best."""
+        cost, job = self.cost, self.cost.job
+        sharding = sharding_of(shape, job.global_batch, self.grid)
         states: dict[bool, list[tuple[int, float]]] = {}  # what is left beside them, by DualPipe's second copy
-        for schedule, vp in schedules_of(shape, self.arch, self.global_batch):
+        for schedule, vp in schedules_of(shape, job, self.grid):
             self.tried += len(sharding) * len(RECOMPUTE)
             twice = schedule == "dualpipe"
             if twice not in states:
@@ -194,10 +177,11 @@ class _Run:
                 states[twice] = [(zero, left) for zero, left in room if left > 0]
             if not states[twice]:
                 continue
-            if passing_over and cost.is_slower(shape.layout(schedule, vp), self.bound):
-                continue
             for recompute in RECOMPUTE:
-                needed = cost.passing_bytes(shape.layout(schedule, vp, 1, recompute))
+                layout = shape.layout(schedule, vp, 1, recompute)
+                if passing_over and cost.is_slower(layout, self.bound):
+                    break
+                needed = cost.passing_bytes(layout)
                 for zero, left in states[twice]:
                     if needed <= left:
                         self.feasible += 1
@@ -208,6 +192,6 @@ class _Run:
         if seconds > self.bound:
             return
         insort(self.top, (_order(seconds, layout), layout), key=itemgetter(0))
-        del self.top[TOP:]
-        if len(self.top) == TOP:
+        del self.top[self.keep :]
+        if len(self.top) == self.keep:
             self.bound = self.top[-1][0][0]

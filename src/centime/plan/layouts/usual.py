@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture, Experts
-from centime.plan.step.efficiency import Software, fitted
+from centime.plan.step.cost import StepCost
+from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, objections
 from centime.plan.step.memory import memory_of, recomputation, usable_bytes
-from centime.plan.step.times import step_times
 
 TENSOR = (1, 2, 4, 8)
 STAGES = (1, 2, 4, 8, 16)
@@ -46,7 +46,6 @@ def fastest_usual(
     batch_of: sequences a step for so many replicas, of which there are at most `most`; the job's own number is not
     looked at. A micro-batch is one sequence.
     """
-    constants, limit = fitted(), usable_bytes(job.chip)
     best, least = None, float("inf")
     for layout in usual(job.arch, gpus, job.software, sharding):
         batch = batch_of(layout.dp)
@@ -54,9 +53,9 @@ def fastest_usual(
             continue
         sized = replace(job, global_batch=batch)
         again = recomputation(sized, layout)
-        if memory_of(sized, layout, again).total > limit * (1 + 1e-9):
+        if memory_of(sized, layout, again).total > usable_bytes(job.chip) * (1 + 1e-9):
             continue
-        times = step_times(sized, layout, constants, again)
-        if times.total / batch < least:
-            best, least = layout, times.total / batch
+        seconds = StepCost(sized).times(layout, again).total / batch
+        if seconds < least:
+            best, least = layout, seconds
     return best

@@ -18,7 +18,7 @@ from centime.plan.serving.interval import spread
 from centime.plan.serving.speeds import NEWEST, Software, year
 from centime.plan.serving.units import number_format
 from centime.plan.step.prediction import check_precision, default_precision, software_at
-from centime.plan.training.quick_search import Corner, Searcher
+from centime.plan.training.corner import Corner, Searcher
 from centime.plan.training.request import BATCH_TOKENS, BATCH_TOKENS_A_CHIP, SEQ
 from centime.units import SECONDS_PER_DAY
 

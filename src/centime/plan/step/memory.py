@@ -13,7 +13,7 @@ from typing import NamedTuple
 from centime.catalogue.chips import Chip
 from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
-from centime.plan.step.layout import Layout
+from centime.plan.step.layout import Layout, Recompute
 from centime.plan.step.work import Work, work_of
 
 GIB = 2.0**30
@@ -34,6 +34,11 @@ class Recomputed(NamedTuple):
 
     light: float
     full: float
+
+    @property
+    def word(self) -> Recompute:
+        """What a layout calls it."""
+        return "full" if self.full else "selective" if self.light else "none"
 
 
 AS_STATED = {"none": Recomputed(0.0, 0.0), "selective": Recomputed(1.0, 0.0), "full": Recomputed(0.0, 1.0)}

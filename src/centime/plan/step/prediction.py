@@ -10,12 +10,13 @@ from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.messages import said
 from centime.plan.counts.architecture import count_architecture
-from centime.plan.step.efficiency import Constants, Software, fitted
+from centime.plan.step.cost import StepCost
+from centime.plan.step.efficiency import Software
 from centime.plan.step.intervals import step_interval
 from centime.plan.step.job import Job
-from centime.plan.step.layout import Layout, Recompute
+from centime.plan.step.layout import Layout
 from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
-from centime.plan.step.times import Passes, step_times
+from centime.plan.step.times import Passes, StepTimes
 
 NEWEST_SOFTWARE = 2026.6  # of the runs that the constants were fitted to; later software is not foreseen
 PRECISIONS = ("bf16", "fp8", "mxfp8", "nvfp4")
@@ -90,12 +91,13 @@ def check_precision(precision: str, chip: Chip) -> None:
 
 
 def predict_step(
-    job: Job, layout: Layout, constants: Constants | None = None, recompute_as_needed: bool = False
+    job: Job, layout: Layout, recompute_as_needed: bool = False, times: StepTimes | None = None
 ) -> StepPrediction:
     """A step of a job in a layout.
 
-    recompute_as_needed: recompute the least with which the layout fits, whatever it says. Raises UserError where the
-    layout does not fit the chip's memory, or the precision is none.
+    recompute_as_needed: recompute the least with which the layout fits, whatever it says. times: of the layout as it
+    is, where a search has priced it. Raises UserError where the layout does not fit the chip's memory, or the precision
+    is none.
     """
     arch, chip, seq, global_batch = job.arch, job.chip, job.seq, job.global_batch
     check_precision(job.precision, chip)
@@ -103,8 +105,7 @@ def predict_step(
     again: Recomputed | None = None
     if recompute_as_needed:
         again = recomputation(job, layout)
-        word: Recompute = "full" if again.full else "selective" if again.light else "none"
-        layout = replace(layout, recompute=word)
+        layout = replace(layout, recompute=again.word)
         assumptions.append(
             said(
                 "Recomputed in the backward, as memory asks: the cheap part of {light:.0%} of the layers, the whole of "
@@ -120,7 +121,7 @@ def predict_step(
             f"The layout needs {memory.total / 2**30:.0f} GiB on a chip; {chip.name} has {limit / 2**30:.0f} GiB to "
             "use. Raise pp, tp, ep or zero, lower micro_batch, or set recompute=full."
         )
-    times = step_times(job, layout, constants or fitted(), again)
+    times = times or StepCost(job).times(layout, again)
     fast, slow = step_interval(job, layout, times)
     speed = global_batch * seq / times.total / layout.gpus
     rate = speed * count_architecture(arch, seq).train_flops_per_token

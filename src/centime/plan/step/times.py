@@ -1,4 +1,4 @@
-"""One optimizer step of training: how long it takes, and what it is made of.
+"""What one optimizer step of training is made of: its micro-batches, and what happens once. `step.cost` joins them.
 
 The step is counted on the mean pipeline stage: a micro-batch's seconds (`step.micro_batch`) put through the schedule,
 plus what happens once a step. docs/plan-formulas.md derives every line.
@@ -11,10 +11,10 @@ from math import log2
 
 from centime.plan.step import collectives
 from centime.plan.step.efficiency import Constants
-from centime.plan.step.job import Job, Workload, workload
+from centime.plan.step.job import Workload
 from centime.plan.step.layout import Layout
-from centime.plan.step.memory import AS_STATED, Recomputed, local_params
-from centime.plan.step.micro_batch import Stage, hop_seconds, joined, whole_of
+from centime.plan.step.memory import local_params
+from centime.plan.step.micro_batch import Stage, hop_seconds, joined
 from centime.plan.step.pipeline import Phases, layout_phases
 from centime.plan.step.stages import slowest
 
@@ -46,16 +46,6 @@ def pace(load: Workload, layout: Layout) -> float:
     head = work.head_flops * layers / max(1.0, work.linear_flops + work.expert_flops + work.attention_flops)
     costs = (1.0,) * layers + (round(head, 2),)
     return 1.0 + load.constants.imbalance * (slowest(costs, layout.schedule, layout.pp, max(1, layout.vp)) - 1.0)
-
-
-def step_times(
-    job: Job, layout: Layout, c: Constants, recomputed: Recomputed | None = None, adapters: bool = False
-) -> StepTimes:
-    """Seconds of one step of a job. recomputed: as in `memory_of`; adapters: the weights are frozen (LoRA)."""
-    load = workload(job, c)
-    stage = whole_of(load, layout, recomputed or AS_STATED[layout.recompute], adapters).cut(layout.pp)
-    passed = micro_batches_of(load, stage, layout, pace(load, layout))
-    return finished(passed, once_of(load, layout, adapters), layout.zero, layout.micro_batches(job.global_batch), c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +83,13 @@ def micro_batches_of(load: Workload, stage: Stage, layout: Layout, slowed: float
 @dataclass(frozen=True, slots=True)
 class Once:
     """What happens once a step, whatever its schedule: seconds of traffic between replicas (before any of it hides
-    behind arithmetic) and of the optimizer; `jitter`: of all else, as a share."""
+    behind arithmetic) and of the optimizer; `jitter`: of all else, as a share. zero, micro_batches: of the layout."""
 
     traffic: float
     optimizer: float
     jitter: float
+    zero: int
+    micro_batches: int
 
 
 def once_of(load: Workload, layout: Layout, adapters: bool = False) -> Once:
@@ -120,28 +112,29 @@ def once_of(load: Workload, layout: Layout, adapters: bool = False) -> Once:
     owned = dense / (dense_group if sharded else 1) + expert / (expert_group if sharded else 1)
     doublings = log2(max(1.0, layout.gpus / 8))
     synchronised = (c.step_ms + c.doubling_ms * doublings) * 1e-3
-    return Once(traffic, c.optimizer_passes * 4.0 * owned / r.memory + synchronised, c.scale * doublings)
+    optimizer = c.optimizer_passes * 4.0 * owned / r.memory + synchronised
+    return Once(traffic, optimizer, c.scale * doublings, layout.zero, micro_batches)
 
 
-def exposed_traffic(running: float, once: Once, zero: int, micro_batches: int, c: Constants) -> float:
+def exposed_traffic(running: float, once: Once, c: Constants) -> float:
     """Seconds of the traffic between replicas that a step of `running` seconds does not hide."""
-    if zero == 3:  # joined hides the smaller but for a share of it
+    if once.zero == 3:  # joined hides the smaller but for a share of it
         hidden = joined(running, once.traffic, 4.0) - running
         return hidden + c.shard_exposed * min(once.traffic, running)
-    window = running / micro_batches  # gradients of the last micro-batch, weights of the first
+    window = running / once.micro_batches  # gradients of the last micro-batch, weights of the first
     return c.data_exposed * once.traffic + (1.0 - c.data_exposed) * max(0.0, once.traffic - window)
 
 
-def total_seconds(running: float, once: Once, zero: int, micro_batches: int, c: Constants) -> float:
+def total_seconds(running: float, once: Once, c: Constants) -> float:
     """A step, from its micro-batches and what happens once."""
-    whole = running + exposed_traffic(running, once, zero, micro_batches, c) + once.optimizer
+    whole = running + exposed_traffic(running, once, c) + once.optimizer
     return whole + once.jitter * whole
 
 
-def finished(passed: Passed, once: Once, zero: int, micro_batches: int, c: Constants) -> StepTimes:
+def finished(passed: Passed, once: Once, c: Constants) -> StepTimes:
     """The step by part."""
     running, ph = passed.running, passed.phases
-    traffic = exposed_traffic(running, once, zero, micro_batches, c)
+    traffic = exposed_traffic(running, once, c)
     whole = running + traffic + once.optimizer
     parts = passed.parts | {
         "data_parallel": traffic,
@@ -157,4 +150,4 @@ def finished(passed: Passed, once: Once, zero: int, micro_batches: int, c: Const
         "bubble": ph.bubble * stretch,
         "optimizer": (once.optimizer + traffic) * stretch,
     }
-    return StepTimes(total_seconds(running, once, zero, micro_batches, c), parts, phases, passed.passes)
+    return StepTimes(total_seconds(running, once, c), parts, phases, passed.passes)

@@ -36,10 +36,10 @@ def search_sections(result: SearchResult, lang: str = "en") -> list[Section]:
         note += " " + say("The search ran out of time.")
     head = [say("Layout"), say("Chips"), say("Step (s)"), say("Tokens/s"), say("Slower by")]
     sections: list[Section] = [Table(say("Fastest layouts"), head, rows, note)]
-    if result.runner_up_breakdown:
+    if result.runner_up_parts:
         bars = [
-            (say("best"), _translated(result.breakdown, lang)),
-            (say("runner-up"), _translated(result.runner_up_breakdown, lang)),
+            (say("best"), _translated(result.times[0].parts, lang)),
+            (say("runner-up"), _translated(result.runner_up_parts, lang)),
         ]
         title = say("A step of the best layout and of the runner-up")
         sections.append(

@@ -170,14 +170,13 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         from centime.plan.layouts.search import PRICED, search
 
         found = search(job, request.gpus, priced=0 if quick else PRICED)
-        layout, as_needed = found.best.layout, False
+        step = predict_step(job, found.best.layout, times=found.times[0])
         if found.idle:
             assumptions.append(said("The best layout leaves {idle} chips idle.", idle=found.idle))
     else:
         layout = parse(request.layout or "", request.gpus)
         validate(layout, arch, device)
-        as_needed = "recompute" not in (request.layout or "")
-    step = predict_step(job, layout, recompute_as_needed=as_needed)
+        step = predict_step(job, layout, recompute_as_needed="recompute" not in (request.layout or ""))
     long = goodput(request.gpus)
     stages = [stage_of_tokens("pretrain", request.tokens, step, request.gpus, long)]
     for longer_stage in request.extension or ():
