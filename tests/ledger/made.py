@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from typing import Any
 
 from centime.ledger.device import Device
@@ -40,3 +41,9 @@ def made(stage: str = "pretrain", hours: float = 1.0, **changes: Any) -> Interva
     for name, value in values.items():
         setattr(interval, name, value)
     return interval
+
+
+def in_one_piece(intervals: list[Interval]) -> None:
+    """Each interval begins at the nanosecond at which the one before it ended."""
+    for before, after in itertools.pairwise(intervals):
+        assert before.mono_start_ns + before.measured_ns == after.mono_start_ns

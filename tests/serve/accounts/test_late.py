@@ -53,11 +53,6 @@ UNWRITABLE = pytest.mark.parametrize("unwritable", [locked, full])
 Unwritable = Callable[[Accounts, Path], AbstractContextManager[None]]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite"
-
-
 @UNWRITABLE
 def test_a_release_is_not_lost(path: Path, unwritable: Unwritable) -> None:
     accounts, account = keyed(path, budget="$0.003", concurrency=1)

@@ -1,9 +1,7 @@
-"""Text completions as scorers and old clients ask for them: lists of prompts, echoes, log-probabilities, streams."""
+"""Text completions as old clients ask for them: lists of prompts, several answers, stops, streams."""
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,21 +9,17 @@ from typing import Any
 import httpx
 import openai
 import pytest
-import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai import OpenAI
+from tests.serve.api.completions import SENTENCES, ask, chunks, ids_of, joined
 from tests.serve.api.running import running
+from tests.serve.api.test_echoes import SLOWLY, TEXTS, check_places, check_scores
 
 from centime.serve.api.service import Service
 from centime.serve.protocol.completion_request import MAX_ANSWERS, MAX_REPORTED
 
 pytestmark = pytest.mark.slow
-
-TOLERANCE = 1e-4  # in fp32, between a packed step over a paged cache and one plain pass
-SENTENCES = ["the cat sat on the mat", "the dog ate the hat", "def f(x): return x"]
-TEXTS = st.text(st.sampled_from("the cat\n\t\x00\x7f\x85é🙂猫👩‍👩‍👧e\u0301\u2028<｜User｜>"), max_size=30)
-SLOWLY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -38,79 +32,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Serv
 @pytest.fixture(scope="module")
 def client(url: str) -> OpenAI:
     return OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-
-
-def ask(url: str, **more: Any) -> Any:
-    answer = httpx.post(f"{url}/v1/completions", json={"model": "small", "temperature": 0, **more}, timeout=60)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def chunks(url: str, **more: Any) -> list[Any]:
-    body = {"model": "small", "temperature": 0, "stream": True, **more}
-    answer = httpx.post(f"{url}/v1/completions", json=body, timeout=60)
-    assert answer.status_code == 200, answer.text
-    lines = [line.removeprefix("data: ") for line in answer.text.split("\n") if line.startswith("data: ")]
-    assert lines[-1] == "[DONE]"
-    return [json.loads(line) for line in lines[:-1]]
-
-
-def joined(streamed: list[Any]) -> dict[int, Any]:
-    """The choices that a stream's chunks amount to."""
-    choices: dict[int, Any] = {}
-    for chunk in streamed:
-        for part in chunk["choices"]:
-            one = choices.setdefault(part["index"], {"text": "", "logprobs": None, "finish_reason": None})
-            assert one["finish_reason"] is None, "a chunk after the end"
-            one["text"] += part["text"]
-            one["finish_reason"] = part["finish_reason"]
-            for name, values in (part["logprobs"] or {}).items():
-                one["logprobs"] = one["logprobs"] or {}
-                one["logprobs"].setdefault(name, []).extend(values)
-    return choices
-
-
-def ids_of(serving: Service, text: str) -> list[int]:
-    assert serving.tokenizer.bos_id is not None
-    ids = serving.tokenizer.encode(text)
-    return ids if ids[:1] == [serving.tokenizer.bos_id] else [serving.tokenizer.bos_id, *ids]
-
-
-def expected(serving: Service, ids: list[int]) -> torch.Tensor:
-    """Log-probabilities [T, V] after each token, by one plain pass."""
-    with torch.inference_mode():
-        model = serving.engine.model  # type: ignore[attr-defined]
-        return model(torch.tensor([ids]))[0].float().log_softmax(-1)
-
-
-def check_scores(serving: Service, ids: list[int], choice: Any, best: int) -> None:
-    """A choice that echoes `ids`, and what it answers, against the plain pass."""
-    told = choice["logprobs"]
-    assert len(told["tokens"]) == len(told["token_logprobs"]) == len(told["top_logprobs"]) == len(told["text_offset"])
-    assert told["token_logprobs"][0] is None
-    assert told["top_logprobs"][0] is None
-    after = expected(serving, ids)
-    for place in range(1, len(ids)):
-        assert told["token_logprobs"][place] == pytest.approx(float(after[place - 1, ids[place]]), abs=TOLERANCE)
-        likeliest = sorted(told["top_logprobs"][place].values(), reverse=True)[:best]
-        for found, wanted in zip(likeliest, after[place - 1].topk(best).values.tolist(), strict=False):
-            assert found == pytest.approx(wanted, abs=TOLERANCE)
-        assert told["top_logprobs"][place][told["tokens"][place]] == told["token_logprobs"][place]
-    if len(told["tokens"]) > len(ids):
-        assert told["top_logprobs"][len(ids)][told["tokens"][len(ids)]] == told["token_logprobs"][len(ids)]
-        assert max(told["top_logprobs"][len(ids)].values()) == pytest.approx(float(after[-1].max()), abs=TOLERANCE)
-
-
-def check_places(choice: Any) -> None:
-    """Tokens joined are the text, and each stands where it is said to stand."""
-    told = choice["logprobs"]
-    assert "".join(told["tokens"]) == choice["text"]
-    assert told["text_offset"] == sorted(told["text_offset"])
-    for token, offset in zip(told["tokens"], told["text_offset"], strict=True):
-        assert choice["text"][offset : offset + len(token)] == token
-
-
-# -- prompts
 
 
 def test_every_form_of_a_prompt(client: OpenAI, served: tuple[str, Service]) -> None:
@@ -246,9 +167,6 @@ def test_a_report_of_prompts_has_a_bound(url: str) -> None:
     assert answer.json()["error"]["param"] == "logprobs"
 
 
-# -- echoes and log-probabilities
-
-
 def test_no_answer_at_all(url: str, served: tuple[str, Service]) -> None:
     told = ask(url, prompt="the cat", max_tokens=0)
     assert told["choices"] == [{"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}]
@@ -261,87 +179,12 @@ def test_no_answer_at_all(url: str, served: tuple[str, Service]) -> None:
     check_scores(served[1], ids_of(served[1], "the cat"), scored, 2)
 
 
-@given(
-    prompts=st.lists(st.lists(st.integers(0, 255), min_size=1, max_size=60), min_size=1, max_size=4),
-    best=st.integers(0, 20),
-    limit=st.integers(0, 3),
-)
-@SLOWLY
-def test_scores_of_any_tokens_are_those_of_the_plain_pass(
-    served: tuple[str, Service], prompts: list[list[int]], best: int, limit: int
-) -> None:
-    answer = ask(served[0], prompt=prompts, max_tokens=limit, echo=True, logprobs=best)
-    for ids, choice in zip(prompts, answer["choices"], strict=True):
-        assert choice["text"].startswith(served[1].tokenizer.decode(ids))
-        check_places(choice)
-        check_scores(served[1], ids, choice, best)
-
-
-@given(text=TEXTS, limit=st.integers(0, 6))
-@SLOWLY
-def test_scores_of_any_text_and_where_its_tokens_stand(served: tuple[str, Service], text: str, limit: int) -> None:
-    choice = ask(served[0], prompt=text, max_tokens=limit, echo=True, logprobs=1)["choices"][0]
-    assert choice["text"].startswith(text)
-    check_places(choice)
-    check_scores(served[1], ids_of(served[1], text), choice, 1)
-
-
-def test_a_begun_prompt_that_is_cached_is_scored_all_the_same(url: str, served: tuple[str, Service]) -> None:
-    prompt = "the cat sat on the mat and the dog ate the hat " * 6
-    first = ask(url, prompt=prompt, max_tokens=1)
-    again = ask(url, prompt=prompt, max_tokens=1)
-    assert again["usage"]["prompt_cache_hit_tokens"] > first["usage"]["prompt_cache_hit_tokens"]
-    for _ in range(2):
-        scored = ask(url, prompt=prompt, max_tokens=1, echo=True, logprobs=1)
-        check_scores(served[1], ids_of(served[1], prompt), scored["choices"][0], 1)
-
-
-def test_scores_beside_other_requests(url: str, served: tuple[str, Service]) -> None:
-    over = threading.Event()
-
-    def chatter(number: int) -> None:
-        while not over.is_set():
-            ask(url, prompt=f"the dog {number}", max_tokens=20, seed=number, temperature=1)
-
-    threads = [threading.Thread(target=chatter, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        prompts = [ids_of(served[1], text * 3) for text in SENTENCES]
-        scored = ask(url, prompt=prompts, max_tokens=1, echo=True, logprobs=3)
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join(60)
-    for ids, choice in zip(prompts, scored["choices"], strict=True):
-        check_scores(served[1], ids, choice, 3)
-
-
-def test_an_end_token_is_reported_so_that_counting_from_the_end_finds_the_prompt(
-    url: str, served: tuple[str, Service]
-) -> None:
-    tokenizer = served[1].tokenizer
-    ids = ids_of(served[1], "the cat sat")
-    choice = ask(url, prompt=[ids], max_tokens=1, echo=True, logprobs=1, logit_bias={str(tokenizer.eos_id): 100})
-    choice = choice["choices"][0]
-    assert choice["finish_reason"] == "stop"
-    assert choice["text"] == tokenizer.decode(ids)
-    check_places(choice)
-    assert len(choice["logprobs"]["token_logprobs"]) == len(ids) + 1
-    own = float(expected(served[1], ids)[-1, tokenizer.eos_id])
-    assert choice["logprobs"]["token_logprobs"][-1] == pytest.approx(own, abs=TOLERANCE)
-    assert choice["logprobs"]["tokens"][-1] == ""
-
-
 def test_a_stop_string_cuts_the_tokens_with_the_text(url: str) -> None:
     plain = ask(url, prompt="the cat", max_tokens=12)["choices"][0]["text"]
     stop = plain[3:6]
     cut = ask(url, prompt="the cat", max_tokens=12, stop=stop, echo=True, logprobs=0)["choices"][0]
     assert cut["text"] == "the cat" + plain[: plain.index(stop)]
     check_places(cut)
-
-
-# -- streams
 
 
 @given(
