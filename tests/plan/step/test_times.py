@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
+from centime.plan.layouts.candidates import shapes
 from centime.plan.step.cost import StepCost
 from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
@@ -164,3 +165,16 @@ def test_larger_machines_fail_more_often() -> None:
     assert goodput(16_384).share == pytest.approx(0.90, abs=0.02)
     shares = [goodput(n).share for n in (8, 64, 512, 4096, 32_768)]
     assert shares == sorted(shares, reverse=True)
+
+
+def test_what_recomputation_makes_fit_is_never_refused():
+    """It fills memory to the last byte, and a sum that rounds up is not one byte more."""
+    job = Job(architecture("llama-3.1-70b"), chip("h100"), 4096, 1024, "bf16", TODAY)
+    partly = [
+        layout
+        for layout in (shape.layout() for shape in shapes(job, 128))
+        if 0.0 < sum(recomputation(job, layout)) < 2.0 and recomputation(job, layout) != Recomputed(1.0, 0.0)
+    ]
+    assert any(memory_of(job, layout, recomputation(job, layout)).total > usable_bytes(job.chip) for layout in partly)
+    for layout in partly:
+        predict_step(job, layout, recompute_as_needed=True)

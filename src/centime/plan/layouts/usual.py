@@ -14,7 +14,7 @@ from centime.plan.step.cost import StepCost
 from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, objections
-from centime.plan.step.memory import memory_of, recomputation, usable_bytes
+from centime.plan.step.memory import fits, memory_of, recomputation
 
 TENSOR = (1, 2, 4, 8)
 STAGES = (1, 2, 4, 8, 16)
@@ -53,7 +53,7 @@ def fastest_usual(
             continue
         sized = replace(job, global_batch=batch)
         again = recomputation(sized, layout)
-        if memory_of(sized, layout, again).total > usable_bytes(job.chip) * (1 + 1e-9):
+        if not fits(job.chip, memory_of(sized, layout, again).total):
             continue
         seconds = StepCost(sized).times(layout, again).total / batch
         if seconds < least:

@@ -146,6 +146,11 @@ def usable_bytes(chip: Chip) -> float:
     return chip.memory_gb * 1e9 * USABLE if chip.memory_gb else float("inf")
 
 
+def fits(chip: Chip, needed: float) -> bool:
+    """Whether so many bytes are usable; what `recomputation` fills memory with may be above that by a rounding."""
+    return needed <= usable_bytes(chip) * (1 + 1e-9)
+
+
 def recomputation(job: Job, layout: Layout) -> Recomputed:
     """The least recomputation with which the layout fits, light first, as software would be configured."""
     limit = usable_bytes(job.chip)

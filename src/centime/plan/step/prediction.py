@@ -15,7 +15,7 @@ from centime.plan.step.efficiency import Software
 from centime.plan.step.intervals import step_interval
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout
-from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
+from centime.plan.step.memory import Recomputed, fits, memory_of, recomputation, usable_bytes
 from centime.plan.step.times import Passes, StepTimes
 
 NEWEST_SOFTWARE = 2026.6  # of the runs that the constants were fitted to; later software is not foreseen
@@ -115,11 +115,11 @@ def predict_step(
             )
         )
     memory = memory_of(job, layout, again)
-    limit = usable_bytes(chip)
-    if memory.total > limit:
+    if not fits(chip, memory.total):
         raise UserError(
-            f"The layout needs {memory.total / 2**30:.0f} GiB on a chip; {chip.name} has {limit / 2**30:.0f} GiB to "
-            "use. Raise pp, tp, ep or zero, lower micro_batch, or set recompute=full."
+            f"The layout needs {memory.total / 2**30:.0f} GiB on a chip; {chip.name} has "
+            f"{usable_bytes(chip) / 2**30:.0f} GiB to use. Raise pp, tp, ep or zero, lower micro_batch, or set "
+            "recompute=full."
         )
     times = times or StepCost(job).times(layout, again)
     fast, slow = step_interval(job, layout, times)
