@@ -16,6 +16,7 @@ from centime.catalogue.architecture import Architecture, Experts
 from centime.catalogue.chips import Chip, chip
 from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
+from centime.plan.layouts.candidates import divisors
 from centime.plan.layouts.usual import fastest_usual
 from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
@@ -132,7 +133,7 @@ def _recompute(text: str) -> Recompute | None:
 
 
 def _divisor(number: int, most: int) -> int:
-    return max(d for d in range(1, max(1, most) + 1) if number % d == 0)
+    return max(d for d in divisors(number) if d <= max(1, most))
 
 
 def read_run(row: Row) -> Run:

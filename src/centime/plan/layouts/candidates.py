@@ -10,7 +10,7 @@ from math import gcd
 from centime.catalogue.architecture import Architecture, Experts, FeedForward, SoftmaxAttention
 from centime.catalogue.chips import Chip
 from centime.plan.step.job import Job
-from centime.plan.step.layout import Layout, Recompute, Schedule
+from centime.plan.step.layout import Layout, Recompute, Schedule, schedule_objections
 
 RECOMPUTE: tuple[Recompute, ...] = ("none", "selective", "full")  # the least first, which is the fastest that fits
 LONG = 4096  # tokens; shorter slices of a sequence are not worth context parallelism
@@ -104,20 +104,21 @@ def shapes(job: Job, gpus: int, grid: Grid = WHOLE) -> Iterator[Shape]:
                             yield Shape(tp, cp, pp, dp, ep, micro_batch, dp == fitting[-1])
 
 
-def schedules_of(shape: Shape, job: Job, grid: Grid = WHOLE) -> Iterator[tuple[Schedule, int]]:
+def schedules_of(shape: Shape, job: Job, grid: Grid = WHOLE) -> tuple[tuple[Schedule, int], ...]:
     """The schedules and numbers of chunks that exist for a shape."""
-    pp, layers = shape.pp, job.arch.layers
     micro_batches = job.global_batch // (shape.dp * shape.micro_batch)
-    possible: list[tuple[Schedule, int]] = [("1f1b", 1)]
-    if pp > 1:
-        possible.append(("zb", 1))
-        if micro_batches >= 2 * pp:
-            if pp % 2 == 0 and micro_batches % 2 == 0:
-                possible.append(("dualpipe", 1))
-            if 2 * pp <= layers:
-                possible.append(("dualpipev", 1))
-        possible += (("interleaved", vp) for vp in grid.chunks if vp * pp <= layers)
-    return (one for one in possible if grid.schedule in (None, one[0]))
+    return _schedules(shape.pp, micro_batches, job.arch.layers, grid)
+
+
+@functools.lru_cache(maxsize=4096)
+def _schedules(pp: int, micro_batches: int, layers: int, grid: Grid) -> tuple[tuple[Schedule, int], ...]:
+    named: list[tuple[Schedule, int]] = [(schedule, 1) for schedule in ("1f1b", "zb", "dualpipe", "dualpipev")]
+    named += [("interleaved", vp) for vp in grid.chunks]
+    return tuple(
+        (schedule, vp)
+        for schedule, vp in named
+        if grid.schedule in (None, schedule) and not any(schedule_objections(schedule, pp, vp, micro_batches, layers))
+    )
 
 
 def sharding_of(shape: Shape, global_batch: int, grid: Grid = WHOLE) -> tuple[int, ...]:

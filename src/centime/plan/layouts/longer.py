@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from centime.errors import UserError
-from centime.plan.step import schedules
 from centime.plan.step.job import Job
-from centime.plan.step.layout import Layout
+from centime.plan.step.layout import Layout, schedule_objections
 from centime.plan.step.prediction import StepPrediction, predict_step
 
 LEAST_SLICE = 1024  # tokens of a sequence that a chip keeps at least
@@ -23,9 +22,7 @@ def longer(base: Layout, seq: int, global_batch: int) -> Iterator[Layout]:
     while base.gpus % (base.tp * base.pp * cp) == 0 and cp <= seq // LEAST_SLICE:
         layout = replace(base, cp=cp, micro_batch=1)
         if global_batch % layout.dp == 0 and (layout.dp * cp * base.tp) % base.ep == 0:
-            try:
-                schedules.check(layout.schedule, base.pp, base.vp, layout.micro_batches(global_batch))
-            except UserError:
+            if any(schedule_objections(base.schedule, base.pp, base.vp, layout.micro_batches(global_batch))):
                 layout = replace(layout, schedule="1f1b", vp=1)
             yield layout
         cp *= 2

@@ -19,7 +19,7 @@ from centime.plan.serving.speeds import NEWEST, Software, year
 from centime.plan.serving.units import number_format
 from centime.plan.step.prediction import check_precision, default_precision, software_at
 from centime.plan.training.corner import Corner, Searcher
-from centime.plan.training.request import BATCH_TOKENS, BATCH_TOKENS_A_CHIP, SEQ
+from centime.plan.training.request import SEQ, default_batch
 from centime.units import SECONDS_PER_DAY
 
 LEAST_CHIPS, MOST_CHIPS = 64, 16384
@@ -60,7 +60,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
         flops = count_architecture(arch, SEQ).train_flops_per_token * tokens
         wanted = flops / (ROUGH_MFU * trains.peak("bf16") * TRAIN_DAYS * SECONDS_PER_DAY)
         gpus = min(MOST_CHIPS, max(LEAST_CHIPS, 1 << max(0, math.ceil(math.log2(wanted)))))
-        batch = max(1, round(max(BATCH_TOKENS, BATCH_TOKENS_A_CHIP * gpus) / SEQ))
+        batch = default_batch(gpus, SEQ, searched=True)
         at = Corner(arch, trains, gpus, SEQ, batch, precision, None, request.software_date or "")
         hours = search(at) * tokens / 3600
         return hours * paid.per_device_hour, search.interval(at)

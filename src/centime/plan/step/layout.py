@@ -132,23 +132,17 @@ def objections(
         yield f"gpus: tp {tp} x cp {cp} x pp {pp} = {tp * cp * pp} does not divide {layout.gpus}; change one of them."
     yield from _tensor_objections(layout, arch, chip)
     yield from _expert_objections(layout, arch)
-    yield from _schedule_objections(layout, arch)
+    divides = global_batch is None or global_batch % (dp * layout.micro_batch) == 0
+    micro_batches = None if global_batch is None or not divides else layout.micro_batches(global_batch)
+    yield from schedule_objections(layout.schedule, pp, layout.vp, micro_batches, arch.layers)
     if seq is not None and cp > 1 and seq % (2 * cp):
         # each rank takes two slices, an early and a late one, so that causal attention is even (Llama 3 report, 3.3.2)
         yield f"cp: sequences of {seq} tokens do not cut into 2 cp = {2 * cp} slices; choose another cp."
-    if global_batch is not None:
-        if global_batch % (dp * layout.micro_batch):
-            yield (
-                f"dp: a batch of {global_batch} sequences does not divide into dp {dp} x micro_batch "
-                f"{layout.micro_batch}; change one of them."
-            )
-        elif layout.schedule in ("dualpipe", "dualpipev") and pp > 1:
-            batches = layout.micro_batches(global_batch)
-            if batches < 2 * pp or (layout.schedule == "dualpipe" and batches % 2):
-                yield (
-                    f"schedule: {layout.schedule} needs an even number of at least 2 pp = {2 * pp} micro-batches a "
-                    f"replica; found {batches}. Use a larger batch, a smaller dp, or 1f1b."
-                )
+    if not divides:
+        yield (
+            f"dp: a batch of {global_batch} sequences does not divide into dp {dp} x micro_batch {layout.micro_batch}; "
+            "change one of them."
+        )
 
 
 def _tensor_objections(layout: Layout, arch: Architecture, chip: Chip) -> Iterator[str]:
@@ -186,16 +180,29 @@ def _expert_objections(layout: Layout, arch: Architecture) -> Iterator[str]:
         yield f"ep: {ep} does not divide tp x cp x dp = {inner}; choose a divisor of it."
 
 
-def _schedule_objections(layout: Layout, arch: Architecture) -> Iterator[str]:
-    pp, vp, schedule = layout.pp, layout.vp, layout.schedule
+def schedule_objections(
+    schedule: Schedule, pp: int, vp: int, micro_batches: int | None = None, layers: int | None = None
+) -> Iterator[str]:
+    """Why the schedule does not exist for `vp` chunks on each of `pp` stages. micro_batches: of a step and replica;
+    layers: of the model; None: any number."""
     if schedule == "interleaved" and (vp < 2 or pp < 2):
         yield f"schedule: interleaved needs vp and pp of at least 2; found vp={vp}, pp={pp}."
     if schedule != "interleaved" and vp != 1:
         yield f"vp: only schedule=interleaved has several chunks a stage; found vp={vp} with {schedule}."
     if schedule in ("zb", "dualpipe", "dualpipev") and pp < 2:
         yield f"schedule: {schedule} needs pp of at least 2; found pp={pp}."
-    if schedule == "dualpipe" and pp % 2:
+    elif schedule == "dualpipe" and pp % 2:
         yield f"schedule: dualpipe runs from both ends and needs an even pp; found pp={pp}."
+    elif schedule in ("dualpipe", "dualpipev") and not _fills(schedule, pp, micro_batches):
+        yield (
+            f"schedule: {schedule} needs an even number of at least 2 pp = {2 * pp} micro-batches a replica; found "
+            f"{micro_batches}. Use a larger batch, a smaller dp, or 1f1b."
+        )
     parts = pp * vp * (2 if schedule == "dualpipev" else 1)
-    if parts > arch.layers:
-        yield f"pp: {arch.name} has {arch.layers} layers, too few for {parts} parts (pp x vp); choose smaller ones."
+    if layers is not None and parts > layers:
+        yield f"pp: the model has {layers} layers, too few for {parts} parts (pp x vp); choose smaller ones."
+
+
+def _fills(schedule: Schedule, pp: int, micro_batches: int | None) -> bool:
+    """Whether DualPipe (half of them from either end) or DualPipeV has its steady state."""
+    return micro_batches is None or (micro_batches >= 2 * pp and (schedule != "dualpipe" or micro_batches % 2 == 0))

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from centime.errors import UserError
-from centime.plan.step.layout import Schedule
+from centime.plan.step.layout import Schedule, schedule_objections
 
 Kind = Literal["F", "B", "W", "BW", "FB"]
 
@@ -55,19 +55,8 @@ def position(schedule: Schedule, stages: int, stage: int, chunk: int) -> int:
 
 def check(schedule: Schedule, stages: int, chunks: int, micro_batches: int) -> None:
     """Raise UserError where the schedule does not exist for such a pipeline."""
-    if schedule in ("dualpipe", "dualpipev"):
-        if schedule == "dualpipe" and (stages % 2 or micro_batches % 2):
-            raise UserError(
-                f"schedule: dualpipe runs from both ends, so that it needs an even pp and an even number of "
-                f"micro-batches; found pp={stages} and {micro_batches} micro-batches."
-            )
-        if micro_batches < 2 * stages:
-            raise UserError(
-                f"schedule: {schedule} needs at least 2 pp = {2 * stages} micro-batches a step and a replica to fill "
-                f"the pipeline; found {micro_batches}. Use a larger batch, a smaller dp, or 1f1b."
-            )
-    if schedule in ("1f1b", "zb", "dualpipe") and chunks != 1:
-        raise UserError(f"vp: {schedule} has one chunk a stage; found vp={chunks}. Use vp=1 or schedule=interleaved.")
+    for reason in schedule_objections(schedule, stages, chunks, micro_batches):
+        raise UserError(reason)
 
 
 def orders(schedule: Schedule, stages: int, chunks: int, micro_batches: int) -> list[list[Work]]:
