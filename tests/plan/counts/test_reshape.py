@@ -62,3 +62,10 @@ def test_sparsity_counts_shared_experts():
 def test_too_small_a_size_is_a_sentence():
     with pytest.raises(UserError, match="cannot be made as small"):
         resized(LLAMA, 1e7)
+
+
+def test_a_size_that_a_width_gives_exactly_has_that_width():
+    params = count_architecture(resized(LLAMA, 70e9)).total_params
+    again = resized(LLAMA, params)
+    assert count_architecture(again).total_params == params
+    assert (again.hidden, again.layers) == (resized(LLAMA, 70e9).hidden, resized(LLAMA, 70e9).layers)

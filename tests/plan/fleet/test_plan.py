@@ -1,67 +1,17 @@
-"""Fleets: what must hold for any scenario, shipped scenarios, bad input. Small scenarios state their own rates."""
+"""Fleets: what must hold for any scenario, and what shipped ones give."""
 
 from __future__ import annotations
 
 import json
-import tomllib
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.fleet.small import fixed, plan, small
 
-from centime.errors import UserError
 from centime.plan import verbs
-from centime.plan.fleet.plan import FleetPlan, from_inputs, plan_fleet
-from centime.plan.fleet.scenario import Scenario
-from centime.plan.fleet.scenario_file import load, parse, replaced, shipped
-
-SMALL = """
-name = "small"
-start = "2026-01"
-months = 24
-[demand]
-input_tokens_per_day = "10B"
-output_tokens_per_day = "2B"
-growth_per_year = {low = 1.5, mid = 2, high = 4}
-hourly = [1, 1, 1, 1, 1, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5, 4, 3, 2, 2, 1, 1, 1]
-[serving]
-model = "deepseek-v3"
-chip = "h200"
-input_tokens_per_s_per_gpu = 8000
-output_tokens_per_s_per_gpu = 1500
-headroom = 0.2
-[efficiency]
-software_per_year = {low = 1.1, mid = 1.5, high = 2}
-[elasticity]
-price_elasticity = {low = 0, mid = 0.5, high = 1}
-[failures]
-failures_per_gpu_year = 0.1
-repair_days = 3
-[power]
-it_kw_per_gpu = 1.4
-[money]
-price_date = "2026-01-01"
-gpu_hour = 3
-price_falls_per_year = 0.1
-"""
-
-
-def small(**changes: Any) -> Scenario:
-    """The small scenario with 'section__key' values set."""
-    return replaced(parse(SMALL, "small"), {path.replace("__", "."): value for path, value in changes.items()})
-
-
-def plan(draws: int = 40, **changes: Any) -> FleetPlan:
-    return plan_fleet(small(**changes), draws=draws, seed=3)
-
-
-def fixed(**changes: Any) -> FleetPlan:
-    """One future without uncertainty."""
-    sure = {"demand__growth_per_year": 2, "efficiency__software_per_year": 1.5, "elasticity__price_elasticity": 0.5}
-    return plan(draws=1, **(sure | changes))
+from centime.plan.fleet.plan import from_inputs, plan_fleet
+from centime.plan.fleet.scenario_file import shipped
 
 
 def test_the_first_month_by_hand() -> None:
@@ -214,68 +164,6 @@ def test_json_is_json_and_sections_speak_both_languages() -> None:
     assert verbs.title(made, "en") != verbs.title(made, "fr")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("growth_per_yaer = 2", "Did you mean 'growth_per_year'"),
-        ("cache_hit_share = 1.5", "at most 0.999"),
-        ("growth_per_year = {low = 3, mid = 2, high = 4}", "low 3.0 <= mid 2.0"),
-        ("hourly = [1, 2]", "24 factors"),
-        ('growth_kind = "guessed"', "growth_kind"),
-        ("growth_per_year = 0", "must be above 0"),
-        ("growth_per_year = -1", "not negative"),
-        ('input_tokens_per_day = "ten"', "'ten' is not a quantity"),
-        ("input_tokens_per_day = true", "is True, which does not fit"),
-        ("growth_kind = true", "is True, which does not fit"),
-    ],
-)
-def test_what_is_wrong_with_a_scenario_is_a_sentence(text: str, words: str) -> None:
-    lines = [
-        line for line in SMALL.splitlines() if not line.startswith(("hourly", "growth", text.split(" ", maxsplit=1)[0]))
-    ]
-    index = lines.index("[demand]") + 1
-    with pytest.raises(UserError) as error:
-        parse("\n".join([*lines[:index], text, *lines[index:]]), "mine.toml")
-    assert words in str(error.value)
-    assert str(error.value).startswith("mine.toml: ")
-
-
-def test_a_missing_key_says_what_it_is() -> None:
-    text = SMALL.replace('input_tokens_per_day = "10B"\n', "")
-    with pytest.raises(UserError, match=r"demand\.input_tokens_per_day is missing \(tokens/day of prompts"):
-        parse(text, "mine.toml")
-
-
-def test_no_scenario_no_plan(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Did you mean 'deepseek-day6'"):
-        load("deepseek-day7")
-    with pytest.raises(UserError, match="cannot be read"):
-        load(str(tmp_path / "none.toml"))
-    (tmp_path / "bad.toml").write_text("name = [")
-    with pytest.raises(UserError, match="is not TOML"):
-        load(str(tmp_path / "bad.toml"))
-    with pytest.raises(UserError, match="--draws"):
-        plan_fleet(small(), draws=0)
-    with pytest.raises(UserError, match="--years"):
-        plan_fleet(small(), years=-1)
-    with pytest.raises(UserError, match="no chip called"):
-        plan_fleet(small(serving__chip="h2000"), draws=1)
-
-
-@pytest.mark.parametrize("name", shipped())
-def test_shipped_scenarios_say_where_every_number_comes_from(name: str) -> None:
-    scenario = load(name)
-    assert scenario.name == name
-    text = files("centime.catalogue").joinpath(f"scenarios/{name}.toml").read_text("utf-8")
-    stated = tomllib.loads(text)
-    assert scenario.demand.hourly_source
-    for path, value in scenario.numbers().items():
-        node: Any = stated
-        for part in path.split("."):
-            node = (node[int(part)] if isinstance(node, list) else node.get(part)) if node else None
-        assert node is None or value.source, f"{path} has no source"
-
-
 def test_day_6_comes_out_of_its_demand_and_its_hardware() -> None:
     """Published: 226.75 nodes on average and 278 at the peak, $87,072 a day at $2 an hour (M047, M048)."""
     made = plan_fleet("deepseek-day6", draws=200)
@@ -300,49 +188,6 @@ def test_shipped_scenarios_are_planned_from_predicted_speeds(name: str) -> None:
         assert made.series["tokens_per_day"].mid[index] == pytest.approx(point.tokens_per_day.mid, rel=0.02)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"months": 1},
-        {"months": 240},
-        {"supply__gpus_per_month": 0},
-        {"supply__lead_time_months": 60},
-        {"start_gpus": 0},
-        {"supply__region": "cn", "serving__chip": "h100"},
-        {"demand__input_tokens_per_day": 0},
-        {"elasticity__pass_through": 0},
-        {"demand__growth_fades_per_year": 1},
-        {"money__mode": "own", "money__life_years": 0.01},
-        {
-            "demand__observed": [
-                {"month": "2020-01", "tokens_per_day": 1e9},
-                {"month": "2030-01", "tokens_per_day": 1e12},
-            ]
-        },
-    ],
-)
-def test_the_ends_of_what_may_be_asked_give_finite_figures(change: dict[str, Any]) -> None:
-    made = plan(draws=10, **change)
-    assert "NaN" not in json.dumps(made.to_json(), allow_nan=False)
-    assert verbs.sections(made, "en")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"money__price_falls_per_year": 1}, "at most 0.99"),
-        ({"power__pue": 0.9}, "at least 1"),
-        ({"serving__input_tokens_per_s_per_gpu": 0}, "above 0"),
-        ({"failures__failures_per_gpu_year": 100, "failures__repair_days": 5}, "GPUs out"),
-        ({"money__price_date": "2026-13"}, "no date"),
-        ({"demand__input_tokens_per_day": 0, "demand__output_tokens_per_day": 0}, "no tokens"),
-    ],
-)
-def test_numbers_out_of_range_are_refused_by_name(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        small(**change)
-
-
 def test_chips_that_may_not_be_bought_are_not_ordered() -> None:
     """An H100 cannot be had in China: the fleet of the start stays what it is (export_rules.csv)."""
     grown = fixed(supply__region="cn", serving__chip="h100", demand__growth_per_year=5)
@@ -350,3 +195,11 @@ def test_chips_that_may_not_be_bought_are_not_ordered() -> None:
     assert grown.series["shortfall_gpus"].mid[-1] > 0
     free = fixed(supply__region="us", serving__chip="h100", demand__growth_per_year=5)
     assert sum(free.series["gpus_ordered"].mid) > 0
+
+
+def test_what_is_rented_is_given_back_and_what_is_owned_stays() -> None:
+    fewer = {"demand__growth_per_year": 0.25, "elasticity__price_elasticity": 0, "failures__failures_per_gpu_year": 0}
+    rented = fixed(**fewer).series["gpus_owned"].mid
+    owned = fixed(money__mode="own", money__capex_per_gpu=50_000, **fewer).series["gpus_owned"].mid
+    assert rented[-1] < rented[0] / 2
+    assert owned == pytest.approx([owned[0]] * len(owned))

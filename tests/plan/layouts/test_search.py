@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -100,7 +101,7 @@ def v3() -> tuple[SearchResult, StepCost]:
 def test_deepseek_v3_on_2048_h800(v3):
     result, cost = v3
     assert result.complete
-    assert result.feasible >= 20_000
+    assert result.tried > result.feasible >= 20_000
     own = parse("pp=16,ep=64,dp=128,schedule=dualpipe,zero=1,recompute=selective,mbs=1", 2048)
     assert cost.fits(own)
     assert result.best.seconds <= cost.seconds(own)
@@ -119,6 +120,12 @@ def test_the_result_says_why(v3):
     result, _ = v3
     assert sum(result.times[0].parts.values()) == pytest.approx(result.best.seconds)
     assert sum(result.runner_up_parts.values()) == pytest.approx(result.top[1].seconds)
+    one, other = result.times[0].parts, result.runner_up_parts
+    differences = {name: one.get(name, 0.0) - other.get(name, 0.0) for name in {*one, *other}}
+    told = {name.replace(" ", "_"): float(by) for name, by in re.findall(r"([a-z ]+) ([+-]\d+\.\d+) s", result.why())}
+    assert len(told) == 3
+    for name, seconds in told.items():
+        assert seconds == pytest.approx(differences[name.strip("_")], abs=0.0006)
     assert "less than the runner-up" in result.why()
     assert result.best.tokens_per_s == pytest.approx(15_360 * 4096 / result.best.seconds)
     answer = json.loads(json.dumps(result.to_json()))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from centime.catalogue.architecture import Architecture, Block, Experts, SoftmaxAttention
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
@@ -18,6 +19,7 @@ from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, parse
 from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
 from centime.plan.step.prediction import predict_step, software_of
+from centime.plan.step.work import work_of
 from centime.plan.training.goodput import goodput
 
 V3 = architecture("DeepSeek-V3")
@@ -86,6 +88,18 @@ def test_parts_and_phases_add_up() -> None:
     times = StepCost(V3_JOB).times(V3_LAYOUT)
     assert sum(times.parts.values()) == pytest.approx(times.total)
     assert sum(times.phases.values()) == pytest.approx(times.total, rel=0.02)  # sends are in no phase
+    jittered = times.total / (times.total - times.parts["jitter"])
+    assert jittered > 1
+    once = times.parts["optimizer"] + times.parts["data_parallel"]
+    assert times.phases["optimizer"] == pytest.approx(once * jittered)
+    assert times.phases["bubble"] == pytest.approx(times.parts["bubble"] * jittered)
+
+
+def test_one_group_of_experts_limits_no_routing() -> None:
+    """V3's tokens reach at most 4 of 8 nodes; a router with one group sends a token anywhere."""
+    assert work_of(V3, 4096).routed_nodes == 4
+    mixture = Architecture("mixture", 512, 8192, (Block(SoftmaxAttention(4, 2, 128), Experts(8, 2, 512), 3),))
+    assert work_of(mixture, 4096).routed_nodes == 0
 
 
 def test_deepseek_v3_step_as_published() -> None:

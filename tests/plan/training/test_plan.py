@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from centime.errors import UserError
 from centime.plan import verbs
-from centime.plan.show.sections import Timeline
+from centime.plan.show.sections import Table, Timeline
 from centime.plan.training.plan import from_inputs, plan_training
 from centime.plan.training.post_training import Reinforcement
 from centime.plan.training.request import TrainingRequest, default_batch
@@ -62,7 +62,11 @@ def test_a_card_rebuilds_the_plan() -> None:
 def test_sections_speak(lang: str) -> None:
     plan = plan_training(V3)
     assert verbs.title(plan, lang)
-    assert len(verbs.sections(plan, lang)) >= 6
+    sections = verbs.sections(plan, lang)
+    assert len(sections) >= 6
+    (stages,) = (one for one in sections if isinstance(one, Table) and one.total)
+    (spread,) = (at for at, word in enumerate(stages.head) if "80" in word)
+    assert [row[spread] == "–" for row in stages.rows] == [stage.name == "post" for stage in plan.stages] + [False]
 
 
 @settings(deadline=None, max_examples=20)

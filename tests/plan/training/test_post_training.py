@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,16 @@ from hypothesis import strategies as st
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.training.post_training import Reinforcement, decode_step_seconds, parse_reinforcement, unit_chips
+from centime.plan.step.job import Job
+from centime.plan.step.layout import parse
+from centime.plan.step.prediction import predict_step, software_of
+from centime.plan.training.post_training import (
+    Reinforcement,
+    decode_step_seconds,
+    parse_reinforcement,
+    rl_step_seconds,
+    unit_chips,
+)
 
 V3, H800 = architecture("deepseek-v3"), chip("h800")
 
@@ -56,3 +67,14 @@ def test_more_answers_at_once_and_longer_ones_are_never_faster(
     assert decode_step_seconds(V3, H800, unit, batch * more, context, 1.0) >= one
     assert decode_step_seconds(V3, H800, unit, batch, context * more, 1.0) >= one
     assert decode_step_seconds(V3, H800, unit, batch * more, context, 1.0) <= one * more
+
+
+def test_a_step_of_rl_trains_and_scores_twice_at_the_trainings_speed() -> None:
+    """512 answers of 8,200 tokens, prompt and all: a training step and two forwards, of a third of a step each."""
+    rl = Reinforcement(10_400, 512, 200.0, 8000.0)
+    layout = parse("pp=16,ep=64,schedule=dualpipe,zero=1", 2048)
+    step = predict_step(Job(V3, H800, 4096, 15_360, "fp8", software_of(None)), layout, recompute_as_needed=True)
+    twice = replace(step, step_time_s=step.step_time_s / 2, tokens_per_s_per_gpu=step.tokens_per_s_per_gpu * 2)
+    trained = 512 * 8200 / (step.tokens_per_s_per_gpu * 2048)
+    saved = rl_step_seconds(V3, H800, 2048, rl, step) - rl_step_seconds(V3, H800, 2048, rl, twice)
+    assert saved == pytest.approx(trained * (1 + 2 / 3) / 2)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError, create_model, model_validator
 from tests.loops import run_apart
 
-from centime.serve.http.json_route import APART, JsonRoute
+from centime.serve.http.json_route import APART, JsonRequest, JsonRoute
 from centime.serve.json_body import MAX_CONTAINERS, MAX_DEPTH, Unreadable, read_json
 from centime.serve.protocol.chat_request import ChatRequest
 
@@ -196,3 +196,13 @@ def test_an_encoding_is_refused_by_its_name(url: str) -> None:
 
 def test_a_byte_order_mark_is_passed_over() -> None:
     assert read_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize(("size", "apart"), [(APART, False), (APART + 1, True)])
+def test_a_large_body_is_worked_on_in_a_thread(size: int, apart: bool) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"x" * size}
+
+    request = JsonRequest({"type": "http", "headers": []}, receive)
+    worker = asyncio.run(request.apart(lambda _: threading.current_thread(), None))
+    assert (worker is not threading.main_thread()) is apart

@@ -284,3 +284,9 @@ def test_a_clients_text_is_one_short_line(text: str) -> None:
         assert shown.isprintable()
     assert len(in_words(text * 50)) <= 100
     assert len(plain(text * 2000)) <= 10 * 1000
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_is_shown_up_to_twenty_digits(sign: int) -> None:
+    assert in_words(sign * (10**20 - 1)) == str(sign * (10**20 - 1))
+    assert in_words(sign * 10**20) == "a number of more than 20 digits"
