@@ -5,24 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
+from centime.plan.serving.costs import model_cost
+from centime.plan.serving.engine import Engine, static_batch
+from centime.plan.serving.speeds import Software, speeds
+from centime.plan.serving.units import Unit, number_format
 from centime.plan.step.job import Job
 from centime.plan.step.layout import parse
 from centime.plan.step.prediction import predict_step, software_of
 from centime.plan.training.post_training import (
+    TAIL,
     Reinforcement,
-    decode_step_seconds,
     parse_reinforcement,
     rl_step_seconds,
-    unit_chips,
+    rollout_seconds,
 )
 
-V3, H800 = architecture("deepseek-v3"), chip("h800")
+H800 = chip("h800")
+JOB = Job(architecture("deepseek-v3"), H800, 4096, 15_360, "fp8", software_of(None))
+RL = Reinforcement(10_400, 512, 200.0, 8000.0)
 
 
 def test_as_people_write_it() -> None:
@@ -50,31 +56,39 @@ def test_what_is_written_otherwise_gets_a_sentence(text: str, sentence: str) -> 
 
 def test_rollouts_that_fit_on_no_unit_are_a_sentence() -> None:
     with pytest.raises(UserError, match="at least"):
-        unit_chips(V3, H800, gpus=8, weight_bytes=2.0)
+        rollout_seconds(JOB, 4, RL)
 
 
-def test_a_unit_holds_its_weights_in_half_of_its_memory() -> None:
-    unit = unit_chips(V3, H800, gpus=2048, weight_bytes=1.0)
-    assert unit % 8 == 0
-    assert 671e9 <= unit * 80e9 / 2 < 671e9 + 8 * 40e9
+def test_answers_come_as_a_server_of_the_same_chips_gives_them() -> None:
+    """One unit that holds the model, all answers at once: `static_batch`, waited for to its longest answers."""
+    job = replace(JOB, arch=architecture("llama-3.1-8b"), precision="bf16")
+    form = number_format("bf16", mixture=False)
+    engine = Engine(model_cost(job.arch), H800, Unit(), form, speeds(H800, Software("", job.software.year)))
+    assert rollout_seconds(job, 1, RL) == TAIL * static_batch(engine, 512 * 16, 200, 8000)
+    assert rollout_seconds(job, 8, RL) < rollout_seconds(job, 1, RL)
 
 
-@given(st.floats(1, 1e4), st.floats(1.01, 4), st.floats(1, 1e5), st.integers(8, 512))
+def test_a_model_too_large_for_one_stage_generates_in_a_pipeline() -> None:
+    dense = replace(JOB, arch=architecture("llama-3.1-405b"), precision="bf16")
+    with pytest.raises(UserError, match="405B does not fit 8 x H800"):
+        rollout_seconds(dense, 8, RL)
+    assert rollout_seconds(dense, 64, RL) > 0
+
+
+@given(st.integers(1, 8192), st.floats(1.01, 4), st.floats(1, 1e4), st.integers(32, 512))
+@settings(max_examples=20, deadline=None)
 def test_more_answers_at_once_and_longer_ones_are_never_faster(
-    batch: float, more: float, context: float, unit: int
+    rollouts: int, more: float, answer: float, gpus: int
 ) -> None:
-    one = decode_step_seconds(V3, H800, unit, batch, context, 1.0)
-    assert decode_step_seconds(V3, H800, unit, batch * more, context, 1.0) >= one
-    assert decode_step_seconds(V3, H800, unit, batch, context * more, 1.0) >= one
-    assert decode_step_seconds(V3, H800, unit, batch * more, context, 1.0) <= one * more
+    one = rollout_seconds(JOB, gpus, replace(RL, rollouts=rollouts, answer_tokens=answer))
+    assert rollout_seconds(JOB, gpus, replace(RL, rollouts=2 * rollouts, answer_tokens=answer)) >= one
+    assert rollout_seconds(JOB, gpus, replace(RL, rollouts=rollouts, answer_tokens=answer * more)) >= one
 
 
 def test_a_step_of_rl_trains_and_scores_twice_at_the_trainings_speed() -> None:
     """512 answers of 8,200 tokens, prompt and all: a training step and two forwards, of a third of a step each."""
-    rl = Reinforcement(10_400, 512, 200.0, 8000.0)
-    layout = parse("pp=16,ep=64,schedule=dualpipe,zero=1", 2048)
-    step = predict_step(Job(V3, H800, 4096, 15_360, "fp8", software_of(None)), layout, recompute_as_needed=True)
+    step = predict_step(JOB, parse("pp=16,ep=64,schedule=dualpipe,zero=1", 2048), recompute_as_needed=True)
     twice = replace(step, step_time_s=step.step_time_s / 2, tokens_per_s_per_gpu=step.tokens_per_s_per_gpu * 2)
     trained = 512 * 8200 / (step.tokens_per_s_per_gpu * 2048)
-    saved = rl_step_seconds(V3, H800, 2048, rl, step) - rl_step_seconds(V3, H800, 2048, rl, twice)
+    saved = rl_step_seconds(JOB, 2048, RL, step) - rl_step_seconds(JOB, 2048, RL, twice)
     assert saved == pytest.approx(trained * (1 + 2 / 3) / 2)

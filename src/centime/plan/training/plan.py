@@ -187,7 +187,7 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         stages.append(stage_of_tokens("sft", request.sft_tokens, step, request.gpus, long))
         assumptions.append(said("Supervised tuning runs at the speed of pre-training."))
     if request.rl:
-        stages.append(stage_of_rl(arch, device, request.rl, step, request.gpus, long))
+        stages.append(stage_of_rl(job, step, request.rl, request.gpus, long))
         assumptions.append(said("Rollouts follow a roofline of decoding, and wait for answers 1.5 times the mean."))
     if request.post_hours:
         hours = request.post_hours

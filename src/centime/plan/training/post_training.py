@@ -1,29 +1,27 @@
 """Post-training from first principles: supervised tuning as more training, reinforcement learning with its rollouts.
 
 A step of RL (GRPO, arXiv 2402.03300) generates `rollouts` answers, scores them with the reference and the old policy
-(a forward each) and trains on them. Generation follows a roofline of decoding, a simple one that says what it assumes:
-weights and cache are read once a token, at `READ` of the memory's bandwidth; every layer costs LAYER_S of launches and
-exchange; and a batch waits for its longest answers, TAIL times the mean.
+(a forward each) and trains on them. Answers are generated as a server gives them (`plan.serving.engine`), all of a
+rollout at once, and the batch waits for its longest ones, TAIL times the mean.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
 from typing import Any
 
-from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip
 from centime.errors import UserError, nearest
-from centime.plan.counts.architecture import count_architecture
+from centime.plan.serving.choice import units_to_try
+from centime.plan.serving.costs import model_cost
+from centime.plan.serving.engine import Engine, static_batch
+from centime.plan.serving.speeds import Software, speeds
+from centime.plan.serving.units import Unit, number_format
+from centime.plan.step.job import Job
 from centime.plan.step.prediction import StepPrediction
 from centime.units import parse_count
 
-READ = 0.6  # of bandwidth that decoding reaches; 0.9 in MLA's kernel alone (FlashMLA: 3,000 of 3,350 GB/s)
-LAYER_S = 120e-6  # a layer's exchange on EP64: dispatch 173 us and combine 314 us (DeepEP), a third of them not hidden
 TAIL = 1.5  # longest answers over the mean (assumption)
-WEIGHTS_SHARE = 0.5  # of memory that weights may take in a serving unit; the cache has the rest
-NODE = 8
+STAGES = (1, 2, 4, 8)  # pipeline stages of a serving unit
 EXAMPLE = "steps=10400,rollouts=512,prompt=200,answer=8K"
 
 
@@ -84,44 +82,37 @@ def parse_reinforcement(text: str) -> Reinforcement:
     return Reinforcement(**found)
 
 
-def unit_chips(arch: Architecture, chip: Chip, gpus: int, weight_bytes: float) -> int:
-    """Chips of one serving unit: whole nodes, as many as hold the weights in half of their memory."""
-    if not chip.memory_gb:
-        raise UserError(f"The catalogue does not know the memory of {chip.name}; RL needs it to place rollouts.")
-    need = count_architecture(arch).total_params * weight_bytes / (WEIGHTS_SHARE * chip.memory_gb * 1e9)
-    unit = ceil(need) if need <= NODE else NODE * ceil(need / NODE)
-    if unit > gpus:
-        raise UserError(f"{arch.name} does not fit {gpus} x {chip.name} for rollouts; use at least {unit} chips.")
-    return unit
+def rollout_seconds(job: Job, gpus: int, rl: Reinforcement) -> float:
+    """Seconds in which all chips generate a rollout's answers, on the serving units that take least.
 
-
-def decode_step_seconds(arch: Architecture, chip: Chip, unit: int, batch: float, context: float, byte: float) -> float:
-    """Seconds of one token for `batch` sequences on a unit: reads of weights and cache, and the layers' latency.
-
-    Of a mixture's experts only those that the batch visits are read.
+    The weights are in the precision of training, bf16 or eight bits. Raises UserError where no unit of so many chips
+    holds the model with a sequence.
     """
-    counts = count_architecture(arch)
-    dense = counts.total_params - counts.expert_params
-    active = counts.active_params - (counts.total_params - counts.expert_params)
-    experts = min(counts.expert_params, batch * max(0.0, active))
-    cache = batch * context * counts.kv_bytes_per_token()
-    bandwidth = unit * (chip.memory_tb_s or 0.0) * 1e12 * READ
-    if not bandwidth:
-        raise UserError(f"The catalogue does not know the bandwidth of {chip.name}; RL needs it to place rollouts.")
-    # Dense weights are replicated on every chip of the unit (data-parallel attention), experts are spread over it.
-    return ((experts + dense * unit) * byte + cache) / bandwidth + arch.layers * LAYER_S
+    arch, chip = job.arch, job.chip
+    form = number_format("bf16" if job.precision == "bf16" else "fp8", arch.is_mixture)
+    engine = Engine(model_cost(arch), chip, Unit(), form, speeds(chip, Software("", job.software.year)))
+    answers = rl.rollouts * rl.steps_per_rollout
+
+    def seconds(tried: Engine) -> float:
+        each = max(1.0, answers / (gpus // tried.unit.chips))
+        return TAIL * static_batch(tried, each, rl.prompt_tokens, rl.answer_tokens)
+
+    for stages in STAGES:  # more of them only where less memory does not do
+        units = [replace(unit, pp=stages) for unit in units_to_try(chip, arch.is_mixture, gpus)]
+        engines = [replace(engine, unit=unit) for unit in units if unit.chips <= gpus]
+        if holding := [one for one in engines if one.room(rl.prompt_tokens + rl.answer_tokens) >= 1]:
+            return min(map(seconds, holding))
+    raise UserError(
+        f"{arch.name} does not fit {gpus} x {chip.name} for rollouts of {rl.prompt_tokens + rl.answer_tokens:,.0f} "
+        "tokens; use at least as many chips as hold its weights and an answer's cache."
+    )
 
 
-def rl_step_seconds(arch: Architecture, chip: Chip, gpus: int, rl: Reinforcement, step: StepPrediction) -> float:
+def rl_step_seconds(job: Job, gpus: int, rl: Reinforcement, step: StepPrediction) -> float:
     """Seconds of one step of RL on all chips: rollouts, two scoring passes, training, one after the other.
 
     step: of training on the same chips, whose tokens/s hold for the answers too; a forward is a third of a step.
     """
     rl.check()
-    byte = 1.0 if step.precision != "bf16" else 2.0
-    unit = unit_chips(arch, chip, gpus, byte)
-    batch = rl.rollouts * rl.steps_per_rollout / (gpus // unit)
-    context = rl.prompt_tokens + rl.answer_tokens / 2
-    rollout = TAIL * rl.answer_tokens * decode_step_seconds(arch, chip, unit, max(1.0, batch), context, byte)
     trained = rl.rollouts * (rl.prompt_tokens + rl.answer_tokens) / (step.tokens_per_s_per_gpu * gpus)
-    return rollout / rl.steps_per_rollout + trained * (1.0 + 2.0 / 3.0)
+    return rollout_seconds(job, gpus, rl) / rl.steps_per_rollout + trained * (1.0 + 2.0 / 3.0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip
 from centime.plan.layouts.longer import fastest_longer
 from centime.plan.step.job import Job
 from centime.plan.step.prediction import StepPrediction
@@ -49,11 +47,9 @@ def stage_of_tokens(name: str, tokens: float, step: StepPrediction, gpus: int, l
     return Stage(name, tokens, steps, step, *(hours * s for s in (step.step_time_s, step.low_s, step.high_s)))
 
 
-def stage_of_rl(
-    arch: Architecture, device: Chip, rl: Reinforcement, step: StepPrediction, gpus: int, long: Goodput
-) -> Stage:
+def stage_of_rl(job: Job, step: StepPrediction, rl: Reinforcement, gpus: int, long: Goodput) -> Stage:
     """A stage of RL, its interval as wide as training's twice over: generation is the coarser half."""
-    seconds = rl.steps * rl_step_seconds(arch, device, gpus, rl, step)
+    seconds = rl.steps * rl_step_seconds(job, gpus, rl, step)
     hours = seconds * gpus / 3600 / long.share
     low, high = (end / step.step_time_s for end in (step.low_s, step.high_s))
     return Stage("rl", rl.tokens, rl.steps, step, hours, hours * low**2, hours * high**2)
