@@ -49,6 +49,26 @@ def centime(*arguments: object, typed: str = "", **environment: str) -> subproce
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
+# What stands where a shell looks for `centime`: hands its words, folder, variables and streams on, and ends as told.
+RELAY = """\
+#!{python} -IS
+import json, os, socket, sys
+status = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+status.connect({address!r})
+wanted = dict(arguments=sys.argv[1:], folder=os.getcwd(), environment=dict(os.environ), session=False)
+socket.send_fds(status, [json.dumps(wanted).encode()], [0, 1, 2])
+status.recv(64)
+code = os.waitstatus_to_exitcode(int(status.recv(64)))
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
+def write_relay(path: Path) -> None:
+    """Makes `path` a command that shells may run as `centime`, at the price of a fork."""
+    path.write_text(RELAY.format(python=sys.executable, address=_zygote()))
+    path.chmod(0o755)
+
+
 class Forked(subprocess.Popen[Any]):
     """subprocess.Popen but for how the process begins and how its end is heard of: over a socket, from its parent."""
 

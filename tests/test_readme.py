@@ -1,7 +1,7 @@
 """Every command that the README shows runs, in the order shown, and both languages show the same ones.
 
 The commands run with CENTIME_SMOKE=1 (the same path with few steps) in a copy of the checkout, by the environment that
-runs the tests. `make test` itself is excepted.
+runs the tests, where `centime` is forked from a process that has imported it. `make test` itself is excepted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.forked import FORKS, write_relay
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("Makefile", "pyproject.toml", "constraints.txt", "README.md", "scripts", "src", "recipes", "benchmarks")
@@ -66,8 +67,14 @@ def checkout(tmp_path: Path) -> Path:
             shutil.copy2(source, copy / name)
     venv = copy / ".venv"  # a folder of our own: its stamps may be touched, the environment itself is shared
     venv.mkdir()
-    for part in ("bin", "lib", "pyvenv.cfg"):
+    for part in ("lib", "pyvenv.cfg"):
         (venv / part).symlink_to(Path(sys.prefix) / part)
+    (venv / "bin").mkdir()
+    for program in (Path(sys.prefix) / "bin").iterdir():
+        (venv / "bin" / program.name).symlink_to(program)
+    if FORKS:
+        (venv / "bin" / "centime").unlink()
+        write_relay(venv / "bin" / "centime")
     for stamp in (".installed", ".installed-dev", ".installed-serve"):
         (venv / stamp).touch()
     return copy
