@@ -24,6 +24,7 @@ from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, objections, parse
 from centime.plan.step.memory import memory_of, usable_bytes
+from centime.plan.step.pipeline import Passes
 from centime.plan.step.prediction import predict_step, software_of
 from centime.plan.training.layout_report import pipeline_section, search_sections
 
@@ -161,7 +162,7 @@ def test_sections_in_both_languages(v3):
         assert parse(table.rows[0][0], result.best.layout.gpus) == result.best.layout
         assert [sum(parts.values()) for _, parts in bars.bars] == pytest.approx([c.seconds for c in result.top[:2]])
         own = parse("pp=16,ep=64,schedule=dualpipe", 2048)
-        timeline = pipeline_section(own, 120, 0.058, 0.084, 0.042, 0.139, lang)
+        timeline = pipeline_section(own, 120, Passes(0.058, 0.084, 0.042, 0.139), lang)
         assert timeline.lanes[0][0] == lane
         assert len(timeline.lanes) == 16
         assert "120" in timeline.note

@@ -14,7 +14,7 @@ from centime.errors import UserError
 from centime.plan.counts.architecture import attention_flops, count_architecture, gemms
 from centime.plan.step import schedules
 from centime.plan.step.layout import Layout
-from centime.plan.step.pipeline import layout_phases, phases, simulate
+from centime.plan.step.pipeline import Passes, Pipeline, layout_phases, phases, simulate
 from centime.plan.step.stages import slowest, split
 
 SCHEDULES = ("1f1b", "interleaved", "zb", "dualpipe", "dualpipev")
@@ -33,7 +33,7 @@ def pipelines(draw, most_stages: int = 6):
         micro_batches = 2 * (stages + draw(st.integers(0, stages)))
     if schedule == "dualpipev":
         micro_batches += 2 * stages
-    return schedule, stages, chunks, micro_batches
+    return Pipeline(schedule, stages, chunks, micro_batches)
 
 
 @st.composite
@@ -43,15 +43,14 @@ def works(draw):
     w = draw(st.floats(0.05, 1.0)) * b
     both = draw(st.floats(0.0, 1.0))
     low = max(f, b + w)
-    return f, b, w, low + both * (f + b + w - low)
+    return Passes(f, b, w, low + both * (f + b + w - low))
 
 
-@given(pipelines(), works(), st.floats(0.0, 0.5))
+@given(pipelines(), works())
 @settings(max_examples=80, deadline=None)
-def test_dependencies_hold_and_no_stage_does_two_things_at_once(pipeline, work, send):
+def test_dependencies_hold_and_no_stage_does_two_things_at_once(pipeline, work):
     schedule, stages, chunks, micro_batches = pipeline
-    f, b, w, both = work
-    timeline = simulate(*pipeline, f, b, w, send, both)
+    timeline = simulate(pipeline, work)
     lists = schedules.orders(*pipeline)
     parts = schedules.positions(schedule, stages, chunks)
     forward, backward, weight = {}, {}, {}
@@ -62,25 +61,23 @@ def test_dependencies_hold_and_no_stage_does_two_things_at_once(pipeline, work, 
         for event, item in zip(mine, lists[stage], strict=True):
             part = schedules.position(schedule, stages, stage, item.chunk)
             if item.kind in ("F", "FB"):
-                forward[item.micro_batch, part] = (event.start, event.end, stage)
+                forward[item.micro_batch, part] = (event.start, event.end)
             if item.kind in ("B", "BW"):
-                backward[item.micro_batch, part] = (event.start, event.end, stage)
+                backward[item.micro_batch, part] = (event.start, event.end)
             if item.kind == "FB":
                 other = schedules.position(schedule, stages, stage, item.other_chunk)
-                backward[item.other_micro_batch, other] = (event.start, event.end, stage)
+                backward[item.other_micro_batch, other] = (event.start, event.end)
             if item.kind == "W":
                 assert event.start >= backward[item.micro_batch, part][1] - 1e-9
                 weight[item.micro_batch, part] = event.end
     # every micro-batch went forward and backward through every part, once
     assert len(forward) == len(backward) == parts * micro_batches
-    for (micro_batch, part), (start, end, stage) in forward.items():
+    for (micro_batch, part), (start, end) in forward.items():
         if part:
-            _, before, there = forward[micro_batch, part - 1]
-            assert start >= before + (send if stage != there else 0.0) - 1e-9
+            assert start >= forward[micro_batch, part - 1][1] - 1e-9
         assert backward[micro_batch, part][0] >= (end if part == parts - 1 else 0.0) - 1e-9
         if part < parts - 1:
-            _, after, there = backward[micro_batch, part + 1]
-            assert backward[micro_batch, part][0] >= after + (send if stage != there else 0.0) - 1e-9
+            assert backward[micro_batch, part][0] >= backward[micro_batch, part + 1][1] - 1e-9
     assert timeline.total_s == pytest.approx(max(event.end for event in timeline.events))
     for stage in range(stages):
         busy = sum(event.end - event.start for event in timeline.events if event.stage == stage)
@@ -103,9 +100,7 @@ def test_all_work_is_done_once(pipeline):
 @settings(max_examples=200, deadline=None)
 def test_closed_forms_equal_the_simulation(pipeline, work):
     schedule, stages, _, _ = pipeline
-    f, b, w, both = work
-    timeline = simulate(*pipeline, f, b, w, 0.0, both)
-    closed = phases(*pipeline, f, b, w, 0.0, both)
+    timeline, closed = simulate(pipeline, work), phases(pipeline, work)
     assert closed.total == pytest.approx(timeline.total_s)
     assert closed.bubble == pytest.approx(sum(timeline.bubble_s) / stages, abs=1e-9)
     kinds = {"forward_1f": ("F",), "backward_1b": ("B", "BW"), "weight_1w": ("W",), "steady_1f1b": ("FB",)}
@@ -114,27 +109,8 @@ def test_closed_forms_equal_the_simulation(pipeline, work):
             spent = sum(timeline.seconds(stage, kind) for stage in range(stages) for kind in of)
             assert getattr(closed, name) == pytest.approx(spent / stages)
     else:  # in turn: a steady state is as many forwards as backwards, and the ramps have the rest
-        assert closed.steady_1f1b + closed.forward_1f >= f
+        assert closed.steady_1f1b + closed.forward_1f >= work.forward
         assert closed.weight_1w == 0.0 or schedule == "zb"
-
-
-@given(pipelines(), works(), st.floats(0.0, 0.1))
-@settings(max_examples=100, deadline=None)
-def test_closed_forms_bound_what_sending_costs(pipeline, work, send):
-    _, stages, chunks, _ = pipeline
-    f, b, w, both = work
-    timeline = simulate(*pipeline, f, b, w, send, both)
-    closed = phases(*pipeline, f, b, w, send, both)
-    rounds = 8 * stages * chunks * send + 1e-9
-    assert timeline.total_s - rounds <= closed.total <= timeline.total_s + rounds
-
-
-@given(st.integers(1, 8), st.integers(1, 30), works(), st.floats(0.0, 1.0))
-@settings(max_examples=60, deadline=None)
-def test_1f1b_with_sending_is_exact(stages, micro_batches, work, send):
-    f, b, w, _ = work
-    timeline = simulate("1f1b", stages, 1, micro_batches, f, b, w, send)
-    assert phases("1f1b", stages, 1, micro_batches, f, b, w, send).total == pytest.approx(timeline.total_s)
 
 
 @given(pipelines(4), works(), st.data())
@@ -142,7 +118,6 @@ def test_1f1b_with_sending_is_exact(stages, micro_batches, work, send):
 def test_uneven_stages_cost_what_the_slowest_costs(pipeline, work, data):
     schedule, stages, chunks, micro_batches = pipeline
     assume(micro_batches >= 3 * stages)
-    f, b, w, both = work
     parts = schedules.positions(schedule, stages, chunks)
     weights = data.draw(st.lists(st.floats(0.85, 1.15), min_size=parts, max_size=parts))
     weights = [weight * parts / sum(weights) for weight in weights]
@@ -151,15 +126,14 @@ def test_uneven_stages_cost_what_the_slowest_costs(pipeline, work, data):
         sum(weights[schedules.position(schedule, stages, stage, chunk)] for chunk in held) / len(held)
         for stage in range(stages)
     )
-    timeline = simulate(*pipeline, f, b, w, 0.0, both, weights)
-    closed = phases(*pipeline, f, b, w, 0.0, both, slowest)
+    timeline, closed = simulate(pipeline, work, weights), phases(pipeline, work, slowest)
     assert closed.total == pytest.approx(timeline.total_s, rel=0.08)
 
 
 @pytest.mark.parametrize("stages", [2, 4, 8])
 def test_activations_in_flight_as_published(stages):
     def peaks(schedule, chunks, micro_batches):
-        return simulate(schedule, stages, chunks, micro_batches, 1, 1, 1).in_flight
+        return simulate(Pipeline(schedule, stages, chunks, micro_batches), Passes(1, 1, 1)).in_flight
 
     # 1F1B: pp on the first stage, one less on each that follows (arXiv 2104.04473)
     assert peaks("1f1b", 1, 4 * stages) == tuple(range(stages, 0, -1))
@@ -174,14 +148,14 @@ def test_activations_in_flight_as_published(stages):
 
 def test_bubbles_as_published():
     f, b, w, both, pp, m = 1.0, 1.5, 0.6, 2.4, 8, 32
-    whole = b + w
-    assert phases("1f1b", pp, 1, m, f, b, w).bubble == pytest.approx((pp - 1) * (f + whole))
-    assert phases("zb", pp, 1, m, f, b, w).bubble == pytest.approx((pp - 1) * (f + whole - 2 * w))
+    whole, one = b + w, Passes(f, b, w)
+    assert phases(Pipeline("1f1b", pp, 1, m), one).bubble == pytest.approx((pp - 1) * (f + whole))
+    assert phases(Pipeline("zb", pp, 1, m), one).bubble == pytest.approx((pp - 1) * (f + whole - 2 * w))
     # interleaved, in chunk times: 1 / v of 1F1B's
-    assert phases("interleaved", pp, 4, m, f / 4, b / 4, w / 4).bubble == pytest.approx((pp - 1) * (f + whole) / 4)
+    assert phases(Pipeline("interleaved", pp, 4, m), one.cut(4)).bubble == pytest.approx((pp - 1) * (f + whole) / 4)
     # V3 report, table 2: (PP/2 - 1)(F&B + B - 3W) is the middle stage's, which leaves its first pair alone; without
     # that pair's overlap one forward less is waited for
-    middle = simulate("dualpipe", pp, 1, m, f, b, w, 0.0, both).bubble_s[pp // 2]
+    middle = simulate(Pipeline("dualpipe", pp, 1, m), Passes(f, b, w, both)).bubble_s[pp // 2]
     assert middle + f == pytest.approx((pp / 2 - 1) * (both + whole - 3 * w))
 
 
@@ -205,7 +179,7 @@ def test_deepseek_v3s_step_adds_up():
     head = 2 * arch.hidden * arch.vocab
     tail = (head + count_architecture(arch, 4096).mtp_forward_flops_per_token) / layer
     uneven = slowest((1.0,) * 61 + (tail,), "dualpipe", 16, 1)
-    found = phases("dualpipe", 16, 1, 120, f, b, w, 0.0, both, uneven)
+    found = phases(Pipeline("dualpipe", 16, 1, 120), Passes(f, b, w, both), uneven)
     assert found.forward_1f == pytest.approx(1.13)
     assert found.backward_1b == pytest.approx(1.99)
     assert found.weight_1w == pytest.approx(0.48)
@@ -232,10 +206,10 @@ def test_even_layers_leave_nobody_waiting():
 
 
 def test_phases_of_a_layout_take_the_whole_stage():
-    plain = layout_phases(Layout(8, pp=1), 10, 1.0, 1.0, 1.0)
+    plain = layout_phases(Layout(8, pp=1), 10, Passes(1.0, 1.0, 1.0))
     assert (plain.total, plain.bubble) == (30.0, 0.0)
-    one = layout_phases(Layout(8, pp=4), 16, 1.0, 1.0, 1.0)
-    four = layout_phases(Layout(8, pp=4, vp=4, schedule="interleaved"), 16, 1.0, 1.0, 1.0)
+    one = layout_phases(Layout(8, pp=4), 16, Passes(1.0, 1.0, 1.0))
+    four = layout_phases(Layout(8, pp=4, vp=4, schedule="interleaved"), 16, Passes(1.0, 1.0, 1.0))
     assert four.bubble == pytest.approx(one.bubble / 4)
 
 
@@ -251,6 +225,6 @@ def test_phases_of_a_layout_take_the_whole_stage():
 )
 def test_schedules_that_do_not_exist(pipeline, word):
     with pytest.raises(UserError, match=word):
-        simulate(*pipeline, 1, 1, 1)
+        simulate(Pipeline(*pipeline), Passes(1, 1, 1))
     with pytest.raises(UserError, match=word):
-        phases(*pipeline, 1, 1, 1)
+        phases(Pipeline(*pipeline), Passes(1, 1, 1))

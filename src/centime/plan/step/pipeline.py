@@ -46,30 +46,51 @@ class Timeline:
         return sum(event.end - event.start for event in self.events if event.stage == stage and event.kind == kind)
 
 
-def simulate(
-    schedule: Schedule,
-    stages: int,
-    chunks: int,
-    micro_batches: int,
-    f: float,
-    b: float,
-    w: float,
-    send: float = 0.0,
-    overlapped: float | None = None,
-    weights: Sequence[float] | None = None,
-) -> Timeline:
+class Passes(NamedTuple):
+    """Seconds of one micro-batch through a stage, or through one of its chunks: forward, gradient of the inputs, of the
+    weights; a forward and a whole backward run together (DualPipe's F&B), None: as long as one after the other."""
+
+    forward: float
+    input_gradient: float
+    weight_gradient: float
+    overlapped: float | None = None
+
+    @property
+    def both(self) -> float:
+        """A forward and a whole backward, one after the other."""
+        return self.forward + self.input_gradient + self.weight_gradient
+
+    @property
+    def together(self) -> float:
+        """The two run together."""
+        return self.both if self.overlapped is None else self.overlapped
+
+    def cut(self, chunks: int) -> Passes:
+        """Through one of so many chunks."""
+        return Passes(*(None if seconds is None else seconds / chunks for seconds in self))  # type: ignore[arg-type]
+
+
+class Pipeline(NamedTuple):
+    """A schedule on `stages` stages of `chunks` chunks, for the micro-batches of a step and replica."""
+
+    schedule: Schedule
+    stages: int
+    chunks: int
+    micro_batches: int
+
+
+def simulate(pipeline: Pipeline, passes: Passes, weights: Sequence[float] | None = None) -> Timeline:
     """Lay one step out in time.
 
-    f, b, w: seconds of one chunk's forward, input gradient and weight gradient for one micro-batch. send: seconds from
-    the end of work to its result's arrival on the next stage; the sender goes on meanwhile. overlapped: seconds of a
-    forward and a whole backward run together (DualPipe's F&B); f + b + w where it is not given. weights: how heavy each
-    part of the model is, first to last, relative to f, b, w (embedding, head and uneven layers); all 1 where not given.
-    Raises UserError where the schedule does not exist for such a pipeline.
+    passes: of one chunk. weights: how heavy each part of the model is, first to last, relative to the mean (embedding,
+    head and uneven layers); all 1 where not given. Raises UserError where the schedule does not exist for such a
+    pipeline.
     """
-    lists = schedules.orders(schedule, stages, chunks, micro_batches)
+    schedule, stages, chunks, _ = pipeline
+    f, b, w, _ = passes
+    lists = schedules.orders(*pipeline)
     parts = schedules.positions(schedule, stages, chunks)
     weights = weights or [1.0] * parts
-    both = f + b + w if overlapped is None else overlapped
     forward_end: dict[tuple[int, int], float] = {}  # by micro-batch and part of the model
     backward_end: dict[tuple[int, int], float] = {}
     clock = [0.0] * stages
@@ -88,7 +109,7 @@ def simulate(
             came = forward_end.get((item.micro_batch, part - 1))
             if came is None:
                 return None
-            ready = came + hop(stage, item.chunk, -1)
+            ready = came
         if item.kind in ("B", "BW", "FB"):
             chunk, micro_batch = (
                 (item.other_chunk, item.other_micro_batch) if item.kind == "FB" else (item.chunk, item.micro_batch)
@@ -103,13 +124,8 @@ def simulate(
             came = backward_end.get((micro_batch, part + 1))
             if came is None:
                 return None
-            ready = max(ready, came + hop(stage, chunk, +1))
+            ready = max(ready, came)
         return ready
-
-    def hop(stage: int, chunk: int, step: int) -> float:
-        """The sending time from a neighbouring part, nothing where it is on the same stage (the foot of DualPipeV)."""
-        part = place[stage][chunk] + step
-        return 0.0 if schedule == "dualpipev" and part in place[stage] else send
 
     blocked = False
     while not blocked:
@@ -124,7 +140,7 @@ def simulate(
                 if item.kind == "FB":
                     back = place[stage][item.other_chunk]
                     # An uneven pair takes the overlapped time of its mean weight.
-                    seconds = both * (weights[part] * f + weights[back] * (b + w)) / (f + b + w)
+                    seconds = passes.together * (weights[part] * f + weights[back] * (b + w)) / passes.both
                 else:
                     seconds = {"F": f, "B": b, "W": w, "BW": b + w}[item.kind] * weights[part]
                 start = max(clock[stage], ready)
@@ -180,48 +196,33 @@ class Phases:
         return self.forward_1f + self.backward_1b + self.weight_1w + self.steady_1f1b + self.bubble
 
 
-def phases(
-    schedule: Schedule,
-    stages: int,
-    chunks: int,
-    micro_batches: int,
-    f: float,
-    b: float,
-    w: float,
-    send: float = 0.0,
-    overlapped: float | None = None,
-    slowest: float = 1.0,
-) -> Phases:
+def phases(pipeline: Pipeline, passes: Passes, slowest: float = 1.0) -> Phases:
     """A step's phases without laying it out; a microsecond or so. Arguments as of `simulate`, on the mean stage.
 
-    slowest: the work of the stage with most to do over the mean stage's (`step.stages`). Exact for even stages
-    and no sending time where w <= b and max(f, b + w) <= overlapped <= f + b + w; sending times and `slowest` are the
-    steady state's, right to within a round of the pipeline. Raises UserError as `simulate` does.
+    slowest: the work of the stage with most to do over the mean stage's (`step.stages`). Exact for even stages where
+    w <= b and max(f, b + w) <= overlapped <= f + b + w; `slowest` is the steady state's, right to within a round of the
+    pipeline. Raises UserError as `simulate` does.
     """
-    schedules.check(schedule, stages, chunks, micro_batches)
-    p, m, unit = stages, micro_batches, f + b + w
+    schedules.check(*pipeline)
+    schedule, p, chunks, m = pipeline
     if schedule in ("dualpipe", "dualpipev"):
-        return _phases_bidirectional(schedule, p, m, f, b, w, send, unit if overlapped is None else overlapped, slowest)
-    passes = m * (chunks if schedule == "interleaved" else 1)
+        return _phases_bidirectional(pipeline, passes, slowest)
+    f, b, w, unit = *passes[:3], passes.both
+    count = m * (chunks if schedule == "interleaved" else 1)
     if schedule == "interleaved":
         group = p + m % p if m >= p else m  # the largest
-        warm = _held((chunks - 1) * group, 2, p, passes) / p
+        warm = _held((chunks - 1) * group, 2, p, count) / p
         idle = (p - 1) * unit + max(0, p - m) * (chunks - 1) * unit
-        idle += 2 * (p * chunks - 1) * send if p > 1 else 0.0
     elif schedule == "zb":
         warm = _held(1, 1, p, m) / p
         # Three paths: through the ramps at both ends, or through one of them and the busy stage at its other end.
         short = max(0, p - m)
-        idle = max(
-            (p - 1) * (f + b + 4 * send) - min(m, p) * w + w,
-            (p - 1) * (b + 2 * send) + short * f,
-            (p - 1) * (f + 3 * send) + short * b,
-        )
+        idle = max((p - 1) * (f + b) - min(m, p) * w + w, (p - 1) * b + short * f, (p - 1) * f + short * b)
     else:
         warm = _held(0, 1, p, m) / p
-        idle = (p - 1) * unit + _hops_1f1b(p, m) * send
-    idle += (passes - 1) * (slowest - 1) * unit
-    steady = (passes - warm) * unit
+        idle = (p - 1) * unit
+    idle += (count - 1) * (slowest - 1) * unit
+    steady = (count - warm) * unit
     if schedule == "zb":
         return Phases(warm * f, warm * b, warm * w, steady, idle)
     return Phases(warm * f, warm * (b + w), 0.0, steady, idle)
@@ -233,36 +234,21 @@ def _held(first: int, step: int, stages: int, most: int) -> int:
     return sum(min(first + step * stage, most) for stage in range(stages))
 
 
-def layout_phases(
-    layout: Layout,
-    micro_batches: int,
-    f: float,
-    b: float,
-    w: float,
-    send: float = 0.0,
-    overlapped: float | None = None,
-    slowest: float = 1.0,
-) -> Phases:
-    """`phases` of a layout, with f, b, w and `overlapped` of a whole stage, all of its chunks together.
+def layout_phases(layout: Layout, micro_batches: int, passes: Passes, slowest: float = 1.0) -> Phases:
+    """`phases` of a layout. passes: of a whole stage, all of its chunks together.
 
     Without a pipeline there is nothing but forwards and backwards in turn.
     """
     if layout.pp == 1:
-        return Phases(0.0, 0.0, 0.0, micro_batches * (f + b + w), 0.0)
-    n = schedules.path_chunks(layout.schedule, layout.vp)
-    both = None if overlapped is None else overlapped / n
-    return phases(layout.schedule, layout.pp, layout.vp, micro_batches, f / n, b / n, w / n, send, both, slowest)
+        return Phases(0.0, 0.0, 0.0, micro_batches * passes.both, 0.0)
+    pipeline = Pipeline(layout.schedule, layout.pp, layout.vp, micro_batches)
+    return phases(pipeline, passes.cut(schedules.path_chunks(layout.schedule, layout.vp)), slowest)
 
 
-def _hops_1f1b(p: int, m: int) -> int:
-    """Sending times on the longest path: down and up again once, then two for almost every micro-batch."""
-    return 2 * (p - 1) + 2 * (m - 1 - (m + p - 2) // p) if p > 1 else 0
-
-
-def _phases_bidirectional(
-    schedule: Schedule, p: int, m: int, f: float, b: float, w: float, send: float, both: float, slowest: float
-) -> Phases:
+def _phases_bidirectional(pipeline: Pipeline, passes: Passes, slowest: float) -> Phases:
     """DualPipe (half of the stages from either end) and DualPipeV (all of them from one end)."""
+    schedule, p, _, m = pipeline
+    f, b, w, both = *passes[:3], passes.together
     half, each = (p // 2, m // 2) if schedule == "dualpipe" else (p, m)
     # Means over the stages at distance 0 .. half - 1 from the end; in the middle one pair is not overlapped.
     near = (half - 1) / 2
@@ -271,9 +257,8 @@ def _phases_bidirectional(
     whole_backwards = half + alone
     put_off = 2 * half - 1 - near
     pairs = 2 * each - 3 * half + near + 1 - alone
-    hops = (p - 1) * m / p + 3 * (half - 1) if schedule == "dualpipe" else 2 * (p - 1) * m / p + 2 * (p - 2)
     # The longest path: half of the pairs' steady state and the slower of two ways in and out.
     total = (2 * each - half - 2) * both + 3 * w + max(2 * f + 3 * b, 3 * f + 2 * b + b / half) * half
-    total += max(0.0, hops) * send + (pairs - 1) * (slowest - 1) * both
+    total += (pairs - 1) * (slowest - 1) * both
     forward, backward = forwards * f, whole_backwards * (b + w) + put_off * b
     return Phases(forward, backward, put_off * w, pairs * both, total - forward - backward - put_off * w - pairs * both)

@@ -16,7 +16,8 @@ from centime.plan.step.intervals import step_interval
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import Recomputed, fits, memory_of, recomputation, usable_bytes
-from centime.plan.step.times import Passes, StepTimes
+from centime.plan.step.pipeline import Passes
+from centime.plan.step.times import StepTimes
 
 NEWEST_SOFTWARE = 2026.6  # of the runs that the constants were fitted to; later software is not foreseen
 PRECISIONS = ("bf16", "fp8", "mxfp8", "nvfp4")

@@ -15,10 +15,9 @@ from centime.plan.step.job import Workload
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import local_params
 from centime.plan.step.micro_batch import Stage, hop_seconds, joined
-from centime.plan.step.pipeline import Phases, layout_phases
+from centime.plan.step.pipeline import Passes, Phases, layout_phases
 from centime.plan.step.stages import slowest
 
-Passes = tuple[float, float, float, float | None]
 TRAFFIC = ("tensor_parallel", "expert_parallel", "context_parallel", "pipeline_send", "data_parallel")
 
 
@@ -72,12 +71,12 @@ def micro_batches_of(load: Workload, stage: Stage, layout: Layout, slowed: float
         hops = 2.0 * micro_batches * max(1, layout.vp)
         send = collectives.send_seconds(layout.gpus // pp, payload, load.rates) + hop_seconds(c)
         parts["pipeline_send"] = c.pipeline_exposed * hops * send
-    f, b, w = stage.forward, stage.input_gradient, stage.weight_gradient
-    ph = layout_phases(layout, micro_batches, f, b, w, 0.0, overlapped, slowed)
+    passes = Passes(stage.forward, stage.input_gradient, stage.weight_gradient, overlapped)
+    ph = layout_phases(layout, micro_batches, passes, slowed)
     if overlapped is not None:
         parts["expert_parallel"] -= ph.steady_1f1b * (stage.both / overlapped - 1.0)
     parts["bubble"] = ph.bubble
-    return Passed(parts, sum(parts.values()), ph, (f, b, w, overlapped))
+    return Passed(parts, sum(parts.values()), ph, passes)
 
 
 @dataclass(frozen=True, slots=True)

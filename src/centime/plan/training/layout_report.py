@@ -53,21 +53,12 @@ def _translated(breakdown: dict[str, float], lang: str) -> dict[str, float]:
     return {say(name.replace("_", " ")): seconds for name, seconds in breakdown.items() if seconds}
 
 
-def pipeline_section(
-    layout: Layout,
-    micro_batches: int,
-    f: float,
-    b: float,
-    w: float,
-    overlapped: float | None = None,
-    lang: str = "en",
-) -> Timeline:
-    """The layout's schedule drawn in time, at most `ROUNDS` rounds of it; arguments as of `pipeline.layout_phases`."""
+def pipeline_section(layout: Layout, micro_batches: int, passes: pipeline.Passes, lang: str = "en") -> Timeline:
+    """The layout's schedule drawn in time, at most `ROUNDS` rounds of it. passes: of a whole stage."""
     say = words(lang)
-    n = schedules.path_chunks(layout.schedule, layout.vp)
     shown = min(micro_batches, ROUNDS * layout.pp - (ROUNDS * layout.pp) % 2 or 1)
-    both = None if overlapped is None else overlapped / n
-    drawn = pipeline.simulate(layout.schedule, layout.pp, layout.vp, shown, f / n, b / n, w / n, 0.0, both)
+    pipe = pipeline.Pipeline(layout.schedule, layout.pp, layout.vp, shown)
+    drawn = pipeline.simulate(pipe, passes.cut(schedules.path_chunks(layout.schedule, layout.vp)))
     kinds = {
         "F": say("forward"),
         "B": say("gradient of inputs"),

@@ -31,7 +31,6 @@ from centime.plan.typed_inputs import typed
 if TYPE_CHECKING:
     from centime.plan.layouts.search import SearchResult
 
-PASSES = ("forward", "input_gradient", "weight_gradient", "overlapped")
 FIRST_PRINCIPLES = said(
     "Context extension is counted at the speed of its steps alone; published hours are higher, since such short stages "
     "also pay for starts, tests and tuning that no first principle knows."
@@ -128,7 +127,7 @@ class TrainingPlan:
             "breakdown_s": {**own, "exposed_comm": sum(traffic.values())},
             "exposed_comm_s": traffic,
             "phases_s": step.phases_s,
-            "micro_batch_s": dict(zip(PASSES, step.passes, strict=True)),
+            "micro_batch_s": step.passes._asdict(),
             "stages": [stage.to_json() for stage in self.stages],
             "interval": {
                 "low": self.low_hours,

@@ -165,7 +165,7 @@ def _drawn(plan: TrainingPlan, lang: str) -> list[Section]:
         return []
     from centime.plan.training.layout_report import pipeline_section
 
-    return [pipeline_section(step.layout, step.layout.micro_batches(step.global_batch), *step.passes, lang=lang)]
+    return [pipeline_section(step.layout, step.layout.micro_batches(step.global_batch), step.passes, lang)]
 
 
 def _searched(plan: TrainingPlan, lang: str) -> list[Section]:
