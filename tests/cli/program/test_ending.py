@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from centime.cli.program.ending import run
+from centime.cli.program.ending import FAULT, ending, run
 
 
 @pytest.mark.parametrize("mark", ["\x1b[31m", "\r", "\x07", "\x9b2J", "\u202e"])
@@ -47,3 +47,11 @@ def test_a_sentence_speaks_of_what_was_typed(
     sentence = capsys.readouterr().err
     assert said in sentence
     assert sentence.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 5 GB")])
+def test_no_memory_is_a_sentence(error: Exception) -> None:
+    code, sentence = ending(error, ["serve", "model"])
+    assert code == 2
+    assert "needs more memory than this process may take" in sentence
+    assert ending(RuntimeError("shapes differ"), ["serve", "model"])[0] == FAULT

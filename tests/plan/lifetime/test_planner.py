@@ -121,7 +121,9 @@ def test_in_measured_money_on_h800():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"served_tokens": -1.0}, "above zero"),
+        ({"served_tokens": -1.0}, "at least 1"),
+        ({"quality_tokens": 1e-320}, "at least 1"),
+        ({"software_date": "2025-02-30"}, "software date"),
         ({"quality_of": "deepseek-v33"}, "no model called"),
         ({"quality_of": "qwen3-235b-a22b"}, "--quality-tokens"),
         ({"law": "kaplan"}, "not a scaling law"),
@@ -129,7 +131,7 @@ def test_in_measured_money_on_h800():
         ({"family": "sparse"}, "none of dense"),
         ({"mode": "joules"}, "neither money nor flops"),
         ({"hit": 1.5}, "below 1"),
-        ({"max_tokens": 0.0}, "above zero"),
+        ({"max_tokens": 0.0}, "at least 1"),
         ({"precisions": ("fp3",)}, "fp3"),
         ({"precision": "fp3"}, "not one to train in"),
         ({"isl": 1e30}, "--isl 1e.30 is more than any model takes"),

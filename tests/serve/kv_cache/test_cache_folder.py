@@ -37,6 +37,18 @@ def test_only_the_owner_can_read_it_and_no_text_is_in_it(
         assert key.hex() not in names  # nor can a guess at a prompt be tried on the names
 
 
+def test_a_folder_that_cannot_be_used_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: CacheFolder) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CacheFolder, "_open_secret", full)
+    (tmp_path / "kept").mkdir()
+    for name in ("new", "kept"):
+        with pytest.raises(UserError, match="No space left"):
+            CacheFolder(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
 def test_a_folder_of_before_is_closed_and_its_files_go_but_nobody_elses(tmp_path: Path) -> None:
     old, home = tmp_path / "old", tmp_path / "home"
     for folder in (old, home):

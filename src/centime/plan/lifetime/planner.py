@@ -18,6 +18,7 @@ from centime.plan.lifetime.prices import planner_costs
 from centime.plan.lifetime.request import Costs, LifetimeRequest, flop_costs
 from centime.plan.lifetime.scaling_laws import LOSS_LAWS, MOE_LAWS, QualityLaw, loss_law, moe_law
 from centime.plan.serving.request import require_service
+from centime.plan.step.prediction import software_of
 from centime.plan.training.case import case, example_names
 
 FAMILIES = ("dense", "moe", "both")
@@ -99,8 +100,9 @@ def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, 
     """The request checked, with the bar's tokens from the examples where they are not given."""
     for name, most in MOST.items():
         value = getattr(request, name)
-        if value is not None and not 0 < value <= most:
-            raise UserError(f"{name} is {value:g}; expected a number above zero, and at most {most:g}.")
+        if value is not None and not 1 <= value <= most:
+            raise UserError(f"{name} is {value:g}; expected a number of at least 1, and at most {most:g}.")
+    software_of(request.software_date)
     quantities = {"isl": request.isl, "osl": request.osl, "ttft": request.ttft_s, "tpot": request.tpot_s}
     require_service(request.hit, quantities)
     if request.family not in FAMILIES:

@@ -29,9 +29,10 @@ def bind(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, proto)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # no name of a host is that long, or spelt so
+        why = error.strerror if isinstance(error, OSError) else "it is no name of a host"
         raise UserError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; give another --host or --port, "
+            f"cannot listen on {host} port {port}: {why or error}; give another --host or --port, "
             "or --port 0 for any free one."
         ) from None
     return listening

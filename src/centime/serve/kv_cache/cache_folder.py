@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -38,22 +39,22 @@ class CacheFolder:
 
     def __init__(self, path: Path, patience: float = 0.0) -> None:
         self.path = path
+        made = not path.exists()
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             hint = "give each server a folder of its own, or end that one"
             self._lock = FolderLock(path / LOCK, path, hint, patience=patience, by="another server")
+            try:
+                self._clean()
+                self.secret = self._open_secret()
+                self._tighten()
+            except BaseException:
+                self.close()
+                raise
         except OSError as error:
+            if made:
+                shutil.rmtree(path, ignore_errors=True)
             raise _unusable(path, error) from None
-        try:
-            self._clean()
-            self.secret = self._open_secret()
-            self._tighten()
-        except OSError as error:
-            self.close()
-            raise _unusable(path, error) from None
-        except UserError:
-            self.close()
-            raise
 
     def close(self) -> None:
         """Lets another server have the folder."""
