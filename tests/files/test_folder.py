@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from centime.errors import UserError
-from centime.files.folder import whole_folder
+from centime.files.folder import exchange, whole_folder
 from centime.files.marks import Kind
 
 NOTES = Kind("notes", lambda _: set())
@@ -86,3 +86,14 @@ def test_a_place_inside_a_file(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"is no folder .*Choose another --out"), whole_folder(out, NOTES):
             pass
     assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is Linux's")
+def test_two_folders_change_places_in_one_step(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    (other / "within").mkdir(parents=True)
+    assert exchange(one, other)
+    assert (one / "within").is_dir()
+    assert list(other.iterdir()) == []
+    assert not exchange(one, tmp_path / "absent")

@@ -12,7 +12,7 @@ import pytest
 
 from centime.errors import UserError
 from centime.plan.check.published_run import read_run
-from centime.plan.check.training import TARGETS, predict_row, seconds_of, value_of
+from centime.plan.check.training import TARGETS, interval, predict_row, seconds_of, times_of, value_of
 from centime.plan.step.efficiency import fitted
 from centime.plan.step.intervals import errors, model_family
 
@@ -163,3 +163,31 @@ def test_families() -> None:
     assert model_family(architecture("meta-llama/Meta-Llama-3.1-8B")) == "llama"
     assert model_family(architecture("Nemotron_3_Nano")) == "nemotron"
     assert model_family(architecture("DeepSeek-V3")) == "deepseek"
+
+
+def test_the_interval_is_that_of_the_steps_seconds() -> None:
+    run = read_run(ROW)
+    times = times_of(run)
+    fast, slow = interval(run, times)
+    found = predict_row(ROW)
+    assert fast < 1 < slow
+    assert found.predicted == value_of(ROW, run, "tokens_per_s_per_gpu", times.total)
+    assert (found.low, found.high) == pytest.approx((found.predicted / slow, found.predicted / fast))
+
+
+@pytest.mark.parametrize(
+    ("text", "zero"), [("full_shard", 3), ("hybrid_shard", 3), ("shard_grad_op", 1), ("zero2", 2), ("ZeRO-1", 1)]
+)
+def test_shards_as_sources_write_them(text: str, zero: int) -> None:
+    """FSDP's full_shard is what DeepSpeed calls ZeRO-3."""
+    dense = {"model": "Llama-3.1-8B", "gpu": "H100", "n_gpus": "8", "pp": "1", "vp": "", "ep": "1", "precision": "bf16"}
+    assert read_run(ROW | dense | {"fsdp_zero": text}).layout.zero == zero
+
+
+def test_a_run_of_production_had_its_makers_layout() -> None:
+    """The DeepSeek-V3 report, section 3.2: 16-way PP, 64-way EP."""
+    own = dict.fromkeys(("tp", "pp", "vp", "ep", "cp", "micro_batch", "global_batch_seqs"), "")
+    row = ROW | own | {"model": "DeepSeek-V3", "gpu": "H800", "n_gpus": "2048", "precision": "fp8"}
+    run = read_run(row | {"kind": "production-pretrain"})
+    assert (run.layout.pp, run.layout.ep, run.job.global_batch) == (16, 64, 15_360)
+    assert read_run(row).job.global_batch != 15_360

@@ -10,6 +10,7 @@ import pytest
 from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.compare.plan import CompareRequest, compare, from_inputs
+from centime.plan.show.sections import Table
 
 V3 = {"models": ("deepseek-v3",), "gpus": 2048, "tokens": 14.8e12, "software_date": "2024-12"}
 
@@ -57,11 +58,14 @@ def test_json_stands_and_rebuilds(chips):
     found = chips.to_json()
     json.dumps(found)
     assert [column["name"] for column in found["columns"]] == [column.name for column in chips.columns]
+    hours = [(column["training"] or {}).get("gpu_hours") for column in found["columns"]]
+    assert hours == [column.training.gpu_hours if column.training else None for column in chips.columns]
     again = from_inputs(json.loads(json.dumps(chips.inputs())))
     assert again.to_json() == found
     for lang in ("en", "fr"):
         assert verbs.title(chips, lang)
-        assert verbs.sections(chips, lang)
+        tables = [one for one in verbs.sections(chips, lang) if isinstance(one, Table)]
+        assert any("200 x 8 / 50" in row for table in tables for row in table.rows)  # NVLink and one NIC a GPU of H800
 
 
 def test_layouts_and_models():
@@ -101,3 +105,11 @@ def test_bad_input_is_a_sentence(change, says):
 def test_unknown_inputs_are_named():
     with pytest.raises(UserError, match="'chip' is unknown"):
         from_inputs({"models": ["deepseek-v3"], "chip": ["h800"]})
+
+
+def test_a_served_token_costs_the_chip_hours_of_its_phase():
+    (column,) = compare(CompareRequest(("deepseek-v3",), ("h800",), ("pp=16,ep=64",), price="$2/h")).columns
+    serving = column.serving
+    assert serving.output_gpu_hours == pytest.approx(1e6 / serving.output_per_s_per_gpu / 3600)
+    assert serving.output_gpu_hours / 100 < serving.input_gpu_hours < serving.output_gpu_hours
+    assert column.per_million("input") == pytest.approx(2 * serving.input_gpu_hours)

@@ -18,6 +18,7 @@ from centime.plan.explain.causes import corner, differing
 from centime.plan.explain.plan import FAMILIES, decompose, explain, from_inputs
 from centime.plan.explain.run import Run
 from centime.plan.explain.shapley import shapley
+from centime.plan.show.sections import Figures
 from centime.plan.training.case import Case, case, example_names, from_json
 from centime.plan.training.corner import Corner
 
@@ -116,9 +117,16 @@ def test_h800_against_h100_differs_in_links_and_price_alone():
     assert factors["interconnect"] <= 1
     assert found.ratio > 1.2  # the unrestricted chip would have made the dearer run
     assert from_inputs(found.inputs()).ratio == pytest.approx(found.ratio, rel=1e-12)
+    texts = {cause.name: (cause.before, cause.after) for cause in found.causes}
+    for said, run in zip(texts["layout"], (found.a, found.b), strict=True):
+        assert str(said) == f"{100 * (run.seconds / run.searched - 1):+.1f} % against the searched one"
+    off = found.a.gpu_hours / found.a.case.reported_gpu_hours - 1
+    assert abs(off) < 0.2
     for lang in ("en", "fr"):
         assert verbs.title(found, lang)
         assert verbs.sections(found, lang)
+    figures = next(one for one in verbs.sections(found, "en") if isinstance(one, Figures))
+    assert f"({100 * off:+.1f} %)" in figures.items[0].small
 
 
 def test_v3_against_a_dense_model_of_its_makers():

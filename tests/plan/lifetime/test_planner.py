@@ -100,6 +100,9 @@ def test_no_option_is_trained_on_more_than_there_is():
     held = plan_lifetime(LifetimeRequest("deepseek-v3", 1e15, max_tokens=20e12), unit_costs())
     assert max(option.tokens for option in held.options) <= 20e12 < free.best.tokens
     assert held.best.total(1e15) > free.best.total(1e15)
+    most = max(option.tokens for option in held.options)
+    exactly = plan_lifetime(LifetimeRequest("deepseek-v3", 1e15, max_tokens=most), unit_costs())
+    assert most in {option.tokens for option in exactly.options}
     with pytest.raises(UserError, match="--max-tokens"):
         plan_lifetime(LifetimeRequest("deepseek-v3", 1e15, max_tokens=1e11, family="dense"), unit_costs())
 
