@@ -32,18 +32,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "json_files": {"errors"},
     "files": {"errors", "json_files", "units", "version"},
     "input_files": {"errors"},
+    "charts": {"version"},
     "installation": {"errors"},
     "version": set(),
     "ops": set(),
     "catalogue": WORDS,
-    "plan": {"catalogue", *WORDS},
+    "plan": {"catalogue", "charts", *WORDS},
     "ledger": {"catalogue", *WORDS},
     "model": {"ops", "catalogue", "plan", *WORDS},
     "data": {"catalogue", "ledger", *WORDS},
     "recipe": {"catalogue", *WORDS},
-    "train": {"catalogue", "data", "ledger", "model", "ops", "plan", "recipe", "serve", *WORDS},
+    "train": {"catalogue", "charts", "data", "ledger", "model", "ops", "plan", "recipe", "serve", *WORDS},
     "evaluate": {"catalogue", "data", "ledger", "model", "ops", "plan", "serve", *WORDS},
-    "serve": {"catalogue", "data", "ledger", "model", "ops", "plan", *WORDS},
+    "serve": {"catalogue", "charts", "data", "ledger", "model", "ops", "plan", *WORDS},
     "doctor": {"catalogue", "ledger", *WORDS},
     "calibrate": {"catalogue", "ledger", "model", "ops", "plan", "recipe", "train", *WORDS},
     "quickstart": {"catalogue", "data", "evaluate", "ledger", "model", "plan", "recipe", "serve", "train", *WORDS},
@@ -138,7 +139,7 @@ FACES = {"cli", "__init__", "__main__"}  # the package's own doors: they may nam
 
 # Never imported by the product, at any depth: other people's implementations, which tests and benchmarks compare with.
 PEERS = {"transformers", "torchtitan", "llama_cpp", "focus_validator"}
-WITHOUT_TORCH = {"errors", "units", "files", "catalogue", "plan", "ledger"}
+WITHOUT_TORCH = {"errors", "units", "files", "charts", "catalogue", "plan", "ledger"}
 TORCHES = {"torch", "triton", "tensorboard"}
 # The rooms that load torch or arrow when imported.
 HEAVY = {"model", "ops", "train", "serve", "evaluate", "data", "calibrate"}
@@ -420,7 +421,7 @@ def test_no_module_of_serve_is_called_like_another() -> None:
     assert sorted(name for name in {*names} if names.count(name) > 1) == ["app", "command"]
 
 
-@pytest.mark.parametrize("name", ["catalogue", "plan", "ledger"])
+@pytest.mark.parametrize("name", ["charts", "catalogue", "plan", "ledger"])
 def test_importing_a_room_of_the_planner_brings_no_torch(name: str) -> None:
     """At run time too, and for every module of the room: what a library brings along counts."""
     program = (

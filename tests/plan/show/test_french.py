@@ -23,7 +23,7 @@ HERE = Path(centime.plan.__file__).parent
 
 def sentences() -> Iterator[tuple[str, str]]:
     """(file, sentence) of every say("...") and said("...") in the source."""
-    for path in sorted(HERE.rglob("*.py")):
+    for path in sorted([*HERE.rglob("*.py"), *(HERE.parent / "charts").glob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
@@ -31,7 +31,7 @@ def sentences() -> Iterator[tuple[str, str]]:
             if isinstance(called, ast.Name) and called.id in ("say", "said", "words"):
                 first = node.args[0]
                 if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                    yield str(path.relative_to(HERE)), first.value
+                    yield str(path.relative_to(HERE.parent)), first.value
 
 
 def test_every_sentence_has_a_french_line() -> None:

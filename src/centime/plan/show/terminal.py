@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from centime.charts.tables import as_table
 from centime.plan.show.sections import Figures, Notes, Section, Table, Timeline
-from centime.plan.show.tables import as_table
 
 GAP = 2  # between columns
 NAME = 18  # characters of a row's name that stand together; longer words fold

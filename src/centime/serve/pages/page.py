@@ -17,6 +17,8 @@ from centime.serve.pages.engine_view import EngineView
 from centime.serve.pages.money_views import prices_now
 from centime.serve.pages.planner import Planner, PlanRequest, choices
 
+CHARTS = Path(str(files("centime.charts")))
+OF_CHARTS = {"charts.css", "hover.js"}  # what the page needs of the room that draws its charts
 WEB = Path(str(files("centime.serve").joinpath("web")))
 
 # Nothing from elsewhere, no inline script: what a model writes cannot run, load or send anything.
@@ -89,7 +91,8 @@ def page_routes(
 
 def _file(name: str) -> Response:
     """One of the page's own files; anything else is a 404."""
-    path = WEB / name
-    if path.parent != WEB or path.suffix not in TYPES or not path.is_file():
+    folder = CHARTS if name in OF_CHARTS else WEB
+    path = folder / name
+    if path.parent != folder or path.suffix not in TYPES or not path.is_file():
         raise ApiError(404, f"The page has no file {name!r}.")
     return FileResponse(path, media_type=TYPES[path.suffix], headers=HEADERS)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from centime import units
+from centime.charts.kinds import Table
 from centime.ledger.billing import said_between, stage_name
 
 _ESTIMATED, _ASSUMED = "~", "*"
@@ -40,8 +41,8 @@ def _mark(line: Mapping[str, Any], key: str) -> str:
 
 
 def bill_table(bill: Mapping[str, Any]) -> dict[str, Any]:
-    """A bill in its JSON shape as `device` (the one that every line used, else ''), `head`, `rows` of texts, the total
-    last, `legend` of the marks, and the closing `notes`."""
+    """A bill in its JSON shape as `device` (the one that every line used, else ''), its `table`, the total last, the
+    `legend` of its marks, and the closing `notes`."""
     kinds = _kinds(bill.get("currency") or "USD")
     total = bill.get("total") or {}
     devices = {(line.get("devices", 1), line.get("device") or "") for line in bill["lines"]}
@@ -62,18 +63,18 @@ def bill_table(bill: Mapping[str, Any]) -> dict[str, Any]:
     date = bill.get("price_date")
     money = f"Prices in {bill.get('currency') or 'USD'}, of {date}." if date else "No price is known for this device."
     marks = [f"{mark} {word}" for mark, word in _MARKS.items() if any(mark in cell for row in rows for cell in row[2:])]
+    head = ["Stage", *([] if one else ["Device"]), *(label for _, label, _ in kinds)]
     count, device = next(iter(devices)) if one else (0, "")
     return {
         "device": f"{total.get('devices', count)} × {device}" if device else "",
-        "head": ["Stage", *([] if one else ["Device"]), *(label for _, label, _ in kinds)],
-        "rows": rows,
+        "table": Table("The bill", head, rows, total=True),
         "legend": f"Measured, but for {', '.join(marks)}." if marks else "Everything is measured.",
         "notes": [money, *(f"{str(note)[:1].upper()}{str(note)[1:]}." for note in bill.get("notes") or [])],
     }
 
 
-def plan_table(bill: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """(label, planned, actual, ratio) of every figure known on both sides, whole and by stage; [] without a plan."""
+def plan_table(bill: Mapping[str, Any]) -> Table | None:
+    """Planned, actual and their ratio of every figure known on both sides, whole and by stage; None without a plan."""
     plan = bill.get("plan") or {}
     planned, actual = plan.get("predicted") or {}, plan.get("actual") or {}
     sides = [("", planned, actual)]
@@ -86,7 +87,8 @@ def plan_table(bill: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
             if before is not None and after is not None:
                 name = f"{prefix}{label[0].lower() + label[1:] if prefix and label != 'MFU' else label}"
                 rows.append((name, write(before), write(after), f"{after / before:.2f}" if before else "–"))
-    return _times(planned, actual) + rows
+    rows = _times(planned, actual) + rows
+    return Table("Plan against actual", ["", "plan", "actual", "actual over plan"], rows) if rows else None
 
 
 def _times(planned: Mapping[str, Any], actual: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:

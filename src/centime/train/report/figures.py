@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from centime import units
+from centime.charts.kinds import Digits, Line, LineChart
 from centime.ledger.billing import stage_name
-from centime.train.report.charts import Chart, Format, Point, Series
 from centime.train.report.read import Record, Run
 
 
@@ -18,15 +18,14 @@ class Figure:
     """Charts under one caption: one, or one a stage where stages share no scale. `panels` are (stage or '', chart)."""
 
     title: str
-    unit: str
-    panels: list[tuple[str, Chart]]
+    panels: list[tuple[str, LineChart]]
 
 
 def is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _points(records: Sequence[Record], key: str) -> list[Point]:
+def _points(records: Sequence[Record], key: str) -> list[tuple[float, float]]:
     """(tokens, value) wherever `key` was recorded as a finite number."""
     return [(float(r["tokens"]), float(r[key])) for r in records if is_finite(r.get(key))]
 
@@ -65,48 +64,58 @@ def figures_of(run: Run) -> list[Figure]:
         return units.format_money(value, currency)
 
     losses, imbalance = {"main_loss": "next token", "mtp_loss": "MTP"}, "most loaded expert over the mean, minus 1"
-    level = _planned_cost(run.bill)
+    loss = _axes("Loss", "nats per token", decimal)
     every = [
-        Figure("Loss", "nats per token", _by_stage(run, "Loss", "nats per token", losses, "eval_loss")),
-        _whole(run, "Bits per byte", "of text", {"bits_per_byte": "training"}, decimal, "eval_bits_per_byte"),
-        _whole(run, "Learning rate", "per step", {"lr": "learning rate"}, _scientific, from_zero=True),
-        _whole(run, "Gradient norm", "before clipping", {"grad_norm": "gradient norm"}, decimal),
-        _whole(run, "Speed", "tokens per second", {"tokens_per_s": "tokens per second"}, count_of, from_zero=True),
-        _whole(run, "MFU", "model FLOPs over the device's peak", {"mfu": "MFU"}, _percent, from_zero=True),
-        _whole(run, "Expert imbalance", imbalance, {"max_violation": "imbalance"}, decimal, from_zero=True),
-        _whole(run, "Money spent", currency, {"cost": "spent"}, money, from_zero=True, level=level),
+        Figure("Loss", _by_stage(run, loss, losses, "eval_loss")),
+        _whole(run, _axes("Bits per byte", "bits per byte of text", decimal), "bits_per_byte", "eval_bits_per_byte"),
+        _whole(run, _axes("Learning rate", "per step", _scientific, from_zero=True), "lr"),
+        _whole(run, _axes("Gradient norm", "before clipping", decimal), "grad_norm"),
+        _whole(run, _axes("Speed", "tokens per second", count_of, from_zero=True), "tokens_per_s"),
+        _whole(run, _axes("MFU", "model FLOPs over the device's peak", _percent, from_zero=True), "mfu"),
+        _whole(run, _axes("Expert imbalance", imbalance, decimal, from_zero=True), "max_violation"),
+        _whole(run, _axes("Money spent", currency, money, from_zero=True, level=_planned_cost(run.bill)), "cost"),
     ]
-    return [f for f in every if any(chart.series for _, chart in f.panels)]
+    return [f for f in every if any(chart.lines for _, chart in f.panels)]
 
 
-def _series(
-    steps: Sequence[Record], evaluations: Sequence[Record], lines: Mapping[str, str], evaluation: str
-) -> list[Series]:
+def _axes(
+    title: str, unit: str, write: Digits, *, from_zero: bool = False, level: tuple[float, str] | None = None
+) -> LineChart:
+    """A chart against tokens without its lines. y begins at zero, or is logarithmic where values lie far apart."""
+    return LineChart(
+        title,
+        unit,
+        "tokens",
+        (),
+        write,
+        count_of,
+        log_y=False if from_zero else None,
+        from_zero=from_zero,
+        level=level,
+        digits_x=count_of,
+        digits_y=write,
+    )
+
+
+def _lines(
+    steps: Sequence[Record], evaluations: Sequence[Record], keys: Mapping[str, str], evaluation: str
+) -> list[Line]:
     """A line a key of the steps, dots for the key of the evaluations; what was never recorded is left out."""
-    series = [Series(name, _points(steps, key), i) for i, (key, name) in enumerate(lines.items())]
+    lines = [Line(name, _points(steps, key), tone=i) for i, (key, name) in enumerate(keys.items())]
     if evaluation:
-        series.append(Series("held-out", _points(evaluations, evaluation), tone=2, dots=True))
-    return [s for s in series if s.points]
+        lines.append(Line("held-out", _points(evaluations, evaluation), dots=True, tone=2))
+    return [line for line in lines if line.points]
 
 
-def _whole(
-    run: Run,
-    title: str,
-    unit: str,
-    lines: Mapping[str, str],
-    format_y: Format,
-    evaluation: str = "",
-    from_zero: bool = False,
-    level: tuple[float, str] | None = None,
-) -> Figure:
+def _whole(run: Run, axes: LineChart, key: str, evaluation: str = "") -> Figure:
     """One chart over all stages, with a mark where each begins."""
+    name = "training" if evaluation else axes.title.lower()
     span = (0.0, float(run.steps[-1]["tokens"])) if run.steps else None
-    series = _series(run.steps, run.evaluations, lines, evaluation)
-    chart = Chart(title, unit, series, format_y, count_of, "tokens", run.starts, level, span, from_zero)
-    return Figure(title, unit, [("", chart)])
+    lines = _lines(run.steps, run.evaluations, {key: name}, evaluation)
+    return Figure(axes.title, [("", replace(axes, lines=lines, span=span, marks=run.starts))])
 
 
-def _by_stage(run: Run, title: str, unit: str, lines: Mapping[str, str], evaluation: str) -> list[tuple[str, Chart]]:
+def _by_stage(run: Run, axes: LineChart, keys: Mapping[str, str], evaluation: str) -> list[tuple[str, LineChart]]:
     """A chart a stage, each with its own scale, against the tokens of that stage: what fine-tuning does to the loss of
     short answers would leave pre-training a flat line."""
     panels = []
@@ -115,38 +124,14 @@ def _by_stage(run: Run, title: str, unit: str, lines: Mapping[str, str], evaluat
             [r | {"tokens": r["tokens"] - start} for r in records if r["stage"] == stage]
             for records in (run.steps, run.evaluations)
         )
-        series = _series(own, seen, lines, evaluation)
+        lines = _lines(own, seen, keys, evaluation)
         name = stage_name(stage) if run.starts else ""
-        if series:
-            span = (0.0, float(own[-1]["tokens"]))
-            full = f"{title}, {name}" if name else title
-            panels.append((name, Chart(full, unit, series, decimal, count_of, span=span)))
+        if lines:
+            title = f"{axes.title}, {name}" if name else axes.title
+            panels.append((name, replace(axes, title=title, lines=lines, span=(0.0, float(own[-1]["tokens"])))))
     return panels
 
 
 def _planned_cost(bill: Mapping[str, Any] | None) -> tuple[float, str] | None:
     cost: Any = (((bill or {}).get("plan") or {}).get("predicted") or {}).get("cost")
     return (float(cost), "plan") if is_finite(cost) else None
-
-
-def legend_of(figure: Figure) -> list[tuple[int, str, bool]]:
-    """(tone, name, dots) of each series of any panel; one series needs none, its title says it."""
-    every = dict.fromkeys((s.tone, s.name, s.dots) for _, chart in figure.panels for s in chart.series)
-    return list(every) if len(every) > 1 else []
-
-
-def table_of(chart: Chart) -> tuple[list[str], list[list[str]]]:
-    """Head and about a dozen rows of the chart's numbers, for those who read rather than look."""
-    longest = max(chart.series, key=lambda s: len(s.points)).points
-    rows = sorted({round(i * (len(longest) - 1) / 11) for i in range(12)})
-    values = [dict(s.points) for s in chart.series]
-    return (
-        [chart.x_title, *(s.name for s in chart.series)],
-        [
-            [
-                chart.format_x(longest[i][0]),
-                *(chart.format_y(v[longest[i][0]]) if longest[i][0] in v else "–" for v in values),
-            ]
-            for i in rows
-        ],
-    )

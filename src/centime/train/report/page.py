@@ -11,16 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from centime import __version__, units
+from centime import units
+from centime.charts.draw import draw_chart
+from centime.charts.heat_map import ABOVE, BELOW, load_image
+from centime.charts.lines import MOST_POINTS
+from centime.charts.page import render as render_page
+from centime.charts.tables import as_table
 from centime.files.output import Output
 from centime.files.pages import is_page
 from centime.ledger.billing import stage_name, state_in_words
 from centime.train.report.bill import bill_table, plan_table
-from centime.train.report.charts import MOST_POINTS, line_chart, load_image
-from centime.train.report.figures import count_of, figures_of, is_finite, legend_of, table_of
+from centime.train.report.figures import count_of, figures_of, is_finite
 from centime.train.report.read import Record, Run, read_run
 
 _COLUMNS = 160  # of an expert-load picture, evenly spaced in tokens
@@ -39,30 +40,25 @@ def write_report(folder: Path, bill: Mapping[str, Any] | None = None) -> Path:
 
 def render(run: Run) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("centime.train.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("report.html.jinja")
     figures = figures_of(run)
-    charts = [chart for figure in figures for _, chart in figure.panels]
-    return template.render(
-        version=__version__,
-        name=run.folder.resolve().name,
+    lines = [line for figure in figures for _, chart in figure.panels for line in chart.lines]
+    return render_page(
+        "train/report/report.html.jinja",
+        lang="en",
+        title=run.folder.resolve().name,
         facts=_facts(run),
         summary=_summary(run),
         figures=[
-            (f.title, f.unit, legend_of(f), [(name, Markup(line_chart(c)), table_of(c)) for name, c in f.panels])
+            (f.title, [(name, draw_chart(chart, script=True), as_table(chart)) for name, chart in f.panels])
             for f in figures
         ],
         split=any(len(f.panels) > 1 for f in figures),
-        banded=any(len(s.points) > MOST_POINTS and not s.dots for c in charts for s in c.series),
+        banded=any(len(line.points) > MOST_POINTS and not line.dots for line in lines),
         loads=_loads(run),
+        below=" ".join(map(str, BELOW)),
+        above=" ".join(map(str, ABOVE)),
         bill=bill_table(run.bill) if run.bill else None,
-        plan=plan_table(run.bill) if run.bill else [],
+        plan=plan_table(run.bill) if run.bill else None,
         state=state_in_words((run.bill or {}).get("plan") or {}),
         samples=[_sample(s) for s in run.samples],
         recipe=run.recipe,

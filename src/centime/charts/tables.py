@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from centime.plan.show.sections import (
+from centime.charts.kinds import (
     BarChart,
-    Lever,
+    Chart,
     LineChart,
-    Section,
     StackedBars,
     Table,
     Timeline,
@@ -19,8 +18,8 @@ from centime.plan.show.sections import (
 MOST_ROWS = 13  # of a line chart's table, evenly spaced
 
 
-def as_table(section: Section) -> Table:
-    """The section's numbers. Raises TypeError for Figures and Notes, which are text already."""
+def as_table(section: Chart | Table) -> Table:
+    """The chart's numbers; a table as it is."""
     match section:
         case Table():
             return section
@@ -39,7 +38,6 @@ def as_table(section: Section) -> Table:
             return _made(section, ["", section.unit], rows, total=True)
         case Timeline():
             return _timeline(section)
-    raise TypeError(f"{type(section).__name__} has no table of numbers")
 
 
 def signed(text: str, value: float) -> str:
@@ -48,7 +46,7 @@ def signed(text: str, value: float) -> str:
 
 
 def _made(
-    section: BarChart | StackedBars | LineChart | Tornado | Waterfall | Timeline,
+    section: Chart,
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
@@ -88,21 +86,15 @@ def _tornado(section: Tornado) -> Table:
             f"{section.format(lever.low)}" + (f" ({lever.low_input})" if lever.low_input else ""),
             f"{section.format(lever.high)}" + (f" ({lever.high_input})" if lever.high_input else ""),
         ]
-        for lever in widest_first(section)
+        for lever in section.widest_first
     ]
     return _made(section, [f"{section.unit}: {section.format(section.base)}", "−", "+"], rows)
 
 
-def widest_first(section: Tornado) -> list[Lever]:
-    """The levers by how far they move the result."""
-    return sorted(section.levers, key=lambda lever: -abs(lever.high - lever.low))
-
-
 def _timeline(section: Timeline) -> Table:
     """Time by kind and lane."""
-    kinds = dict.fromkeys(span.kind for _, spans in section.lanes for span in spans)
     rows = []
     for label, spans in section.lanes:
-        spent = [sum(s.end - s.start for s in spans if s.kind == kind) for kind in kinds]
+        spent = [sum(s.end - s.start for s in spans if s.kind == kind) for kind in section.kinds]
         rows.append([label, *(section.format(v) for v in spent)])
-    return _made(section, [section.unit, *kinds], rows)
+    return _made(section, [section.unit, *section.kinds], rows)
