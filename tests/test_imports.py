@@ -65,7 +65,7 @@ PLAN_MAY_IMPORT: dict[str, set[str]] = {
     "explain": {"training", "step", "counts", "catalogue_notes"},
     "lifetime": {"training", "serving", "step", "counts", "catalogue_notes", "typed_inputs"},
     "fleet": {"training", "serving", "catalogue_notes", "typed_inputs"},
-    "budget": {"fleet", "typed_inputs"},
+    "budget": {"fleet", "serving", "typed_inputs"},
     "compare": {
         "lifetime",
         "fleet",

@@ -14,7 +14,7 @@ from centime.calibrate.timing import seconds_of
 from centime.catalogue.machine import MachineProfile, StepSample
 from centime.catalogue.presets import from_depth
 from centime.model import Transformer
-from centime.plan.step.calibrated import PARTS, step_parts
+from centime.plan.step.calibrated import PARTS, Step, step_parts
 from centime.recipe import Optimizer
 from centime.train.engine import SingleDevice, Trainer
 from centime.train.stages import Batch, StepSettings
@@ -68,7 +68,7 @@ def with_factors(profile: MachineProfile) -> MachineProfile:
 
 def _raw(profile: MachineProfile, sample: StepSample) -> dict[str, float]:
     rows = sample.tokens / sample.sequence
-    return step_parts(profile, from_depth(sample.depth), sample.sequence, rows, 1, sample.optimizer)
+    return step_parts(profile, from_depth(sample.depth), Step(sample.sequence, rows, optimizer=sample.optimizer))
 
 
 def fit(raw: Float, seconds: Float) -> Float:

@@ -8,6 +8,7 @@ from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.serving.arrivals import Latency, StepClock, highest_load, simulate
+from centime.plan.serving.choice import Lengths
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import Engine, decoding, prefilling
 from centime.plan.serving.speeds import Software, speeds
@@ -20,29 +21,29 @@ ENGINE = Engine(
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    assert simulate(ENGINE, 5.0, 500, 100) == simulate(ENGINE, 5.0, 500, 100)
-    assert simulate(ENGINE, 5.0, 500, 100) != simulate(ENGINE, 5.0, 500, 100, seed=1)
+    assert simulate(ENGINE, 5.0, Lengths(500, 100)) == simulate(ENGINE, 5.0, Lengths(500, 100))
+    assert simulate(ENGINE, 5.0, Lengths(500, 100)) != simulate(ENGINE, 5.0, Lengths(500, 100), seed=1)
 
 
 def test_an_idle_prefill_unit_takes_a_prompt_at_once() -> None:
-    found = simulate(ENGINE, 0.2, 2000, 100, decode=False)
+    found = simulate(ENGINE, 0.2, Lengths(2000, 100), "prefill")
     assert found.ttft.p50 == pytest.approx(prefilling(ENGINE, 2000, 2000), rel=0.3)
 
 
 def test_a_decode_unit_reaches_its_steady_state() -> None:
     """By Little's law, the sequences in flight are those whose step time makes the load."""
     state = decoding(ENGINE, 64.0, 1000, 200)
-    found = simulate(ENGINE, state.tokens_per_s / 200, 1000, 200, prefill=False, batch=256)
+    found = simulate(ENGINE, state.tokens_per_s / 200, Lengths(1000, 200), "decode", batch=256)
     assert found.tpot.p50 == pytest.approx(state.tpot_s, rel=0.1)
 
 
 def test_a_step_of_almost_nothing_takes_what_one_sequence_takes() -> None:
-    clock = StepClock(ENGINE, 1000, 200, 0.0, 1000.0, 8192.0)
+    clock = StepClock(ENGINE, Lengths(1000, 200), 1000.0, 8192.0)
     assert clock(1.0, 0.0) == pytest.approx(decoding(ENGINE, 1.0, 1000, 200).tpot_s, rel=0.05)
 
 
 def test_a_lone_request_has_its_tokens_at_the_speed_of_one() -> None:
-    found = simulate(ENGINE, 0.001, 1000, 200)
+    found = simulate(ENGINE, 0.001, Lengths(1000, 200))
     assert found.tpot.p50 == pytest.approx(decoding(ENGINE, 1.0, 1000, 200).tpot_s, rel=0.05)
 
 
@@ -50,26 +51,28 @@ def test_groups_wait_for_the_fullest_of_them_but_share_the_experts() -> None:
     model = architecture("deepseek-v3")
     unit = Unit(dp=8, ep=8)
     engine = Engine(model_cost(model), chip("h200"), unit, number_format("fp8", True), speeds(chip("h200"), Software()))
-    clock = StepClock(engine, 4096, 1024, 0.0, 400.0, 8192.0)
+    clock = StepClock(engine, Lengths(4096, 1024), 400.0, 8192.0)
     even, uneven, fullest = clock(100.0, 512.0, 512.0), clock(100.0, 4096.0, 512.0), clock(100.0, 4096.0, 4096.0)
     assert even < uneven < fullest
 
 
 def test_more_load_is_never_faster() -> None:
-    runs = [simulate(ENGINE, rate, 1000, 200) for rate in (2.0, 8.0, 16.0)]
+    runs = [simulate(ENGINE, rate, Lengths(1000, 200)) for rate in (2.0, 8.0, 16.0)]
     assert runs[0].ttft.p90 <= runs[1].ttft.p90 <= runs[2].ttft.p90
     assert runs[0].tpot.p50 <= runs[1].tpot.p50 <= runs[2].tpot.p50
 
 
 def test_the_highest_load_is_the_last_that_passes() -> None:
-    found = highest_load(16.0, lambda run: run.tpot.p50 < 0.0065, lambda rate: simulate(ENGINE, rate, 1000, 200))
+    found = highest_load(
+        16.0, lambda run: run.tpot.p50 < 0.0065, lambda rate: simulate(ENGINE, rate, Lengths(1000, 200))
+    )
     assert found.tpot.p50 < 0.0065
     assert found.requests_per_s < 16.0
 
 
 def test_a_limit_that_nothing_meets_is_said() -> None:
     with pytest.raises(UserError, match="raise --ttft"):
-        highest_load(10.0, lambda run: False, lambda rate: simulate(ENGINE, rate, 1000, 200))
+        highest_load(10.0, lambda run: False, lambda rate: simulate(ENGINE, rate, Lengths(1000, 200)))
 
 
 def test_percentiles() -> None:

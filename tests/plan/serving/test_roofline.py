@@ -13,7 +13,7 @@ from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.serving.costs import ModelCost, model_cost
 from centime.plan.serving.engine import Engine, decoding, prefilling, steady
-from centime.plan.serving.roofline import Load, step_time, visited
+from centime.plan.serving.roofline import Load, Placed, step_time, visited
 from centime.plan.serving.speeds import Software, Speeds, speeds
 from centime.plan.serving.units import Unit, kv_bytes_per_sequence, number_format, weight_bytes
 
@@ -61,7 +61,7 @@ def test_low_latency_dispatch_and_combine_are_those_of_deepep(nodes: int, publis
     cost = model_cost(architecture("deepseek-v3"))
     load = Load(decode=128.0 * wide.dp, decode_context=1000)
     kind = chip("h800")
-    found = step_time(cost, kind, wide, number_format("fp8", True), load, speeds(kind, SOFTWARE)).communication
+    found = step_time(Placed(cost, kind, wide, number_format("fp8", True), speeds(kind, SOFTWARE)), load).communication
     assert found / 58 * 1e6 == pytest.approx(published_us, rel=0.06)
 
 
@@ -90,7 +90,7 @@ def test_a_faster_part_is_never_slower(
     base = engine(model, kind)
     rates: Speeds = base.speeds  # of the same software: only the part differs
     load = Load(decode, 2000.0, prefill, 1000.0)
-    before, after = (step_time(base.model, k, base.unit, base.form, load, rates).total for k in (kind, faster))
+    before, after = (step_time(Placed(base.model, k, base.unit, base.form, rates), load).total for k in (kind, faster))
     assert after <= before * (1 + 1e-9)
 
 
@@ -138,6 +138,6 @@ def test_a_chip_without_bandwidth_or_a_precision_nobody_serves_is_said() -> None
     bare: ModelCost = model_cost(architecture("llama-3.1-8b"))
     blind = dataclasses.replace(chip("h100"), memory_tb_s=None)
     with pytest.raises(UserError, match="memory bandwidth"):
-        step_time(bare, blind, Unit(), number_format("bf16", False), Load(1.0, 10.0), speeds(blind, SOFTWARE))
+        step_time(Placed(bare, blind, Unit(), number_format("bf16", False), speeds(blind, SOFTWARE)), Load(1.0, 10.0))
     with pytest.raises(UserError, match="fp7"):
         number_format("fp7", False)

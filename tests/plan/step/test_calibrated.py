@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from centime.catalogue.machine import AttentionRate, GemmRate, MachineProfile, MuonRate
 from centime.catalogue.presets import from_depth, preset
 from centime.plan.counts import count
-from centime.plan.step.calibrated import predict, products, step_parts
+from centime.plan.step.calibrated import Step, predict, products, step_parts
 
 
 def machine(speed: float = 1.0, memory: float = 1e10) -> MachineProfile:
@@ -27,7 +27,7 @@ def machine(speed: float = 1.0, memory: float = 1e10) -> MachineProfile:
 
 
 def seconds(profile: MachineProfile, depth: int = 3, sequence: float = 128, rows: float = 8, **more: object) -> float:
-    return sum(predict(profile, step_parts(profile, from_depth(depth), sequence, rows, 1, **more)).values())  # type: ignore[arg-type]
+    return sum(predict(profile, step_parts(profile, from_depth(depth), Step(sequence, rows, **more))).values())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["centime-d2", "centime-d5", "deepseek-v3", "deepseek-v2-lite"])
@@ -51,6 +51,6 @@ def test_a_faster_machine_is_never_slower_and_more_work_never_quicker(
 
 def test_factors_scale_their_part_alone() -> None:
     profile = machine()
-    raw = step_parts(profile, from_depth(2), 128, 8, 2, "muon", "5")
+    raw = step_parts(profile, from_depth(2), Step(128, 8, 2, "muon", "5"))
     doubled = predict(replace(profile, factors={"attention": 2.0}), raw)
     assert doubled == raw | {"attention": 2 * raw["attention"]}

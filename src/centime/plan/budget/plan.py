@@ -140,12 +140,12 @@ def plan_budget(request: BudgetRequest) -> BudgetPlan:
     """The plan of a request. Raises UserError on an unknown chip, model or entity, and on a price nobody knows."""
     from centime.catalogue.chips import chip as chip_called
     from centime.plan.fleet.productivity import run_gpu_hours, serving_rates
+    from centime.plan.serving.request import Demand, ServingRequest
 
     chip = chip_called(request.chip)
     actuals = actuals_of(request.of)
-    rates = serving_rates(
-        request.serve_model, chip.name, inputs=PROMPT_PER_OUTPUT * 1e12, outputs=1e12, hit=HIT_SHARE, context=CONTEXT
-    )
+    demand = Demand(PROMPT_PER_OUTPUT * 1e12, 1e12, HIT_SHARE)
+    rates = serving_rates(ServingRequest(request.serve_model, chip.name, demand=demand, context=CONTEXT))
     inputs = levers(request, chip, rates.prefill, rates.decode)
     hours, trained = {}, []
     for text in request.models:

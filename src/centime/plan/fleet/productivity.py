@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from centime.messages import Said, said
 from centime.plan.fleet.scenario import Scenario
 from centime.plan.fleet.uncertain import Uncertain
 from centime.units import SECONDS_PER_DAY
+
+if TYPE_CHECKING:
+    from centime.plan.serving.request import ServingRequest
 
 
 @dataclass(frozen=True)
@@ -29,44 +33,17 @@ class Rates:
 
 
 @functools.cache
-def serving_rates(
-    model: str,
-    gpu: str,
-    *,
-    inputs: float,
-    outputs: float,
-    hit: float,
-    isl: float | None = None,
-    osl: float | None = None,
-    context: float | None = None,
-    tokens_per_s_per_user: float = 20.0,
-    layout: str = "auto",
-    precision: str | None = None,
-    date: str | None = None,
-) -> Rates:
-    """The speeds of `model` on `gpu` for a demand of inputs and outputs (tokens a day, share `hit` of inputs cached).
+def serving_rates(request: ServingRequest) -> Rates:
+    """The speeds of a model on a chip for a demand.
 
     Where one unit does both, its GPUs are split by the time that each phase takes. Raises UserError where the planner
     knows no way to serve it.
     """
     from centime.plan.serving.choice import Mixed
     from centime.plan.serving.planner import plan_serving
-    from centime.plan.serving.request import Demand, ServingRequest
 
-    plan = plan_serving(
-        ServingRequest(
-            model=model,
-            gpu=gpu,
-            demand=Demand(inputs, outputs, hit),
-            isl=isl,
-            osl=osl,
-            context=context,
-            tpot_s=1 / tokens_per_s_per_user,
-            precision=precision,
-            layout=layout,
-            date=date,
-        )
-    )
+    assert request.demand is not None
+    plan = plan_serving(request)
     prefill_gpus, decode_gpus = plan.prefill_gpus, plan.decode_gpus
     if isinstance(plan.choice, Mixed):
         share = plan.choice.state.prefill_share
@@ -74,14 +51,15 @@ def serving_rates(
 
     def rate(tokens: float, gpus: float) -> Uncertain:
         found = tokens / SECONDS_PER_DAY / max(gpus, 1e-12)
-        source = f"predicted by centime plan serve: {model} on {plan.chip.name}"
+        source = f"predicted by centime plan serve: {request.model} on {plan.chip.name}"
         return Uncertain(low=found * plan.low_factor, mid=found, high=found * plan.high_factor, source=source)
 
-    prefill, decode = rate(inputs, prefill_gpus), rate(outputs, decode_gpus)
+    prefill = rate(request.demand.input_per_day, prefill_gpus)
+    decode = rate(request.demand.output_per_day, decode_gpus)
     note = said(
         "{model} on {chip}: {prefill:,.0f} prompt tokens/s per GPU that prefills, {decode:,.0f} generated per GPU that "
         "decodes, predicted as means over a day",
-        model=model,
+        model=request.model,
         chip=plan.chip.name,
         prefill=prefill.mid,
         decode=decode.mid,
@@ -91,22 +69,24 @@ def serving_rates(
 
 def scenario_rates(scenario: Scenario, gpu: str | None = None, date: str | None = None) -> Rates:
     """The speeds of a scenario's serving, on its chip or on another one, with the software of `date`."""
+    from centime.plan.serving.request import Demand, ServingRequest
+
     demand, serving = scenario.demand, scenario.serving
-    ratio = demand.input_tokens_per_day.mid / demand.output_tokens_per_day.mid
+    inputs, outputs = demand.input_tokens_per_day.mid, demand.output_tokens_per_day.mid
     both_given = serving.context is None
     return serving_rates(
-        serving.model,
-        gpu or serving.chip,
-        inputs=demand.input_tokens_per_day.mid,
-        outputs=demand.output_tokens_per_day.mid,
-        hit=demand.cache_hit_share.mid,
-        isl=serving.output_length * ratio if both_given else None,
-        osl=float(serving.output_length) if both_given else None,
-        context=serving.context,
-        tokens_per_s_per_user=serving.tokens_per_s_per_user,
-        layout=serving.layout if gpu is None else "auto",
-        precision=serving.precision if gpu is None else None,
-        date=date or serving.software_date or scenario.start,
+        ServingRequest(
+            model=serving.model,
+            gpu=gpu or serving.chip,
+            demand=Demand(inputs, outputs, demand.cache_hit_share.mid),
+            isl=serving.output_length * inputs / outputs if both_given else None,
+            osl=float(serving.output_length) if both_given else None,
+            context=serving.context,
+            tpot_s=1 / serving.tokens_per_s_per_user,
+            layout=serving.layout if gpu is None else "auto",
+            precision=serving.precision if gpu is None else None,
+            date=date or serving.software_date or scenario.start,
+        )
     )
 
 

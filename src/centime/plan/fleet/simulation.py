@@ -96,16 +96,29 @@ def simulate(
         rows["capex"].append(state.paid(month, falls))
         rows["upkeep"].append((state.count * state.capex).sum(axis=1))
     table = {key: np.stack(values, axis=1) for key, values in rows.items()}
-    return _summary(scenario, shape, draw, table, base / software, need, spare, demand, index, software, hardware)
+    path = _Path(demand, index, software, base / software, spare)
+    return _summary(scenario, shape, draw, path, table, hardware)
+
+
+@dataclass(frozen=True)
+class _Path:
+    """What the fleet meets, each [draws, months]: demand, a token's cost and software's speed over the first month's;
+    GPUs of the first generation that work in the busiest hour, and spares beyond them."""
+
+    demand: Any
+    index: Any
+    software: Any
+    load: Any
+    spare: Any
 
 
 def _summary(
-    scenario: Scenario, shape: DayShape, draw: Draw, table: Mapping[str, Any], load: Any, need: Any, spare: Any,
-    demand: Any, index: Any, software: Any, hardware: list[Hardware],
-) -> Simulation:  # fmt: skip
+    scenario: Scenario, shape: DayShape, draw: Draw, path: _Path, table: Mapping[str, Any], hardware: list[Hardware]
+) -> Simulation:
     """From the fleet's months to GPUs as bought, power and money."""
     import numpy as np
 
+    load, spare, need = path.load, path.spare, path.load + path.spare
     owned, equivalents = table["owned"], np.maximum(table["equivalents"], 1e-9)
     speed = np.where(owned > 0, equivalents / np.maximum(owned, 1e-9), 1.0)  # of the fleet's average GPU
     needed = whole_nodes(need / speed, scenario)
@@ -128,8 +141,8 @@ def _summary(
     )
     per_day = draw("demand.input_tokens_per_day") + draw("demand.output_tokens_per_day")
     return Simulation(
-        tokens_per_day=per_day[:, None] * demand,
-        output_per_day=draw("demand.output_tokens_per_day")[:, None] * demand,
+        tokens_per_day=per_day[:, None] * path.demand,
+        output_per_day=draw("demand.output_tokens_per_day")[:, None] * path.demand,
         needed=needed,
         serving=busy,
         owned=owned,
@@ -140,8 +153,8 @@ def _summary(
         megawatts=facility / 1000,
         cost=cost,
         capex=capex,
-        price_index=index,
-        efficiency=software * best,
+        price_index=path.index,
+        efficiency=path.software * best,
     )
 
 

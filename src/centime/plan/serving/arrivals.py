@@ -16,8 +16,10 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from centime.errors import UserError
+from centime.plan.serving.choice import Lengths
 from centime.plan.serving.engine import Engine
 from centime.plan.serving.roofline import Load, StepTime
 
@@ -25,6 +27,8 @@ VARIATION = 0.5  # coefficient of variation of prompt and answer lengths: assume
 REQUESTS = 2000  # simulated, and four times the batch; the first half fills the unit and is not counted
 GROUPS = 8  # attention groups of a decode unit that are simulated; the others do as they do
 SEED = 20250227
+
+Role = Literal["mixed", "prefill", "decode"]  # what a unit does with its requests
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,12 @@ class StepClock:
     launches and reads its weights however little there is to do.
     """
 
-    def __init__(self, engine: Engine, isl: float, osl: float, hit: float, decode_most: float, chunk: float) -> None:
+    def __init__(self, engine: Engine, lengths: Lengths, decode_most: float, chunk: float) -> None:
         shares = (0.0, 0.03, 0.06, 0.12, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0)
         self.decodes = [decode_most * share for share in shares] if decode_most else [0.0]
         self.prefills = [chunk * share for share in (0.0, 0.12, 0.25, 0.5, 1.0)] if chunk else [0.0]
         groups = engine.unit.dp
+        isl, osl, hit = lengths.isl, lengths.osl, lengths.hit
         new = max(1.0, isl * (1 - hit))
 
         def step(decode: float, prefill: float) -> StepTime:
@@ -105,28 +110,25 @@ def _between(points: list[float], value: float) -> tuple[int, float]:
 def simulate(
     engine: Engine,
     requests_per_s: float,
-    isl: float,
-    osl: float,
-    *,
-    hit: float = 0.0,
-    prefill: bool = True,
-    decode: bool = True,
+    lengths: Lengths,
+    role: Role = "mixed",
     chunk: float = 8192.0,
     batch: float | None = None,
     seed: int = SEED,
 ) -> Simulated:
     """Run a unit at a load of so many requests a second. chunk: prompt tokens a group takes in a step.
 
-    batch: the most sequences that decode at once (what memory holds). A unit that does not prefill gets its requests
-    prefilled: its TTFT is the wait for room. A unit that does not decode lets them go after prefill: TPOT is empty.
+    role: a unit that only decodes gets its requests prefilled, and its TTFT is the wait for room; one that only
+    prefills lets them go after it, and its TPOT is empty. batch: the most sequences that decode at once; None: what
+    memory holds.
     """
     dice = random.Random(seed)
+    isl, osl, hit = lengths.isl, lengths.osl, lengths.hit
     most = batch if batch is not None else max(1.0, engine.room(isl + osl / 2))
-    clock = StepClock(engine, isl, osl, hit, most if decode else 0.0, chunk if prefill else 0.0)
-    groups = engine.unit.dp
-    alike = 1.0 if prefill else max(1.0, groups / GROUPS)
-    unit = _Unit(groups, most / alike, chunk, clock, prefill, decode, engine.tokens_per_step, alike)
-    requests = REQUESTS + int(4 * most / alike if decode else 0)
+    clock = StepClock(engine, lengths, 0.0 if role == "prefill" else most, 0.0 if role == "decode" else chunk)
+    alike = max(1.0, engine.unit.dp / GROUPS) if role == "decode" else 1.0
+    unit = _Unit(engine, clock, role, most / alike, chunk, alike)
+    requests = REQUESTS + int(0 if role == "prefill" else 4 * most / alike)
     found = unit.run(requests_per_s / alike, _lengths(dice, isl * (1 - hit)), _lengths(dice, osl), dice, requests)
     return replace(found, requests_per_s=requests_per_s)
 
@@ -150,19 +152,10 @@ class _Request:
 class _Unit:
     """Queues, groups and the sequences that decode."""
 
-    def __init__(
-        self,
-        groups: int,
-        most: float,
-        chunk: float,
-        clock: StepClock,
-        prefill: bool,
-        decode: bool,
-        gain: float,
-        alike: float,
-    ) -> None:
-        self.most, self.chunk, self.clock, self.gain, self.alike = most, chunk, clock, gain, alike
-        self.prefill, self.decode = prefill, decode
+    def __init__(self, engine: Engine, clock: StepClock, role: Role, most: float, chunk: float, alike: float) -> None:
+        self.clock, self.most, self.chunk, self.alike = clock, most, chunk, alike
+        self.prefill, self.decode, self.gain = role != "decode", role != "prefill", engine.tokens_per_step
+        groups = engine.unit.dp
         self.queues: list[deque[_Request]] = [deque() for _ in range(groups)]
         self.waiting: set[int] = set()  # groups with prompts in their queue
         self.backlog = [0.0] * groups

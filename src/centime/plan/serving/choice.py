@@ -27,7 +27,7 @@ class Lengths:
 
     isl: float
     osl: float
-    hit: float
+    hit: float = 0.0
 
     def __post_init__(self) -> None:
         for flag, tokens in (("--isl", self.isl), ("--osl", self.osl)):

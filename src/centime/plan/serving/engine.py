@@ -10,25 +10,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from centime.catalogue.chips import Chip
-from centime.plan.serving.costs import ModelCost
-from centime.plan.serving.roofline import Load, StepTime, step_time
-from centime.plan.serving.speeds import Speeds
-from centime.plan.serving.units import Format, Unit, most_sequences
+from centime.plan.serving.roofline import Load, Placed, StepTime, step_time
+from centime.plan.serving.units import most_sequences
 
 CHUNK = 8192  # prompt tokens a step and attention group: max_num_batched_tokens of vLLM and TensorRT-LLM's benchmarks
 MOST_SEQUENCES = 1024  # per attention group, that schedulers are run with (vLLM's default on an H100 and newer)
 
 
 @dataclass(frozen=True)
-class Engine:
-    """A model on a unit of chips in a format, at the speeds of its software."""
+class Engine(Placed):
+    """What is placed, run as a server: batches, drafts and room."""
 
-    model: ModelCost
-    chip: Chip
-    unit: Unit
-    form: Format
-    speeds: Speeds
     drafted: int = 0  # tokens that multi-token prediction proposes each step
     accepted: float = 0.0  # of each drafted token, the chance that it stands (V3 report: 0.85 to 0.90 for the first)
 
@@ -39,7 +31,7 @@ class Engine:
 
     def step(self, load: Load) -> StepTime:
         """One step."""
-        return step_time(self.model, self.chip, self.unit, self.form, load, self.speeds)
+        return step_time(self, load)
 
     def room(self, context: float) -> float:
         """Sequences that memory and scheduler admit at once, on the whole unit."""

@@ -29,6 +29,17 @@ NIC_EFFICIENCY = 0.85  # of the NIC's rate in the same table, 22 MB of dispatch 
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A model on a unit of chips in a format, at the speeds of its software."""
+
+    model: ModelCost
+    chip: Chip
+    unit: Unit
+    form: Format
+    speeds: Speeds
+
+
+@dataclass(frozen=True)
 class Load:
     """What one step of the unit carries, all its chips together."""
 
@@ -92,14 +103,14 @@ def either(memory: float, compute: float) -> float:
     return float((memory**4 + compute**4) ** 0.25)
 
 
-def step_time(model: ModelCost, chip: Chip, unit: Unit, form: Format, load: Load, speeds: Speeds) -> StepTime:
+def step_time(on: Placed, load: Load) -> StepTime:
     """Seconds that one step takes on the unit."""
-    time = StepTime()
+    time, unit, speeds = StepTime(), on.unit, on.speeds
     rows = (load.decode * load.queries + load.prefill) / unit.dp  # per attention group
-    for layer in model.layers:
-        _layer(time, layer, model.hidden, chip, unit, form, load, rows, speeds)
+    for layer in on.model.layers:
+        _layer(time, layer, on, load, rows)
     sampled = (load.decode * load.queries + load.prefill / max(load.prompt, 1.0)) / unit.dp
-    time.matrices += _matrix(model.head_params / unit.tp, 2.0, "bf16", sampled, chip, speeds)
+    time.matrices += _matrix(on.model.head_params / unit.tp, 2.0, "bf16", sampled, on)
     time.host = speeds.step_s + speeds.sequence_s * load.decode / unit.dp
     if unit.pp > 1:  # a token crosses the stages one after the other: times above are of the whole depth
         time.communication += (unit.pp - 1) * speeds.reduce_s
@@ -124,13 +135,13 @@ def _expose(time: StepTime, unit: Unit, load: Load, speeds: Speeds) -> None:
     time.exposed_communication = time.communication - hidden
 
 
-def _matrix(params: float, element: float, precision: str, rows: float, chip: Chip, speeds: Speeds) -> float:
+def _matrix(params: float, element: float, precision: str, rows: float, on: Placed) -> float:
     """Seconds of a product of [rows, k] with `params` weights of `element` bytes on one chip."""
-    memory = params * element / (bandwidth(chip) * speeds.memory)
-    return _product(memory, 2.0 * params * rows, precision, rows, chip, speeds)
+    memory = params * element / (bandwidth(on.chip) * on.speeds.memory)
+    return _product(memory, 2.0 * params * rows, precision, rows, on)
 
 
-def _product(memory: float, flops: float, precision: str, rows: float, chip: Chip, speeds: Speeds) -> float:
+def _product(memory: float, flops: float, precision: str, rows: float, on: Placed) -> float:
     """Seconds of a product whose weights take `memory` seconds to read once.
 
     Kernels for few rows read the weights again for every `pass_rows` rows; kernels for many reach a share of the peak.
@@ -138,37 +149,27 @@ def _product(memory: float, flops: float, precision: str, rows: float, chip: Chi
     """
     if rows <= 0:
         return 0.0
-    skinny = memory * rows / speeds.pass_rows
-    large = flops / (peak(chip, precision) * speeds.gemm(precision, rows))
+    skinny = memory * rows / on.speeds.pass_rows
+    large = flops / (peak(on.chip, precision) * on.speeds.gemm(precision, rows))
     return either(memory, min(skinny, large))
 
 
-def _layer(
-    time: StepTime,
-    layer: LayerCost,
-    hidden: int,
-    chip: Chip,
-    unit: Unit,
-    form: Format,
-    load: Load,
-    rows: float,
-    speeds: Speeds,
-) -> None:
-    n = layer.repeat
-    time.matrices += n * _matrix(layer.mixer_params / unit.tp, form.dense_bytes, form.dense_compute, rows, chip, speeds)
-    if layer.dense_params:
-        share = layer.dense_params / unit.tp
-        time.matrices += n * _matrix(share, form.dense_bytes, form.dense_compute, rows, chip, speeds)
-    time.attention += n * _attention(layer, chip, unit, form, load, speeds)
-    time.launch += n * speeds.layer_s
+def _layer(time: StepTime, layer: LayerCost, on: Placed, load: Load, rows: float) -> None:
+    n, form = layer.repeat, on.form
+    for params in (layer.mixer_params, layer.dense_params):
+        if params:
+            time.matrices += n * _matrix(params / on.unit.tp, form.dense_bytes, form.dense_compute, rows, on)
+    time.attention += n * _attention(layer, on, load)
+    time.launch += n * on.speeds.layer_s
     if layer.experts:
-        time.experts += n * _experts(layer, chip, unit, form, rows * unit.dp, speeds)
-        time.launch += n * speeds.expert_layer_s
-    time.communication += n * _communication(layer, hidden, chip, unit, load, rows, speeds)
+        time.experts += n * _experts(layer, on, rows * on.unit.dp)
+        time.launch += n * on.speeds.expert_layer_s
+    time.communication += n * _communication(layer, on, load, rows)
 
 
-def _attention(layer: LayerCost, chip: Chip, unit: Unit, form: Format, load: Load, speeds: Speeds) -> float:
+def _attention(layer: LayerCost, on: Placed, load: Load) -> float:
     """Seconds of the attention core of one layer on one chip: decode reads the cache, prefill computes."""
+    chip, unit, form, speeds = on.chip, on.unit, on.form, on.speeds
     if layer.mixer is None:
         return 0.0
     seconds = 0.0
@@ -187,8 +188,9 @@ def _attention(layer: LayerCost, chip: Chip, unit: Unit, form: Format, load: Loa
     return seconds
 
 
-def _experts(layer: LayerCost, chip: Chip, unit: Unit, form: Format, tokens: float, speeds: Speeds) -> float:
+def _experts(layer: LayerCost, on: Placed, tokens: float) -> float:
     """Seconds of the routed experts of one layer on the busiest chip, `tokens` tokens over the whole unit."""
+    chip, unit, form, speeds = on.chip, on.unit, on.form, on.speeds
     spread = unit.ep
     held = visited(layer.experts, layer.top_k, tokens) / spread
     held = max(held, min(layer.top_k * tokens, 1.0) if spread > 1 else 0.0)
@@ -197,13 +199,12 @@ def _experts(layer: LayerCost, chip: Chip, unit: Unit, form: Format, tokens: flo
     uneven = speeds.imbalance if spread > 1 else 1.0
     memory = held * share * form.expert_bytes / (bandwidth(chip) * speeds.memory)
     rows = work / max(held, 1e-9)
-    return _product(memory, 2.0 * share * work * uneven, form.expert_compute, rows, chip, speeds)
+    return _product(memory, 2.0 * share * work * uneven, form.expert_compute, rows, on)
 
 
-def _communication(
-    layer: LayerCost, hidden: int, chip: Chip, unit: Unit, load: Load, rows: float, speeds: Speeds
-) -> float:
+def _communication(layer: LayerCost, on: Placed, load: Load, rows: float) -> float:
     """Seconds of one layer's collectives: two all-reduces of a tensor-parallel layer, or dispatch and combine."""
+    chip, unit, hidden, speeds = on.chip, on.unit, on.model.hidden, on.speeds
     seconds = 0.0
     domain = chip.scaleup_domain or 1
     if unit.tp > 1:
@@ -211,7 +212,7 @@ def _communication(
         moved = 2.0 * (unit.tp - 1) / unit.tp * rows * hidden * 2
         seconds += times * (speeds.reduce_s + moved / _link(chip, unit.tp <= domain, speeds))
     if layer.experts and unit.dp > 1:
-        seconds += _all_to_all(layer, hidden, chip, unit, load, rows / unit.tp, speeds)
+        seconds += _all_to_all(layer, on, load, rows / unit.tp)
     return seconds
 
 
@@ -223,10 +224,9 @@ def _link(chip: Chip, inside: bool, speeds: Speeds) -> float:
     return rate * 1e9 * speeds.link
 
 
-def _all_to_all(
-    layer: LayerCost, hidden: int, chip: Chip, unit: Unit, load: Load, tokens: float, speeds: Speeds
-) -> float:
+def _all_to_all(layer: LayerCost, on: Placed, load: Load, tokens: float) -> float:
     """Seconds of dispatch (fp8) and combine (bf16) of `tokens` tokens a chip: 3 D bytes a copy that leaves it."""
+    chip, unit, hidden, speeds = on.chip, on.unit, on.model.hidden, on.speeds
     width = unit.chips
     domain = chip.scaleup_domain or 1
     copies = min(float(layer.top_k), width * (1 - (1 - 1 / width) ** layer.top_k))

@@ -50,12 +50,12 @@ def tried_out(choice: Choice, lengths: Lengths, ttft_s: float, tpot_s: float) ->
 
     A unit of both phases has to give its tokens within `tpot_s` in the median as well: prompts lengthen its steps.
     """
-    isl, osl, hit = lengths.isl, lengths.osl, lengths.hit
+    osl = lengths.osl
     if isinstance(choice, Mixed):
         state, chunk = choice.state, chunk_of(choice.engine)
 
         def both(rate: float) -> Simulated:
-            return simulate(choice.engine, rate, isl, osl, hit=hit, batch=state.batch, chunk=chunk)
+            return simulate(choice.engine, rate, lengths, batch=state.batch, chunk=chunk)
 
         found = highest_load(
             state.tokens_per_s / osl, lambda run: run.ttft.p99 <= ttft_s and run.tpot.p50 <= tpot_s, both
@@ -63,13 +63,13 @@ def tried_out(choice: Choice, lengths: Lengths, ttft_s: float, tpot_s: float) ->
         rate = found.requests_per_s * osl
         return replace(choice, state=replace(state, tokens_per_s=rate)), {"mixed": found}
     first, then = choice.prefill, choice.decode
-    ceiling = first.tokens_per_s_per_gpu * first.engine.unit.chips / isl
+    ceiling = first.tokens_per_s_per_gpu * first.engine.unit.chips / lengths.isl
 
     def prompts(rate: float) -> Simulated:
-        return simulate(first.engine, rate, isl, osl, hit=hit, decode=False, chunk=first.tokens_per_step)
+        return simulate(first.engine, rate, lengths, "prefill", chunk=first.tokens_per_step)
 
     found = highest_load(ceiling, lambda run: run.ttft.p99 <= ttft_s, prompts)
-    answers = simulate(then.engine, then.state.tokens_per_s / osl, isl, osl, prefill=False, batch=then.state.batch)
+    answers = simulate(then.engine, then.state.tokens_per_s / osl, lengths, "decode", batch=then.state.batch)
     lowered = replace(first, tokens_per_s_per_gpu=first.tokens_per_s_per_gpu * found.requests_per_s / ceiling)
     return Split(lowered, then), {"prefill": found, "decode": answers}
 

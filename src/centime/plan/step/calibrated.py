@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from centime.catalogue.machine import MachineProfile
 from centime.catalogue.model_config import ModelConfig
@@ -61,21 +62,26 @@ def products(config: ModelConfig, tokens: float) -> Iterator[tuple[float, int, i
     yield tokens, hidden, config.vocab_size, 1
 
 
-def step_parts(
-    profile: MachineProfile,
-    config: ModelConfig,
-    sequence: float,
-    micro_rows: float,
-    micro_batches: float,
-    optimizer: str = "adamw",
-    muon_steps: str = "v4",
-    mtp: bool = False,
-) -> dict[str, float]:
-    """Raw seconds of each part of a step of `micro_batches` times `micro_rows` sequences; factors not applied."""
-    tokens = micro_rows * sequence
+@dataclass(frozen=True)
+class Step:
+    """A training step: `micro_batches` times `micro_rows` sequences, the optimizer's update, and whether MTP modules
+    are trained. muon_steps: as the recipe has them, 'v4' or '5'."""
+
+    sequence: float
+    micro_rows: float
+    micro_batches: float = 1.0
+    optimizer: str = "adamw"
+    muon_steps: str = "v4"
+    mtp: bool = False
+
+
+def step_parts(profile: MachineProfile, config: ModelConfig, step: Step) -> dict[str, float]:
+    """Raw seconds of each part of a step; factors not applied."""
+    sequence, micro_batches = step.sequence, step.micro_batches
+    tokens = step.micro_rows * sequence
     element = 2 if profile.dtype == "bf16" else 4
     layers, hidden = config.num_hidden_layers, config.hidden_size
-    more = 1.0 + (config.num_nextn_predict_layers / layers if mtp else 0.0)  # a module is one more layer and head
+    more = 1.0 + (config.num_nextn_predict_layers / layers if step.mtp else 0.0)  # a module is one more layer and head
     gemm = sum(
         times
         * 2
@@ -108,7 +114,7 @@ def step_parts(
         "element-wise": micro_batches * more * tokens * numbers * element / memory,
         "vocabulary": micro_batches * more * tokens * config.vocab_size * LOGIT_PASSES * 4 / memory,
         "update": params * ADAMW_BYTES / memory,
-        "muon": _muon(profile, config, params, muon_steps) if optimizer == "muon" else 0.0,
+        "muon": _muon(profile, config, params, step.muon_steps) if step.optimizer == "muon" else 0.0,
         "operators": (micro_batches * more * operators + OPERATORS_A_STEP) * profile.operator_s,
     }
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from centime.catalogue.machine import MachineProfile
 from centime.ledger.device import Device
-from centime.plan.step.calibrated import predict, step_parts
+from centime.plan.step.calibrated import Step, predict, step_parts
 from centime.recipe import Optimizer
 from centime.train.forecast.estimate import EVALUATED
 from centime.train.stages import PairRows, StagePlan
@@ -37,9 +37,7 @@ def step_seconds(
     profile: MachineProfile, plan: StagePlan, micro_batch: int, rows: int, optimizer: Optimizer, update: bool = True
 ) -> float:
     """Seconds of one step of `rows` sequences."""
-    raw = step_parts(
-        profile,
-        plan.config,
+    step = Step(
         computed_length(plan, micro_batch),
         micro_batch,
         rows / micro_batch,
@@ -47,6 +45,7 @@ def step_seconds(
         optimizer.muon_steps,
         mtp=plan.stage.mtp_weight > 0,
     )
+    raw = step_parts(profile, plan.config, step)
     return sum(seconds for part, seconds in predict(profile, raw).items() if update or part not in UPDATE)
 
 
