@@ -6,15 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.test_imports import SOURCE, import_graph
+from tests.import_graph import SOURCE, import_graph
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "architecture.md").read_text()
+TESTS = Path(__file__).resolve().parent
+PAGE = (TESTS.parent / "docs" / "architecture.md").read_text()
 WAYS = {
     title: re.findall(r"`([\w/]+\.py)`", text)
     for title, text in re.findall(r"^## (The way of .*?)\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL)
 }
 ENTRY = {"The way of a chat request": "cli/serve.py"}  # the verb that starts the server; else the way's first file
 MOST_FILES = 15
+MOST_LINES = 300
 
 
 def test_what_the_page_names_is_there() -> None:
@@ -50,3 +52,14 @@ def test_a_way_leads_from_its_verb_to_each_of_its_files(way: str) -> None:
 def dotted(path: str) -> str:
     """'plan.step.times' for plan/step/times.py, as the graph calls it."""
     return path.removesuffix(".py").replace("/", ".")
+
+
+def test_tests_mirror_the_rooms_or_contributing_says_what_they_are() -> None:
+    told = (TESTS.parent / "CONTRIBUTING.md").read_text()
+    folders = {file.parent.relative_to(TESTS).as_posix() for file in TESTS.rglob("test_*.py")}
+    assert sorted(one for one in folders if not (SOURCE / one).is_dir() and f"`{one}`" not in told) == []
+
+
+def test_no_file_of_tests_is_long() -> None:
+    lengths = {file.relative_to(TESTS).as_posix(): len(file.read_text().splitlines()) for file in TESTS.rglob("*.py")}
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}

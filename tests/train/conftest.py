@@ -47,7 +47,7 @@ def known_peak(centime_home: Path, peaks: str) -> None:
     (centime_home / peak.FILE).write_text(peaks)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe over the corpus."""
     return write_recipe(tmp_path_factory.mktemp("recipe"), corpus)
