@@ -50,6 +50,8 @@ COMPUTING = {"generate", "chat", "serve", "export", "evaluate"}  # these read th
 
 def must_be_refused(verb: str, role: str, kind: str) -> bool:
     """Whether a verb that ends well with an argument of this kind has taken nonsense for right."""
+    if (verb, kind) == ("train", "not empty"):  # a run stands beside what it does not write over
+        return False
     if kind in REFUSED.get(role, ()):
         return True
     member, _, damage = kind.partition(" ")

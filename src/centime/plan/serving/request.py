@@ -16,6 +16,7 @@ ENGINES = ("vllm", "sglang", "trt")
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "d": 86400.0, "week": 604800.0, "month": 2629800.0}
 
 
+MOST_GPUS = 10**7  # more than there are of any kind
 SHORTEST, LONGEST = 1e-6, 1e9  # tokens of a request, and seconds of a limit, outside of which nothing is meant
 MOST_A_DAY = 1e20  # tokens
 
@@ -71,8 +72,8 @@ class ServingRequest:
     def __post_init__(self) -> None:
         if (self.gpus is None) == (self.demand is None):
             raise UserError("give either --gpus N or --demand 608B-in/day,168B-out/day,hit=0.563; one of the two.")
-        if self.gpus is not None and self.gpus < 1:
-            raise UserError(f"--gpus {self.gpus} is not a number of GPUs; give 1 or more.")
+        if self.gpus is not None and not 1 <= self.gpus <= MOST_GPUS:
+            raise UserError(f"--gpus {self.gpus} is not a number of GPUs; give 1 to {MOST_GPUS:,}.")
         quantities = {"isl": self.isl, "osl": self.osl, "context": self.context}
         require_service(self.hit, quantities | {"ttft": self.ttft_s, "tpot": self.tpot_s})
         if self.context is not None and (self.demand is None or self.isl or self.osl):
