@@ -170,7 +170,7 @@ def test_layouts() -> None:
     found = parse_layout("disagg P:1x(TP1,DP4,EP4) D:2x(TP1,DP8,EP8,bs137)", 20, True)
     assert found is not None
     assert (found.unit, found.units, found.batch_per_group) == (Unit(dp=8, ep=8), 2, 137)
-    assert (found.prefill, found.prefill_units) == (Unit(dp=4, ep=4), 1)
+    assert found.prefill == Unit(dp=4, ep=4)
     together = parse_layout("agg TP8 PP1 attnDP1 moeTP1 EP8 bs16", 8, True)
     assert together is not None
     assert together.unit == Unit(tp=8, ep=8)

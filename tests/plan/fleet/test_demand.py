@@ -41,7 +41,7 @@ def test_a_fleet_of_the_peak_serves_everything_in_either_convention(
     shape = DayShape(hourly, headroom)
     limit = shape.peak_nodes(load, "peak")  # rates at a node's limit
     assert float(shape.unserved(limit / load)) == pytest.approx(0.0, abs=1e-9)
-    mean_rate_load = load / shape.mean_load  # the same tokens, counted in nodes at their mean speed
+    mean_rate_load = load * shape.peak * shape.occupancy  # the same tokens, counted in nodes at their mean speed
     assert shape.peak_nodes(mean_rate_load, "mean") == pytest.approx(limit)
 
 

@@ -90,11 +90,10 @@ SCHEMAS = {"train": TRAINING, "serve": SERVING}
 
 @dataclass(frozen=True)
 class RunFile:
-    """The rows of a file, with the line of each in it, and why a row cannot be used ('' where it can)."""
+    """The rows of a file, and why a row cannot be used ('' where it can)."""
 
     schema: Schema
     rows: list[Row]
-    lines: list[int]
     faults: list[str]
 
 
@@ -113,11 +112,10 @@ def read_file(path: Path, kind: str | None = None) -> RunFile:
     schema = _schema(path, head, kind)
     if not cells:
         raise UserError(f"{path} has a head and no rows; add the runs to predict.")
-    out = RunFile(schema, [], [], [])
+    out = RunFile(schema, [], [])
     for line, fields in cells:
         row = {name: cell.strip() for name, cell in zip(head, fields, strict=False)}
         out.rows.append({column: row.get(column, "") for column in schema.columns})
-        out.lines.append(line)
         out.faults.append(_fault(schema, head, fields, out.rows[-1], line))
     return out
 

@@ -66,11 +66,7 @@ class Check:
     @cached_property
     def groups(self) -> dict[str, dict[str, Any]]:
         """The sums by the column `group`, largest first."""
-        return self.sums_by("group")
-
-    def sums_by(self, column: str) -> dict[str, dict[str, Any]]:
-        """The sums of the rows that share a value of a column, largest first."""
-        name_of = {row["id"]: row[column] or "–" for row in self.file.rows}
+        name_of = {row["id"]: row["group"] or "–" for row in self.file.rows}
         found: defaultdict[str, list[RowPrediction]] = defaultdict(list)
         for row in self.rows:
             if row.target:
@@ -91,7 +87,11 @@ class Check:
 
     def inputs(self) -> dict[str, Any]:
         """The file by path and content."""
-        return {"file": str(self.path), "kind": self.file.schema.kind, "sha256": _hash(self.path)}
+        return {
+            "file": str(self.path),
+            "kind": self.file.schema.kind,
+            "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
+        }
 
 
 def check_file(path: Path, kind: str | None = None) -> Check:
@@ -188,7 +188,3 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     below = int(at)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (at - below) * (ordered[above] - ordered[below])
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

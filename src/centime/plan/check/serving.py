@@ -194,7 +194,7 @@ def _decode(case: Case, layout: Layout, isl: float | None, values: dict[str, flo
     osl = number(case.row.get("osl")) or 1000.0
     online = "production" in case.row.get("group", "").lower()
     context = isl if isl else (ONLINE_CONTEXT if online else PROMPT) - osl / 2
-    batch = largest_batch(engine, context, osl, ONLINE_TPOT_S if online else None, alone=True)
+    batch = largest_batch(engine, context, osl, ONLINE_TPOT_S if online else None, hit=1.0)
     stated = stated_batch(case.row.get("concurrency_or_batch", ""), layout)
     if stated is not None:
         batch = min(batch, stated)

@@ -107,7 +107,6 @@ class Layout:
     units: int = 1
     batch_per_group: int | None = None
     prefill: Unit | None = None
-    prefill_units: int = 0
 
 
 def parse_layout(config: str, gpus: int, mixture: bool) -> Layout | None:
@@ -116,10 +115,10 @@ def parse_layout(config: str, gpus: int, mixture: bool) -> Layout | None:
     Such as 'agg TP8 PP1 attnDP1 moeTP1 EP8 bs16', 'disagg P:1x(TP1,DP4,EP4) D:2x(TP1,DP8,EP8,bs137)', 'TP4',
     'EP32, 4 nodes', 'prefill unit EP32/DP32'.
     """
-    split = re.search(r"P:(\d+)x\(([^)]*)\)\s*D:(\d+)x\(([^)]*)\)", config)
+    split = re.search(r"P:\d+x\(([^)]*)\)\s*D:(\d+)x\(([^)]*)\)", config)
     if split:
-        ours = _degrees(split[4], mixture)
-        return Layout(*ours[:1], int(split[3]), ours[1], _degrees(split[2], mixture)[0], int(split[1]))
+        ours = _degrees(split[3], mixture)
+        return Layout(*ours[:1], int(split[2]), ours[1], _degrees(split[1], mixture)[0])
     if not re.search(r"\b(?:TP|EP|DP)\d", config):
         return None
     unit, batch = _degrees(config, mixture, gpus)

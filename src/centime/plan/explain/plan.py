@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from centime.errors import UserError
@@ -110,7 +110,7 @@ class Explanation:
 
     def inputs(self) -> dict[str, Any]:
         """Both cases with prices resolved: `from_inputs` explains them again."""
-        return {side: _priced(run).to_json() for side, run in (("a", self.a), ("b", self.b))}
+        return {side: replace(run.case, price=run.price).to_json() for side, run in (("a", self.a), ("b", self.b))}
 
 
 def from_inputs(inputs: dict[str, Any]) -> Explanation:
@@ -182,9 +182,3 @@ def _order(run: Run) -> tuple[str, ...]:
 def _flipped(found: Explanation) -> Explanation:
     causes = tuple(Cause(c.name, c.after, c.before, -c.log, -c.greatest, -c.least, -c.money) for c in found.causes)
     return Explanation(found.b, found.a, causes, found.evaluations, found.assumptions)
-
-
-def _priced(run: Run) -> Case:
-    import dataclasses
-
-    return dataclasses.replace(run.case, price=run.price)

@@ -58,11 +58,6 @@ class DayShape:
         """Mean of the serving shares: mean nodes over peak nodes."""
         return sum(self.serving) / HOURS
 
-    @property
-    def mean_load(self) -> float:
-        """Load of a serving node, averaged over node-hours, as a share of its load in the busiest hour."""
-        return 1 / (self.peak * self.occupancy)
-
     def peak_nodes(self, mean_load_nodes: float, rates_at: str) -> float:
         """Nodes of the busiest hour, where the mean load fills `mean_load_nodes` nodes at their rated speed.
 

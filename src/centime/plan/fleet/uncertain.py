@@ -84,7 +84,3 @@ class Uncertain(BaseModel):
         if self.fixed:
             return np.full(draws, self.mid)
         return self.at(np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(draws))
-
-    def with_mid(self, mid: float) -> Uncertain:
-        """The same number, known exactly to be `mid`."""
-        return Uncertain(mid=mid, source=self.source)

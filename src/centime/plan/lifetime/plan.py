@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from centime.plan.counts.reshape import Sparsity
@@ -179,7 +179,7 @@ class Lifetime:
 
     def inputs(self) -> dict[str, Any]:
         """The request with prices and tokens resolved."""
-        return self.request.to_json()
+        return asdict(self.request)
 
 
 def cheapest(options: Sequence[Option], served: float) -> Option:

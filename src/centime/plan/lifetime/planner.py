@@ -20,6 +20,7 @@ from centime.plan.lifetime.scaling_laws import LOSS_LAWS, MOE_LAWS, QualityLaw, 
 from centime.plan.serving.request import require_service
 from centime.plan.step.prediction import software_of
 from centime.plan.training.case import case, example_names
+from centime.plan.typed_inputs import typed
 
 FAMILIES = ("dense", "moe", "both")
 
@@ -32,8 +33,8 @@ MOST = {
 
 
 def from_inputs(inputs: dict[str, Any]) -> Lifetime:
-    """The plan of a card's inputs."""
-    return plan_lifetime(LifetimeRequest.from_json(inputs))
+    """The plan of a card's inputs. Raises UserError on keys and values that are none of a request."""
+    return plan_lifetime(typed(LifetimeRequest, inputs, "inputs of lifetime"))
 
 
 def plan_lifetime(request: LifetimeRequest, costs: Costs | None = None) -> Lifetime:

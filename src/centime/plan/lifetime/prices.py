@@ -7,12 +7,13 @@ import math
 from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture
+from centime.catalogue.chips import chip
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
 from centime.messages import Said, said
 from centime.plan.catalogue_notes import priced
 from centime.plan.counts.architecture import count_architecture
-from centime.plan.lifetime.request import Costs, LifetimeRequest, chips_of
+from centime.plan.lifetime.request import Costs, LifetimeRequest
 from centime.plan.serving.choice import Lengths, cheapest_units
 from centime.plan.serving.interval import spread
 from centime.plan.serving.speeds import NEWEST, Software, year
@@ -29,7 +30,7 @@ ROUGH_MFU = 0.35  # only to choose how many chips train
 
 def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, list[Said]]:
     """Costs in money, the request with what it left open written out, and what was assumed."""
-    trains, serves = chips_of(request)
+    trains, serves = chip(request.gpu), chip(request.serve_gpu or request.gpu)
     request = replace(request, software_date=request.software_date or software_at(request.date))
     paid = gpu_hour(trains, request.date, request.price)
     served = gpu_hour(serves, request.date, request.serve_price or (request.price if serves == trains else None))

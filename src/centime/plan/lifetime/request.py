@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from centime.catalogue.architecture import Architecture
-from centime.catalogue.chips import Chip, chip
 from centime.plan.counts.architecture import count_architecture
-from centime.plan.typed_inputs import typed
 
 
 @dataclass(frozen=True)
@@ -46,15 +42,6 @@ class LifetimeRequest:
     moe: str = "ling"
     mode: str = "money"
 
-    def to_json(self) -> dict[str, Any]:
-        """As `from_json` takes it back."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> LifetimeRequest:
-        """Raises UserError on keys and values that are none of a request."""
-        return typed(cls, found, "inputs of lifetime")
-
 
 @dataclass(frozen=True)
 class Costs:
@@ -68,11 +55,6 @@ class Costs:
     precisions: tuple[str, ...]
     train: Callable[[Architecture, float], tuple[float, tuple[float, float]]]
     serve: Callable[[Architecture, str], tuple[float, tuple[float, float]] | None]
-
-
-def chips_of(request: LifetimeRequest) -> tuple[Chip, Chip]:
-    """The chip that trains and the chip that serves."""
-    return chip(request.gpu), chip(request.serve_gpu or request.gpu)
 
 
 def flop_costs() -> Costs:

@@ -73,16 +73,8 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """A unit that does both, at the highest load within both limits."""
-
-    engine: Engine
-    state: Steady
-
-    @property
-    def tokens_per_s_per_gpu(self) -> float:
-        """Output tokens."""
-        return self.state.tokens_per_s / self.engine.unit.chips
+class Mixed(Decode):
+    """A unit that prefills too, at the highest load within both limits."""
 
     def gpu_seconds(self, lengths: Lengths) -> float:
         """That one request takes."""
@@ -123,7 +115,7 @@ def decodes(engine: Engine, units: list[Unit], lengths: Lengths, tpot_s: float) 
     found = []
     for unit in units:
         tried = replace(engine, unit=unit)
-        batch = largest_batch(tried, lengths.isl, lengths.osl, tpot_s, alone=True)
+        batch = largest_batch(tried, lengths.isl, lengths.osl, tpot_s, hit=1.0)
         if batch < 1:
             continue
         found.append(Decode(tried, decoding(tried, batch, lengths.isl, lengths.osl)))
@@ -141,18 +133,6 @@ def mixes(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tp
         if state.tokens_per_s > 0:
             found.append(Mixed(tried, state))
     return sorted(found, key=lambda one: -one.tokens_per_s_per_gpu)
-
-
-def choose(
-    engine: Engine,
-    lengths: Lengths,
-    ttft_s: float,
-    tpot_s: float,
-    given: dict[str, Unit] | None,
-    most: int | None,
-) -> Choice:
-    """The cheapest of `choices`. Raises UserError as they do."""
-    return choices(engine, lengths, ttft_s, tpot_s, given, most)[0]
 
 
 def choices(
@@ -267,4 +247,4 @@ def cheapest_units(
     """
     form = number_format(precision, arch.is_mixture)
     engine = Engine(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
-    return choose(engine, lengths, ttft_s, tpot_s, None, None)
+    return choices(engine, lengths, ttft_s, tpot_s, None, None)[0]

@@ -64,10 +64,8 @@ def steady(engine: Engine, batch: float, isl: float, osl: float, hit: float = 0.
 
 
 def decoding(engine: Engine, batch: float, isl: float, osl: float) -> Steady:
-    """`batch` sequences on a unit that only decodes."""
-    load = Load(decode=batch, decode_context=isl + osl / 2, queries=1.0 + engine.drafted)
-    step = engine.step(load).total
-    return Steady(batch, step / engine.tokens_per_step, batch * engine.tokens_per_step / step, 0.0)
+    """`batch` sequences on a unit that only decodes: other units leave their prompts in its cache."""
+    return steady(engine, batch, isl, osl, hit=1.0)
 
 
 def prefilling(engine: Engine, isl: float, tokens_per_group: float, hit: float = 0.0) -> float:
@@ -87,27 +85,23 @@ def static_batch(engine: Engine, batch: float, isl: float, osl: float) -> float:
     return waves * (prefill + decode)
 
 
-def largest_batch(
-    engine: Engine, isl: float, osl: float, tpot_s: float | None, hit: float = 0.0, *, alone: bool = False
-) -> float:
+def largest_batch(engine: Engine, isl: float, osl: float, tpot_s: float | None, hit: float = 0.0) -> float:
     """The most sequences in flight whose cache fits and whose tokens come within `tpot_s`; 0 where none does.
 
-    `alone`: the unit only decodes.
+    hit: 1 where the unit only decodes.
     """
 
     def slow(batch: float) -> bool:
-        found = decoding(engine, batch, isl, osl) if alone else steady(engine, batch, isl, osl, hit)
-        return found.tpot_s > (tpot_s or 0.0)
+        return steady(engine, batch, isl, osl, hit).tpot_s > (tpot_s or 0.0)
 
     most = engine.room(isl + osl / 2)
     if most < 1:
         return 0.0
     if tpot_s is None or not slow(most):
         return most
-    low, high = 0.0, most
     if slow(1.0):
         return 0.0
-    low = 1.0
+    low, high = 1.0, most
     while high / low > 1.01:
         middle = (low * high) ** 0.5
         low, high = (low, middle) if slow(middle) else (middle, high)

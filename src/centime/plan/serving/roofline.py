@@ -22,7 +22,6 @@ from centime.plan.serving.costs import LayerCost, ModelCost
 from centime.plan.serving.speeds import Speeds
 from centime.plan.serving.units import Format, Unit
 
-MICRO_BATCHES = 2  # of an overlapped unit
 COMMUNICATION_SMS = 20 / 132  # of an H800's SMs that move tokens while others compute (V3 report, section 3.2.1)
 NIC_LATENCY_S = 25e-6  # of an all-to-all over NICs: DeepEP's low-latency table (docs/legacy.md) at EP16 to EP256
 NIC_EFFICIENCY = 0.85  # of the NIC's rate in the same table, 22 MB of dispatch and combine in 313 to 554 us

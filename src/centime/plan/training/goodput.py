@@ -17,11 +17,10 @@ CHECKPOINT_HOURS = 10.0 / 3600  # that training waits for one, saved in the back
 
 @dataclass(frozen=True)
 class Goodput:
-    """share: of the wall time, that trains. Hours between interruptions, and between checkpoints."""
+    """share: of the wall time, that trains. Hours between interruptions."""
 
     share: float
     hours_between_interruptions: float
-    hours_between_checkpoints: float
 
 
 def goodput(chips: int) -> Goodput:
@@ -32,4 +31,4 @@ def goodput(chips: int) -> Goodput:
     mean = CHIP_HOURS_BETWEEN_INTERRUPTIONS / chips
     interval = sqrt(2 * CHECKPOINT_HOURS * mean)
     lost = (RESTART_HOURS + interval / 2) / mean + CHECKPOINT_HOURS / interval
-    return Goodput(1 / (1 + lost), mean, interval)
+    return Goodput(1 / (1 + lost), mean)
