@@ -11,6 +11,7 @@ dates until someone speaks:
 A value is written by the kind that its place names: a format of Python's (`,.0f`, `.1%`), or
 
     {tokens:count}                   three digits and a scale: 14.8 T; count4: four digits
+    {tokens:T.1f}                    trillions where the sentence itself has their T, in English; a count elsewhere
     {price:money}                    an Amount: $2.00
     {day:date}, {day:date le}        ISO 8601 in English; the word goes before it where the language has articles
     {days:,|day|days}                a figure and its noun; the first form where the language counts one
@@ -99,9 +100,16 @@ class Writer(string.Formatter):
             return self.date(str(value), kind.removeprefix("date").strip())
         if isinstance(value, Amount):
             return self.money(*value)
+        if isinstance(value, list):
+            return ", ".join(self.format_field(one, kind) for one in value)
         if isinstance(value, str | None):
-            return format(value, kind)
-        written = self.count(value, int(kind[5:] or 3)) if kind.startswith("count") else self.number(value, kind)
+            return str(value)
+        if kind.startswith("count") or (kind.startswith("T") and self.lang != "en"):
+            written = self.count(value, 4 if kind == "count4" else 3)
+        elif kind.startswith("T"):
+            written = self.number(value / 1e12, kind[1:])
+        else:
+            written = self.number(value, kind)
         return self.counted(written, value, nouns) if nouns else written
 
     def number(self, value: float, spec: str = ",") -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from centime.catalogue.prices import aged
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
+from centime.messages import Said, said
 from centime.units import parse_count
 
 TABLE = Path(__file__).parent / "api_prices.csv"
@@ -36,7 +37,19 @@ class PriceList:
         return f"{self.model} ({self.date}, {self.terms})" if self.date else self.model
 
     def __str__(self) -> str:
-        return f"{self.name[:-1]}{aged(self.date)})" if self.date else self.name
+        return self.sentence()
+
+    def sentence(self) -> Said:
+        """'deepseek-r1 (2025-01-20, list price, 600 days old)'."""
+        if not self.date:
+            return said(self.model)
+        return said(
+            "{model} ({date:date}, {terms}{age})",
+            model=self.model,
+            date=self.date,
+            terms=said(self.terms),
+            age=aged(self.date),
+        )
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from pathlib import Path
 from centime.catalogue.home import centime_home
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
+from centime.messages import said
 
 HERE = Path(__file__).parent
 
@@ -161,7 +162,10 @@ def _planned() -> dict[str, Chip]:
 
 def _filled(chip: Chip, assumed: list[tuple[str, float, str]]) -> Chip:
     missing = [(field, value, why) for field, value, why in assumed if getattr(chip, field) is None]
-    notes = tuple(f"{chip.name}: {field} {value:g}, {why}" for field, value, why in missing)
+    notes = tuple(
+        said("{chip}: {field} {value:g}, {why}", chip=chip.name, field=field, value=value, why=said(why))
+        for field, value, why in missing
+    )
     return replace(chip, **{field: value for field, value, _ in missing}, assumptions=notes)  # type: ignore[arg-type]
 
 

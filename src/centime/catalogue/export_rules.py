@@ -17,6 +17,7 @@ from typing import Literal
 from centime.catalogue.chips import Chip, chip
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
+from centime.messages import Said, said
 
 TABLE = Path(__file__).parent / "export_rules.csv"
 
@@ -52,8 +53,19 @@ class Status:
         return self.status in ("allowed", "licence", "cloud only")
 
     def __str__(self) -> str:
-        because = "; ".join(text for text in (self.rule, self.note) if text)
-        return f"{self.status}{f' since {self.since}' if self.since else ''}{f' ({because})' if because else ''}"
+        return self.sentence()
+
+    def sentence(self) -> Said:
+        """'banned since 2023-10-17 (US BIS rule 2023-10-17; presumption of denial)'."""
+        because = said(self.rule or self.note)
+        if self.rule and self.note:
+            because = said("{first}; {second}", first=because, second=said(self.note))
+        return said(
+            "{status}{since}{because}",
+            status=said(self.status),
+            since=said(" since {date:date}", date=self.since) if self.since else "",
+            because=said(" ({why})", why=because) if because else "",
+        )
 
 
 @dataclass(frozen=True)
@@ -106,10 +118,11 @@ def _rows(found: Chip, buyer: str) -> tuple[_Row, ...]:
         return (_Row(start, "", "allowed", "", "Chinese part"),)
     if found.tpp is None:
         return (_Row(start, "", "unknown", "", "no TPP is known to hold against the rules"),)
+    held = {"tpp": found.tpp, "limit": _CONTROLLED_TPP}
     if found.tpp < _CONTROLLED_TPP:
-        return (_Row(start, "", "allowed", "", f"derived: TPP {found.tpp:g} is below {_CONTROLLED_TPP}"),)
+        return (_Row(start, "", "allowed", "", said("derived: TPP {tpp:g} is below {limit}", **held)),)
     since, rule = _RULE_2023
-    derived = f"derived: TPP {found.tpp:g} is not below {_CONTROLLED_TPP}"
+    derived = said("derived: TPP {tpp:g} is not below {limit}", **held)
     if start and day(start) < day(since):
         return (_Row(start, since, "allowed", "", derived), _Row(since, "", "banned", rule, derived))
     return (_Row(start, "", "banned", rule, derived),)
@@ -132,7 +145,7 @@ def status(which: str | Chip, date: str, buyer: str = "cn") -> Status:
         if (not row.start or asked >= day(row.start)) and (not row.end or asked < day(row.end)):
             return Status(found.name, buyer, date, row.status, row.rule, row.start, row.note)
     first = _rows(found, buyer)[0].start
-    return Status(found.name, buyer, date, "not on sale", "", "", f"launched {first}")
+    return Status(found.name, buyer, date, "not on sale", "", "", said("launched {date:date}", date=first))
 
 
 def availability(which: str | Chip, date: str) -> dict[str, Status]:

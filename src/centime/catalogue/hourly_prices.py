@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from centime.catalogue.chips import Chip, chip, words
-from centime.catalogue.prices import Price, catalogue_rows, first_day, overlay_path, price_given, read_overlay
+from centime.catalogue.prices import Price, catalogue_rows, cited, first_day, overlay_path, price_given, read_overlay
 from centime.csv_files import read_rows
 from centime.errors import UserError
+from centime.messages import said
 
 HISTORY = Path(__file__).parent / "price_history.csv"
 
@@ -52,13 +53,13 @@ class _Dated:
 def _dated(name: str) -> tuple[_Dated, ...]:
     """Every dated figure of a chip, oldest first."""
     rows = [
-        _Dated(row.kind, row.provider, row.date, row.per_hour, row.terms, row.confidence, f"{row.id}: {row.source}")
+        _Dated(row.kind, row.provider, row.date, row.per_hour, row.terms, row.confidence, cited(row.id, row.source))
         for row in catalogue_rows()
         if row.device == name
     ]
     rows += [
         _Dated(row["kind"], row["provider"], row["date"], float(row["per_hour"]), row["terms"], row["confidence"],
-               f"{row['id']}: {row['source']}")
+               cited(row["id"], row["source"]))
         for row in read_rows(HISTORY)
         if row["device"] == name
     ]  # fmt: skip
@@ -98,17 +99,21 @@ def _market(found: Chip, date: str | None) -> Price | None:
     general = [row for row in pool if row.kind != "rental"]
     if general:
         row = ([row for row in general if row.confidence == "primary"] or general)[-1]
-        return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", f"{found.name}, {row.provider}, {row.terms}")
+        note = said(
+            "{device}, {provider}, {terms}", device=found.name, provider=said(row.provider), terms=said(row.terms)
+        )
+        return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
     newest = [row for row in pool if row.date == pool[-1].date]
     row = sorted(newest, key=lambda one: one.per_hour)[(len(newest) - 1) // 2]
-    return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", f"{found.name}, {row.provider}")
+    note = said("{device}, {provider}", device=found.name, provider=said(row.provider))
+    return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
 
 
 def _like(found: Chip, date: str | None) -> Price | None:
     """The market price of the chip that stands for one without a market of its own."""
     for row in _dated(found.name):
         if row.kind == "as" and (price := _market(chip(row.provider), date)) is not None:
-            note = f"{found.name}, {row.terms}: {price.note}"
+            note = said("{device}, {terms}: {price}", device=found.name, terms=said(row.terms), price=price.note)
             return Price(price.per_device_hour, price.currency, price.date, price.source, "assumed", note)
     return None
 
@@ -124,7 +129,7 @@ def day(date: str) -> datetime.date:
 def _stated(found: Chip) -> Price | None:
     if found.rent_low_usd_h is None:
         return None
-    note = f"{found.name}: the rent that its row states, undated; dated by its launch"
+    note = said("{device}: the rent that its row states, undated; dated by its launch", device=found.name)
     return Price(found.rent_low_usd_h, "USD", _launch_year(found), found.source, "assumed", note)
 
 
@@ -138,7 +143,8 @@ def _owned(found: Chip) -> Price | None:
     for kind in ("3 years", "tco neocloud", "tco hyperscaler"):
         for row in reversed(_dated(found.name)):
             if row.kind == kind:
-                return Price(row.per_hour, "USD", row.date, row.cite, "assumed", f"{found.name}, {row.terms}")
+                note = said("{device}, {terms}", device=found.name, terms=said(row.terms))
+                return Price(row.per_hour, "USD", row.date, row.cite, "assumed", note)
     return None
 
 
@@ -147,13 +153,21 @@ def _from_purchase(found: Chip) -> Price:
     rent = _market(reference, None)
     if found.purchase_usd is None or rent is None or not reference.purchase_usd:
         raise UserError(
-            f"No price of an hour is known for {found.name}; give one with --price '$2/h', or in {overlay_path()}."
+            said(
+                "No price of an hour is known for {chip}; give one with --price '$2/h', or in {file}.",
+                chip=found.name,
+                file=str(overlay_path()),
+            )
         )
     per_hour = found.purchase_usd * rent.per_device_hour / reference.purchase_usd
-    note = (
-        f"{found.name} costs ${found.purchase_usd:,.0f} to buy; an hour of it at the H100's ratio of rent to purchase"
+    note = said(
+        "{device} costs ${usd:,.0f} to buy; an hour of it at the H100's ratio of rent to purchase",
+        device=found.name,
+        usd=found.purchase_usd,
     )
-    return Price(per_hour, "USD", rent.date, f"{found.purchase_note or found.source}; {rent.source}", "assumed", note)
+    bought = said(found.purchase_note or found.source)
+    source = said("{first}; {second}", first=bought, second=rent.source)
+    return Price(per_hour, "USD", rent.date, source, "assumed", note)
 
 
 def rent_range(which: str | Chip) -> RentRange | None:

@@ -29,6 +29,7 @@ from centime.catalogue.home import centime_home
 from centime.catalogue.layer_pattern import blocks_of
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
+from centime.messages import said
 
 if TYPE_CHECKING:  # pydantic takes 0.1 s to import
     from centime.catalogue.model_config import ModelConfig
@@ -174,11 +175,16 @@ def _from_row(row: Mapping[str, str], where: str) -> Architecture:
         learned_positions=int(sizes.get("learned_positions", 0)),
         published_params=sizes.get("published_params"),
         published_active=sizes.get("published_active"),
-        source=(row.get("source") or "").strip(),
+        source=_source((row.get("source") or "").strip()),
         assumptions=notes,
         mtp_blocks=mtp,
         norm_bias=bool(sizes.get("norm_bias")),
     )
+
+
+def _source(text: str) -> str:
+    _, vendored, where = text.partition("config.json as vendored in ")
+    return said("config.json as vendored in {where}", where=where) if vendored else text
 
 
 def from_config(config: ModelConfig, name: str = "") -> Architecture:

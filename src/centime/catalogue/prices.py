@@ -19,6 +19,7 @@ from centime.catalogue.chips import HERE, chip_for, names_match, words
 from centime.catalogue.home import centime_home
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
+from centime.messages import Amount, Said, said
 from centime.units import format_money, parse_price_per_hour
 
 STALE_DAYS = 180  # an older figure is flagged: the median H100 hour moved by 38 % within five months of 2025-26
@@ -60,11 +61,24 @@ class Price:
         """Whether the figure is older than 180 days."""
         return self.age_days(today) > STALE_DAYS
 
+    @property
+    def amount(self) -> Amount:
+        """Of an hour."""
+        return Amount(self.per_device_hour, self.currency)
+
     def __str__(self) -> str:
-        flag = aged(self.date) if self.kind != "given" else ""
-        note = f", {self.note}" if self.note else ""
-        amount = format_money(self.per_device_hour, self.currency)
-        return f"{amount} per device-hour ({self.kind}{note}; {self.date}{flag})"
+        return self.sentence()
+
+    def sentence(self) -> Said:
+        """'$2.00 per device-hour (catalogue, H800 SXM 80GB, DeepSeek; 2024-12-27, 699 days old)'."""
+        return said(
+            "{price:money} per device-hour ({kind}{note}; {date:date}{age})",
+            price=self.amount,
+            kind=said(self.kind),
+            note=said(", {note}", note=self.note) if self.note else "",
+            date=self.date,
+            age=aged(self.date) if self.kind != "given" else "",
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,7 @@ def first_day(date: str) -> datetime.date:
 def aged(date: str, today: datetime.date | None = None) -> str:
     """', 189 days old' for a figure of `date` that is older than 180 days, else nothing."""
     days = ((today or datetime.date.today()) - first_day(date)).days
-    return f", {days} days old" if days > STALE_DAYS else ""
+    return said(", {days} days old", days=days) if days > STALE_DAYS else ""
 
 
 def price_for(device: DeviceLike, given: str | None = None, *, today: datetime.date | None = None) -> Price | None:
@@ -143,7 +157,8 @@ def _from_catalogue(device: DeviceLike) -> Price | None:
         row = max(medians, key=lambda row: row.date)
     else:  # no published median: the lower median of the offers, a price that somebody really asks
         row = sorted(found, key=lambda row: row.per_hour)[(len(found) - 1) // 2]
-    return Price(row.per_hour, row.currency, row.date, _cite(row), "catalogue", f"{row.device}, {row.provider}")
+    note = said("{device}, {provider}", device=row.device, provider=said(row.provider))
+    return Price(row.per_hour, row.currency, row.date, cited(row.id, row.source), "catalogue", note)
 
 
 def _cpu_price(device: DeviceLike) -> Price | None:
@@ -155,7 +170,14 @@ def _cpu_price(device: DeviceLike) -> Price | None:
     vcpus = f"{device.vcpus} vCPU{'s' if device.vcpus != 1 else ''}"
     rate = format_money(per_vcpu, row.currency)
     note = f"priced as {vcpus} of {row.provider}, {row.device}, {rate} per vCPU-hour"
-    return Price(per_vcpu * device.vcpus, row.currency, row.date, _cite(row), "catalogue" if known else "assumed", note)
+    return Price(
+        per_vcpu * device.vcpus,
+        row.currency,
+        row.date,
+        cited(row.id, row.source),
+        "catalogue" if known else "assumed",
+        note,
+    )
 
 
 def _from_overlay(device: DeviceLike) -> Price | None:
@@ -171,8 +193,9 @@ def _from_overlay(device: DeviceLike) -> Price | None:
     return None
 
 
-def _cite(row: PriceRow) -> str:
-    return f"{row.id}: {row.source}"
+def cited(id: str, source: str) -> Said:
+    """'P0184: alpha-one-index/ai-infra-index': a row of a table and who says so."""
+    return said("{name}: {source}", name=id, source=said(source))
 
 
 @functools.cache

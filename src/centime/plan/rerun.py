@@ -10,7 +10,7 @@ from typing import Any
 from centime import __version__
 from centime.errors import UserError
 from centime.plan.card import figures, hashes
-from centime.plan.show.language import words
+from centime.plan.show.language import writer
 from centime.plan.verbs import Plan, rebuilt
 
 SAME = 1e-9  # relative: what another machine's mathematics library may differ by
@@ -56,22 +56,24 @@ class Rerun:
 
     def lines(self, lang: str) -> list[str]:
         """The answer in sentences."""
-        say = words(lang)
-        changed = ", ".join(self.changed)
+        w = writer(lang)
+        changed = ", ".join(w.say(what) for what in self.changed)
         if self.same:
-            out = [say("The same: all {n} figures of the card came out again.", n=self.checked)]
+            out = [w.say("The same: all {n} figures of the card came out again.", n=self.checked)]
             if changed:
-                out.append(say("Changed since the card, without moving them: {what}.", what=changed))
+                out.append(w.say("Changed since the card, without moving them: {what}.", what=changed))
             return out
-        out = [say("Not the same: {n} of {all} figures moved.", n=len(self.moved), all=self.checked)]
+        out = [w.say("Not the same: {n} of {all} figures moved.", n=len(self.moved), all=self.checked)]
         for one in self.moved:
-            now = say("no longer stated") if one.now is None else f"{one.now:.10g}"
-            share = "" if one.change is None else f" ({100 * one.change:+.3g} %)"
-            out.append(f"  {one.name}: {one.then:.10g} -> {now}{share}")
+            now = w.say("no longer stated") if one.now is None else w.number(one.now, ".10g")
+            share = "" if one.change is None else f" ({w.percent(one.change, '+.3g')})"
+            out.append(f"  {one.name}: {w.number(one.then, '.10g')} -> {now}{share}")
         if changed:
-            out.append(say("Changed since the card: {what}.", what=changed))
+            out.append(w.say("Changed since the card: {what}.", what=changed))
         else:
-            out.append(say("Neither centime nor its catalogue changed: the card's figures were not made by this plan."))
+            out.append(
+                w.say("Neither centime nor its catalogue changed: the card's figures were not made by this plan.")
+            )
         return out
 
 

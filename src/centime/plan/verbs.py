@@ -11,6 +11,8 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from centime.plan.show.language import writer
+
 if TYPE_CHECKING:
     from centime.plan.show.sections import Section
 
@@ -34,8 +36,8 @@ class Verb:
     """Where a sub-verb lives, as names of modules within centime.plan.
 
     planner: the module whose `from_inputs(inputs: dict) -> Plan` rebuilds a plan from a card. report: the module whose
-    `title(plan, lang) -> str` and `sections(plan, lang) -> list[Section]` show it. formulas: where the docs derive what
-    it computes with.
+    `title(plan, w: Writer) -> str` and `sections(plan, w: Writer) -> list[Section]` show it.
+    formulas: where the docs derive what it computes with.
     """
 
     planner: str
@@ -74,11 +76,11 @@ def rebuilt(verb: str, inputs: dict[str, Any]) -> Plan:
 
 def title(plan: Plan, lang: str) -> str:
     """The plan in one line, in the language (en or fr)."""
-    line: str = module(VERBS[plan.verb].report).title(plan, lang)
+    line: str = module(VERBS[plan.verb].report).title(plan, writer(lang))
     return line
 
 
 def sections(plan: Plan, lang: str) -> list[Section]:
     """What the plan shows, in order, in the language (en or fr)."""
-    shown: list[Section] = module(VERBS[plan.verb].report).sections(plan, lang)
+    shown: list[Section] = module(VERBS[plan.verb].report).sections(plan, writer(lang))
     return shown

@@ -19,6 +19,7 @@ from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.layouts.candidates import RECOMPUTE, WHOLE, schedules_of, shapes, sharding_of
 from centime.plan.layouts.search import SearchResult, search
+from centime.plan.show.language import writer
 from centime.plan.step.cost import StepCost
 from centime.plan.step.efficiency import Software
 from centime.plan.step.job import Job
@@ -156,13 +157,13 @@ def test_prices_are_the_predictors_own(name):
 def test_sections_in_both_languages(v3):
     result, _ = v3
     for lang, head, lane in (("en", "Layout", "stage 1"), ("fr", "Répartition", "étage 1")):
-        table, bars = search_sections(result, lang)
+        table, bars = search_sections(result, writer(lang))
         assert table.head[0] == head
         assert len(table.rows) == 10
         assert parse(table.rows[0][0], result.best.layout.gpus) == result.best.layout
         assert [sum(parts.values()) for _, parts in bars.bars] == pytest.approx([c.seconds for c in result.top[:2]])
         own = parse("pp=16,ep=64,schedule=dualpipe", 2048)
-        timeline = pipeline_section(own, 120, Passes(0.058, 0.084, 0.042, 0.139), lang)
+        timeline = pipeline_section(own, 120, Passes(0.058, 0.084, 0.042, 0.139), writer(lang))
         assert timeline.lanes[0][0] == lane
         assert len(timeline.lanes) == 16
         assert "120" in timeline.note

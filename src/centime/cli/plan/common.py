@@ -31,10 +31,10 @@ CardFile = Annotated[
 def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path | None) -> None:
     """Prints the plan, as a table or as JSON with its card, and writes the page and the card where asked."""
     from centime.plan.card import card_file, make_card, write_card
-    from centime.plan.show.language import words
+    from centime.plan.show.language import writer
     from centime.plan.verbs import sections, title
 
-    words(lang)  # an unknown language is said before anything is written, and so is a file that cannot be
+    writer(lang)  # an unknown language is said before anything is written, and so is a file that cannot be
     if card is not None:
         card_file(card).require_writable()
     if html is not None:

@@ -84,11 +84,12 @@ def training_run(text: str) -> tuple[str, float, int]:
 
 def token_revenue() -> Uncertain:
     """USD that a million generated tokens bring with the prompts that come with them (M047's mix), by list prices."""
-    ends, texts = {}, []
+    ends, texts = {}, {}
     for end, of in table()["token_prices"].items():
         ends[end] = of["output"] + PROMPT_PER_OUTPUT * (HIT_SHARE * of["hit"] + (1 - HIT_SHARE) * of["miss"])
-        texts.append(f"{end} {of['source']}, {of['date']}{aged(of['date'])}")
-    return Uncertain(source=f"DeepSeek's list prices: {'; '.join(texts)}", **ends)
+        date = of["date"]
+        texts[end] = said("{source}, {date:date}{age}", source=said(of["source"]), date=date, age=aged(date))
+    return Uncertain(source=said("DeepSeek's list prices: low {low}; mid {mid}; high {high}", **texts), **ends)
 
 
 @dataclass(frozen=True)
@@ -164,16 +165,19 @@ def levers(request: BudgetRequest, chip: Chip, prefill: Uncertain, decode: Uncer
             low=0.85 * price,
             mid=price,
             high=1.2 * price,
-            source=f"catalogue: {chip.purchase_note or 'given'}; range assumed (volume discounts, scarcity)",
+            source=said(
+                "catalogue: {source}; range assumed (volume discounts, scarcity)",
+                source=said(chip.purchase_note or "given"),
+            ),
         ),
         "rest_of_it": Uncertain(
             low=0.6 * rest,
             mid=rest,
             high=1.6 * rest,
-            source=f"{BERNSTEIN}; network of arXiv:2505.09343, table 3; range assumed",
+            source=said("{source}; network of arXiv:2505.09343, table 3; range assumed", source=said(BERNSTEIN)),
         ),
         "building": BUILDING_USD_PER_KW,
-        "kw": Uncertain(low=0.9 * kw, mid=kw, high=1.15 * kw, source="catalogue, all-in; range assumed"),
+        "kw": Uncertain(low=0.9 * kw, mid=kw, high=1.15 * kw, source=said("catalogue, all-in; range assumed")),
         "prefill": prefill,
         "decode": decode,
         "token_revenue": token_revenue(),
@@ -211,9 +215,14 @@ def _rent(request: BudgetRequest, chip: Chip) -> Uncertain:
     ends = [offers.low, offers.high] if offers else [chip.tco_neocloud_usd_h, chip.rent_3yr_usd_h]
     middle = price.per_device_hour
     low, *_, high = sorted([end for end in ends if end] + [middle, middle * (1 if offers else 1.2)])
-    return Uncertain(
-        low=low, mid=middle, high=high, source=f"{price.source}: {price.note} ({price.date}{aged(price.date)})"
+    source = said(
+        "{source}: {note} ({date:date}{age})",
+        source=price.source,
+        note=price.note,
+        date=price.date,
+        age=aged(price.date),
     )
+    return Uncertain(low=low, mid=middle, high=high, source=source)
 
 
 def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_day: float) -> list[Said]:
@@ -233,8 +242,8 @@ def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_
         said("The prompts come in DeepSeek's mix: {n:.2f} per token generated, {hit:.1%} cached.",
              n=PROMPT_PER_OUTPUT, hit=HIT_SHARE),
         said(
-            "The fleet's tokens are {share:.1f} times all of Google's of {period} ({id}): whether the market takes "
-            "them at the list price is not modelled.",
+            "The fleet's tokens are {share:.1f} times all of Google's of {period:date} ({id}): whether the market "
+            "takes them at the list price is not modelled.",
             share=per_day * DAYS_PER_MONTH / (google.middle * 1e12), period=google.period, id=google.id,
         ),
     ]  # fmt: skip

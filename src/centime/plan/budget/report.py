@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from centime.catalogue.market import MarketFigure
+from centime.messages import Writer, said
 from centime.plan.budget.finance import break_even_months, break_even_utilisation
 from centime.plan.budget.inputs import LABELS
 from centime.plan.budget.plan import BudgetPlan
-from centime.plan.show.language import Words, number, words
+from centime.plan.fleet.uncertain import stated
 from centime.plan.show.sections import (
     Figure,
     Figures,
@@ -20,257 +23,239 @@ from centime.plan.show.sections import (
     Table,
     Tornado,
 )
-from centime.units import format_count, format_watts
 
 SHOWN = 12  # levers of the tornado
 
 
-def dollars(value: float) -> str:
+def dollars(w: Writer, value: float) -> str:
     """-12.3e9 -> '-$12.3 B'; below a thousand with cents."""
-    sign = "-" if value < 0 else ""
-    return f"{sign}${abs(value):,.2f}" if abs(value) < 1000 else f"{sign}${format_count(abs(value))}"
+    return w.money(value, "USD", ",.2f") if abs(value) < 1000 else w.short_money(value, "USD")
 
 
-def in_language(form: Format, lang: str) -> Format:
-    """The same format, as the language writes numbers."""
-    return lambda value: number(form(value), lang)
-
-
-def megawatts(value: float) -> str:
+def megawatts(w: Writer, value: float) -> str:
     """2150 -> '2.15 GW'."""
-    return format_watts(value * 1e6)
+    return w.watts(value * 1e6)
 
 
-def title(plan: BudgetPlan, lang: str) -> str:
+def title(plan: BudgetPlan, w: Writer) -> str:
     """One line: the amount, the chip, the years."""
-    return words(lang)(
+    return w.say(
         "What {capex} buys in {chip}, over {years} years",
-        capex=number(dollars(plan.request.capex), lang),
+        capex=dollars(w, plan.request.capex),
         chip=plan.chip,
         years=plan.request.years,
     )
 
 
-def sections(plan: BudgetPlan, lang: str) -> list[Section]:
+def sections(plan: BudgetPlan, w: Writer) -> list[Section]:
     """Everything, in order."""
-    say = words(lang)
-    out: list[Section] = [_figures(plan, say, lang), _capex(plan, say, lang), _mixes(plan, say, lang)]
-    out += [_investor(plan, say, lang), _depreciation(plan, say, lang), _tornado(plan, say, lang)]
-    if plan.actuals:
-        out += _actuals(plan, say, lang)
-    out.append(_inputs(plan, say, lang))
-    out.append(Notes(say("Assumptions"), [number(say(text), lang) for text in plan.assumptions]))
-    out.append(_sources(plan, say))
-    return out
+    return [
+        _figures(plan, w),
+        _capex(plan, w),
+        _mixes(plan, w),
+        _investor(plan, w),
+        _depreciation(plan, w),
+        _tornado(plan, w),
+        *(_actuals(plan, w) if plan.actuals else []),
+        _inputs(plan, w),
+        Notes(w.say("Assumptions"), [w.say(text) for text in plan.assumptions]),
+        _sources(plan, w),
+    ]
 
 
-def _band(plan: BudgetPlan, key: str, say: Words, lang: str, form: Format = format_count) -> str:
+def _band(plan: BudgetPlan, key: str, w: Writer, form: Format) -> str:
     low, _, high = plan.bands[key]
-    return say("80 %: {low} to {high}", low=number(form(low), lang), high=number(form(high), lang))
+    return w.say("80 %: {low} to {high}", low=form(low), high=form(high))
 
 
-def _figures(plan: BudgetPlan, say: Words, lang: str) -> Figures:
-    base = plan.base
+def _figures(plan: BudgetPlan, w: Writer) -> Figures:
+    base, money, watts = plan.base, partial(dollars, w), partial(megawatts, w)
     own = base.own
     items = [
-        Figure(say("GPUs"), number(format_count(base.gpus), lang), _band(plan, "gpus", say, lang)),
+        Figure(w.say("GPUs"), w.count(base.gpus), _band(plan, "gpus", w, w.count)),
         Figure(
-            say("All-in, per GPU"),
-            number(dollars(own.capex_it + own.capex_building), lang),
-            say("chip, server, network, building"),
+            w.say("All-in, per GPU"),
+            money(own.capex_it + own.capex_building),
+            w.say("chip, server, network, building"),
         ),
+        Figure(w.say("Facility power"), watts(base.megawatts), _band(plan, "megawatts", w, watts)),
         Figure(
-            say("Facility power"), number(megawatts(base.megawatts), lang),
-            _band(plan, "megawatts", say, lang, megawatts),
+            w.say("Tokens generated a day"),
+            w.count(base.output_per_day),
+            _band(plan, "output_tokens_per_day", w, w.count),
         ),
+    ]
+    items += [
         Figure(
-            say("Tokens generated a day"),
-            number(format_count(base.output_per_day), lang),
-            _band(plan, "output_tokens_per_day", say, lang),
-        ),
-    ]  # fmt: skip
-    for model in plan.run_hours:
-        items.append(
-            Figure(
-                say("Training runs of {model} a year", model=model),
-                number(format_count(plan.runs_per_year(model)), lang),
-                number(say("{hours} GPU-hours each", hours=format_count(plan.run_hours[model].mid)), lang),
-            )
+            w.say("Training runs of {model} a year", model=model),
+            w.count(plan.runs_per_year(model)),
+            w.say("{hours:count|GPU-hour|GPU-hours} each", hours=hours.mid),
         )
-    items.append(Figure(say("NPV"), number(dollars(base.npv), lang), _band(plan, "npv_usd", say, lang, dollars)))
+        for model, hours in plan.run_hours.items()
+    ]
+    items.append(Figure(w.say("NPV"), money(base.npv), _band(plan, "npv_usd", w, money)))
     return Figures(items)
 
 
-def _capex(plan: BudgetPlan, say: Words, lang: str) -> StackedBars:
+def _capex(plan: BudgetPlan, w: Writer) -> StackedBars:
     base = plan.base
     parts = {
-        say("chips"): base.capex_chips,
-        say("server, network, storage"): base.capex_rest_of_it,
-        say("building and power"): base.capex_building,
+        w.say("chips"): base.capex_chips,
+        w.say("server, network, storage"): base.capex_rest_of_it,
+        w.say("building and power"): base.capex_building,
     }
-    return StackedBars(say("Where the capex goes"), "USD", [(plan.chip, parts)], format=in_language(dollars, lang))
+    return StackedBars(w.say("Where the capex goes"), "USD", [(plan.chip, parts)], format=partial(dollars, w))
 
 
-def _mixes(plan: BudgetPlan, say: Words, lang: str) -> Table:
+def _mixes(plan: BudgetPlan, w: Writer) -> Table:
     """The frontier between training and serving."""
-    head = [say("Share of training")]
-    head += [say("{model}, a year", model=model) for model in plan.run_hours]
-    head += [say("tokens/day"), say("NPV")]
+    head = [w.say("Share of training")]
+    head += [w.say("{model}, a year", model=model) for model in plan.run_hours]
+    head += [w.say("tokens/day"), w.say("NPV")]
     rows = [
         [
-            number(f"{share:.0%}", lang),
-            *(number(format_count(runs[model]), lang) for model in plan.run_hours),
-            number(format_count(tokens), lang),
-            number(dollars(worth), lang),
+            w.number(share, ".0%"),
+            *(w.count(runs[model]) for model in plan.run_hours),
+            w.count(tokens),
+            dollars(w, worth),
         ]
         for share, runs, tokens, worth in plan.frontier
     ]
-    return Table(
-        say("Mixes of training and serving"),
-        head,
-        rows,
-        say("Training runs, or tokens generated, by the same fleet at the medians."),
-    )
+    note = w.say("Training runs, or tokens generated, by the same fleet at the medians.")
+    return Table(w.say("Mixes of training and serving"), head, rows, note)
 
 
-def _investor(plan: BudgetPlan, say: Words, lang: str) -> Table:
+def _investor(plan: BudgetPlan, w: Writer) -> Table:
     base, own = plan.base, plan.base.own
     rent, falls = plan.inputs_used["rent"].mid, plan.inputs_used["rent_falls"].mid
     use = plan.inputs_used["rent_use"].mid
     months = break_even_months(own, rent, use, falls)
     full = break_even_months(own, rent, 1.0, falls)
+    money: Format = partial(dollars, w)
 
-    def percent(value: float | None) -> str:
-        return say("none") if value is None else number(f"{value:.1%}", lang)
+    def share(value: float | None) -> str:
+        return w.say("none") if value is None else w.number(value, ".1%")
 
     def years(value: float | None) -> str:
-        return say("never") if value is None else number(say("{n:.1f} years", n=value), lang)
+        return w.say("never") if value is None else w.say("{n:.1f|year|years}", n=value)
 
     def in_months(value: float | None) -> str:
-        return say("not within ten years") if value is None else number(say("{n:.0f} months", n=value), lang)
+        return w.say("not within ten years") if value is None else w.say("{n:.0f|month|months}", n=value)
 
-    def interval(key: str, money: bool = False) -> str:
+    def interval(key: str, form: Format = share) -> str:
         low, _, high = plan.bands[key]
-        form = dollars if money else "{:.1%}".format
-        return f"{number(form(low), lang)} – {number(form(high), lang)}"
+        return f"{form(low)} – {form(high)}"
 
-    rows = [
-        [
-            say("NPV at {rate:.0%}", rate=plan.request.discount),
-            number(dollars(base.npv), lang),
-            interval("npv_usd", True),
-        ],
-        [say("IRR"), percent(base.irr), interval("irr")],
-        [say("Payback"), years(base.payback), ""],
-        [
-            say("Load at which the NPV is zero"),
-            percent(base.break_even_load),
+    found = [
+        (w.say("NPV at {rate:.0%}", rate=plan.request.discount), money(base.npv), interval("npv_usd", money)),
+        (w.say("IRR"), share(base.irr), interval("irr")),
+        (w.say("Payback"), years(base.payback), ""),
+        (
+            w.say("Load at which the NPV is zero"),
+            share(base.break_even_load),
             interval("break_even_load") if "break_even_load" in plan.bands else "",
-        ],
-        [
-            say("NPV if rented out instead"),
-            number(dollars(base.npv_rented_out), lang),
-            interval("npv_rented_out_usd", True),
-        ],
-        [
-            say("Owner's cost of a GPU-hour"),
-            number(dollars(own.per_hour()), lang),
-            interval("owner_cost_per_gpu_hour_usd", True),
-        ],
-        [say("Rent of a GPU-hour"), number(dollars(rent), lang), ""],
-        [say("Owning beats renting from a use of"), percent(break_even_utilisation(own, rent)), ""],
-        [say("Rent saved pays a GPU used {use:.0%} after", use=use), in_months(months), ""],
-        [say("Rent saved pays a GPU always used after"), in_months(full), ""],
+        ),
+        (w.say("NPV if rented out instead"), money(base.npv_rented_out), interval("npv_rented_out_usd", money)),
+        (
+            w.say("Owner's cost of a GPU-hour"),
+            money(own.per_hour()),
+            interval("owner_cost_per_gpu_hour_usd", money),
+        ),
+        (w.say("Rent of a GPU-hour"), money(rent), ""),
+        (w.say("Owning beats renting from a use of"), share(break_even_utilisation(own, rent)), ""),
+        (w.say("Rent saved pays a GPU used {use:.0%} after", use=use), in_months(months), ""),
+        (w.say("Rent saved pays a GPU always used after"), in_months(full), ""),
     ]
     if plan.request.serve:
-        rows.append([say("Owner's cost of 1M tokens generated"), number(dollars(base.cost_per_m_output), lang), ""])
-        rows.append(
-            [
-                say("List price of the same, with prompts"),
-                number(dollars(plan.inputs_used["token_revenue"].mid), lang),
-                "",
-            ]
-        )
-    return Table(say("For the investor"), ["", say("at the medians"), say("80 % interval")], rows)
+        listed = plan.inputs_used["token_revenue"].mid
+        found += [
+            (w.say("Owner's cost of 1M tokens generated"), money(base.cost_per_m_output), ""),
+            (w.say("List price of the same, with prompts"), money(listed), ""),
+        ]
+    return Table(w.say("For the investor"), ["", w.say("at the medians"), w.say("80 % interval")], found)
 
 
-def _depreciation(plan: BudgetPlan, say: Words, lang: str) -> LineChart:
+def _depreciation(plan: BudgetPlan, w: Writer) -> LineChart:
     names = {
-        "straight_3": say("3 years"),
-        "straight_5": say("5 years"),
-        "straight_6": say("6 years"),
-        "economic": say("by rents to come"),
+        "straight_3": w.say("3 years"),
+        "straight_5": w.say("5 years"),
+        "straight_6": w.say("6 years"),
+        "economic": w.say("by rents to come"),
     }
     lines = [
         Line(names[key], [(float(year), value) for year, value in enumerate(values)])
         for key, values in plan.depreciation().items()
     ]
     return LineChart(
-        say("Book value of a GPU with its server and network"),
+        w.say("Book value of a GPU with its server and network"),
         "USD",
-        say("year"),
+        w.say("year"),
         lines,
-        format=in_language(dollars, lang),
+        format=partial(dollars, w),
         format_x="{:.0f}".format,
     )
 
 
-def _tornado(plan: BudgetPlan, say: Words, lang: str) -> Tornado:
+def _input(w: Writer, value: float) -> str:
+    """An input of whatever unit: three digits."""
+    return w.number(value, ".3g") if value < 1000 else w.count(value)
+
+
+def _tornado(plan: BudgetPlan, w: Writer) -> Tornado:
     swings = [
-        Lever(
-            say(LABELS[swing.name]),
-            swing.low,
-            swing.high,
-            number(f"{swing.low_input:.3g}" if swing.low_input < 1000 else format_count(swing.low_input), lang),
-            number(f"{swing.high_input:.3g}" if swing.high_input < 1000 else format_count(swing.high_input), lang),
-        )
-        for swing in plan.swings[:SHOWN]
+        Lever(w.say(LABELS[one.name]), one.low, one.high, _input(w, one.low_input), _input(w, one.high_input))
+        for one in plan.swings[:SHOWN]
     ]
-    return Tornado(
-        say("What the NPV depends on most"), "USD", plan.base.npv, swings, format=in_language(dollars, lang),
-        note=say("Each input at its 10th and its 90th percentile, the others at their medians."),
-    )  # fmt: skip
+    note = w.say("Each input at its 10th and its 90th percentile, the others at their medians.")
+    return Tornado(w.say("What the NPV depends on most"), "USD", plan.base.npv, swings, partial(dollars, w), note)
 
 
-def _actuals(plan: BudgetPlan, say: Words, lang: str) -> list[Section]:
+def _actuals(plan: BudgetPlan, w: Writer) -> list[Section]:
     """Announced and later figures of the entity, and what each would buy at the same all-in cost."""
     gpus, watts = (x / plan.request.capex for x in (plan.base.gpus, plan.base.megawatts))
 
-    def both(row: MarketFigure, form: Format, each: float) -> str:
-        return " – ".join(number(form(v * 1e9 * each), lang) for v in sorted({row.low, row.high}))
+    def both(row: MarketFigure, form: Format, each: float = 1.0) -> str:
+        return " – ".join(form(v * 1e9 * each) for v in sorted({row.low, row.high}))
 
     rows = [
-        [f"{row.id} {row.metric}", row.period, both(row, dollars, 1.0), both(row, format_count, gpus),
-         both(row, megawatts, watts)]
+        [
+            f"{row.id} {w.say(row.metric)}",
+            w.say(row.period),
+            both(row, partial(dollars, w)),
+            both(row, w.count, gpus),
+            both(row, partial(megawatts, w), watts),
+        ]
         for row in plan.actuals
-    ]  # fmt: skip
+    ]
     table = Table(
-        say("{entity}: announced and actual", entity=plan.actuals[0].entity),
-        [say("figure"), say("period"), say("capex"), say("GPUs"), say("power")],
+        w.say("{entity}: announced and actual", entity=plan.actuals[0].entity),
+        [w.say("figure"), w.say("period"), w.say("capex"), w.say("GPUs"), w.say("power")],
         rows,
-        say("GPUs and power at this plan's all-in cost, as if all of the capex were for AI, which nobody publishes."),
+        w.say("GPUs and power at this plan's all-in cost, as if all of the capex were for AI, which nobody publishes."),
     )
-    lines = [f"{row.id}: {'; '.join(text for text in (row.note, row.source) if text)}" for row in plan.actuals]
+    lines = [
+        w.say("{name}: {source}", name=row.id, source=said("{first}; {second}", first=said(row.note), second=source))
+        if row.note
+        else w.say("{name}: {source}", name=row.id, source=source)
+        for row in plan.actuals
+        for source in [said(row.source)]
+    ]
     return [table, Notes("", lines)]
 
 
-def _inputs(plan: BudgetPlan, say: Words, lang: str) -> Table:
+def _inputs(plan: BudgetPlan, w: Writer) -> Table:
     """Every input with its interval; the sources follow as notes."""
-
-    def text(value: float) -> str:
-        return number(f"{value:.3g}" if value < 1000 else format_count(value), lang)
-
-    rows = [[say(LABELS[name]), *(text(value) for value in given.three)] for name, given in plan.inputs_used.items()]
-    return Table(
-        say("Inputs"), ["", say("10th percentile"), say("median"), say("90th percentile")], rows,
-        say("USD; rates a year; speeds in tokens/s per GPU."),
-    )  # fmt: skip
+    rows = [
+        [w.say(LABELS[name]), *(_input(w, value) for value in given.three)] for name, given in plan.inputs_used.items()
+    ]
+    head = ["", w.say("10th percentile"), w.say("median"), w.say("90th percentile")]
+    return Table(w.say("Inputs"), head, rows, w.say("USD; rates a year; speeds in tokens/s per GPU."))
 
 
-def _sources(plan: BudgetPlan, say: Words) -> Notes:
+def _sources(plan: BudgetPlan, w: Writer) -> Notes:
     """Who says what."""
     lines = [
-        say("{name}: {source}", name=say(LABELS[name]), source=say(given.source))
+        w.say("{name}: {source}", name=said(LABELS[name]), source=stated(given.source))
         for name, given in plan.inputs_used.items()
     ]
-    return Notes(say("Sources"), lines)
+    return Notes(w.say("Sources"), lines)

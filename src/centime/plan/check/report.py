@@ -6,36 +6,35 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from centime.messages import Writer
 from centime.plan.check.plan import Check, sums
 from centime.plan.check.row_prediction import RowPrediction
-from centime.plan.show.language import number, words
 from centime.plan.show.sections import Figure, Figures, Notes, Section, Table
 
 WORST = 10
 
 
-def title(check: Check, lang: str) -> str:
+def title(check: Check, w: Writer) -> str:
     """The file and what kind of runs it holds."""
-    say = words(lang)
-    kind = say("training runs") if check.file.schema.kind == "train" else say("serving runs")
-    return say("{kind} of {file}, predicted", kind=kind[0].upper() + kind[1:], file=check.path.name)
+    if check.file.schema.kind == "train":
+        return w.say("Training runs of {file}, predicted", file=check.path.name)
+    return w.say("Serving runs of {file}, predicted", file=check.path.name)
 
 
-def sections(check: Check, lang: str) -> list[Section]:
+def sections(check: Check, w: Writer) -> list[Section]:
     """Everything, in the order of interest."""
-    say = words(lang)
     total = sums(check.rows)
-    out: list[Section] = [_head(check, total, lang), _groups(check, total, lang)]
+    out: list[Section] = [_head(check, total, w), _groups(check, total, w)]
     worst = sorted((row for row in check.rows if row.answered), key=lambda row: -abs(row.error or 0))[:WORST]
     if worst:
-        out.append(_rows(say("The rows furthest off"), worst, lang))
-    out += _baselines(check, lang)
-    out += _production(check, lang)
+        out.append(_rows(w.say("The rows furthest off"), worst, w))
+    out += _baselines(check, w)
+    out += _production(check, w)
     reasons = Counter(row.reason for row in check.rows if row.reason)
     if reasons:
         ids = {reason: [row.id for row in check.rows if row.reason == reason] for reason in reasons}
-        lines = [f"{_some(ids[reason])}: {reason}" for reason, _ in reasons.most_common()]
-        out.append(Notes(say("Not answered"), lines))
+        lines = [w.say("{name}: {what}", name=_some(ids[reason]), what=reason) for reason, _ in reasons.most_common()]
+        out.append(Notes(w.say("Not answered"), lines))
     return out
 
 
@@ -43,121 +42,118 @@ def _some(ids: list[str]) -> str:
     return ", ".join(ids[:6]) + (f" (+{len(ids) - 6})" if len(ids) > 6 else "")
 
 
-def _share(value: float | None, lang: str, *, sign: bool = False) -> str:
-    return "–" if value is None else number(f"{100 * value:+.1f} %" if sign else f"{100 * value:.1f} %", lang)
+def _share(w: Writer, value: float | None, spec: str = ".1f") -> str:
+    return "–" if value is None else w.percent(value, spec)
 
 
-def _amount(value: float | None, lang: str) -> str:
-    return "–" if value is None else number(f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}", lang)
+def _amount(w: Writer, value: float | None) -> str:
+    return "–" if value is None else w.number(value, ",.0f" if abs(value) >= 1000 else ".4g")
 
 
-def _head(check: Check, total: Mapping[str, Any], lang: str) -> Figures:
-    say = words(lang)
+def _head(check: Check, total: Mapping[str, Any], w: Writer) -> Figures:
     answered = f"{total['answered']} / {total['n']}"
     return Figures(
         [
-            Figure(say("Rows answered"), answered, say("of those that state a speed or a latency")),
+            Figure(w.say("Rows answered"), answered, w.say("of those that state a speed or a latency")),
             Figure(
-                say("Median error"),
-                _share(total["median_abs_error"], lang),
-                say("90 % of rows within {p90}", p90=_share(total["p90_abs_error"], lang)),
+                w.say("Median error"),
+                _share(w, total["median_abs_error"]),
+                w.say("90 % of rows within {p90}", p90=_share(w, total["p90_abs_error"])),
             ),
-            Figure(say("Bias"), _share(total["bias"], lang, sign=True), say("median of predicted / actual - 1")),
+            Figure(w.say("Bias"), _share(w, total["bias"], "+.1f"), w.say("median of predicted / actual - 1")),
             Figure(
-                say("80 % intervals cover"),
-                _share(total["coverage80"], lang),
-                say("of rows, {width} to either side", width=_share(total["median_width"], lang)),
+                w.say("80 % intervals cover"),
+                _share(w, total["coverage80"]),
+                w.say("of rows, {width} to either side", width=_share(w, total["median_width"])),
             ),
         ]
     )
 
 
-def _groups(check: Check, total: Mapping[str, Any], lang: str) -> Table:
-    say = words(lang)
-    head = ["", say("rows"), say("answered"), say("median error"), say("90 % within"), say("bias"), say("covered"), "±"]
-    named = [*check.groups.items(), (say("All"), total)]
+def _groups(check: Check, total: Mapping[str, Any], w: Writer) -> Table:
+    head = ["", *map(w.say, ("rows", "answered", "median error", "90 % within", "bias", "covered")), "±"]
+    named = [*check.groups.items(), (w.say("All"), total)]
     rows = [
         [
             name,
             str(of["n"]),
             str(of["answered"]),
-            _share(of["median_abs_error"], lang),
-            _share(of["p90_abs_error"], lang),
-            _share(of["bias"], lang, sign=True),
-            _share(of["coverage80"], lang),
-            _share(of["median_width"], lang),
+            _share(w, of["median_abs_error"]),
+            _share(w, of["p90_abs_error"]),
+            _share(w, of["bias"], "+.1f"),
+            _share(w, of["coverage80"]),
+            _share(w, of["median_width"]),
         ]
         for name, of in named
     ]
-    return Table(say("By source"), head, rows, total=True)
+    return Table(w.say("By source"), head, rows, total=True)
 
 
-def _rows(heading: str, rows: list[RowPrediction], lang: str) -> Table:
-    say = words(lang)
+def _rows(heading: str, rows: list[RowPrediction], w: Writer) -> Table:
     return Table(
         heading,
-        [say("row"), say("predicted"), say("interval"), say("actual"), say("unit"), say("error")],
+        [w.say("row"), w.say("predicted"), w.say("interval"), w.say("actual"), w.say("unit"), w.say("error")],
         [
             [
                 row.id,
-                _amount(row.predicted, lang),
-                f"{_amount(row.low, lang)} – {_amount(row.high, lang)}",
-                _amount(row.actual, lang),
-                row.unit,
-                _share(row.error, lang, sign=True),
+                _amount(w, row.predicted),
+                f"{_amount(w, row.low)} – {_amount(w, row.high)}",
+                _amount(w, row.actual),
+                w.say(row.unit),
+                _share(w, row.error, "+.1f"),
             ]
             for row in rows
         ],
     )
 
 
-def _baselines(check: Check, lang: str) -> list[Section]:
-    say = words(lang)
+def _baselines(check: Check, w: Writer) -> list[Section]:
     out: list[Section] = []
     noise = check.noise
     if noise["pairs"]:
-        text = say(
+        text = w.say(
             "{n} configurations are repeated in the file, alike but for software and source; two runs of one differ by "
             "{spread} in the median.",
             n=noise["configurations"],
-            spread=_share(noise["median_abs_log_ratio"], lang),
+            spread=_share(w, noise["median_abs_log_ratio"]),
         )
-        out.append(Notes(say("Noise floor"), [text]))
+        out.append(Notes(w.say("Noise floor"), [text]))
     names = {
-        "with_replicate": say("the model ran on this chip in another row"),
-        "without_replicate": say("alone with its model and chip"),
-        "cell_left_out": say("every row, from other models or chips only"),
+        "with_replicate": w.say("the model ran on this chip in another row"),
+        "without_replicate": w.say("alone with its model and chip"),
+        "cell_left_out": w.say("every row, from other models or chips only"),
     }
     rows = [
-        [names[name], str(of["n"]), _share(of["median_abs_error"], lang), _share(of["planner_median_abs_error"], lang)]
+        [names[name], str(of["n"]), _share(w, of["median_abs_error"]), _share(w, of["planner_median_abs_error"])]
         for name, of in check.look_up.items()
         if of["n"]
     ]
     if rows:
-        head = ["", say("rows"), say("nearest row"), say("planner")]
-        out.append(Table(say("Against the nearest row of the file: median error"), head, rows))
+        head = ["", w.say("rows"), w.say("nearest row"), w.say("planner")]
+        out.append(Table(w.say("Against the nearest row of the file: median error"), head, rows))
     return out
 
 
-def _production(check: Check, lang: str) -> list[Section]:
-    say = words(lang)
+def _production(check: Check, w: Writer) -> list[Section]:
     if not check.production:
         return []
     rows = [
         [
             f"{run.id} {run.model}",
             run.gpu,
-            _amount(run.predicted_gpu_hours, lang),
-            _amount(run.stated_gpu_hours, lang),
-            number(f"{run.ratio:.2f}", lang) if run.ratio else run.reason,
+            _amount(w, run.predicted_gpu_hours),
+            _amount(w, run.stated_gpu_hours),
+            w.number(run.ratio, ".2f") if run.ratio else run.reason,
         ]
         for run in check.production
     ]
     return [
         Table(
-            say("Production runs"),
-            ["", say("chip"), say("GPU-hours at the predicted speed"), say("stated"), say("stated / predicted")],
+            w.say("Production runs"),
+            ["", *map(w.say, ("chip", "GPU-hours at the predicted speed", "stated", "stated / predicted"))],
             rows,
-            say("Stated hours hold restarts, evaluations and idle time: an upper bound, so that no error is computed."),
+            w.say(
+                "Stated hours hold restarts, evaluations and idle time: an upper bound, so that no error is computed."
+            ),
         )
     ]

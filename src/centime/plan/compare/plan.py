@@ -223,9 +223,9 @@ def compare(request: CompareRequest) -> Comparison:
     assumptions = dict.fromkeys(line for column in columns if column.training for line in column.training.assumptions)
     notes = (
         said(
-            "Training: {tokens:.3g} T tokens on {gpus:,} chips; serving: {isl:,.0f} tokens in, {osl:,.0f} out, first "
+            "Training: {tokens:T.3g} T tokens on {gpus:,} chips; serving: {isl:,.0f} tokens in, {osl:,.0f} out, first "
             "token within {ttft:g} s, then one each {tpot:g} ms",
-            tokens=request.tokens / 1e12, gpus=request.gpus, isl=request.isl, osl=request.osl,
+            tokens=request.tokens, gpus=request.gpus, isl=request.isl, osl=request.osl,
             ttft=request.ttft_s, tpot=1e3 * request.tpot_s,
         ),
     )  # fmt: skip
@@ -257,7 +257,7 @@ def _column(request: CompareRequest, name: str, model: str, device: str, layout:
         price: Price | None = gpu_hour(which, request.date, request.price)
     except UserError as error:
         price = None
-        reasons.append(str(error))
+        reasons.append(error.args[0])
     training = serving = None
     try:
         training = plan_training(
@@ -278,11 +278,11 @@ def _column(request: CompareRequest, name: str, model: str, device: str, layout:
             quick=True,
         )
     except UserError as error:
-        reasons.append(said("Training: {reason}", reason=str(error)))
+        reasons.append(said("Training: {reason}", reason=error.args[0]))
     try:
         serving = _serving(request, arch, which)
     except UserError as error:
-        reasons.append(said("Serving: {reason}", reason=str(error)))
+        reasons.append(said("Serving: {reason}", reason=error.args[0]))
     statuses: dict[str, Status] = {buyer: status(which, request.date, buyer) for buyer in BUYERS}
     label = which.name if name == device else arch.name if name == model else name
     return Column(label, arch, which, price, training, serving, tuple(reasons), statuses)

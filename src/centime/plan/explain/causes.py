@@ -6,6 +6,7 @@ real request that the planner can answer; all of A is A itself, all of B is B it
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture, LatentAttention, Mixer, SoftmaxAttention
@@ -14,7 +15,6 @@ from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.counts.reshape import resized, with_attention
 from centime.plan.training.corner import Corner
-from centime.units import format_count
 
 INTERCONNECT = ("scaleup_gb_s", "scaleup_domain", "scaleout_gb_s")
 
@@ -71,7 +71,7 @@ def describe(cause: str, at: Corner) -> Said:
     counts = count_architecture(at.arch)
     match cause:
         case "size":
-            return said("{params} parameters", params=format_count(counts.total_params))
+            return said("{params:count} parameters", params=counts.total_params)
         case "sparsity":
             share = counts.active_params / counts.total_params
             return (
@@ -80,25 +80,27 @@ def describe(cause: str, at: Corner) -> Said:
                 else said("dense, {layers} layers", layers=at.arch.layers)
             )
         case "attention":
-            return said(_attention_name(at.arch))
+            return _attention_name(at.arch)
         case "precision":
             return said(at.precision)
         case "overlap":
             schedule = said(at.schedule or "best schedule")
             return (
-                said("{schedule}, {date}", schedule=schedule, date=at.software_date) if at.software_date else schedule
+                said("{schedule}, {date:date}", schedule=schedule, date=at.software_date)
+                if at.software_date
+                else schedule
             )
         case "interconnect":
             chip = at.chip
             return said(
-                "{up} GB/s among {domain}, {out} GB/s beyond",
-                up=_number(chip.scaleup_gb_s), domain=_number(chip.scaleup_domain), out=_number(chip.scaleout_gb_s),
+                "{up:g} GB/s among {domain:g}, {out:g} GB/s beyond",
+                up=_known(chip.scaleup_gb_s), domain=_known(chip.scaleup_domain), out=_known(chip.scaleout_gb_s),
             )  # fmt: skip
         case "chip":
             chip = at.chip
             return said(
-                "{flops} TFLOPS bf16, {memory} GB at {speed} TB/s",
-                flops=_number(chip.bf16_tflops), memory=_number(chip.memory_gb), speed=_number(chip.memory_tb_s),
+                "{flops:g} TFLOPS bf16, {memory:g} GB at {speed:g} TB/s",
+                flops=_known(chip.bf16_tflops), memory=_known(chip.memory_gb), speed=_known(chip.memory_tb_s),
             )  # fmt: skip
     return said("{gpus:,} chips, {batch:,} x {seq:,} tokens a step", gpus=at.gpus, batch=at.global_batch, seq=at.seq)
 
@@ -112,19 +114,19 @@ def _attention(arch: Architecture) -> list[tuple[Mixer | None, float]]:
     return [(block.mixer, block.repeat / arch.layers) for block in arch.blocks] + [(None, arch.hidden)]
 
 
-def _attention_name(arch: Architecture) -> str:
-    names = dict.fromkeys(_mixer_name(block.mixer) for block in arch.blocks if block.mixer is not None)
-    return " + ".join(names) or "none"
+def _attention_name(arch: Architecture) -> Said:
+    names = list(dict.fromkeys(_mixer_name(block.mixer) for block in arch.blocks if block.mixer is not None))
+    return functools.reduce(lambda a, b: said("{a} + {b}", a=a, b=b), names) if names else said("none")
 
 
-def _mixer_name(mixer: Mixer) -> str:
+def _mixer_name(mixer: Mixer) -> Said:
     if isinstance(mixer, LatentAttention):
-        return f"MLA, {mixer.heads} heads"
+        return said("{kind}, {heads} heads", kind="MLA", heads=mixer.heads)
     if isinstance(mixer, SoftmaxAttention):
         kind = "MHA" if mixer.kv_heads == mixer.heads else "MQA" if mixer.kv_heads == 1 else "GQA"
-        return f"{kind}, {mixer.heads} heads"
-    return type(mixer).__name__
+        return said("{kind}, {heads} heads", kind=kind, heads=mixer.heads)
+    return said(type(mixer).__name__)
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
+def _known(value: float | None) -> float | str:
+    return "–" if value is None else value

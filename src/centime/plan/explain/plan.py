@@ -16,13 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from centime.errors import UserError
-from centime.messages import Said, said
+from centime.messages import Amount, Said, said
 from centime.plan.explain.causes import corner, describe, differing
 from centime.plan.explain.run import Run, run_of
 from centime.plan.explain.shapley import shapley
 from centime.plan.training.case import Case, from_json
 from centime.plan.training.corner import Searcher, SecondsPerToken
-from centime.units import format_count, format_money
 
 # Whose doing a cause is: the questions that people ask of the whole.
 FAMILIES = {
@@ -161,8 +160,8 @@ def decompose(a: Run, b: Run, seconds_per_token: SecondsPerToken, assumptions: t
         "layout": lambda run: said(
             "{percent:+.1f} % against the searched one", percent=100 * (run.seconds / run.searched - 1)
         ),
-        "tokens": lambda run: said("{tokens} tokens", tokens=format_count(run.case.tokens)),
-        "price": lambda run: said("{price} a chip-hour", price=format_money(run.price, run.case.currency)),
+        "tokens": lambda run: said("{tokens:count} tokens", tokens=run.case.tokens),
+        "price": lambda run: said("{price:money} a chip-hour", price=Amount(run.price, run.case.currency)),
     }
 
     def text(name: str, run: Run) -> Said:

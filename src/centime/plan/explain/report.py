@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-from centime.messages import said
+from centime.messages import Amount, Said, Writer, said
 from centime.plan.explain.plan import Explanation
 from centime.plan.explain.run import Run
-from centime.plan.show.language import number, words
 from centime.plan.show.sections import Figure, Figures, Notes, Section, Table, Waterfall
-from centime.units import format_count, format_money
 
 LABELS = {
     "size": "Model size",
@@ -32,71 +30,69 @@ FAMILY_LABELS = {
 }
 
 
-def title(found: Explanation, lang: str) -> str:
+def title(found: Explanation, w: Writer) -> str:
     """One line."""
-    say = words(lang)
-    return number(say("{a} against {b}", a=say(found.a.case.title), b=say(found.b.case.title)), lang)
+    return w.say("{a} against {b}", a=said(found.a.case.title), b=said(found.b.case.title))
 
 
-def sections(found: Explanation, lang: str) -> list[Section]:
+def sections(found: Explanation, w: Writer) -> list[Section]:
     """Headlines, the table of causes, the waterfall in money, the paradox, assumptions and sources."""
-    say = words(lang)
 
     def money(value: float) -> str:
-        return number(_money(value, found.a.case.currency, found.a.cost), lang)
+        return _money(w, value, found.a.case.currency, found.a.cost)
 
     def times(value: float) -> str:
-        return number(f"x {value:.3f}" if 0.1 <= value < 10 else f"x {value:.3g}", lang)
+        return f"x {w.number(value, '.3f' if 0.1 <= value < 10 else '.3g')}"
 
     whole = math.log(found.ratio)
     rows = [
         [
-            say(LABELS[cause.name]),
-            number(say(cause.before), lang),
-            number(say(cause.after), lang),
+            w.say(LABELS[cause.name]),
+            w.say(cause.before),
+            w.say(cause.after),
             times(cause.factor),
             f"{times(math.exp(cause.least))} – {times(math.exp(cause.greatest))}",
-            number(f"{100 * cause.log / whole:.1f} %" if abs(whole) > 1e-12 else "–", lang),
+            w.percent(cause.log / whole) if abs(whole) > 1e-12 else "–",
             money(cause.money),
         ]
         for cause in found.causes
     ]
-    share = "100 %" if abs(whole) > 1e-12 else "–"
-    rows.append([say("Whole"), "", "", times(found.ratio), "", share, money(found.b.cost - found.a.cost)])
+    share = w.percent(1, ".0f") if abs(whole) > 1e-12 else "–"
+    rows.append([w.say("Whole"), "", "", times(found.ratio), "", share, money(found.b.cost - found.a.cost)])
     out: list[Section] = [
-        Figures([_headline(found, side, lang) for side in ("a", "b")] + [Figure(say("B over A"), times(found.ratio))]),
+        Figures([_headline(found, side, w) for side in ("a", "b")] + [Figure(w.say("B over A"), times(found.ratio))]),
         Table(
-            say("Causes, from A to B"),
-            [say(h) for h in ("Cause", "A", "B", "Factor", "In any order", "Share", "Money")],
+            w.say("Causes, from A to B"),
+            [w.say(h) for h in ("Cause", "A", "B", "Factor", "In any order", "Share", "Money")],
             rows,
-            say("Factors multiply to the whole, money adds up to the difference: Shapley values of the logarithm."),
+            w.say("Factors multiply to the whole, money adds up to the difference: Shapley values of the logarithm."),
             total=True,
         ),
         Waterfall(
-            say("From A's cost to B's"),
+            w.say("From A's cost to B's"),
             found.a.case.currency,
             ("A", found.a.cost),
-            [(say(LABELS[cause.name]), cause.money) for cause in found.causes],
+            [(w.say(LABELS[cause.name]), cause.money) for cause in found.causes],
             ("B", found.b.cost),
             money,
         ),
         Table(
-            say("Whose doing"),
-            [say("Family"), say("Factor")],
-            [[say(FAMILY_LABELS[name]), times(found.family(name))] for name in FAMILY_LABELS],
+            w.say("Whose doing"),
+            [w.say("Family"), w.say("Factor")],
+            [[w.say(FAMILY_LABELS[name]), times(found.family(name))] for name in FAMILY_LABELS],
             "",
         ),
     ]
     lines = paradox(found)
     if lines:
-        out.append(Notes(say("The paradox in numbers"), [number(say(line), lang) for line in lines]))
-    notes = [number(say(line), lang) for line in found.assumptions]
-    notes += [number(say(run.price_note), lang) for run in (found.a, found.b) if run.price_note]
+        out.append(Notes(w.say("The paradox in numbers"), [w.say(line) for line in lines]))
+    notes = [w.say(line) for line in found.assumptions]
+    notes += [w.say(run.price_note) for run in (found.a, found.b) if run.price_note]
     if notes:
-        out.append(Notes(say("Assumptions"), list(dict.fromkeys(notes))))
+        out.append(Notes(w.say("Assumptions"), list(dict.fromkeys(notes))))
     sources = list(dict.fromkeys((*found.a.case.sources, *found.b.case.sources)))
     if sources:
-        out.append(Notes(say("Sources"), [say(source) for source in sources]))
+        out.append(Notes(w.say("Sources"), [w.say(source) for source in sources]))
     return out
 
 
@@ -114,8 +110,8 @@ def paradox(found: Explanation) -> list[str]:
     links, silicon, price = factor("interconnect"), factor("chip"), factor("price")
     lines.append(
         said(
-            "On {cheap} instead of {dear} the same work costs {links} by the links, {silicon} by compute and memory, "
-            "{price} by the price of an hour: {all} together.",
+            "On {cheap} instead of {dear} the same work costs {links:+.1f} % by the links, {silicon:+.1f} % by compute "
+            "and memory, {price:+.1f} % by the price of an hour: {all:+.1f} % together.",
             cheap=_hardware(cheap, dear),
             dear=_hardware(dear, cheap),
             links=_percent(links),
@@ -129,11 +125,11 @@ def paradox(found: Explanation) -> list[str]:
         software = math.exp(turn * math.log(found.family("numerics and software")))
         lines.append(
             said(
-                "The model and its tokens change the cost by {model}, precision, overlap and layout by {software}: "
-                "what the chip gives or takes is {share} of the whole, in logarithms.",
+                "The model and its tokens change the cost by {model:+.1f} %, precision, overlap and layout by "
+                "{software:+.1f} %: what the chip gives or takes is {share:.1f} % of the whole, in logarithms.",
                 model=_percent(math.exp(model)),
                 software=_percent(software),
-                share=f"{100 * math.log(links * silicon * price) / (turn * math.log(found.ratio)):.1f} %",
+                share=100 * math.log(links * silicon * price) / (turn * math.log(found.ratio)),
             )
         )
     return lines
@@ -143,35 +139,35 @@ def _hardware(run: Run, other: Run) -> str:
     """'H800 SXM 80GB', with the price of an hour where both runs are on the same chip."""
     if run.at.chip.name != other.at.chip.name:
         return run.at.chip.name
-    return f"{run.at.chip.name} ({format_money(run.price, run.case.currency)}/h)"
+    return said("{chip} ({price:money}/h)", chip=run.at.chip.name, price=Amount(run.price, run.case.currency))
 
 
-def _headline(found: Explanation, side: str, lang: str) -> Figure:
+def _headline(found: Explanation, side: str, w: Writer) -> Figure:
     run = found.a if side == "a" else found.b
-    say = words(lang)
-    hours = number(format_count(run.gpu_hours), lang)
-    low, high = (number(_money(run.cost * end, run.case.currency), lang) for end in run.spread)
-    small = f"{low} – {high}; " + say("{hours} GPU-hours", hours=hours)
+    low, high = (_money(w, run.cost * end, run.case.currency) for end in run.spread)
+    reported: Said | str = ""
     if run.case.reported_gpu_hours:
         off = run.gpu_hours / run.case.reported_gpu_hours - 1
-        reported = number(format_count(run.case.reported_gpu_hours), lang)
-        small += number(say("; reported {hours} ({off:+.1f} %)", hours=reported, off=100 * off), lang)
+        reported = said("; reported {hours:count} ({off:+.1f} %)", hours=run.case.reported_gpu_hours, off=100 * off)
     return Figure(
-        say("{side}: {title}", side=side.upper(), title=say(run.case.title)),
-        number(_money(run.cost, run.case.currency), lang),
-        small,
+        w.say("{side}: {title}", side=side.upper(), title=said(run.case.title)),
+        _money(w, run.cost, run.case.currency),
+        w.say(
+            "{low} – {high}; {hours:count|GPU-hour|GPU-hours}{reported}",
+            low=low,
+            high=high,
+            hours=run.gpu_hours,
+            reported=reported,
+        ),
     )
 
 
-def _percent(factor: float) -> str:
-    return f"{100 * (factor - 1):+.1f} %"
+def _percent(factor: float) -> float:
+    return 100 * (factor - 1)
 
 
-def _money(value: float, currency: str, like: float = 0.0) -> str:
+def _money(w: Writer, value: float, currency: str, like: float = 0.0) -> str:
     """Millions with three decimals where it, or what it stands beside, is that large."""
-    sign, amount = ("-" if value < 0 else ""), abs(value)
-    if max(amount, like) < 1e6:
-        return sign + format_money(amount, currency)
-    symbol = "$" if currency == "USD" else ""
-    text = f"{symbol}{amount / 1e6:,.3f} M"
-    return sign + (text if symbol else f"{text} {currency}")
+    if max(abs(value), like) < 1e6:
+        return w.money(value, currency)
+    return w.money(value / 1e6, currency, ",.3f", "M")

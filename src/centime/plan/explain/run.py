@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
 from centime.messages import said
-from centime.plan.catalogue_notes import noted
 from centime.plan.training.case import Case
 from centime.plan.training.corner import Corner, Searcher
 from centime.plan.training.plan import plan_training
 from centime.plan.training.request import TrainingRequest
-from centime.units import format_money
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,12 @@ def run_of(case: Case, searcher: Searcher) -> Run:
         software_date=asked.software_date or "",
     )
     note = said(
-        "{title}: {price} a chip-hour, {kind}, {date}{more}",
+        "{title}: {price:money} a chip-hour, {kind}, {date:date}{more}",
         title=said(case.title),
-        price=format_money(price.per_device_hour, price.currency),
+        price=price.amount,
         kind=said(price.kind),
         date=case.price_date or price.date,
-        more=said(" ({why})", why=noted(price.note)) if price.note else "",
+        more=said(" ({why})", why=price.note) if price.note else "",
     )
     resolved = replace(
         case,

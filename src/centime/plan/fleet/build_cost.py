@@ -34,8 +34,11 @@ BUILDING_USD_PER_KW = Uncertain(
     mid=round(RACK_FACILITY_USD / RACK_KW),
     low=10_000,
     high=20_000,
-    source=f"{BERNSTEIN}: $2.5 M of infrastructure per 168.6 kW rack; 10-12 M$/MW plain, double for AI "
-    "(ibinterviewquestions.com, data center capex)",
+    source=said(
+        "{source}: $2.5 M of infrastructure per 168.6 kW rack; 10-12 M$/MW plain, double for AI "
+        "(ibinterviewquestions.com, data center capex)",
+        source=said(BERNSTEIN),
+    ),
 )
 
 

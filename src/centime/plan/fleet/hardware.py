@@ -6,7 +6,6 @@ from typing import Any
 
 from centime.catalogue.chips import Chip
 from centime.messages import Said, said
-from centime.plan.catalogue_notes import priced
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.fleet.paths import Draw, Hardware
 from centime.plan.fleet.scenario import Scenario
@@ -118,7 +117,7 @@ def _hour(bought: Chip, date: str) -> tuple[dict[str, Any], Said]:
     from centime.catalogue.hourly_prices import gpu_hour, rent_range
 
     price, offers = gpu_hour(bought, date), rent_range(bought)
-    mid, note = price.per_device_hour, said("{chip}: {price}", chip=bought.name, price=priced(price))
+    mid, note = price.per_device_hour, said("{chip}: {price}", chip=bought.name, price=price.sentence())
     if offers and offers.low <= mid <= offers.high:
         return Uncertain(low=offers.low, mid=mid, high=offers.high, source=price.source).model_dump(), note
     return _number(mid, price.source), note

@@ -229,7 +229,7 @@ def _against_history(scenario: Scenario, unserved: Any) -> list[str]:
         return []
     return [
         said(
-            "In {month} the median leaves {share:.0%} of the published demand unserved, which was served: "
+            "In {month:date} the median leaves {share:.0%} of the published demand unserved, which was served: "
             "the scenario's speeds or caps are more pessimistic than what happened.",
             month=scenario.month(worst),
             share=share,
@@ -254,7 +254,7 @@ def _assumptions(scenario: Scenario) -> list[str]:
                 said(
                     "{name} = {value} (assumption{note})",
                     name=path,
-                    value=said(f"{mid:g}") if value.fixed else between,
+                    value=said("{mid:g}", mid=mid) if value.fixed else between,
                     note=said(value.source.removeprefix("assumption").removeprefix("Assumption")),
                 )
             )

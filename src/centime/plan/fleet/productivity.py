@@ -51,7 +51,7 @@ def serving_rates(request: ServingRequest) -> Rates:
 
     def rate(tokens: float, gpus: float) -> Uncertain:
         found = tokens / SECONDS_PER_DAY / max(gpus, 1e-12)
-        source = f"predicted by centime plan serve: {request.model} on {plan.chip.name}"
+        source = said("predicted by centime plan serve: {model} on {chip}", model=request.model, chip=plan.chip.name)
         return Uncertain(low=found * plan.low_factor, mid=found, high=found * plan.high_factor, source=source)
 
     prefill = rate(request.demand.input_per_day, prefill_gpus)
@@ -97,7 +97,7 @@ def relative_speed(scenario: Scenario, gpu: str) -> tuple[Uncertain, Said]:
     date = scenario.serving.software_date or scenario.start
     ratio = scenario_rates(scenario, date=date).seconds(*mix) / scenario_rates(scenario, gpu, date).seconds(*mix)
     note = said("A GPU of {chip} serves {ratio:.2f} times what the first one does (predicted)", chip=gpu, ratio=ratio)
-    source = "predicted by centime plan serve; range assumed"
+    source = said("predicted by centime plan serve; range assumed")
     return Uncertain(low=0.8 * ratio, mid=ratio, high=1.25 * ratio, source=source), note
 
 
@@ -109,12 +109,14 @@ def run_gpu_hours(model: str, gpu: str, tokens: float, gpus: int) -> tuple[Uncer
     from centime.plan.training.request import TrainingRequest
 
     plan = plan_training(TrainingRequest(model, tokens, gpu, gpus, layout="auto"), quick=True)
-    source = f"predicted by centime plan train: {model} on {gpus} {plan.chip.name}"
+    source = said(
+        "predicted by centime plan train: {model} on {gpus} {chip}", model=model, gpus=gpus, chip=plan.chip.name
+    )
     hours = Uncertain(low=plan.low_hours, mid=plan.gpu_hours, high=plan.high_hours, source=source)
     note = said(
-        "A training run of {model} is {tokens:.1f}T tokens on {gpus:,} GPUs: {hours:,.0f} GPU-hours (predicted)",
+        "A training run of {model} is {tokens:T.1f}T tokens on {gpus:,} GPUs: {hours:,.0f} GPU-hours (predicted)",
         model=model,
-        tokens=tokens / 1e12,
+        tokens=tokens,
         gpus=gpus,
         hours=plan.gpu_hours,
     )

@@ -6,13 +6,23 @@ import math
 import zlib
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.units import parse_count
 
 MOST = 1e30  # of any quantity: above it no sum of a plan would be finite
 Z90 = 1.2815515655446004  # the 90th percentile of the standard normal distribution
+
+
+def stated(source: str) -> Said:
+    """A source as a sentence: an assumption with what follows the word, or who says so."""
+    if isinstance(source, Said):
+        return source
+    if source.startswith("assumption"):
+        return said("assumption{note}", note=said(source.removeprefix("assumption")))
+    return said(source)
 
 
 class Uncertain(BaseModel):
@@ -43,6 +53,13 @@ class Uncertain(BaseModel):
             return parse_count(value) if isinstance(value, str) else value
         except UserError as error:
             raise ValueError(str(error)) from None
+
+    @field_validator("source", mode="wrap")
+    @classmethod
+    def _sentence(cls, value: Any, check: ValidatorFunctionWrapHandler) -> str:
+        """A `Said` stays one."""
+        text: str = check(value)
+        return value if isinstance(value, Said) else text
 
     @model_validator(mode="after")
     def _ordered(self) -> Uncertain:

@@ -89,10 +89,11 @@ class SearchResult:
         one, other = self.times[0].parts, self.times[1].parts
         differences = {name: one.get(name, 0.0) - other.get(name, 0.0) for name in {*one, *other}}
         largest = sorted(differences.items(), key=lambda item: (-abs(item[1]), item[0]))[:3]
+        parts = [said("{part} {seconds:+.3f} s", part=said(name.replace("_", " ")), seconds=s) for name, s in largest]
         return said(
-            "The best takes {total} s a step less than the runner-up; the largest differences: {parts}.",
-            total=f"{self.top[1].seconds - self.best.seconds:.3f}",
-            parts=", ".join(f"{name.replace('_', ' ')} {seconds:+.3f} s" for name, seconds in largest),
+            "The best takes {total:.3f} s a step less than the runner-up; the largest differences: {parts}.",
+            total=self.top[1].seconds - self.best.seconds,
+            parts=parts,
         )
 
 

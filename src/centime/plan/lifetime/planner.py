@@ -116,7 +116,7 @@ def _resolved(request: LifetimeRequest) -> tuple[LifetimeRequest, Architecture, 
     examples = {name: case(name) for name in example_names()}
     for name, example in sorted(examples.items(), key=lambda item: not item[1].reported_gpu_hours):
         if architecture(example.model) == arch:
-            note = said("{model} was trained on {tokens:.3g} T tokens ({source})", model=arch.name,
-                        tokens=example.tokens / 1e12, source=name)  # fmt: skip
+            note = said("{model} was trained on {tokens:T.3g} T tokens ({source})", model=arch.name,
+                        tokens=example.tokens, source=name)  # fmt: skip
             return replace(request, quality_tokens=example.tokens), arch, [note]
     raise UserError(f"How many tokens {arch.name} was trained on is not in the catalogue; give --quality-tokens.")

@@ -11,7 +11,6 @@ from centime.catalogue.chips import chip
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
 from centime.messages import Said, said
-from centime.plan.catalogue_notes import priced
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.lifetime.request import Costs, LifetimeRequest
 from centime.plan.serving.choice import Lengths, cheapest_units
@@ -77,8 +76,8 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
         return seconds * served.per_device_hour / 3600, (1 / high, 1 / low)
 
     notes = [
-        said("Training: {chip}, {precision}, {price}", chip=trains.name, precision=precision, price=priced(paid)),
-        said("Serving: {chip}, {price}", chip=serves.name, price=priced(served)),
+        said("Training: {chip}, {precision}, {price}", chip=trains.name, precision=precision, price=paid.sentence()),
+        said("Serving: {chip}, {price}", chip=serves.name, price=served.sentence()),
         said(
             "Served tokens are prompts and answers, {isl:,.0f} to {osl:,.0f}; {hit:.0%} of prompts from the cache; "
             "first token within {ttft:g} s, then one each {tpot:g} ms",

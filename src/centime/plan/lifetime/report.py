@@ -2,153 +2,149 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from centime.messages import Writer
 from centime.plan.lifetime.plan import Lifetime, Option
-from centime.plan.show.language import number, words
 from centime.plan.show.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table
-from centime.units import format_count, format_money
 
 
-def title(found: Lifetime, lang: str) -> str:
+def title(found: Lifetime, w: Writer) -> str:
     """One line."""
-    served = number(format_count(found.served), lang)
-    return words(lang)(
-        "The life of a model as good as {model}, serving {served} tokens", model=found.bar.name, served=served
+    return w.say(
+        "The life of a model as good as {model}, serving {served:count} tokens",
+        model=found.bar.name,
+        served=found.served,
     )
 
 
-def cost(value: float, unit: str) -> str:
+def cost(w: Writer, value: float, unit: str) -> str:
     """'$4.33 B', '$16.18 M', '$290,336', '$0.42'; FLOP in powers of ten."""
     if unit == "FLOP":
-        return f"{value:.3g} FLOP"
-    symbol, after = ("$", "") if unit == "USD" else ("", f" {unit}")
+        return w.quantity(value, ".3g", unit)
     for scale, letter in ((1e9, "B"), (1e6, "M")):
         if abs(value) >= 0.9999995 * scale:
-            return f"{symbol}{value / scale:,.2f} {letter}{after}"
-    return f"{symbol}{value:,.0f}{after}" if abs(value) >= 1000 else format_money(value, unit)
+            return w.money(value / scale, unit, ",.2f", letter)
+    return w.money(value, unit, ",.0f" if abs(value) >= 1000 else "")
 
 
-def three_digits(value: float, unit: str) -> str:
+def three_digits(w: Writer, value: float, unit: str) -> str:
     """'$168 M': short enough for an axis, and for a row of a terminal of 80 columns."""
-    return f"${format_count(value)}" if unit == "USD" else cost(value, unit)
+    return w.short_money(value, unit) if unit == "USD" else cost(w, value, unit)
 
 
-def sections(found: Lifetime, lang: str) -> list[Section]:
+def sections(found: Lifetime, w: Writer) -> list[Section]:
     """Headlines, the best of each kind, training and serving side by side, curves over demand, laws, notes."""
-    say, served, unit, best = words(lang), found.served, found.unit, found.best
-
-    def money(value: float) -> str:
-        return number(cost(value, unit), lang)
-
-    def count(value: float) -> str:
-        return number(format_count(value), lang)
+    served, unit, best = found.served, found.unit, found.best
+    money, short = partial(cost, w, unit=unit), partial(three_digits, w, unit=unit)
 
     def bare(value: float) -> str:
-        return f"{value:.3g}" if unit == "FLOP" else count(value)
-
-    def share(value: float) -> str:
-        return number(f"{100 * value:.1f} %", lang)
+        return w.number(value, ".3g") if unit == "FLOP" else w.count(value)
 
     low, high = best.interval(served)
     figures = [
-        Figure(say("Cheapest"), _model(best, lang), say("{tokens} tokens", tokens=count(best.tokens))),
-        Figure(say("Its life"), money(best.total(served)), f"{money(low)} – {money(high)}"),
-        Figure(say("Against {model}", model=found.bar.name), share(-found.saving), money(found.bar.total(served))),
-        Figure(say("Spent on serving"), share(best.serving_share(served)), money(best.serve * served)),
+        Figure(w.say("Cheapest"), _model(best, w), w.say("{tokens:count} tokens", tokens=best.tokens)),
+        Figure(w.say("Its life"), money(best.total(served)), f"{money(low)} – {money(high)}"),
         Figure(
-            say("Serving passes training for good at"),
-            say("{tokens} tokens", tokens=count(found.break_even())),
-            say("{model}: {tokens}", model=found.bar.name, tokens=count(found.bar.break_even)),
+            w.say("Against {model}", model=found.bar.name), w.percent(-found.saving), money(found.bar.total(served))
+        ),
+        Figure(w.say("Spent on serving"), w.percent(best.serving_share(served)), money(best.serve * served)),
+        Figure(
+            w.say("Serving passes training for good at"),
+            w.say("{tokens:count} tokens", tokens=found.break_even()),
+            w.say("{model}: {tokens:count}", model=found.bar.name, tokens=found.bar.break_even),
         ),
     ]
     rows: list[tuple[str, Option]] = [(found.bar.name, found.bar)]
     precisions = dict.fromkeys(option.precision for option in found.options)
-    for family, label in (("moe", say("Mixture")), ("dense", say("Dense"))):
+    for family, label in (("moe", w.say("Mixture")), ("dense", w.say("Dense"))):
         rows += [(label, one) for p in precisions if (one := found.best_of(family, p)) is not None]
-    rows = [(f"{label}, {say(option.precision)}", option) for label, option in rows]
+    rows = [(_named(w, label, option), option) for label, option in rows]
     curve = found.curve()
     out: list[Section] = [
         Figures(figures),
-        _table(say("The cheapest of each kind"), rows, found, lang),
+        _table(w.say("The cheapest of each kind"), rows, found, w),
         StackedBars(
-            say("Training and serving"),
+            w.say("Training and serving"),
             unit,
             [
-                (label, {say("training"): option.train, say("inference"): option.serve * served})
+                (label, {w.say("training"): option.train, w.say("inference"): option.serve * served})
                 for label, option in rows
             ],
             bare,
         ),
         LineChart(
-            say("The cheapest life by demand"),
+            w.say("The cheapest life by demand"),
             unit,
-            say("tokens served"),
+            w.say("tokens served"),
             [
-                Line(say("training"), [(p.served, p.best.train) for p in curve]),
-                Line(say("inference"), [(p.served, p.best.serve * p.served) for p in curve]),
+                Line(w.say("training"), [(p.served, p.best.train) for p in curve]),
+                Line(w.say("inference"), [(p.served, p.best.serve * p.served) for p in curve]),
                 Line(found.bar.name, [(p.served, found.bar.total(p.served)) for p in curve]),
             ],
-            lambda value: number(three_digits(value, unit), lang),
-            count,
+            short,
+            w.count,
             log_x=True,
             log_y=True,
-            marks=[(found.break_even(), say("serving passes training"))],
+            marks=[(found.break_even(), w.say("serving passes training"))],
         ),
         LineChart(
-            say("The cheapest size by demand"),
-            say("parameters"),
-            say("tokens served"),
+            w.say("The cheapest size by demand"),
+            w.say("parameters"),
+            w.say("tokens served"),
             [
-                Line(say("in all"), [(p.served, p.best.params) for p in curve]),
-                Line(say("active"), [(p.served, p.best.active_params) for p in curve]),
+                Line(w.say("in all"), [(p.served, p.best.params) for p in curve]),
+                Line(w.say("active"), [(p.served, p.best.active_params) for p in curve]),
             ],
-            count,
-            count,
+            w.count,
+            w.count,
             log_x=True,
             log_y=True,
         ),
         LineChart(
-            say("Its training by demand"),
-            say("tokens"),
-            say("tokens served"),
-            [Line(say("training tokens"), [(p.served, p.best.tokens) for p in curve])],
-            count,
-            count,
+            w.say("Its training by demand"),
+            w.say("tokens"),
+            w.say("tokens served"),
+            [Line(w.say("training tokens"), [(p.served, p.best.tokens) for p in curve])],
+            w.count,
+            w.count,
             log_x=True,
             log_y=True,
         ),
     ]
     if found.by_law:
-        note = say("Equal quality under other published laws: how much hangs on the law.")
-        laws = [(f"{law}, {say(option.precision)}", option) for law, option in found.by_law]
-        out.append(_table(say("The cheapest under other laws"), laws, found, lang, note))
-    out.append(Notes(say("Assumptions"), [number(say(line), lang) for line in found.assumptions]))
-    out.append(Notes(say("Sources"), [say(source) for source in found.sources]))
+        note = w.say("Equal quality under other published laws: how much hangs on the law.")
+        laws = [(_named(w, law, option), option) for law, option in found.by_law]
+        out.append(_table(w.say("The cheapest under other laws"), laws, found, w, note))
+    out.append(Notes(w.say("Assumptions"), [w.say(line) for line in found.assumptions]))
+    out.append(Notes(w.say("Sources"), [w.say(source) for source in found.sources]))
     return out
 
 
-def _model(option: Option, lang: str) -> str:
-    total, active = format_count(option.params), format_count(option.active_params)
-    text = total if option.sparsity.activation >= 1 else f"{total} / {active}"
-    return number(text, lang)
+def _named(w: Writer, name: str, option: Option) -> str:
+    if option.precision == "any":
+        return w.say("{name}, any", name=name)
+    return f"{name}, {option.precision}"
 
 
-def _table(name: str, rows: list[tuple[str, Option]], found: Lifetime, lang: str, note: str = "") -> Table:
-    say, served = words(lang), found.served
-    head = ("", "Parameters (active)", "Tokens", "Training", "Serving", "Total", "Break-even")
+def _model(option: Option, w: Writer) -> str:
+    total = w.count(option.params)
+    return total if option.sparsity.activation >= 1 else f"{total} / {w.count(option.active_params)}"
 
-    def short(value: float) -> str:
-        return number(three_digits(value, found.unit), lang)
 
+def _table(name: str, rows: list[tuple[str, Option]], found: Lifetime, w: Writer, note: str = "") -> Table:
+    served, short = found.served, partial(three_digits, w, unit=found.unit)
+    columns = ("Parameters (active)", "Tokens", "Training", "Serving", "Total", "Break-even")
     body = [
         [
             label,
-            _model(option, lang),
-            number(format_count(option.tokens), lang),
+            _model(option, w),
+            w.count(option.tokens),
             short(option.train),
             short(option.serve * served),
             short(option.total(served)),
-            number(format_count(option.break_even), lang),
+            w.count(option.break_even),
         ]
         for label, option in rows
     ]
-    return Table(name, [say(h) if h else "" for h in head], body, note)
+    return Table(name, ["", *map(w.say, columns)], body, note)

@@ -17,7 +17,6 @@ from centime.catalogue.models import architecture
 from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.messages import said
-from centime.plan.catalogue_notes import priced
 from centime.plan.serving.choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import Engine
@@ -134,7 +133,11 @@ def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choi
     if request.precision is None:
         found.append(said("Weights in {precision} (assumption)", precision=precision))
     if request.peak_to_mean is None:
-        found.append(said("Peak over mean {ratio:.3f}, as DeepSeek's nodes on 2025-02-27", ratio=PEAK_TO_MEAN))
+        found.append(
+            said(
+                "Peak over mean {ratio:.3f}, as DeepSeek's nodes on {date:date}", ratio=PEAK_TO_MEAN, date="2025-02-27"
+            )
+        )
     found.append(
         said(
             "Limits: first token within {ttft:g} s for 99 of 100, a token each {tpot:g} ms on average",
@@ -147,5 +150,5 @@ def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choi
     if request.mtp == 0:
         found.append(said("No speculation; --mtp 1 drafts a token a step where the model has an MTP module."))
     if price.kind == "assumed":
-        found.append(priced(price))
+        found.append(price.sentence())
     return found

@@ -5,6 +5,6 @@ A report makes `sections`; nothing that computes imports this room.
 
 from __future__ import annotations
 
-from centime.plan.show.language import LANGUAGES, Words, number, words
+from centime.plan.show.language import LANGUAGES, writer
 
-__all__ = ["LANGUAGES", "Words", "number", "words"]
+__all__ = ["LANGUAGES", "writer"]

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from centime.charts.draw import draw_chart
+from centime.charts.lines import Say
 from centime.charts.page import render
 from centime.charts.tables import as_table
 from centime.files.output import Output
 from centime.files.pages import is_page
-from centime.plan.show.language import Words, words
+from centime.plan.show.language import writer
 from centime.plan.show.sections import Figures, LineChart, Notes, Section, Table, Timeline
 
 
 def write_page(path: Path, title: str, sections: Sequence[Section], lang: str, card: dict[str, Any]) -> None:
     """Writes the page whole or not at all. Raises UserError where it cannot be written."""
-    say = words(lang)
+    say = writer(lang).say
     page = render(
         "plan/show/plan.html.jinja",
         lang=lang,
@@ -37,7 +38,7 @@ def page_file(path: Path) -> Output:
     return Output(path, "a page", "name another --html file", is_page)
 
 
-def _shown(section: Section, say: Words) -> tuple[str, Section, str, Table | None]:
+def _shown(section: Section, say: Say) -> tuple[str, Section, str, Table | None]:
     """What the template is told of a section: (its kind, itself, its picture, its numbers)."""
     match section:
         case Figures():

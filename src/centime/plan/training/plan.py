@@ -18,7 +18,6 @@ from centime.catalogue.export_rules import status as export_status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.prices import Price
 from centime.messages import said
-from centime.plan.catalogue_notes import priced, ruled
 from centime.plan.step.job import Job
 from centime.plan.step.layout import parse, validate
 from centime.plan.step.prediction import StepPrediction, check_precision, predict_step, software_of
@@ -171,7 +170,7 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         found = search(job, request.gpus, priced=0 if quick else PRICED)
         step = predict_step(job, found.best.layout, times=found.times[0])
         if found.idle:
-            assumptions.append(said("The best layout leaves {idle} chips idle.", idle=found.idle))
+            assumptions.append(said("The best layout leaves {idle:|chip|chips} idle.", idle=found.idle))
     else:
         layout = parse(request.layout or "", request.gpus)
         validate(layout, arch, device)
@@ -195,8 +194,8 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     assumptions += step.assumptions
     assumptions.append(
         said(
-            "A failure every {hours:.0f} hours on {gpus:,} chips, as Llama-3.1-405B saw them: {share:.1%} of the time "
-            "trains.",
+            "A failure every {hours:.0f} hours on {gpus:,|chip|chips}, as Llama-3.1-405B saw them: {share:.1%} of the "
+            "time trains.",
             hours=long.hours_between_interruptions,
             gpus=request.gpus,
             share=long.share,
@@ -206,13 +205,13 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     if not status.may_buy:
         assumptions.append(
             said(
-                "May not be bought by {buyer} on {date}: {status}.",
-                buyer=status.buyer,
+                "May not be bought by {buyer} on {date:date}: {status}.",
+                buyer=said(status.buyer),
                 date=status.date,
-                status=ruled(status),
+                status=status.sentence(),
             )
         )
     price = gpu_hour(device, request.date, request.price)
-    sources = [source for source in (arch.source, device.source, recipe.get("source"), priced(price)) if source]
+    sources = [source for source in (arch.source, device.source, recipe.get("source"), price.sentence()) if source]
     sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/step/constants.json (published runs)")
     return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), found)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from centime.messages import Said
-from centime.plan.catalogue_notes import priced
-from centime.plan.show.language import Words, number, words
-from centime.plan.show.sections import Figure, Figures, Notes, Section, StackedBars, Table, plain
-from centime.units import format_count, format_money
+from centime.messages import Writer
+from centime.plan.show.sections import Figure, Figures, Notes, Section, StackedBars, Table
 
 if TYPE_CHECKING:
     from centime.plan.training.plan import TrainingPlan
@@ -33,151 +30,142 @@ PHASES = {
 }
 
 
-def title(plan: TrainingPlan, lang: str) -> str:
+def title(plan: TrainingPlan, w: Writer) -> str:
     """'Training DeepSeek-V3 on 14.8 T tokens with 2,048 x H800 SXM 80GB'."""
-    return words(lang)(
-        "Training {model} on {tokens} tokens with {gpus} x {chip}",
+    return w.say(
+        "Training {model} on {tokens:count} tokens with {gpus:,} x {chip}",
         model=plan.arch.name,
-        tokens=number(format_count(plan.request.tokens), lang),
-        gpus=number(f"{plan.request.gpus:,}", lang),
+        tokens=plan.request.tokens,
+        gpus=plan.request.gpus,
         chip=plan.chip.name,
     )
 
 
-def sections(plan: TrainingPlan, lang: str) -> list[Section]:
+def sections(plan: TrainingPlan, w: Writer) -> list[Section]:
     """The sections, in the language."""
-    say = words(lang)
     step = plan.step
     memory = {name: gib for name, gib in step.memory_gib.items() if name != "total"}
 
-    def written(value: float) -> str:
-        return number(plain(value), lang)
-
     return [
-        _figures(plan, lang),
-        _stages(plan, lang),
+        _figures(plan, w),
+        _stages(plan, w),
         StackedBars(
-            say("Where a step's time goes"),
+            w.say("Where a step's time goes"),
             "s",
-            [(say("step"), {say(name.replace("_", " ")): s for name, s in step.breakdown_s.items() if s > 0})],
-            written,
+            [(w.say("step"), {w.say(name.replace("_", " ")): s for name, s in step.breakdown_s.items() if s > 0})],
+            w.plain,
         ),
         Table(
-            say("Phases of a step"),
-            [say("phase"), "s"],
-            [[say(PHASES[name]), number(f"{s:.2f}", lang)] for name, s in step.phases_s.items()],
+            w.say("Phases of a step"),
+            [w.say("phase"), "s"],
+            [[w.say(PHASES[name]), w.number(s, ".2f")] for name, s in step.phases_s.items()],
         ),
         StackedBars(
-            say("Memory of the fullest chip"),
-            say("GiB"),
-            [(plan.chip.name, {say(name): gib for name, gib in memory.items()})],
-            written,
+            w.say("Memory of the fullest chip"),
+            w.say("GiB"),
+            [(plan.chip.name, {w.say(name): gib for name, gib in memory.items()})],
+            w.plain,
         ),
-        Table(say("Layout"), [say("degree"), ""], _layout(plan, say)),
-        *_drawn(plan, lang),
-        *_searched(plan, lang),
-        Notes(say("Assumptions"), [number(say(line), lang) for line in plan.assumptions]),
-        Notes(
-            say("Sources"), [number(say(line), lang) if isinstance(line, Said) else say(line) for line in plan.sources]
-        ),
+        Table(w.say("Layout"), [w.say("degree"), ""], _layout(plan, w)),
+        *_drawn(plan, w),
+        *_searched(plan, w),
+        Notes(w.say("Assumptions"), [w.say(line) for line in plan.assumptions]),
+        Notes(w.say("Sources"), [w.say(line) for line in plan.sources]),
     ]
 
 
-def _money(value: float, currency: str, lang: str) -> str:
+def _money(w: Writer, value: float, currency: str) -> str:
     """Whole units from a thousand on: nobody knows the cents of a plan."""
-    text = format_money(round(value) if value >= 1000 else value, currency)
-    return number(text.replace(".00", "") if value >= 1000 else text, lang)
+    return w.money(value, currency, ",.0f" if value >= 1000 else "")
 
 
-def _figures(plan: TrainingPlan, lang: str) -> Figures:
-    say, step, currency = words(lang), plan.step, plan.price.currency
-    rate = plan.price.per_device_hour
-
-    def span(low: str, high: str) -> str:
-        return say("80 %: {low} to {high}", low=low, high=high)
-
-    hours = [number(format_count(value), lang) for value in (plan.low_hours, plan.high_hours)]
-    money = [_money(value * rate, currency, lang) for value in (plan.low_hours, plan.high_hours)]
-    speed = say(
-        "of the bf16 peak; {rate} TFLOP/s, {precision}", rate=plain(step.tflops_per_gpu), precision=step.precision
+def _figures(plan: TrainingPlan, w: Writer) -> Figures:
+    step, rate, currency = plan.step, plan.price.per_device_hour, plan.price.currency
+    low, high = plan.low_hours, plan.high_hours
+    ends = [_money(w, hours * rate, currency) for hours in (low, high)]
+    speed = w.say(
+        "of the bf16 peak; {rate} TFLOP/s, {precision}", rate=w.plain(step.tflops_per_gpu), precision=step.precision
     )
     return Figures(
         [
-            Figure(say("GPU-hours"), number(format_count(plan.gpu_hours, 4), lang), span(*hours)),
-            Figure(say("Cost"), _money(plan.cost, currency, lang), span(*money)),
             Figure(
-                say("Days"),
-                number(f"{plan.days:.1f}", lang),
-                number(say("{share:.1%} of them training", share=plan.goodput.share), lang),
+                w.say("GPU-hours"),
+                w.count(plan.gpu_hours, 4),
+                w.say("80 %: {low:count} to {high:count}", low=low, high=high),
             ),
             Figure(
-                say("Step"),
-                number(f"{step.step_time_s:.2f} s", lang),
-                number(f"{step.low_s:.2f} – {step.high_s:.2f} s", lang),
+                w.say("Cost"), _money(w, plan.cost, currency), w.say("80 %: {low} to {high}", low=ends[0], high=ends[1])
             ),
-            Figure(say("Speed"), number(plain(step.tokens_per_s_per_gpu), lang), say("tokens/s per GPU")),
-            Figure(say("MFU"), number(f"{step.mfu:.1%}", lang), number(speed, lang)),
-            Figure(say("Memory"), number(f"{step.memory_gib['total']:.1f} GiB", lang)),
+            Figure(
+                w.say("Days"),
+                w.number(plan.days, ".1f"),
+                w.say("{share:.1%} of them training", share=plan.goodput.share),
+            ),
+            Figure(
+                w.say("Step"),
+                w.quantity(step.step_time_s, ".2f", "s"),
+                f"{w.number(step.low_s, '.2f')} – {w.quantity(step.high_s, '.2f', 's')}",
+            ),
+            Figure(w.say("Speed"), w.plain(step.tokens_per_s_per_gpu), w.say("tokens/s per GPU")),
+            Figure(w.say("MFU"), w.number(step.mfu, ".1%"), speed),
+            Figure(w.say("Memory"), w.quantity(step.memory_gib["total"], ".1f", "GiB")),
         ]
     )
 
 
-def _stages(plan: TrainingPlan, lang: str) -> Table:
+def _stages(plan: TrainingPlan, w: Writer) -> Table:
     """The shape of table 1 of the DeepSeek-V3 report."""
-    say, rate, currency = words(lang), plan.price.per_device_hour, plan.price.currency
+    rate, currency = plan.price.per_device_hour, plan.price.currency
 
     def between(low: float, high: float) -> str:
-        return number(f"{low:,.0f} – {high:,.0f}", lang) if high > low else "–"
+        return f"{w.number(low, ',.0f')} – {w.number(high, ',.0f')}" if high > low else "–"
 
     def amount(value: float) -> str:
-        return number(f"{value:,.0f}" if value >= 1000 else f"{value:,.2f}", lang)
+        return w.number(value, ",.0f" if value >= 1000 else ",.2f")
 
     def row(stage: Stage) -> list[str]:
         return [
-            say(NAMES[stage.name]),
-            number(format_count(stage.tokens), lang) if stage.tokens else "–",
-            number(f"{stage.step.seq:,}", lang) if stage.step and stage.name != "rl" else "–",
-            number(f"{stage.gpu_hours:,.0f}", lang),
+            w.say(NAMES[stage.name]),
+            w.count(stage.tokens) if stage.tokens else "–",
+            w.number(stage.step.seq) if stage.step and stage.name != "rl" else "–",
+            w.number(stage.gpu_hours, ",.0f"),
             between(stage.low_hours, stage.high_hours),
             amount(stage.gpu_hours * rate),
         ]
 
-    head = [say("stage"), say("tokens"), say("sequence"), say("GPU-hours"), say("80 % interval"), currency]
+    head = [w.say("stage"), w.say("tokens"), w.say("sequence"), w.say("GPU-hours"), w.say("80 % interval"), currency]
     total = [
-        say("Total"),
+        w.say("Total"),
         "",
         "",
-        number(f"{plan.gpu_hours:,.0f}", lang),
+        w.number(plan.gpu_hours, ",.0f"),
         between(plan.low_hours, plan.high_hours),
         amount(plan.cost),
     ]
-    return Table(say("Cost by stage"), head, [*map(row, plan.stages), total], _price(plan, lang), total=True)
+    rows = [*map(row, plan.stages), total]
+    return Table(w.say("Cost by stage"), head, rows, w.say(plan.price.sentence()), total=True)
 
 
-def _price(plan: TrainingPlan, lang: str) -> str:
-    return number(words(lang)(priced(plan.price)), lang)
-
-
-def _drawn(plan: TrainingPlan, lang: str) -> list[Section]:
+def _drawn(plan: TrainingPlan, w: Writer) -> list[Section]:
     """The pipeline in time, where there is one."""
     step = plan.step
     if step.layout.pp == 1:
         return []
     from centime.plan.training.layout_report import pipeline_section
 
-    return [pipeline_section(step.layout, step.layout.micro_batches(step.global_batch), step.passes, lang)]
+    return [pipeline_section(step.layout, step.layout.micro_batches(step.global_batch), step.passes, w)]
 
 
-def _searched(plan: TrainingPlan, lang: str) -> list[Section]:
+def _searched(plan: TrainingPlan, w: Writer) -> list[Section]:
     """The ten fastest layouts, where they were asked for."""
     if plan.search is None:
         return []
     from centime.plan.training.layout_report import search_sections
 
-    return search_sections(plan.search, lang)
+    return search_sections(plan.search, w)
 
 
-def _layout(plan: TrainingPlan, say: Words) -> list[list[str]]:
+def _layout(plan: TrainingPlan, w: Writer) -> list[list[str]]:
     layout = plan.step.layout
     rows = [
         ("tensor parallel", layout.tp),
@@ -191,4 +179,4 @@ def _layout(plan: TrainingPlan, say: Words) -> list[list[str]]:
         ("schedule", layout.schedule),
         ("recomputation", layout.recompute),
     ]
-    return [[say(name), str(value)] for name, value in rows]
+    return [[w.say(name), w.say(value) if isinstance(value, str) else w.number(value)] for name, value in rows]

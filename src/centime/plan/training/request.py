@@ -140,7 +140,7 @@ def filled_in(
             assumptions.append(said("The fastest layout that fits is taken."))
     if request.software_date is None and request.date is not None:
         filled["software_date"] = software_at(request.date)
-        assumptions.append(said("Software of {date}, when the run starts.", date=filled["software_date"]))
+        assumptions.append(said("Software of {date:date}, when the run starts.", date=filled["software_date"]))
     elif request.software_date is None and filled.get("layout", "auto") != "auto":
         filled["software_date"] = recipe["software_date"]
     if request.extension is None:

@@ -6,12 +6,12 @@ from typing import Any
 
 from centime.charts.draw import draw_chart
 from centime.charts.kinds import Table
+from centime.charts.lines import Say
 from centime.charts.tables import as_table
-from centime.plan.show.language import Words
 from centime.plan.show.sections import Figures, Notes, Section
 
 
-def section_json(section: Section, say: Words) -> dict[str, Any]:
+def section_json(section: Section, say: Say) -> dict[str, Any]:
     """One section; `kind` says which: figures, table, notes or chart. A chart's `picture` is an element of HTML, every
     text in it escaped; `say` speaks the section's language."""
     match section:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from centime.catalogue import models
 from centime.errors import UserError, nearest
-from centime.plan.show.language import LANGUAGES, words
+from centime.plan.show.language import LANGUAGES, writer
 from centime.plan.verbs import Plan, sections, title
 from centime.serve.pages.plan_json import section_json
 from centime.units import parse_count
@@ -41,7 +41,7 @@ def planned(verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
     return {
         "title": {lang: title(plan, lang) for lang in LANGUAGES},
         "sections": {
-            lang: [section_json(section, words(lang)) for section in sections(plan, lang)] for lang in LANGUAGES
+            lang: [section_json(section, writer(lang).say) for section in sections(plan, lang)] for lang in LANGUAGES
         },
         "command": shlex.join(command),
     }

@@ -1,0 +1,48 @@
+"""A plan of every verb, made once: what reports are tested with."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from centime.plan.budget.inputs import BudgetRequest
+from centime.plan.budget.plan import plan_budget
+from centime.plan.check.plan import check_file
+from centime.plan.compare.plan import CompareRequest, compare
+from centime.plan.explain.plan import explain
+from centime.plan.fleet.plan import plan_fleet
+from centime.plan.lifetime.planner import plan_lifetime
+from centime.plan.lifetime.request import LifetimeRequest
+from centime.plan.serving.planner import plan_serving
+from centime.plan.serving.request import Demand, ServingRequest
+from centime.plan.training.case import case
+from centime.plan.training.plan import plan_training
+from centime.plan.training.request import TrainingRequest
+
+RUNS = Path(__file__).resolve().parents[3] / "scripts" / "same_as" / "runs.csv"
+DAY = Demand(608e9, 168e9, 0.563)
+
+
+@functools.cache
+def made() -> Sequence[Callable[[], Any]]:
+    """Makers of plans, each of which computes once."""
+    return [
+        functools.cache(maker)
+        for maker in (
+            lambda: plan_training(TrainingRequest("deepseek-v3", 14.8e12, "h800", 2048, price="$2/h")),
+            lambda: plan_training(
+                TrainingRequest("deepseek-v4-flash", 1e12, "gb200", 64, date="2025-02-01", region="cn"), quick=True
+            ),
+            lambda: plan_serving(ServingRequest("deepseek-v3", "h800", demand=DAY, context=4989, prices="deepseek-r1")),
+            lambda: plan_serving(ServingRequest("llama-3.1-70b", "h20", gpus=3)),
+            lambda: explain(case("v3-h800"), case("llama-405b-h100")),
+            lambda: plan_lifetime(LifetimeRequest("deepseek-67b", 1e13, mode="flops", law="hoffmann")),
+            lambda: compare(CompareRequest(("deepseek-v3",), ("h800", "910c"), date="2025-02-01")),
+            lambda: plan_fleet("google-tokens", draws=20),
+            lambda: plan_fleet("startup", draws=20, years=1),
+            lambda: plan_budget(BudgetRequest(80e9, of="Microsoft")),
+            lambda: check_file(RUNS),
+        )
+    ]
