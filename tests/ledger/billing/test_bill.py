@@ -147,8 +147,10 @@ def test_estimated_and_assumed_figures_are_marked_and_explained(book: Book) -> N
 
 
 def test_a_bill_of_measured_figures_alone_says_so(book: Book) -> None:
-    book.write([made(energy_source="rapl")])
-    assert "Everything is measured. Prices of 2026-06-01." in printed(bill_of(book))
+    book.write([made(energy_source="rapl"), made("context", energy_source="rapl")])
+    whole = bill_of(book)
+    assert "Everything is measured. Prices of 2026-06-01." in printed(whole)
+    assert whole.notes == []
 
 
 def test_an_old_price_is_flagged_by_its_age_when_it_was_used(book: Book) -> None:

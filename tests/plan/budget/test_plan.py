@@ -23,6 +23,7 @@ from centime.plan.budget.model import Outcome, outcome, seconds_per_output
 from centime.plan.budget.plan import BudgetPlan, actuals_of, from_inputs
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.fleet.uncertain import Uncertain
+from centime.plan.show.sections import Table
 
 RUNS = {"deepseek-v3": {"low": 0.8e6, "mid": 1.0e6, "high": 1.2e6, "source": "given"}}
 
@@ -182,6 +183,14 @@ def test_json_sections_and_card() -> None:
     for lang in ("en", "fr"):
         assert verbs.title(made, lang)
         assert len(verbs.sections(made, lang)) >= 9
+    (load,) = (
+        row
+        for section in verbs.sections(made, "en")
+        if isinstance(section, Table)
+        for row in section.rows
+        if row[0] == "Load at which the NPV is zero"
+    )
+    assert ("break_even_load" in made.bands) is bool(load[2]) is True
     assert verbs.title(made, "en") != verbs.title(made, "fr")
     assert not any(isinstance(v, float) and math.isnan(v) for v in told.values())
 

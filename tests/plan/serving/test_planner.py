@@ -217,3 +217,11 @@ def test_price_lists_by_name_and_by_amounts() -> None:
     assert price_list("deepseek-v3", "2025-03-01").output == 1.10
     assert price_list("deepseek-v3 off-peak", "2025-03-01").output == 0.55
     assert price_list("deepseek-v3", "2024-12-31").output == 0.28
+
+
+def test_what_nobody_said_is_assumed_and_said() -> None:
+    plain = plan_serving(ServingRequest(model="llama-3.1-8b", gpu="h100", gpus=8, price="$2/h"))
+    assert (plain.lengths.isl, plain.lengths.osl) == (4096, 1024)
+    told = " ".join(plain.to_json()["assumptions"])
+    assert "Requests of 4,096 tokens in and 1,024 out (assumption)" in told
+    assert "No speculation" in told
