@@ -8,7 +8,7 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart serve test install lint format test-unit test-long test-torch test-mutants same-as focus-validator lm-eval schema-suite bench clean
+.PHONY: help quickstart serve test install lint format test-unit test-long test-torch test-mutants same-as focus-validator lm-eval schema-suite dist bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -67,6 +67,12 @@ $(SUITE)/.fetched: | $(VENV)/.installed-dev
 	tar -xzf $(SUITE)/jsonschema-4.26.0.tar.gz -C $(SUITE) --strip-components=3 jsonschema-4.26.0/json/tests
 	touch $@
 
+# The source package first, and the wheel from it, so that what is published can be built again.
+dist: $(VENV)/.installed-dev ## the source package and the wheel in dist/, checked as the package index would
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+
 bench: $(VENV)/.installed-bench ## training speed beside its peers, as ratios in one run
 	$(BIN)/python benchmarks/train.py
 
@@ -74,18 +80,18 @@ clean: ## caches and builds; environments and runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
 
-# A stamp is written by the recipe that is named after it, so that no target is made again for want of its file.
+# A recipe writes the stamp that it is named after, and those of what it brings besides.
 $(VENV)/.installed: $(SETUP)
-	$(PYTHON) scripts/install.py --venv $(VENV)
+	$(PYTHON) scripts/install.py --venv $(VENV) --extras train
 	@touch $@
 
 $(VENV)/.installed-serve: $(SETUP)
-	$(PYTHON) scripts/install.py --venv $(VENV) --extras serve
-	@touch $@
+	$(PYTHON) scripts/install.py --venv $(VENV) --extras train,serve
+	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-dev: $(SETUP)
 	$(PYTHON) scripts/install.py --venv $(VENV) --extras dev,peers
-	@touch $@
+	@touch $(VENV)/.installed $(VENV)/.installed-serve $@
 
 # torchtitan's own requirements are for training on GPUs; the modules that the benchmark takes need none of them.
 $(VENV)/.installed-bench: $(VENV)/.installed-dev

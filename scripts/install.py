@@ -2,10 +2,9 @@
 
     python3 scripts/install.py [--venv .venv] [--extras dev,peers] [--torch 2.13.0]
 
-Needs only Python >= 3.11 with pip. `make install`, `make quickstart` and `make test` call it; a stamp in the
-environment makes their next call instant: `.installed` is ours, those of the extras are make's. Without an NVIDIA
-driver it asks $TORCH_INDEX (default: PyTorch's index of CPU builds) for torch first, and does without that index when
-it does not answer within seconds.
+Needs only Python >= 3.11 with pip. `make install`, `make quickstart` and `make test` call it; make's stamps in the
+environment make their next call instant. Where an extra brings torch and there is no NVIDIA driver, $TORCH_INDEX
+(default: PyTorch's index of CPU builds) is asked for it first, and done without when it does not answer within seconds.
 """
 
 from __future__ import annotations
@@ -62,8 +61,9 @@ def install(venv: Path, extras: list[str], torch: str | None) -> None:
     python = environment(venv)
     with tempfile.TemporaryDirectory() as scratch:
         constraints = write_constraints(Path(scratch) / "constraints.txt", torch)
-        index = torch_index()
-        requirements = ["setuptools", f"torch=={torch}" if torch else "torch"]
+        with_torch = brings_torch(extras)
+        index = torch_index() if with_torch else []
+        requirements = ["setuptools", *([f"torch=={torch}"] if torch else [])]
         # A pip that can say what it would download without downloading it, and our own setuptools to build the
         # editable package: 3 MB that come unannounced.
         pip(python, "install", *index, "-c", str(constraints), "--quiet", "pip", "setuptools")
@@ -71,11 +71,25 @@ def install(venv: Path, extras: list[str], torch: str | None) -> None:
         arguments = [*index, "-c", str(constraints), "--no-build-isolation", *requirements, "--editable", target]
         announce(python, arguments)
         pip(python, "install", "--quiet", *arguments)
-    said = run([python, "-c", "import torch; print(torch.__version__)"])
+    module = "torch" if with_torch else "centime"
+    said = run([python, "-c", f"import {module}; print({module}.__version__)"])
     if said.returncode:
-        raise SetupError(f"torch does not import in {venv}: {last_line(said.stderr)} Remove {venv} and run this again.")
-    (venv / ".installed").write_text(said.stdout)  # whatever the extras, so that `make quickstart` finds it set up
-    print(f"install: ready in {time.monotonic() - started:.0f} s: {relative(venv)}, torch {said.stdout.strip()}")
+        raise SetupError(
+            f"{module} does not import in {venv}: {last_line(said.stderr)} Remove {venv} and run this again."
+        )
+    print(f"install: ready in {time.monotonic() - started:.0f} s: {relative(venv)}, {module} {said.stdout.strip()}")
+
+
+def brings_torch(extras: Iterable[str]) -> bool:
+    """Whether one of the extras, or an extra that it names, asks for torch."""
+    import tomllib  # which the Pythons that environment() refuses do not have
+
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for line in (line for extra in extras for line in known.get(extra, [])):
+        match = re.match(r"([\w-]+)(?:\[([\w,-]+)\])?", line)
+        if match and (match[1] == "torch" or (match[1] == "centime" and brings_torch(match[2].split(",")))):
+            return True
+    return False
 
 
 def environment(venv: Path) -> Path:

@@ -1,7 +1,8 @@
 """Every command that the README shows runs, in the order shown, and both languages show the same ones.
 
 The commands run with CENTIME_SMOKE=1 (the same path with few steps) in a copy of the checkout, by the environment that
-runs the tests, where `centime` is forked from a process that has imported it. `make test` itself is excepted.
+runs the tests, where `centime` is forked from a process that has imported it. `make test` itself is excepted, and what
+installs: tests/cli/test_light_install.py runs that elsewhere.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ import pytest
 from tests.forked import FORKS, write_relay
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("Makefile", "pyproject.toml", "constraints.txt", "README.md", "scripts", "src", "recipes", "benchmarks")
-EXCEPTED = {"make test"}
+COPIED = (
+    *("Makefile", "MANIFEST.in", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"),
+    *("scripts", "src", "recipes", "benchmarks"),
+)
+INSTALLS = {"pip install ."}
+EXCEPTED = {"make test", *INSTALLS}
 
 
 def commands(readme: str) -> list[str]:
@@ -54,10 +59,9 @@ def test_the_index_names_every_page() -> None:
     assert pages - set(links(ROOT / "docs" / "index.md")) == set()
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the checkout whose .venv is the environment that runs the tests, set up already."""
-    copy = tmp_path / "centime"
+def copy_of_the_checkout(folder: Path) -> Path:
+    """A copy, in `folder`, of the checkout whose .venv is the environment that runs the tests, set up already."""
+    copy = folder / "centime"
     copy.mkdir()
     for name in COPIED:
         source = ROOT / name
@@ -72,16 +76,17 @@ def checkout(tmp_path: Path) -> Path:
     (venv / "bin").mkdir()
     for program in (Path(sys.prefix) / "bin").iterdir():
         (venv / "bin" / program.name).symlink_to(program)
-    if FORKS:
-        (venv / "bin" / "centime").unlink()
-        write_relay(venv / "bin" / "centime")
     for stamp in (".installed", ".installed-dev", ".installed-serve"):
         (venv / stamp).touch()
     return copy
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_runs(checkout: Path, centime_home: Path) -> None:
+def test_every_command_of_the_readme_runs(tmp_path: Path, centime_home: Path) -> None:
+    checkout = copy_of_the_checkout(tmp_path)
+    if FORKS:
+        (checkout / ".venv" / "bin" / "centime").unlink()
+        write_relay(checkout / ".venv" / "bin" / "centime")
     path = f"{checkout / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"CENTIME_SMOKE": "1", "PATH": path, "CENTIME_HOME": str(centime_home)}
     environment.pop("MAKEFLAGS", None)  # that of the make which runs the tests

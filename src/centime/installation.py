@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,17 @@ from urllib.parse import unquote, urlsplit
 from centime.errors import UserError
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's builds without CUDA, a tenth of the size
+# extra -> the commands that it is for, as a person types them; all others need centime alone.
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "data": ("data", "tokenizer"),
+    "torch": ("generate", "chat", "evaluate", "calibrate"),
+    "train": ("train", "quickstart"),
+    "gateway": ("serve --upstream",),
+    "serve": ("serve",),
+    "replicas": ("serve --replicas",),
+    "gguf": ("export",),
+}
+WITHOUT_TORCH = {"", "data", "gateway", "gpu"}
 
 
 @dataclass(frozen=True)
@@ -42,12 +53,15 @@ class Installation:
         return f"{where[self.kind]} {self.target}"
 
     def command(self, extra: str) -> str:
-        """The command that adds an extra ('serve', 'gguf', 'replicas', 'gpu'), or with '' what centime itself needs."""
+        """The command that adds an extra ('serve', 'gguf', 'gpu', ...), or with '' what centime itself needs."""
         with_extra = f"[{extra}]" if extra else ""
         if self.kind == "repository":
-            return f"{_pip()} install {shlex.quote(f'centime{with_extra} @ {self.target}')}"
-        editable = "-e " if self.kind in ("editable", "source") else ""
-        return f"{_pip()} install {editable}{shlex.quote(f'{self.target}{with_extra}')}"
+            what = shlex.quote(f"centime{with_extra} @ {self.target}")
+        else:
+            editable = "-e " if self.kind in ("editable", "source") else ""
+            what = f"{editable}{shlex.quote(f'{self.target}{with_extra}')}"
+        small_torch = extra not in WITHOUT_TORCH and not has_torch() and not _has_nvidia_driver()
+        return f"{_pip()} install {what}{f' --extra-index-url {CPU_INDEX}' if small_torch else ''}"
 
 
 def installation() -> Installation:
@@ -75,23 +89,26 @@ def needs(extra: str, what: str, library: str) -> UserError:
     return UserError(f"{what} needs {library}; add it with: {installation().command(extra)}")
 
 
-def missing(library: str) -> str:
-    """The command that adds a library that centime always needs, such as torch."""
-    if library != "torch":
-        return installation().command("")
-    index = "" if _has_nvidia_driver() else f" --extra-index-url {CPU_INDEX}"
-    return f"{_pip()} install {shlex.quote(requirement('torch'))}{index}"
+def missing(arguments: Sequence[str]) -> str:
+    """The command that adds what `centime ARGUMENTS` needs, whatever of it is missing."""
+    asked = {argument.partition("=")[0] for argument in arguments}
+    fitting = {
+        use: extra
+        for extra, uses in EXTRAS.items()
+        for use in uses
+        if use.split()[:1] == list(arguments[:1]) and asked.issuperset(use.split())
+    }
+    return installation().command(fitting[max(fitting, key=len)] if fitting else "")
 
 
-def requirement(library: str) -> str:
-    """'torch<2.16,>=2.11': a library with the versions that centime accepts; its bare name where nothing says."""
-    from importlib.metadata import PackageNotFoundError, requires
+def has_torch() -> bool:
+    """Whether torch is installed, whether it loads or not."""
+    from importlib.metadata import PackageNotFoundError, version
 
     try:
-        asked = requires("centime") or []
+        return bool(version("torch"))
     except PackageNotFoundError:
-        asked = []
-    return next((line for line in asked if re.match(rf"{re.escape(library)}\b(?!.*;)", line)), library)
+        return False
 
 
 def _read(origin: dict[str, Any]) -> Installation:

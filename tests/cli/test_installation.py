@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from centime.cli.program.verbs import VERBS
+from centime.installation import CPU_INDEX, EXTRAS, Installation, missing
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 ORIGINS = {
@@ -50,8 +55,16 @@ def test_the_command_names_what_pip_installed(tmp_path: Path, kind: str) -> None
     assert command in done.stdout
 
 
-@pytest.mark.parametrize("verb", [["train", "recipe.toml"], ["generate", "model", "--prompt", "x"], ["quickstart"]])
-def test_without_torch_a_verb_says_how_to_add_it(tmp_path: Path, verb: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("verb", "extra"),
+    [
+        (["train", "recipe.toml"], "train"),
+        (["generate", "model", "--prompt", "x"], "torch"),
+        (["serve", "model", "--port", "0"], "serve"),
+        (["quickstart"], "train"),
+    ],
+)
+def test_without_torch_a_verb_says_how_to_add_it(tmp_path: Path, verb: list[str], extra: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "class Without:\n"
@@ -64,7 +77,42 @@ def test_without_torch_a_verb_says_how_to_add_it(tmp_path: Path, verb: list[str]
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "needs torch" in done.stderr
-    assert "pip install 'torch" in done.stderr
+    assert f"[{extra}]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "command"),
+    [
+        ("plan train", "centime"),
+        ("plan serve --upstream x", "centime"),
+        ("serve runs/x", "'centime[serve]'"),
+        ("serve --upstream http://x", "'centime[gateway]'"),
+        ("serve --upstream=http://x", "'centime[gateway]'"),
+        ("serve runs/x --replicas 2", "'centime[replicas]'"),
+        ("export runs/x --gguf y", "'centime[gguf]'"),
+        ("tokenizer train x", "'centime[data]'"),
+    ],
+)
+def test_the_extra_is_the_one_of_what_was_asked(monkeypatch: pytest.MonkeyPatch, asked: str, command: str) -> None:
+    monkeypatch.setattr("centime.installation.installation", lambda: Installation("index", "centime"))
+    monkeypatch.setattr("centime.installation.has_torch", lambda: True)
+    assert missing(asked.split()).endswith(f" install {command}")
+
+
+def test_a_small_torch_is_asked_for_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Installation("index", "centime")
+    monkeypatch.setattr("centime.installation.has_torch", lambda: False)
+    for driver, extra in ((False, "train"), (True, "train"), (False, "gateway"), (False, "data")):
+        monkeypatch.setattr("centime.installation._has_nvidia_driver", lambda driver=driver: driver)
+        assert here.command(extra).endswith(f" --extra-index-url {CPU_INDEX}") is (not driver and extra == "train")
+
+
+def test_every_extra_has_verbs_and_a_row_in_the_documentation(root: Path) -> None:
+    assert {use.split()[0] for uses in EXTRAS.values() for use in uses} <= VERBS.keys()
+    known = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert known.keys() - {"dev", "peers"} == {*EXTRAS, "gpu"}
+    rows = re.findall(r"^\| `(\w+)` \|", (root / "docs" / "doctor.md").read_text("utf-8"), re.MULTILINE)
+    assert {*rows} == {*EXTRAS, "gpu"}
 
 
 def test_a_library_that_does_not_load_is_said(tmp_path: Path) -> None:

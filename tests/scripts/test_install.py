@@ -15,6 +15,8 @@ from types import ModuleType
 
 import pytest
 
+from centime.installation import EXTRAS, WITHOUT_TORCH
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -108,11 +110,19 @@ def test_every_dependency_is_pinned() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["dev"], *extras["gguf"], *extras["peers"], "setuptools"]
+    installed = [line for extra in extras.keys() - {"gpu"} for line in extras[extra]]
+    wanted = [*project["dependencies"], *installed, "setuptools"]
     names = {re.split(r"[\[<>=!~; ]", line)[0].lower().replace("_", "-") for line in wanted} - {"centime"}
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
     assert names - pinned == set()
+
+
+def test_torch_comes_with_the_extras_that_compute(installer: ModuleType) -> None:
+    with_torch = {extra for extra in (*EXTRAS, "gpu", "dev", "peers") if installer.brings_torch([extra])}
+    assert with_torch == {*EXTRAS, "dev"} - WITHOUT_TORCH
+    assert not installer.brings_torch([])
+    assert installer.brings_torch(["gateway", "train"])
 
 
 @pytest.mark.slow

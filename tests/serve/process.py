@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
+from pathlib import Path
 from typing import Self
 
 from tests.forked import centime_process
@@ -13,11 +14,16 @@ from tests.forked import centime_process
 class ServerProcess:
     """`centime serve` with these arguments, once it says where it listens; `said` is its standard error so far.
 
+    program: another `centime` than that of the environment that runs the tests.
     A context manager: a test that fails leaves no server behind.
     """
 
-    def __init__(self, *arguments: str) -> None:
-        self.process = centime_process("serve", *arguments, "--port", "0", stderr=subprocess.PIPE, text=True)
+    def __init__(self, *arguments: str, program: Path | None = None) -> None:
+        words = ("serve", *arguments, "--port", "0")
+        if program is None:
+            self.process = centime_process(*words, stderr=subprocess.PIPE, text=True)
+        else:
+            self.process = subprocess.Popen([program, *words], stderr=subprocess.PIPE, text=True)
         self.said, self.url = "", ""
         self._listening = threading.Event()
         self._reader = threading.Thread(target=self._read)

@@ -92,13 +92,6 @@ def serve(
     With --upstream URL it is a gateway: the model is another server's, and so are the options of the engine.
     """
     from centime.errors import UserError
-    from centime.installation import needs
-
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError:
-        raise needs("serve", "`centime serve`", "fastapi and uvicorn") from None
 
     def say(line: str) -> None:
         typer.echo(line, err=True)

@@ -1,5 +1,5 @@
 """The libraries that centime needs or can use: each imported in a process of its own kind, so that one that crashes
-takes nothing else with it, and is named."""
+takes nothing else with it, and is named. One that only an extra needs is looked at where it is here."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from centime.doctor.finding import ABSENT, BROKEN, OK, Finding
-from centime.installation import installation, missing
+from centime.installation import EXTRAS, installation
 
 IMPORT_SECONDS = 120.0  # torch from a cold network disk; a library that takes longer counts as one that does not load
 # A requirement's name where it is imported by another.
 IMPORTED_AS = {"nvidia-ml-py": "pynvml", "prometheus-client": "prometheus_client", "huggingface_hub": "huggingface_hub"}
 # An extra -> what it is for.
-EXTRAS = {
-    "serve": "`centime serve`",
-    "gguf": "`centime export`",
-    "replicas": "`centime serve --replicas`",
-    "gpu": "fast paths and energy of NVIDIA GPUs",
+FOR = {extra: ", ".join(f"`centime {use}`" for use in uses) for extra, uses in EXTRAS.items()} | {
+    "gpu": "the energy of NVIDIA GPUs"
 }
 
 # Imports what it is told, a line of JSON before each and after each; asked for in one process, for torch takes seconds.
@@ -39,12 +37,19 @@ for name in sys.argv[1:]:
 
 
 def libraries() -> list[Finding]:
-    """A finding for each library that centime always needs, then one for each extra."""
-    needed, extras = _asked()
-    every = list(dict.fromkeys([*needed, *(name for names in extras.values() for name in names)]))
-    said = imported([IMPORTED_AS.get(name, name) for name in every if _version(name)])
-    found = [_needed(name, said) for name in needed]
-    return found + [_extra(extra, names, said) for extra, names in extras.items() if extra in EXTRAS]
+    """A finding for each library that is needed or here, then one for each extra."""
+    asked = _asked()
+    whose = {name: extra for extra in reversed(asked) for name in asked[extra]}  # the first that asks for it
+    names = list(dict.fromkeys(name for extra in asked for name in asked[extra]))
+    here = {name: number for name in names if (number := _version(name))}
+    said = imported([IMPORTED_AS.get(name, name) for name in here])
+    errors = {name: what for name in here if (what := said[IMPORTED_AS.get(name, name)])}
+    found = [
+        _library(name, here.get(name), errors.get(name), installation().command(whose[name]))
+        for name in names
+        if name in here or not whose[name]
+    ]
+    return found + [_extra(extra, asked[extra], here, errors) for extra in FOR if extra in asked]
 
 
 def imported(modules: list[str]) -> dict[str, str]:
@@ -80,49 +85,48 @@ def imported(modules: list[str]) -> dict[str, str]:
     return {module: said.get(module, "it was not reached") for module in modules}
 
 
-def _needed(name: str, said: dict[str, str]) -> Finding:
-    here = _version(name)
-    if here is None:
-        return Finding(name, BROKEN, "not installed", missing(name), {"version": None})
-    what = said[IMPORTED_AS.get(name, name)]
-    values = {"version": here, "error": what or None}
-    if what:
-        return Finding(name, BROKEN, f"{here}, which does not load ({_short(what)})", missing(name), values)
-    return Finding(name, OK, here, "", values)
+def _library(name: str, number: str | None, error: str | None, command: str) -> Finding:
+    values = {"version": number, "error": error}
+    if number is None:
+        return Finding(name, BROKEN, "not installed", command, values)
+    if error:
+        return Finding(name, BROKEN, f"{number}, which does not load ({_short(error)})", command, values)
+    return Finding(name, OK, number, "", values)
 
 
-def _extra(extra: str, names: list[str], said: dict[str, str]) -> Finding:
-    """An extra is there when all of its libraries are; a library that is there and does not load is said by name."""
-    absent = [name for name in names if _version(name) is None]
-    failed = {name: said[IMPORTED_AS.get(name, name)] for name in names if name not in absent}
-    failed = {name: what for name, what in failed.items() if what}
-    values: dict[str, Any] = {"for": EXTRAS[extra], "absent": absent, "errors": failed}
-    command = installation().command(extra)
-    if failed:
-        one, what = next(iter(failed.items()))
-        return Finding(f"[{extra}]", BROKEN, f"{one} is here and does not load ({_short(what)})", command, values)
+def _extra(extra: str, names: list[str], here: dict[str, str], errors: dict[str, str]) -> Finding:
+    """An extra is there when all of its libraries are; of those that do not load, their own findings say more."""
+    absent = [name for name in names if name not in here]
+    failed = {name: errors[name] for name in names if name in errors}
+    values: dict[str, Any] = {"for": FOR[extra], "absent": absent, "errors": failed}
     if absent:
-        return Finding(f"[{extra}]", ABSENT, f"for {EXTRAS[extra]}: {', '.join(absent)} not installed", command, values)
-    return Finding(f"[{extra}]", OK, f"for {EXTRAS[extra]}: all of it is here", "", values)
+        found = f"for {FOR[extra]}: {', '.join(absent)} not installed"
+        return Finding(f"[{extra}]", ABSENT, found, installation().command(extra), values)
+    if failed:
+        return Finding(f"[{extra}]", BROKEN, f"for {FOR[extra]}: see {', '.join(failed)} above", "", values)
+    return Finding(f"[{extra}]", OK, f"for {FOR[extra]}: all of it is here", "", values)
 
 
-def _asked() -> tuple[list[str], dict[str, list[str]]]:
-    """(what centime needs, extra -> what it needs), as its own metadata say; empty in a source tree without any."""
-    needed: list[str] = []
-    extras: dict[str, list[str]] = {}
+def _asked() -> dict[str, list[str]]:
+    """Extra, '' for centime itself -> the libraries that it needs, as centime's own metadata say."""
     try:
         lines = requires("centime") or []
-    except PackageNotFoundError:
-        return ["torch", "numpy", "safetensors", "tokenizers", "pydantic", "rich", "pyarrow"], {}
-    for line in lines:
-        match = re.match(r"([A-Za-z0-9_.-]+)", line)
-        if match is None or "centime" in match[1]:
-            continue
-        extra = re.search(r"extra == ['\"]([a-z-]+)['\"]", line)
-        if "platform_system == 'Linux'" in line.replace('"', "'") and sys.platform != "linux":
-            continue
-        (extras.setdefault(extra[1], []) if extra else needed).append(match[1])
-    return needed, extras
+    except PackageNotFoundError:  # a source tree without any
+        return {"": ["numpy", "pydantic", "typer", "rich", "psutil", "babel"]}
+    found = [(re.search(r"extra == ['\"]([a-z]+)['\"]", line), line) for line in lines]
+
+    def names(extra: str) -> Iterator[str]:
+        for mark, line in found:
+            match = re.match(r"([A-Za-z0-9_.-]+)(?:\[([a-z,]+)\])?", line)
+            if match is None or (mark[1] if mark else "") != extra:
+                continue
+            if match[1] == "centime":  # centime[gateway,torch]
+                for other in match[2].split(","):
+                    yield from names(other)
+            else:
+                yield match[1]
+
+    return {extra: list(dict.fromkeys(names(extra))) for extra in ("", *FOR)}
 
 
 def _version(name: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from centime.catalogue.home import centime_home
 from centime.doctor.finding import ABSENT, BROKEN, OK, WARN, Finding
+from centime.installation import has_torch
 from centime.units import format_bytes, plural
 
 LITTLE_BYTES = 2 * 2**30  # less free than this does not hold a quickstart, its checkpoints and torch's own files
@@ -57,6 +58,8 @@ def devices() -> list[Finding]:
     found = [
         Finding("processor", OK, f"{cpu.name}, {plural(cpu.vcpus, 'vCPU')}", "", {"name": cpu.name, "vcpus": cpu.vcpus})
     ]
+    if not has_torch():
+        return [*found, Finding("devices", ABSENT, "torch, which would say more of them, is not installed")]
     told = _told_by_torch()
     if told is None:
         return [*found, Finding("devices", BROKEN, "torch does not say; see torch above")]

@@ -191,7 +191,7 @@ def _missing(error: ImportError, arguments: Sequence[str]) -> str:
 
     name = (error.name or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and name:
-        return f"{_verb(arguments)} needs {name}, which is not in {sys.prefix}; add it with: {missing(name)}"
+        return f"{_verb(arguments)} needs {name}, which is not in {sys.prefix}; add it with: {missing(arguments)}"
     return (
         f"{_verb(arguments)} needs {name or 'a library'}, which does not load ({one_line(str(error))}); "
         "`centime doctor` looks at all of them."
