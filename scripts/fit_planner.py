@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 
 from centime.errors import UserError
+from centime.plan.check.file import TRAINING, target_of
 from centime.plan.check.published_run import Run, read_run
-from centime.plan.check.training import seconds_of, target_of, times_of
+from centime.plan.check.training import seconds_of, times_of
 from centime.plan.step.efficiency import FILE, Constants, generation
 from centime.plan.step.intervals import KINDS, Errors, features, model_family, widening
 
@@ -113,7 +114,7 @@ def read_samples(path: Path) -> list[Sample]:
     found = []
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            target = target_of(row)
+            target = target_of(TRAINING, row)
             if target is None:
                 continue
             try:

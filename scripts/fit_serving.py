@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from centime.plan.check.serving import predict_row, read_case, target_of
+from centime.plan.check.file import SERVING, target_of
+from centime.plan.check.serving import predict_row, read_case
 from centime.plan.serving.interval import cell, unseen_kind
 from centime.plan.serving.speeds import BASES, CONSTANTS, TERMS, priors
 
@@ -121,7 +122,7 @@ def cell_of(row: dict[str, str]) -> str:
 
 def spread(rows: list[dict[str, str]], errors: np.ndarray) -> list[float]:
     """The logarithms of actual over predicted throughput that hold the middle 80 % of rows."""
-    late = np.array([(target_of(row) or "").endswith("_ms") for row in rows])
+    late = np.array([(target_of(SERVING, row) or "").endswith("_ms") for row in rows])
     return [round(float(q), 4) for q in np.quantile(np.where(late, errors, -errors), [0.1, 0.9])]
 
 

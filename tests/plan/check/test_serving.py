@@ -8,8 +8,9 @@ from statistics import median, quantiles
 
 import pytest
 
-from centime.plan.check.serving import predict_row, target_of
-from centime.plan.check.serving_rows import RESULTS, Layout, parse_layout, precision, software, stated_batch
+from centime.plan.check.file import SERVING, target_of
+from centime.plan.check.serving import predict_row
+from centime.plan.check.serving_rows import Layout, parse_layout, precision, software, stated_batch
 from centime.plan.serving.speeds import year
 from centime.plan.serving.units import Unit
 
@@ -76,15 +77,15 @@ def test_each_kind_of_row_is_answered(row: dict[str, str]) -> None:
 
 def test_what_a_row_measured_is_no_input(runs: list[dict[str, str]]) -> None:
     for row in runs:
-        target = target_of(row)
+        target = target_of(SERVING, row)
         if target is None:
             continue
-        blank = {**row, **dict.fromkeys(RESULTS, ""), target: "1"}
+        blank = {**row, **dict.fromkeys((*SERVING.targets, *SERVING.outcomes, "metric_note"), ""), target: "1"}
         assert predict_row(blank).predicted == predict_row(row).predicted, row["id"]
 
 
 def test_published_rows_in_the_fit(runs: list[dict[str, str]]) -> None:
-    found = [predict_row(row) for row in runs if target_of(row)]
+    found = [predict_row(row) for row in runs if target_of(SERVING, row)]
     errors = [abs(p.error) for p in found if p.error is not None]
     assert len(errors) / len(found) >= 0.85
     assert median(errors) <= 0.15

@@ -9,7 +9,8 @@ import pytest
 
 from centime.errors import UserError
 from centime.plan import verbs
-from centime.plan.compare.plan import CompareRequest, compare, from_inputs
+from centime.plan.compare.plan import compare, from_inputs
+from centime.plan.compare.request import CompareRequest
 from centime.plan.show.sections import Table
 
 V3 = {"models": ("deepseek-v3",), "gpus": 2048, "tokens": 14.8e12, "software_date": "2024-12"}

@@ -44,8 +44,8 @@ def compare(
 ) -> None:
     """Models, chips or layouts side by side: training, serving, memory, power, price, and who may buy when."""
     from centime.cli.plan.common import emit
-    from centime.plan.compare.plan import CompareRequest
     from centime.plan.compare.plan import compare as compared
+    from centime.plan.compare.request import CompareRequest
     from centime.plan.serving.request import parse_milliseconds
     from centime.units import parse_count
 

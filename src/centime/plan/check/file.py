@@ -170,7 +170,7 @@ def number(text: str) -> float | None:
 
 def target_of(schema: Schema, row: Row) -> str | None:
     """The column to predict: the first target that the row fills."""
-    return next((column for column in schema.targets if row[column]), None)
+    return next((column for column in schema.targets if (row.get(column) or "").strip()), None)
 
 
 def sealed(schema: Schema, row: Row) -> Row:
@@ -180,10 +180,10 @@ def sealed(schema: Schema, row: Row) -> Row:
     was measured that it could derive from.
     """
     out = dict(row)
-    asked = schema is SERVING and not (row["concurrency_or_batch"] or row["tpot_ms"] or row["ttft_ms"])
+    asked = schema is SERVING and not any(row.get(column) for column in ("concurrency_or_batch", "tpot_ms", "ttft_ms"))
     for column in schema.outcomes:
         if not (asked and column == "tok_s_per_user"):
             out[column] = ""
     for column in schema.targets:
-        out[column] = "1" if row[column] else ""
+        out[column] = "1" if row.get(column) else ""
     return out

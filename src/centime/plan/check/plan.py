@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 from centime.errors import UserError
 from centime.plan.check.baselines import nearest_row, noise_floor
-from centime.plan.check.file import TRAINING, Row, RunFile, Schema, number, read_file, sealed, target_of
-from centime.plan.check.row_prediction import RowPrediction, predicted_row, unanswered_row
+from centime.plan.check.file import TRAINING, Row, RunFile, Schema, number, read_file, target_of
+from centime.plan.check.row_prediction import RowPrediction
 
 Predictor = Callable[[Row], RowPrediction]
 
@@ -103,8 +103,11 @@ def check_file(path: Path, kind: str | None = None) -> Check:
         hours = number(row.get("gpu_hours", "")) if file.schema is TRAINING and not target_of(TRAINING, row) else None
         if hours and not fault:
             production.append(_production(row, hours, predict))
+        elif fault:
+            target = target_of(file.schema, row)
+            rows.append(RowPrediction(row["id"], target, file.schema.targets.get(target or "", ""), reason=fault))
         else:
-            rows.append(_predicted(file.schema, row, fault, predict))
+            rows.append(predict(row))
     return Check(path, file, rows, production)
 
 
@@ -130,33 +133,12 @@ def predictor(schema: Schema) -> Predictor:
     return serving
 
 
-def _predicted(schema: Schema, row: Row, fault: str, predict: Predictor) -> RowPrediction:
-    """One row. The predictor sees it sealed; the actual figure and the error are put beside its answer here."""
-    target = target_of(schema, row)
-    if fault or target is None:
-        return unanswered_row(
-            row["id"], target, schema.targets.get(target or "", ""), None, fault or "no target is stated"
-        )
-    actual, unit = float(row[target]), schema.targets[target]
-    answer = _answer(row, schema, predict)
-    if answer.predicted is None or answer.low is None or answer.high is None:
-        return unanswered_row(row["id"], target, unit, actual, answer.reason or "the planner gives no reason")
-    return predicted_row(row["id"], target, unit, answer.predicted, answer.low, answer.high, actual)
-
-
-def _answer(row: Row, schema: Schema, predict: Predictor) -> RowPrediction:
-    try:
-        return predict(sealed(schema, row))
-    except UserError as error:
-        return unanswered_row(row["id"], None, "", None, str(error))
-
-
 def _production(row: Row, hours: float, predict: Predictor) -> Production:
     """Tokens over the speed that the same run would have, as if its makers had stated one."""
     tokens = number(row["tokens_b"])
     if tokens is None:
         return Production(row["id"], row["model"], row["gpu"], None, None, None, hours, None, "tokens_b is not stated")
-    speed = _answer({**row, "tokens_per_s_per_gpu": "1"}, TRAINING, predict)
+    speed = predict({**row, "tokens_per_s_per_gpu": "1"})
     if not (speed.predicted and speed.low and speed.high):
         return Production(row["id"], row["model"], row["gpu"], None, None, None, hours, None, speed.reason)
     most, likely, least = (tokens * 1e9 / rate / 3600 for rate in (speed.low, speed.predicted, speed.high))

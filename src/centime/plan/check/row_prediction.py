@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from centime.errors import UserError
+from centime.plan.check.file import Row, Schema, number, sealed, target_of
+
+Figures = tuple[float, float, float]  # predicted, low, high
 
 
 @dataclass(frozen=True)
@@ -17,11 +23,11 @@ class RowPrediction:
     id: str
     target: str | None
     unit: str
-    predicted: float | None
-    low: float | None
-    high: float | None
-    actual: float | None
-    error: float | None
+    predicted: float | None = None
+    low: float | None = None
+    high: float | None = None
+    actual: float | None = None
+    error: float | None = None
     reason: str = ""
 
     @property
@@ -35,14 +41,19 @@ class RowPrediction:
         return None not in (self.low, self.high, self.actual) and self.low <= self.actual <= self.high  # type: ignore[operator]
 
 
-def predicted_row(
-    id: str, target: str, unit: str, predicted: float, low: float, high: float, actual: float | None
-) -> RowPrediction:
-    """A row with its prediction; the error follows where the actual figure is known."""
-    error = predicted / actual - 1 if actual else None
-    return RowPrediction(id, target, unit, predicted, low, high, actual, error)
+def row_prediction(schema: Schema, row: Row, figures: Callable[[Row, str], Figures]) -> RowPrediction:
+    """What `figures` says of a row's target: the figure with the ends of its 80 % interval.
 
-
-def unanswered_row(id: str, target: str | None, unit: str, actual: float | None, reason: str) -> RowPrediction:
-    """A row that could not be predicted, and why."""
-    return RowPrediction(id, target, unit, None, None, None, actual, None, reason)
+    It sees the row sealed. Where it raises UserError, or the row states no target, the reason stands there.
+    """
+    name, target = row.get("id") or "", target_of(schema, row)
+    if target is None:
+        return RowPrediction(name, None, "", reason="no target is stated")
+    unit, actual = schema.targets[target], number(row[target])
+    if actual is None:
+        return RowPrediction(name, target, unit, reason=f"{target} is {row[target]!r}, not a number above zero")
+    try:
+        found, low, high = figures(sealed(schema, row), target)
+    except UserError as error:
+        return RowPrediction(name, target, unit, actual=actual, reason=str(error))
+    return RowPrediction(name, target, unit, found, low, high, actual, found / actual - 1)

@@ -1,6 +1,6 @@
 """Predicts a row of published serving speeds (the schema of serving_runs.csv) from its stated conditions.
 
-Which figure: the first of TARGETS that the row has, in its source's own convention: Argonne counts input and output
+Which figure: the first target that the row has, in its source's own convention: Argonne counts input and output
 tokens of a static batch, MLPerf the output tokens of a scenario with latency limits, aiconfigurator's anchors the time
 per output token at a concurrency. A row that leaves its operating point open (neither batch, limits nor a scenario) is
 answered only where the whole memory is the natural one (a stated maximum), else says what is missing.
@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.check.row_prediction import RowPrediction, predicted_row, unanswered_row
+from centime.plan.check.file import SERVING, Row
+from centime.plan.check.row_prediction import Figures, RowPrediction, row_prediction
 from centime.plan.check.serving_rows import (
     SHORTHAND,
-    TARGETS,
     Layout,
     Scenario,
     mlperf_scenario,
@@ -62,25 +62,15 @@ class Case:
     arch_name: str
 
 
-def target_of(row: dict[str, str]) -> str | None:
-    """The first target column that the row has a figure in."""
-    return next((name for name in TARGETS if number(row.get(name)) is not None), None)
-
-
-def predict_row(row: dict[str, str], values: dict[str, float] | None = None) -> RowPrediction:
+def predict_row(row: Row, values: dict[str, float] | None = None) -> RowPrediction:
     """What the planner says of one row; `values`: constants other than the shipped ones."""
-    target = target_of(row)
-    name = row.get("id", "")
-    if target is None:
-        return unanswered_row(name, None, "", None, "the row states none of the figures the planner predicts")
-    actual = number(row[target])
-    try:
-        case = read_case(row)
+
+    def figures(sealed: Row, target: str) -> Figures:
+        case = read_case(sealed)
         found = predict(case, target, values)
-        low, high = interval(case.arch_name, case.chips[0][0], found, time=target.endswith("_ms"))
-        return predicted_row(name, target, TARGETS[target], found, low, high, actual)
-    except UserError as error:
-        return unanswered_row(name, target, TARGETS[target], actual, str(error))
+        return found, *interval(case.arch_name, case.chips[0][0], found, time=target.endswith("_ms"))
+
+    return row_prediction(SERVING, row, figures)
 
 
 def read_case(row: dict[str, str]) -> Case:

@@ -1,6 +1,6 @@
 """Reading a row of published serving speeds: precision, engine, date, layout and scenario as sources write them.
 
-Nothing here looks at a result column (see RESULTS): what a row measured is never an input of its prediction.
+What a row measured is never an input of its prediction: rows come sealed (`check.file`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,6 @@ from dataclasses import dataclass
 from centime.errors import UserError
 from centime.plan.serving.speeds import Software, year
 from centime.plan.serving.units import Format, Unit, number_format
-
-TARGETS = {  # in order of preference, with their units
-    "output_tok_s_per_gpu": "output tokens/s/GPU",
-    "total_tok_s_per_gpu": "input + output tokens/s/GPU",
-    "input_tok_s_per_gpu": "input tokens/s/GPU",
-    "total_tok_s": "tokens/s",
-    "tpot_ms": "ms",
-    "ttft_ms": "ms",
-}
-RESULTS = (*TARGETS, "tok_s_per_user", "usd_per_m_tok", "usd_basis", "metric_note")
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,20 @@
 """Predicts a row of published training speeds (the schema of training_runs.csv), in the row's own convention.
 
-The figure asked for is the first of `TARGETS` that the row has. Sources count FLOPs in different ways; which one a row
+The figure asked for is the first target that the row has. Sources count FLOPs in different ways; which one a row
 means follows from who published it (`convention_of`), never from its figures.
 """
 
 from __future__ import annotations
 
 from centime.catalogue.chips import Chip
-from centime.errors import UserError
-from centime.plan.check.published_run import Row, Run, read_run
-from centime.plan.check.row_prediction import RowPrediction, predicted_row, unanswered_row
+from centime.plan.check.file import TRAINING, Row
+from centime.plan.check.published_run import Run, read_run
+from centime.plan.check.row_prediction import Figures, RowPrediction, row_prediction
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.step.cost import StepCost
 from centime.plan.step.efficiency import Constants
 from centime.plan.step.intervals import step_interval
 from centime.plan.step.times import StepTimes
-
-TARGETS = {
-    "tokens_per_s_per_gpu": "tokens/s/GPU",
-    "step_time_s": "s",
-    "tflops_per_gpu": "TFLOP/s/GPU",
-    "mfu_pct": "% of peak",
-}
-
-
-def target_of(row: Row) -> str | None:
-    """The first target column that the row fills."""
-    return next((name for name in TARGETS if (row.get(name) or "").strip()), None)
 
 
 def flops_per_token(row: Row, run: Run) -> float:
@@ -87,23 +75,13 @@ def interval(run: Run, times: StepTimes) -> tuple[float, float]:
     return fast, slow
 
 
-def predict_row(row: dict[str, str], constants: Constants | None = None) -> RowPrediction:
+def predict_row(row: Row, constants: Constants | None = None) -> RowPrediction:
     """What the planner says of one row; `constants`: other than the shipped ones. A row's own results are not read."""
-    name = row.get("id") or ""
-    target = target_of(row)
-    if target is None:
-        return unanswered_row(name, None, "", None, "the row has none of " + ", ".join(TARGETS))
-    unit = TARGETS[target]
-    try:
-        actual = float(row[target])
-    except ValueError:
-        return unanswered_row(name, target, unit, None, f"{target} is {row[target]!r}, not a number")
-    try:
-        run = read_run(row)
+
+    def figures(sealed: Row, target: str) -> Figures:
+        run = read_run(sealed)
         times = times_of(run, constants)
-        predicted = value_of(row, run, target, times.total)
-    except UserError as error:
-        return unanswered_row(name, target, unit, actual, str(error))
-    fast, slow = interval(run, times)
-    edges = [value_of(row, run, target, times.total * factor) for factor in (fast, slow)]
-    return predicted_row(name, target, unit, predicted, min(edges), max(edges), actual)
+        one, *ends = (value_of(sealed, run, target, times.total * by) for by in (1.0, *interval(run, times)))
+        return one, min(ends), max(ends)
+
+    return row_prediction(TRAINING, row, figures)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
-from centime.plan.compare.plan import CompareRequest, Comparison, compare
+from centime.plan.compare.plan import Comparison, compare
+from centime.plan.compare.request import CompareRequest
 
 __all__ = ["CompareRequest", "Comparison", "compare"]

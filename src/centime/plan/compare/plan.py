@@ -16,51 +16,22 @@ from centime.catalogue.chips import Chip, chip
 from centime.catalogue.export_rules import BUYERS, Status, day, sale_windows, status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
-from centime.catalogue.prices import Price, price_given
+from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.messages import Said, said
+from centime.plan.compare.request import CompareRequest, varying
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.fleet.build_cost import facility_kw
 from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
 from centime.plan.serving.interval import spread
-from centime.plan.serving.request import require_service
 from centime.plan.serving.speeds import NEWEST, Software, year
-from centime.plan.serving.units import number_format, usual_precision
-from centime.plan.step.layout import parse as parse_layout
-from centime.plan.step.prediction import require_precision, software_at, software_of
+from centime.plan.serving.units import usual_precision
+from centime.plan.step.prediction import software_at
 from centime.plan.training.plan import TrainingPlan, plan_training
 from centime.plan.training.request import TrainingRequest
 from centime.plan.typed_inputs import typed
 
 UNPRICED = "0 USD/h"  # for hours without money, where nobody knows a price
-
-
-@dataclass(frozen=True)
-class CompareRequest:
-    """What `centime plan compare` asks. Exactly one of models, chips and layouts may hold several.
-
-    tokens of pre-training; gpus: the chips that train; price: of an hour, for one chip alone; date: of prices and
-    export rules (None: today); region: whose purchase is asked about; isl, osl, ttft_s, tpot_s: as `plan serve`.
-    """
-
-    models: tuple[str, ...]
-    chips: tuple[str, ...]
-    layouts: tuple[str, ...] = ("auto",)
-    gpus: int = 2048
-    tokens: float = 1e12
-    seq: int | None = None
-    global_batch: int | None = None
-    precision: str | None = None
-    serve_precision: str | None = None
-    price: str | None = None
-    date: str | None = None
-    software_date: str | None = None
-    region: str = "any"
-    isl: float = 4096.0
-    osl: float = 1024.0
-    hit: float = 0.0
-    ttft_s: float = 5.0
-    tpot_s: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -197,17 +168,7 @@ def from_inputs(inputs: dict[str, Any]) -> Comparison:
 
 def compare(request: CompareRequest) -> Comparison:
     """Plan every column. Raises UserError for unknown names, and where more than one thing varies."""
-    several = [name for name in ("models", "chips", "layouts") if len(getattr(request, name)) > 1]
-    if len(several) > 1:
-        raise UserError(f"{' and '.join(several)} vary at once; compare one of them, the others fixed.")
-    for name in ("models", "chips", "layouts"):
-        if not getattr(request, name):
-            raise UserError(f"{name}: none is given; name at least one.")
-    if request.price is not None and len(request.chips) > 1:
-        raise UserError("--price is of one chip's hour; leave it out, or compare a single chip.")
-    if request.region not in BUYERS:
-        raise UserError(f"There is no region {request.region!r}; known: {', '.join(BUYERS)}.")
-    _require_understood(request)
+    several = varying(request)
     date = request.date or datetime.date.today().isoformat()
     day(date)
     software = request.software_date or software_at(request.date) or NEWEST
@@ -231,22 +192,6 @@ def compare(request: CompareRequest) -> Comparison:
     )  # fmt: skip
     powers = dict.fromkeys(column.kilowatts[1] for column in columns if column.training and column.kilowatts)
     return Comparison(request, tuple(columns), (*notes, *assumptions, *powers))
-
-
-def _require_understood(request: CompareRequest) -> None:
-    """Raises UserError for a word that means nothing in any column: the fault of the question, not of a column."""
-    if request.precision is not None:
-        require_precision(request.precision)
-    if request.serve_precision is not None:
-        number_format(request.serve_precision, mixture=False)
-    if request.price is not None:
-        price_given(request.price)
-    software_of(request.software_date)
-    quantities = {"isl": request.isl, "osl": request.osl, "ttft": request.ttft_s, "tpot": request.tpot_s}
-    require_service(request.hit, quantities)
-    for text in request.layouts:
-        if text != "auto":
-            parse_layout(text)
 
 
 def _column(request: CompareRequest, name: str, model: str, device: str, layout: str) -> Column:
