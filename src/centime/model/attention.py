@@ -2,6 +2,10 @@
 
 Both kinds split a layer's attention in the same three parts, so that a cache can stand between the first and the
 second: `project` a token to its queries and to the entry that is kept of it; attend `over` entries; project `out`.
+
+Letters of shapes, at the end of names too: B sequences, S queries of each, T entries that they see, D the model's
+width, H heads, N numbers of a head's key that are not rotated, V of its value, L of the latent, R of the rotated key,
+W = L + R of an entry; C of a head where keys and values are alike.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ class LatentAttention(nn.Module):
         self.heads, self.latent_dim = H, config.kv_lora_rank
         self.nope, self.rope_dim, self.v_dim = config.qk_nope_head_dim, config.qk_rope_head_dim, config.v_head_dim
         self.interleave, self.scale = config.rope_interleave, softmax_scale(config)
+        self.low_rank_query = config.q_lora_rank is not None
         query = H * (self.nope + self.rope_dim)
         if config.q_lora_rank is None:
             self.q = Linear(D, query)
@@ -59,7 +64,7 @@ class LatentAttention(nn.Module):
     def project(self, x_BSD: Tensor, rope: RopeTable) -> tuple[Queries, Tensor]:
         """Queries (nope, rotated) and the entry [latent; rotated key] [B, S, L + R] that the cache keeps of a token."""
         B, S, _ = x_BSD.shape
-        q = self.q(x_BSD) if hasattr(self, "q") else self.q_up(self.q_norm(self.q_down(x_BSD)))
+        q = self.q_up(self.q_norm(self.q_down(x_BSD))) if self.low_rank_query else self.q(x_BSD)
         q_nope, q_rope = q.view(B, S, self.heads, -1).split([self.nope, self.rope_dim], dim=-1)
         latent, k_rope = self.kv_down(x_BSD).split([self.latent_dim, self.rope_dim], dim=-1)
         k_rope = apply_rope(k_rope[:, :, None], rope, self.interleave)[:, :, 0]

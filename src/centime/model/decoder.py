@@ -1,4 +1,7 @@
-"""The whole model: embedding, decoder blocks, final norm and head, with MTP modules beside them."""
+"""The whole model: embedding, decoder blocks, final norm and head, with MTP modules beside them.
+
+Letters of shapes: B sequences, S tokens of each, D the model's width, V the vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +43,10 @@ class Block(nn.Module):
 
     def forward(self, x_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None) -> tuple[Tensor, Routing | None]:
         x = x_BSD + self.attention(self.attention_norm(x_BSD), rope, cache)
-        out = self.ffn(self.ffn_norm(x))
-        y, routing = out if isinstance(out, tuple) else (out, None)
+        normed = self.ffn_norm(x)
+        if isinstance(self.ffn, FeedForward):
+            return x + self.ffn(normed), None
+        y, routing = self.ffn(normed)
         return x + y, routing
 
 

@@ -1,4 +1,8 @@
-"""Feed-forward layers: dense SwiGLU, and DeepSeekMoE's routed and shared experts (arXiv 2401.06066, section 3)."""
+"""Feed-forward layers: dense SwiGLU, and DeepSeekMoE's routed and shared experts (arXiv 2401.06066, section 3).
+
+Letters of shapes: B sequences, S tokens of each, T tokens in a row, D the model's width, F an expert's, E experts, K
+experts that a token visits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which experts a token visits, and with what weight (DeepSeekMoE; V2 report section 2.2; V3 report section 2.1.2)."""
+"""Which experts a token visits, and with what weight (DeepSeekMoE; V2 report section 2.2; V3 report section 2.1.2).
+
+Letters of shapes: B sequences, S tokens, D the model's width, E experts, K of them for a token.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Queries are the last S of T positions, so that a chunk of a prompt can look back at what came before it; in training
 S = T.
+
+Letters of shapes: B sequences, H heads, S queries, T positions, C numbers of a head (of its keys or its values).
 """
 
 from __future__ import annotations

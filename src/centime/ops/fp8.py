@@ -3,6 +3,8 @@
 README_WEIGHTS of DeepSeek-V3: `X.weight` holds the numbers, `X.weight_scale_inv` [ceil(rows / 128),
 ceil(columns / 128)] what each block is multiplied by (despite its name). A matrix that 128 does not divide has smaller
 blocks at its edges.
+
+Letters of shapes: O rows (outputs) and I columns (inputs) of a matrix.
 """
 
 from __future__ import annotations

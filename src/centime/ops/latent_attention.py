@@ -1,4 +1,8 @@
-"""Absorbed latent attention of single tokens: every head of a query against one shared key, the cached latent."""
+"""Absorbed latent attention of single tokens: every head of a query against one shared key, the cached latent.
+
+Letters of shapes: N queries, G of them in a group, T entries, H heads, W = L + R numbers of an entry (latent,
+rotated).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""x W^T: the plain product, and two for few rows on a CPU, where reading the weights is what takes the time."""
+"""x W^T: the plain product, and two for few rows on a CPU, where reading the weights is what takes the time.
+
+Letters of shapes: O outputs, I inputs, T rows of the input.
+"""
 
 from __future__ import annotations
 

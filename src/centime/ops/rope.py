@@ -1,6 +1,8 @@
 """Rotary position embedding with YaRN's frequencies (RoFormer, arXiv 2104.09864; YaRN, arXiv 2309.00071).
 
 Everything here takes plain numbers, so that it can be checked against the papers one function at a time.
+
+Letters of shapes: B sequences, S tokens, H heads, R rotated numbers of a head.
 """
 
 from __future__ import annotations

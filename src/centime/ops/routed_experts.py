@@ -1,4 +1,7 @@
-"""The routed experts of a mixture: each token goes through its K chosen feed-forwards, weighted by its gates."""
+"""The routed experts of a mixture: each token goes through its K chosen feed-forwards, weighted by its gates.
+
+Letters of shapes: T tokens, K experts of each, P = T K pairs of them, E experts, D the model's width, F an expert's.
+"""
 
 from __future__ import annotations
 

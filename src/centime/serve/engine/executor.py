@@ -2,6 +2,8 @@
 
 What requests share is the model. All that runs for one of them alone (its grammar, penalties, text) may raise without
 harm to the others: it ends that request. So may the shared work: it is then done again for each by itself.
+
+Letters of shapes: T tokens of a step, R rows that are drawn from, N of either, D the model's width, V the vocabulary.
 """
 
 from __future__ import annotations

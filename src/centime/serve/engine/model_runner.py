@@ -1,4 +1,7 @@
-"""The forward pass of a step: packed tokens through the model, logits where a token is drawn, and MTP's guesses."""
+"""The forward pass of a step: packed tokens through the model, logits where a token is drawn, and MTP's guesses.
+
+Letters of shapes: N tokens of a step, R rows of logits, D the model's width, V the vocabulary.
+"""
 
 from __future__ import annotations
 

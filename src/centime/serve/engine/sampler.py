@@ -3,6 +3,8 @@
 What a request adds to its own logits beforehand is in logits_processor.py. A draw is a pure function of the request's
 seed and the token's number in the answer, so that it depends neither on the batch nor on whether the position was
 reached by a draft, and survives preemption.
+
+Letters of shapes: R rows, V the vocabulary.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from centime.serve.engine.cache_manager import CacheManager
 from centime.serve.engine.generation import Generation
@@ -35,6 +35,23 @@ class Work:
     tokens: list[int]
     span: Span
     draws: int  # 0 within a prompt, 1 at its end and in decoding, one more for every guess of a draft
+
+
+@dataclass
+class _Plan:
+    """A step as it is put together. Single tokens come first: the model attends for them all at once."""
+
+    budget: int  # tokens that are left of it
+    single: list[Work] = field(default_factory=list)
+    longer: list[Work] = field(default_factory=list)
+    taken: set[int] = field(default_factory=set)  # ids of the requests that have been looked at
+
+    def add(self, work: Work) -> None:
+        (self.single if work.span.count == 1 else self.longer).append(work)
+
+    def work(self) -> list[Work]:
+        """All of it but that of requests which were preempted since: they have lost the table that it is in."""
+        return [work for work in self.single + self.longer if work.span.table is work.generation.table]
 
 
 class Scheduler:
@@ -83,22 +100,20 @@ class Scheduler:
 
     def schedule(self) -> list[Work]:
         """The next step's work, single tokens first; empty when there is nothing to do."""
-        single, longer, planned = list[Work](), list[Work](), set[int]()
-        budget = self.step_tokens - self._decode(self._decode_budget(), planned, single, longer)
+        plan = _Plan(self.step_tokens)
+        self._decode(plan, self._decode_budget())
         closed = False  # somebody whose turn it is finds no room: nobody else is let in before
-        while budget > 0:
-            prompt = self._next_prompt(planned, closed)
+        while plan.budget > 0:
+            prompt = self._next_prompt(plan, closed)
             if prompt is None:
                 break
             if prompt not in self.running and not self._let_in(prompt):
                 closed = True
                 continue
-            planned.add(id(prompt))
             cost = SCORED_TOKENS if prompt.scores_prompt else 1
-            budget -= cost * self._plan(prompt, min(max(1, budget // cost), prompt.pending), single, longer)
-        self._decode(budget, planned, single, longer)  # what prompts have left over
-        # a preempted request has lost its table, and with it the work that was planned on it
-        work = [item for item in single + longer if item.span.table is item.generation.table]
+            self._add(plan, prompt, min(max(1, plan.budget // cost), prompt.pending), cost)
+        self._decode(plan, plan.budget)  # what prompts have left over
+        work = plan.work()
         for item in work:
             self._served[item.generation.request.owner] += item.span.count
         return work
@@ -112,24 +127,22 @@ class Scheduler:
         self._prompts_first = not self._prompts_first
         return int(self._prompts_first)
 
-    def _decode(self, budget: int, planned: set[int], single: list[Work], longer: list[Work]) -> int:
-        """Plans the requests that have one token to catch up with; how many tokens that takes."""
-        decoding = sorted((g for g in self.running if g.pending == 1 and id(g) not in planned), key=_arrival)
-        if len(decoding) > budget:
+    def _decode(self, plan: _Plan, most: int) -> None:
+        """Adds the requests that have one token to catch up with, up to `most` tokens."""
+        decoding = sorted((g for g in self.running if g.pending == 1 and id(g) not in plan.taken), key=_arrival)
+        if len(decoding) > most:
             decoding.sort(key=self._turn)
-        left = budget
+        kept = plan.budget - most
         for generation in decoding:
-            if generation in self.running and left > 0:  # it may have been preempted by an earlier one
-                planned.add(id(generation))
-                generation.draft = generation.draft[: left - 1]
-                left -= self._plan(generation, 1 + len(generation.draft), single, longer)
-        return budget - left
+            if generation in self.running and plan.budget > kept:  # it may have been preempted by an earlier one
+                generation.draft = generation.draft[: plan.budget - kept - 1]
+                self._add(plan, generation, 1 + len(generation.draft))
 
-    def _next_prompt(self, planned: set[int], closed: bool) -> Generation | None:
+    def _next_prompt(self, plan: _Plan, closed: bool) -> Generation | None:
         """Whose prompt goes on, or begins unless `closed`: the least served owner's; what runs before what waits."""
-        inside = [g for g in self.running if g.pending > 1 and id(g) not in planned]
+        inside = [g for g in self.running if g.pending > 1 and id(g) not in plan.taken]
         heads = [] if closed else [self._waiting[owner][0] for owner in self._may_enter()]
-        return min(inside + [g for g in heads if id(g) not in planned], key=self._turn, default=None)
+        return min(inside + [g for g in heads if id(g) not in plan.taken], key=self._turn, default=None)
 
     def _may_enter(self) -> list[str]:
         """Owners who wait and have fewer than their share of the places; where none has, all, if a place is free."""
@@ -173,17 +186,18 @@ class Scheduler:
                 return True
         return False
 
-    def _plan(self, generation: Generation, count: int, single: list[Work], longer: list[Work]) -> int:
-        """Adds the request's work of `count` tokens, with room in the cache for it; how many tokens, 0 if none."""
+    def _add(self, plan: _Plan, generation: Generation, count: int, cost: int = 1) -> None:
+        """The request's work of `count` tokens, each worth `cost` of the budget, where the cache has room for it."""
+        plan.taken.add(id(generation))
         if not self._grow(generation, generation.computed + count):
-            return 0
+            return
         start = generation.computed
         known = generation.tokens[start : start + count]
         tokens = known + generation.draft[: count - len(known)]
         draws = count - generation.pending + 1 if count >= generation.pending and generation.room else 0
         span = Span(generation.table, start, count)
-        (single if count == 1 else longer).append(Work(generation, tokens, span, draws))
-        return count
+        plan.add(Work(generation, tokens, span, draws))
+        plan.budget -= cost * count
 
     def _grow(self, generation: Generation, tokens: int) -> bool:
         """Room for `tokens` tokens, taken from others if there is none; False when it had to give way itself."""

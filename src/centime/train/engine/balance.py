@@ -2,6 +2,8 @@
 
 Loads and losses are computed from the routings that the model returns, never from hooks inside it, so that a block
 recomputed in the backward pass is counted once.
+
+Letters of shapes: L layers, B sequences, S tokens, N = B S, E experts, K of them for a token.
 """
 
 from __future__ import annotations

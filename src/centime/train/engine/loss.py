@@ -2,6 +2,8 @@
 
 All three are sums divided by counts of the whole step (every micro-batch, every rank), so that their gradients add up
 to the same whatever the micro-batch and the number of devices.
+
+Letters of shapes: B sequences, S tokens, M modules of MTP, D the model's width.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from centime.train.engine.balance import expert_loads, sequence_balance_loss
 
 
 class MicroBatch(NamedTuple):
-    """Some sequences of a step. D is the number of MTP modules."""
+    """Some sequences of a step."""
 
-    rows: Tensor  # int64 [B, S + 1 + D]: S inputs and the tokens that follow
-    weights: Tensor | None = None  # float32 [B, S + D]: weight of predicting rows[:, i + 1]; None: 1 everywhere
+    rows: Tensor  # int64 [B, S + 1 + M]: S inputs and the tokens that follow
+    weights: Tensor | None = None  # float32 [B, S + M]: weight of predicting rows[:, i + 1]; None: 1 everywhere
     lengths: Tensor | None = None  # int64 [B]: inputs that are not padding; None: all
 
 

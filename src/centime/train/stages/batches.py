@@ -26,11 +26,11 @@ from centime.train.stages.schedule import Schedule
 class Batch:
     """This rank's rows of a step, and what the step holds over all ranks."""
 
-    rows: Tensor  # int64 [n, S + 1 + D]
+    rows: Tensor  # int64 [n, S + 1 + M]
     loss_tokens: float  # sum of weights over all ranks
     sequences: int  # over all ranks
     tokens: int  # inputs that are not padding, over all ranks
-    weights: Tensor | None = None  # float32 [n, S + D]
+    weights: Tensor | None = None  # float32 [n, S + M]
     lengths: Tensor | None = None  # int64 [n]
 
 
@@ -51,7 +51,7 @@ def own_share(count: int, rank: int, world: int) -> tuple[int, int]:
 
 
 class TextRows:
-    """Packed rows of S + 1 + D tokens; every position is trained on."""
+    """Packed rows of S + 1 + M tokens; every position is trained on."""
 
     def __init__(
         self,
