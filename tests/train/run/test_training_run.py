@@ -23,7 +23,6 @@ from centime.errors import UserError
 from centime.serve.engine.request import SamplingParams
 from centime.serve.offline.session import Session
 from centime.train.engine import StepResult, Trainer
-from centime.train.run import loop
 from centime.train.stages import Batch, StepSettings
 
 
@@ -231,14 +230,6 @@ def test_missing_parts_are_named(corpus: Path, tmp_path: Path) -> None:
     refused("longer than the 64 tokens", "sft.sequence_length=65")
     refused("out of order|in order", "train.constant_until=0.9", "train.cosine_until=0.5")
     refused("nowhere.jsonl", "sft.data=nowhere.jsonl")
-
-
-def test_the_clock_weighs_what_is_left() -> None:
-    clock = loop.Clock([10.0, 20.0])
-    clock.enter(0, steps=100, done=0)
-    assert clock.seconds_left(0) == pytest.approx(30, rel=0.01)
-    clock.began -= 20.0  # half the steps took twice as long as planned for all: that is this stage's pace alone
-    assert clock.seconds_left(50) == pytest.approx(20 + 20, rel=0.01)
 
 
 @pytest.mark.long

@@ -17,9 +17,10 @@ from centime.recipe import Run
 from centime.train.engine import Share, StepResult, Trainer, diagnose, imbalance
 from centime.train.folder import Checkpoints, Progress
 from centime.train.run.callbacks import Callback
+from centime.train.run.clock import RunClock
 from centime.train.run.evaluation import HeldOut, bits_per_byte
 from centime.train.run.signals import Interrupted, StopSignals
-from centime.train.stages import Batch, StagePlan, StepSettings
+from centime.train.stages import Batch, StagePlan, StageRows, StepSettings
 
 LOAD_RECORDS = 160  # steps of a stage whose expert loads go to metrics.jsonl: as many columns as a picture has
 CORRECT_AFTER_S = 10.0  # seconds of steps after which the forecast is corrected, once
@@ -32,27 +33,6 @@ class Ending(enum.Enum):
     FINISHED = 0
     SIGNAL = 1
     BUDGET = 2
-
-
-@dataclass
-class Clock:
-    """Time left: the current stage as it goes, and the later ones as planned, each with a pace of its own."""
-
-    planned: list[float]  # seconds of each stage
-    stage: int = 0
-    steps: int = 1
-    began: float = field(default_factory=time.monotonic)
-    begun_at: int = 0
-
-    def enter(self, stage: int, steps: int, done: int) -> None:
-        """A stage begins at step `done`."""
-        self.stage, self.steps, self.begun_at, self.began = stage, steps, done, time.monotonic()
-
-    def seconds_left(self, done: int) -> float:
-        """Of the whole run, `done` steps into the stage."""
-        here = self.planned[self.stage]
-        each = (time.monotonic() - self.began) / (done - self.begun_at) if done > self.begun_at else here / self.steps
-        return each * (self.steps - done) + sum(self.planned[self.stage + 1 :])
 
 
 def part_of(tokens: int, rank: int, world: int) -> int:
@@ -69,7 +49,7 @@ class StageLoop:
     progress: Progress
     run: Run
     meter: Meter
-    clock: Clock
+    clock: RunClock
     callbacks: Sequence[Callback]
     checkpoints: Checkpoints | None  # None on every rank but the first
     held_out: HeldOut | None
@@ -81,6 +61,7 @@ class StageLoop:
     correct: Callable[[StageLoop], None] | None = None  # called once, after CORRECT_AFTER_S of steps
     stepped: int = 0  # steps done by this loop
     stepping_s: float = 0.0  # and the seconds they took, records included, evaluations and checkpoints left out
+    rows: StageRows = field(init=False)  # of the stage, as this rank takes them
     saved: bool = True  # whether the checkpoint that was waited for last is on the disk
 
     def go(self) -> Ending:
@@ -88,65 +69,67 @@ class StageLoop:
 
         Raises UserError, after a few steps in a row that were not finite, with a diagnosis.
         """
-        progress = self.progress
-        rank, world = self.trainer.engine.rank, self.trainer.engine.world
-        schedule, rows = self.plan.schedule, self.plan.steps(rank, world)
-        self.clock.enter(progress.stage, schedule.steps, progress.step)
+        progress, ending = self.progress, Ending.FINISHED
+        self.clock.enter(progress.stage, self.plan.schedule.steps, progress.step)
         self._begin()
-        ending = Ending.FINISHED
-        seconds = self.clock.planned[progress.stage] / schedule.steps  # of the last step
         self.trainer.before_update = self.signals.hold
-        while True:
-            try:
+        step_s = self.clock.planned[progress.stage] / self.plan.schedule.steps
+        try:
+            while True:
                 with self._interruptible(True):
                     self._evaluate_if_due()
-            except Interrupted:
-                return self._leave()
-            if progress.step == schedule.steps or ending is not Ending.FINISHED:
-                return Ending.FINISHED if progress.step == schedule.steps and ending is Ending.BUDGET else ending
-            step, start = progress.step, time.perf_counter()
-            batch, settings = rows.batch(step), schedule.settings(step)
-            try:
-                with self._interruptible(seconds > LONG_STEP_S):
-                    result = self.trainer.step(batch, settings)
-            except Interrupted:  # before the weights changed
-                return self._leave()
-            seconds = time.perf_counter() - start
-            flops = batch.tokens * self.plan.flops_per_token
-            self.meter.add(tokens=part_of(batch.tokens, rank, world), flops=flops / world)
-            progress.step, progress.global_step = step + 1, progress.global_step + 1
-            progress.tokens += batch.tokens
-            self._record(result, settings, batch.tokens, flops, seconds)
-            self.stepped, self.stepping_s = self.stepped + 1, self.stepping_s + time.perf_counter() - start
-            if result.skipped:
-                self._skipped(batch, settings)
-            else:
-                progress.skipped_in_a_row = 0
-            ending, due = self._asked()
-            if due and ending is Ending.FINISHED and self.correct is not None and progress.step < schedule.steps:
-                self.correct(self)
-                self.correct = None
-                if self.plan.schedule.steps != schedule.steps:
-                    self._begin()
-                schedule, rows = self.plan.schedule, self.plan.steps(rank, world)
-                self.clock.steps = schedule.steps
-            if (
-                progress.step == schedule.steps
-                or progress.step % self.run.checkpoint_every == 0
-                or ending is not Ending.FINISHED
-            ):
-                self.saved = self.save(wait=ending is Ending.SIGNAL)
+                if progress.step == self.plan.schedule.steps and ending is not Ending.SIGNAL:
+                    return Ending.FINISHED
+                if ending is not Ending.FINISHED:
+                    return ending
+                step_s = self._step(step_s > LONG_STEP_S)
+                ending, due = self._asked()
+                if due and ending is Ending.FINISHED and progress.step < self.plan.schedule.steps:
+                    self._correct()
+                last = progress.step == self.plan.schedule.steps or ending is not Ending.FINISHED
+                if last or progress.step % self.run.checkpoint_every == 0:
+                    self.saved = self.save(wait=ending is Ending.SIGNAL)
+        except Interrupted:  # in an evaluation, or in a step before the weights changed
+            self.saved = self.save(wait=True)
+            return Ending.SIGNAL
+
+    def _begin(self) -> None:
+        """Takes up the stage as it is planned."""
+        self.rows = self.plan.steps(self.trainer.engine.rank, self._world)
+        self.clock.steps = self.plan.schedule.steps
+        self._tell(lambda c: c.on_stage(self.plan.name, self.plan.schedule.steps, self.progress.step))
+
+    def _step(self, long: bool) -> float:
+        """One step, counted and recorded; the seconds that the trainer took. A signal may cut a `long` one short."""
+        progress, world, start = self.progress, self._world, time.perf_counter()
+        batch, settings = self.rows.batch(progress.step), self.plan.schedule.settings(progress.step)
+        with self._interruptible(long):
+            result = self.trainer.step(batch, settings)
+        seconds = time.perf_counter() - start
+        flops = batch.tokens * self.plan.flops_per_token
+        self.meter.add(tokens=part_of(batch.tokens, self.trainer.engine.rank, world), flops=flops / world)
+        progress.step, progress.global_step = progress.step + 1, progress.global_step + 1
+        progress.tokens += batch.tokens
+        self._record(result, settings, batch.tokens, flops, seconds)
+        self.stepped, self.stepping_s = self.stepped + 1, self.stepping_s + time.perf_counter() - start
+        if result.skipped:
+            self._skipped(batch, settings)
+        else:
+            progress.skipped_in_a_row = 0
+        return seconds
+
+    def _correct(self) -> None:
+        """Once: the forecast by the pace of the steps so far, and a stage of another length where a budget asks it."""
+        if self.correct is not None:
+            planned, correct = self.plan, self.correct
+            self.correct = None
+            correct(self)
+            if self.plan is not planned:
+                self._begin()
 
     def _interruptible(self, wanted: bool) -> contextlib.AbstractContextManager[None]:
         """What a signal may cut short; with several ranks nothing, as the others would wait for this one."""
         return self.signals.interruptible() if wanted and self._world == 1 else contextlib.nullcontext()
-
-    def _leave(self) -> Ending:
-        self.saved = self.save(wait=True)
-        return Ending.SIGNAL
-
-    def _begin(self) -> None:
-        self._tell(lambda c: c.on_stage(self.plan.name, self.plan.schedule.steps, self.progress.step))
 
     def save(self, wait: bool) -> bool:
         """A checkpoint of now; every rank calls it. False if a save that was waited for has failed."""

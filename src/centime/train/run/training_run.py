@@ -31,9 +31,10 @@ from centime.train.folder import (
 )
 from centime.train.forecast import measure, peak_bytes, snapshot_bytes
 from centime.train.run.callbacks import Callback, MetricsFile, ProgressBar, TensorBoard
+from centime.train.run.clock import RunClock
 from centime.train.run.evaluation import held_out
 from centime.train.run.fitted import FittedPlan
-from centime.train.run.loop import Clock, Ending, StageLoop
+from centime.train.run.loop import Ending, StageLoop
 from centime.train.run.outlook import Outlook
 from centime.train.run.samples import write_sample
 from centime.train.run.setup import Setup
@@ -156,7 +157,7 @@ class TrainingRun:
             progress=where,
             run=setup.recipe.run,
             meter=self.meter,
-            clock=Clock([stage.seconds for stage in self.fitted.forecast.stages]),
+            clock=RunClock([stage.seconds for stage in self.fitted.forecast.stages]),
             callbacks=callbacks,
             checkpoints=checkpoints,
             held_out=held_out(setup.recipe, plan),

@@ -10,9 +10,10 @@ from typing import IO, Any
 
 from centime.errors import UserError
 from centime.files.durable import whole_file
+from centime.train.run.callbacks.callback import Callback, Record
 
 
-class MetricsFile:
+class MetricsFile(Callback):
     """Appends to `path`. On a resume, what comes after the checkpoint's step is dropped first: it will come again.
 
     Raises UserError where it cannot be written as the run begins or goes on.
@@ -30,17 +31,11 @@ class MetricsFile:
                 f"{path} cannot be written ({error.strerror}); free some space or mend its rights, then use --resume."
             ) from error
 
-    def on_stage(self, name: str, steps: int, done: int) -> None:
-        pass
-
-    def on_step(self, record: dict[str, Any]) -> None:
+    def on_step(self, record: Record) -> None:
         self._write(record)
 
-    def on_evaluation(self, record: dict[str, Any]) -> None:
+    def on_evaluation(self, record: Record) -> None:
         self._write(record)
-
-    def on_note(self, text: str) -> None:
-        pass
 
     def close(self) -> None:
         try:
@@ -50,7 +45,7 @@ class MetricsFile:
         except OSError:
             pass
 
-    def _write(self, record: dict[str, Any]) -> None:
+    def _write(self, record: Record) -> None:
         """A full disk loses lines of metrics, never the run."""
         try:
             self._file.write(json.dumps({key: _plain(value) for key, value in record.items()}) + "\n")

@@ -8,12 +8,12 @@ Every part has a rank, and the lowest ranks go until the line is as wide as the 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from centime.train.run.callbacks.callback import Callback, Record
 from centime.units import format_count, format_duration, format_money, plural
 
 SMOOTHING = 10.0  # steps of the running means
@@ -21,7 +21,7 @@ SECONDS_A_LINE = 10.0  # between lines where the output is not a terminal
 BAR = (6, 20)  # characters: the least that shows anything, and the most that is of use
 
 
-class ProgressBar:
+class ProgressBar(Callback):
     """A bar a stage on a terminal; elsewhere (a log file) a line every ten seconds and one at the end of a stage."""
 
     def __init__(self, console: Console) -> None:
@@ -29,7 +29,7 @@ class ProgressBar:
         self._live: Live | None = None
         self._last_line = 0.0
         self._steps = 0
-        self._record: dict[str, Any] = {}
+        self._record: Record = {}
         self._smooth: dict[str, float] = {}
 
     def on_stage(self, name: str, steps: int, done: int) -> None:
@@ -42,12 +42,12 @@ class ProgressBar:
             self._live = Live(get_renderable=self._now, console=self._console, transient=True, refresh_per_second=10)
             self._live.start()
 
-    def on_step(self, record: dict[str, Any]) -> None:
+    def on_step(self, record: Record) -> None:
         self._record = record | self._smoothed(record)
         if self._live is None and time.monotonic() - self._last_line >= SECONDS_A_LINE:
             self._line()
 
-    def on_evaluation(self, record: dict[str, Any]) -> None:
+    def on_evaluation(self, record: Record) -> None:
         """A line of its own, which stays: a figure in the live line would soon be an old one."""
         self._console.print(
             f"  step {record['step']}/{self._steps}  held-out {record['eval_bits_per_byte']:.3f} bits/byte",
@@ -60,7 +60,7 @@ class ProgressBar:
     def close(self) -> None:
         self._finish_stage()
 
-    def _smoothed(self, record: dict[str, Any]) -> dict[str, float]:
+    def _smoothed(self, record: Record) -> dict[str, float]:
         """Speed and MFU as running means, easier to read than one step's."""
         for key in ("tokens_per_s", "mfu"):
             if key in record:
@@ -90,7 +90,7 @@ class ProgressBar:
         return Text(live_line(self._record, self._steps, self._console.width - 1), no_wrap=True, overflow="crop")
 
 
-def live_parts(record: dict[str, Any], steps: int) -> list[tuple[int, str]]:
+def live_parts(record: Record, steps: int) -> list[tuple[int, str]]:
     """(rank, text) from left to right; rank 0 always stays, higher ranks go first where there is no room."""
     parts = [(0, f"{record['step']}/{steps}"), (3, f"loss {record['main_loss']:.3f}")]
     if record.get("bits_per_byte") is not None:
@@ -106,7 +106,7 @@ def live_parts(record: dict[str, Any], steps: int) -> list[tuple[int, str]]:
     return [*parts, (0, format_duration(record["seconds_left"]))]
 
 
-def live_line(record: dict[str, Any], steps: int, width: int) -> str:
+def live_line(record: Record, steps: int, width: int) -> str:
     """The step's figures in `width` characters: step, money and time left, then the bar, then the rest by rank."""
     parts = live_parts(record, steps)
     while parts[-1][0] == 0 and _wide(parts) + BAR[0] + 1 > width and any(rank for rank, _ in parts):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+
+from centime.train.run.callbacks.callback import Callback, Record
 
 # Counters and guesses of metrics.jsonl: as charts they say nothing, and would stand before those that do.
 BOOKKEEPING = {"step", "global_step", "tokens", "eval_tokens", "seconds_left", "projected_cost"}
 
 
-class TensorBoard:
+class TensorBoard(Callback):
     """Writes event files into `folder`, whose name TensorBoard shows as the run's.
 
     On a resume, later events of the same steps replace earlier ones.
@@ -20,22 +21,16 @@ class TensorBoard:
 
         self._writer = SummaryWriter(str(folder), purge_step=global_step + 1)
 
-    def on_stage(self, name: str, steps: int, done: int) -> None:
-        pass
-
-    def on_step(self, record: dict[str, Any]) -> None:
+    def on_step(self, record: Record) -> None:
         self._scalars("train", record)
 
-    def on_evaluation(self, record: dict[str, Any]) -> None:
+    def on_evaluation(self, record: Record) -> None:
         self._scalars("held-out", record)
-
-    def on_note(self, text: str) -> None:
-        pass
 
     def close(self) -> None:
         self._writer.close()
 
-    def _scalars(self, group: str, record: dict[str, Any]) -> None:
+    def _scalars(self, group: str, record: Record) -> None:
         for key, value in record.items():
             if isinstance(value, int | float) and key not in BOOKKEEPING:
                 self._writer.add_scalar(f"{group}/{key}", value, record["global_step"])
