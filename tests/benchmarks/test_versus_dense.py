@@ -59,9 +59,11 @@ def test_summary_and_picture(tmp_path: Path) -> None:
     assert found["arms"]["dense"]["tokens_per_active_param"] == pytest.approx(
         100 * 4096 / both["dense"].counts.active_matmul_params
     )
-    pytest.importorskip("matplotlib")
     draw(both, runs, found, tmp_path / "img" / "curves.svg")
-    assert "<svg" in (tmp_path / "img" / "curves.svg").read_text()
+    drawn = (tmp_path / "img" / "curves.svg").read_text()
+    assert drawn.startswith("<svg")
+    assert drawn.count("<circle") == 5  # the ends
+    assert "The dense model&#39;s final loss for 0." in drawn
 
 
 def test_a_mixture_that_never_gets_there_is_said_to() -> None:

@@ -13,6 +13,7 @@ from centime.charts.svg import element, joined, percent
 from centime.charts.tables import signed
 
 HEIGHT = 14  # pixels of a bar
+TOTAL = 7  # of the palette: neither that of a cause that adds nor of one that takes away
 LEAST = 0.002  # of the width, for a bar that would not be seen
 
 Part = tuple[float, float, str, str]  # start and width, shares of the row; class; what a pointer over it reads
@@ -72,12 +73,12 @@ def _with_unit(chart: StackedBars, value: float) -> str:
 
 def draw_waterfall(chart: Waterfall) -> Markup:
     """From the first total to the last, a floating bar a cause."""
-    rows: list[tuple[str, float, float, str]] = [(chart.start[0], 0.0, chart.start[1], tone(0))]
+    rows: list[tuple[str, float, float, str]] = [(chart.start[0], 0.0, chart.start[1], tone(TOTAL))]
     at = chart.start[1]
     for label, step in chart.steps:
         rows.append((label, at, at + step, "up" if step > 0 else "down"))
         at += step
-    rows.append((chart.end[0], 0.0, chart.end[1], tone(0)))
+    rows.append((chart.end[0], 0.0, chart.end[1], tone(TOTAL)))
 
     def value(low: float, high: float) -> str:
         return chart.format(high) if low == 0 else signed(chart.format(high - low), high - low)

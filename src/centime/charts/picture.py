@@ -73,7 +73,7 @@ class Picture:
 
     def in_file(self, width: int = 760) -> str:
         """An SVG file of its own, its title and legend written in it."""
-        left, top = LETTER * len(self.left) + 12, 30 + 18 * len(self.legend)
+        left, top = LETTER * len(self.left) + 12, 36 + 18 * len(self.legend)
         keys = [
             joined(
                 element("rect", x=left, y=34 + 18 * row, width=11, height=11, class_=f"part {kind}"),
