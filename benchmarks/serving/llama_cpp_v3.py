@@ -16,7 +16,7 @@ class LlamaCpp:
         import llama_cpp
 
         from centime.model.checkpoint import load
-        from centime.model.export_gguf import export_gguf
+        from centime.model.gguf.export import export_gguf
 
         file = folder / "model-bf16.gguf"
         if not file.exists():

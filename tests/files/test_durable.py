@@ -23,7 +23,7 @@ from centime.files.marks import Kind
 from centime.ledger import Book
 from centime.ledger.billing import write_focus
 from centime.model import checkpoint
-from centime.model.export_gguf import export_gguf
+from centime.model.gguf.export import export_gguf
 
 
 def killed_writing(write: Callable[[], object]) -> None:

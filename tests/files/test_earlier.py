@@ -16,7 +16,7 @@ from centime.data.tokenizers.bpe import TOKENIZER, train_tokenizer, write_tokeni
 from centime.errors import UserError
 from centime.files.marks import MARK, foreign, written_in
 from centime.model.checkpoint import MODEL, save
-from centime.model.export_gguf import export_gguf
+from centime.model.gguf.export import export_gguf
 from centime.plan.show.page import write_page
 
 

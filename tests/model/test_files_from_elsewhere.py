@@ -23,7 +23,7 @@ from centime.catalogue.hf import model_folder, read
 from centime.catalogue.models import architecture
 from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
-from centime.model.gguf_vocabulary import read_vocabulary
+from centime.model.gguf.vocabulary import read_vocabulary
 from centime.plan.counts import count
 
 INDEX = "model.safetensors.index.json"

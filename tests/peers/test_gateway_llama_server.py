@@ -22,7 +22,7 @@ from tests.serve.gateway.running import gateway_over
 from tests.small import small_model, small_tokenizer
 
 from centime.ledger.served import served_rows
-from centime.model.export_gguf import export_gguf
+from centime.model.gguf.export import export_gguf
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
 from centime.serve.gateway.gateway import Gateway

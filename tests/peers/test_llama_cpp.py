@@ -23,7 +23,7 @@ from centime.cli import app
 from centime.data.tokenizers import load_tokenizer
 from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 from centime.model import Transformer
-from centime.model.export_gguf import export_gguf
+from centime.model.gguf.export import export_gguf
 
 pytest.importorskip("gguf")
 pytestmark = pytest.mark.long

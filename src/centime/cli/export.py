@@ -29,7 +29,7 @@ def export(
     from centime.catalogue.hf import model_folder
     from centime.cli.program.unfinished import usable
     from centime.errors import UserError
-    from centime.model.export_gguf import export_gguf, gguf_file
+    from centime.model.gguf.export import export_gguf, gguf_file
     from centime.units import format_bytes
 
     if (gguf is None) == (hf is None):

@@ -20,8 +20,8 @@ from centime.cli import app
 from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
-from centime.model.export_gguf import export_gguf
-from centime.model.gguf_vocabulary import CONTROL, NORMAL, UNUSED, read_vocabulary
+from centime.model.gguf.export import export_gguf
+from centime.model.gguf.vocabulary import CONTROL, NORMAL, UNUSED, read_vocabulary
 from centime.plan.counts.baseline import dense_baseline
 
 gguf = pytest.importorskip("gguf")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,8 @@ from centime.files.output import Output
 from centime.installation import needs
 from centime.model.attention import LATENT_NORM_EPS
 from centime.model.decoder import Transformer
-from centime.model.gguf_vocabulary import Vocabulary, read_vocabulary
+from centime.model.gguf.tensors import tensors_by_llama_cpp
+from centime.model.gguf.vocabulary import Vocabulary, read_vocabulary
 from centime.ops.finite import is_finite
 
 _STRING = 8  # the type of a GGUF value that is text; the only other one among the first keys is a uint32
@@ -233,90 +233,17 @@ def _write_tensors(writer: Any, path: Path, model: Transformer, dtype: str) -> N
         return torch.float32 if tensor.dim() == 1 or "ffn_gate_inp" in name else TYPES[dtype]
 
     names = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-    for name, tensor in _tensors(model):
+    for name, tensor in tensors_by_llama_cpp(model):
         stored = kind(name, tensor)
         raw = gguf.GGMLQuantizationType[names[stored]]
         writer.add_tensor_info(name, tuple(tensor.shape), None, tensor.numel() * stored.itemsize, raw_dtype=raw)
     writer.write_header_to_file(path)
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for name, tensor in _tensors(model):
+    for name, tensor in tensors_by_llama_cpp(model):
         data = tensor.detach().to(device="cpu", dtype=kind(name, tensor)).contiguous()
         if not is_finite(data):
             why = f"too large for {dtype}; export as bf16 or f32" if is_finite(tensor) else "not finite (NaN, inf)"
             raise UserError(f"{name} holds numbers that are {why}.")
         writer.write_tensor_data(data.view(-1).view(torch.uint8).numpy().view(_Bytes))
     writer.close()
-
-
-def _tensors(model: Transformer) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor by llama.cpp's name; views of the model's own wherever the layout is the same."""
-    config, state = model.config, model.state_dict()
-    yield "token_embd.weight", state["embed.weight"]
-    yield "output_norm.weight", state["norm.weight"]
-    if not config.tie_word_embeddings:
-        yield "output.weight", state["head.weight"]
-    attention = _latent_attention if config.is_mla else _plain_attention
-    for layer in range(config.num_hidden_layers):
-        inside = _inside(state, f"layers.{layer}.")
-        yield f"blk.{layer}.attn_norm.weight", inside["attention_norm.weight"]
-        yield f"blk.{layer}.ffn_norm.weight", inside["ffn_norm.weight"]
-        for name, tensor in attention(config, _inside(inside, "attention.")):
-            yield f"blk.{layer}.{name}.weight", tensor
-        for name, tensor in _feed_forward(_inside(inside, "ffn.")):
-            yield f"blk.{layer}.{name}", tensor
-
-
-def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def _latent_attention(config: ModelConfig, state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    H, nope, R, L = config.num_attention_heads, config.qk_nope_head_dim, config.qk_rope_head_dim, config.kv_lora_rank
-    query = "attn_q" if config.q_lora_rank is None else "attn_q_b"
-    weight = state["q.weight" if config.q_lora_rank is None else "q_up.weight"]
-    yield query, _pairs(config, weight.unflatten(0, (H, nope + R)), nope).flatten(0, 1)
-    if config.q_lora_rank is not None:
-        yield "attn_q_a", state["q_down.weight"]
-        yield "attn_q_a_norm", state["q_norm.weight"]
-    yield "attn_kv_a_mqa", _pairs(config, state["kv_down.weight"], L or 0)
-    yield "attn_kv_a_norm", state["kv_norm.weight"]
-    keys, values = state["kv_up.weight"].unflatten(0, (H, -1)).split([nope, config.v_head_dim], dim=1)
-    yield "attn_k_b", keys.transpose(1, 2)
-    yield "attn_v_b", values
-    yield "attn_output", state["out.weight"]
-
-
-def _plain_attention(config: ModelConfig, state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    for name in ("q", "k"):
-        heads = state[f"{name}.weight"].unflatten(0, (config.num_attention_heads, -1))
-        yield f"attn_{name}", _pairs(config, heads, 0).flatten(0, 1)
-    yield "attn_v", state["v.weight"]
-    yield "attn_output", state["out.weight"]
-
-
-def _pairs(config: ModelConfig, weight: Tensor, start: int) -> Tensor:
-    """[..., rows, D] with the rows from `start` on in the order (2i, 2i+1) that llama.cpp rotates."""
-    if config.rope_interleave:
-        return weight
-    rotated = weight[..., start:, :]
-    paired = rotated.unflatten(-2, (2, -1)).transpose(-3, -2).flatten(-3, -2)
-    return torch.cat((weight[..., :start, :], paired), dim=-2)
-
-
-def _feed_forward(state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    if "gate_up" in state:
-        yield "ffn_gate.weight", state["gate_up"][0]
-        yield "ffn_up.weight", state["gate_up"][1]
-        yield "ffn_down.weight", state["down"]
-        return
-    yield "ffn_gate_inp.weight", state["router.weight"]
-    if "router.e_score_correction_bias" in state:
-        yield "exp_probs_b.bias", state["router.e_score_correction_bias"]
-    yield "ffn_gate_exps.weight", state["experts.gate_up"][:, 0]
-    yield "ffn_up_exps.weight", state["experts.gate_up"][:, 1]
-    yield "ffn_down_exps.weight", state["experts.down"]
-    if "shared.gate_up" in state:
-        yield "ffn_gate_shexp.weight", state["shared.gate_up"][0]
-        yield "ffn_up_shexp.weight", state["shared.gate_up"][1]
-        yield "ffn_down_shexp.weight", state["shared.down"]
