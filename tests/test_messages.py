@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from decimal import Decimal
 
 import pytest
@@ -70,7 +71,7 @@ def test_short_money_keeps_three_digits() -> None:
 def test_other_figures() -> None:
     assert (ENGLISH.percent(0.0123, "+.1f"), FRENCH.percent(0.0123, "+.1f")) == ("+1.2 %", f"+1,2{THIN}%")
     assert (ENGLISH.number(0.977, ".1%"), FRENCH.number(0.977, ".1%")) == ("97.7%", f"97,7{THIN}%")
-    assert (ENGLISH.number(8.65e22, ".3g"), FRENCH.number(8.65e22, ".3g")) == ("8.65e+22", "8,65 × 10²²")
+    assert (ENGLISH.number(8.65e22, ".3g"), FRENCH.number(8.65e22, ".3g")) == ("8.65e+22", f"8,65{THIN}×{THIN}10²²")
     assert (ENGLISH.quantity(70.02, ".1f", "GiB"), FRENCH.quantity(70.02, ".1f", "GiB")) == (
         "70.0 GiB",
         f"70,0{THIN}Gio",
@@ -127,7 +128,8 @@ def test_text_is_never_looked_through() -> None:
 @given(st.floats(-1e18, 1e18), st.sampled_from([",.0f", ".1%", ".3g", "+.2f", ",.3f", "g"]))
 def test_english_is_python_s_format_and_french_has_the_same_digits(value: float, spec: str) -> None:
     assert ENGLISH.number(value, spec) == format(value, spec)
-    french = FRENCH.number(value, spec).replace(THIN, "").replace(",", ".").partition(" ×")[0]
+    french = FRENCH.number(value, spec).replace(THIN, "").replace(",", ".")
+    french = "1" if re.match("10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]", french) else french.partition("×")[0]
     english = format(value, spec).replace(",", "").partition("e")[0]
     assert french == english
 

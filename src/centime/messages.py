@@ -123,7 +123,10 @@ class Writer(string.Formatter):
         digits = digits.translate(self._symbols)
         if not power:
             return digits
-        return f"{digits}e{power}" if self.lang == "en" else f"{digits} × 10{str(int(power)).translate(_SUPERSCRIPTS)}"
+        if self.lang == "en":
+            return f"{digits}e{power}"
+        factor = "" if digits == "1" else f"{digits}{THIN}×{THIN}"
+        return f"{factor}10{str(int(power)).translate(_SUPERSCRIPTS)}"
 
     def plain(self, value: float) -> str:
         """Three significant digits: 0.0123, 1.99, 432; all of them from a thousand on."""
