@@ -57,6 +57,7 @@ def module(path: Path) -> str:
     return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix("__init__").rstrip(".") or "centime"
 
 
+@functools.cache
 def import_graph() -> dict[str, set[str]]:
     """Module -> the modules that it imports anywhere in its text. `from centime.plan import card` is an edge to
     plan.card where there is such a file, and to the `__init__` of plan otherwise."""

@@ -21,6 +21,16 @@ def test_a_profile_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_profile(tmp_path / "none.json") is None
 
 
+def test_a_profile_goes_over_another_and_over_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "machine.json"
+    for _ in range(2):
+        write_profile(machine(), path)
+    path.write_text('{"mine": 1}')
+    with pytest.raises(UserError, match="machine profile"):
+        write_profile(machine(), path)
+    assert path.read_text() == '{"mine": 1}'
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"version": 99}', '{"version": 2, "gemms": 3}'])
 def test_a_file_that_is_no_profile_is_a_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "machine.json"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.catalogue.hf.config import from_hf, quantization, read
+from centime.catalogue.hf.config import from_hf, model_folder, quantization, read
 from centime.catalogue.hf.family import family_of, to_hf
 from centime.catalogue.model_config import ModelConfig, YarnScaling
 from centime.catalogue.presets import catalogue_models, names, preset
@@ -227,3 +227,20 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(UserError, match="expected a JSON object"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(("positions", "factor"), [(16_384, 4.0), (2048, 1.0), (None, 1.0)])
+def test_yarn_without_a_factor_extends_to_the_positions_that_are_said(positions: int | None, factor: float) -> None:
+    raw = V3 | {"rope_scaling": {"type": "yarn", "original_max_position_embeddings": 4096}}
+    found = from_hf(raw | {"max_position_embeddings": positions}).rope_scaling
+    assert found is not None
+    assert found.factor == factor
+
+
+def test_a_model_is_named_by_its_folder_its_run_or_its_config(tmp_path: Path) -> None:
+    model = tmp_path / "run" / "model"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    assert [model_folder(path) for path in (model, tmp_path / "run", model / "config.json")] == [model] * 3
+    assert model_folder(tmp_path) == tmp_path
+    assert model_folder(tmp_path / "config.json") == tmp_path / "config.json"  # which is not there

@@ -10,7 +10,7 @@ from centime.catalogue.architecture import Experts, LatentAttention, SoftmaxAtte
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
-from centime.plan.counts.reshape import resized, sparsity, with_attention
+from centime.plan.counts.reshape import _scaled, resized, sparsity, with_attention
 
 V3, LLAMA = architecture("deepseek-v3"), architecture("llama-3.1-405b")
 
@@ -65,7 +65,15 @@ def test_too_small_a_size_is_a_sentence():
 
 
 def test_a_size_that_a_width_gives_exactly_has_that_width():
-    params = count_architecture(resized(LLAMA, 70e9)).total_params
-    again = resized(LLAMA, params)
-    assert count_architecture(again).total_params == params
-    assert (again.hidden, again.layers) == (resized(LLAMA, 70e9).hidden, resized(LLAMA, 70e9).layers)
+    own = count_architecture(LLAMA).total_params
+    sizes = {
+        (hidden, layers): count_architecture(_scaled(LLAMA, hidden, layers, 1.0)).total_params
+        for hidden in range(4096, 12_288, 128)
+        for layers in range(40, 90)
+    }
+    exact = {at: params for at, params in sizes.items() if round(LLAMA.layers * (params / own) ** (1 / 3)) == at[1]}
+    assert len(exact) > 10
+    for at, params in exact.items():
+        found = resized(LLAMA, params)
+        assert (found.hidden, found.layers) == at
+        assert count_architecture(found).total_params == params

@@ -141,9 +141,9 @@ def rounds(street: Street, count: int, chosen: bool) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_rounds(street: Street) -> None:
-    """Fifty with drafts, fifty without; the same in every run."""
-    rounds(street, 50, True)
+def test_fifty_rounds(street: Street) -> None:
+    """Half with drafts, half without; the same in every run."""
+    rounds(street, 25, True)
 
 
 @pytest.mark.long
