@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -129,16 +128,21 @@ def along(ticks: Sequence[tuple[float, str]], y: float) -> list[Markup]:
     return out
 
 
-def _with_room(ticks: Sequence[tuple[float, str]], width: float) -> list[tuple[float, str]]:
-    """Those whose labels do not lie over each other on a plot of so many pixels."""
-    kept, end = [], -math.inf
-    for at, label in ticks:
+def _with_room(ticks: Sequence[tuple[float, str]], width: float) -> Sequence[tuple[float, str]]:
+    """Every tick, or every second, third and so on: the first whose labels do not lie over each other on a plot of so
+    many pixels."""
+
+    def ends(at: float, label: str) -> tuple[float, float]:
         long = LETTER * len(label)
         start = width * at + (RIGHT - long if _is_last(at, label) else -long / 2)
-        if start >= end + 8:
-            kept.append((at, label))
-            end = start + long
-    return kept
+        return start, start + long
+
+    return next(
+        kept
+        for every in itertools.count(1)
+        for kept in [ticks[::every]]
+        if all(ends(*b)[0] >= ends(*a)[1] + 8 for a, b in itertools.pairwise(kept))
+    )
 
 
 def _is_last(at: float, label: str) -> bool:
