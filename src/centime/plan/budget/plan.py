@@ -21,7 +21,7 @@ from centime.plan.budget.inputs import (
     training_run,
 )
 from centime.plan.budget.model import Outcome, outcome
-from centime.plan.fleet.uncertain import Uncertain
+from centime.plan.fleet.uncertain import Uncertain, three_of
 from centime.plan.typed_inputs import typed
 
 DRAWS = 400
@@ -215,8 +215,6 @@ def _planned(
 
 def _bands(request: BudgetRequest, inputs: Mapping[str, Uncertain]) -> dict[str, Three]:
     """Percentiles over draws of all inputs at once, as if independent of each other."""
-    import numpy as np
-
     drawn = {name: value.draw(DRAWS, SEED, name).tolist() for name, value in inputs.items()}
     many = [outcome(request, {name: values[i] for name, values in drawn.items()}) for i in range(DRAWS)]
     columns = {
@@ -230,12 +228,7 @@ def _bands(request: BudgetRequest, inputs: Mapping[str, Uncertain]) -> dict[str,
         "irr": [-1.0 if o.irr is None else o.irr for o in many],
         "break_even_load": [o.break_even_load for o in many if o.break_even_load is not None],
     }
-    found: dict[str, Three] = {}
-    for name, values in columns.items():
-        if values:
-            low, mid, high = (float(v) for v in np.percentile(values, (10, 50, 90)))
-            found[name] = (low, mid, high)
-    return found
+    return {name: three_of(values) for name, values in columns.items() if values}
 
 
 def _frontier(

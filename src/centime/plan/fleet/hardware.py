@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from centime.catalogue.chips import Chip
 from centime.messages import Said, said
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
@@ -61,8 +63,6 @@ def resolve(scenario: Scenario) -> tuple[Scenario, list[Said]]:
 
 def hardware(scenario: Scenario, draw: Draw) -> list[Hardware]:
     """The generations of a resolved scenario; the first is `serving.chip`, with which every speed is compared."""
-    import numpy as np
-
     from centime.catalogue.chips import chip
 
     own = scenario.money.mode == "own"

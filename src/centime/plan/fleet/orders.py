@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from centime.plan.fleet.paths import Draw, Hardware, whole_nodes
 from centime.plan.fleet.scenario import Scenario
 
@@ -12,8 +14,6 @@ class Fleet:
     """GPUs in service by generation [draws, generations], and those on order."""
 
     def __init__(self, scenario: Scenario, hardware: list[Hardware], draw: Draw, lead: Any, months: int) -> None:
-        import numpy as np
-
         self.scenario, self.hardware, self.lead, self.months = scenario, hardware, lead, months
         self.draws, self.all = len(lead), np.arange(len(lead))
         self.speed = np.stack([g.speed for g in hardware], axis=1)
@@ -29,8 +29,6 @@ class Fleet:
 
     def begin(self, start: Any, need: Any, mid_need: Any) -> None:
         """The fleet of the start, and the orders before it, placed for the median growth and within the caps."""
-        import numpy as np
-
         self.count[:, 0] = start
         self.coming[:, 0, 0] = start  # so that it retires; step() does not add month 0 again
         have = start.astype(float)
@@ -46,8 +44,6 @@ class Fleet:
 
     def step(self, month: int, need: Any, expected: Any) -> Any:
         """One month: arrivals, retirements, losses, then orders for `expected` at arrival. Returns GPUs ordered."""
-        import numpy as np
-
         if month > 0:
             self.count = self.count * self.survives[:, None] + self.coming[:, :, month]
         if month >= self.life:
@@ -79,8 +75,6 @@ class Fleet:
 
     def paid(self, month: int, falls: Any) -> Any:
         """Capex of what arrives this month [draws]; the fleet of the start is paid in the first month."""
-        import numpy as np
-
         total = np.zeros(self.draws)
         for index, g in enumerate(self.hardware):
             age = max(0, month - max(0, g.first))
@@ -89,8 +83,6 @@ class Fleet:
 
     def _retiring(self, month: int) -> Any:
         """Units of the first generation that retire within the lead time."""
-        import numpy as np
-
         if month + int(self.lead.max()) < self.life:
             return np.zeros(self.draws)
         ages = np.arange(self.coming.shape[2])[None, :] + self.life
@@ -100,21 +92,15 @@ class Fleet:
 
     def _best(self, month: int) -> int | None:
         """The generation that serves cheapest among those that can be ordered, by median price and speed."""
-        import numpy as np
-
         open_ = [i for i, g in enumerate(self.hardware) if g.open(month)]
         return min(
             open_, key=lambda i: np.median(self.hardware[i].gpu_hour) / np.median(self.hardware[i].speed), default=None
         )
 
     def _limit(self, month: int, which: int) -> Any:
-        import numpy as np
-
         grown = self.cap_growth ** (month / 12)
         return np.minimum(self.cap, self.memory / max(self.hardware[which].memory_gb, 1e-9)) * grown
 
 
 def _draw_or(scenario: Scenario, draw: Draw, path: str, value: float, draws: int) -> Any:
-    import numpy as np
-
     return draw(path) if scenario.number(path) is not None else np.full(draws, value)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from centime.plan.fleet.demand import growth, interpolate
 from centime.plan.fleet.scenario import Scenario
 from centime.units import SECONDS_PER_DAY
@@ -47,8 +49,6 @@ def load_in_gpus(scenario: Scenario, draw: Draw) -> Any:
 
 def demand_path(scenario: Scenario, draw: Draw, months: int) -> Any:
     """Demand over the first month's at the price path's median, or at constant price [draws, months]."""
-    import numpy as np
-
     grown = growth(months, draw("demand.growth_per_year"), draw("demand.growth_fades_per_year"))
     points = [(float(scenario.index(p.month)), p.tokens_per_day.mid) for p in scenario.demand.observed]
     if not points:
@@ -61,8 +61,6 @@ def demand_path(scenario: Scenario, draw: Draw, months: int) -> Any:
 
 def speed_paths(draw: Draw, months: int) -> tuple[Any, Any]:
     """(software gain [draws, months], price index of a GPU-hour [draws, months]), both 1 in the first month."""
-    import numpy as np
-
     years = np.arange(months) / 12.0
     software = draw("efficiency.software_per_year")[:, None] ** years
     falls = (1 - draw("money.price_falls_per_year"))[:, None] ** years
@@ -71,8 +69,6 @@ def speed_paths(draw: Draw, months: int) -> tuple[Any, Any]:
 
 def hour_prices(hardware: list[Hardware], falls: Any) -> Any:
     """Price of a GPU-hour [generations, draws, months]: each falls from its arrival, the first from month 0."""
-    import numpy as np
-
     months = falls.shape[1]
     return np.stack(
         [g.gpu_hour[:, None] * falls[:, np.maximum(0, np.arange(months) - max(0, g.first))] for g in hardware]
@@ -81,8 +77,6 @@ def hour_prices(hardware: list[Hardware], falls: Any) -> Any:
 
 def token_cost_index(hardware: list[Hardware], prices: Any, software: Any) -> Any:
     """Cost of a token on the cheapest generation that can be had, over the first month's [draws, months]."""
-    import numpy as np
-
     months = software.shape[1]
     cost = np.stack([p / g.speed[:, None] for g, p in zip(hardware, prices, strict=True)])
     for index, g in enumerate(hardware):
@@ -103,7 +97,5 @@ def departure(scenario: Scenario, index: Any, mid_index: Any) -> Any:
 
 def whole_nodes(gpus: Any, scenario: Scenario) -> Any:
     """Up to whole nodes."""
-    import numpy as np
-
     node = scenario.serving.gpus_per_node
     return np.ceil(gpus / node - 1e-9) * node

@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 from centime.errors import UserError
 from centime.messages import said
-from centime.plan.fleet.demand import DayShape, rebound
+from centime.plan.fleet.demand import DAYS_PER_MONTH, DayShape, rebound
 from centime.plan.fleet.scenario import NOT_MODELLED, Scenario
 from centime.plan.fleet.scenario_file import load, replaced, validated
+from centime.plan.fleet.uncertain import PERCENTILES, three_of
 from centime.plan.typed_inputs import typed
 
-PERCENTILES = (10, 50, 90)
-DAYS = 365.25 / 12  # of a month
 DRAWS_MOST = 20_000
 NOTICEABLE = 0.02  # share of published demand unserved that is worth a sentence
 SERIES = {  # what is reported by month, and its unit
@@ -87,7 +86,7 @@ class FleetPlan:
             "gpus_mean_start": first["gpus_serving"][1],
             "nodes_peak_start": first["gpus_needed"][1] / self.scenario.serving.gpus_per_node,
             "nodes_mean_start": first["gpus_serving"][1] / self.scenario.serving.gpus_per_node,
-            "cost_per_day_start": first["cost"][1] / DAYS,
+            "cost_per_day_start": first["cost"][1] / DAYS_PER_MONTH,
             "gpus_needed_end": last["gpus_needed"][1],
             "megawatts_end": last["megawatts"][1],
             "months": [
@@ -163,7 +162,8 @@ def _planned(scenario: Scenario, seed: int, draws: int, filled: Sequence[str]) -
         "megawatts": out.megawatts,
         "cost": out.cost,
         "capex": out.capex,
-        "cost_per_m_output": out.cost / np.maximum(out.output_per_day * (1 - out.unserved) * DAYS / 1e6, 1e-12),
+        "cost_per_m_output": out.cost
+        / np.maximum(out.output_per_day * (1 - out.unserved) * DAYS_PER_MONTH / 1e6, 1e-12),
         "token_cost_index": out.price_index,
     }
     shape = DayShape(tuple(scenario.demand.hourly), scenario.serving.headroom.mid)
@@ -179,11 +179,13 @@ def _planned(scenario: Scenario, seed: int, draws: int, filled: Sequence[str]) -
         draws=draws,
         series={key: Band(*_percentiles(values)) for key, values in arrays.items()},
         day=tuple(share * busiest for share in shape.serving),
-        jevons=Jevons(threshold, float((elasticity * passed > 1).mean()), _three(ratio), _three(eaten), _three(gain)),
+        jevons=Jevons(
+            threshold, float((elasticity * passed > 1).mean()), three_of(ratio), three_of(eaten), three_of(gain)
+        ),
         totals={
-            "cost": _three(out.cost.sum(axis=1)),
-            "capex": _three(out.capex.sum(axis=1)),
-            "training_gpu_hours": _three(out.training_hours.sum(axis=1)),
+            "cost": three_of(out.cost.sum(axis=1)),
+            "capex": three_of(out.capex.sum(axis=1)),
+            "training_gpu_hours": three_of(out.training_hours.sum(axis=1)),
         },
         drives=_drives(drawn, out.needed[:, -1]),
         assumptions=[*filled, *_assumptions(scenario), *_against_history(scenario, out.unserved)],
@@ -196,13 +198,6 @@ def _percentiles(values: Any) -> list[tuple[float, ...]]:
     import numpy as np
 
     return [tuple(float(v) for v in row) for row in np.percentile(values, PERCENTILES, axis=0)]
-
-
-def _three(values: Any) -> tuple[float, float, float]:
-    import numpy as np
-
-    low, mid, high = (float(v) for v in np.percentile(values, PERCENTILES))
-    return low, mid, high
 
 
 def _drives(drawn: Mapping[str, Any], result: Any) -> list[tuple[str, float]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from centime.messages import Writer
-from centime.plan.fleet.plan import DAYS, Band, FleetPlan
+from centime.plan.fleet.demand import DAYS_PER_MONTH
+from centime.plan.fleet.plan import Band, FleetPlan
 from centime.plan.fleet.scenario import Scenario
 from centime.plan.fleet.uncertain import stated
 from centime.plan.show.sections import BarChart, Figure, Figures, Format, Line, LineChart, Notes, Section, Table
@@ -81,7 +82,7 @@ def _figures(plan: FleetPlan, w: Writer) -> Figures:
         ),
         Figure(
             w.say("Cost of a day, {month:date}", month=scenario.start),
-            money(series["cost"].mid[0] / DAYS),
+            money(series["cost"].mid[0] / DAYS_PER_MONTH),
             w.say("prices of {date:date}", date=scenario.money.price_date),
         ),
         Figure(

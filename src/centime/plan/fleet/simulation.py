@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from centime.plan.fleet.demand import DAYS_PER_MONTH, DayShape
 from centime.plan.fleet.orders import Fleet
 from centime.plan.fleet.paths import (
@@ -53,8 +55,6 @@ def simulate(
     scenario: Scenario, hardware: list[Hardware], draw: Draw, middle: Draw, middle_hardware: list[Hardware]
 ) -> Simulation:
     """Runs the months. `draw` gives [draws] values, `middle` the same numbers at their medians, as [1] arrays."""
-    import numpy as np
-
     months = scenario.months
     lead = np.rint(draw("supply.lead_time_months")).astype(int)
     horizon = months + int(lead.max()) + 1
@@ -116,8 +116,6 @@ def _summary(
     scenario: Scenario, shape: DayShape, draw: Draw, path: _Path, table: Mapping[str, Any], hardware: list[Hardware]
 ) -> Simulation:
     """From the fleet's months to GPUs as bought, power and money."""
-    import numpy as np
-
     load, spare, need = path.load, path.spare, path.load + path.spare
     owned, equivalents = table["owned"], np.maximum(table["equivalents"], 1e-9)
     speed = np.where(owned > 0, equivalents / np.maximum(owned, 1e-9), 1.0)  # of the fleet's average GPU
@@ -161,7 +159,5 @@ def _summary(
 def _spares(working: Any, out: Any) -> Any:
     """GPUs beyond the working ones so that with 99 % probability enough work: the mean number in repair of a Poisson
     process, and 2.33 standard deviations."""
-    import numpy as np
-
     mean = working * out / np.maximum(1e-9, 1 - out)
     return mean + 2.33 * np.sqrt(mean)

@@ -13,6 +13,7 @@ from centime.messages import Said, said
 from centime.units import parse_count
 
 MOST = 1e30  # of any quantity: above it no sum of a plan would be finite
+PERCENTILES = (10, 50, 90)  # that a number is said by
 Z90 = 1.2815515655446004  # the 90th percentile of the standard normal distribution
 
 
@@ -101,3 +102,11 @@ class Uncertain(BaseModel):
         if self.fixed:
             return np.full(draws, self.mid)
         return self.at(np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(draws))
+
+
+def three_of(values: Any) -> tuple[float, float, float]:
+    """The 10th percentile, the median and the 90th of draws."""
+    import numpy as np
+
+    low, mid, high = (float(v) for v in np.percentile(values, PERCENTILES))
+    return low, mid, high
