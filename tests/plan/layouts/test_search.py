@@ -187,3 +187,18 @@ def test_a_search_out_of_time_says_so():
     result = search(replace(V3, arch=DENSE, global_batch=64), 64, max_seconds=0.0)
     assert not result.complete
     assert result.top
+
+
+def test_two_layouts_are_compared_and_one_stands_alone():
+    job = replace(V3, arch=DENSE, global_batch=64)
+    assert "less than the runner-up" in search(job, 4, keep=2).why()
+    assert search(job, 4, keep=1).why() == "No other layout fits."
+
+
+def test_gradients_are_sharded_where_a_step_is_one_micro_batch():
+    """ZeRO-2 of several micro-batches would reduce its shards of gradients after each of them: ZeRO-3 does better."""
+    for shape in shapes(V3, 64):
+        if shape.dp > 1:
+            once = shape.dp * shape.micro_batch
+            assert sharding_of(shape, once) == (0, 1, 2, 3)
+            assert sharding_of(shape, 2 * once) == (0, 1, 3)

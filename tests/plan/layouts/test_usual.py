@@ -38,6 +38,9 @@ def test_it_runs_fits_and_no_other_usual_one_is_faster(model: str, gpu: str, gpu
         one for one in usual(arch, gpus, SOFTWARE, None) if not list(objections(one, arch, device, 4096, batch))
     ]
     assert seconds(found) == min(map(seconds, possible))
+    for degree in ("tp", "pp", "ep"):
+        assert all(getattr(one, degree).bit_count() == 1 for one in possible), degree
+    assert max(one.pp for one in possible) == 16
     assert seconds(found) < float("inf")
 
 
