@@ -69,10 +69,14 @@ def installation() -> Installation:
     from importlib.metadata import PackageNotFoundError, distribution
 
     root = Path(__file__).resolve().parents[2]
+    source = Installation("source", str(root))
     try:
-        origin = distribution("centime").read_text("direct_url.json")
+        known = distribution("centime")
     except PackageNotFoundError:
-        return Installation("source", str(root))
+        return source
+    if Path(str(known.locate_file(""))).resolve() == root / "src":  # what a build left beside the code
+        return source
+    origin = known.read_text("direct_url.json")
     if origin is None:
         return Installation("index", "centime")
     try:
@@ -80,7 +84,7 @@ def installation() -> Installation:
     except (ValueError, KeyError, TypeError, AttributeError):  # not as PEP 610 says: the name is all that is known
         return Installation("index", "centime")
     if found.kind == "editable" and Path(found.target).resolve() != root:  # another copy stands before it on the path
-        return Installation("source", str(root))
+        return source
     return found
 
 

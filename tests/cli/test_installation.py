@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -53,6 +54,17 @@ def test_the_command_names_what_pip_installed(tmp_path: Path, kind: str) -> None
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == kind
     assert command in done.stdout
+
+
+def test_what_a_build_leaves_beside_the_code_does_not_make_it_an_index(tmp_path: Path) -> None:
+    (tmp_path / "src" / "centime").mkdir(parents=True)
+    for name in ("__init__.py", "errors.py", "installation.py"):
+        shutil.copy(SOURCE / "centime" / name, tmp_path / "src" / "centime")
+    written = tmp_path / "src" / "centime.egg-info"
+    written.mkdir()
+    (written / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: centime\nVersion: 0.1.0\n")
+    done = python("from centime.installation import installation as i; print(i().command('data'))", tmp_path / "src")
+    assert f"install -e '{tmp_path}[data]'" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
