@@ -172,8 +172,11 @@ def test_the_wheel_with_its_extra_is_a_gateway(wheel: Path, tmp_path: Path, monk
                 "Hello",
                 "0.000146",
             )
-            for page in ("/", "/docs", "/metrics", "/health", "/v1/models"):
+            for page in ("/", "/docs", "/metrics", "/health", "/v1/models", "/page/bill"):
                 assert client.get(page).status_code == 200, page
+            question = {"model": "deepseek-v3", "tokens": "14.8T", "gpu": "h800", "gpus": "2048"}
+            plan = client.post("/page/plan", json={"verb": "train", "fields": question})
+            assert plan.status_code == 200, plan.text
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.end() == 0, gateway.said
     assert json.loads(run(programs, "centime bill --json", tmp_path).stdout)["serving"]["total"]["requests"] == 1
