@@ -19,8 +19,9 @@ import csv
 import re
 from pathlib import Path
 
+from catalogue_prices import SOURCES, api_prices, price_history, prices, read
+
 CATALOGUE = Path(__file__).parents[1] / "src" / "centime" / "catalogue"
-SOURCES = Path(__file__).parent / "catalogue_sources"  # what is kept by hand
 
 CHIP_COLUMNS = {  # column shipped: column of the research table
     "bf16_tflops": "bf16_tflops_dense",
@@ -123,32 +124,6 @@ ALIASES = {
     "MI455X (announced)": "MI455X",
 }
 
-# What the owners' cost model calls the chips.
-TCO_ITEMS = {"H100": "H100 SXM 80GB", "GB200": "GB200 NVL72", "GB300": "GB300 NVL72"}
-
-# The item of a price row -> the chip it prices. An item that is not here is kept under its own name.
-PRICE_ITEMS = {
-    "H100 SXM": "H100 SXM 80GB",
-    "H100 80GB": "H100 SXM 80GB",
-    "H100 (80 GB SXM5)": "H100 SXM 80GB",
-    "H100 PCIe": "H100 PCIe 80GB",
-    "H100 (80 GB PCIe)": "H100 PCIe 80GB",
-    "H100 NVL": "H100 NVL 94GB",
-    "H200": "H200 SXM 141GB",
-    "H200 SXM": "H200 SXM 141GB",
-    "GH200 (96 GB)": "GH200 96GB",
-    "B200": "B200 SXM 180GB",
-    "B200 SXM": "B200 SXM 180GB",
-    "B200 (180 GB SXM6)": "B200 SXM 180GB",
-    "B300": "B300 SXM 288GB",
-    "A100 SXM": "A100 SXM 80GB",
-    "A100 (80 GB SXM4)": "A100 SXM 80GB",
-    "A100 (40 GB SXM4)": "A100 SXM 40GB",
-    "A100 SXM 40GB": "A100 SXM 40GB",
-    "A100 80GB PCIe": "A100 PCIe 80GB",
-    "V100 SXM2 32GB": "V100 SXM2 32GB",
-}
-
 
 def recalled_columns(row: dict[str, str]) -> set[str]:
     """The research table's columns that somebody recalled rather than read."""
@@ -192,109 +167,6 @@ def chip_assumptions(table: Path) -> list[dict[str, str]]:
             if column in recalled_columns(row) and re.fullmatch(r"[\d.]+", value):
                 rows.append({"chip": row["name"], "field": ours, "value": value, "why": "recalled, no source read"})
     return rows + read(SOURCES / "chip_assumptions.csv")
-
-
-def iso_date(text: str) -> str:
-    """The date in front of the research table's text: 2026-03-16, 2026-02 or 2026. An undated range keeps its start."""
-    match = re.search(r"20\d\d(-(0[1-9]|1[0-2])(?!\d)(-\d\d)?)?", text)
-    if not match:
-        raise SystemExit(f"no date in {text!r}")
-    return match[0]
-
-
-def prices(table: Path) -> list[dict[str, str]]:
-    """Rows of prices.csv: rentals on demand, medians over providers, and one dated CPU instance."""
-    rows = []
-    for row in csv.DictReader(table.open(encoding="utf-8", newline="")):
-        if row["confidence"] == "uncertain" or row["kind"] in {"api_price", "gpu_tco"}:
-            continue
-        if row["kind"] == "gpu_rental_index" or "cohort median on-demand" in row["terms"]:
-            kind = "median"  # over providers
-        elif row["kind"] == "gpu_rental_history":
-            continue
-        else:
-            kind = {"gpu_rental": "rental", "cpu_instance": "cpu"}[row["kind"]]
-        # a median's source may name the day where the row has only the month
-        day = re.search(r"\(20\d\d-\d\d-\d\d\)", row["source"]) if kind == "median" else None
-        date = iso_date(day[0] if day else row["date"])
-        price, vcpus = row["usd_per_gpu_hour"], ""
-        device = PRICE_ITEMS.get(row["item"], row["item"])
-        if kind == "cpu":
-            vcpus = re.match(r"(\d+) vCPU", row["item"])[1]  # type: ignore[index]
-            device = row["item"]
-        rows.append(
-            {
-                "id": row["id"],
-                "kind": kind,
-                "device": device,
-                "vcpus": vcpus,
-                "provider": row["provider"],
-                "date": date,
-                "per_hour": price,
-                "currency": "USD",
-                "terms": row["terms"],
-                "confidence": row["confidence"],
-                "source": row["source"],
-            }
-        )
-    return rows
-
-
-def price_history(table: Path) -> list[dict[str, str]]:
-    """Rows of price_history.csv: what an hour cost before, and what owning a chip costs an hour (kind 'tco ...')
-    or whose price stands for it ('as')."""
-    rows = []
-    for row in read(table):
-        if row["kind"] == "gpu_rental_history" and "cohort median" not in row["terms"]:
-            kind = "history"
-        elif row["kind"] == "gpu_tco":
-            owners = {"hyperscaler owned TCO": "tco hyperscaler", "neocloud owned TCO": "tco neocloud"}
-            kind = owners.get(row["terms"], "3 years")
-        else:
-            continue
-        device = PRICE_ITEMS.get(row["item"]) or TCO_ITEMS.get(row["item"], row["item"])
-        rows.append(
-            {
-                "id": row["id"],
-                "kind": kind,
-                "device": device,
-                "provider": row["provider"],
-                "date": iso_date(row["date"]),
-                "per_hour": row["usd_per_gpu_hour"],
-                "currency": "USD",
-                "terms": row["terms"],
-                "confidence": row["confidence"],
-                "source": row["source"],
-            }
-        )
-    return rows + read(SOURCES / "price_history.csv")
-
-
-def api_prices(table: Path) -> list[dict[str, str]]:
-    """Rows of api_prices.csv: list prices of model APIs per million tokens, then DeepSeek's own price lists."""
-    rows = [
-        {
-            "id": row["id"],
-            "model": row["item"],
-            "provider": row["provider"],
-            "date": row["date"],
-            "hit": row["cached_input_usd_per_m"],
-            "miss": row["input_usd_per_m"],
-            "output": row["output_usd_per_m"],
-            "currency": "USD",
-            "terms": row["terms"],
-            "confidence": row["confidence"],
-            "source": row["source"],
-        }
-        for row in read(table)
-        if row["kind"] == "api_price" and row["confidence"] != "uncertain"
-    ]
-    return rows + read(SOURCES / "api_prices.csv")
-
-
-def read(table: Path) -> list[dict[str, str]]:
-    with table.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def write(path: Path, rows: list[dict[str, str]]) -> None:

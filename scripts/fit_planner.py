@@ -12,24 +12,20 @@ slows a step.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+from fit_samples import Sample, read_samples
 
-from centime.errors import UserError
-from centime.plan.check.file import TRAINING, target_of
-from centime.plan.check.published_run import Run, read_run
-from centime.plan.check.training import seconds_of, times_of
-from centime.plan.step.efficiency import FILE, Constants, generation
-from centime.plan.step.intervals import KINDS, Errors, features, model_family, widening
+from centime.plan.check.training import times_of
+from centime.plan.step.efficiency import FILE, Constants
+from centime.plan.step.intervals import KINDS, Errors, features, widening
 
 NAMES = [field.name for field in fields(Constants)]
 PRIOR = np.array([getattr(Constants(), name) for name in NAMES])
@@ -75,60 +71,6 @@ def constants_of(x: np.ndarray) -> Constants:
     """The constants at a point of the search."""
     values = np.where(ADDITIVE, x, PRIOR * np.exp(np.where(ADDITIVE, 0.0, x)))
     return Constants(**dict(zip(NAMES, map(float, values), strict=True)))
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A run with the seconds of its step, and of phases where its source states them."""
-
-    row: dict[str, str]
-    run: Run
-    seconds: float
-    phases: dict[str, float]
-
-    @property
-    def cell(self) -> str:
-        return f"{self.run.job.arch.name} | {self.run.job.chip.name}"
-
-    @property
-    def family(self) -> str:
-        return model_family(self.run.job.arch)
-
-    @property
-    def generation(self) -> str:
-        return generation(self.run.job.chip)
-
-
-PHASES = {
-    "forward_1f": r"\b1F (\d+\.?\d*)",
-    "backward_1b": r"\b1B (\d+\.?\d*)",
-    "weight_1w": r"\b1W (\d+\.?\d*)",
-    "steady_1f1b": r"\b1F1B (\d+\.?\d*)",
-    "bubble": r"\bbubble (\d+\.?\d*)",
-    "optimizer": r"\bopt (\d+\.?\d*)",
-}
-
-
-def read_samples(path: Path) -> list[Sample]:
-    """Rows with a layout and a measured speed; a step's phases stand in the notes of DeepSeek's rows."""
-    found = []
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            target = target_of(TRAINING, row)
-            if target is None:
-                continue
-            try:
-                run = read_run(row)
-            except UserError as error:
-                print(f"{row['id']}: left out: {error}", file=sys.stderr)
-                continue
-            if run.known_layout:
-                matches = {name: re.search(pattern, row.get("notes") or "") for name, pattern in PHASES.items()}
-                phases = (
-                    {name: float(match[1]) for name, match in matches.items() if match} if all(matches.values()) else {}
-                )
-                found.append(Sample(row, run, seconds_of(row, run, target, float(row[target])), phases))
-    return found
 
 
 def misses(samples: Sequence[Sample], constants: Constants) -> np.ndarray:

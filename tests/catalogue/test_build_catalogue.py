@@ -34,8 +34,9 @@ def models(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_catalogue_is_what_its_script_builds_from_the_research_tables(
-    root: Path, shared: Path, tmp_path: Path
+    root: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(str(root / "scripts"))
     script = load(root / "scripts" / "build_catalogue.py")
     tables = shared / "data" / "plan"
     if not (tables / "prices.csv").exists():

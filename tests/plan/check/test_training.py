@@ -42,7 +42,9 @@ def fitting(root: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["fit_planner"] = module
+    sys.path.insert(0, str(root / "scripts"))
     spec.loader.exec_module(module)
+    sys.path.remove(str(root / "scripts"))
     return module
 
 
