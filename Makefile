@@ -8,7 +8,7 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart serve test install lint format test-unit test-long test-torch test-mutants same-as focus-validator lm-eval schema-suite dist bench clean
+.PHONY: help quickstart serve test install lint format test-unit test-room test-long test-torch test-mutants same-as focus-validator lm-eval schema-suite dist bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -36,6 +36,10 @@ format: $(VENV)/.installed-dev ## what lint would complain about, mended where a
 
 test-unit: $(VENV)/.installed-dev ## the quick tests, a few minutes on two cores
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow and not long"
+
+test-room: $(VENV)/.installed-dev ## the tests of one room, a minute or so: make test-room ROOM=plan/step
+	@test -n "$(ROOM)" || { echo "test-room: name a room, as in: make test-room ROOM=plan/step" >&2; exit 2; }
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not long" tests/$(ROOM)
 
 test-long: $(VENV)/.installed-dev ## soak, fuzz and build runs of many minutes
 	$(PYTEST) -m long

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.catalogue.chips import chip, chip_for, chip_names, chips, overlay_path
+from centime.catalogue.chips import Chip, chip, chip_for, chip_names, chips, overlay_path
 from centime.catalogue.export_rules import TABLE, availability, sale_windows, status
 from centime.catalogue.market import figure, figures, market
 from centime.errors import UserError
@@ -86,6 +86,33 @@ def test_peaks() -> None:
     for found in chips():
         if found.bf16_tflops and found.fp8_tflops:
             assert found.fp8_tflops >= found.bf16_tflops
+
+
+# A slip of units, or of a column, leaves these by far; every chip of the last ten years is inside.
+PLAUSIBLE = [
+    ("fp8_tflops", "bf16_tflops", 1, 5),
+    ("fp4_tflops", "fp8_tflops", 1, 4),
+    ("measured_max_bf16_tflops", "bf16_tflops", 0.3, 1),
+    ("bf16_tflops", "memory_tb_s", 20, 1000),  # FLOPs a byte read
+    ("memory_gb", "memory_tb_s", 10, 100),  # milliseconds to read it all
+    ("scaleup_gb_s", "memory_tb_s", 10, 500),  # links are 1 to 50 % of the memory's rate
+    ("bf16_tflops", "tdp_watts", 0.1, 5),
+    ("power_kw_all_in", "tdp_watts", 1e-3, 4e-3),  # with host, network and cooling one to four times the chip's own
+    ("tpp", "bf16_tflops", 15.9, 64),  # bits times TFLOPS at the best precision, export rule of 2023-10
+    ("rent_high_usd_h", "rent_low_usd_h", 1, 10),
+    ("purchase_usd", "rent_low_usd_h", 2000, 100_000),  # hours of rent to a purchase
+]
+
+
+@pytest.mark.parametrize(("of", "to", "least", "most"), PLAUSIBLE)
+def test_the_figures_of_a_chip_go_together(of: str, to: str, least: float, most: float) -> None:
+    shares = {found.name: getattr(found, of) / getattr(found, to) for found in chips() if both(found, of, to)}
+    assert len(shares) > 5
+    assert {name: share for name, share in shares.items() if not least <= share <= most} == {}
+
+
+def both(found: Chip, *columns: str) -> bool:
+    return all(getattr(found, column) for column in columns)
 
 
 def test_a_users_own_chips_come_first() -> None:

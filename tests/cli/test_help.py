@@ -12,6 +12,7 @@ from tests.cli.verbs import commands
 from centime.cli import app
 from centime.cli.program.ending import run
 from centime.cli.program.examples import EXAMPLES
+from centime.serve.engine.settings import EngineSettings
 
 COMMANDS = dict(commands())
 
@@ -71,3 +72,11 @@ def test_a_near_miss_gets_one_sentence(words: list[str], answer: str, capsys: py
     said = capsys.readouterr()
     assert answer in said.err
     assert (said.out, said.err.count("\n"), said.err[:9]) == ("", 1, "centime: ")
+
+
+def test_the_engines_defaults_are_the_commands() -> None:
+    """The parser shows them, and so repeats them: a cold start must not load the engine for its help."""
+    settings = EngineSettings()
+    shown = {option.name: option.default for option in COMMANDS["serve"].params}
+    assert (shown["step_tokens"], shown["max_running"]) == (settings.step_tokens, settings.max_running)
+    assert (shown["max_queue"], shown["disk_size"]) == (settings.max_waiting, settings.disk_bytes / 2**30)

@@ -57,7 +57,7 @@ def whole_folder(
 
 
 def require_replaceable(out: Path, kind: Kind, *, place: str = "--out") -> None:
-    """What `whole_folder(..., overwrite=True)` asks of `out`, for those who write it after long work."""
+    """Raises UserError unless `out` may be replaced by such a folder: for before long work, without its inputs."""
     _Target(out, Path(os.path.realpath(out)), kind, [], True, place).require_replaceable()
 
 

@@ -90,7 +90,7 @@ def remove_all_leftovers(folder: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Deletes a folder under a name at which the next writer removes what a kill in the middle left. Raises OSError."""
+    """Renames a folder as a leftover, then deletes it: what a kill leaves the next writer clears. Raises OSError."""
     doomed = _name(folder)
     folder.rename(doomed)
     remove(doomed)

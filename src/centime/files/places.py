@@ -15,7 +15,7 @@ Place = tuple[int, int]
 
 
 def place(path: Path | str) -> Place | None:
-    """What a path leads to; None where that is nothing."""
+    """(device, inode) of what a path leads to, links followed; None where nothing is there."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):

@@ -39,7 +39,7 @@ class Device:
 
     @property
     def key(self) -> str:
-        """What two meters must not book at the same time in one process."""
+        """'kind:name'. Of a process's meters with one key the innermost alone books."""
         return f"{self.kind}:{self.name}"
 
     @property

@@ -20,7 +20,10 @@ OPEN, CLOSED, RECOVERED = "open", "closed", "recovered"
 
 @dataclass(slots=True)
 class Interval:
-    """Times are integer nanoseconds. Only its own process writes an interval's times; others may mark it recovered."""
+    """A row of the ledger: time of one process on its devices, in one stage of a run, in integer nanoseconds.
+
+    Its own process alone writes its times; others may mark it recovered.
+    """
 
     id: str
     run: str  # '' while its process has not said which

@@ -78,7 +78,10 @@ def unmetered_seconds() -> float:
 
 
 def before(first: Interval, recorder: Recorder, counter: EnergyCounter) -> Interval | None:
-    """What was uncovered until a meter's first interval, for the caller to end at its start; None if nothing was."""
+    """The open interval of stage 'startup' since the process began or its last meter ended, None where there is none.
+
+    The caller ends it where `first` begins.
+    """
     if _life.pid != os.getpid():
         return None
     gap, _life.gap = _life.gap, None

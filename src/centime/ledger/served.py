@@ -115,7 +115,7 @@ class EngineTime:
         self._unbooked: set[int] = set()  # hours that have not been found in the ledger as they are here
 
     def read(self, requests_ns: int, idle_ns: int, wall_ns: int | None = None) -> None:
-        """What passed since the last reading is the hour's of this one.
+        """Adds the device-nanoseconds since the last reading to the UTC hour of this one.
 
         requests_ns, idle_ns: totals since the engine started, of the engine (all its devices work at once). Totals only
         grow: a reading that comes late says nothing new. wall_ns: now, by the wall clock; one that is set back a little

@@ -44,7 +44,7 @@ BUILDING_USD_PER_KW = Uncertain(
 
 @dataclass(frozen=True)
 class BuildCost:
-    """All of it per GPU, in USD."""
+    """What one GPU costs with all that it needs, in USD, and its power at the facility's meter in kW."""
 
     accelerator: float  # purchase price of the catalogue: the chip, or its share of a rack
     rest_of_it: float  # server, network, storage

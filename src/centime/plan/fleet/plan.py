@@ -70,7 +70,7 @@ class FleetPlan:
     sources: Sequence[str]
 
     def inputs(self) -> dict[str, Any]:
-        """Rebuilds the plan: the resolved scenario, the seed and the number of draws."""
+        """The JSON values that `from_inputs` makes the plan of again: resolved scenario, seed and number of draws."""
         return {"scenario": self.scenario.model_dump(mode="json"), "seed": self.seed, "draws": self.draws}
 
     def to_json(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ Z90 = 1.2815515655446004  # the 90th percentile of the standard normal distribut
 
 
 def stated(source: str) -> Said:
-    """A source as a sentence: an assumption with what follows the word, or who says so."""
+    """The source as a sentence that can be translated; what follows the word "assumption" is translated by itself."""
     if isinstance(source, Said):
         return source
     if source.startswith("assumption"):

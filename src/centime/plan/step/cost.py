@@ -49,13 +49,13 @@ class StepCost:
         return self.states_bytes(layout) + self.passing_bytes(layout) <= self.limit
 
     def states_bytes(self, layout: Layout) -> float:
-        """Of weights, gradients and optimizer: the same whatever micro-batch, recomputation or schedule (but for
-        DualPipe's second copy of the model)."""
+        """Bytes a chip of weights, gradients and optimizer. Micro-batch and recomputation play no part in them, and of
+        the schedules DualPipe alone, which keeps a second copy of the model."""
         key = (layout.tp, layout.pp, layout.cp, layout.dp, layout.ep, layout.zero, layout.schedule == "dualpipe")
         return _kept(self.states, key, lambda: sum(states_of(self.load.work, layout, self.job.software)))
 
     def passing_bytes(self, layout: Layout) -> float:
-        """Of activations and buffers: the same however states are sharded and wherever experts are."""
+        """Bytes a chip of activations and buffers. `zero` and `ep` play no part in them."""
         key = (
             *(layout.tp, layout.pp, layout.cp, layout.vp, layout.micro_batch),
             *(layout.schedule, layout.recompute, layout.micro_batches(self.job.global_batch)),
@@ -63,14 +63,15 @@ class StepCost:
         return _kept(self.passing, key, lambda: sum(passing_of(self.load.work, self.job, layout)))
 
     def least_seconds(self, layout: Layout) -> float:
-        """What no layout of these degrees and this micro-batch takes less than: the micro-batches on the mean stage,
-        with nothing recomputed, experts' traffic hidden as far as DualPipe hides it, and no bubble."""
+        """Seconds that every layout of these degrees and this micro-batch takes at least: its micro-batches on the mean
+        stage, with nothing recomputed, experts' traffic hidden as far as DualPipe hides it, and no bubble."""
         whole, hidden = self._least(layout)
         return self._at_least(layout, layout.micro_batches(self.job.global_batch) * (whole - hidden) / layout.pp)
 
     def is_slower(self, layout: Layout, than: float) -> bool:
-        """Whether every layout of this shape, schedule and chunks that recomputes as much or more takes longer than
-        `than`, however sharded. First without laying out the schedule: only its ramps, on even stages."""
+        """Whether every layout of this shape, schedule and number of chunks, sharded in any way and recomputing at
+        least as much, takes more than `than` seconds. First without laying out the schedule: only its ramps, on even
+        stages."""
         pp, schedule = layout.pp, layout.schedule
         if pp > 1 and schedule not in ("dualpipe", "dualpipev"):
             micro_batches, model = layout.micro_batches(self.job.global_batch), self._model(layout)

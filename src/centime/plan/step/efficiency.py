@@ -111,24 +111,24 @@ class Software:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What one chip does per second. FLOP/s, bytes/s; `*_s` are seconds."""
+    """What one chip reaches, with the software that a run is written in."""
 
-    gemm: float
-    gemm_bf16: float
-    attention: float
-    memory: float
-    scaleup: float
-    scaleup_domain: int
-    scaleout: float
-    expert: float
-    quantize: float
+    gemm: float  # FLOP/s of products in the run's precision
+    gemm_bf16: float  # FLOP/s of those that stay in bf16
+    attention: float  # FLOP/s
+    memory: float  # bytes/s
+    scaleup: float  # bytes/s to a chip of its domain
+    scaleup_domain: int  # chips
+    scaleout: float  # bytes/s to any other
+    expert: float  # factor on gemm in the experts
+    quantize: float  # passes over an operand that is written in fewer bits
     element_bytes: float  # of a matrix product's operand
-    host_site_s: float
-    host_mixture_s: float
-    host_state_s: float
-    graph: float
+    host_site_s: float  # seconds of launching, a site in a layer,
+    host_mixture_s: float  # a mixture,
+    host_state_s: float  # and a layer of state spaces
+    graph: float  # 0 to 1: how surely whole steps are captured as graphs
     fused_attention: bool
-    window_passes: float
+    window_passes: float  # passes over the whole matrix of a windowed layer
 
 
 @lru_cache(maxsize=1)

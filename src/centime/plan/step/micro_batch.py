@@ -32,7 +32,7 @@ class Stage:
         return self.forward + self.input_gradient + self.weight_gradient
 
     def cut(self, stages: int) -> Stage:
-        """The mean stage of so many, of a model that this is the whole of: every second is a layer's."""
+        """The mean of `stages` pipeline stages, where this is the whole model: every time divided by `stages`."""
         parts = {name: seconds / stages for name, seconds in self.parts.items()}
         return Stage(
             self.forward / stages,

@@ -97,8 +97,8 @@ def predict_step(
     """A step of a job in a layout.
 
     recompute_as_needed: recompute the least with which the layout fits, whatever it says. times: of the layout as it
-    is, where a search has priced it. Raises UserError where the layout does not fit the chip's memory, or the precision
-    is none.
+    is, where a search has priced it. Raises UserError where the layout does not fit the chip's memory, or has another
+    precision than those that are known.
     """
     arch, chip, seq, global_batch = job.arch, job.chip, job.seq, job.global_batch
     check_precision(job.precision, chip)

@@ -92,7 +92,8 @@ class Once:
 
 
 def once_of(load: Workload, layout: Layout, adapters: bool = False) -> Once:
-    """Weights and gradients between replicas, the optimizer on what a chip owns, and the machine's size."""
+    """Seconds that a step takes once: weights and gradients between replicas, the optimizer on what a chip owns, and
+    what grows with the machine's size."""
     work, r, c = load.work, load.rates, load.constants
     micro_batches = layout.micro_batches(load.job.global_batch)
     dense, expert = (0.0, 0.0) if adapters else local_params(work, layout)

@@ -40,11 +40,11 @@ class Bookings:
         self._closed = False
 
     def later(self, booking: Booking) -> None:
-        """With the next write. Never waits, takes no lock and cannot fail: for finalisers."""
+        """Queues a booking for the next write. Never waits, takes no lock, cannot fail: finalisers may call it."""
         self._coming.put(booking)
 
     def book(self, booking: Booking) -> None:
-        """Now if the ledger can be written, else with a later write."""
+        """Writes a booking now if the ledger can be written, else with a later write."""
         self._coming.put(booking)
         with self._lock:
             if not booking.tried:  # else whoever held the lock before took it along

@@ -23,7 +23,10 @@ from centime.serve.accounts.store import Store
 
 
 class Reservations:
-    """Those of one server. `bookings` ends them: it charges, and lets go. Safe for threads and several processes."""
+    """One server's reservations, kept in the ledger until `bookings` charges and deletes them.
+
+    Safe for threads and several processes.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -65,7 +68,10 @@ class Reservations:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction after what had to wait. Raises sqlite3.Error while the ledger cannot be written."""
+        """A transaction that writes, after the bookings that waited.
+
+        Raises sqlite3.Error while the ledger cannot be written.
+        """
         self.bookings.catch_up()
         with self._store.writing() as connection:
             yield connection

@@ -30,4 +30,4 @@ class EngineClient(Protocol):
         """Ends it; requests still in progress are aborted."""
 
     def stats(self) -> EngineStats:
-        """A reading."""
+        """Gauges of now and counters since the start; times in nanoseconds."""

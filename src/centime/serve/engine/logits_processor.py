@@ -16,7 +16,7 @@ _LEAST, _MOST = 1e-30, 1e30
 
 
 class LogitsProcessor:
-    """Of one request, over a vocabulary of V tokens, to which the prompt's belong.
+    """Penalties and biases on one request's logits [V]; every token of its prompt is below V.
 
     `add` tells it of a token of the answer, `beside` of a draft's guesses, `apply` changes a row of scores. A token
     costs the same however long prompt and answer are.

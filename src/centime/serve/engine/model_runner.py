@@ -37,7 +37,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def guesses(self, spans: Sequence[Span], hidden_ND: Tensor, next_tokens: Sequence[int], rows: list[int]) -> Tensor:
-        """MTP over states and the tokens that followed them; the likeliest token after those, of the given rows."""
+        """MTP on states and the N tokens after them; the likeliest tokens after those at `rows`, int64 [len(rows)]."""
         order, cache = self._arranged(spans)
         following = torch.tensor([next_tokens], device=self.device)[:, order]
         states = self.model.guess(hidden_ND[order][None], following, cache)[0]
@@ -46,7 +46,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def logits(self, hidden_RD: Tensor) -> Tensor:
-        """[R, V] of the ids that stand for something."""
+        """Logits [R, V], V = `vocabulary`: the head's rows that no token has are left out."""
         return self.model.unembed(hidden_RD)[:, : self.vocabulary]
 
     def _arranged(self, spans: Sequence[Span]) -> tuple[Tensor, StepCache]:

@@ -10,7 +10,9 @@ from centime.errors import UserError
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """step_tokens: most tokens computed in one step, prompts and answers together; long prompts take several steps.
+    """How one engine serves: what a step may compute, what may run and wait, and what is kept.
+
+    step_tokens: most tokens computed in one step, prompts and answers together; long prompts take several steps.
     max_running: answers in progress at once; max_waiting: requests of one owner that may wait, the next is refused.
     block_tokens: tokens in a block of the cache. cache_bytes: memory for it; None: a quarter of what is free.
     prefix_cache: whether a prompt may find the beginning of an earlier one of its owner; False keeps nothing.
