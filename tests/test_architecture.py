@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.cli.verbs import commands
 from tests.import_graph import SOURCE, import_graph
 
 TESTS = Path(__file__).resolve().parent
@@ -63,3 +64,8 @@ def test_tests_mirror_the_rooms_or_contributing_says_what_they_are() -> None:
 def test_no_file_of_tests_is_long() -> None:
     lengths = {file.relative_to(TESTS).as_posix(): len(file.read_text().splitlines()) for file in TESTS.rglob("*.py")}
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_the_readme_lists_every_verb() -> None:
+    listed = re.findall(r"^\| \[`centime (\w+)`\]", (TESTS.parent / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted({verb.split()[0] for verb, _ in commands()})
