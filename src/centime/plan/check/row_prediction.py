@@ -55,5 +55,5 @@ def row_prediction(schema: Schema, row: Row, figures: Callable[[Row, str], Figur
     try:
         found, low, high = figures(sealed(schema, row), target)
     except UserError as error:
-        return RowPrediction(name, target, unit, actual=actual, reason=str(error))
+        return RowPrediction(name, target, unit, actual=actual, reason=error.args[0])
     return RowPrediction(name, target, unit, found, low, high, actual, found / actual - 1)

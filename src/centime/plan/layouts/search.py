@@ -140,8 +140,16 @@ def search(
         run.price(shape, passing_over=not priced)
     if not run.top:
         raise UserError(
-            f"No layout of {arch.name} fits {gpus} x {chip.name} ({chip.memory_gb or 0:g} GB) with sequences of {seq} "
-            f"tokens, {run.tried:,} tried; use more chips, chips with more memory, or shorter sequences."
+            said(
+                "No layout of {model} fits {gpus} x {chip} ({memory:g} GB) with sequences of {seq} tokens, {tried:,} "
+                "tried; use more chips, chips with more memory, or shorter sequences.",
+                model=arch.name,
+                gpus=gpus,
+                chip=chip.name,
+                memory=chip.memory_gb or 0,
+                seq=seq,
+                tried=run.tried,
+            )
         )
     top = tuple(Candidate(layout, order[0], global_batch * seq / order[0]) for order, layout in run.top)
     times = tuple(cost.times(candidate.layout) for candidate in top[:2])

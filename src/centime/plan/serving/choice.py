@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import Engine, Steady, decoding, largest_batch
 from centime.plan.serving.request import LONGEST, SHORTEST, wide
@@ -206,28 +207,42 @@ def burden(choice: Choice, lengths: Lengths, gpus: int | None) -> float:
     return gpus / served if served else float("inf")
 
 
-def _why_none(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> str:
+def _why_none(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> Said:
     """The sentence for a model that cannot be served so."""
     chip, form = engine.chip, engine.form
     widest = max(units, key=lambda unit: unit.chips) if units else Unit()
     if all(free_bytes(engine.model, chip, unit, form) <= 0 for unit in units):
         need = weight_bytes(engine.model, widest, form) / 1e9
-        return (
-            f"{chip.name}: the weights take {need:,.0f} GB a chip in {form.name} on {widest.chips} chips, and a chip "
-            f"has {chip.memory_gb:g}; take more chips, a smaller precision or a larger chip."
+        return said(
+            "{chip}: the weights take {need:,.0f} GB a chip in {form} on {chips} chips, and a chip has {memory:g}; "
+            "take more chips, a smaller precision or a larger chip.",
+            chip=chip.name,
+            need=need,
+            form=form.name,
+            chips=widest.chips,
+            memory=chip.memory_gb,
         )
     fast = [unit for unit in units if _token_time(engine, unit, lengths) <= tpot_s]
     if not fast:
         least = min((_token_time(engine, unit, lengths) for unit in units), default=0.0)
         if math.isinf(least):
-            return f"{chip.name}: no unit has memory for one answer of these lengths; take shorter ones or more chips."
-        return (
-            f"{chip.name}: no unit gives a token within {tpot_s * 1e3:g} ms; the fastest takes {least * 1e3:.3g} ms; "
-            "raise --tpot, or take a faster chip or a smaller precision."
+            return said(
+                "{chip}: no unit has memory for one answer of these lengths; take shorter ones or more chips.",
+                chip=chip.name,
+            )
+        return said(
+            "{chip}: no unit gives a token within {limit:g} ms; the fastest takes {least:.3g} ms; raise --tpot, or "
+            "take a faster chip or a smaller precision.",
+            chip=chip.name,
+            limit=tpot_s * 1e3,
+            least=least * 1e3,
         )
-    return (
-        f"{chip.name}: no unit begins an answer of {lengths.isl:,.0f} prompt tokens within {ttft_s:g} s; raise --ttft, "
-        "or take wider units."
+    return said(
+        "{chip}: no unit begins an answer of {isl:,.0f} prompt tokens within {limit:g} s; raise --ttft, or take wider "
+        "units.",
+        chip=chip.name,
+        isl=lengths.isl,
+        limit=ttft_s,
     )
 
 

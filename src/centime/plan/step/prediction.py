@@ -87,7 +87,12 @@ def check_precision(precision: str, chip: Chip) -> None:
     peak = {"bf16": chip.bf16_tflops, "nvfp4": chip.fp4_tflops}.get(precision, chip.fp8_tflops)
     if not peak:
         raise UserError(
-            f"precision: the catalogue knows no {precision} of {chip.name}; it trains in {default_precision(chip)}."
+            said(
+                "precision: the catalogue knows no {precision} of {chip}; it trains in {usual}.",
+                precision=precision,
+                chip=chip.name,
+                usual=default_precision(chip),
+            )
         )
 
 
@@ -118,9 +123,13 @@ def predict_step(
     memory = memory_of(job, layout, again)
     if not fits(chip, memory.total):
         raise UserError(
-            f"The layout needs {memory.total / 2**30:.0f} GiB on a chip; {chip.name} has "
-            f"{usable_bytes(chip) / 2**30:.0f} GiB to use. Raise pp, tp, ep or zero, lower micro_batch, or set "
-            "recompute=full."
+            said(
+                "The layout needs {need:.0f} GiB on a chip; {chip} has {room:.0f} GiB to use. Raise pp, tp, ep or "
+                "zero, lower micro_batch, or set recompute=full.",
+                need=memory.total / 2**30,
+                chip=chip.name,
+                room=usable_bytes(chip) / 2**30,
+            )
         )
     times = times or StepCost(job).times(layout, again)
     fast, slow = step_interval(job, layout, times)
