@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from centime.charts.kinds import Timeline
-from centime.charts.picture import ACROSS, Picture, along, stretched, tone
+from centime.charts.picture import ACROSS, AXIS, MOST_TICKS, Picture, axis_below, stretched, tone
 from centime.charts.scale import Scale, tick_labels
-from centime.charts.svg import element, joined, rule, short, text
+from centime.charts.svg import element, joined, short, text
 
 LANE = 18  # pixels
 
@@ -15,11 +15,7 @@ def draw_lanes(chart: Timeline) -> Picture:
     end = max((span.end for _, lane in chart.lanes for span in lane), default=0.0)
     time = Scale(0.0, end if end > 0 else 1.0)
     low = LANE * len(chart.lanes)
-    ticks = time.ticks(6)
-    shares = [time.share(tick) for tick in ticks]
-    body = [rule("grid", (at, at), (0, low + 4)) for at in shares]
-    body += along(list(zip(shares, tick_labels(ticks, chart.format), strict=True)), low + 17)
-    body.append(text(chart.unit, 1, low + 33, kind="quantity", anchor="end"))
+    body = axis_below(time, tick_labels(time.ticks(MOST_TICKS), chart.format), chart.unit, (0, low))
     shapes = []
     for row, (label, lane) in enumerate(chart.lanes):
         body.append(text(label, 0, row * LANE + 13, kind="tick", anchor="end", shift=-8))
@@ -32,4 +28,4 @@ def draw_lanes(chart: Timeline) -> Picture:
     legend = [(kind, tone(index), "") for index, kind in enumerate(chart.kinds)]
     said = f"{', '.join(chart.kinds)}; {chart.format(end)} {chart.unit}"
     longest = max((label for label, _ in chart.lanes), key=len, default="")
-    return Picture(chart.title, said, joined(*body), low + 38, longest, legend)
+    return Picture(chart.title, said, joined(*body), low + AXIS, longest, legend)

@@ -8,11 +8,22 @@ from collections.abc import Callable, Iterable, Sequence
 from markupsafe import Markup
 
 from centime.charts.kinds import Line, LineChart
-from centime.charts.picture import ACROSS, ROW, Picture, along, boundaries, folded, stretched, tone
+from centime.charts.picture import (
+    ACROSS,
+    AXIS,
+    MOST_TICKS,
+    ROW,
+    Picture,
+    axis_below,
+    boundaries,
+    folded,
+    stretched,
+    tone,
+)
 from centime.charts.scale import Scale, scale_of, tick_labels
 from centime.charts.svg import element, joined, percent, rule, short, text
 
-PLOT, BELOW = 200, 38  # pixels: the height of the plot, and of the axis below it
+PLOT = 200  # pixels: the height of the plot
 MOST_POINTS = 280  # of a line; a longer one is drawn as bucket means inside a band from minimum to maximum
 MARGIN = 0.04  # of the axis beyond the values, above and below
 
@@ -41,7 +52,9 @@ def draw_lines(chart: LineChart, say: Say) -> Picture | None:
     for tick, label in zip(ticks, labels, strict=True):
         y = plot.y(tick)
         body += [rule("grid", (0, 1), (y, y)), text(label, 0, y + 4, kind="tick", anchor="end", shift=-8)]
-    body += [*_below(chart, across, top + PLOT, say), *marks]
+    counts = chart.x_title + (f", {say('logarithmic')}" if across.log else "")
+    along = tick_labels(across.ticks(MOST_TICKS), chart.format_x, chart.digits_x)
+    body += [*axis_below(across, along, counts, (top + PLOT, top + PLOT)), *marks]
     if chart.level and up.holds(chart.level[0]):
         y = plot.y(chart.level[0])
         body += [rule("level", (0, 1), (y, y)), text(chart.level[1], 0, y - 5, kind="label", shift=6)]
@@ -53,7 +66,7 @@ def draw_lines(chart: LineChart, say: Say) -> Picture | None:
         chart.title,
         _described(chart, lines, up, say),
         joined(*body),
-        top + PLOT + BELOW,
+        top + PLOT + AXIS,
         max(labels, key=len, default=""),
         [(one.name, kind, "") for one, kind in drawn if one.name] if len({o.name for o in lines if o.name}) > 1 else [],
         [
@@ -65,19 +78,6 @@ def draw_lines(chart: LineChart, say: Say) -> Picture | None:
         (top, PLOT),
         say("Not shown: {count} values without a place on these axes.", count=missing) if missing else "",
     )
-
-
-def _below(chart: LineChart, across: Scale, bottom: float, say: Say) -> list[Markup]:
-    """The horizontal axis: its ticks and what it counts."""
-    ticks = across.ticks(6)
-    shares = [across.share(tick) for tick in ticks]
-    labels = tick_labels(ticks, chart.format_x, chart.digits_x)
-    title = chart.x_title + (f", {say('logarithmic')}" if across.log else "")
-    return [
-        *(rule("grid", (at, at), (bottom, bottom + 4)) for at in shares),
-        *along([pair for pair in zip(shares, labels, strict=True) if pair[1]], bottom + 17),
-        text(title, 1, bottom + 33, kind="quantity", anchor="end"),
-    ]
 
 
 class _Plot:

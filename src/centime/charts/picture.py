@@ -15,12 +15,14 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
+from centime.charts.scale import Scale
 from centime.charts.svg import element, joined, rule, short, text
 
 ACROSS = 1000.0  # the width of the stretched part in its own units
 TONES = 12  # colours of charts.css, c0 to c11; further ones begin again
 LETTER, ROW = 7.0, 14  # pixels: the width of a letter of a tick or name, the height of a row of them
 NARROW, WIDE = 200, 420  # pixels: the least width of a plot, on a phone, and the usual one; see .spare in charts.css
+AXIS, MOST_TICKS = 38, 6  # pixels: the height of the horizontal axis; about how many ticks it has
 RIGHT = 16  # pixels beside a plot, as charts.css has it
 
 STYLE = files("centime.charts").joinpath("charts.css").read_text(encoding="utf-8")
@@ -115,17 +117,20 @@ def stretched(top: float, height: float, body: Iterable[str]) -> Markup:
     return element("svg", *body, y=top, width="100%", height=height, viewBox=box, preserveAspectRatio="none")
 
 
-def along(ticks: Sequence[tuple[float, str]], y: float) -> list[Markup]:
-    """The ticks of the horizontal axis, (share, label), their feet at `y`: as many as the usual page has room for, and
-    those that a phone has none for are marked, to be left out there. No label leaves the picture."""
-    usual = _with_room(ticks, WIDE)
+def axis_below(scale: Scale, labels: Sequence[str], title: str, lines: tuple[float, float]) -> list[Markup]:
+    """The horizontal axis, `labels` at its MOST_TICKS or so ticks: lines between two heights, the labels below, and
+    what is counted. There are as many labels as the usual page has room for, and those that a phone has none for are
+    marked, to be left out there. No label leaves the picture."""
+    shares = [scale.share(tick) for tick in scale.ticks(MOST_TICKS)]
+    top, bottom = lines
+    usual = _with_room([pair for pair in zip(shares, labels, strict=True) if pair[1]], WIDE)
     phone = _with_room(usual, NARROW)
-    out = []
+    out = [rule("grid", (at, at), (top, bottom + 4)) for at in shares]
     for at, label in usual:
         anchor, shift = ("end", RIGHT - 2) if _is_last(at, label) else ("middle", None)
         kind = "tick" if (at, label) in phone else "tick spare"
-        out.append(text(label, at, y, kind=kind, anchor=anchor, shift=shift))
-    return out
+        out.append(text(label, at, bottom + 17, kind=kind, anchor=anchor, shift=shift))
+    return [*out, text(title, 1, bottom + 33, kind="quantity", anchor="end")]
 
 
 def _with_room(ticks: Sequence[tuple[float, str]], width: float) -> Sequence[tuple[float, str]]:

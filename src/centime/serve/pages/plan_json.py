@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from centime.charts.draw import draw_chart
@@ -18,20 +19,10 @@ def section_json(section: Section, say: Say) -> dict[str, Any]:
         case Figures():
             return {"kind": "figures", "title": section.title, "items": [item._asdict() for item in section.items]}
         case Notes():
-            return {"kind": "notes", "title": section.title, "lines": list(section.lines)}
+            return {"kind": "notes", **asdict(section)}
         case Table():
-            return {"kind": "table", **_table(section)}
+            return {"kind": "table", **asdict(section)}
         case _:
             picture = draw_chart(section, say, script=True)
-            table = _table(as_table(section))
+            table = asdict(as_table(section))
             return {"kind": "chart", "title": section.title, "note": section.note, "picture": picture, "table": table}
-
-
-def _table(table: Table) -> dict[str, Any]:
-    return {
-        "title": table.title,
-        "head": list(table.head),
-        "rows": [list(row) for row in table.rows],
-        "note": table.note,
-        "total": table.total,
-    }

@@ -3,6 +3,7 @@
 import { askJson } from "./api.js";
 import { shares, spark, tone } from "./charts.js";
 import { byId, h } from "./dom.js";
+import { fact } from "./grid.js";
 import { count, duration, money, ofDate, onLanguage, percent, plain, roundTime, t, whole } from "./i18n.js";
 
 const EVERY_MS = 1000;
@@ -100,9 +101,11 @@ function headline() {
     h(
       "dl",
       {},
-      h("dt", {}, t("now-price")),
-      h("dd", { class: "figure" }, cost === null ? "–" : format(cost)),
-      h("dd", { class: "fine" }, price && cost === null ? `${t("now-price-idle")} · ${small}` : small),
+      fact(
+        t("now-price"),
+        cost === null ? "–" : format(cost),
+        price && cost === null ? `${t("now-price-idle")} · ${small}` : small,
+      ),
     ),
     price &&
       spark(points, { span, to: now.at, top: usual(points), format, name: t("now-price"), colour: tone(1) }),
@@ -122,13 +125,7 @@ function gauge(name, of, format, small, top = 0) {
   return h(
     "div",
     { class: "gauge" },
-    h(
-      "dl",
-      {},
-      h("dt", {}, t(name)),
-      h("dd", { class: "figure" }, value === null ? "–" : format(value)),
-      h("dd", { class: "fine" }, small),
-    ),
+    h("dl", {}, fact(t(name), value === null ? "–" : format(value), small)),
     spark(series(of), { span, to: latest.now.at, top, format, name: t(name) }),
   );
 }

@@ -3,6 +3,13 @@
 
 import { h } from "./dom.js";
 
+/** A figure of a list of them: its label, the figure, and small print if there is any. */
+export const fact = (label, figure, small) => [
+  h("dt", {}, label),
+  h("dd", { class: "figure" }, figure),
+  small && h("dd", { class: "fine" }, small),
+];
+
 /** head: names of the columns; rows: lists of texts; total: the last row sums the others; label: of its region. */
 export function grid({ head, rows, label, total = false }) {
   const row = ([name, ...cells], index) =>

@@ -1,7 +1,7 @@
 // The sections of a plan, as the server words and draws them: figures, tables, notes, charts.
 
 import { drawn, h } from "./dom.js";
-import { grid } from "./grid.js";
+import { fact, grid } from "./grid.js";
 import { readable } from "./hover.js";
 import { t } from "./i18n.js";
 
@@ -13,8 +13,7 @@ const titled = (title, ...children) => h("section", { class: "part" }, title && 
 const noted = (note) => note && h("p", { class: "note" }, note);
 
 function figures({ title, items }) {
-  const one = ({ label, figure, small }) =>
-    h("div", {}, h("dt", {}, label), h("dd", { class: "figure" }, figure), small && h("dd", { class: "fine" }, small));
+  const one = ({ label, figure, small }) => h("div", {}, fact(label, figure, small));
   return titled(title, h("dl", { class: "facts" }, items.map(one)));
 }
 

@@ -3,7 +3,7 @@
 
 import { shares, tone } from "./charts.js";
 import { h } from "./dom.js";
-import { grid } from "./grid.js";
+import { fact, grid } from "./grid.js";
 import { count, duration, hours, money, percent, t, whole } from "./i18n.js";
 
 /** `serving` as `centime bill --json` has it. The list price is a price list's, the cost the whole machine's. */
@@ -21,8 +21,7 @@ export function drawServing(serving) {
 const amount = (value, currency) => (value === null || !currency ? "–" : money(value, currency));
 
 function facts({ machine_cost: cost, machine_currency: currency, machine_cost_of_requests: requests, total, margin }) {
-  const one = (label, figure, small) =>
-    h("div", {}, h("dt", {}, label), h("dd", { class: "figure" }, figure), small && h("dd", { class: "fine" }, small));
+  const one = (...figure) => h("div", {}, fact(...figure));
   const tokens = t("served-tokens", {
     prompt: count(total.prompt_tokens),
     hit: count(total.hit_tokens),
