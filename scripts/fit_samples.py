@@ -10,7 +10,7 @@ from pathlib import Path
 
 from centime.errors import UserError
 from centime.plan.check.file import TRAINING, target_of
-from centime.plan.check.published_run import Run, read_run
+from centime.plan.check.published_run import PublishedRun, read_run
 from centime.plan.check.training import seconds_of
 from centime.plan.step.efficiency import generation
 from centime.plan.step.intervals import model_family
@@ -21,7 +21,7 @@ class Sample:
     """A run with the seconds of its step, and of phases where its source states them."""
 
     row: dict[str, str]
-    run: Run
+    run: PublishedRun
     seconds: float
     phases: dict[str, float]
 

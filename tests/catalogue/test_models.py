@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.catalogue.architecture import Experts, LatentAttention, SoftmaxAttention, StateSpace
+from centime.catalogue.architecture import ExpertsSpec, LatentAttention, SoftmaxAttention, StateSpace
 from centime.catalogue.layer_pattern import parse_pattern
 from centime.catalogue.models import TABLE, architecture, from_sizes, known, names, overlay_path, spellings
 from centime.errors import UserError
@@ -73,7 +73,7 @@ def test_what_models_are_made_of() -> None:
     v3 = architecture("deepseek-v3")
     assert [block.repeat for block in v3.blocks] == [3, 58]
     assert isinstance(v3.blocks[1].mixer, LatentAttention)
-    assert isinstance(v3.blocks[1].feed_forward, Experts)
+    assert isinstance(v3.blocks[1].feed_forward, ExpertsSpec)
     assert (v3.blocks[1].feed_forward.experts, v3.blocks[1].feed_forward.top_k) == (256, 8)
     assert (v3.mtp_modules, v3.layers, v3.is_mixture) == (1, 61, True)
     gpt_oss = architecture("gpt-oss-120b")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from centime.catalogue.api_prices import price_lists
-from centime.catalogue.tariffs import Amounts, Tariff, peak_hours, tariff_for
+from centime.catalogue.tariffs import Tariff, TokenPrices, peak_hours, tariff_for
 from centime.errors import UserError
 
 
@@ -34,7 +34,7 @@ def test_deepseeks_peak_hours(moment: str, hours: str) -> None:
     tariff = tariff_for("deepseek-v4.1-flash")
     amounts, found = tariff.at(at(moment))
     assert found == hours
-    per_token = {"peak": Amounts(6_000, 300_000, 1_200_000), "off-peak": Amounts(3_000, 150_000, 600_000)}
+    per_token = {"peak": TokenPrices(6_000, 300_000, 1_200_000), "off-peak": TokenPrices(3_000, 150_000, 600_000)}
     assert amounts == per_token[hours]
 
 
@@ -43,7 +43,7 @@ def test_the_night_discount_of_2025_passed_midnight() -> None:
     assert r1.at(at("2025-03-01T16:29:00"))[1] == "peak"
     assert r1.at(at("2025-03-01T16:30:00"))[1] == "off-peak"
     assert r1.at(at("2025-03-02T00:29:00"))[1] == "off-peak"
-    assert r1.at(at("2025-03-02T00:30:00"))[0] == Amounts(140_000, 550_000, 2_190_000)
+    assert r1.at(at("2025-03-02T00:30:00"))[0] == TokenPrices(140_000, 550_000, 2_190_000)
     assert tariff_for("deepseek-r1", date="2025-02-01").off_peak is None  # before there was one
     assert tariff_for("D003").off_peak is None  # one list by its id
 
@@ -56,11 +56,11 @@ def test_a_window_belongs_to_the_day_it_begins_on() -> None:
 
 
 def test_amounts_given_by_hand() -> None:
-    assert tariff_for("0.14, 0.55, $2.19").peak == Amounts(140_000, 550_000, 2_190_000)
+    assert tariff_for("0.14, 0.55, $2.19").peak == TokenPrices(140_000, 550_000, 2_190_000)
     both = tariff_for("0.006,0.30,1.20/0.003,0.15,0.60 CNY", hours="09:00-18:00")
     assert (both.currency, both.off_peak, str(both.hours)) == (
         "CNY",
-        Amounts(3_000, 150_000, 600_000),
+        TokenPrices(3_000, 150_000, 600_000),
         "09:00-18:00 UTC",
     )
     assert tariff_for("0.003625,0.435,0.87").peak.hit == 3_625  # DeepSeek's finest price, exact
@@ -79,7 +79,7 @@ def test_every_list_of_the_catalogue_is_whole_pico_dollars() -> None:
     st.sampled_from(["01:00-04:00,06:00-10:00 Mon-Fri", "16:30-00:30", "00:00-24:00 Sun"]),
 )
 def test_what_is_written_is_read_again(peak: list[int], off_peak: list[int] | None, hours: str) -> None:
-    tariff = Tariff("a", "USD", Amounts(*peak), Amounts(*off_peak) if off_peak else None, peak_hours(hours))
+    tariff = Tariff("a", "USD", TokenPrices(*peak), TokenPrices(*off_peak) if off_peak else None, peak_hours(hours))
     assert Tariff.from_text(tariff.as_text()) == tariff
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from centime.cli import app
 from centime.errors import UserError
 from centime.evaluate.bits_per_byte import BitsPerByte
-from centime.evaluate.comparison import Comparison
+from centime.evaluate.comparison import CompressorComparison
 from centime.evaluate.compressors import Compressed
 from centime.ledger import Book
 from centime.ledger.billing import bill_of
@@ -28,12 +28,12 @@ XZ = [Compressed("gzip -9", 1_000_000, 300_000), Compressed("xz -9", 1_000_000, 
 
 
 def test_the_verdict_names_the_winner() -> None:
-    assert Comparison(outcome(3.0), XZ, 1, 1).verdict().startswith("xz -9 wins: 2.000 bits per byte against")
-    heavy = Comparison(outcome(1.0), XZ, 9_900_000, 100_000)
+    assert CompressorComparison(outcome(3.0), XZ, 1, 1).verdict().startswith("xz -9 wins: 2.000 bits per byte against")
+    heavy = CompressorComparison(outcome(1.0), XZ, 9_900_000, 100_000)
     assert "50 % fewer" in heavy.verdict()
     assert "xz -9 wins on a text of this size" in heavy.verdict()
     assert "from about 80 MB" in heavy.verdict()  # 10 MB over the 0.125 bytes a byte that it saves
-    assert "counted, too" in Comparison(outcome(1.0), XZ, 90_000, 10_000).verdict()
+    assert "counted, too" in CompressorComparison(outcome(1.0), XZ, 90_000, 10_000).verdict()
     assert heavy.model_size == 125_000
 
 

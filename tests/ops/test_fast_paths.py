@@ -11,7 +11,7 @@ from torch import Tensor
 from centime.ops import cross_entropy
 from centime.ops.attention import causal_attention, causal_attention_reference
 from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
-from centime.ops.latent_attention import Group, latent_attention, latent_attention_reference
+from centime.ops.latent_attention import QueryGroup, latent_attention, latent_attention_reference
 from centime.ops.linear import linear, pack
 from centime.ops.routed_experts import (
     dispatch,
@@ -130,11 +130,11 @@ def test_causal_attention_after_a_past(H: int, S: int, past: int, C: int, Cv: in
 )
 def test_latent_attention(lengths: list[list[int]], H: int, L: int, R: int, seed: int) -> None:
     torch.manual_seed(seed % 2**31)
-    rows, groups = torch.randperm(sum(map(len, lengths))), list[Group]()
+    rows, groups = torch.randperm(sum(map(len, lengths))), list[QueryGroup]()
     q = torch.randn(len(rows), H, L + R)
     for own, ends in zip(rows.split([len(ends) for ends in lengths]), lengths, strict=True):
         unseen = torch.arange(max(ends)) >= torch.tensor(ends)[:, None]
-        groups.append(Group(own, torch.randn(len(ends), max(ends), L + R), unseen if unseen.any() else None))
+        groups.append(QueryGroup(own, torch.randn(len(ends), max(ends), L + R), unseen if unseen.any() else None))
     fast, plain = (f(q, groups, 0.3, L) for f in (latent_attention, latent_attention_reference))
     assert_same([fast], [plain])
 

@@ -36,7 +36,7 @@ def test_written_recipe_reads_back_equal() -> None:
 
 
 def test_every_key_of_ours_is_documented() -> None:
-    def undocumented(section: type[recipe.Section], path: str) -> list[str]:
+    def undocumented(section: type[recipe.RecipeSection], path: str) -> list[str]:
         return [f"{path}.{name}" for name, field in section.model_fields.items() if not field.description]
 
     sections = (
@@ -45,7 +45,7 @@ def test_every_key_of_ours_is_documented() -> None:
         recipe.Context,
         recipe.Sft,
         recipe.Optimizer,
-        recipe.Run,
+        recipe.RunSection,
         recipe.Plateau,
     )
     assert [name for section in sections for name in undocumented(section, section.__name__)] == []

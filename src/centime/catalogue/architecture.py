@@ -84,7 +84,7 @@ Mixer = SoftmaxAttention | LatentAttention | CompressedAttention | StateSpace
 
 
 @dataclass(frozen=True)
-class FeedForward:
+class FeedForwardSpec:
     """A dense feed-forward; gated (SwiGLU) has three matrices, otherwise two."""
 
     width: int
@@ -93,7 +93,7 @@ class FeedForward:
 
 
 @dataclass(frozen=True)
-class Experts:
+class ExpertsSpec:
     """A mixture: a router, E experts of which a token visits K, and shared experts that all tokens visit."""
 
     experts: int  # E
@@ -109,11 +109,11 @@ class Experts:
 
 
 @dataclass(frozen=True)
-class Block:
+class LayerGroup:
     """`repeat` layers alike, each of a mixer, a feed-forward or both, with a norm before each of the two."""
 
     mixer: Mixer | None
-    feed_forward: FeedForward | Experts | None
+    feed_forward: FeedForwardSpec | ExpertsSpec | None
     repeat: int = 1
 
 
@@ -128,7 +128,7 @@ class Architecture:
     name: str
     hidden: int  # D
     vocab: int  # V
-    blocks: tuple[Block, ...]
+    blocks: tuple[LayerGroup, ...]
     tied: bool = False  # embedding and head are one matrix
     mtp_modules: int = 0  # each one `mtp_block` more, with a projection of 2 D -> D
     learned_positions: int = 0  # rows of a learned position table (0: rotary or none)
@@ -136,7 +136,7 @@ class Architecture:
     published_active: float | None = None
     source: str = ""
     assumptions: tuple[str, ...] = ()  # what was filled in, a sentence each
-    mtp_blocks: tuple[Block, ...] = ()  # what an MTP module consists of; empty: one layer like the last block's
+    mtp_blocks: tuple[LayerGroup, ...] = ()  # what an MTP module consists of; empty: one layer like the last block's
     norm_bias: bool = False  # LayerNorm with a bias, and biases in every linear layer (GPT-3's kind)
 
     @property
@@ -147,10 +147,10 @@ class Architecture:
     @property
     def is_mixture(self) -> bool:
         """Whether any layer routes to experts."""
-        return any(isinstance(block.feed_forward, Experts) for block in self.blocks)
+        return any(isinstance(block.feed_forward, ExpertsSpec) for block in self.blocks)
 
     @property
-    def mtp_layers(self) -> tuple[Block, ...]:
+    def mtp_layers(self) -> tuple[LayerGroup, ...]:
         """The layers of one MTP module."""
         last = self.blocks[-1]
-        return self.mtp_blocks or (Block(last.mixer, last.feed_forward, 1),)
+        return self.mtp_blocks or (LayerGroup(last.mixer, last.feed_forward, 1),)

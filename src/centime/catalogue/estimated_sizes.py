@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from centime.catalogue.architecture import Architecture, Block, Experts, FeedForward, SoftmaxAttention
+from centime.catalogue.architecture import Architecture, ExpertsSpec, FeedForwardSpec, LayerGroup, SoftmaxAttention
 from centime.errors import UserError
 
 _HIDDEN_PER_LAYER = 128  # width over depth of Llama 2 7B, Llama 3 8B (4,096 / 32) and PaLM's neighbours
@@ -15,7 +15,7 @@ _TOP_K = 8  # of V3, Qwen3 and Kimi K2
 
 def estimate(text: Mapping[str, str]) -> Architecture:
     """The architecture of a row; see `centime.catalogue.models.from_sizes`. Raises UserError."""
-    row = _Row(text)
+    row = _SizesRow(text)
     notes: list[str] = []
     total, active = row.number("params_total_b", 1e9), row.number("params_active_b", 1e9)
     layers, hidden = row.whole("layers"), row.whole("hidden")
@@ -41,23 +41,23 @@ def estimate(text: Mapping[str, str]) -> Architecture:
     attention = 2 * hidden * mixer.head_dim * (mixer.heads + mixer.kv_heads)
     rest = layers * attention + 2 * vocab * hidden  # parameters outside the feed-forwards; norms are too few to matter
     experts, top_k, ffn = row.whole("n_experts"), row.whole("topk"), row.whole("ffn")
-    part: FeedForward | Experts
+    part: FeedForwardSpec | ExpertsSpec
     if experts or (total and active) or "moe" in row.given.get("arch", ""):
         part, note = _mixture(experts, top_k, ffn, total, active, layers * 3 * hidden, rest)
         notes += [f"{row.name}: {note}"] if note else []
     elif ffn:
-        part = FeedForward(ffn, gated=ffn < 4 * hidden)  # two matrices are as a rule 4 D wide, three 8/3 D to 3.5 D
+        part = FeedForwardSpec(ffn, gated=ffn < 4 * hidden)  # two matrices are as a rule 4 D wide, three 8/3 D to 3.5 D
     elif total:
-        part = FeedForward(max(1, round((total - rest) / (layers * 3 * hidden))))
+        part = FeedForwardSpec(max(1, round((total - rest) / (layers * 3 * hidden))))
         notes.append(f"{row.name}: a feed-forward of {part.width}, which brings it to {total / 1e9:.4g} B parameters")
     else:
-        part = FeedForward(4 * hidden, gated=False)
+        part = FeedForwardSpec(4 * hidden, gated=False)
         notes.append(f"{row.name}: a feed-forward of 4 D, assumed")
     return Architecture(
         row.name,
         hidden,
         vocab,
-        (Block(mixer, part, layers),),
+        (LayerGroup(mixer, part, layers),),
         published_params=total,
         published_active=active,
         source="its row",
@@ -73,10 +73,10 @@ def _mixture(
     active: float | None,
     per_width: int,
     rest: float,
-) -> tuple[Experts, str]:
+) -> tuple[ExpertsSpec, str]:
     """Experts from what is known of them; `per_width` parameters per unit of width of one expert in every layer."""
     if experts and top_k and width:
-        return Experts(experts, min(top_k, experts), width), ""
+        return ExpertsSpec(experts, min(top_k, experts), width), ""
     if total is None or (active is None and not experts):
         raise UserError(
             "A mixture of experts needs n_experts, topk and ffn, or params_total_b and params_active_b; "
@@ -91,10 +91,10 @@ def _mixture(
             width = max(1, round((total - rest) / (experts * per_width)))
     experts = experts or max(top_k, round((total - rest) / (width * per_width)))
     note = f"the best {top_k} of {experts} experts of width {width}, assumed to come to {total / 1e9:.4g} B parameters"
-    return Experts(experts, min(top_k, experts), width), note
+    return ExpertsSpec(experts, min(top_k, experts), width), note
 
 
-class _Row:
+class _SizesRow:
     """The cells of a row as numbers."""
 
     def __init__(self, text: Mapping[str, str]) -> None:

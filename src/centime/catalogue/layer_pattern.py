@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 
 from centime.catalogue.architecture import (
-    Block,
     CompressedAttention,
-    Experts,
-    FeedForward,
+    ExpertsSpec,
+    FeedForwardSpec,
     LatentAttention,
+    LayerGroup,
     Mixer,
     SoftmaxAttention,
     StateSpace,
@@ -55,7 +55,7 @@ def parse_pattern(text: str) -> list[str]:
     return groups[0]
 
 
-def blocks_of(pattern: str, sizes: Mapping[str, float]) -> tuple[Block, ...]:
+def blocks_of(pattern: str, sizes: Mapping[str, float]) -> tuple[LayerGroup, ...]:
     """The blocks that a layer pattern and a row's sizes describe, gathered by kind in order of first appearance.
 
     Raises ValueError on a pattern that is none, KeyError on a size that it needs.
@@ -69,7 +69,7 @@ def blocks_of(pattern: str, sizes: Mapping[str, float]) -> tuple[Block, ...]:
         assert match is not None  # parse_pattern's letters
         mixer = _mixer(match[1], sizes) if match[1] else None
         feed_forward = _feed_forward(match[2], sizes) if match[2] else None
-        found.append(Block(mixer, feed_forward, repeat))
+        found.append(LayerGroup(mixer, feed_forward, repeat))
     return tuple(found)
 
 
@@ -132,11 +132,11 @@ def _mixer(letter: str, sizes: Mapping[str, float]) -> Mixer:
     )
 
 
-def _feed_forward(letter: str, sizes: Mapping[str, float]) -> FeedForward | Experts:
+def _feed_forward(letter: str, sizes: Mapping[str, float]) -> FeedForwardSpec | ExpertsSpec:
     gated = bool(sizes.get("gated", 1))
     if letter.startswith("D"):
-        return FeedForward(int(letter[1:] or sizes["ffn"]), gated)
-    return Experts(
+        return FeedForwardSpec(int(letter[1:] or sizes["ffn"]), gated)
+    return ExpertsSpec(
         int(sizes["experts"]),
         int(sizes["top_k"]),
         int(sizes["expert_width"]),

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from centime.catalogue.architecture import (
     Architecture,
-    Block,
-    Experts,
-    FeedForward,
+    ExpertsSpec,
+    FeedForwardSpec,
     LatentAttention,
+    LayerGroup,
     Mixer,
     SoftmaxAttention,
 )
@@ -202,8 +202,8 @@ def from_config(config: ModelConfig, name: str = "") -> Architecture:
             config.qk_rope_head_dim,
             config.v_head_dim,
         )
-    dense = FeedForward(config.intermediate_size)
-    mixture = Experts(
+    dense = FeedForwardSpec(config.intermediate_size)
+    mixture = ExpertsSpec(
         config.n_routed_experts or 0,
         min(config.num_experts_per_tok, config.n_routed_experts or 0),
         config.moe_intermediate_size,
@@ -218,11 +218,11 @@ def from_config(config: ModelConfig, name: str = "") -> Architecture:
         name=name,
         hidden=config.hidden_size,
         vocab=config.vocab_size,
-        blocks=tuple(Block(mixer, mixture if kind else dense, kinds.count(kind)) for kind in dict.fromkeys(kinds)),
+        blocks=tuple(LayerGroup(mixer, mixture if kind else dense, kinds.count(kind)) for kind in dict.fromkeys(kinds)),
         tied=config.tie_word_embeddings,
         mtp_modules=config.num_nextn_predict_layers,
         source="its configuration",
-        mtp_blocks=(Block(mixer, mixture if last else dense),) if config.num_nextn_predict_layers else (),
+        mtp_blocks=(LayerGroup(mixer, mixture if last else dense),) if config.num_nextn_predict_layers else (),
     )
 
 

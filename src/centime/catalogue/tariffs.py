@@ -29,7 +29,7 @@ Hours = Literal["", "peak", "off-peak"]
 
 
 @dataclass(frozen=True)
-class Amounts:
+class TokenPrices:
     """Pico-units of the currency per token: prompt tokens found in the cache, other prompt tokens, output tokens."""
 
     hit: int
@@ -77,11 +77,11 @@ class Tariff:
 
     name: str
     currency: str
-    peak: Amounts
-    off_peak: Amounts | None = None
+    peak: TokenPrices
+    off_peak: TokenPrices | None = None
     hours: PeakHours = DEEPSEEK_PEAK
 
-    def at(self, wall_ns: int) -> tuple[Amounts, Hours]:
+    def at(self, wall_ns: int) -> tuple[TokenPrices, Hours]:
         """The amounts at a moment, in nanoseconds since the epoch, and which they are."""
         if self.off_peak is None:
             return self.peak, ""
@@ -99,8 +99,8 @@ class Tariff:
         return Tariff(
             values["name"],
             values["currency"],
-            Amounts(**values["peak"]),
-            Amounts(**values["off_peak"]) if values["off_peak"] else None,
+            TokenPrices(**values["peak"]),
+            TokenPrices(**values["off_peak"]) if values["off_peak"] else None,
             PeakHours(tuple((start, end) for start, end in hours["windows"]), tuple(hours["days"])),
         )
 
@@ -188,14 +188,14 @@ def _given(text: str) -> Tariff:
     return Tariff(text.strip(), match[3] or "USD", _amounts(match[1], text), off_peak)
 
 
-def _amounts(text: str, whole: str) -> Amounts:
+def _amounts(text: str, whole: str) -> TokenPrices:
     parts = text.split(",")
     if len(parts) != 3:
         raise UserError(f"{whole!r}: {len(parts)} amounts; per million tokens there are three: hit,miss,output.")
     return _per_token(*parts)
 
 
-def _per_token(*amounts: str) -> Amounts:
+def _per_token(*amounts: str) -> TokenPrices:
     """Amounts per million tokens to pico-units per token."""
     found = []
     for text, what in zip(amounts, ("the price of a hit", "of a miss", "of output"), strict=True):
@@ -206,7 +206,7 @@ def _per_token(*amounts: str) -> Amounts:
                 "give at most 6 decimals."
             )
         found.append(whole)
-    return Amounts(*found)
+    return TokenPrices(*found)
 
 
 def _published(text: str, date: str | None) -> Tariff:
@@ -235,7 +235,7 @@ def _off_peak_of(base: PriceList, date: str | None) -> PriceList | None:
     return max(own, key=lambda row: row.date, default=None)
 
 
-def _of(row: PriceList) -> Amounts:
+def _of(row: PriceList) -> TokenPrices:
     return _per_token(*(format(Decimal(repr(amount)), "f") for amount in (row.hit, row.miss, row.output)))
 
 
@@ -251,7 +251,7 @@ def _clock(minutes: int) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
-def _per_million(amounts: Amounts) -> str:
+def _per_million(amounts: TokenPrices) -> str:
     return "/".join(
         format((Decimal(amount) * MILLION / PICO).normalize(), "f")
         for amount in (amounts.hit, amounts.miss, amounts.output)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from centime.cli.program.group import Group
+from centime.cli.program.group import VerbGroup
 
 if TYPE_CHECKING:
     from centime.data.shards.prepare import Progress
     from centime.ledger import Spent
 
-app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(cls=VerbGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 SourceNames = Annotated[
     list[str],

@@ -34,7 +34,7 @@ def evaluate(
     from centime.catalogue.prices import ask_for_price, price_for
     from centime.cli.program.unfinished import usable
     from centime.evaluate.bits_per_byte import bits_per_byte, read_files, read_split
-    from centime.evaluate.comparison import Comparison, own_bytes
+    from centime.evaluate.comparison import CompressorComparison, own_bytes
     from centime.evaluate.compressors import compress
     from centime.plan.counts import count
     from centime.serve.loading import load_model, metered
@@ -59,7 +59,7 @@ def evaluate(
         forward = count(opened.model.config, outcome.window).forward_flops_per_token
         meter.add(tokens=outcome.computed_tokens, flops=outcome.computed_tokens * forward)
         spent = meter.spent()
-    result = Comparison(outcome, compress(contents) if compressors else [], *own_bytes(opened.folder))
+    result = CompressorComparison(outcome, compress(contents) if compressors else [], *own_bytes(opened.folder))
     if as_json:
         typer.echo(json.dumps(result.as_json() | spent.as_json()))
         return

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from centime.cli.program.group import Group
+from centime.cli.program.group import VerbGroup
 
 app = typer.Typer(
-    cls=Group, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
+    cls=VerbGroup, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
     help="API keys of `centime serve`. Without any, a server is open, to this machine alone.",
 )  # fmt: skip
 

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from centime.cli.data import AsJson, Exclude, Field, Price, Separator, SkipBadLines, SourceNames, Undecodable
-from centime.cli.program.group import Group
+from centime.cli.program.group import VerbGroup
 
-app = typer.Typer(cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(cls=VerbGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()

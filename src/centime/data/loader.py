@@ -36,7 +36,7 @@ SHUFFLED = 1 << 24
 """Rows shuffled among each other, at most: 64 MiB while they are dealt, 400 MiB for the moment of shuffling."""
 
 
-class Stream:
+class TokenStream:
     """One source's endless stream of tokens. Holds 8 bytes a document, and 12 for each epoch in use (two at most)."""
 
     def __init__(self, shards: ShardSet, seed: int, source: int) -> None:
@@ -120,7 +120,7 @@ class Loader:
             )
         self.sequence_length, self.extra, self.seed, self.order = sequence_length, extra, seed, order
         self._blocks: dict[tuple[int, int], npt.NDArray[np.uint32]] = {}
-        self._streams: list[Stream] = []
+        self._streams: list[TokenStream] = []
         self._weights: list[float] = []
         for number, (path, weight) in enumerate(sources):
             if not (math.isfinite(weight) and weight > 0):
@@ -131,7 +131,7 @@ class Loader:
                     f"{shards.folder} holds no tokens: the corpus is empty. Prepare it from sources that hold text"
                     " (and, for a held-out split, with a larger --holdout)."
                 )
-            self._streams.append(Stream(shards, seed, number))
+            self._streams.append(TokenStream(shards, seed, number))
             self._weights.append(float(weight))
         first = self._streams[0].shards
         for stream in self._streams[1:]:

@@ -13,7 +13,7 @@ from centime.evaluate.compressors import Compressed
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CompressorComparison:
     """All of it. `weights_bytes` and `tokenizer_bytes` are what a decoder would need besides the code."""
 
     model: BitsPerByte

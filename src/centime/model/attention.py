@@ -20,14 +20,14 @@ from centime.model.cache import LayerCache, Queries
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import softmax_scale
 from centime.ops.attention import causal_attention
-from centime.ops.latent_attention import Group, latent_attention
+from centime.ops.latent_attention import QueryGroup, latent_attention
 from centime.ops.rope import apply_rope
 
 RopeTable = tuple[Tensor, Tensor]
 LATENT_NORM_EPS = 1e-6  # whatever rms_norm_eps is: modeling_deepseek.py of V2 and V3, and transformers, leave it out
 
 
-class LatentAttention(nn.Module):
+class MultiHeadLatentAttention(nn.Module):
     """MLA: keys and values are up-projections of one latent a token, plus one rotated key that all heads share.
 
     Expanded, the latent becomes per-head keys and values (eq. 9 to 19 of the V2 report). Absorbed, W_UK goes into the
@@ -78,7 +78,7 @@ class LatentAttention(nn.Module):
         absorbed = S * self.latent_dim * (self.nope + self.v_dim) + S * T * (2 * self.latent_dim + self.rope_dim)
         return self._expanded(queries, stored_BTW) if expanded < absorbed else self._absorbed(queries, stored_BTW)
 
-    def decode(self, queries: Queries, groups: Sequence[Group]) -> Tensor:
+    def decode(self, queries: Queries, groups: Sequence[QueryGroup]) -> Tensor:
         """N single tokens, each over entries [T_n, L + R] of its own; queries [1, N, H, .] -> [1, N, H * v]."""
         context = latent_attention(self._absorb(queries)[0], groups, self.scale, self.latent_dim)
         return self._release(context[None])
@@ -148,7 +148,7 @@ class MultiHeadAttention(nn.Module):
         k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in stored_BTW.chunk(2, dim=-1))
         return causal_attention(queries[0].transpose(1, 2), k, v, self.scale).transpose(1, 2).flatten(2)
 
-    def decode(self, queries: Queries, groups: Sequence[Group]) -> Tensor:
+    def decode(self, queries: Queries, groups: Sequence[QueryGroup]) -> Tensor:
         """N single tokens, each over entries of its own; queries [1, N, H, C] -> [1, N, H * C]."""
         out = queries[0].new_empty(1, queries[0].shape[1], self.out.weight.shape[1])
         for rows, stored_GTW, unseen_GT in groups:

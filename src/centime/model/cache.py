@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
-from centime.ops.latent_attention import Group
+from centime.ops.latent_attention import QueryGroup
 
 Queries = tuple[Tensor, ...]  # each [B, S, H, .]
 
@@ -20,7 +20,7 @@ class Attention(Protocol):
     def over(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
         """Attention of S queries over T entries, the last S of them their own -> [B, S, H * v]."""
 
-    def decode(self, queries: Queries, groups: Sequence[Group]) -> Tensor:
+    def decode(self, queries: Queries, groups: Sequence[QueryGroup]) -> Tensor:
         """N single tokens, each over entries of its own; queries [1, N, H, .] -> [1, N, H * v]."""
 
 
@@ -83,7 +83,7 @@ class LatentCache:
         return torch.arange(self.length, self.length + tokens, device=self._stored.device)
 
     def layer(self, number: int) -> LayerCache:
-        return _Layer(self, number)
+        return _CacheLayer(self, number)
 
     def advance(self, tokens: int) -> None:
         self.length += tokens
@@ -103,7 +103,7 @@ class LatentCache:
         self.length = length
 
 
-class _Layer:
+class _CacheLayer:
     """One layer's window on a LatentCache."""
 
     def __init__(self, cache: LatentCache, number: int) -> None:

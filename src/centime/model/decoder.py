@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
-from centime.model.attention import LatentAttention, MultiHeadAttention, RopeTable
+from centime.model.attention import MultiHeadAttention, MultiHeadLatentAttention, RopeTable
 from centime.model.cache import Cache, LayerCache
 from centime.model.experts import FeedForward, MixtureOfExperts
 from centime.model.linear import Linear, RMSNorm
@@ -27,13 +27,13 @@ class Features(NamedTuple):
     routings: list[Routing]  # one an MoE layer, in order
 
 
-class Block(nn.Module):
+class DecoderLayer(nn.Module):
     """Pre-norm decoder layer: x + attention(norm(x)), then x + ffn(norm(x))."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         self.attention_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.attention = LatentAttention(config) if config.is_mla else MultiHeadAttention(config)
+        self.attention = MultiHeadLatentAttention(config) if config.is_mla else MultiHeadAttention(config)
         self.ffn_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.ffn: MixtureOfExperts | FeedForward = (
             MixtureOfExperts(config)
@@ -61,7 +61,7 @@ class MultiTokenPrediction(nn.Module):
         D, eps = config.hidden_size, config.rms_norm_eps
         self.embed_norm, self.hidden_norm, self.norm = (RMSNorm(D, eps) for _ in range(3))
         self.project = Linear(2 * D, D)
-        self.block = Block(config, config.num_hidden_layers + depth)
+        self.block = DecoderLayer(config, config.num_hidden_layers + depth)
 
     def forward(
         self, hidden_BSD: Tensor, embedding_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None
@@ -84,7 +84,7 @@ class Transformer(nn.Module):
         self.embed = nn.Embedding(
             config.vocab_size, config.hidden_size, _weight=torch.empty(config.vocab_size, config.hidden_size)
         )
-        self.layers = nn.ModuleList(Block(config, i) for i in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.head = None if config.tie_word_embeddings else Linear(config.hidden_size, config.vocab_size)
         self.mtp = nn.ModuleList(MultiTokenPrediction(config, k) for k in range(config.num_nextn_predict_layers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from centime.model.attention import LatentAttention
+from centime.model.attention import MultiHeadLatentAttention
 from centime.model.decoder import Transformer
 from centime.model.experts import Experts, FeedForward
 from centime.model.linear import Linear
@@ -25,7 +25,7 @@ def pack_weights(model: Transformer) -> Transformer:
     if model.head is None:
         model.head = Linear(0, 0)
         model.head.weight = _packed(model.embed.weight)
-    by_heads = {id(module.kv_up) for module in model.modules() if isinstance(module, LatentAttention)}
+    by_heads = {id(module.kv_up) for module in model.modules() if isinstance(module, MultiHeadLatentAttention)}
     for module in model.modules():
         if isinstance(module, Linear) and id(module) not in by_heads and not module.weight.is_mkldnn:
             module.weight = _packed(module.weight)

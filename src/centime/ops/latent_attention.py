@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-class Group(NamedTuple):
+class QueryGroup(NamedTuple):
     """Queries that are attended together, over as many entries each: G of them over [G, T, L + R]."""
 
     rows: Tensor  # int64 [G], which queries
@@ -21,7 +21,7 @@ class Group(NamedTuple):
     unseen_GT: Tensor | None = None  # bool, true where entries only fill a shorter one up: any numbers, but numbers
 
 
-def latent_attention_reference(q_NHW: Tensor, groups: Sequence[Group], scale: float, latent: int) -> Tensor:
+def latent_attention_reference(q_NHW: Tensor, groups: Sequence[QueryGroup], scale: float, latent: int) -> Tensor:
     """softmax(q_n stored_n^T * scale) stored_n[:, :L] for every n, in float64 -> [N, H, L] in q's dtype."""
     out = torch.empty(*q_NHW.shape[:2], latent, dtype=torch.float64)
     for rows, stored_GTW, unseen_GT in groups:
@@ -32,7 +32,7 @@ def latent_attention_reference(q_NHW: Tensor, groups: Sequence[Group], scale: fl
     return out.to(q_NHW.dtype)
 
 
-def latent_attention(q_NHW: Tensor, groups: Sequence[Group], scale: float, latent: int) -> Tensor:
+def latent_attention(q_NHW: Tensor, groups: Sequence[QueryGroup], scale: float, latent: int) -> Tensor:
     """The same, two GEMMs a group: q [N, H, L + R], every query in one of the groups -> [N, H, L].
 
     V2 report section 2.1.2: with W_UK absorbed into the query, the cache is read once for all heads. The arithmetic of

@@ -15,7 +15,7 @@ from centime.catalogue.prices import price_for
 from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.evaluate.arithmetic import Marks, Sum, mark
 from centime.evaluate.bits_per_byte import bits_per_byte, read_files
-from centime.evaluate.comparison import Comparison, own_bytes
+from centime.evaluate.comparison import CompressorComparison, own_bytes
 from centime.evaluate.compressors import compress
 from centime.ledger import Book, Meter, default_book_path
 from centime.ledger.billing import bill_of, table_of
@@ -122,7 +122,7 @@ def show_samples(out: Console, model: Transformer, tokenizer: Tokenizer, meter: 
 
 def show_bits(
     out: Console, model: Transformer, tokenizer: Tokenizer, found: Corpus, folder: Path, meter: Meter, most: int | None
-) -> Comparison:
+) -> CompressorComparison:
     """Bits per byte on the held-out files as one text, beside gzip -9 and xz -9 of the same bytes."""
     out.rule("How well it predicts code it has not seen, before sft")
     files: list[Path] = []
@@ -134,7 +134,7 @@ def show_bits(
     text, contents = read_files(files, tokenizer)
     outcome = bits_per_byte(model, text)
     _book(meter, model, outcome.computed_tokens)
-    comparison = Comparison(outcome, compress(contents), *own_bytes(folder))
+    comparison = CompressorComparison(outcome, compress(contents), *own_bytes(folder))
     out.print(comparison.table())
     out.print(comparison.verdict() + "\n")
     return comparison

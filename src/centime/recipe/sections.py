@@ -51,20 +51,20 @@ Milestone = Annotated[float, BeforeValidator(_amount), Field(ge=0, le=MOST_TOKEN
 FilePath = Annotated[Path, BeforeValidator(_path)]
 
 
-class Section(BaseModel):
+class RecipeSection(BaseModel):
     """A table of the recipe: unknown keys are refused, values cannot change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
-class Source(Section):
+class Source(RecipeSection):
     """A folder of token shards and its weight in the mixture."""
 
     path: FilePath = Field(description="folder that `centime data prepare` wrote")
     weight: float = Field(1.0, ge=1 / MOST_RATE, le=MOST_RATE, description="relative share of the tokens drawn from it")
 
 
-class Data(Section):
+class Data(RecipeSection):
     """Where the tokens come from."""
 
     tokenizer: FilePath = Field(description="folder with tokenizer.json; copied into the saved model")
@@ -74,14 +74,14 @@ class Data(Section):
     )
 
 
-class Plateau(Section):
+class Plateau(RecipeSection):
     """A constant learning rate after the cosine (V3: 2.2e-5 for 333B tokens, then 7.3e-6 for 167B)."""
 
     until: Milestone = Field(description="where the plateau ends; the last one's end is the stage's")
     ratio: float = Field(gt=0, le=1, description="learning rate over the peak")
 
 
-class Stage(Section):
+class StageSection(RecipeSection):
     """What every stage has: its sequences, its learning rate, and the weights of the auxiliary losses."""
 
     sequence_length: int = Field(
@@ -108,7 +108,7 @@ class Stage(Section):
     mtp_weight_until: Milestone = Field(10 / 14.8, description="where the weight changes (V3: 10T of 14.8T)")
 
 
-class Pretrain(Stage):
+class Pretrain(StageSection):
     """The first stage: next-token prediction from scratch."""
 
     tokens: Tokens | None = Field(
@@ -120,7 +120,7 @@ class Pretrain(Stage):
     batch_ramp_until: Milestone = Field(0.0, description="the batch grows linearly in tokens until here (V3: 469B)")
 
 
-class Context(Stage):
+class Context(StageSection):
     """A YaRN extension to longer sequences (V3 section 4.3); write [[context]] twice for V3's two phases."""
 
     tokens: Tokens = Field(description="tokens to train on (V3: 1000 steps a phase, 62.9B at 32K and at 128K)")
@@ -135,7 +135,7 @@ class Context(Stage):
     )
 
 
-class Sft(Stage):
+class Sft(StageSection):
     """Supervised fine-tuning on prompt-answer pairs, with the loss on the answers alone."""
 
     data: FilePath = Field(description='.jsonl of {"prompt", "answer"} or {"messages": [{"role", "content"}]} lines')
@@ -146,7 +146,7 @@ class Sft(Stage):
     bias_update_speed: float = Field(0.0, ge=0, le=MOST_RATE, description="0: frozen")
 
 
-class Optimizer(Section):
+class Optimizer(RecipeSection):
     """AdamW for everything, or Muon for the matrices beside it."""
 
     name: Literal["adamw", "muon"] = Field("adamw", description="adamw (V3), or muon for matrices (V4)")
@@ -166,7 +166,7 @@ class Optimizer(Section):
     )
 
 
-class Run(Section):
+class RunSection(RecipeSection):
     """How the run is carried out: nothing here changes what is learned, bar rounding."""
 
     precision: Literal["auto", "bf16", "fp32"] = Field(
@@ -197,7 +197,7 @@ class Run(Section):
     )
 
 
-class Recipe(Section):
+class Recipe(RecipeSection):
     """A whole run: the model, its data, and the stages one after another."""
 
     name: str = Field(
@@ -212,7 +212,7 @@ class Recipe(Section):
     context: list[Context] = Field(default=[], description="context extension, after pre-training")
     sft: Sft | None = Field(default=None, description="supervised fine-tuning, last")
     optimizer: Optimizer = Optimizer()
-    run: Run = Run()
+    run: RunSection = RunSection()
 
     @model_validator(mode="before")
     @classmethod

@@ -24,7 +24,7 @@ JSON_TYPES = {dict: "object", list: "list", str: "string", int: "number", float:
 _OPENING = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]', re.S)
 
 
-class Unreadable(ValueError):
+class UnreadableJson(ValueError):
     """Bytes that are no JSON; the message is a sentence's end: what they are instead."""
 
 
@@ -39,22 +39,24 @@ def read_json(raw: bytes | bytearray, *, finite: bool = True) -> Any:
     try:
         text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Unreadable(f"no JSON in UTF-8: its byte {error.start} belongs to no character") from None
+        raise UnreadableJson(f"no JSON in UTF-8: its byte {error.start} belongs to no character") from None
     if "\\ud" in text or "\\uD" in text:
         text = ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
     opened = _opened(text)
     if finite and opened > MAX_CONTAINERS:
-        raise Unreadable(f"no JSON that can be read: it has {opened:,} objects and lists, more than {MAX_CONTAINERS:,}")
+        raise UnreadableJson(
+            f"no JSON that can be read: it has {opened:,} objects and lists, more than {MAX_CONTAINERS:,}"
+        )
     try:
         value = json.loads(text, parse_constant=_not_a_number, parse_float=_finite) if finite else json.loads(text)
     except json.JSONDecodeError as error:
-        raise Unreadable(f"no JSON: {error.msg} at character {error.pos}") from None
+        raise UnreadableJson(f"no JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise _too_deep() from None
-    except Unreadable:
+    except UnreadableJson:
         raise
     except ValueError:  # of int(): Python reads no longer ones
-        raise Unreadable("no JSON that can be read: a number has more than 4,300 digits") from None
+        raise UnreadableJson("no JSON that can be read: a number has more than 4,300 digits") from None
     if opened > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
         raise _too_deep()
     return value
@@ -69,17 +71,17 @@ def _opened(text: str) -> int:
 
 
 def _not_a_number(name: str) -> NoReturn:
-    raise Unreadable(f"no JSON: JSON has no {name}")
+    raise UnreadableJson(f"no JSON: JSON has no {name}")
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise Unreadable(f"no JSON that can be read: the number {digits[:40]} is too large")
+        raise UnreadableJson(f"no JSON that can be read: the number {digits[:40]} is too large")
     return number
 
 
-def _too_deep() -> Unreadable:
-    return Unreadable(
+def _too_deep() -> UnreadableJson:
+    return UnreadableJson(
         f"no JSON that can be read: nested too deeply, more than {MAX_DEPTH} objects and lists in one another"
     )

@@ -19,7 +19,7 @@ from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.budget.finance import HOURS_PER_YEAR, npv
 from centime.plan.budget.inputs import LABELS, BudgetRequest, in_dollars, levers, parse_split, training_run
-from centime.plan.budget.model import Outcome, outcome, seconds_per_output
+from centime.plan.budget.model import BudgetOutcome, outcome, seconds_per_output
 from centime.plan.budget.plan import BudgetPlan, actuals_of, from_inputs
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.fleet.uncertain import Uncertain
@@ -44,7 +44,7 @@ def plan(request: BudgetRequest) -> BudgetPlan:
     return from_inputs(saved)
 
 
-def middle(request: BudgetRequest, **changes: float) -> Outcome:
+def middle(request: BudgetRequest, **changes: float) -> BudgetOutcome:
     return outcome(request, {name: value.mid for name, value in inputs(request).items()} | changes)
 
 

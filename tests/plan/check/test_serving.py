@@ -10,7 +10,7 @@ import pytest
 
 from centime.plan.check.file import SERVING, target_of
 from centime.plan.check.serving import predict_row
-from centime.plan.check.serving_rows import Layout, parse_layout, precision, software, stated_batch
+from centime.plan.check.serving_rows import RowLayout, parse_layout, precision, software, stated_batch
 from centime.plan.serving.speeds import year
 from centime.plan.serving.units import Unit
 
@@ -128,7 +128,7 @@ def test_a_stated_batch_of_decoding_is_kept_to() -> None:
     layout = parse_layout("TP8", 8, True)
     assert layout is not None
     assert stated_batch("16", layout) == 16
-    assert stated_batch("256", Layout(Unit(dp=72, ep=72))) is None  # of a rank, or of all: not said
+    assert stated_batch("256", RowLayout(Unit(dp=72, ep=72))) is None  # of a rank, or of all: not said
 
 
 def test_one_phase_without_a_layout_has_all_chips_of_the_row() -> None:

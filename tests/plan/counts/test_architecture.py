@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from centime.catalogue.architecture import (
     Architecture,
-    Block,
     CompressedAttention,
-    Experts,
-    FeedForward,
+    ExpertsSpec,
+    FeedForwardSpec,
     LatentAttention,
+    LayerGroup,
     Mixer,
     SoftmaxAttention,
     StateSpace,
@@ -175,12 +175,12 @@ MIXERS = st.one_of(
     st.builds(StateSpace, st.just(8), st.just(32), st.just(16), st.sampled_from([1, 8]), delta=st.booleans()),
 )  # fmt: skip
 PARTS = st.one_of(
-    st.builds(FeedForward, st.integers(1, 512), st.booleans()),
+    st.builds(FeedForwardSpec, st.integers(1, 512), st.booleans()),
     st.builds(
-        Experts, st.integers(8, 64), st.integers(1, 8), st.integers(1, 64), st.sampled_from([0, 32]), st.booleans()
+        ExpertsSpec, st.integers(8, 64), st.integers(1, 8), st.integers(1, 64), st.sampled_from([0, 32]), st.booleans()
     ),
 )
-BLOCKS = st.lists(st.builds(Block, MIXERS, PARTS, st.integers(1, 4)), min_size=1, max_size=3).map(tuple)
+BLOCKS = st.lists(st.builds(LayerGroup, MIXERS, PARTS, st.integers(1, 4)), min_size=1, max_size=3).map(tuple)
 MODELS = st.builds(
     Architecture, st.just("any"), st.just(256), st.sampled_from([512, 1000]), BLOCKS, st.booleans(), st.integers(0, 2)
 )
@@ -200,7 +200,7 @@ def test_laws_of_any_architecture(arch: Architecture, seq: int) -> None:
     assert found.kv_elements_per_token >= 0
     for block in arch.blocks:
         assert kv_elements(block.mixer, seq) <= kv_elements(block.mixer, 2 * seq)
-    wider = replace(arch, blocks=(*arch.blocks, Block(SoftmaxAttention(8, 8, 32), FeedForward(64))))
+    wider = replace(arch, blocks=(*arch.blocks, LayerGroup(SoftmaxAttention(8, 8, 32), FeedForwardSpec(64))))
     assert count_architecture(wider, seq).train_flops_per_token > found.train_flops_per_token
 
 
@@ -273,7 +273,7 @@ def test_a_state_space_meets_no_keys_and_pays_for_its_state() -> None:
     ],
 )
 def test_elements_outside_the_matrices_by_hand(mixer: Mixer, elements: int) -> None:
-    block = Block(mixer, FeedForward(64))
+    block = LayerGroup(mixer, FeedForwardSpec(64))
     arch = Architecture("one layer", 48, 100, (block,))
     assert vectors(block, arch) == 2 * 48 + elements  # and a norm before each half of the layer
-    assert vectors(Block(mixer, None), arch) == 48 + elements
+    assert vectors(LayerGroup(mixer, None), arch) == 48 + elements

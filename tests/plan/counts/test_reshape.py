@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from centime.catalogue.architecture import Experts, LatentAttention, SoftmaxAttention
+from centime.catalogue.architecture import ExpertsSpec, LatentAttention, SoftmaxAttention
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
@@ -56,7 +56,7 @@ def test_sparsity_counts_shared_experts():
     assert found.activation == pytest.approx(9 / 257)
     assert found.granularity == 7
     assert sparsity(LLAMA).activation == 1
-    assert any(isinstance(block.feed_forward, Experts) for block in V3.blocks)
+    assert any(isinstance(block.feed_forward, ExpertsSpec) for block in V3.blocks)
 
 
 def test_too_small_a_size_is_a_sentence():

@@ -16,10 +16,10 @@ from centime.plan import verbs
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.explain.causes import corner, differing
 from centime.plan.explain.plan import FAMILIES, decompose, explain, from_inputs
-from centime.plan.explain.run import Run
+from centime.plan.explain.run import ExplainedRun
 from centime.plan.explain.shapley import shapley
 from centime.plan.show.sections import Figures
-from centime.plan.training.case import Case, case, example_names, from_json
+from centime.plan.training.case import RunInputs, case, example_names, from_json
 from centime.plan.training.corner import Corner
 
 CHIPS = ("h800", "h100", "h20", "h200")
@@ -35,7 +35,7 @@ def roofline(at: Corner) -> float:
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> Run:
+def runs(draw: st.DrawFn) -> ExplainedRun:
     at = Corner(
         architecture(draw(st.sampled_from(MODELS))),
         chip(draw(st.sampled_from(CHIPS))),
@@ -46,14 +46,14 @@ def runs(draw: st.DrawFn) -> Run:
         schedule=draw(st.sampled_from(("1f1b", "dualpipe"))),
         software_date="",
     )
-    made = Case("run", at.arch.name, at.chip.name, at.gpus, draw(st.floats(1e12, 2e13)), layout="auto")
+    made = RunInputs("run", at.arch.name, at.chip.name, at.gpus, draw(st.floats(1e12, 2e13)), layout="auto")
     searched = roofline(at)
-    return Run(made, at, searched * draw(st.floats(0.9, 1.1)), searched, draw(st.floats(0.5, 5.0)), "")
+    return ExplainedRun(made, at, searched * draw(st.floats(0.9, 1.1)), searched, draw(st.floats(0.5, 5.0)), "")
 
 
 @settings(max_examples=15, deadline=None)
 @given(a=runs(), b=runs())
-def test_shares_add_up_in_logarithms_in_factors_and_in_money(a: Run, b: Run):
+def test_shares_add_up_in_logarithms_in_factors_and_in_money(a: ExplainedRun, b: ExplainedRun):
     found = decompose(a, b, roofline)
     assert math.fsum(cause.log for cause in found.causes) == pytest.approx(math.log(b.cost / a.cost), abs=1e-9)
     assert math.prod(cause.factor for cause in found.causes) == pytest.approx(found.ratio, rel=1e-9)
@@ -65,7 +65,7 @@ def test_shares_add_up_in_logarithms_in_factors_and_in_money(a: Run, b: Run):
 
 @settings(max_examples=15, deadline=None)
 @given(a=runs(), b=runs())
-def test_which_run_is_called_a_changes_the_signs_alone(a: Run, b: Run):
+def test_which_run_is_called_a_changes_the_signs_alone(a: ExplainedRun, b: ExplainedRun):
     there, back = decompose(a, b, roofline), decompose(b, a, roofline)
     assert {c.name: c.log for c in there.causes} == {c.name: -c.log for c in back.causes}
     assert {c.name: (c.least, c.greatest) for c in there.causes} == {
@@ -75,7 +75,7 @@ def test_which_run_is_called_a_changes_the_signs_alone(a: Run, b: Run):
 
 @settings(max_examples=10, deadline=None)
 @given(run=runs())
-def test_a_run_explained_by_itself_has_no_causes(run: Run):
+def test_a_run_explained_by_itself_has_no_causes(run: ExplainedRun):
     found = decompose(run, run, roofline)
     assert found.causes == ()
     assert found.ratio == 1
@@ -84,7 +84,7 @@ def test_a_run_explained_by_itself_has_no_causes(run: Run):
 
 @settings(max_examples=10, deadline=None)
 @given(a=runs(), b=runs())
-def test_all_of_one_run_is_that_run(a: Run, b: Run):
+def test_all_of_one_run_is_that_run(a: ExplainedRun, b: ExplainedRun):
     names = frozenset(differing(a.at, b.at))
     assert corner(a.at, b.at, frozenset()) == a.at
     assert corner(a.at, b.at, names) == b.at

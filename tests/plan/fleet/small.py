@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from centime.plan.fleet.plan import FleetPlan, plan_fleet
-from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.scenario import FleetScenario
 from centime.plan.fleet.scenario_file import parse, replaced
 
 SMALL = """
@@ -39,7 +39,7 @@ price_falls_per_year = 0.1
 """
 
 
-def small(**changes: Any) -> Scenario:
+def small(**changes: Any) -> FleetScenario:
     """The small scenario with 'section__key' values set."""
     return replaced(parse(SMALL, "small"), {path.replace("__", "."): value for path, value in changes.items()})
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from centime.errors import UserError
 from centime.plan.fleet.demand import FLAT, HOURS, DayShape, growth, interpolate, rebound
-from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.scenario import FleetScenario
 from centime.plan.fleet.uncertain import Z90, Uncertain
 
 HOURLY = st.lists(st.floats(0.01, 100), min_size=HOURS, max_size=HOURS).map(tuple)
@@ -131,6 +131,6 @@ def test_quantities_are_written_as_people_write_them() -> None:
 
 @pytest.mark.parametrize(("start", "index", "month"), [("2026-01", 0, "2026-01"), ("2026-11", 2, "2027-01")])
 def test_months_are_counted_over_the_years(start: str, index: int, month: str) -> None:
-    scenario = Scenario.model_construct(start=start)
+    scenario = FleetScenario.model_construct(start=start)
     assert scenario.month(index) == month
     assert scenario.index(month) == index

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from centime.catalogue.architecture import Architecture, Block, Experts, FeedForward, SoftmaxAttention
+from centime.catalogue.architecture import Architecture, ExpertsSpec, FeedForwardSpec, LayerGroup, SoftmaxAttention
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
@@ -21,7 +21,7 @@ from centime.plan.layouts.candidates import RECOMPUTE, WHOLE, schedules_of, shap
 from centime.plan.layouts.search import SearchResult, search
 from centime.plan.show.language import writer
 from centime.plan.step.cost import StepCost
-from centime.plan.step.efficiency import Software
+from centime.plan.step.efficiency import TrainingSoftware
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, objections, parse
 from centime.plan.step.memory import memory_of, usable_bytes
@@ -29,12 +29,12 @@ from centime.plan.step.pipeline import Passes
 from centime.plan.step.prediction import predict_step, software_of
 from centime.plan.training.layout_report import pipeline_section, search_sections
 
-DENSE = Architecture("small dense", 512, 8192, (Block(SoftmaxAttention(8, 4, 64), FeedForward(2048), 4),))
+DENSE = Architecture("small dense", 512, 8192, (LayerGroup(SoftmaxAttention(8, 4, 64), FeedForwardSpec(2048), 4),))
 MIXTURE = Architecture(
-    "small mixture", 512, 8192, (Block(SoftmaxAttention(4, 2, 128), Experts(8, 2, 512), 3),), mtp_modules=1
+    "small mixture", 512, 8192, (LayerGroup(SoftmaxAttention(4, 2, 128), ExpertsSpec(8, 2, 512), 3),), mtp_modules=1
 )
-V3 = Job(architecture("deepseek-v3"), chip("h800"), 4096, 15_360, "fp8", Software(2024.9))
-WIDE = Architecture("wide", 8192, 32_000, (Block(SoftmaxAttention(64, 8, 128), FeedForward(28_672), 6),))
+V3 = Job(architecture("deepseek-v3"), chip("h800"), 4096, 15_360, "fp8", TrainingSoftware(2024.9))
+WIDE = Architecture("wide", 8192, 32_000, (LayerGroup(SoftmaxAttention(64, 8, 128), FeedForwardSpec(28_672), 6),))
 
 
 def brute_force(arch, device, gpus, seq, batch, cost) -> float:

@@ -9,12 +9,12 @@ from centime.catalogue.models import architecture
 from centime.plan.check.published_run import read_run
 from centime.plan.layouts.usual import fastest_usual, usual
 from centime.plan.step.cost import StepCost
-from centime.plan.step.efficiency import Software
+from centime.plan.step.efficiency import TrainingSoftware
 from centime.plan.step.job import Job
 from centime.plan.step.layout import objections
 from centime.plan.step.memory import memory_of, recomputation, usable_bytes
 
-SOFTWARE = Software(2024.9)
+SOFTWARE = TrainingSoftware(2024.9)
 
 
 @pytest.mark.parametrize(

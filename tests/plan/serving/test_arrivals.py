@@ -10,13 +10,13 @@ from centime.errors import UserError
 from centime.plan.serving.arrivals import Latency, StepClock, highest_load, simulate
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import Engine, decoding, prefilling
-from centime.plan.serving.speeds import Software, speeds
+from centime.plan.serving.engine import EngineModel, decoding, prefilling
+from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.units import Unit, number_format
 
 KIND = chip("h100")
-ENGINE = Engine(
-    model_cost(architecture("llama-3.1-8b")), KIND, Unit(), number_format("fp8", False), speeds(KIND, Software())
+ENGINE = EngineModel(
+    model_cost(architecture("llama-3.1-8b")), KIND, Unit(), number_format("fp8", False), speeds(KIND, ServingSoftware())
 )
 
 
@@ -50,7 +50,9 @@ def test_a_lone_request_has_its_tokens_at_the_speed_of_one() -> None:
 def test_groups_wait_for_the_fullest_of_them_but_share_the_experts() -> None:
     model = architecture("deepseek-v3")
     unit = Unit(dp=8, ep=8)
-    engine = Engine(model_cost(model), chip("h200"), unit, number_format("fp8", True), speeds(chip("h200"), Software()))
+    engine = EngineModel(
+        model_cost(model), chip("h200"), unit, number_format("fp8", True), speeds(chip("h200"), ServingSoftware())
+    )
     clock = StepClock(engine, Lengths(4096, 1024), 400.0, 8192.0)
     even, uneven, fullest = clock(100.0, 512.0, 512.0), clock(100.0, 4096.0, 512.0), clock(100.0, 4096.0, 4096.0)
     assert even < uneven < fullest

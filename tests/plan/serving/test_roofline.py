@@ -12,23 +12,23 @@ from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.serving.costs import ModelCost, model_cost
-from centime.plan.serving.engine import Engine, decoding, prefilling, steady
-from centime.plan.serving.roofline import Load, Placed, step_time, visited
-from centime.plan.serving.speeds import Software, Speeds, speeds
+from centime.plan.serving.engine import EngineModel, decoding, prefilling, steady
+from centime.plan.serving.roofline import Load, PlacedModel, step_time, visited
+from centime.plan.serving.speeds import ServingSoftware, Speeds, speeds
 from centime.plan.serving.units import Unit, kv_bytes_per_sequence, number_format, weight_bytes
 
 MODELS = ("deepseek-v3", "llama-3.1-70b", "llama-3.1-8b", "mixtral-8x7b", "gpt-oss-120b", "deepseek-v3.2")
 CHIPS = ("h800", "h100", "b200", "mi300x", "a100 sxm 80gb")
-SOFTWARE = Software("sglang", 2025.4)
+SOFTWARE = ServingSoftware("sglang", 2025.4)
 
 
-def engine(model: str = "deepseek-v3", on: str | Chip = "h800", unit: Unit | None = None) -> Engine:
+def engine(model: str = "deepseek-v3", on: str | Chip = "h800", unit: Unit | None = None) -> EngineModel:
     """A model on a chip, in fp8."""
     kind = chip(on) if isinstance(on, str) else on
     arch = architecture(model)
     default = Unit(dp=8, ep=8) if arch.is_mixture else Unit(tp=8)
     form = number_format("fp8", arch.is_mixture)
-    return Engine(model_cost(arch), kind, unit or default, form, speeds(kind, SOFTWARE))
+    return EngineModel(model_cost(arch), kind, unit or default, form, speeds(kind, SOFTWARE))
 
 
 def test_cache_of_v3_is_the_published_70_272_bytes_a_token() -> None:
@@ -61,7 +61,9 @@ def test_low_latency_dispatch_and_combine_are_those_of_deepep(nodes: int, publis
     cost = model_cost(architecture("deepseek-v3"))
     load = Load(decode=128.0 * wide.dp, decode_context=1000)
     kind = chip("h800")
-    found = step_time(Placed(cost, kind, wide, number_format("fp8", True), speeds(kind, SOFTWARE)), load).communication
+    found = step_time(
+        PlacedModel(cost, kind, wide, number_format("fp8", True), speeds(kind, SOFTWARE)), load
+    ).communication
     assert found / 58 * 1e6 == pytest.approx(published_us, rel=0.06)
 
 
@@ -90,7 +92,9 @@ def test_a_faster_part_is_never_slower(
     base = engine(model, kind)
     rates: Speeds = base.speeds  # of the same software: only the part differs
     load = Load(decode, 2000.0, prefill, 1000.0)
-    before, after = (step_time(Placed(base.model, k, base.unit, base.form, rates), load).total for k in (kind, faster))
+    before, after = (
+        step_time(PlacedModel(base.model, k, base.unit, base.form, rates), load).total for k in (kind, faster)
+    )
     assert after <= before * (1 + 1e-9)
 
 
@@ -138,6 +142,8 @@ def test_a_chip_without_bandwidth_or_a_precision_nobody_serves_is_said() -> None
     bare: ModelCost = model_cost(architecture("llama-3.1-8b"))
     blind = dataclasses.replace(chip("h100"), memory_tb_s=None)
     with pytest.raises(UserError, match="memory bandwidth"):
-        step_time(Placed(bare, blind, Unit(), number_format("bf16", False), speeds(blind, SOFTWARE)), Load(1.0, 10.0))
+        step_time(
+            PlacedModel(bare, blind, Unit(), number_format("bf16", False), speeds(blind, SOFTWARE)), Load(1.0, 10.0)
+        )
     with pytest.raises(UserError, match="fp7"):
         number_format("fp7", False)

@@ -11,16 +11,16 @@ from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.serving.choice import Lengths, Split, choices, requests_per_s
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import Engine
+from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.planner import plan_serving
 from centime.plan.serving.request import ServingRequest
-from centime.plan.serving.speeds import Software, speeds
+from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.trial import best_tried, chunk_of, tried_out
 from centime.plan.serving.units import Unit, number_format
 
 KIND = chip("h200")
-ENGINE = Engine(
-    model_cost(architecture("deepseek-v3")), KIND, Unit(), number_format("fp8", True), speeds(KIND, Software())
+ENGINE = EngineModel(
+    model_cost(architecture("deepseek-v3")), KIND, Unit(), number_format("fp8", True), speeds(KIND, ServingSoftware())
 )
 LENGTHS = Lengths(1000, 500, 0.0)
 

@@ -8,20 +8,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from centime.catalogue.architecture import Architecture, Block, Experts, FeedForward, LatentAttention, SoftmaxAttention
+from centime.catalogue.architecture import (
+    Architecture,
+    ExpertsSpec,
+    FeedForwardSpec,
+    LatentAttention,
+    LayerGroup,
+    SoftmaxAttention,
+)
 from centime.catalogue.chips import Chip, chip
 from centime.errors import UserError
 from centime.plan.step.layout import Layout, objections, parse, validate
 from centime.plan.step.layout import text as write
 
-DENSE = Architecture("dense", 1024, 32_000, (Block(SoftmaxAttention(16, 4, 64), FeedForward(4096), 24),))
+DENSE = Architecture("dense", 1024, 32_000, (LayerGroup(SoftmaxAttention(16, 4, 64), FeedForwardSpec(4096), 24),))
 MIXTURE = Architecture(
     "mixture",
     1024,
     32_000,
     (
-        Block(LatentAttention(16, None, 512, 128, 64, 128), FeedForward(4096), 1),
-        Block(LatentAttention(16, None, 512, 128, 64, 128), Experts(64, 6, 512, 1024), 26),
+        LayerGroup(LatentAttention(16, None, 512, 128, 64, 128), FeedForwardSpec(4096), 1),
+        LayerGroup(LatentAttention(16, None, 512, 128, 64, 128), ExpertsSpec(64, 6, 512, 1024), 26),
     ),
 )
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from centime.catalogue.architecture import Architecture, Block, Experts, SoftmaxAttention
+from centime.catalogue.architecture import Architecture, ExpertsSpec, LayerGroup, SoftmaxAttention
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.layouts.candidates import shapes
 from centime.plan.step.cost import StepCost
-from centime.plan.step.efficiency import Software
+from centime.plan.step.efficiency import TrainingSoftware
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, parse
 from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
@@ -25,15 +25,15 @@ from centime.plan.training.goodput import goodput
 V3 = architecture("DeepSeek-V3")
 LLAMA = architecture("Llama-3.1-70B")
 H800 = chip("h800")
-TODAY = Software(2026.5)
-V3_JOB = Job(V3, H800, 4096, 15360, "fp8", Software(2025.0))
+TODAY = TrainingSoftware(2026.5)
+V3_JOB = Job(V3, H800, 4096, 15360, "fp8", TrainingSoftware(2025.0))
 V3_LAYOUT = parse("pp=16,ep=64,schedule=dualpipe,zero=1", 2048)
 RATES = ("memory_tb_s", "scaleup_gb_s", "scaleout_gb_s", "bf16_tflops", "fp8_tflops")
 
 
 def seconds(device: Chip, layout: Layout, seq: int = 4096, batch: int = 512, precision: str = "bf16") -> float:
     arch = V3 if layout.ep > 1 else LLAMA
-    return StepCost(Job(arch, device, seq, batch, precision, Software(2025.5))).times(layout).total
+    return StepCost(Job(arch, device, seq, batch, precision, TrainingSoftware(2025.5))).times(layout).total
 
 
 LAYOUTS = st.sampled_from(
@@ -98,7 +98,7 @@ def test_parts_and_phases_add_up() -> None:
 def test_one_group_of_experts_limits_no_routing() -> None:
     """V3's tokens reach at most 4 of 8 nodes; a router with one group sends a token anywhere."""
     assert work_of(V3, 4096).routed_nodes == 4
-    mixture = Architecture("mixture", 512, 8192, (Block(SoftmaxAttention(4, 2, 128), Experts(8, 2, 512), 3),))
+    mixture = Architecture("mixture", 512, 8192, (LayerGroup(SoftmaxAttention(4, 2, 128), ExpertsSpec(8, 2, 512), 3),))
     assert work_of(mixture, 4096).routed_nodes == 0
 
 
@@ -141,7 +141,7 @@ def test_memory_of_published_runs() -> None:
     arch = architecture("Llama-3.1-8B")
     for gpus, published in ((8, 77.0), (128, 62.0)):
         layout = Layout(gpus, zero=3, micro_batch=2, recompute="selective")
-        job = Job(arch, chip("h100"), 8192, 2 * gpus, "bf16", Software(2024.9, tuned=False))
+        job = Job(arch, chip("h100"), 8192, 2 * gpus, "bf16", TrainingSoftware(2024.9, tuned=False))
         found = memory_of(job, layout)
         assert found.total / 2**30 == pytest.approx(published, rel=0.35)
     for model, layout, published in (
@@ -149,7 +149,7 @@ def test_memory_of_published_runs() -> None:
         ("Megatron-530B", Layout(280, tp=8, pp=35, zero=0), 31.6),
         ("Megatron-1T", Layout(512, tp=8, pp=64, zero=0), 33.0),
     ):
-        job = Job(architecture(model), chip("a100 sxm 80gb"), 2048, 8, "bf16", Software(2022.4))
+        job = Job(architecture(model), chip("a100 sxm 80gb"), 2048, 8, "bf16", TrainingSoftware(2022.4))
         found = memory_of(job, layout)
         states = (found.weights + found.gradients + found.optimizer) / 2**30
         assert states == pytest.approx(published, rel=0.10)

@@ -12,8 +12,8 @@ from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import Engine, static_batch
-from centime.plan.serving.speeds import Software, speeds
+from centime.plan.serving.engine import EngineModel, static_batch
+from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.units import Unit, number_format
 from centime.plan.step.job import Job
 from centime.plan.step.layout import parse
@@ -63,7 +63,7 @@ def test_answers_come_as_a_server_of_the_same_chips_gives_them() -> None:
     """One unit that holds the model, all answers at once: `static_batch`, waited for to its longest answers."""
     job = replace(JOB, arch=architecture("llama-3.1-8b"), precision="bf16")
     form = number_format("bf16", mixture=False)
-    engine = Engine(model_cost(job.arch), H800, Unit(), form, speeds(H800, Software("", job.software.year)))
+    engine = EngineModel(model_cost(job.arch), H800, Unit(), form, speeds(H800, ServingSoftware("", job.software.year)))
     assert rollout_seconds(job, 1, RL) == TAIL * static_batch(engine, 512 * 16, 200, 8000)
     assert rollout_seconds(job, 8, RL) < rollout_seconds(job, 1, RL)
 

@@ -11,7 +11,7 @@ from tests.small import small_tokenizer
 
 from centime.data.tokenizers import ChatEncoder, Tokenizer, load_tokenizer
 from centime.errors import UserError
-from centime.serve.formats import Chat, Format, find_format
+from centime.serve.formats import Chat, ChatFormat, find_format
 from centime.serve.formats.tool_calls import Json, Tags
 from centime.serve.formats.turns import render_json_calls, render_tag_calls
 
@@ -42,7 +42,7 @@ def v3(shared: Path) -> Tokenizer:
     return load_tokenizer(shared / "data" / "tokenizers" / "deepseek-v3")
 
 
-def text_of(chat_format: Format, tokenizer: Tokenizer, chat: Chat) -> str:
+def text_of(chat_format: ChatFormat, tokenizer: Tokenizer, chat: Chat) -> str:
     return tokenizer.decode(chat_format.prompt(chat).ids)
 
 
@@ -116,7 +116,7 @@ def test_v32_keeps_the_reasoning_of_the_last_turn_only() -> None:
 
 @pytest.mark.parametrize("name", ["v3", "r1", "v3.1", "v3.2"])
 def test_an_answer_begun_by_the_client_is_gone_on_with(small: Tokenizer, name: str) -> None:
-    chat_format = Format(name, small)
+    chat_format = ChatFormat(name, small)
     whole = Chat([user("count")], prefix="one, two", prefix_reasoning="easy")
     assert text_of(chat_format, small, whole).endswith("one, two")
     assert chat_format.prompt(whole).start == "content"
@@ -129,11 +129,11 @@ def test_an_answer_begun_by_the_client_is_gone_on_with(small: Tokenizer, name: s
 
 
 def test_thinking_is_asked_for_or_not(small: Tokenizer, v3: Tokenizer) -> None:
-    assert Format("v3", small).prompt(Chat([user("a")])).start == "content"
-    assert Format("r1", small).prompt(Chat([user("a")])).start == "reasoning"
-    assert Format("r1", small, small.chat_template).prompt(Chat([user("a")])).start == "either"
-    assert Format("v3.2", v3).prompt(Chat([user("a")], thinking=False)).start == "content"
-    off = Format("r1", small)
+    assert ChatFormat("v3", small).prompt(Chat([user("a")])).start == "content"
+    assert ChatFormat("r1", small).prompt(Chat([user("a")])).start == "reasoning"
+    assert ChatFormat("r1", small, small.chat_template).prompt(Chat([user("a")])).start == "either"
+    assert ChatFormat("v3.2", v3).prompt(Chat([user("a")], thinking=False)).start == "content"
+    off = ChatFormat("r1", small)
     assert text_of(off, small, Chat([user("a")], thinking=False)).endswith("<think>\n\n</think>\n\n")
 
 
@@ -149,8 +149,8 @@ def test_text_from_outside_never_becomes_a_control_token(v3: Tokenizer) -> None:
         tools=[{"type": "function", "function": {"name": "f", "description": evil}}],
     )
     for name in ("v3", "r1", "v3.1", "v3.2"):
-        ids = Format(name, v3).prompt(chat).ids
-        tame = Format(name, v3).prompt(
+        ids = ChatFormat(name, v3).prompt(chat).ids
+        tame = ChatFormat(name, v3).prompt(
             Chat(
                 json.loads(json.dumps(chat.messages, ensure_ascii=False).replace("<", "(")),
                 json.loads(json.dumps(chat.tools, ensure_ascii=False).replace("<", "(")),

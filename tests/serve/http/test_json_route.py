@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError, create_model, model_validator
 from tests.loops import run_apart
 
 from centime.serve.http.json_route import APART, JsonRequest, JsonRoute
-from centime.serve.json_body import MAX_CONTAINERS, MAX_DEPTH, Unreadable, read_json
+from centime.serve.json_body import MAX_CONTAINERS, MAX_DEPTH, UnreadableJson, read_json
 from centime.serve.protocol.chat_request import ChatRequest
 
 TEXTS = st.text(st.characters(codec=None), max_size=8)  # with surrogates, which a JSON escape can write
@@ -33,7 +33,7 @@ VALUES = st.recursive(
 def test_what_is_read_can_be_written_and_is_read_the_same_again(value: Any) -> None:
     try:
         read = read_json(json.dumps(value).encode())
-    except Unreadable:
+    except UnreadableJson:
         assert not all(map(math.isfinite, _floats(value)))
         return
     again = json.dumps(read, ensure_ascii=False, allow_nan=False).encode("utf-8")
@@ -54,7 +54,7 @@ def test_any_bytes_are_json_or_get_a_sentence(raw: bytes) -> None:
     try:
         value = read_json(raw)
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
-    except Unreadable as error:
+    except UnreadableJson as error:
         said = str(error)
     assert said.startswith("no JSON")
 
@@ -77,7 +77,7 @@ def test_any_bytes_are_json_or_get_a_sentence(raw: bytes) -> None:
     ],
 )
 def test_what_is_refused(raw: bytes, said: str) -> None:
-    with pytest.raises(Unreadable, match=said):
+    with pytest.raises(UnreadableJson, match=said):
         read_json(raw)
 
 

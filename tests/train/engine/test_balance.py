@@ -10,7 +10,7 @@ from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 
 import centime
 from centime.model import Routing
-from centime.recipe import Run
+from centime.recipe import RunSection
 from centime.train.engine.balance import expert_loads, imbalance, sequence_balance_loss, update_bias
 from centime.train.engine.single import SingleDevice
 from centime.train.engine.wrap import apply
@@ -82,7 +82,7 @@ def test_an_mtp_that_does_not_run_leaves_its_bias() -> None:
 
 def test_recompute_does_not_count_twice() -> None:
     net = model()
-    apply(net, Run(activation_checkpointing=True))
+    apply(net, RunSection(activation_checkpointing=True))
     plain, again = trainer(), trainer()
     again.engine = SingleDevice(net, plain.engine.settings, torch.float32)
     again._routers = net.routers()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 
-from centime.train.engine.loss import MicroBatch, Objective, Share
+from centime.train.engine.loss import LossShare, MicroBatch, Objective
 from centime.train.stages import Batch
 
 
@@ -18,7 +18,7 @@ def test_main_and_mtp_losses_are_eq_24_and_25() -> None:
     net = model(config=config)
     rows = batch(count=3, length=10, config=config).rows
     B, S, D = 3, 10, 2
-    share = Share(loss_tokens=B * S, sequences=B, mtp_weight=0.3, balance_weight=0.0)
+    share = LossShare(loss_tokens=B * S, sequences=B, mtp_weight=0.3, balance_weight=0.0)
     found = Objective(net)(MicroBatch(rows), share)
 
     features = net.features(rows[:, :S])
@@ -35,7 +35,7 @@ def test_main_and_mtp_losses_are_eq_24_and_25() -> None:
 def test_next_token_loss_is_that_of_the_plain_forward_pass() -> None:
     net = model()
     made = batch()
-    found = Objective(net)(MicroBatch(made.rows), Share(made.loss_tokens, 8, 0.0, 0.0))
+    found = Objective(net)(MicroBatch(made.rows), LossShare(made.loss_tokens, 8, 0.0, 0.0))
     logits = net(made.rows[:, :24])
     torch.testing.assert_close(found.total, F.cross_entropy(logits.flatten(0, 1), made.rows[:, 1:25].flatten()))
 

@@ -7,7 +7,7 @@ import torch
 from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 
 from centime.recipe import Optimizer
-from centime.train.engine.loss import MicroBatch, Objective, Share
+from centime.train.engine.loss import LossShare, MicroBatch, Objective
 from centime.train.engine.mixed_precision import FlatParameters
 from centime.train.engine.optimizer import group_parameters
 from centime.train.engine.single import SingleDevice
@@ -24,7 +24,7 @@ def test_fp32_steps_are_those_of_plain_torch() -> None:
     settings = StepSettings(lr=3e-3, mtp_weight=0.3, bias_speed=0.0, balance_weight=1e-2)
     for step in range(5):
         made = batch(step)
-        loss = Objective(net)(MicroBatch(made.rows), Share(made.loss_tokens, 8, 0.3, 1e-2)).total
+        loss = Objective(net)(MicroBatch(made.rows), LossShare(made.loss_tokens, 8, 0.3, 1e-2)).total
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         adamw.step()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.train.forecast.budget import Budget, parse_budget
-from centime.train.forecast.fitting import Amounts, fit, least_factor
+from centime.train.forecast.fitting import StageAmounts, fit, least_factor
 
 PRICE = Price(0.10, "USD", "2026-06", "test", "given")
 INFINITE = float("inf")
@@ -71,7 +71,7 @@ def test_money_buys_seconds_on_all_devices() -> None:
 
 @given(
     stages=st.lists(
-        st.builds(Amounts, st.integers(1, 10**6), st.integers(1, 10**12), st.floats(1e-3, 1e6), st.floats(0, 1e3)),
+        st.builds(StageAmounts, st.integers(1, 10**6), st.integers(1, 10**12), st.floats(1e-3, 1e6), st.floats(0, 1e3)),
         min_size=1,
         max_size=4,
     ),
@@ -79,7 +79,9 @@ def test_money_buys_seconds_on_all_devices() -> None:
     tokens=st.one_of(st.just(INFINITE), st.floats(1, 1e13)),
     stretch=st.booleans(),
 )
-def test_fitted_stages_hold_the_budget(stages: list[Amounts], allowed: float, tokens: float, stretch: bool) -> None:
+def test_fitted_stages_hold_the_budget(
+    stages: list[StageAmounts], allowed: float, tokens: float, stretch: bool
+) -> None:
     """Whatever is left of it, less than nothing included: no factor is negative, and no ceiling is passed."""
     factors = fit(stages, allowed, tokens, stretch)
     left = max(0.0, allowed - sum(stage.fixed_seconds for stage in stages))
@@ -92,9 +94,9 @@ def test_fitted_stages_hold_the_budget(stages: list[Amounts], allowed: float, to
 
 
 def test_no_budget_changes_nothing_and_an_open_recipe_fills_one() -> None:
-    stages = [Amounts(100, 1, 10.0), Amounts(100, 2, 20.0)]
+    stages = [StageAmounts(100, 1, 10.0), StageAmounts(100, 2, 20.0)]
     assert fit(stages, INFINITE, INFINITE, True) == [1, 1]
     assert fit(stages, 100, INFINITE, False) == [1, 1]
     assert fit(stages, 100, INFINITE, True) == [8, 1]
     assert fit(stages, 15, INFINITE, True) == [0.5, 0.5]
-    assert fit([Amounts(100, 1, 10.0, fixed_seconds=5.0)], 10, INFINITE, True) == [0.5]
+    assert fit([StageAmounts(100, 1, 10.0, fixed_seconds=5.0)], 10, INFINITE, True) == [0.5]

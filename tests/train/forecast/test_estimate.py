@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from centime.train.forecast.estimate import UNTIMED_S, interval
-from centime.train.forecast.timing import Kind, cost_of, error_of_mean, trimmed_mean
+from centime.train.forecast.timing import StepKind, cost_of, error_of_mean, trimmed_mean
 
 STAGES = st.lists(st.tuples(st.floats(0.01, 1e5), st.floats(0, 0.5)), min_size=1, max_size=5)
 
@@ -56,7 +56,7 @@ def test_extremes_are_left_out_of_a_mean() -> None:
 @given(st.floats(0, 10), st.floats(0.01, 10))
 def test_steps_of_one_and_of_two_micro_batches_tell_both_parts(overhead: float, each: float) -> None:
     one, two = overhead + each, overhead + 2 * each
-    found = cost_of([Kind(lambda _: None, 1, [one] * 5), Kind(lambda _: None, 2, [two] * 5)])
+    found = cost_of([StepKind(lambda _: None, 1, [one] * 5), StepKind(lambda _: None, 2, [two] * 5)])
     assert found.overhead + found.micro_batch == pytest.approx(one)
     if each >= 0.5 * one:  # else the difference is small beside what it is taken from, and is not believed
         assert found.micro_batch == pytest.approx(each)

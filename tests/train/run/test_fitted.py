@@ -17,7 +17,7 @@ from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.billing import bill_of, table_of
 from centime.train.engine import StepResult, Trainer
-from centime.train.forecast import StepCost, timing
+from centime.train.forecast import StepSeconds, timing
 from centime.train.run import fitted, loop
 from centime.train.run import training_run as run
 from centime.train.stages import Batch, StepSettings
@@ -143,7 +143,7 @@ def test_stages_grow_back_where_the_machine_is_faster_than_forecast(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Timed at a second a step, the later stages get the recipe's own length back, and no more."""
-    monkeypatch.setattr(run, "measure", lambda *a: [StepCost(0.0, 1.0, 0.05)] * 3)
+    monkeypatch.setattr(run, "measure", lambda *a: [StepSeconds(0.0, 1.0, 0.05)] * 3)
     assert train(small, tmp_path / "run", budget="20s") == 0
     first, *later = json.loads((tmp_path / "run/run.json").read_text())["fitted"]
     assert first < 1
@@ -155,7 +155,7 @@ def test_the_forecast_is_corrected_by_the_first_seconds_of_steps(
 ) -> None:
     """Said once, kept beside the first one with both intervals, and a budget that was cut too short grows back."""
     monkeypatch.setattr(loop, "CORRECT_AFTER_S", 0.02)
-    monkeypatch.setattr(run, "measure", lambda *a: [StepCost(0.0, 1.0, 0.05)] * 3)
+    monkeypatch.setattr(run, "measure", lambda *a: [StepSeconds(0.0, 1.0, 0.05)] * 3)
     recipe = write_recipe(
         tmp_path,
         small.parent,

@@ -18,7 +18,7 @@ from centime.errors import UserError
 from centime.train.engine import SingleDevice, StepResult, Trainer
 from centime.train.folder import Checkpoints
 from centime.train.folder import checkpoints as state
-from centime.train.forecast import StepCost, timing
+from centime.train.forecast import StepSeconds, timing
 from centime.train.run import loop, setup
 from centime.train.run import training_run as run
 from centime.train.run.evaluation import HeldOut
@@ -178,7 +178,7 @@ def test_a_signal_cuts_short_what_can_be_done_anew(
     with monkeypatch.context() as patch:
         patch.setattr(*where, stopped)
         if phase == "step":
-            patch.setattr(run, "measure", lambda *_: [StepCost(0.0, 1.0, 0.05)] * 3)
+            patch.setattr(run, "measure", lambda *_: [StepSeconds(0.0, 1.0, 0.05)] * 3)
         assert train(small, tmp_path / "run") == 128 + number
     folder = tmp_path / "run"
     if phase == "timing":

@@ -25,7 +25,7 @@ ELSEWHERE = {
 }
 
 
-class Group(TyperGroup):
+class VerbGroup(TyperGroup):
     """A verb with sub-verbs, or `centime` itself. The parser's own types are Any here: typer takes them from click or
     from a copy inside itself, by its version."""
 
@@ -59,7 +59,7 @@ class Group(TyperGroup):
         return " ".join((self.found(ctx, name).help or "").split("\n\n")[0].split())
 
 
-class LazyGroup(Group):
+class LazyGroup(VerbGroup):
     """Imports <package>.<verb> when the verb is asked for, not before."""
 
     verbs = VERBS

@@ -99,7 +99,7 @@ class LeftOut:
         return notes
 
 
-class Unreadable(Exception):
+class UndecodableDocument(Exception):
     """A document that is not UTF-8, to be left out."""
 
 
@@ -119,7 +119,7 @@ def _decoded(raw: bytes, where: str, options: ReadOptions, start: int) -> str:
         if options.undecodable == "replace":
             return codecs.decode(raw, "utf-8", "replace")
         if options.undecodable == "skip":
-            raise Unreadable from error
+            raise UndecodableDocument from error
         raise _undecodable(where, f"byte 0x{raw[error.start]:02x} at offset {start + error.start}") from error
 
 
@@ -132,7 +132,7 @@ def _paired(text: str, where: str, options: ReadOptions) -> str:
         if options.undecodable == "replace":
             return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         if options.undecodable == "skip":
-            raise Unreadable from error
+            raise UndecodableDocument from error
         raise _undecodable(where, f"a lone surrogate at character {error.start}") from error
     return text
 

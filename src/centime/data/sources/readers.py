@@ -12,11 +12,11 @@ from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from centime.data.sources.json_records import Record, line_records, value_records
-from centime.data.sources.left_out import LeftOut, ReadOptions, Unreadable, text_of
+from centime.data.sources.left_out import LeftOut, ReadOptions, UndecodableDocument, text_of
 from centime.data.sources.parquet_files import column_values, no_field, row_records
 from centime.data.sources.signature import Shape, compression_of, json_shape, refuse_foreign
 from centime.data.sources.source_file import BLOCK, Block, SourceFile, blocks, damage_named
-from centime.data.sources.streams import Stream
+from centime.data.sources.streams import PeekedStream
 from centime.data.sources.text_files import text_documents
 from centime.errors import UserError
 
@@ -63,7 +63,7 @@ def records(file: SourceFile) -> Iterator[Record]:
 def _begun(file: SourceFile) -> tuple[SourceFile, bytes, Iterator[Block]]:
     """(the file with what its content says of it, its first block, all its blocks); UserError where it is no text."""
     if file.kind == "stream":
-        stream = cast(BinaryIO, held := Stream(file.open()))
+        stream = cast(BinaryIO, held := PeekedStream(file.open()))
         head = held.peek()
         file = replace(file, compression=compression_of(head), open=lambda: stream)
     read = blocks(file)
@@ -131,7 +131,7 @@ def _document(
     elif isinstance(value, str | bytes):
         try:
             yield text_of(value, where, options), position
-        except Unreadable:
+        except UndecodableDocument:
             left_out.document("not UTF-8")
     else:
         raise UserError(

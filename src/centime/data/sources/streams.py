@@ -8,7 +8,7 @@ from typing import BinaryIO
 from centime.data.sources.source_file import BLOCK
 
 
-class Stream(io.RawIOBase):
+class PeekedStream(io.RawIOBase):
     """A stream whose first bytes can be looked at before it is read, all of it."""
 
     def __init__(self, raw: BinaryIO) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from centime.data.sources.left_out import LeftOut, ReadOptions, Unreadable, text_of
+from centime.data.sources.left_out import LeftOut, ReadOptions, UndecodableDocument, text_of
 from centime.data.sources.signature import binary_at
 from centime.data.sources.source_file import LONGEST, Block
 
@@ -24,7 +24,7 @@ def text_documents(
             continue
         try:
             text = text_of(raw, name, options, start)
-        except Unreadable:
+        except UndecodableDocument:
             left_out.document("not UTF-8")
             continue
         if options.separator:  # the line ends around it are the separator's

@@ -44,7 +44,7 @@ class ShowsReading(Protocol):
 
 
 @dataclass
-class Trained:
+class TrainedTokenizer:
     """What `train_on_sources` did."""
 
     vocab_size: int = 0
@@ -62,7 +62,7 @@ def train_on_sources(
     holdout: float = 0.0,
     overwrite: bool = False,
     bar: ShowsReading | None = None,
-) -> Trained:
+) -> TrainedTokenizer:
     """Train on the documents of `sources`, about `limit` bytes of them, and write the folder `out`.
 
     Documents that `prepare` holds out at this share are not read, so that a held-out text is new to the tokenizer
@@ -75,7 +75,7 @@ def train_on_sources(
         raise UserError(f"--limit {limit}: expected at least one byte of text, sensibly some hundred million.")
     options = sources.options
     files, notes = sources.files()
-    done, left_out = Trained(notes=notes), LeftOut(options.skip_bad_lines)
+    done, left_out = TrainedTokenizer(notes=notes), LeftOut(options.skip_bad_lines)
     total = sum(file.size for file in files)
     # Compressed sources hold more text than their size says; for those the limit is met by stopping.
     share = min(1.0, limit / max(total, 1))

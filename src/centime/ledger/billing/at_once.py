@@ -17,7 +17,7 @@ _IN_RANKS = {"train", "tune"}  # what torchrun may have started: a CPU's ranks h
 
 
 @dataclass(frozen=True)
-class Span:
+class MeasuredSpan:
     """Measured time on some devices: monotonic nanoseconds of one boot, and the wall clock at its start."""
 
     host: str
@@ -30,7 +30,7 @@ class Span:
     ids: frozenset[str]  # of its devices, no two alike in the world; empty: unknown
 
 
-def span_of(interval: Interval) -> Span:
+def span_of(interval: Interval) -> MeasuredSpan:
     """The interval's measured time."""
     start, end = interval.mono_start_ns, interval.mono_start_ns + interval.measured_ns
     ids = interval.device_ids.split()
@@ -38,7 +38,7 @@ def span_of(interval: Interval) -> Span:
         if not ids and interval.verb not in _IN_RANKS:
             ids = ["cpu"]
         ids = [f"{interval.host} {one}" for one in ids]
-    return Span(
+    return MeasuredSpan(
         interval.host,
         interval.boot,
         start,
@@ -57,7 +57,7 @@ class _InUse:
     known: dict[str, Counter[str]] = field(default_factory=lambda: {"cpu": Counter(), "gpu": Counter()})  # by id
     unknown: Counter[str] = field(default_factory=Counter)  # devices by kind
 
-    def change(self, span: Span, by: int) -> None:
+    def change(self, span: MeasuredSpan, by: int) -> None:
         if span.ids:
             of = self.known.setdefault(span.kind, Counter())
             of.update(dict.fromkeys(span.ids, by))
@@ -71,7 +71,7 @@ class _InUse:
         return cpus + sum(count.values()) + sum(n for kind, n in self.unknown.items() if kind != "cpu")
 
 
-def most_at_once(spans: Sequence[Span]) -> int:
+def most_at_once(spans: Sequence[MeasuredSpan]) -> int:
     """The most devices in use at one moment; 0 without spans.
 
     Spans of one boot are told apart by its monotonic clock alone. Two boots of a host never ran at once. Between hosts
@@ -97,7 +97,7 @@ def most_at_once(spans: Sequence[Span]) -> int:
     return most
 
 
-def _changes(spans: Iterable[Span], offsets: dict[str, int]) -> Iterable[tuple[int, int, Span]]:
+def _changes(spans: Iterable[MeasuredSpan], offsets: dict[str, int]) -> Iterable[tuple[int, int, MeasuredSpan]]:
     for span in spans:
         if span.end_ns > span.start_ns:
             yield span.start_ns + offsets[span.boot], 1, span

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from centime.catalogue.prices import Price
-from centime.ledger.billing.at_once import Span, most_at_once, span_of
+from centime.ledger.billing.at_once import MeasuredSpan, most_at_once, span_of
 from centime.ledger.billing.notes import notes_of, running
 from centime.ledger.billing.own_files import training_elsewhere
 from centime.ledger.billing.plan_actual import begun_ns, plan_against_actual
@@ -30,13 +30,13 @@ KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as
 
 
 @dataclass
-class Line:
+class BillLine:
     """What one stage spent on one device, or a total. Sums of intervals; None is unknown, not nought."""
 
     stage: str
     section: str
     device: str
-    spans: list[Span] = field(default_factory=list)
+    spans: list[MeasuredSpan] = field(default_factory=list)
     measured_ns: int = 0  # device-nanoseconds
     estimated_ns: int = 0
     tokens: int = 0
@@ -122,9 +122,9 @@ class Bill:
     """Lines in the order of printing, their total, and what has to be said beside them."""
 
     run: str | None  # None: everything in the book
-    lines: list[Line]
-    total: Line
-    training: Line  # the total of Table 1: the lines of section 'training'
+    lines: list[BillLine]
+    total: BillLine
+    training: BillLine  # the total of Table 1: the lines of section 'training'
     price_date: str | None
     plan: dict[str, Any] | None
     runs: list[dict[str, Any]]
@@ -162,13 +162,13 @@ def bill_of(book: Book, run: str | None = None, price: Price | None = None) -> B
     """
     chosen = with_price(intervals_of(book.intervals(), run), price)
     chosen.sort(key=lambda i: (i.boot, i.mono_start_ns, i.id))  # sums, whatever the wall clock did, to the last bit
-    lines: dict[tuple[str, ...], Line] = {}
-    total, training = Line("total", "", ""), Line("total", TRAINING, "")
+    lines: dict[tuple[str, ...], BillLine] = {}
+    total, training = BillLine("total", "", ""), BillLine("total", TRAINING, "")
     for interval in chosen:
         section = section_of(interval.stage, interval.verb)
         key = (section, interval.stage, interval.device_label, interval.currency or "")
         if key not in lines:
-            lines[key] = Line(interval.stage, section, interval.device_label)
+            lines[key] = BillLine(interval.stage, section, interval.device_label)
         for line in (lines[key], total, *([training] if section == TRAINING else [])):
             line.add(interval)
     for line in (total, training):
@@ -189,7 +189,7 @@ def bill_of(book: Book, run: str | None = None, price: Price | None = None) -> B
     )
 
 
-def _order(line: Line) -> tuple[int, int, str, str]:
+def _order(line: BillLine) -> tuple[int, int, str, str]:
     """Sections in order; Table 1's stages first among their kind, start-up last."""
     return [*SECTIONS].index(line.section), order_of(line.stage), line.stage, line.device
 
@@ -205,11 +205,11 @@ def _span(dates: Sequence[str]) -> str | None:
 
 def _plan(predicted: dict[str, Any], since: list[Interval]) -> dict[str, Any]:
     """The forecast beside what was trained since the run that it was made for began."""
-    by_stage: dict[str, Line] = {}
-    training = Line("total", TRAINING, "")
+    by_stage: dict[str, BillLine] = {}
+    training = BillLine("total", TRAINING, "")
     for interval in since:
         if section_of(interval.stage, interval.verb) == TRAINING:
-            for line in (by_stage.setdefault(interval.stage, Line(interval.stage, TRAINING, "")), training):
+            for line in (by_stage.setdefault(interval.stage, BillLine(interval.stage, TRAINING, "")), training):
                 line.add(interval)
     now = any(section_of(interval.stage, interval.verb) == TRAINING for interval in running(since))
     return plan_against_actual(predicted, by_stage, training, now)
@@ -228,11 +228,11 @@ def _before(chosen: list[Interval], since: list[Interval]) -> list[str]:
 
 def _runs(chosen: list[Interval]) -> list[dict[str, Any]]:
     """One entry a run, the latest last."""
-    sums: dict[tuple[str, str | None], Line] = {}
+    sums: dict[tuple[str, str | None], BillLine] = {}
     last: dict[tuple[str, str | None], int] = {}
     for interval in chosen:
         key = (interval.run, interval.run_path)
-        sums.setdefault(key, Line("", "", "")).add(interval)
+        sums.setdefault(key, BillLine("", "", "")).add(interval)
         last[key] = max(last.get(key, 0), interval.wall_start_ns)
     return [
         {

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centime.ledger.billing.bill import KWH_UJ, Bill, Line
+from centime.ledger.billing.bill import KWH_UJ, Bill, BillLine
 from centime.ledger.billing.plan_actual import said_between, state_in_words
 from centime.ledger.billing.stages import SECTIONS, TRAINING, stage_name
 from centime.ledger.billing.table_serving import hours_table, imported_table, serving_table
@@ -33,7 +33,7 @@ def table_of(bill: Bill, hours: bool = False) -> RenderableType:
     for heading in ("device time", "tokens", "MFU", "energy", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
 
-    def row(label: str, line: Line, end: bool = False) -> None:
+    def row(label: str, line: BillLine, end: bool = False) -> None:
         device = [] if one_device else [line.device, str(line.devices)]
         style = "bold" if line is bill.total or line is bill.training else ""
         table.add_row(label, *device, *_cells(line), style=style, end_section=end)
@@ -73,7 +73,7 @@ def _legend(bill: Bill) -> str:
     return (f"Measured, but for {', '.join(marks)}." if marks else "Everything is measured.") + dated
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: BillLine) -> list[str]:
     took = format_device_time(line.device_ns / 1e9) + (_ESTIMATED if line.estimated_ns else "")
     energy, cost = "", "no price"
     if line.energy_uj is not None:

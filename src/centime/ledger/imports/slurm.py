@@ -67,7 +67,7 @@ def read_sacct(text: str, origin: str, moment_ns: int, terms: Terms) -> list[Imp
 
 
 @dataclass(frozen=True)
-class _Job:
+class _SlurmJob:
     """One job that has run."""
 
     id: str
@@ -78,7 +78,7 @@ class _Job:
     device_ns: int
 
 
-def _job(row: dict[str, str], job: str, elapsed: str, moment_ns: int) -> _Job | None:
+def _job(row: dict[str, str], job: str, elapsed: str, moment_ns: int) -> _SlurmJob | None:
     """None for a job that has not run. Raises ValueError on a cell that cannot be read."""
     seconds = _seconds(elapsed)
     if row["Start"] in _NEVER or seconds == 0:
@@ -86,7 +86,7 @@ def _job(row: dict[str, str], job: str, elapsed: str, moment_ns: int) -> _Job | 
     start_ns = _moment(row["Start"])
     device, devices = _devices(row["AllocTRES"])
     running = row.get("End", "") in _NEVER
-    return _Job(
+    return _SlurmJob(
         id=f"slurm:{row.get('Cluster', '')}:{job}:{row['Start']}",
         name=row.get("JobName") or job,
         start_ns=start_ns,
@@ -96,7 +96,7 @@ def _job(row: dict[str, str], job: str, elapsed: str, moment_ns: int) -> _Job | 
     )
 
 
-def _statement(job: _Job, origin: str, terms: Terms) -> Imported:
+def _statement(job: _SlurmJob, origin: str, terms: Terms) -> Imported:
     device = job.device if terms.device is None else NamedDevice(terms.device, job.device.kind, job.device.vcpus)
     cost, currency, source = terms.cost(device, job.device_ns)
     return Imported(

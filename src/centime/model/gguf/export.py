@@ -24,7 +24,7 @@ from centime.installation import needs
 from centime.model.attention import LATENT_NORM_EPS
 from centime.model.decoder import Transformer
 from centime.model.gguf.tensors import tensors_by_llama_cpp
-from centime.model.gguf.vocabulary import Vocabulary, read_vocabulary
+from centime.model.gguf.vocabulary import GgufVocabulary, read_vocabulary
 from centime.ops.finite import is_finite
 
 _STRING = 8  # the type of a GGUF value that is text; the only other one among the first keys is a uint32
@@ -209,7 +209,7 @@ def _write_expert_sizes(writer: Any, config: ModelConfig) -> None:
         writer.add_expert_group_used_count(config.topk_group or 1)
 
 
-def _write_vocabulary(writer: Any, config: ModelConfig, vocabulary: Vocabulary) -> None:
+def _write_vocabulary(writer: Any, config: ModelConfig, vocabulary: GgufVocabulary) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)

@@ -56,7 +56,7 @@ class _File(BaseModel):
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class GgufVocabulary:
     """What goes under `tokenizer.ggml.*`."""
 
     pre: str
@@ -67,7 +67,7 @@ class Vocabulary:
     chat_template: str | None
 
 
-def read_vocabulary(folder: Path, vocab_size: int) -> Vocabulary:
+def read_vocabulary(folder: Path, vocab_size: int) -> GgufVocabulary:
     """The vocabulary of `folder`, padded with unused tokens to `vocab_size`.
 
     Raises UserError when there is no byte-level BPE tokenizer.json, when it has more tokens than the model has rows,
@@ -92,7 +92,7 @@ def read_vocabulary(folder: Path, vocab_size: int) -> Vocabulary:
     for index, token in specials.items():
         kinds[index] = CONTROL if token.special or _looks_special(token.content) else USER_DEFINED
     config = read_config(folder)
-    return Vocabulary(
+    return GgufVocabulary(
         pre=_pre_tokenizer(raw, path),
         tokens=[words.get(index, f"[PAD{index}]") for index in range(vocab_size)],
         kinds=kinds,

@@ -18,7 +18,7 @@ Values = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BudgetOutcome:
     """What one set of inputs comes to; money in USD."""
 
     gpus: float
@@ -58,7 +58,7 @@ def per_gpu(values: Values) -> tuple[float, float, float]:
     )
 
 
-def outcome(request: BudgetRequest, values: Values) -> Outcome:
+def outcome(request: BudgetRequest, values: Values) -> BudgetOutcome:
     """The budget at one set of inputs, by the names of budget_inputs.LABELS."""
     chip, rest, building = per_gpu(values)
     spent = request.capex * values["ai_share"]
@@ -93,7 +93,7 @@ def outcome(request: BudgetRequest, values: Values) -> Outcome:
     rented = [hours * values["rent_use"] * r * a - costs * a for r, a in zip(rents, alive, strict=True)]
     worth, from_tokens = npv(request.discount, flows), npv(request.discount, [0.0, *serving])
     needed = values["serve_use"] * (1 - worth / from_tokens) if from_tokens > 0 else None
-    return Outcome(
+    return BudgetOutcome(
         gpus=gpus,
         capex_chips=gpus * chip,
         capex_rest_of_it=gpus * rest,

@@ -20,7 +20,7 @@ from centime.plan.budget.inputs import (
     notes,
     training_run,
 )
-from centime.plan.budget.model import Outcome, outcome
+from centime.plan.budget.model import BudgetOutcome, outcome
 from centime.plan.fleet.uncertain import Uncertain, three_of
 from centime.plan.typed_inputs import typed
 
@@ -50,7 +50,7 @@ class BudgetPlan:
     request: BudgetRequest
     chip: str
     inputs_used: Mapping[str, Uncertain]
-    base: Outcome  # every input at its median
+    base: BudgetOutcome  # every input at its median
     bands: Mapping[str, Three]  # 10th percentile, median, 90th
     run_hours: Mapping[str, Uncertain]  # GPU-hours of one training run, by model
     frontier: Sequence[tuple[float, Mapping[str, float], float, float]]  # train share, runs a year, tokens a day, NPV

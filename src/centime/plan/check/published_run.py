@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from math import ceil, gcd
 
 from centime.catalogue import models
-from centime.catalogue.architecture import Architecture, Experts
+from centime.catalogue.architecture import Architecture, ExpertsSpec
 from centime.catalogue.chips import Chip, chip
 from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.layouts.candidates import divisors
 from centime.plan.layouts.usual import fastest_usual
-from centime.plan.step.efficiency import Software
+from centime.plan.step.efficiency import TrainingSoftware
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, Recompute, Schedule, parse
 from centime.plan.step.memory import Recomputed, memory_of, recomputation, usable_bytes
@@ -27,12 +27,12 @@ from centime.plan.training.request import BATCH_TOKENS, SEQ, has_layout, recipes
 Row = Mapping[str, str]
 LEAST_TOKENS = 1024  # a chip and step: Llama-3.1-405B's 16M tokens on 16,384 chips (arXiv 2407.21783, table 4)
 DEFAULT_GPUS = 512
-TODAY = Software(2026.5)  # in which a micro-batch that is not stated has to fit
+TODAY = TrainingSoftware(2026.5)  # in which a micro-batch that is not stated has to fit
 SOFTWARE_LAG_YEARS = 2.1  # from a chip's launch to the software of an undated run on it
 
 
 @dataclass(frozen=True)
-class Run:
+class PublishedRun:
     """A run as the planner sees it. `assumed` names what the row left open, a sentence each."""
 
     job: Job
@@ -136,7 +136,7 @@ def _divisor(number: int, most: int) -> int:
     return max(d for d in divisors(number) if d <= max(1, most))
 
 
-def read_run(row: Row) -> Run:
+def read_run(row: Row) -> PublishedRun:
     """Describe the run of a row. Raises UserError, naming the field, where it cannot be described."""
     if not (row.get("model") or "").strip():
         raise UserError("model is blank; expected a model's name.")
@@ -147,7 +147,7 @@ def read_run(row: Row) -> Run:
     assumed = list(arch.assumptions)
     precision, note = precision_of(row.get("precision") or "", device)
     year, dated = year_of(row, device)
-    software = Software(year, tuned_software(row))
+    software = TrainingSoftware(year, tuned_software(row))
     assumed += [text for text in (note, dated) if text]
     seq = whole(row, "seq_len")
     if seq is None:
@@ -241,7 +241,7 @@ def read_run(row: Row) -> Run:
     else:
         layout = replace(layout, recompute=recompute)
         recomputed = None
-    return Run(job, layout, recomputed, adapters, known, tuple(assumed))
+    return PublishedRun(job, layout, recomputed, adapters, known, tuple(assumed))
 
 
 def _micro_batch(job: Job, layout: Layout, most: int, recompute: Recompute | None) -> int:
@@ -269,7 +269,7 @@ def _default_layout(arch: Architecture, gpus: int, sharding: int | None) -> tupl
     params = count_architecture(arch).total_params
     if params <= 15e9 or gpus % 8:
         return 1, 1, 1, sharding or 3
-    experts = next((b.feed_forward.experts for b in arch.blocks if isinstance(b.feed_forward, Experts)), 0)
+    experts = next((b.feed_forward.experts for b in arch.blocks if isinstance(b.feed_forward, ExpertsSpec)), 0)
     if experts:
         pp = _divisor(gpus, 1 if params < 60e9 else 8 if params < 300e9 else 16)
         return 1, pp, _divisor(gcd(experts, gpus // pp), 8 if params < 100e9 else 64), sharding or 1

@@ -18,8 +18,8 @@ from centime.plan.check.file import SERVING, Row
 from centime.plan.check.row_prediction import Figures, RowPrediction, row_prediction
 from centime.plan.check.serving_rows import (
     SHORTHAND,
-    Layout,
-    Scenario,
+    BenchmarkScenario,
+    RowLayout,
     mlperf_scenario,
     number,
     parse_layout,
@@ -31,7 +31,7 @@ from centime.plan.check.serving_rows import (
 from centime.plan.serving.costs import ModelCost, model_cost
 from centime.plan.serving.engine import (
     CHUNK,
-    Engine,
+    EngineModel,
     decoding,
     largest_batch,
     prefilling,
@@ -39,7 +39,7 @@ from centime.plan.serving.engine import (
     steady,
 )
 from centime.plan.serving.interval import interval
-from centime.plan.serving.speeds import Software, speeds
+from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.units import Unit, most_sequences
 from centime.plan.serving.waiting import HEADROOM, busiest_load, busiest_prefill
 
@@ -50,14 +50,14 @@ ONLINE_CONTEXT = 4989  # mean cache length per output token (D6), where a produc
 
 
 @dataclass(frozen=True)
-class Case:
+class ServingRow:
     """A row, read: the model and what it runs on."""
 
     row: dict[str, str]
     model: ModelCost
     chips: tuple[tuple[Chip, int], ...]  # kinds of chip with their numbers
     gpus: int
-    software: Software
+    software: ServingSoftware
     mixture: bool
     arch_name: str
 
@@ -73,23 +73,23 @@ def predict_row(row: Row, values: dict[str, float] | None = None) -> RowPredicti
     return row_prediction(SERVING, row, figures)
 
 
-def read_case(row: dict[str, str]) -> Case:
+def read_case(row: dict[str, str]) -> ServingRow:
     """The row's model, chips and software. Raises UserError naming the column that cannot be read."""
     arch = architecture(_model_name(row))
     count = number(row.get("n_gpus"))
     gpus = int(count) if count else 0
     kinds = _chips(row.get("gpu", ""), max(gpus, 1))
-    return Case(row, model_cost(arch), kinds, gpus, software(row), arch.is_mixture, arch.name)
+    return ServingRow(row, model_cost(arch), kinds, gpus, software(row), arch.is_mixture, arch.name)
 
 
-def predict(case: Case, target: str, values: dict[str, float] | None = None) -> float:
+def predict(case: ServingRow, target: str, values: dict[str, float] | None = None) -> float:
     """The figure in `target`'s unit, over all kinds of chip of the row."""
     shares = [(_one(replace(case, chips=((kind, n),)), target, values), n) for kind, n in case.chips]
     total = case.gpus if case.gpus and target.endswith("per_gpu") else sum(n for _, n in shares)
     return sum(found * n for found, n in shares) / total
 
 
-def _one(case: Case, target: str, values: dict[str, float] | None) -> float:
+def _one(case: ServingRow, target: str, values: dict[str, float] | None) -> float:
     row = case.row
     phase = row.get("phase", "").lower()
     scenario = mlperf_scenario(row.get("model", "")) if phase in ("offline", "server", "interactive") else None
@@ -129,7 +129,7 @@ def _open_point(row: dict[str, str]) -> str:
     return "config and phase name neither a layout nor an operating point: a figure of a page, not of one run."
 
 
-def _engine(case: Case, unit: Unit, values: dict[str, float] | None, *, even: bool = False) -> Engine:
+def _engine(case: ServingRow, unit: Unit, values: dict[str, float] | None, *, even: bool = False) -> EngineModel:
     kind = case.chips[0][0]
     mlperf = case.row.get("phase", "").lower() in ("offline", "server", "interactive")
     form = precision(case.row, case.mixture, mlperf or case.software.engine == "trt")
@@ -137,12 +137,12 @@ def _engine(case: Case, unit: Unit, values: dict[str, float] | None, *, even: bo
     if even:
         rates = replace(rates, imbalance=1.0)
     drafted, accepted = speculation(case.row.get("mtp_spec", ""))
-    return Engine(case.model, kind, unit, form, rates, drafted, accepted)
+    return EngineModel(case.model, kind, unit, form, rates, drafted, accepted)
 
 
 def _token_time(
-    case: Case,
-    layout: Layout,
+    case: ServingRow,
+    layout: RowLayout,
     isl: float | None,
     osl: float | None,
     batch: float | None,
@@ -162,7 +162,7 @@ def _token_time(
     return steady(engine, inside, isl, osl).tpot_s * 1e3
 
 
-def _prefill(case: Case, layout: Layout, values: dict[str, float] | None) -> float:
+def _prefill(case: ServingRow, layout: RowLayout, values: dict[str, float] | None) -> float:
     """Input tokens a second and chip of prefill units; with cache hits counted where the source counts them."""
     stated = re.search(r"([\d.]+)\s*%\s*hit", case.row.get("prefix_cache", ""))
     hit = float(stated[1]) / 100 if stated else 0.0
@@ -178,7 +178,7 @@ def _prefill(case: Case, layout: Layout, values: dict[str, float] | None) -> flo
     return tokens * layout.unit.dp / seconds / (1 - hit) / layout.unit.chips
 
 
-def _decode(case: Case, layout: Layout, isl: float | None, values: dict[str, float] | None) -> float:
+def _decode(case: ServingRow, layout: RowLayout, isl: float | None, values: dict[str, float] | None) -> float:
     """Output tokens a second and chip of decode units, at the stated batch or what memory and online time allow."""
     engine = _engine(case, layout.unit, values)
     osl = number(case.row.get("osl")) or 1000.0
@@ -193,7 +193,7 @@ def _decode(case: Case, layout: Layout, isl: float | None, values: dict[str, flo
     return decoding(engine, batch, context, osl).tokens_per_s / layout.unit.chips
 
 
-def _scenario(case: Case, scenario: Scenario, phase: str, values: dict[str, float] | None) -> float:
+def _scenario(case: ServingRow, scenario: BenchmarkScenario, phase: str, values: dict[str, float] | None) -> float:
     """Output tokens a second and chip of the best layout within the scenario's limits."""
     best = 0.0
     limits = scenario.limits.get(phase)
@@ -232,19 +232,19 @@ def candidates(kind: Chip, gpus: int, mixture: bool, model: ModelCost) -> list[U
     return found
 
 
-def _whole_node(case: Case, phase: str) -> Layout | None:
+def _whole_node(case: ServingRow, phase: str) -> RowLayout | None:
     """All chips of a row as one unit, where a source says so ('single node') or names one phase and no layout."""
     config = case.row.get("config", "").lower()
     alone = ("prefill" in phase) != ("decode" in phase)
     if case.gpus and ("single node" in config or (alone and "frontier" not in config)):
         wide = case.gpus
         if case.mixture:
-            return Layout(Unit(dp=wide, ep=wide, overlapped=wide > 8))
-        return Layout(Unit(tp=wide)) if wide <= max(case.chips[0][0].scaleup_domain or 1, 8) else None
+            return RowLayout(Unit(dp=wide, ep=wide, overlapped=wide > 8))
+        return RowLayout(Unit(tp=wide)) if wide <= max(case.chips[0][0].scaleup_domain or 1, 8) else None
     if "nodes" in config and phase == "prefill+decode":
         nodes = [int(n) for n in re.findall(r"(\d+)-node", config)]
         wide = 8 * (nodes[-1] if nodes else max(1, case.gpus // 8))
-        return Layout(Unit(dp=wide, ep=wide, overlapped=True))
+        return RowLayout(Unit(dp=wide, ep=wide, overlapped=True))
     return None
 
 

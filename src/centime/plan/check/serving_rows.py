@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 
 from centime.errors import UserError
-from centime.plan.serving.speeds import Software, year
-from centime.plan.serving.units import Format, Unit, number_format
+from centime.plan.serving.speeds import ServingSoftware, year
+from centime.plan.serving.units import NumberFormat, Unit, number_format
 
 
 @dataclass(frozen=True)
-class Scenario:
+class BenchmarkScenario:
     """A benchmark's requests: mean lengths in tokens, and the 99th-percentile limits in seconds of its scenarios."""
 
     isl: float
@@ -29,11 +29,11 @@ class Scenario:
 # implementations' tokens_per_sample (294.45, 144.84) and the announcements (684, 3,880, 73); input lengths from the
 # announcements (9,428, 778) or assumed: 250 of OpenOrca's at most 1,024, 450 where a third are 5-shot GSM8K, 400 of R1.
 MLPERF = {
-    "llama2-70b": Scenario(250, 294.45, 1024, {"server": (2.0, 0.2), "interactive": (0.45, 0.04)}),
-    "llama3.1-405b": Scenario(9428, 684, 2000, {"server": (6.0, 0.175), "interactive": (4.5, 0.08)}),
-    "llama3.1-8b": Scenario(778, 73, 128, {"server": (2.0, 0.1), "interactive": (0.5, 0.03)}),
-    "mixtral-8x7b": Scenario(450, 144.84, 1024, {"server": (2.0, 0.2)}),
-    "deepseek-r1": Scenario(400, 3880, 20000, {"server": (2.0, 0.08)}),
+    "llama2-70b": BenchmarkScenario(250, 294.45, 1024, {"server": (2.0, 0.2), "interactive": (0.45, 0.04)}),
+    "llama3.1-405b": BenchmarkScenario(9428, 684, 2000, {"server": (6.0, 0.175), "interactive": (4.5, 0.08)}),
+    "llama3.1-8b": BenchmarkScenario(778, 73, 128, {"server": (2.0, 0.1), "interactive": (0.5, 0.03)}),
+    "mixtral-8x7b": BenchmarkScenario(450, 144.84, 1024, {"server": (2.0, 0.2)}),
+    "deepseek-r1": BenchmarkScenario(400, 3880, 20000, {"server": (2.0, 0.08)}),
 }
 
 
@@ -43,12 +43,12 @@ SHORTHAND = {  # a source's name for a device: the catalogue's, and how many of 
 }
 
 
-def mlperf_scenario(model: str) -> Scenario | None:
+def mlperf_scenario(model: str) -> BenchmarkScenario | None:
     """The requests of an MLPerf model name ('llama2-70b-99.9'), or None."""
     return next((found for name, found in MLPERF.items() if model.lower().startswith(name)), None)
 
 
-def software(row: dict[str, str]) -> Software:
+def software(row: dict[str, str]) -> ServingSoftware:
     """Engine family and year of a row, from its engine, date and (where those are blank) nothing else."""
     text = row.get("engine", "").lower()
     engine = ""
@@ -62,10 +62,10 @@ def software(row: dict[str, str]) -> Software:
         if word in text:
             engine = name
             break
-    return Software(engine or ("in-house" if text else ""), year(row.get("date", "")))
+    return ServingSoftware(engine or ("in-house" if text else ""), year(row.get("date", "")))
 
 
-def precision(row: dict[str, str], mixture: bool, eight_bit_cache: bool) -> Format:
+def precision(row: dict[str, str], mixture: bool, eight_bit_cache: bool) -> NumberFormat:
     """The number format a row states ('fp8', 'fp16/bf16', 'fp8 weights, 6-bit KV'); bf16 where it states none.
 
     eight_bit_cache: an engine or scenario that keeps the cache in fp8 unless it says otherwise.
@@ -90,7 +90,7 @@ def precision(row: dict[str, str], mixture: bool, eight_bit_cache: bool) -> Form
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """What a row's `config` says: units that decode (or do both), how many, their batch, and the units that prefill."""
 
     unit: Unit
@@ -99,7 +99,7 @@ class Layout:
     prefill: Unit | None = None
 
 
-def parse_layout(config: str, gpus: int, mixture: bool) -> Layout | None:
+def parse_layout(config: str, gpus: int, mixture: bool) -> RowLayout | None:
     """The layout that a row's `config` states, or None where it names no degree.
 
     Such as 'agg TP8 PP1 attnDP1 moeTP1 EP8 bs16', 'disagg P:1x(TP1,DP4,EP4) D:2x(TP1,DP8,EP8,bs137)', 'TP4',
@@ -108,14 +108,14 @@ def parse_layout(config: str, gpus: int, mixture: bool) -> Layout | None:
     split = re.search(r"P:\d+x\(([^)]*)\)\s*D:(\d+)x\(([^)]*)\)", config)
     if split:
         ours = _degrees(split[3], mixture)
-        return Layout(*ours[:1], int(split[2]), ours[1], _degrees(split[1], mixture)[0])
+        return RowLayout(*ours[:1], int(split[2]), ours[1], _degrees(split[1], mixture)[0])
     if not re.search(r"\b(?:TP|EP|DP)\d", config):
         return None
     unit, batch = _degrees(config, mixture, gpus)
     redundant = re.search(r"(\d+) redundant", config)
     if redundant:
         unit = Unit(unit.tp, unit.dp, unit.pp, unit.ep, unit.moe_tp, int(redundant[1]), unit.overlapped)
-    return Layout(unit, max(1, gpus // unit.chips), batch)
+    return RowLayout(unit, max(1, gpus // unit.chips), batch)
 
 
 def _degrees(text: str, mixture: bool, gpus: int | None = None) -> tuple[Unit, int | None]:
@@ -134,7 +134,7 @@ def _degrees(text: str, mixture: bool, gpus: int | None = None) -> tuple[Unit, i
     return Unit(tp, dp, pp, ep, moe_tp, overlapped=overlapped), degree("bs")
 
 
-def stated_batch(text: str, layout: Layout) -> float | None:
+def stated_batch(text: str, layout: RowLayout) -> float | None:
     """Sequences in flight on a unit, where a row of decoding states them: '256/device', 'bs 128 per GPU', or '64'.
 
     A bare number on a data-parallel unit may be of a rank or of all of them, and is not used.

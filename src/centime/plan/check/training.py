@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from centime.catalogue.chips import Chip
 from centime.plan.check.file import TRAINING, Row
-from centime.plan.check.published_run import Run, read_run
+from centime.plan.check.published_run import PublishedRun, read_run
 from centime.plan.check.row_prediction import Figures, RowPrediction, row_prediction
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.step.cost import StepCost
@@ -17,7 +17,7 @@ from centime.plan.step.intervals import step_interval
 from centime.plan.step.times import StepTimes
 
 
-def flops_per_token(row: Row, run: Run) -> float:
+def flops_per_token(row: Row, run: PublishedRun) -> float:
     """FLOPs that the row's source counts for a token of training.
 
     - Megatron-LM 2021 and MT-NLG: 96 B s l h^2 (1 + s / 6h + V / 16 l h), full recomputation included (arXiv
@@ -45,7 +45,7 @@ def peak_of(row: Row, chip: Chip, precision: str) -> float:
     return chip.peak("bf16")
 
 
-def value_of(row: Row, run: Run, target: str, seconds: float) -> float:
+def value_of(row: Row, run: PublishedRun, target: str, seconds: float) -> float:
     """The target's figure for a step of so many seconds. `seconds_of` is its inverse."""
     speed = run.job.global_batch * run.job.seq / seconds / run.layout.gpus
     if target == "tokens_per_s_per_gpu":
@@ -56,18 +56,18 @@ def value_of(row: Row, run: Run, target: str, seconds: float) -> float:
     return rate / 1e12 if target == "tflops_per_gpu" else 100.0 * rate / peak_of(row, run.job.chip, run.job.precision)
 
 
-def seconds_of(row: Row, run: Run, target: str, value: float) -> float:
+def seconds_of(row: Row, run: PublishedRun, target: str, value: float) -> float:
     """Seconds of the step that a published figure means."""
     one = value_of(row, run, target, 1.0)
     return value if target == "step_time_s" else one / value
 
 
-def times_of(run: Run, constants: Constants | None = None) -> StepTimes:
+def times_of(run: PublishedRun, constants: Constants | None = None) -> StepTimes:
     """The step of a run. constants: None: the shipped ones."""
     return StepCost(run.job, constants).times(run.layout, run.recomputed, run.adapters)
 
 
-def interval(run: Run, times: StepTimes) -> tuple[float, float]:
+def interval(run: PublishedRun, times: StepTimes) -> tuple[float, float]:
     """`step_interval` of a published run; wider by half where its layout had to be assumed."""
     fast, slow = step_interval(run.job, run.layout, times)
     if not run.known_layout:

@@ -24,7 +24,7 @@ from centime.plan.counts.architecture import count_architecture
 from centime.plan.fleet.build_cost import facility_kw
 from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
 from centime.plan.serving.interval import spread
-from centime.plan.serving.speeds import NEWEST, Software, year
+from centime.plan.serving.speeds import NEWEST, ServingSoftware, year
 from centime.plan.serving.units import usual_precision
 from centime.plan.step.prediction import software_at
 from centime.plan.training.plan import TrainingPlan, plan_training
@@ -35,7 +35,7 @@ UNPRICED = "0 USD/h"  # for hours without money, where nobody knows a price
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServingFigures:
     """What serving a model on a chip takes, per million tokens; low and high: factors on it, of the 80 % interval."""
 
     precision: str
@@ -57,7 +57,7 @@ class Column:
     chip: Chip
     price: Price | None
     training: TrainingPlan | None
-    serving: Serving | None
+    serving: ServingFigures | None
     why_not: tuple[str, ...]
     statuses: dict[str, Status]
 
@@ -233,9 +233,9 @@ def _column(request: CompareRequest, name: str, model: str, device: str, layout:
     return Column(label, arch, which, price, training, serving, tuple(reasons), statuses)
 
 
-def _serving(request: CompareRequest, arch: Architecture, which: Chip) -> Serving:
+def _serving(request: CompareRequest, arch: Architecture, which: Chip) -> ServingFigures:
     precision = request.serve_precision or usual_precision(which)
-    software = Software("", year(request.software_date or NEWEST))
+    software = ServingSoftware("", year(request.software_date or NEWEST))
     lengths = Lengths(request.isl, request.osl, request.hit)
     choice = cheapest_units(arch, which, precision, lengths, request.ttft_s, request.tpot_s, software)
     if isinstance(choice, Mixed):
@@ -247,4 +247,4 @@ def _serving(request: CompareRequest, arch: Architecture, which: Chip) -> Servin
         speed = choice.decode.tokens_per_s_per_gpu
         into, out = 1 / choice.prefill.tokens_per_s_per_gpu, 1 / speed
     low, high = spread(arch.name, which)
-    return Serving(precision, chips, 1e6 * into / 3600, 1e6 * out / 3600, speed, 1 / high, 1 / low)
+    return ServingFigures(precision, chips, 1e6 * into / 3600, 1e6 * out / 3600, speed, 1 / high, 1 / low)

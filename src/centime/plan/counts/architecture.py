@@ -16,11 +16,11 @@ from functools import lru_cache
 
 from centime.catalogue.architecture import (
     Architecture,
-    Block,
     CompressedAttention,
-    Experts,
-    FeedForward,
+    ExpertsSpec,
+    FeedForwardSpec,
     LatentAttention,
+    LayerGroup,
     Mixer,
     SoftmaxAttention,
     StateSpace,
@@ -147,7 +147,7 @@ def _kv_growth(mixer: Mixer | None) -> float:
     return kv_elements(mixer, far + 1) - kv_elements(mixer, far) if not isinstance(mixer, StateSpace) else 0.0
 
 
-def vectors(block: Block, arch: Architecture) -> int:
+def vectors(block: LayerGroup, arch: Architecture) -> int:
     """Elements of one layer outside its matrices: norms, biases, convolutions, gates."""
     each = 2 if arch.norm_bias else 1
     found = arch.hidden * each * sum(part is not None for part in (block.mixer, block.feed_forward))
@@ -162,9 +162,9 @@ def vectors(block: Block, arch: Architecture) -> int:
     if isinstance(mixer, SoftmaxAttention) and (mixer.bias or arch.norm_bias):
         found += mixer.heads * mixer.head_dim + mixer.kv_heads * (mixer.head_dim + mixer.value_head)
         found += arch.hidden if arch.norm_bias else 0
-    if isinstance(part, FeedForward) and (part.bias or arch.norm_bias):
+    if isinstance(part, FeedForwardSpec) and (part.bias or arch.norm_bias):
         found += (2 if part.gated else 1) * part.width + arch.hidden
-    if isinstance(part, Experts):
+    if isinstance(part, ExpertsSpec):
         found += part.experts if part.correction_bias else 0
         found += part.experts * ((2 if part.gated else 1) * part.width + arch.hidden + 1) if part.bias else 0
     return found
@@ -180,14 +180,14 @@ class _Layer:
     expert: int
 
 
-def _layer(block: Block, arch: Architecture) -> _Layer:
+def _layer(block: LayerGroup, arch: Architecture) -> _Layer:
     found = gemms(block, arch)
     matmul = sum(g.k * g.n * g.times for g in found)
     held = sum(g.params for g in found)
     expert = sum(g.params for g in found if g.kind == "expert")
     small = vectors(block, arch)
     idle = 0
-    if isinstance(block.feed_forward, Experts) and block.feed_forward.bias:
+    if isinstance(block.feed_forward, ExpertsSpec) and block.feed_forward.bias:
         part = block.feed_forward
         idle = (part.experts - part.top_k) * ((2 if part.gated else 1) * part.width + arch.hidden)
     return _Layer(held + small, matmul + small - idle, matmul, expert)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from centime.catalogue.architecture import Architecture, Block
+from centime.catalogue.architecture import Architecture, LayerGroup
 from centime.catalogue.model_config import ModelConfig
 from centime.catalogue.models import from_config
 from centime.plan.counts.architecture import count_architecture, flops_per_key, vectors
@@ -22,18 +22,18 @@ from centime.plan.counts.matrices import feed_forward_gemms, mixer_gemms
 
 
 @dataclass(frozen=True)
-class Part:
+class ModuleParameters:
     """Parameters of one kind of module summed over the layers that have it: held, used by a token, used in products."""
 
     total: int = 0
     active: int = 0
     matmul: int = 0
 
-    def __add__(self, other: Part) -> Part:
-        return Part(self.total + other.total, self.active + other.active, self.matmul + other.matmul)
+    def __add__(self, other: ModuleParameters) -> ModuleParameters:
+        return ModuleParameters(self.total + other.total, self.active + other.active, self.matmul + other.matmul)
 
-    def __mul__(self, times: int) -> Part:
-        return Part(self.total * times, self.active * times, self.matmul * times)
+    def __mul__(self, times: int) -> ModuleParameters:
+        return ModuleParameters(self.total * times, self.active * times, self.matmul * times)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Counts:
     attention_train_flops_per_token: float
     kv_elements_per_token: int
     kv_bytes_per_token: int
-    parts: dict[str, Part]
+    parts: dict[str, ModuleParameters]
 
     def to_json(self) -> dict[str, object]:
         """A plain dictionary of the figures, for `--json`."""
@@ -63,21 +63,23 @@ class Counts:
 _KINDS = {"router": "router", "expert": "routed experts", "shared": "shared experts", "dense": "dense feed-forward"}
 
 
-def _parts(block: Block, arch: Architecture) -> dict[str, Part]:
+def _parts(block: LayerGroup, arch: Architecture) -> dict[str, ModuleParameters]:
     """One layer's modules: attention (its inner norms included), norms, feed-forward or router and experts."""
-    found = {"norms": Part(2 * arch.hidden, 2 * arch.hidden)}
+    found = {"norms": ModuleParameters(2 * arch.hidden, 2 * arch.hidden)}
     if block.mixer is not None:
         weights = sum(gemm.params for gemm in mixer_gemms(block.mixer, arch.hidden))
-        small = vectors(Block(block.mixer, None), arch) - arch.hidden
-        found["attention"] = Part(weights + small, weights + small, weights)
+        small = vectors(LayerGroup(block.mixer, None), arch) - arch.hidden
+        found["attention"] = ModuleParameters(weights + small, weights + small, weights)
     if block.feed_forward is not None:
         for gemm in feed_forward_gemms(block.feed_forward, arch.hidden):
             used = gemm.flops // 2
-            found[_KINDS[gemm.kind]] = found.get(_KINDS[gemm.kind], Part()) + Part(gemm.params, used, used)
+            found[_KINDS[gemm.kind]] = found.get(_KINDS[gemm.kind], ModuleParameters()) + ModuleParameters(
+                gemm.params, used, used
+            )
         # The correction bias (V3 report, equation 16) is a vector in every checkpoint, though no gradient reaches it.
-        bias = vectors(Block(None, block.feed_forward), arch) - arch.hidden
+        bias = vectors(LayerGroup(None, block.feed_forward), arch) - arch.hidden
         if bias:
-            found["router"] += Part(bias, bias)
+            found["router"] += ModuleParameters(bias, bias)
     return found
 
 
@@ -98,17 +100,17 @@ def count(config: ModelConfig, sequence_length: int = 4096, kv_bytes_per_element
     found = count_architecture(arch, sequence_length)
     vocabulary = arch.vocab * arch.hidden
     # A tied matrix is held once and used twice; it is counted under the head, where it is multiplied.
-    parts = {"embedding": Part() if arch.tied else Part(vocabulary, vocabulary)}
+    parts = {"embedding": ModuleParameters() if arch.tied else ModuleParameters(vocabulary, vocabulary)}
     for block in arch.blocks:
         for name, part in _parts(block, arch).items():
-            parts[name] = parts.get(name, Part()) + part * block.repeat
-    parts["norms"] += Part(arch.hidden, arch.hidden)
-    parts["head"] = Part(vocabulary, vocabulary, vocabulary)
+            parts[name] = parts.get(name, ModuleParameters()) + part * block.repeat
+    parts["norms"] += ModuleParameters(arch.hidden, arch.hidden)
+    parts["head"] = ModuleParameters(vocabulary, vocabulary, vocabulary)
     if arch.mtp_modules:
         weights = sum(part.matmul for block in arch.mtp_layers for part in _parts(block, arch).values())
         projection = 2 * arch.hidden * arch.hidden
         in_products = arch.mtp_modules * (weights + projection)
-        parts["MTP modules"] = Part(found.mtp_params, found.mtp_active_params, in_products)
+        parts["MTP modules"] = ModuleParameters(found.mtp_params, found.mtp_active_params, in_products)
     elements = round(found.kv_elements_per_token)
     return Counts(
         sequence_length=sequence_length,

@@ -7,11 +7,11 @@ from typing import Literal
 
 from centime.catalogue.architecture import (
     Architecture,
-    Block,
     CompressedAttention,
-    Experts,
-    FeedForward,
+    ExpertsSpec,
+    FeedForwardSpec,
     LatentAttention,
+    LayerGroup,
     Mixer,
     SoftmaxAttention,
 )
@@ -108,10 +108,10 @@ def _compressed_gemms(mixer: CompressedAttention, hidden: int) -> list[Gemm]:
     return found
 
 
-def feed_forward_gemms(part: FeedForward | Experts, hidden: int) -> list[Gemm]:
+def feed_forward_gemms(part: FeedForwardSpec | ExpertsSpec, hidden: int) -> list[Gemm]:
     """A dense feed-forward's two matrices (gate and up side by side), or a mixture's."""
     fan = 2 if part.gated else 1
-    if isinstance(part, FeedForward):
+    if isinstance(part, FeedForwardSpec):
         return [Gemm("up", hidden, fan * part.width), Gemm("down", part.width, hidden)]
     found = [Gemm("router", hidden, part.experts, kind="router")]
     inside = hidden
@@ -130,7 +130,7 @@ def feed_forward_gemms(part: FeedForward | Experts, hidden: int) -> list[Gemm]:
     return found
 
 
-def gemms(block: Block, arch: Architecture) -> list[Gemm]:
+def gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
     """The weight matrices of one layer of `block`, mixer first."""
     found = mixer_gemms(block.mixer, arch.hidden) if block.mixer is not None else []
     return found + (feed_forward_gemms(block.feed_forward, arch.hidden) if block.feed_forward is not None else [])

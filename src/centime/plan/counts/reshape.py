@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from centime.catalogue.architecture import (
     Architecture,
-    Block,
     CompressedAttention,
-    Experts,
-    FeedForward,
+    ExpertsSpec,
+    FeedForwardSpec,
+    LayerGroup,
     Mixer,
     SoftmaxAttention,
     StateSpace,
@@ -90,7 +90,7 @@ def with_attention(arch: Architecture, donor: Architecture) -> Architecture:
         raise UserError(f"{donor.name} has no attention to lend.")
     width = arch.hidden / donor.hidden
     total, have = sum(repeat for _, repeat in lent), sum(block.repeat for block in arch.blocks if block.mixer)
-    blocks: list[Block] = []
+    blocks: list[LayerGroup] = []
     done = 0
     for block in arch.blocks:
         if block.mixer is None:
@@ -105,7 +105,7 @@ def with_attention(arch: Architecture, donor: Architecture) -> Architecture:
             before += repeat
             end = min(done + block.repeat, round(have * before / total))
             if end > start:
-                blocks.append(Block(_mixer(mixer, width), block.feed_forward, end - start))
+                blocks.append(LayerGroup(_mixer(mixer, width), block.feed_forward, end - start))
         done += block.repeat
     name = f"{arch.name} with {donor.name}'s attention"
     return replace(arch, name=name, blocks=tuple(blocks), published_params=None, published_active=None)
@@ -116,12 +116,12 @@ def sparsity(arch: Architecture) -> Sparsity:
     active = held = fine = 0.0
     for block in arch.blocks:
         part = block.feed_forward
-        if isinstance(part, Experts):
+        if isinstance(part, ExpertsSpec):
             shared = part.shared_width / part.width
             active += block.repeat * (part.top_k + shared)
             held += block.repeat * (part.experts + shared)
             fine += block.repeat * 2 * (part.latent_dim or arch.hidden) / part.width
-    layers = sum(block.repeat for block in arch.blocks if isinstance(block.feed_forward, Experts))
+    layers = sum(block.repeat for block in arch.blocks if isinstance(block.feed_forward, ExpertsSpec))
     return Sparsity(active / held, fine / layers) if layers else DENSE
 
 
@@ -136,7 +136,7 @@ def _multiple(value: float, of: int) -> int:
 def _scaled(arch: Architecture, hidden: int, layers: int, share: float) -> Architecture:
     """`arch` at another width and depth; `share` of the feed-forward width that the width alone would give."""
     width = hidden / arch.hidden
-    blocks: list[Block] = []
+    blocks: list[LayerGroup] = []
     before = 0
     for block in arch.blocks:  # cumulative rounding keeps the proportions of kinds of layers
         start, before = round(before * layers / arch.layers), before + block.repeat
@@ -154,11 +154,11 @@ def _scaled(arch: Architecture, hidden: int, layers: int, share: float) -> Archi
     )
 
 
-def _block(block: Block, width: float, share: float, repeat: int) -> Block:
+def _block(block: LayerGroup, width: float, share: float, repeat: int) -> LayerGroup:
     part = block.feed_forward
-    if isinstance(part, FeedForward):
+    if isinstance(part, FeedForwardSpec):
         part = replace(part, width=_multiple(part.width * width * share, WIDTH_MULTIPLE))
-    elif isinstance(part, Experts):
+    elif isinstance(part, ExpertsSpec):
         expert = _multiple(part.width * width * share, EXPERT_MULTIPLE)
         part = replace(
             part,
@@ -166,7 +166,7 @@ def _block(block: Block, width: float, share: float, repeat: int) -> Block:
             shared_width=round(part.shared_width / part.width * expert),
             latent_dim=_multiple(part.latent_dim * width, WIDTH_MULTIPLE) if part.latent_dim else None,
         )
-    return Block(_mixer(block.mixer, width) if block.mixer else None, part, repeat)
+    return LayerGroup(_mixer(block.mixer, width) if block.mixer else None, part, repeat)
 
 
 def _mixer(mixer: Mixer, width: float) -> Mixer:

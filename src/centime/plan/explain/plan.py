@@ -18,9 +18,9 @@ from typing import Any
 from centime.errors import UserError
 from centime.messages import Amount, Said, said
 from centime.plan.explain.causes import corner, describe, differing
-from centime.plan.explain.run import Run, run_of
+from centime.plan.explain.run import ExplainedRun, run_of
 from centime.plan.explain.shapley import shapley
-from centime.plan.training.case import Case, from_json
+from centime.plan.training.case import RunInputs, from_json
 from centime.plan.training.corner import Searcher, SecondsPerToken
 
 # Whose doing a cause is: the questions that people ask of the whole.
@@ -57,8 +57,8 @@ class Cause:
 class Explanation:
     """B's cost over A's, and why."""
 
-    a: Run
-    b: Run
+    a: ExplainedRun
+    b: ExplainedRun
     causes: tuple[Cause, ...]
     evaluations: int
     assumptions: tuple[str, ...]
@@ -120,7 +120,7 @@ def from_inputs(inputs: dict[str, Any]) -> Explanation:
     return explain(from_json(inputs["a"], "a"), from_json(inputs["b"], "b"))
 
 
-def explain(a: Case, b: Case) -> Explanation:
+def explain(a: RunInputs, b: RunInputs) -> Explanation:
     """Split the ratio of two runs' costs into its causes, with the planner's own steps.
 
     Raises UserError for currencies that differ, for an unknown model, chip or layout, or a run that fits nowhere.
@@ -131,7 +131,9 @@ def explain(a: Case, b: Case) -> Explanation:
     return decompose(run_of(a, searcher), run_of(b, searcher), searcher)
 
 
-def decompose(a: Run, b: Run, seconds_per_token: SecondsPerToken, assumptions: tuple[str, ...] = ()) -> Explanation:
+def decompose(
+    a: ExplainedRun, b: ExplainedRun, seconds_per_token: SecondsPerToken, assumptions: tuple[str, ...] = ()
+) -> Explanation:
     """The split between two runs, `seconds_per_token` answering what lies between them.
 
     The corners are the same whichever side is called A, so that explain(B, A) has exactly the opposite shares.
@@ -156,7 +158,7 @@ def decompose(a: Run, b: Run, seconds_per_token: SecondsPerToken, assumptions: t
             shares.append((cause, after - before, after - before, after - before))
     whole = math.log(b.cost / a.cost)
     unit = (b.cost - a.cost) / whole if abs(whole) > NEGLIGIBLE else a.cost
-    texts: dict[str, Callable[[Run], Said]] = {
+    texts: dict[str, Callable[[ExplainedRun], Said]] = {
         "layout": lambda run: said(
             "{percent:+.1f} % against the searched one", percent=100 * (run.seconds / run.searched - 1)
         ),
@@ -164,7 +166,7 @@ def decompose(a: Run, b: Run, seconds_per_token: SecondsPerToken, assumptions: t
         "price": lambda run: said("{price:money} a chip-hour", price=Amount(run.price, run.case.currency)),
     }
 
-    def text(name: str, run: Run) -> Said:
+    def text(name: str, run: ExplainedRun) -> Said:
         return texts[name](run) if name in texts else describe(name, run.at)
 
     causes = tuple(
@@ -174,7 +176,7 @@ def decompose(a: Run, b: Run, seconds_per_token: SecondsPerToken, assumptions: t
     return Explanation(a, b, causes, len(logs), assumptions)
 
 
-def _order(run: Run) -> tuple[str, ...]:
+def _order(run: ExplainedRun) -> tuple[str, ...]:
     return (repr(run.at), repr(run.case))
 
 

@@ -6,7 +6,7 @@ import math
 
 from centime.messages import Amount, Said, Writer, said
 from centime.plan.explain.plan import Explanation
-from centime.plan.explain.run import Run
+from centime.plan.explain.run import ExplainedRun
 from centime.plan.show.sections import Figure, Figures, Notes, Section, Table, Waterfall
 
 LABELS = {
@@ -135,7 +135,7 @@ def paradox(found: Explanation) -> list[str]:
     return lines
 
 
-def _hardware(run: Run, other: Run) -> str:
+def _hardware(run: ExplainedRun, other: ExplainedRun) -> str:
     """'H800 SXM 80GB', with the price of an hour where both runs are on the same chip."""
     if run.at.chip.name != other.at.chip.name:
         return run.at.chip.name

@@ -7,21 +7,21 @@ from dataclasses import dataclass, replace
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
 from centime.messages import said
-from centime.plan.training.case import Case
+from centime.plan.training.case import RunInputs
 from centime.plan.training.corner import Corner, Searcher
 from centime.plan.training.plan import plan_training
 from centime.plan.training.request import TrainingRequest
 
 
 @dataclass(frozen=True)
-class Run:
+class ExplainedRun:
     """One side: its case, the corner that it is, its GPU-seconds per token, and its price.
 
     seconds: GPU-seconds per token as the run is (its own layout); searched: under the best layout that the search
     finds with the same schedule.
     """
 
-    case: Case
+    case: RunInputs
     at: Corner
     seconds: float
     searched: float
@@ -38,7 +38,7 @@ class Run:
         return self.gpu_hours * self.price
 
 
-def run_of(case: Case, searcher: Searcher) -> Run:
+def run_of(case: RunInputs, searcher: Searcher) -> ExplainedRun:
     """A case as `plan train` predicts its pre-training. Raises UserError for what cannot be."""
     given = None if case.price is None else f"{case.price:g} {case.currency}/h"
     plan = plan_training(
@@ -97,4 +97,4 @@ def run_of(case: Case, searcher: Searcher) -> Run:
     stage = plan.stages[0]
     spread = stage.low_hours / stage.gpu_hours, stage.high_hours / stage.gpu_hours
     seconds = stage.gpu_hours * 3600 / case.tokens
-    return Run(resolved, at, seconds, searcher(at), price.per_device_hour, note, spread)
+    return ExplainedRun(resolved, at, seconds, searcher(at), price.per_device_hour, note, spread)

@@ -15,7 +15,7 @@ MAX_CAUSES = 10  # 2^10 evaluations
 
 
 @dataclass(frozen=True)
-class Share:
+class CauseShare:
     """A cause's contribution, and the least and greatest marginal effect it has in any order."""
 
     cause: str
@@ -24,7 +24,7 @@ class Share:
     greatest: float
 
 
-def shapley(causes: Sequence[str], value: Callable[[frozenset[str]], float]) -> list[Share]:
+def shapley(causes: Sequence[str], value: Callable[[frozenset[str]], float]) -> list[CauseShare]:
     """Exact shares of `causes` in value(all) - value(none); `value` is called once for each of the 2^n subsets.
 
     Raises ValueError above MAX_CAUSES causes.
@@ -40,5 +40,5 @@ def shapley(causes: Sequence[str], value: Callable[[frozenset[str]], float]) -> 
             (mask.bit_count(), values[mask | 1 << i] - values[mask]) for mask in range(1 << n) if not mask >> i & 1
         ]
         total = math.fsum(weights[k] * effect for k, effect in effects)
-        shares.append(Share(cause, total, min(e for _, e in effects), max(e for _, e in effects)))
+        shares.append(CauseShare(cause, total, min(e for _, e in effects), max(e for _, e in effects)))
     return shares

@@ -10,14 +10,14 @@ from centime.catalogue.chips import Chip
 from centime.messages import Said, said
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.fleet.paths import Draw, Hardware
-from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.scenario import FleetScenario
 from centime.plan.fleet.scenario_file import replaced
 from centime.plan.fleet.uncertain import Uncertain
 
 ALWAYS, NEVER = -(10**6), 10**6  # a month before all others, and one after them
 
 
-def resolve(scenario: Scenario) -> tuple[Scenario, list[Said]]:
+def resolve(scenario: FleetScenario) -> tuple[FleetScenario, list[Said]]:
     """The scenario with every number stated, and a sentence for each that was filled in."""
     from centime.catalogue.chips import chip
 
@@ -61,7 +61,7 @@ def resolve(scenario: Scenario) -> tuple[Scenario, list[Said]]:
     return replaced(scenario, changes), said_of
 
 
-def hardware(scenario: Scenario, draw: Draw) -> list[Hardware]:
+def hardware(scenario: FleetScenario, draw: Draw) -> list[Hardware]:
     """The generations of a resolved scenario; the first is `serving.chip`, with which every speed is compared."""
     from centime.catalogue.chips import chip
 
@@ -90,7 +90,7 @@ def hardware(scenario: Scenario, draw: Draw) -> list[Hardware]:
     return found
 
 
-def _spans(scenario: Scenario, bought: Chip, first: int, last: int) -> tuple[tuple[int, int], ...]:
+def _spans(scenario: FleetScenario, bought: Chip, first: int, last: int) -> tuple[tuple[int, int], ...]:
     """Months in which the chip may be ordered for the scenario's region, within first and last."""
     from centime.catalogue.export_rules import sale_windows
 
@@ -105,7 +105,7 @@ def _spans(scenario: Scenario, bought: Chip, first: int, last: int) -> tuple[tup
     return tuple(found)
 
 
-def _index(scenario: Scenario, date: str) -> int:
+def _index(scenario: FleetScenario, date: str) -> int:
     """The month of '2025', '2025-04' or '2025-04-09'."""
     from centime.catalogue.export_rules import day
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from centime.plan.fleet.paths import Draw, Hardware, whole_nodes
-from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.scenario import FleetScenario
 
 
 class Fleet:
     """GPUs in service by generation [draws, generations], and those on order."""
 
-    def __init__(self, scenario: Scenario, hardware: list[Hardware], draw: Draw, lead: Any, months: int) -> None:
+    def __init__(self, scenario: FleetScenario, hardware: list[Hardware], draw: Draw, lead: Any, months: int) -> None:
         self.scenario, self.hardware, self.lead, self.months = scenario, hardware, lead, months
         self.draws, self.all = len(lead), np.arange(len(lead))
         self.speed = np.stack([g.speed for g in hardware], axis=1)
@@ -102,5 +102,5 @@ class Fleet:
         return np.minimum(self.cap, self.memory / max(self.hardware[which].memory_gb, 1e-9)) * grown
 
 
-def _draw_or(scenario: Scenario, draw: Draw, path: str, value: float, draws: int) -> Any:
+def _draw_or(scenario: FleetScenario, draw: Draw, path: str, value: float, draws: int) -> Any:
     return draw(path) if scenario.number(path) is not None else np.full(draws, value)

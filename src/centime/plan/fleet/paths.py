@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from centime.plan.fleet.demand import growth, interpolate
-from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.scenario import FleetScenario
 from centime.units import SECONDS_PER_DAY
 
 Draw = Callable[[str], Any]  # the draws [draws] of the scenario's number at a path
@@ -36,7 +36,7 @@ class Hardware:
         return any(first <= month <= last for first, last in self.spans)
 
 
-def load_in_gpus(scenario: Scenario, draw: Draw) -> Any:
+def load_in_gpus(scenario: FleetScenario, draw: Draw) -> Any:
     """GPUs of the first generation that a flat load of the first month keeps busy at their rated speed [draws]."""
     hit = scenario.demand.cache_hit_share
     misses = (1 - draw("demand.cache_hit_share")) / max(1e-9, 1 - hit.mid)
@@ -47,7 +47,7 @@ def load_in_gpus(scenario: Scenario, draw: Draw) -> Any:
     return (prefill + decode) / draw("serving.utilisation_limit")
 
 
-def demand_path(scenario: Scenario, draw: Draw, months: int) -> Any:
+def demand_path(scenario: FleetScenario, draw: Draw, months: int) -> Any:
     """Demand over the first month's at the price path's median, or at constant price [draws, months]."""
     grown = growth(months, draw("demand.growth_per_year"), draw("demand.growth_fades_per_year"))
     points = [(float(scenario.index(p.month)), p.tokens_per_day.mid) for p in scenario.demand.observed]
@@ -85,7 +85,7 @@ def token_cost_index(hardware: list[Hardware], prices: Any, software: Any) -> An
     return cheapest / cheapest[:, :1]
 
 
-def departure(scenario: Scenario, index: Any, mid_index: Any) -> Any:
+def departure(scenario: FleetScenario, index: Any, mid_index: Any) -> Any:
     """Cost of a token over that of the median path, from the last published demand on; 1 before it [draws, months]."""
     known = max([0, *(scenario.index(point.month) for point in scenario.demand.observed)])
     if known >= index.shape[1]:
@@ -95,7 +95,7 @@ def departure(scenario: Scenario, index: Any, mid_index: Any) -> Any:
     return relative
 
 
-def whole_nodes(gpus: Any, scenario: Scenario) -> Any:
+def whole_nodes(gpus: Any, scenario: FleetScenario) -> Any:
     """Up to whole nodes."""
     node = scenario.serving.gpus_per_node
     return np.ceil(gpus / node - 1e-9) * node

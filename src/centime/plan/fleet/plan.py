@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from centime.errors import UserError
 from centime.messages import said
 from centime.plan.fleet.demand import DAYS_PER_MONTH, DayShape, rebound
-from centime.plan.fleet.scenario import NOT_MODELLED, Scenario
+from centime.plan.fleet.scenario import NOT_MODELLED, FleetScenario
 from centime.plan.fleet.scenario_file import load, replaced, validated
 from centime.plan.fleet.uncertain import PERCENTILES, three_of
 from centime.plan.typed_inputs import typed
@@ -58,7 +58,7 @@ class FleetPlan:
     """What a scenario comes to. `scenario` is resolved: every number is stated."""
 
     verb: ClassVar[str] = "fleet"
-    scenario: Scenario
+    scenario: FleetScenario
     seed: int
     draws: int
     series: Mapping[str, Band]
@@ -111,7 +111,9 @@ class FleetPlan:
         }
 
 
-def plan_fleet(scenario: Scenario | str, *, years: float | None = None, seed: int = 0, draws: int = 1000) -> FleetPlan:
+def plan_fleet(
+    scenario: FleetScenario | str, *, years: float | None = None, seed: int = 0, draws: int = 1000
+) -> FleetPlan:
     """The plan of a scenario, of a TOML file, or of a shipped scenario by its name.
 
     Raises UserError on a scenario that cannot be read or resolved, and on years, seed or draws out of range.
@@ -137,7 +139,7 @@ def from_inputs(inputs: dict[str, Any]) -> FleetPlan:
     return _planned(validated(inputs["scenario"], "the card"), seed, draws, [])
 
 
-def _planned(scenario: Scenario, seed: int, draws: int, filled: Sequence[str]) -> FleetPlan:
+def _planned(scenario: FleetScenario, seed: int, draws: int, filled: Sequence[str]) -> FleetPlan:
     import numpy as np
 
     from centime.plan.fleet.hardware import hardware
@@ -213,7 +215,7 @@ def _drives(drawn: Mapping[str, Any], result: Any) -> list[tuple[str, float]]:
     return sorted(found, key=lambda item: -abs(item[1]))
 
 
-def _against_history(scenario: Scenario, unserved: Any) -> list[str]:
+def _against_history(scenario: FleetScenario, unserved: Any) -> list[str]:
     """Published demand was served; where the plan leaves much of it unserved, it says so."""
     import numpy as np
 
@@ -232,13 +234,13 @@ def _against_history(scenario: Scenario, unserved: Any) -> list[str]:
     ]
 
 
-def _sources(scenario: Scenario) -> list[str]:
+def _sources(scenario: FleetScenario) -> list[str]:
     """Who says what, each once."""
     named = {value.source for value in scenario.numbers().values()} | {scenario.demand.hourly_source}
     return sorted(s for s in named if s and s != NOT_MODELLED and not s.lower().startswith("assumption"))
 
 
-def _assumptions(scenario: Scenario) -> list[str]:
+def _assumptions(scenario: FleetScenario) -> list[str]:
     """Every number of the scenario that no source states, and what the model itself assumes."""
     out: list[str] = []
     for path, value in scenario.numbers().items():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from centime.messages import Said, said
-from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.scenario import FleetScenario
 from centime.plan.fleet.uncertain import Uncertain
 from centime.units import SECONDS_PER_DAY
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rates:
+class ServingRates:
     """Tokens/s of a GPU that prefills (cache hits included) and of one that decodes."""
 
     prefill: Uncertain
@@ -33,7 +33,7 @@ class Rates:
 
 
 @functools.cache
-def serving_rates(request: ServingRequest) -> Rates:
+def serving_rates(request: ServingRequest) -> ServingRates:
     """The speeds of a model on a chip for a demand.
 
     Where one unit does both, its GPUs are split by the time that each phase takes. Raises UserError where the planner
@@ -64,10 +64,10 @@ def serving_rates(request: ServingRequest) -> Rates:
         prefill=prefill.mid,
         decode=decode.mid,
     )
-    return Rates(prefill, decode, note)
+    return ServingRates(prefill, decode, note)
 
 
-def scenario_rates(scenario: Scenario, gpu: str | None = None, date: str | None = None) -> Rates:
+def scenario_rates(scenario: FleetScenario, gpu: str | None = None, date: str | None = None) -> ServingRates:
     """The speeds of a scenario's serving, on its chip or on another one, with the software of `date`."""
     from centime.plan.serving.request import Demand, ServingRequest
 
@@ -90,7 +90,7 @@ def scenario_rates(scenario: Scenario, gpu: str | None = None, date: str | None 
     )
 
 
-def relative_speed(scenario: Scenario, gpu: str) -> tuple[Uncertain, Said]:
+def relative_speed(scenario: FleetScenario, gpu: str) -> tuple[Uncertain, Said]:
     """Tokens/s per GPU over those of the scenario's first chip, for its mix of phases and the same software."""
     demand = scenario.demand
     mix = demand.input_tokens_per_day.mid, demand.output_tokens_per_day.mid

@@ -5,7 +5,7 @@ from __future__ import annotations
 from centime.messages import Writer
 from centime.plan.fleet.demand import DAYS_PER_MONTH
 from centime.plan.fleet.plan import Band, FleetPlan
-from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.scenario import FleetScenario
 from centime.plan.fleet.uncertain import stated
 from centime.plan.show.sections import BarChart, Figure, Figures, Format, Line, LineChart, Notes, Section, Table
 
@@ -112,7 +112,7 @@ def _figures(plan: FleetPlan, w: Writer) -> Figures:
     return Figures(items)
 
 
-def _money(w: Writer, value: float, scenario: Scenario) -> str:
+def _money(w: Writer, value: float, scenario: FleetScenario) -> str:
     """Above ten thousand with K, M, B: '$86.4 M'."""
     form = w.money if abs(value) < 1e4 else w.short_money
     return form(value, scenario.money.currency)

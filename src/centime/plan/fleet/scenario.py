@@ -46,7 +46,7 @@ def exactly(value: float, source: str = NOT_MODELLED) -> Any:
     return Uncertain(mid=value, source=source)
 
 
-class Section(BaseModel):
+class ScenarioSection(BaseModel):
     """A table of the scenario: unknown keys are refused, values cannot change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -59,14 +59,14 @@ class Section(BaseModel):
         return value
 
 
-class Observed(Section):
+class Observed(ScenarioSection):
     """A published point of the demand's history; the demand follows these points, then grows from the last one."""
 
     month: Month = Field(description="YYYY-MM")
     tokens_per_day: Uncertain = Field(description="tokens/day, input and output together")
 
 
-class Demand(Section):
+class DemandSection(ScenarioSection):
     """Tokens asked for, at the start and over time."""
 
     input_tokens_per_day: Uncertain = Field(description="tokens/day of prompts at the start, cache hits included")
@@ -86,7 +86,7 @@ class Demand(Section):
     hourly_source: str = Field("", description="where the daily profile comes from")
 
 
-class Serving(Section):
+class ServingSection(ScenarioSection):
     """What serves the tokens."""
 
     model: str = Field(description="the model served, a name of the catalogue")
@@ -120,7 +120,7 @@ class Serving(Section):
     gpus_per_node: int = Field(8, gt=0, description="GPUs come in multiples of this")
 
 
-class Generation(Section):
+class GenerationSection(ScenarioSection):
     """A later generation of hardware."""
 
     chip: str = Field(description="a name of the catalogue")
@@ -133,7 +133,7 @@ class Generation(Section):
     capex_per_gpu: Uncertain | None = Field(None, description="all-in purchase per GPU; left out: derived")
 
 
-class Efficiency(Section):
+class Efficiency(ScenarioSection):
     """What makes a GPU serve more tokens."""
 
     software_per_year: Uncertain = Field(
@@ -141,7 +141,7 @@ class Efficiency(Section):
     )
 
 
-class Elasticity(Section):
+class Elasticity(ScenarioSection):
     """How demand answers the price of a token."""
 
     price_elasticity: Uncertain = Field(
@@ -152,7 +152,7 @@ class Elasticity(Section):
     )
 
 
-class Supply(Section):
+class Supply(ScenarioSection):
     """What can be had, and when."""
 
     lead_time_months: Uncertain = Field(default=exactly(0.0), description="from order to service")
@@ -162,7 +162,7 @@ class Supply(Section):
     region: Literal["any", "us", "cn"] = Field("any", description="where the chips go: export rules by date")
 
 
-class Failures(Section):
+class Failures(ScenarioSection):
     """What breaks."""
 
     failures_per_gpu_year: Uncertain = Field(default=exactly(0.0), description="failures that take a GPU out")
@@ -170,7 +170,7 @@ class Failures(Section):
     scrapped_per_year: Uncertain = Field(default=exactly(0.0), description="share of GPUs lost for good each year")
 
 
-class Power(Section):
+class Power(ScenarioSection):
     """Electricity."""
 
     it_kw_per_gpu: Uncertain | None = Field(
@@ -180,7 +180,7 @@ class Power(Section):
     usd_per_kwh: Uncertain = Field(default=exactly(0.08, "assumption"), description="price of electricity, per kWh")
 
 
-class Money(Section):
+class MoneySection(ScenarioSection):
     """Rent or own."""
 
     mode: Literal["rent", "own"] = Field("rent", description="rent: by the GPU-hour; own: capex, power and upkeep")
@@ -197,7 +197,7 @@ class Money(Section):
     )
 
 
-class Scenario(Section):
+class FleetScenario(ScenarioSection):
     """The whole of a fleet scenario."""
 
     name: str = Field(description="short name")
@@ -205,18 +205,18 @@ class Scenario(Section):
     start: Month = Field(description="first month, YYYY-MM")
     months: int = Field(60, ge=1, le=MONTHS_MOST, description="months to plan")
     start_gpus: Uncertain | None = Field(None, description="GPUs in service at the start; none: what demand needs")
-    demand: Demand
-    serving: Serving
+    demand: DemandSection
+    serving: ServingSection
     efficiency: Efficiency = Efficiency()
-    generations: list[Generation] = []
+    generations: list[GenerationSection] = []
     elasticity: Elasticity = Elasticity()
     supply: Supply = Supply()
     failures: Failures = Failures()
     power: Power = Power()
-    money: Money
+    money: MoneySection
 
     @model_validator(mode="after")
-    def _shares(self) -> Scenario:
+    def _shares(self) -> FleetScenario:
         for path, value in self.numbers().items():
             low, _, high = value.three
             least, most = BOUNDS.get(path.rpartition(".")[2], (0.0, math.inf))

@@ -13,7 +13,7 @@ from centime.catalogue.prices import first_day
 from centime.errors import UserError, nearest
 from centime.input_files import parse_toml, read_text
 from centime.plan.fleet import scenario as types
-from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.scenario import FleetScenario
 from centime.plan.fleet.uncertain import Uncertain
 
 
@@ -23,7 +23,7 @@ def shipped() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
-def load(name_or_file: str) -> Scenario:
+def load(name_or_file: str) -> FleetScenario:
     """The scenario of a TOML file, or a shipped one by its name. Raises UserError naming the key and the remedy."""
     path = Path(name_or_file)
     if path.suffix == ".toml" or (os.path.lexists(path) and name_or_file not in shipped()):
@@ -36,15 +36,15 @@ def load(name_or_file: str) -> Scenario:
     return parse(files("centime.catalogue").joinpath(f"scenarios/{name_or_file}.toml").read_text("utf-8"), name_or_file)
 
 
-def parse(text: str, where: str) -> Scenario:
+def parse(text: str, where: str) -> FleetScenario:
     """A scenario from TOML text; `where` names it in errors."""
     return validated(parse_toml(text, where), where)
 
 
-def validated(tree: dict[str, Any], where: str) -> Scenario:
+def validated(tree: dict[str, Any], where: str) -> FleetScenario:
     """The scenario of a tree of values. Raises UserError: the key, what was found, what was expected."""
     try:
-        scenario = Scenario.model_validate(tree)
+        scenario = FleetScenario.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{where}: " + " ".join(_sentence(issue) for issue in error.errors())) from None
     try:
@@ -56,7 +56,7 @@ def validated(tree: dict[str, Any], where: str) -> Scenario:
     return scenario
 
 
-def replaced(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
+def replaced(scenario: FleetScenario, changes: dict[str, Any]) -> FleetScenario:
     """The scenario with each 'section.key' of `changes` set anew, checked again. Raises UserError like `load`."""
     tree = scenario.model_dump()
     for path, value in changes.items():
@@ -89,7 +89,7 @@ def _sentence(issue: Any) -> str:
 
 def _section(path: list[str]) -> type[BaseModel]:
     """The class at a path of keys; list numbers are passed over."""
-    model: type[BaseModel] = Scenario
+    model: type[BaseModel] = FleetScenario
     for part in path:
         field = model.model_fields.get(part)
         if field is not None:
@@ -105,5 +105,5 @@ def _fields(path: list[str]) -> list[str]:
 
 _CLASSES: tuple[type[BaseModel], ...] = (
     Uncertain,
-    *(found for found in vars(types).values() if isinstance(found, type) and issubclass(found, types.Section)),
+    *(found for found in vars(types).values() if isinstance(found, type) and issubclass(found, types.ScenarioSection)),
 )

@@ -26,7 +26,7 @@ from centime.plan.fleet.paths import (
     token_cost_index,
     whole_nodes,
 )
-from centime.plan.fleet.scenario import Scenario
+from centime.plan.fleet.scenario import FleetScenario
 
 HOURS_PER_MONTH = DAYS_PER_MONTH * 24
 
@@ -52,7 +52,7 @@ class Simulation:
 
 
 def simulate(
-    scenario: Scenario, hardware: list[Hardware], draw: Draw, middle: Draw, middle_hardware: list[Hardware]
+    scenario: FleetScenario, hardware: list[Hardware], draw: Draw, middle: Draw, middle_hardware: list[Hardware]
 ) -> Simulation:
     """Runs the months. `draw` gives [draws] values, `middle` the same numbers at their medians, as [1] arrays."""
     months = scenario.months
@@ -113,7 +113,12 @@ class _Path:
 
 
 def _summary(
-    scenario: Scenario, shape: DayShape, draw: Draw, path: _Path, table: Mapping[str, Any], hardware: list[Hardware]
+    scenario: FleetScenario,
+    shape: DayShape,
+    draw: Draw,
+    path: _Path,
+    table: Mapping[str, Any],
+    hardware: list[Hardware],
 ) -> Simulation:
     """From the fleet's months to GPUs as bought, power and money."""
     load, spare, need = path.load, path.spare, path.load + path.spare

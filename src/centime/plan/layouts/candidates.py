@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import gcd
 
-from centime.catalogue.architecture import Architecture, Experts, FeedForward, SoftmaxAttention
+from centime.catalogue.architecture import Architecture, ExpertsSpec, FeedForwardSpec, SoftmaxAttention
 from centime.catalogue.chips import Chip
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, Recompute, Schedule, schedule_objections
@@ -67,7 +67,7 @@ def divisors(n: int) -> tuple[int, ...]:
 def _tensor_degrees(arch: Architecture, chip: Chip, gpus: int) -> list[int]:
     """Divisors of every layer's heads and widths, within the scale-up domain; key-value heads divide or repeat."""
     widths = [block.mixer.heads for block in arch.blocks if block.mixer is not None]
-    widths += [block.feed_forward.width for block in arch.blocks if isinstance(block.feed_forward, FeedForward)]
+    widths += [block.feed_forward.width for block in arch.blocks if isinstance(block.feed_forward, FeedForwardSpec)]
     groups = [block.mixer.kv_heads for block in arch.blocks if isinstance(block.mixer, SoftmaxAttention)]
     limit = min(gpus, int(chip.scaleup_domain or 1))
     return [tp for tp in divisors(gcd(*widths)) if tp <= limit and all(kv % tp == 0 or tp % kv == 0 for kv in groups)]
@@ -86,7 +86,7 @@ def _tried(degrees: Iterable[int], among: tuple[int, ...] | None) -> list[int]:
 def shapes(job: Job, gpus: int, grid: Grid = WHOLE) -> Iterator[Shape]:
     """All shapes on up to `gpus` chips whose replicas and micro-batches divide the batch."""
     arch, seq = job.arch, job.seq
-    experts = [block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, Experts)]
+    experts = [block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, ExpertsSpec)]
     expert_degrees = _tried(divisors(gcd(*experts)) if experts else (1,), grid.expert)
     context = [cp for cp in grid.context if cp == 1 or (seq % (2 * cp) == 0 and seq // cp >= LONG)]
     pipeline = _tried(_pipeline_degrees(arch, gpus), grid.pipeline)

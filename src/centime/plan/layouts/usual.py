@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from centime.catalogue.architecture import Architecture, Experts
+from centime.catalogue.architecture import Architecture, ExpertsSpec
 from centime.plan.step.cost import StepCost
-from centime.plan.step.efficiency import Software
+from centime.plan.step.efficiency import TrainingSoftware
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, objections
 from centime.plan.step.memory import fits, memory_of, recomputation
@@ -23,9 +23,9 @@ CHUNKS = (1, 2, 4)
 INTERLEAVED = 2021.3  # arXiv 2104.04473
 
 
-def usual(arch: Architecture, gpus: int, software: Software, sharding: int | None) -> Iterator[Layout]:
+def usual(arch: Architecture, gpus: int, software: TrainingSoftware, sharding: int | None) -> Iterator[Layout]:
     """Layouts on all `gpus`, those that cannot run left to `objections`. sharding: the ZeRO stage, where stated."""
-    mixture = any(isinstance(block.feed_forward, Experts) for block in arch.blocks)
+    mixture = any(isinstance(block.feed_forward, ExpertsSpec) for block in arch.blocks)
     for tp in TENSOR:
         for pp in STAGES:
             if gpus % (tp * pp):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from centime.catalogue.architecture import Architecture, Experts
+from centime.catalogue.architecture import Architecture, ExpertsSpec
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
@@ -33,7 +33,7 @@ def shapes(family: str) -> list[tuple[str, Architecture]]:
 def _with_experts(arch: Architecture, experts: int) -> Architecture:
     blocks = tuple(
         replace(block, feed_forward=replace(block.feed_forward, experts=experts))
-        if isinstance(block.feed_forward, Experts)
+        if isinstance(block.feed_forward, ExpertsSpec)
         else block
         for block in arch.blocks
     )

@@ -15,7 +15,7 @@ from centime.plan.counts.architecture import count_architecture
 from centime.plan.lifetime.request import Costs, LifetimeRequest
 from centime.plan.serving.choice import Lengths, cheapest_units
 from centime.plan.serving.interval import spread
-from centime.plan.serving.speeds import NEWEST, Software, year
+from centime.plan.serving.speeds import NEWEST, ServingSoftware, year
 from centime.plan.serving.units import number_format
 from centime.plan.step.prediction import check_precision, default_precision, software_at
 from centime.plan.training.corner import Corner, Searcher
@@ -54,7 +54,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
             )
     search = Searcher()
     lengths = Lengths(request.isl, request.osl, request.hit)
-    software = Software("", year(request.software_date or NEWEST))
+    software = ServingSoftware("", year(request.software_date or NEWEST))
 
     def train(arch: Architecture, tokens: float) -> tuple[float, tuple[float, float]]:
         flops = count_architecture(arch, SEQ).train_flops_per_token * tokens

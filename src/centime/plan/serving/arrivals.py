@@ -20,7 +20,7 @@ from typing import Literal
 
 from centime.errors import UserError
 from centime.plan.serving.choice import Lengths
-from centime.plan.serving.engine import Engine
+from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.roofline import Load, StepTime
 
 VARIATION = 0.5  # coefficient of variation of prompt and answer lengths: assumed, no source publishes a trace
@@ -65,7 +65,7 @@ class StepClock:
     launches and reads its weights however little there is to do.
     """
 
-    def __init__(self, engine: Engine, lengths: Lengths, decode_most: float, chunk: float) -> None:
+    def __init__(self, engine: EngineModel, lengths: Lengths, decode_most: float, chunk: float) -> None:
         shares = (0.0, 0.03, 0.06, 0.12, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0)
         self.decodes = [decode_most * share for share in shares] if decode_most else [0.0]
         self.prefills = [chunk * share for share in (0.0, 0.12, 0.25, 0.5, 1.0)] if chunk else [0.0]
@@ -108,7 +108,7 @@ def _between(points: list[float], value: float) -> tuple[int, float]:
 
 
 def simulate(
-    engine: Engine,
+    engine: EngineModel,
     requests_per_s: float,
     lengths: Lengths,
     role: Role = "mixed",
@@ -152,7 +152,9 @@ class _Request:
 class _Unit:
     """Queues, groups and the sequences that decode."""
 
-    def __init__(self, engine: Engine, clock: StepClock, role: Role, most: float, chunk: float, alike: float) -> None:
+    def __init__(
+        self, engine: EngineModel, clock: StepClock, role: Role, most: float, chunk: float, alike: float
+    ) -> None:
         self.clock, self.most, self.chunk, self.alike = clock, most, chunk, alike
         self.prefill, self.decode, self.gain = role != "decode", role != "prefill", engine.tokens_per_step
         groups = engine.unit.dp

@@ -10,9 +10,9 @@ from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.messages import Said, said
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import Engine, Steady, decoding, largest_batch
+from centime.plan.serving.engine import EngineModel, Steady, decoding, largest_batch
 from centime.plan.serving.request import LONGEST, SHORTEST, wide
-from centime.plan.serving.speeds import Software, speeds
+from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.units import Unit, free_bytes, number_format, weight_bytes
 from centime.plan.serving.waiting import HEADROOM, busiest_load, busiest_prefill
 
@@ -42,7 +42,7 @@ class Lengths:
 class Prefill:
     """A prefill unit at the highest load within the TTFT limit, a headroom kept for bursts."""
 
-    engine: Engine
+    engine: EngineModel
     tokens_per_step: float  # new tokens per attention group
     utilisation: float  # of the unit's capacity, waiting and headroom taken off
     tokens_per_s_per_gpu: float  # prompt tokens, cache hits included
@@ -52,7 +52,7 @@ class Prefill:
 class Decode:
     """A decode unit with as many sequences as the token time and its memory allow."""
 
-    engine: Engine
+    engine: EngineModel
     state: Steady
 
     @property
@@ -97,7 +97,7 @@ def units_to_try(chip: Chip, mixture: bool, most: int | None) -> list[Unit]:
     return found
 
 
-def prefills(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float) -> list[Prefill]:
+def prefills(engine: EngineModel, units: list[Unit], lengths: Lengths, ttft_s: float) -> list[Prefill]:
     """Every unit that prefills in time, most prompt tokens a second and GPU first."""
     found = []
     for unit in units:
@@ -111,7 +111,7 @@ def prefills(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float)
     return sorted(found, key=lambda one: -one.tokens_per_s_per_gpu)
 
 
-def decodes(engine: Engine, units: list[Unit], lengths: Lengths, tpot_s: float) -> list[Decode]:
+def decodes(engine: EngineModel, units: list[Unit], lengths: Lengths, tpot_s: float) -> list[Decode]:
     """Every unit that decodes in time, most output tokens a second and GPU first."""
     found = []
     for unit in units:
@@ -123,7 +123,7 @@ def decodes(engine: Engine, units: list[Unit], lengths: Lengths, tpot_s: float) 
     return sorted(found, key=lambda one: -one.tokens_per_s_per_gpu)
 
 
-def mixes(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> list[Mixed]:
+def mixes(engine: EngineModel, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> list[Mixed]:
     """Every unit that does both in time, most output tokens a second and GPU first."""
     found = []
     for unit in units:
@@ -137,7 +137,7 @@ def mixes(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tp
 
 
 def choices(
-    engine: Engine,
+    engine: EngineModel,
     lengths: Lengths,
     ttft_s: float,
     tpot_s: float,
@@ -207,7 +207,7 @@ def burden(choice: Choice, lengths: Lengths, gpus: int | None) -> float:
     return gpus / served if served else float("inf")
 
 
-def _why_none(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> Said:
+def _why_none(engine: EngineModel, units: list[Unit], lengths: Lengths, ttft_s: float, tpot_s: float) -> Said:
     """The sentence for a model that cannot be served so."""
     chip, form = engine.chip, engine.form
     widest = max(units, key=lambda unit: unit.chips) if units else Unit()
@@ -246,7 +246,7 @@ def _why_none(engine: Engine, units: list[Unit], lengths: Lengths, ttft_s: float
     )
 
 
-def _token_time(engine: Engine, unit: Unit, lengths: Lengths) -> float:
+def _token_time(engine: EngineModel, unit: Unit, lengths: Lengths) -> float:
     tried = replace(engine, unit=unit)
     if tried.room(lengths.isl + lengths.osl / 2) < 1:
         return float("inf")
@@ -254,12 +254,18 @@ def _token_time(engine: Engine, unit: Unit, lengths: Lengths) -> float:
 
 
 def cheapest_units(
-    arch: Architecture, which: Chip, precision: str, lengths: Lengths, ttft_s: float, tpot_s: float, software: Software
+    arch: Architecture,
+    which: Chip,
+    precision: str,
+    lengths: Lengths,
+    ttft_s: float,
+    tpot_s: float,
+    software: ServingSoftware,
 ) -> Choice:
     """The cheapest units that serve a model within the limits, as `plan serve` chooses them before it simulates.
 
     Raises UserError that says what stands in the way.
     """
     form = number_format(precision, arch.is_mixture)
-    engine = Engine(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
+    engine = EngineModel(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
     return choices(engine, lengths, ttft_s, tpot_s, None, None)[0]

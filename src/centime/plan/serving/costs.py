@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from centime.catalogue.architecture import (
     Architecture,
-    Experts,
+    ExpertsSpec,
     LatentAttention,
     Mixer,
     SoftmaxAttention,
@@ -118,10 +118,10 @@ def model_cost(arch: Architecture) -> ModelCost:
         part = block.feed_forward
         mixer_only = gemms(type(block)(block.mixer, None, 1), arch)
         mixer_params = sum(g.params for g in mixer_only)
-        experts = part.experts if isinstance(part, Experts) else 0
+        experts = part.experts if isinstance(part, ExpertsSpec) else 0
         expert_params = sum(g.params for g in found if g.kind == "expert") / experts if experts else 0.0
         dense = sum(g.params for g in found if g.kind != "expert") - mixer_params
-        top_k = part.top_k if isinstance(part, Experts) else 0
+        top_k = part.top_k if isinstance(part, ExpertsSpec) else 0
         layers.append(
             LayerCost(
                 block.repeat, block.mixer, mixer_params, dense, expert_params, experts, top_k, _kv_heads(block.mixer)

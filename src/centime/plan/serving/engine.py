@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from centime.plan.serving.roofline import Load, Placed, StepTime, step_time
+from centime.plan.serving.roofline import Load, PlacedModel, StepTime, step_time
 from centime.plan.serving.units import most_sequences
 
 CHUNK = 8192  # prompt tokens a step and attention group: max_num_batched_tokens of vLLM and TensorRT-LLM's benchmarks
@@ -18,7 +18,7 @@ MOST_SEQUENCES = 1024  # per attention group, that schedulers are run with (vLLM
 
 
 @dataclass(frozen=True)
-class Engine(Placed):
+class EngineModel(PlacedModel):
     """What is placed, run as a server: batches, drafts and room."""
 
     drafted: int = 0  # tokens that multi-token prediction proposes each step
@@ -49,7 +49,7 @@ class Steady:
     prefill_share: float
 
 
-def steady(engine: Engine, batch: float, isl: float, osl: float, hit: float = 0.0) -> Steady:
+def steady(engine: EngineModel, batch: float, isl: float, osl: float, hit: float = 0.0) -> Steady:
     """`batch` sequences in flight on a unit that prefills and decodes; the share `hit` of a prompt is cached."""
     load = Load(decode=batch, decode_context=isl + osl / 2, queries=1.0 + engine.drafted)
     decode = engine.step(load).total
@@ -63,18 +63,18 @@ def steady(engine: Engine, batch: float, isl: float, osl: float, hit: float = 0.
     return Steady(batch, step / gain, batch * gain / step, 1 - decode / step)
 
 
-def decoding(engine: Engine, batch: float, isl: float, osl: float) -> Steady:
+def decoding(engine: EngineModel, batch: float, isl: float, osl: float) -> Steady:
     """`batch` sequences on a unit that only decodes: other units leave their prompts in its cache."""
     return steady(engine, batch, isl, osl, hit=1.0)
 
 
-def prefilling(engine: Engine, isl: float, tokens_per_group: float, hit: float = 0.0) -> float:
+def prefilling(engine: EngineModel, isl: float, tokens_per_group: float, hit: float = 0.0) -> float:
     """Seconds of a step that works through `tokens_per_group` new tokens in every attention group."""
     load = Load(prefill=tokens_per_group * engine.unit.dp, prompt=isl * (1 - hit), cached=isl * hit)
     return engine.step(load).total
 
 
-def static_batch(engine: Engine, batch: float, isl: float, osl: float) -> float:
+def static_batch(engine: EngineModel, batch: float, isl: float, osl: float) -> float:
     """Seconds to answer `batch` requests sent at once, in as many waves as the cache makes of them."""
     room = max(engine.room(isl + osl), 1.0)
     at_once = min(batch, room)
@@ -85,7 +85,7 @@ def static_batch(engine: Engine, batch: float, isl: float, osl: float) -> float:
     return waves * (prefill + decode)
 
 
-def largest_batch(engine: Engine, isl: float, osl: float, tpot_s: float | None, hit: float = 0.0) -> float:
+def largest_batch(engine: EngineModel, isl: float, osl: float, tpot_s: float | None, hit: float = 0.0) -> float:
     """The most sequences in flight whose cache fits and whose tokens come within `tpot_s`; 0 where none does.
 
     hit: 1 where the unit only decodes.

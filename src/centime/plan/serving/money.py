@@ -14,7 +14,7 @@ MILLION = 1e6
 
 
 @dataclass(frozen=True)
-class Money:
+class ServingMoney:
     """Dollars a day at the mean load, and per million tokens of each kind."""
 
     cost_per_day: float
@@ -34,7 +34,7 @@ def spent(
     decode_gpus: float,
     price: Price,
     prices: PriceList | None,
-) -> Money:
+) -> ServingMoney:
     """Prefill is paid by the tokens that missed the cache, but for the attention over hits; decode by the output."""
     hourly = price.per_device_hour * 24
     total = (prefill_gpus + decode_gpus) * hourly
@@ -48,7 +48,7 @@ def spent(
     if prices is not None:
         revenue = (hits * prices.hit + misses * prices.miss + demand.output_per_day * prices.output) / MILLION
         margin = (revenue - total) / total
-    return Money(
+    return ServingMoney(
         total,
         on_hits / hits * MILLION if hits else 0.0,
         (prefill - on_hits) / misses * MILLION,

@@ -14,7 +14,7 @@ from centime.catalogue.prices import Price
 from centime.plan.serving.arrivals import Simulated
 from centime.plan.serving.choice import Choice, Lengths, Mixed
 from centime.plan.serving.engine import prefilling
-from centime.plan.serving.money import Money
+from centime.plan.serving.money import ServingMoney
 from centime.plan.serving.request import Demand, ServingRequest
 from centime.plan.serving.roofline import Load, StepTime
 from centime.plan.serving.units import Unit
@@ -45,7 +45,7 @@ class ServingPlan:
     decode_gpus: float
     price: Price
     prices: PriceList | None
-    money: Money
+    money: ServingMoney
     low_factor: float  # the 80 % interval of throughput: from low_factor to high_factor times the figure
     high_factor: float
     simulated: dict[str, Simulated]

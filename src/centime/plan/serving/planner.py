@@ -19,12 +19,12 @@ from centime.errors import UserError
 from centime.messages import said
 from centime.plan.serving.choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import Engine
+from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.interval import spread
 from centime.plan.serving.money import spent
 from centime.plan.serving.plan import PEAK_TO_MEAN, ServingPlan, busy_gpus, peak_to_mean
 from centime.plan.serving.request import Demand, ServingRequest, parse_units
-from centime.plan.serving.speeds import Software, speeds, year
+from centime.plan.serving.speeds import ServingSoftware, speeds, year
 from centime.plan.serving.trial import best_tried
 from centime.plan.serving.units import Unit, check_units, number_format, usual_precision
 from centime.plan.typed_inputs import typed
@@ -41,11 +41,13 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     precision = request.precision or usual_precision(kind)
     form = number_format(precision, arch.is_mixture)
     date = request.date or datetime.date.today().isoformat()
-    software = Software(request.engine, year(date))
+    software = ServingSoftware(request.engine, year(date))
     drafts = request.mtp
     if drafts and not cost.mtp_params:
         raise UserError(f"--mtp {drafts}: {arch.name} has no MTP module to draft with.")
-    engine = Engine(cost, kind, Unit(), form, speeds(kind, software), drafts, request.acceptance if drafts else 0.0)
+    engine = EngineModel(
+        cost, kind, Unit(), form, speeds(kind, software), drafts, request.acceptance if drafts else 0.0
+    )
     given = None if request.layout == "auto" else parse_units(request.layout, arch.is_mixture)
     if given:
         check_units(given, arch, request.gpus)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from centime.messages import Writer
 from centime.plan.serving.choice import Mixed
-from centime.plan.serving.engine import Engine, decoding, steady
+from centime.plan.serving.engine import EngineModel, decoding, steady
 from centime.plan.serving.plan import PARTS, ServingPlan, parts, percentiles, steps, units
 from centime.plan.show.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table
 
@@ -119,7 +119,7 @@ def _milliseconds(w: Writer, seconds: float) -> str:
 def _frontier(plan: ServingPlan, w: Writer) -> LineChart:
     """Throughput against speed per user, as the batch grows."""
     choice, lengths = plan.choice, plan.lengths
-    engine: Engine = choice.engine if isinstance(choice, Mixed) else choice.decode.engine
+    engine: EngineModel = choice.engine if isinstance(choice, Mixed) else choice.decode.engine
     most = engine.room(lengths.isl + lengths.osl / 2)
     points, band = [], []
     for i in range(25):

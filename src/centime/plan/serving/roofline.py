@@ -20,7 +20,7 @@ from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.serving.costs import LayerCost, ModelCost
 from centime.plan.serving.speeds import Speeds
-from centime.plan.serving.units import Format, Unit
+from centime.plan.serving.units import NumberFormat, Unit
 
 COMMUNICATION_SMS = 20 / 132  # of an H800's SMs that move tokens while others compute (V3 report, section 3.2.1)
 NIC_LATENCY_S = 25e-6  # of an all-to-all over NICs: DeepEP's low-latency table (docs/legacy.md) at EP16 to EP256
@@ -28,13 +28,13 @@ NIC_EFFICIENCY = 0.85  # of the NIC's rate in the same table, 22 MB of dispatch 
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedModel:
     """A model on a unit of chips in a format, at the speeds of its software."""
 
     model: ModelCost
     chip: Chip
     unit: Unit
-    form: Format
+    form: NumberFormat
     speeds: Speeds
 
 
@@ -102,7 +102,7 @@ def either(memory: float, compute: float) -> float:
     return float((memory**4 + compute**4) ** 0.25)
 
 
-def step_time(on: Placed, load: Load) -> StepTime:
+def step_time(on: PlacedModel, load: Load) -> StepTime:
     """Seconds that one step takes on the unit."""
     time, unit, speeds = StepTime(), on.unit, on.speeds
     rows = (load.decode * load.queries + load.prefill) / unit.dp  # per attention group
@@ -134,13 +134,13 @@ def _expose(time: StepTime, unit: Unit, load: Load, speeds: Speeds) -> None:
     time.exposed_communication = time.communication - hidden
 
 
-def _matrix(params: float, element: float, precision: str, rows: float, on: Placed) -> float:
+def _matrix(params: float, element: float, precision: str, rows: float, on: PlacedModel) -> float:
     """Seconds of a product of [rows, k] with `params` weights of `element` bytes on one chip."""
     memory = params * element / (bandwidth(on.chip) * on.speeds.memory)
     return _product(memory, 2.0 * params * rows, precision, rows, on)
 
 
-def _product(memory: float, flops: float, precision: str, rows: float, on: Placed) -> float:
+def _product(memory: float, flops: float, precision: str, rows: float, on: PlacedModel) -> float:
     """Seconds of a product whose weights take `memory` seconds to read once.
 
     Kernels for few rows read the weights again for every `pass_rows` rows; kernels for many reach a share of the peak.
@@ -153,7 +153,7 @@ def _product(memory: float, flops: float, precision: str, rows: float, on: Place
     return either(memory, min(skinny, large))
 
 
-def _layer(time: StepTime, layer: LayerCost, on: Placed, load: Load, rows: float) -> None:
+def _layer(time: StepTime, layer: LayerCost, on: PlacedModel, load: Load, rows: float) -> None:
     n, form = layer.repeat, on.form
     for params in (layer.mixer_params, layer.dense_params):
         if params:
@@ -166,7 +166,7 @@ def _layer(time: StepTime, layer: LayerCost, on: Placed, load: Load, rows: float
     time.communication += n * _communication(layer, on, load, rows)
 
 
-def _attention(layer: LayerCost, on: Placed, load: Load) -> float:
+def _attention(layer: LayerCost, on: PlacedModel, load: Load) -> float:
     """Seconds of the attention core of one layer on one chip: decode reads the cache, prefill computes."""
     chip, unit, form, speeds = on.chip, on.unit, on.form, on.speeds
     if layer.mixer is None:
@@ -187,7 +187,7 @@ def _attention(layer: LayerCost, on: Placed, load: Load) -> float:
     return seconds
 
 
-def _experts(layer: LayerCost, on: Placed, tokens: float) -> float:
+def _experts(layer: LayerCost, on: PlacedModel, tokens: float) -> float:
     """Seconds of the routed experts of one layer on the busiest chip, `tokens` tokens over the whole unit."""
     chip, unit, form, speeds = on.chip, on.unit, on.form, on.speeds
     spread = unit.ep
@@ -201,7 +201,7 @@ def _experts(layer: LayerCost, on: Placed, tokens: float) -> float:
     return _product(memory, 2.0 * share * work * uneven, form.expert_compute, rows, on)
 
 
-def _communication(layer: LayerCost, on: Placed, load: Load, rows: float) -> float:
+def _communication(layer: LayerCost, on: PlacedModel, load: Load, rows: float) -> float:
     """Seconds of one layer's collectives: two all-reduces of a tensor-parallel layer, or dispatch and combine."""
     chip, unit, hidden, speeds = on.chip, on.unit, on.model.hidden, on.speeds
     seconds = 0.0
@@ -223,7 +223,7 @@ def _link(chip: Chip, inside: bool, speeds: Speeds) -> float:
     return rate * 1e9 * speeds.link
 
 
-def _all_to_all(layer: LayerCost, on: Placed, load: Load, tokens: float) -> float:
+def _all_to_all(layer: LayerCost, on: PlacedModel, load: Load, tokens: float) -> float:
     """Seconds of dispatch (fp8) and combine (bf16) of `tokens` tokens a chip: 3 D bytes a copy that leaves it."""
     chip, unit, hidden, speeds = on.chip, on.unit, on.model.hidden, on.speeds
     width = unit.chips

@@ -108,7 +108,7 @@ TERMS: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class Software:
+class ServingSoftware:
     """A serving engine ('vllm', 'sglang', 'trt', 'in-house' or '') and the year it is of, as 2025.69."""
 
     engine: str = ""
@@ -168,7 +168,7 @@ def priors() -> dict[str, float]:
     return found | {name: mean for name, (mean, _) in TERMS.items()}
 
 
-def terms(chip: Chip, software: Software) -> dict[str, float]:
+def terms(chip: Chip, software: ServingSoftware) -> dict[str, float]:
     """The terms that act on a chip and its software, with their weights (1, or years)."""
     found: dict[str, float] = {}
     vendor = chip.vendor.lower()
@@ -196,7 +196,7 @@ def _generation(chip: Chip) -> dict[str, float]:
     return found
 
 
-def speeds(chip: Chip, software: Software, values: dict[str, float] | None = None) -> Speeds:
+def speeds(chip: Chip, software: ServingSoftware, values: dict[str, float] | None = None) -> Speeds:
     """The speeds of `chip` under `software`; `values` overrides the shipped constants (the fit does)."""
     known = constants() if values is None else values
     active = terms(chip, software)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from centime.errors import UserError
 from centime.plan.serving.arrivals import Simulated, highest_load, simulate
 from centime.plan.serving.choice import Choice, Lengths, Mixed, Split, burden
-from centime.plan.serving.engine import CHUNK, Engine
+from centime.plan.serving.engine import CHUNK, EngineModel
 
 SMALLEST_CHUNK = 256.0  # prompt tokens: below it a step reads the weights for too little
 
@@ -74,7 +74,7 @@ def tried_out(choice: Choice, lengths: Lengths, ttft_s: float, tpot_s: float) ->
     return Split(lowered, then), {"prefill": found, "decode": answers}
 
 
-def chunk_of(engine: Engine) -> float:
+def chunk_of(engine: EngineModel) -> float:
     """Prompt tokens that an attention group of a mixed unit takes in a step: its share of the usual 8,192.
 
     Groups wait for the fullest of them, so that a whole prompt in one would idle the others; SGLang too divides its

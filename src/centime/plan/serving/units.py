@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from centime.catalogue.architecture import Architecture, Experts, SoftmaxAttention, StateSpace
+from centime.catalogue.architecture import Architecture, ExpertsSpec, SoftmaxAttention, StateSpace
 from centime.catalogue.chips import Chip
 from centime.errors import UserError, nearest
 from centime.plan.serving.costs import ModelCost
@@ -16,7 +16,7 @@ MARKETED_GB = 2.0**30  # '80GB' of HBM is 80 GiB but for what ECC and the driver
 
 
 @dataclass(frozen=True)
-class Format:
+class NumberFormat:
     """Bytes an element of each kind takes, and the precision its products run in ('bf16', 'fp8', 'fp4')."""
 
     name: str
@@ -31,12 +31,12 @@ class Format:
 # fp8 in blocks of 128 x 128 adds 0.0002. Mixtures in fp4 keep everything but the routed experts in bf16, as
 # nvidia/DeepSeek-R1-FP4 and the Kimi-K2.5 checkpoint do; a dense model in fp4 quantises every linear layer.
 _FORMATS = {
-    "bf16": Format("bf16", 2.0, 2.0, 2.0, "bf16", "bf16"),
-    "fp8": Format("fp8", 1.0, 1.0, 2.0, "fp8", "fp8"),
-    "fp4": Format("fp4", 0.5625, 0.5625, 2.0, "fp4", "fp4"),
-    "fp4-experts": Format("fp4", 2.0, 0.5625, 2.0, "bf16", "fp4"),
-    "mxfp4": Format("mxfp4", 2.0, 0.53125, 2.0, "bf16", "fp4"),
-    "int4": Format("int4", 0.53125, 0.53125, 2.0, "int8", "int8"),  # weights alone: products in eight bits
+    "bf16": NumberFormat("bf16", 2.0, 2.0, 2.0, "bf16", "bf16"),
+    "fp8": NumberFormat("fp8", 1.0, 1.0, 2.0, "fp8", "fp8"),
+    "fp4": NumberFormat("fp4", 0.5625, 0.5625, 2.0, "fp4", "fp4"),
+    "fp4-experts": NumberFormat("fp4", 2.0, 0.5625, 2.0, "bf16", "fp4"),
+    "mxfp4": NumberFormat("mxfp4", 2.0, 0.53125, 2.0, "bf16", "fp4"),
+    "int4": NumberFormat("int4", 0.53125, 0.53125, 2.0, "int8", "int8"),  # weights alone: products in eight bits
 }
 _WORDS = {"fp16": "bf16", "bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4", "fp4": "fp4", "mxfp4": "mxfp4", "int4": "int4"}
 PRECISIONS = tuple(_WORDS)
@@ -47,7 +47,7 @@ def usual_precision(chip: Chip) -> str:
     return "fp8" if chip.fp8_tflops else "bf16"
 
 
-def number_format(precision: str, mixture: bool, kv_bytes: float | None = None) -> Format:
+def number_format(precision: str, mixture: bool, kv_bytes: float | None = None) -> NumberFormat:
     """The format of 'bf16', 'fp8', 'fp4', 'mxfp4' or 'int4' weights; `kv_bytes` an element of cache (bf16: 2).
 
     Raises UserError for a precision nobody serves in.
@@ -59,7 +59,7 @@ def number_format(precision: str, mixture: bool, kv_bytes: float | None = None) 
     found = _FORMATS["fp4-experts" if word == "fp4" and mixture else word]
     if kv_bytes is None:
         return found
-    return Format(
+    return NumberFormat(
         found.name, found.dense_bytes, found.expert_bytes, kv_bytes, found.dense_compute, found.expert_compute
     )
 
@@ -94,7 +94,7 @@ class Unit:
         return "/".join(parts)
 
 
-def weight_bytes(model: ModelCost, unit: Unit, form: Format) -> float:
+def weight_bytes(model: ModelCost, unit: Unit, form: NumberFormat) -> float:
     """Bytes of weights on one chip of the unit: attention's share by tp, experts by ep x moe_tp, both by pp."""
     spread = max(unit.ep * unit.moe_tp, 1)
     copies = 1.0
@@ -106,20 +106,20 @@ def weight_bytes(model: ModelCost, unit: Unit, form: Format) -> float:
     return (experts + (other + tables) / unit.tp) / unit.pp
 
 
-def kv_bytes_per_sequence(model: ModelCost, unit: Unit, form: Format, context: float) -> float:
+def kv_bytes_per_sequence(model: ModelCost, unit: Unit, form: NumberFormat, context: float) -> float:
     """Cache bytes that one sequence takes on each chip of its attention group."""
     total = sum(layer.repeat * layer.kv_elements(context) / min(unit.tp, layer.kv_heads) for layer in model.layers)
     return total * form.kv_bytes / unit.pp
 
 
-def free_bytes(model: ModelCost, chip: Chip, unit: Unit, form: Format) -> float:
+def free_bytes(model: ModelCost, chip: Chip, unit: Unit, form: NumberFormat) -> float:
     """Bytes of a chip left for the cache; negative where the weights alone do not fit."""
     if chip.memory_gb is None:
         raise UserError(f"{chip.name}: the catalogue has no memory size; add memory_gb to your own chips.csv.")
     return chip.memory_gb * MARKETED_GB * USABLE_MEMORY - WORKSPACE_BYTES - weight_bytes(model, unit, form)
 
 
-def most_sequences(model: ModelCost, chip: Chip, unit: Unit, form: Format, context: float) -> float:
+def most_sequences(model: ModelCost, chip: Chip, unit: Unit, form: NumberFormat, context: float) -> float:
     """Sequences of `context` tokens whose cache the whole unit holds at once (0 where the weights do not fit)."""
     free = free_bytes(model, chip, unit, form)
     if free <= 0:
@@ -149,7 +149,7 @@ def _check(unit: Unit, arch: Architecture) -> None:
     for count in {block.mixer.kv_heads for block in arch.blocks if isinstance(block.mixer, SoftmaxAttention)}:
         if count % unit.tp and unit.tp % count:
             raise UserError(f"--layout: tp {unit.tp} neither divides nor is a multiple of {count} key-value heads.")
-    experts = {block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, Experts)}
+    experts = {block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, ExpertsSpec)}
     if experts and unit.ep > COPIES * min(experts):
         raise UserError(
             f"--layout: ep {unit.ep} has no experts for its ranks: {arch.name} routes to {min(experts)}, of which "

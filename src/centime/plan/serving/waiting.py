@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from centime.plan.serving.engine import CHUNK, Engine, Steady, largest_batch, prefilling, steady
+from centime.plan.serving.engine import CHUNK, EngineModel, Steady, largest_batch, prefilling, steady
 
 TAIL = 0.01  # the 99th percentile
 HEADROOM = 0.2  # nodes serving over nodes needed, as DeepSeek's nodes follow its load (fleet/demand.py; D6's chart)
 
 
-def busiest_load(engine: Engine, isl: float, osl: float, ttft_s: float, tpot_s: float, hit: float = 0.0) -> Steady:
+def busiest_load(engine: EngineModel, isl: float, osl: float, ttft_s: float, tpot_s: float, hit: float = 0.0) -> Steady:
     """A unit of both phases at the highest load within both limits (99th percentiles); no tokens if there is none."""
     batch = largest_batch(engine, isl, osl, tpot_s / engine.speeds.token_tail, hit)
     if batch < 1:
@@ -29,7 +29,7 @@ def busiest_load(engine: Engine, isl: float, osl: float, ttft_s: float, tpot_s: 
     return replace(full, tokens_per_s=full.tokens_per_s * share)
 
 
-def busiest_prefill(engine: Engine, isl: float, hit: float, ttft_s: float) -> tuple[float, float, float]:
+def busiest_prefill(engine: EngineModel, isl: float, hit: float, ttft_s: float) -> tuple[float, float, float]:
     """New tokens a second and attention group of a prefill unit whose slowest hundredth begins within `ttft_s`.
 
     Returns it with the tokens of a step and the utilisation, at the best size of step: large steps are efficient, but

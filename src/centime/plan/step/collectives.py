@@ -9,7 +9,7 @@ all-reduce twice that (Thakur et al. 2005, section 3).
 
 from __future__ import annotations
 
-from centime.plan.step.efficiency import Rates
+from centime.plan.step.efficiency import ChipRates
 
 
 def members(size: int, stride: int, domain: int) -> int:
@@ -17,7 +17,7 @@ def members(size: int, stride: int, domain: int) -> int:
     return max(1, min(size, domain // max(1, stride)))
 
 
-def bandwidth(size: int, stride: int, rates: Rates) -> float:
+def bandwidth(size: int, stride: int, rates: ChipRates) -> float:
     """Bytes/s per chip of a ring over the group: the scale-up link within a domain.
 
     Across domains a ring runs through the network cards of all its members in a domain, side by side.
@@ -28,7 +28,7 @@ def bandwidth(size: int, stride: int, rates: Rates) -> float:
     return min(rates.scaleup, rates.scaleout * near)
 
 
-def gather_seconds(size: int, stride: int, payload: float, rates: Rates) -> float:
+def gather_seconds(size: int, stride: int, payload: float, rates: ChipRates) -> float:
     """All-gather or reduce-scatter of `payload` bytes (the whole, not a shard)."""
     if size <= 1:
         return 0.0
@@ -41,7 +41,7 @@ def domains_reached(copies: float, domains: int, limit: float) -> float:
     return min(mean, limit * (1.0 - 1.0 / domains)) if limit else mean
 
 
-def exchange_seconds(size: int, stride: int, payload: float, copies: float, limit: float, rates: Rates) -> float:
+def exchange_seconds(size: int, stride: int, payload: float, copies: float, limit: float, rates: ChipRates) -> float:
     """All-to-all: each chip sends `payload` bytes, its tokens in `copies` (top-k) equal copies, to chips of the group.
 
     A token crosses the network once for every other domain that it is sent to, and spreads by NVLink behind it (V3
@@ -57,6 +57,6 @@ def exchange_seconds(size: int, stride: int, payload: float, copies: float, limi
     return max(inside / rates.scaleup, far / rates.scaleout)
 
 
-def send_seconds(stride: int, payload: float, rates: Rates) -> float:
+def send_seconds(stride: int, payload: float, rates: ChipRates) -> float:
     """One message of `payload` bytes to the chip `stride` further on, by NVLink where that is in the same domain."""
     return payload / (rates.scaleup if stride < rates.scaleup_domain else rates.scaleout)

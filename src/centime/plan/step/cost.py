@@ -10,7 +10,7 @@ from centime.plan.step.efficiency import Constants, fitted
 from centime.plan.step.job import Job, workload
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import AS_STATED, Recomputed, passing_of, states_of, usable_bytes
-from centime.plan.step.micro_batch import Stage, whole_of
+from centime.plan.step.micro_batch import MicroBatchTimes, whole_of
 from centime.plan.step.times import Once, Passed, StepTimes, finished, micro_batches_of, once_of, pace, total_seconds
 
 Key = TypeVar("Key")
@@ -24,8 +24,8 @@ class StepCost:
         self.job, self.constants = job, constants or fitted()
         self.load = workload(job, self.constants)
         self.limit = usable_bytes(job.chip)
-        self.models: dict[tuple[object, ...], Stage] = {}
-        self.stages: dict[tuple[object, ...], Stage] = {}
+        self.models: dict[tuple[object, ...], MicroBatchTimes] = {}
+        self.stages: dict[tuple[object, ...], MicroBatchTimes] = {}
         self.least: dict[tuple[int, ...], tuple[float, float]] = {}
         self.states: dict[tuple[int, ...], float] = {}
         self.passing: dict[tuple[int | str, ...], float] = {}
@@ -109,13 +109,13 @@ class StepCost:
         key = (layout.gpus, layout.tp, layout.pp, layout.cp, layout.ep, layout.zero, layout.micro_batch, adapters)
         return _kept(self.once, key, lambda: once_of(self.load, layout, adapters))
 
-    def _model(self, layout: Layout, again: Recomputed | None = None, adapters: bool = False) -> Stage:
+    def _model(self, layout: Layout, again: Recomputed | None = None, adapters: bool = False) -> MicroBatchTimes:
         """One micro-batch through all stages: layouts that differ in `pp` share it."""
         again = again or AS_STATED[layout.recompute]
         key = (layout.tp, layout.cp, layout.ep, layout.micro_batch, again, adapters)
         return _kept(self.models, key, lambda: whole_of(self.load, layout, again, adapters))
 
-    def _stage(self, layout: Layout, again: Recomputed, adapters: bool) -> Stage:
+    def _stage(self, layout: Layout, again: Recomputed, adapters: bool) -> MicroBatchTimes:
         key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch, again, adapters)
         return _kept(self.stages, key, lambda: self._model(layout, again, adapters).cut(layout.pp))
 

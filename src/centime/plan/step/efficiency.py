@@ -92,7 +92,7 @@ class Constants:
 
 
 @dataclass(frozen=True, slots=True)
-class Software:
+class TrainingSoftware:
     """What a run is written in. tuned: with the kernels that the chip's maker (or DeepSeek) wrote for it."""
 
     year: float  # with its fraction: 2026.5 is July 2026
@@ -110,7 +110,7 @@ class Software:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class ChipRates:
     """What one chip reaches, with the software that a run is written in."""
 
     gemm: float  # FLOP/s of products in the run's precision
@@ -168,7 +168,7 @@ def generation(chip: Chip) -> str:
 
 
 @lru_cache(maxsize=4096)
-def rates(chip: Chip, precision: str, software: Software, c: Constants) -> Rates:
+def rates(chip: Chip, precision: str, software: TrainingSoftware, c: Constants) -> ChipRates:
     """The rates of `chip` at `precision` (bf16, fp8, mxfp8, nvfp4) with such software."""
     year = software.year
     kind = generation(chip)
@@ -189,7 +189,7 @@ def rates(chip: Chip, precision: str, software: Software, c: Constants) -> Rates
     host = math.exp(c.log_host_year * (year - REFERENCE_YEAR))
     # Capture of whole steps with experts came with software of mid-2026 on Blackwell.
     graph = 1.0 / (1.0 + math.exp(-(year - 2026.4) / 0.04)) if kind == "blackwell" else 0.0
-    return Rates(
+    return ChipRates(
         gemm=chip.peak(precision.removesuffix("-row")) * share * relative,
         gemm_bf16=peak * share,
         attention=peak * best * attention * powered,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
-from centime.plan.step.efficiency import Constants, Rates, Software, rates
-from centime.plan.step.work import Work, work_of
+from centime.plan.step.efficiency import ChipRates, Constants, TrainingSoftware, rates
+from centime.plan.step.work import LayerWork, work_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Job:
     seq: int
     global_batch: int
     precision: str
-    software: Software
+    software: TrainingSoftware
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Workload:
     """A job with what its seconds follow from: the work of one token, the machine's rates, the fitted constants."""
 
     job: Job
-    work: Work
-    rates: Rates
+    work: LayerWork
+    rates: ChipRates
     constants: Constants
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from centime.catalogue.architecture import Architecture, Experts, FeedForward, SoftmaxAttention
+from centime.catalogue.architecture import Architecture, ExpertsSpec, FeedForwardSpec, SoftmaxAttention
 from centime.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _tensor_objections(layout: Layout, arch: Architecture, chip: Chip) -> Iterat
         if isinstance(mixer, SoftmaxAttention) and mixer.kv_heads % tp and tp % mixer.kv_heads:
             yield f"tp: {tp} and the {mixer.kv_heads} key-value heads of {arch.name} do not divide; choose a divisor."
             return
-        if isinstance(part, FeedForward) and part.width % tp:
+        if isinstance(part, FeedForwardSpec) and part.width % tp:
             yield f"tp: {tp} does not divide the feed-forward's width {part.width} of {arch.name}; choose a divisor."
             return
 
@@ -171,7 +171,7 @@ def _expert_objections(layout: Layout, arch: Architecture) -> Iterator[str]:
     ep, inner = layout.ep, layout.tp * layout.cp * layout.dp
     if ep == 1:
         return
-    experts = [block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, Experts)]
+    experts = [block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, ExpertsSpec)]
     if not experts:
         yield f"ep: {arch.name} has no experts; leave ep at 1."
     elif ep > min(experts) or min(experts) % ep:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from centime.catalogue.chips import Chip
-from centime.plan.step.efficiency import Software
+from centime.plan.step.efficiency import TrainingSoftware
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, Recompute
-from centime.plan.step.work import Work, work_of
+from centime.plan.step.work import LayerWork, work_of
 
 GIB = 2.0**30
 RESERVED_GIB = 4.0  # context, NCCL's and the allocator's own (what nvidia-smi shows beside tensors)
@@ -65,14 +65,14 @@ class Memory:
         return parts | {"total": self.total / GIB}
 
 
-def local_params(work: Work, layout: Layout) -> tuple[float, float]:
+def local_params(work: LayerWork, layout: Layout) -> tuple[float, float]:
     """Parameters whose weights a stage's chip works with: dense (tables included) and experts, mean over stages."""
     dense = (work.linear_params + work.small_params + work.table_params) / (layout.tp * layout.pp)
     return dense, work.expert_params / (layout.ep * layout.pp)
 
 
 def activation_bytes(
-    work: Work, layout: Layout, seq: int, precision: str, fused: bool = True
+    work: LayerWork, layout: Layout, seq: int, precision: str, fused: bool = True
 ) -> tuple[float, float, float]:
     """Bytes that one micro-batch leaves on a chip per stage with nothing, the light part, or everything recomputed."""
     operand = 1.0 if precision != "bf16" else 2.0  # inputs of matrix products are kept in their own type
@@ -110,7 +110,7 @@ def memory_of(job: Job, layout: Layout, recomputed: Recomputed | None = None) ->
     return Memory(*states_of(work, layout, job.software), *passing_of(work, job, layout, recomputed))
 
 
-def states_of(work: Work, layout: Layout, software: Software) -> tuple[float, float, float]:
+def states_of(work: LayerWork, layout: Layout, software: TrainingSoftware) -> tuple[float, float, float]:
     """Bytes of weights, gradients and optimizer."""
     dense, expert = local_params(work, layout)
     held = dense + expert
@@ -126,7 +126,7 @@ def states_of(work: Work, layout: Layout, software: Software) -> tuple[float, fl
     return weights, gradients, (MOMENT_BYTES + MASTER_BYTES) * shards
 
 
-def passing_of(work: Work, job: Job, layout: Layout, recomputed: Recomputed | None = None) -> tuple[float, float]:
+def passing_of(work: LayerWork, job: Job, layout: Layout, recomputed: Recomputed | None = None) -> tuple[float, float]:
     """Bytes of activations and buffers. recomputed: None: as the layout says."""
     none, light, least = activation_bytes(work, layout, job.seq, job.precision, job.software.fused_attention)
     again = recomputed or AS_STATED[layout.recompute]

@@ -17,7 +17,7 @@ UNFUSED_ATTENTION = 2.0  # an attention matrix computed whole has twice the caus
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class MicroBatchTimes:
     """Seconds of one micro-batch on the mean stage: forward, gradient of inputs, gradient of weights; and of what."""
 
     forward: float
@@ -31,10 +31,10 @@ class Stage:
         """Forward and whole backward."""
         return self.forward + self.input_gradient + self.weight_gradient
 
-    def cut(self, stages: int) -> Stage:
+    def cut(self, stages: int) -> MicroBatchTimes:
         """The mean of `stages` pipeline stages, where this is the whole model: every time divided by `stages`."""
         parts = {name: seconds / stages for name, seconds in self.parts.items()}
-        return Stage(
+        return MicroBatchTimes(
             self.forward / stages,
             self.input_gradient / stages,
             self.weight_gradient / stages,
@@ -49,7 +49,7 @@ def joined(a: float, b: float, power: float) -> float:
     return float(high * (1.0 + (low / high) ** power) ** (1.0 / power)) if high else 0.0
 
 
-def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool = False) -> Stage:
+def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool = False) -> MicroBatchTimes:
     """Time one micro-batch through all stages, of any number. again: what runs a second time in the backward;
     adapters: the weights themselves are frozen (LoRA)."""
     job, work, r, c = load.job, load.work, load.rates, load.constants
@@ -150,7 +150,9 @@ def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool =
         "context_parallel": 3.0 * context,
         "launch": waited,
     }
-    return Stage(forward * stretch, input_gradient * stretch, weight_gradient * stretch, parts, 2.0 * exchange)
+    return MicroBatchTimes(
+        forward * stretch, input_gradient * stretch, weight_gradient * stretch, parts, 2.0 * exchange
+    )
 
 
 def hop_seconds(c: Constants) -> float:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from centime.plan.step import schedules
 from centime.plan.step.layout import Layout, Schedule
-from centime.plan.step.schedules import Kind, Work
+from centime.plan.step.schedules import Kind, ScheduleItem
 
 
 class Event(NamedTuple):
@@ -28,7 +28,7 @@ class Event(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Timeline:
+class PipelineTimeline:
     """One step of a pipeline.
 
     total_s: from the first forward's start to the last gradient's end. bubble_s: idle seconds of every stage.
@@ -79,7 +79,7 @@ class Pipeline(NamedTuple):
     micro_batches: int
 
 
-def simulate(pipeline: Pipeline, passes: Passes, weights: Sequence[float] | None = None) -> Timeline:
+def simulate(pipeline: Pipeline, passes: Passes, weights: Sequence[float] | None = None) -> PipelineTimeline:
     """Lay one step out in time.
 
     passes: of one chunk. weights: how heavy each part of the model is, first to last, relative to the mean (embedding,
@@ -101,7 +101,7 @@ def simulate(pipeline: Pipeline, passes: Passes, weights: Sequence[float] | None
         for stage in range(stages)
     ]
 
-    def arrival(stage: int, item: Work) -> float | None:
+    def arrival(stage: int, item: ScheduleItem) -> float | None:
         """When all that the item needs is on the stage; None where it isn't known yet."""
         ready = 0.0
         part = place[stage][item.chunk]
@@ -160,10 +160,12 @@ def simulate(pipeline: Pipeline, passes: Passes, weights: Sequence[float] | None
     busy = [0.0] * stages
     for event in events:
         busy[event.stage] += event.end - event.start
-    return Timeline(total, tuple(total - seconds for seconds in busy), tuple(map(_in_flight, lists)), tuple(events))
+    return PipelineTimeline(
+        total, tuple(total - seconds for seconds in busy), tuple(map(_in_flight, lists)), tuple(events)
+    )
 
 
-def _in_flight(work: list[Work]) -> int:
+def _in_flight(work: list[ScheduleItem]) -> int:
     """The most activations held at once. An overlapped pair holds both: the forward makes its own meanwhile."""
     held = most = 0
     for item in work:

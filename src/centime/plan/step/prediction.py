@@ -11,7 +11,7 @@ from centime.errors import UserError
 from centime.messages import said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.step.cost import StepCost
-from centime.plan.step.efficiency import Software
+from centime.plan.step.efficiency import TrainingSoftware
 from centime.plan.step.intervals import step_interval
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout
@@ -51,13 +51,13 @@ def software_at(date: str | None) -> str | None:
     return None if date is None else f"{date.strip()}-01"[:7]
 
 
-def software_of(date: str | None) -> Software:
+def software_of(date: str | None) -> TrainingSoftware:
     """'2025-06' or '2025-06-30' -> the software of then; None: the newest that the constants know.
 
     Raises UserError on anything else.
     """
     if date is None:
-        return Software(NEWEST_SOFTWARE)
+        return TrainingSoftware(NEWEST_SOFTWARE)
     match = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])(-\d\d)?", date.strip())
     try:
         datetime.date.fromisoformat(f"{match[1]}-{match[2]}{match[3] or '-01'}" if match else date)
@@ -65,7 +65,7 @@ def software_of(date: str | None) -> Software:
         match = None
     if not match:
         raise UserError(f"software date {date!r} is not a date; write it as 2025-06 or 2025-06-30.")
-    return Software(min(NEWEST_SOFTWARE, int(match[1]) + (int(match[2]) - 0.5) / 12))
+    return TrainingSoftware(min(NEWEST_SOFTWARE, int(match[1]) + (int(match[2]) - 0.5) / 12))
 
 
 def default_precision(chip: Chip) -> str:

@@ -20,7 +20,7 @@ from centime.plan.step.layout import Schedule, schedule_objections
 Kind = Literal["F", "B", "W", "BW", "FB"]
 
 
-class Work(NamedTuple):
+class ScheduleItem(NamedTuple):
     """One item of a stage's list.
 
     F forward, B gradient of the input, W gradient of the weights, BW both gradients in one go, FB the forward of
@@ -59,7 +59,7 @@ def check(schedule: Schedule, stages: int, chunks: int, micro_batches: int) -> N
         raise UserError(reason)
 
 
-def orders(schedule: Schedule, stages: int, chunks: int, micro_batches: int) -> list[list[Work]]:
+def orders(schedule: Schedule, stages: int, chunks: int, micro_batches: int) -> list[list[ScheduleItem]]:
     """Every stage's list of work. `chunks` counts for interleaved alone. Raises UserError as `check` does."""
     check(schedule, stages, chunks, micro_batches)
     if schedule == "1f1b":
@@ -81,19 +81,19 @@ def orders(schedule: Schedule, stages: int, chunks: int, micro_batches: int) -> 
     return lists
 
 
-def _swap(item: Work) -> Work:
+def _swap(item: ScheduleItem) -> ScheduleItem:
     return item._replace(chunk=1 - item.chunk, other_chunk=1 - item.other_chunk)
 
 
-def _one_forward_one_backward(ahead: int, micro_batches: int) -> list[Work]:
+def _one_forward_one_backward(ahead: int, micro_batches: int) -> list[ScheduleItem]:
     warm = min(ahead, micro_batches)
-    work = [Work("F", 0, i) for i in range(warm)]
+    work = [ScheduleItem("F", 0, i) for i in range(warm)]
     for i in range(micro_batches - warm):
-        work += (Work("F", 0, warm + i), Work("BW", 0, i))
-    return work + [Work("BW", 0, i) for i in range(micro_batches - warm, micro_batches)]
+        work += (ScheduleItem("F", 0, warm + i), ScheduleItem("BW", 0, i))
+    return work + [ScheduleItem("BW", 0, i) for i in range(micro_batches - warm, micro_batches)]
 
 
-def _interleaved(stages: int, stage: int, chunks: int, micro_batches: int) -> list[Work]:
+def _interleaved(stages: int, stage: int, chunks: int, micro_batches: int) -> list[ScheduleItem]:
     """Groups of micro-batches go through chunk 0, then chunk 1, ...; the backward in the reverse order.
 
     A group has `stages` micro-batches, the last one also what is left over: a smaller one would wait for itself.
@@ -103,23 +103,23 @@ def _interleaved(stages: int, stage: int, chunks: int, micro_batches: int) -> li
     forward = [(chunk, i) for group in groups for chunk in range(chunks) for i in group]
     backward = [(chunk, i) for group in groups for chunk in reversed(range(chunks)) for i in group]
     warm = min(2 * (stages - stage - 1) + (chunks - 1) * max(map(len, groups)), len(forward))
-    work = [Work("F", *item) for item in forward[:warm]]
+    work = [ScheduleItem("F", *item) for item in forward[:warm]]
     for i in range(len(forward) - warm):
-        work += (Work("F", *forward[warm + i]), Work("BW", *backward[i]))
-    return work + [Work("BW", *item) for item in backward[len(forward) - warm :]]
+        work += (ScheduleItem("F", *forward[warm + i]), ScheduleItem("BW", *backward[i]))
+    return work + [ScheduleItem("BW", *item) for item in backward[len(forward) - warm :]]
 
 
-def _zero_bubble(stages: int, stage: int, micro_batches: int) -> list[Work]:
+def _zero_bubble(stages: int, stage: int, micro_batches: int) -> list[ScheduleItem]:
     """ZB-H1: 1F1B whose stage s puts off the weight gradients by s micro-batches; as many in flight on every stage."""
     warm = min(stages - stage, micro_batches)
-    work = [Work("F", 0, i) for i in range(warm)]
+    work = [ScheduleItem("F", 0, i) for i in range(warm)]
     for i in range(micro_batches):
-        work.append(Work("B", 0, i))
+        work.append(ScheduleItem("B", 0, i))
         if i >= stage:
-            work.append(Work("W", 0, i - stage))
+            work.append(ScheduleItem("W", 0, i - stage))
         if warm + i < micro_batches:
-            work.append(Work("F", 0, warm + i))
-    return work + [Work("W", 0, i) for i in range(max(0, micro_batches - stage), micro_batches)]
+            work.append(ScheduleItem("F", 0, warm + i))
+    return work + [ScheduleItem("W", 0, i) for i in range(max(0, micro_batches - stage), micro_batches)]
 
 
 class _Turns:
@@ -129,30 +129,30 @@ class _Turns:
         self.forward = list(first)
         self.backward = list(first)
         self.owed: list[tuple[int, int]] = []
-        self.work: list[Work] = []
+        self.work: list[ScheduleItem] = []
 
     def f(self, chunk: int) -> None:
-        self.work.append(Work("F", chunk, self.forward[chunk]))
+        self.work.append(ScheduleItem("F", chunk, self.forward[chunk]))
         self.forward[chunk] += 1
 
     def b(self, chunk: int, put_off_weights: bool = False) -> None:
-        self.work.append(Work("B" if put_off_weights else "BW", chunk, self.backward[chunk]))
+        self.work.append(ScheduleItem("B" if put_off_weights else "BW", chunk, self.backward[chunk]))
         if put_off_weights:
             self.owed.append((chunk, self.backward[chunk]))
         self.backward[chunk] += 1
 
     def w(self) -> None:
-        self.work.append(Work("W", *self.owed.pop(0)))
+        self.work.append(ScheduleItem("W", *self.owed.pop(0)))
 
     def fb(self, chunk: int) -> None:
         """The forward of one chunk overlapped with the backward of the other."""
         other = 1 - chunk
-        self.work.append(Work("FB", chunk, self.forward[chunk], other, self.backward[other]))
+        self.work.append(ScheduleItem("FB", chunk, self.forward[chunk], other, self.backward[other]))
         self.forward[chunk] += 1
         self.backward[other] += 1
 
 
-def _bidirectional(half: int, near: int, micro_batches: int, first: tuple[int, int]) -> list[Work]:
+def _bidirectional(half: int, near: int, micro_batches: int, first: tuple[int, int]) -> list[ScheduleItem]:
     """DualPipe's eight steps on the stage `near` places from its end, `half` of them to the middle.
 
     micro_batches: of each direction (DualPipe) or of each leg (DualPipeV). first: the first of either.

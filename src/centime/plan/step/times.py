@@ -14,7 +14,7 @@ from centime.plan.step.efficiency import Constants
 from centime.plan.step.job import Workload
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import local_params
-from centime.plan.step.micro_batch import Stage, hop_seconds, joined
+from centime.plan.step.micro_batch import MicroBatchTimes, hop_seconds, joined
 from centime.plan.step.pipeline import Passes, Phases, layout_phases
 from centime.plan.step.stages import slowest
 
@@ -57,7 +57,7 @@ class Passed:
     passes: Passes
 
 
-def micro_batches_of(load: Workload, stage: Stage, layout: Layout, slowed: float) -> Passed:
+def micro_batches_of(load: Workload, stage: MicroBatchTimes, layout: Layout, slowed: float) -> Passed:
     """The schedule of a step; how the states of a replica are sharded (`zero`) plays no part in it. slowed: `pace`."""
     job, c = load.job, load.constants
     micro_batches = layout.micro_batches(job.global_batch)

@@ -11,11 +11,11 @@ from functools import lru_cache
 
 from centime.catalogue.architecture import (
     Architecture,
-    Block,
     CompressedAttention,
-    Experts,
-    FeedForward,
+    ExpertsSpec,
+    FeedForwardSpec,
     LatentAttention,
+    LayerGroup,
     Mixer,
     SoftmaxAttention,
     StateSpace,
@@ -25,7 +25,7 @@ from centime.plan.counts.matrices import gemms
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class LayerWork:
     """Sums over all layers, per token, forward. `*_flops` in FLOPs, `*_elements` in elements read or written."""
 
     hidden: int
@@ -87,19 +87,19 @@ def _state_sizes(mixer: StateSpace) -> float:
     return 2.0 * (inner + 2 * keys) + 3.0 * inner
 
 
-def _activation_sizes(part: FeedForward | Experts) -> float:
+def _activation_sizes(part: FeedForwardSpec | ExpertsSpec) -> float:
     fan = 3 if part.gated else 2  # reads gate and up, writes their product
-    if isinstance(part, FeedForward):
+    if isinstance(part, FeedForwardSpec):
         return float(fan * part.width)
     return float(fan * (part.width * part.top_k + part.shared_width))
 
 
 @lru_cache(maxsize=4096)
-def work_of(arch: Architecture, seq: int) -> Work:
+def work_of(arch: Architecture, seq: int) -> LayerWork:
     """Gather `arch`'s work per token in causal sequences of `seq` tokens."""
     hidden = arch.hidden
-    sums = dict.fromkeys(Work.__slots__[1:], 0.0)
-    blocks: list[tuple[float, Block]] = [(block.repeat, block) for block in arch.blocks]
+    sums = dict.fromkeys(LayerWork.__slots__[1:], 0.0)
+    blocks: list[tuple[float, LayerGroup]] = [(block.repeat, block) for block in arch.blocks]
     if arch.mtp_modules:
         blocks += [(arch.mtp_modules * block.repeat, block) for block in arch.mtp_layers]
     for n, block in blocks:
@@ -139,7 +139,7 @@ def work_of(arch: Architecture, seq: int) -> Work:
         if part is not None:
             sums["sites"] += n
             sums["activation_elements"] += n * _activation_sizes(part)
-            if isinstance(part, Experts):
+            if isinstance(part, ExpertsSpec):
                 sums["mixture_layers"] += n
                 sums["dispatch_elements"] += n * part.top_k * float(part.latent_dim or hidden)
                 sums["experts"] = float(part.experts)
@@ -155,4 +155,4 @@ def work_of(arch: Architecture, seq: int) -> Work:
     sums["heads_of_vocab"] = float(arch.vocab) * (1 + modules)
     sums["table_params"] = table * (1 if arch.tied else 2) + arch.learned_positions * hidden
     sums["small_params"] += sums["sites"] * hidden
-    return Work(hidden=hidden, **sums)
+    return LayerWork(hidden=hidden, **sums)

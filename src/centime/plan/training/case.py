@@ -20,7 +20,7 @@ from centime.units import parse_count, parse_price_per_hour
 
 
 @dataclass(frozen=True)
-class Case:
+class RunInputs:
     """The inputs of one training run, as text and numbers that rebuild it; None: as `plan train` fills it.
 
     tokens: trained on; seq: tokens a sequence; global_batch: sequences a step; layout: "auto" or as `plan train`
@@ -55,7 +55,7 @@ def example_names() -> list[str]:
     return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def case(text: str) -> Case:
+def case(text: str) -> RunInputs:
     """The run that `text` names: an example, a file (card or TOML), or inputs in a line.
 
     Raises UserError with the nearest example where it is none of these, and naming the key where an input is wrong.
@@ -76,9 +76,9 @@ def case(text: str) -> Case:
     )
 
 
-def from_json(found: Mapping[str, Any], where: str = "inputs") -> Case:
+def from_json(found: Mapping[str, Any], where: str = "inputs") -> RunInputs:
     """A case from plain values, quantities as numbers or as people write them. Raises UserError naming the key."""
-    fields = {field.name: field for field in dataclasses.fields(Case)}
+    fields = {field.name: field for field in dataclasses.fields(RunInputs)}
     values: dict[str, Any] = {}
     for key, value in found.items():
         if key not in fields:
@@ -88,7 +88,7 @@ def from_json(found: Mapping[str, Any], where: str = "inputs") -> Case:
     for key in ("model", "gpu", "gpus", "tokens"):
         if key not in values:
             raise UserError(f"{where}: {key!r} is missing; a run needs model, gpu, gpus and tokens.")
-    return Case(**{"title": f"{values['model']} on {values['gpus']:,} {values['gpu']}"} | values)
+    return RunInputs(**{"title": f"{values['model']} on {values['gpus']:,} {values['gpu']}"} | values)
 
 
 MOST = 1e18  # of any quantity of a run
@@ -154,9 +154,9 @@ def _with_currency(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _from_line(text: str) -> Case:
+def _from_line(text: str) -> RunInputs:
     """'model=deepseek-v3,gpu=h800,layout=pp=16,ep=64': a key that is no input belongs to the layout before it."""
-    inputs = {field.name for field in dataclasses.fields(Case)}
+    inputs = {field.name for field in dataclasses.fields(RunInputs)}
     found: dict[str, Any] = {}
     for part in re.split(r"\s*,\s*", text.strip()):
         key, has, value = part.partition("=")
@@ -172,7 +172,7 @@ def _from_line(text: str) -> Case:
     return from_json(_with_currency(found), repr(text))
 
 
-def _from_toml(text: str, where: str) -> Case:
+def _from_toml(text: str, where: str) -> RunInputs:
     found = parse_toml(text, where)
     reported = found.pop("reported", {})
     if "gpu_hours" in reported:
@@ -181,13 +181,13 @@ def _from_toml(text: str, where: str) -> Case:
     return from_json(_with_currency(found), where)
 
 
-def _from_card(path: Path) -> Case:
+def _from_card(path: Path) -> RunInputs:
     """The inputs of a card that `plan train` wrote; what a case has no word for (later stages) is left."""
     from centime.plan.card import read_card
 
     card = read_card(path)
     if card["verb"] != "train":
         raise UserError(f"{path} is the card of `plan {card['verb']}`; `plan explain` compares cards of `plan train`.")
-    inputs = {field.name for field in dataclasses.fields(Case)}
+    inputs = {field.name for field in dataclasses.fields(RunInputs)}
     found = {key: value for key, value in card["inputs"].items() if key in inputs}
     return from_json(_with_currency(found), str(path))

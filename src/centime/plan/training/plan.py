@@ -24,7 +24,7 @@ from centime.plan.step.prediction import StepPrediction, check_precision, predic
 from centime.plan.step.times import TRAFFIC
 from centime.plan.training.goodput import Goodput, goodput
 from centime.plan.training.request import TrainingRequest, check, filled_in, recipes
-from centime.plan.training.stages import Stage, stage_of_extension, stage_of_rl, stage_of_tokens
+from centime.plan.training.stages import PlannedStage, stage_of_extension, stage_of_rl, stage_of_tokens
 from centime.plan.typed_inputs import typed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class TrainingPlan:
     arch: Architecture
     chip: Chip
     price: Price
-    stages: tuple[Stage, ...]
+    stages: tuple[PlannedStage, ...]
     goodput: Goodput
     assumptions: tuple[str, ...]
     sources: tuple[str, ...]
@@ -189,7 +189,7 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         assumptions.append(said("Rollouts follow a roofline of decoding, and wait for answers 1.5 times the mean."))
     if request.post_hours:
         hours = request.post_hours
-        stages.append(Stage("post", 0.0, 0.0, None, hours, hours, hours))
+        stages.append(PlannedStage("post", 0.0, 0.0, None, hours, hours, hours))
         assumptions.append(said("Post-training takes {hours:,.0f} GPU-hours: an input, not a result.", hours=hours))
     assumptions += step.assumptions
     assumptions.append(

@@ -13,8 +13,8 @@ from typing import Any
 from centime.errors import UserError, nearest
 from centime.plan.serving.choice import units_to_try
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import Engine, static_batch
-from centime.plan.serving.speeds import Software, speeds
+from centime.plan.serving.engine import EngineModel, static_batch
+from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.units import Unit, number_format
 from centime.plan.step.job import Job
 from centime.plan.step.prediction import StepPrediction
@@ -90,10 +90,10 @@ def rollout_seconds(job: Job, gpus: int, rl: Reinforcement) -> float:
     """
     arch, chip = job.arch, job.chip
     form = number_format("bf16" if job.precision == "bf16" else "fp8", arch.is_mixture)
-    engine = Engine(model_cost(arch), chip, Unit(), form, speeds(chip, Software("", job.software.year)))
+    engine = EngineModel(model_cost(arch), chip, Unit(), form, speeds(chip, ServingSoftware("", job.software.year)))
     answers = rl.rollouts * rl.steps_per_rollout
 
-    def seconds(tried: Engine) -> float:
+    def seconds(tried: EngineModel) -> float:
         each = max(1.0, answers / (gpus // tried.unit.chips))
         return TAIL * static_batch(tried, each, rl.prompt_tokens, rl.answer_tokens)
 

@@ -9,7 +9,7 @@ from centime.plan.show.sections import Figure, Figures, Notes, Section, StackedB
 
 if TYPE_CHECKING:
     from centime.plan.training.plan import TrainingPlan
-    from centime.plan.training.stages import Stage
+    from centime.plan.training.stages import PlannedStage
 
 NAMES = {
     "pretrain": "Pre-training",
@@ -123,7 +123,7 @@ def _stages(plan: TrainingPlan, w: Writer) -> Table:
     def amount(value: float) -> str:
         return w.number(value, ",.0f" if value >= 1000 else ",.2f")
 
-    def row(stage: Stage) -> list[str]:
+    def row(stage: PlannedStage) -> list[str]:
         return [
             w.say(NAMES[stage.name]),
             w.count(stage.tokens) if stage.tokens else "–",

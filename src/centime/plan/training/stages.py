@@ -14,7 +14,7 @@ from centime.plan.training.request import Extension
 
 
 @dataclass(frozen=True)
-class Stage:
+class PlannedStage:
     """A stage of training. Hours are chip-hours with failures, low and high their 80 % interval."""
 
     name: str  # pretrain, extension, sft, rl, post
@@ -40,22 +40,22 @@ class Stage:
         }
 
 
-def stage_of_tokens(name: str, tokens: float, step: StepPrediction, gpus: int, long: Goodput) -> Stage:
+def stage_of_tokens(name: str, tokens: float, step: StepPrediction, gpus: int, long: Goodput) -> PlannedStage:
     """A stage of so many tokens; all `gpus` are paid for, those that a layout leaves idle too."""
     steps = tokens / (step.global_batch * step.seq)
     hours = steps * gpus / 3600 / long.share
-    return Stage(name, tokens, steps, step, *(hours * s for s in (step.step_time_s, step.low_s, step.high_s)))
+    return PlannedStage(name, tokens, steps, step, *(hours * s for s in (step.step_time_s, step.low_s, step.high_s)))
 
 
-def stage_of_rl(job: Job, step: StepPrediction, rl: Reinforcement, gpus: int, long: Goodput) -> Stage:
+def stage_of_rl(job: Job, step: StepPrediction, rl: Reinforcement, gpus: int, long: Goodput) -> PlannedStage:
     """A stage of RL, its interval as wide as training's twice over: generation is the coarser half."""
     seconds = rl.steps * rl_step_seconds(job, gpus, rl, step)
     hours = seconds * gpus / 3600 / long.share
     low, high = (end / step.step_time_s for end in (step.low_s, step.high_s))
-    return Stage("rl", rl.tokens, rl.steps, step, hours, hours * low**2, hours * high**2)
+    return PlannedStage("rl", rl.tokens, rl.steps, step, hours, hours * low**2, hours * high**2)
 
 
-def stage_of_extension(job: Job, step: StepPrediction, stage: Extension, gpus: int, long: Goodput) -> Stage:
+def stage_of_extension(job: Job, step: StepPrediction, stage: Extension, gpus: int, long: Goodput) -> PlannedStage:
     """A stage at a longer sequence, in the layout of pre-training with as much context parallelism as memory asks."""
     found = fastest_longer(step.layout, replace(job, seq=stage.seq, global_batch=stage.global_batch))
     tokens = float(stage.steps * stage.global_batch * stage.seq)

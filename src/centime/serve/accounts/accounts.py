@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from centime.catalogue.prices import Price
-from centime.catalogue.tariffs import Amounts, Tariff
+from centime.catalogue.tariffs import Tariff, TokenPrices
 from centime.errors import UserError
 from centime.ledger.book import name_of
 from centime.ledger.served import EngineTime
@@ -30,7 +30,7 @@ from centime.serve.accounts.store import Store, set_price_list
 from centime.serve.accounts.ticket import Ticket
 
 BOOKED_EVERY_S = 1.0  # between two readings of the engine's clocks
-_FREE = Amounts(0, 0, 0)
+_FREE = TokenPrices(0, 0, 0)
 _tariff = functools.lru_cache(maxsize=1024)(Tariff.from_text)
 
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from centime.catalogue.prices import Price
-from centime.catalogue.tariffs import Amounts, Hours
+from centime.catalogue.tariffs import Hours, TokenPrices
 from centime.ledger.served import Served, hour_of
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.charge import MOST_PICO, Charge, Used, check_use, machine_cost
@@ -24,7 +24,7 @@ class Pricing:
     price: Price | None
     devices: int
 
-    def charge(self, account: Account, amounts: Amounts, hours: Hours, used: Used) -> tuple[Charge, Served]:
+    def charge(self, account: Account, amounts: TokenPrices, hours: Hours, used: Used) -> tuple[Charge, Served]:
         """What a request is charged, and its line on the bill. Raises ValueError for a use that cannot be.
 
         amounts, hours: the prices at which it was admitted, in pico-units a token, and which of the list's they are.

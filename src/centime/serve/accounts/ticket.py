@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 
-from centime.catalogue.tariffs import Amounts, Hours
+from centime.catalogue.tariffs import Hours, TokenPrices
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.bookings import Booking
 from centime.serve.accounts.charge import Charge, Used, at_most
@@ -25,7 +25,7 @@ class Ticket:
         pricing: Pricing,
         account: Account,
         number: int,
-        amounts: Amounts,
+        amounts: TokenPrices,
         hours: Hours,
     ) -> None:
         self._reservations, self._pricing = reservations, pricing

@@ -12,7 +12,7 @@ from centime.serve.api.answer import Answer
 from centime.serve.api.call import Choice
 from centime.serve.api.chat_call import ChatCall, ChatCompletion
 from centime.serve.api.service import CurrentService, Service
-from centime.serve.formats import Chat, Format, Prompt
+from centime.serve.formats import Chat, ChatFormat, Prompt
 from centime.serve.http.admission import take_ticket
 from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, ApiError, error_responses
@@ -90,7 +90,7 @@ def chat_of(body: ChatRequest, tools: list[dict[str, Any]]) -> Chat:
     )
 
 
-def prompt_of(chat_format: Format, chat: Chat) -> Prompt:
+def prompt_of(chat_format: ChatFormat, chat: Chat) -> Prompt:
     """Raises ApiError (400) when the format, or the model folder's template, refuses the messages."""
     try:
         return chat_format.prompt(chat)

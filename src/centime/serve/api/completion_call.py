@@ -14,7 +14,7 @@ from centime.serve.api import logprobs
 from centime.serve.api.answer import FinishReason
 from centime.serve.api.call import Call, Choice
 from centime.serve.api.echo import Echo
-from centime.serve.api.logprobs import CompletionLogprobs, Placed, Placing
+from centime.serve.api.logprobs import CompletionLogprobs, PlacedToken, Placing
 from centime.serve.api.service import Service
 from centime.serve.api.usage import UsageBody, usage_of
 from centime.serve.engine.request import Event, Finished, Piece, PromptLogprobs
@@ -49,7 +49,7 @@ class Added:
 
     index: int
     text: str
-    tokens: Sequence[Placed] = ()
+    tokens: Sequence[PlacedToken] = ()
     reason: FinishReason | None = None
 
 
@@ -112,7 +112,7 @@ class CompletionCall(Call):
             "usage": usage,
         }
 
-    def _reported(self, tokens: Sequence[Placed]) -> CompletionLogprobs:
+    def _reported(self, tokens: Sequence[PlacedToken]) -> CompletionLogprobs:
         return logprobs.for_completion(self._service.tokenizer, tokens)
 
     async def _added(self) -> AsyncIterator[Added | None]:
@@ -170,7 +170,7 @@ class _Group:
             if which == 0 and isinstance(event, Finished):  # it ended within the prompt
                 yield from self._echoed(echo, echo.cut())
 
-    def _echoed(self, echo: Echo, parts: Iterator[tuple[str, Sequence[Placed]]]) -> Iterator[Added]:
+    def _echoed(self, echo: Echo, parts: Iterator[tuple[str, Sequence[PlacedToken]]]) -> Iterator[Added]:
         for text, tokens in parts:
             yield from (Added(answer.index, text, tokens) for answer in self._answers)
         if echo.over:

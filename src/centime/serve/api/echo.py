@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from centime.serve.api.logprobs import Placed, place_prompt
+from centime.serve.api.logprobs import PlacedToken, place_prompt
 
 if TYPE_CHECKING:
     from centime.data.tokenizers import Tokenizer
@@ -30,7 +30,7 @@ class Echo:
         self._next = 0  # the first token that is not out
         self.over = False
 
-    def begin(self) -> Iterator[tuple[str, list[Placed]]]:
+    def begin(self) -> Iterator[tuple[str, list[PlacedToken]]]:
         """What needs no log-probabilities: all of the text where none are asked for, else the first token's."""
         if self._scored:
             yield self._part([None])
@@ -38,19 +38,19 @@ class Echo:
             self.over = True
             yield self._text, []
 
-    def take(self, logprobs: Sequence[TokenLogprob]) -> Iterator[tuple[str, list[Placed]]]:
+    def take(self, logprobs: Sequence[TokenLogprob]) -> Iterator[tuple[str, list[PlacedToken]]]:
         """The next tokens."""
         for start in range(0, len(logprobs), PART):
             yield self._part(logprobs[start : start + PART])
 
-    def cut(self) -> Iterator[tuple[str, list[Placed]]]:
+    def cut(self) -> Iterator[tuple[str, list[PlacedToken]]]:
         """The rest of the text, of an answer that ended before its prompt was computed."""
         yield self._part([None] * (len(self._places) - self._next))
 
-    def _part(self, found: Sequence[TokenLogprob | None]) -> tuple[str, list[Placed]]:
+    def _part(self, found: Sequence[TokenLogprob | None]) -> tuple[str, list[PlacedToken]]:
         places = self._places[self._next : self._next + len(found)]
         self._next += len(found)
         self.over = self._next == len(self._places)
         return "".join(text for text, _ in places), [
-            Placed(text, offset, one) for (text, offset), one in zip(places, found, strict=True)
+            PlacedToken(text, offset, one) for (text, offset), one in zip(places, found, strict=True)
         ]

@@ -66,7 +66,7 @@ def for_chat(tokenizer: Tokenizer, logprobs: Sequence[TokenLogprob]) -> list[Cha
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedToken:
     """A token in a text: what it adds to it, how many characters stand before, its log-probability if it has one."""
 
     text: str
@@ -74,7 +74,7 @@ class Placed:
     found: TokenLogprob | None
 
 
-def for_completion(tokenizer: Tokenizer, placed: Sequence[Placed]) -> CompletionLogprobs:
+def for_completion(tokenizer: Tokenizer, placed: Sequence[PlacedToken]) -> CompletionLogprobs:
     """The same as parallel lists."""
     return {
         "tokens": [one.text for one in placed],
@@ -162,7 +162,7 @@ class Placing:
         self._whole: deque[_Group] = deque()
         self._open: _Group = []  # within a character
 
-    def take(self, text: str, logprobs: Sequence[TokenLogprob]) -> list[Placed]:
+    def take(self, text: str, logprobs: Sequence[TokenLogprob]) -> list[PlacedToken]:
         """The tokens whose text is out, this piece's text included."""
         for found in logprobs:
             self._open.append((found, len(self._pieces.next(found.token))))
@@ -176,18 +176,18 @@ class Placing:
             room -= length
         return self._place(ready)
 
-    def end(self) -> list[Placed]:
+    def end(self) -> list[PlacedToken]:
         """The tokens that still wait; what they add may be cut by a stop string, or end in a broken character."""
         rest = [*itertools.chain.from_iterable(self._whole), *self._open]
         if rest:
             rest[-1] = (rest[-1][0], len(self._text))
         return self._place(rest)
 
-    def _place(self, entries: Sequence[_Entry]) -> list[Placed]:
+    def _place(self, entries: Sequence[_Entry]) -> list[PlacedToken]:
         placed, at = [], 0
         for found, length in entries:
             text = self._text[at : at + length]
-            placed.append(Placed(text, self._offset + at, found))
+            placed.append(PlacedToken(text, self._offset + at, found))
             at += len(text)
         self._text = self._text[at:]
         self._offset += at

@@ -12,7 +12,7 @@ from centime.serve.api.usage import Cost, cost_of
 from centime.serve.engine.request import Finished
 from centime.serve.formats import Delta
 from centime.serve.http.responses import as_event, new_id
-from centime.serve.json_body import Unreadable, read_json
+from centime.serve.json_body import UnreadableJson, read_json
 
 Stop = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn"]
 
@@ -157,7 +157,7 @@ def _object(text: str) -> dict[str, Any]:
     """A call's arguments. The API knows only objects: what a model wrote that is none goes in under one name."""
     try:
         found = read_json((text or "{}").encode("utf-8", "replace"))
-    except Unreadable:
+    except UnreadableJson:
         found = None
     return found if isinstance(found, dict) else {"arguments": text}
 

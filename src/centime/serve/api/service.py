@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from centime.catalogue.prices import Price
     from centime.data.tokenizers import Tokenizer
     from centime.serve.engine.client import EngineClient
-    from centime.serve.formats import Format
+    from centime.serve.formats import ChatFormat
     from centime.serve.grammar.constraint import Grammars
 
 
@@ -32,7 +32,7 @@ class Service(ServerState):
 
     engine: EngineClient
     tokenizer: Tokenizer
-    format: Format
+    format: ChatFormat
     grammars: Grammars
     names: tuple[str, ...]
     device: str

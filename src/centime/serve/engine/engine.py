@@ -26,7 +26,7 @@ from centime.serve.engine.logits_processor import LogitsProcessor
 from centime.serve.engine.model_runner import SCRATCH, DeterministicModelRunner, ModelRunner
 from centime.serve.engine.outcome import Ending, Outcome
 from centime.serve.engine.request import Event, Piece, QueueFull, Request, check_prompt
-from centime.serve.engine.scheduler import Scheduler, Work
+from centime.serve.engine.scheduler import ScheduledWork, Scheduler
 from centime.serve.engine.settings import EngineSettings
 from centime.serve.engine.shares import split
 from centime.serve.engine.stats import EngineClock, EngineStats
@@ -234,7 +234,7 @@ class Engine:
             self._prompt += generation.prompt_length
             self._hits += generation.hit_tokens
 
-    def _remember(self, work: Sequence[Work], outcomes: Sequence[Outcome]) -> None:
+    def _remember(self, work: Sequence[ScheduledWork], outcomes: Sequence[Outcome]) -> None:
         """The step, in the figures of the last seconds."""
         now, put_out = time.monotonic_ns(), sum(len(event.tokens) for _, event in outcomes if isinstance(event, Piece))
         self._output += put_out
@@ -243,7 +243,7 @@ class Engine:
         while self._recent[0][0] < now - WINDOW_NS:
             self._recent.popleft()
 
-    def _share(self, work: Sequence[Work]) -> None:
+    def _share(self, work: Sequence[ScheduledWork]) -> None:
         """All wall-clock since the last call: among those in the step by the work they caused, or idle."""
         now, clock = time.monotonic_ns(), self._clock
         passed = now - clock.until_ns

@@ -22,9 +22,9 @@ from centime.serve.engine.model_runner import ModelRunner
 from centime.serve.engine.outcome import Ending, Outcome, ending_of, isolated
 from centime.serve.engine.request import DeadEnd, Piece, PromptLogprobs, TokenLogprob
 from centime.serve.engine.sampler import finite_rows, log_probabilities, sample
-from centime.serve.engine.scheduler import Work
+from centime.serve.engine.scheduler import ScheduledWork
 from centime.serve.faults import report
-from centime.serve.kv_cache.paged_cache import Span
+from centime.serve.kv_cache.paged_cache import TokenSpan
 
 if TYPE_CHECKING:
     from centime.data.tokenizers import Tokenizer
@@ -37,10 +37,10 @@ NOT_FINITE = (
 
 
 @dataclass
-class Part:
+class RequestPart:
     """One request's part of a step: `hidden_TD` of its tokens, and of those it draws the logits and what was drawn."""
 
-    work: Work
+    work: ScheduledWork
     hidden_TD: Tensor
     logits_RV: Tensor | None = None  # R = work.draws
     scores_RV: Tensor | None = None  # the logits as penalties and grammar leave them
@@ -54,15 +54,15 @@ class Executor:
         self.runner, self.tokenizer, self.drafting = runner, tokenizer, drafting
         self.drafted = self.accepted = 0
 
-    def run(self, work: Sequence[Work]) -> list[Outcome]:
+    def run(self, work: Sequence[ScheduledWork]) -> list[Outcome]:
         """Computes all tokens of the step, and what comes of it, every request by itself."""
-        outcomes, parts = list[Outcome](), list[Part]()
+        outcomes, parts = list[Outcome](), list[RequestPart]()
 
-        def settle(results: Sequence[Part | Exception], owners: Sequence[Work]) -> list[Part]:
+        def settle(results: Sequence[RequestPart | Exception], owners: Sequence[ScheduledWork]) -> list[RequestPart]:
             for result, item in zip(results, owners, strict=True):
                 if isinstance(result, Exception):
                     outcomes.append((item.generation, ending_of(result)))
-            return [result for result in results if isinstance(result, Part)]
+            return [result for result in results if isinstance(result, RequestPart)]
 
         parts = settle(isolated(work, self._forward), work)
         for part in parts:
@@ -78,16 +78,16 @@ class Executor:
         self._write(parts, over)
         return outcomes
 
-    def _forward(self, work: Sequence[Work]) -> list[Part]:
+    def _forward(self, work: Sequence[ScheduledWork]) -> list[RequestPart]:
         """The hidden states of every request's tokens. Raises UserError where they are no numbers."""
         hidden_ND = self.runner.hidden([item.span for item in work], [token for item in work for token in item.tokens])
         parts = hidden_ND.split([item.span.count for item in work])
         finite = hidden_ND.isfinite().all(-1).split([item.span.count for item in work])
         if not all(bool(part.all()) for part in finite):
             raise UserError(NOT_FINITE)
-        return [Part(item, hidden_TD) for item, hidden_TD in zip(work, parts, strict=True)]
+        return [RequestPart(item, hidden_TD) for item, hidden_TD in zip(work, parts, strict=True)]
 
-    def _logits(self, parts: Sequence[Part]) -> Sequence[Part]:
+    def _logits(self, parts: Sequence[RequestPart]) -> Sequence[RequestPart]:
         logits_RV = self._finite_logits(torch.cat([part.hidden_TD[-part.work.draws :] for part in parts]))
         for part, logits in zip(parts, logits_RV.split([part.work.draws for part in parts]), strict=True):
             part.logits_RV = logits
@@ -100,7 +100,7 @@ class Executor:
             raise UserError(NOT_FINITE)
         return logits_RV
 
-    def _scores(self, parts: Sequence[Part]) -> Sequence[Part]:
+    def _scores(self, parts: Sequence[RequestPart]) -> Sequence[RequestPart]:
         for part in parts:
             assert part.logits_RV is not None
             generation, scores_RV = part.work.generation, part.logits_RV
@@ -127,7 +127,7 @@ class Executor:
         if not bool(finite_rows(scores_RV).all()):
             raise DeadEnd("the grammar that the answer is held to leads nowhere from here: no token may come next.")
 
-    def _draw(self, parts: Sequence[Part]) -> Sequence[Part]:
+    def _draw(self, parts: Sequence[RequestPart]) -> Sequence[RequestPart]:
         draws = [part.work.generation.draw(row) for part in parts for row in range(part.work.draws)]
         scores_RV = torch.cat([part.scores_RV for part in parts if part.scores_RV is not None])
         chosen = sample(scores_RV, draws).split([part.work.draws for part in parts])
@@ -135,7 +135,7 @@ class Executor:
             part.drawn = tokens.tolist()
         return parts
 
-    def _settled(self, part: Part) -> list[Outcome]:
+    def _settled(self, part: RequestPart) -> list[Outcome]:
         """What comes of a part; of one that raises, its end."""
         generation = part.work.generation
         try:
@@ -143,7 +143,7 @@ class Executor:
         except Exception as error:
             return [(generation, ending_of(error))]
 
-    def _score_prompt(self, part: Part) -> list[Outcome]:
+    def _score_prompt(self, part: RequestPart) -> list[Outcome]:
         """Log-probabilities of the prompt's tokens that follow those of this part."""
         generation, start = part.work.generation, part.work.span.start
         if not generation.scores_prompt:
@@ -158,7 +158,7 @@ class Executor:
         generation.scored = max(generation.scored, end + 1)
         return [(generation, PromptLogprobs(tuple(found)))] if found else []
 
-    def _accept(self, part: Part) -> list[Outcome]:
+    def _accept(self, part: RequestPart) -> list[Outcome]:
         """Takes the drawn tokens as far as the draft foresaw them, and one more.
 
         The draft is a single guess, so drawing from the model's own distribution and keeping the guess when it is what
@@ -226,7 +226,7 @@ class Executor:
                 over = Ending("stop", text.found)
         return over, piece
 
-    def _write(self, parts: Sequence[Part], over: set[int]) -> None:
+    def _write(self, parts: Sequence[RequestPart], over: set[int]) -> None:
         """Marks what is written in all layers; with MTP, writes its entries of what was computed, and guesses on.
 
         The entry of a token depends on the token after it, so that of an answer that ended the last one is not written,
@@ -243,8 +243,8 @@ class Executor:
         except Exception as error:  # guesses are for speed: the answers go on, and what lacks its entries stays unknown
             report(error, "MTP's guesses failed; answers go on without them")
 
-    def _guess(self, parts: Sequence[Part], over: set[int]) -> None:
-        spans, following, states = list[Span](), list[int](), list[Tensor]()
+    def _guess(self, parts: Sequence[RequestPart], over: set[int]) -> None:
+        spans, following, states = list[TokenSpan](), list[int](), list[Tensor]()
         written, guessing, rows, at = list[Generation](), list[Generation](), list[int](), 0
         for part in parts:
             generation, start = part.work.generation, part.work.span.start
@@ -254,7 +254,7 @@ class Executor:
                 last -= last % self.runner.pages.size
             if last <= start or generation.written < start:
                 continue
-            spans.append(Span(generation.table, start, last - start))
+            spans.append(TokenSpan(generation.table, start, last - start))
             following += generation.tokens[start + 1 : last + 1]
             states.append(part.hidden_TD[: last - start])
             written.append(generation)

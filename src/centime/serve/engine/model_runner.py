@@ -13,7 +13,7 @@ from torch import Tensor
 from centime.model import Transformer
 from centime.model.experts import Experts
 from centime.ops.routed_experts import routed_experts_by_tile
-from centime.serve.kv_cache.paged_cache import Pages, Span, StepCache
+from centime.serve.kv_cache.paged_cache import Pages, StepCache, TokenSpan
 
 FEW = 4  # tokens of a span up to which they are attended over one by one, together with everybody's single tokens
 TILE = 16  # rows of every product in deterministic mode
@@ -28,7 +28,7 @@ class ModelRunner:
         self.device = model.head_weight.device
 
     @torch.inference_mode()
-    def hidden(self, spans: Sequence[Span], tokens: Sequence[int]) -> Tensor:
+    def hidden(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor:
         """Normed hidden states [N, D] of all spans' tokens, in their order; their entries are kept."""
         order, cache = self._arranged(spans)
         ids = torch.tensor([tokens], device=self.device)[:, order]
@@ -36,7 +36,9 @@ class ModelRunner:
         return torch.empty_like(states).index_copy_(0, order, states)
 
     @torch.inference_mode()
-    def guesses(self, spans: Sequence[Span], hidden_ND: Tensor, next_tokens: Sequence[int], rows: list[int]) -> Tensor:
+    def guesses(
+        self, spans: Sequence[TokenSpan], hidden_ND: Tensor, next_tokens: Sequence[int], rows: list[int]
+    ) -> Tensor:
         """MTP on states and the N tokens after them; the likeliest tokens after those at `rows`, int64 [len(rows)]."""
         order, cache = self._arranged(spans)
         following = torch.tensor([next_tokens], device=self.device)[:, order]
@@ -49,7 +51,7 @@ class ModelRunner:
         """Logits [R, V], V = `vocabulary`: the head's rows that no token has are left out."""
         return self.model.unembed(hidden_RD)[:, : self.vocabulary]
 
-    def _arranged(self, spans: Sequence[Span]) -> tuple[Tensor, StepCache]:
+    def _arranged(self, spans: Sequence[TokenSpan]) -> tuple[Tensor, StepCache]:
         """The spans with those of few tokens first and taken apart; and where their tokens stood before."""
         firsts, at = [], 0
         for span in spans:
@@ -58,7 +60,7 @@ class ModelRunner:
         short = [(first, span) for first, span in zip(firsts, spans, strict=True) if span.count <= FEW]
         long = [(first, span) for first, span in zip(firsts, spans, strict=True) if span.count > FEW]
         order = [first + i for first, span in short + long for i in range(span.count)]
-        parts = [Span(span.table, span.start + i, 1) for _, span in short for i in range(span.count)]
+        parts = [TokenSpan(span.table, span.start + i, 1) for _, span in short for i in range(span.count)]
         return torch.tensor(order, device=self.device), StepCache(self.pages, parts + [span for _, span in long])
 
 
@@ -76,7 +78,7 @@ class DeterministicModelRunner(ModelRunner):
                 module.operation = routed_experts_by_tile
 
     @torch.inference_mode()
-    def hidden(self, spans: Sequence[Span], tokens: Sequence[int]) -> Tensor:
+    def hidden(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor:
         rows = []
         for parts, ids in self._tiles(spans, tokens):
             states = self.model.advance(torch.tensor([ids], device=self.device), self._cache(parts))
@@ -84,7 +86,9 @@ class DeterministicModelRunner(ModelRunner):
         return torch.cat(rows)[: len(tokens)]
 
     @torch.inference_mode()
-    def guesses(self, spans: Sequence[Span], hidden_ND: Tensor, next_tokens: Sequence[int], rows: list[int]) -> Tensor:
+    def guesses(
+        self, spans: Sequence[TokenSpan], hidden_ND: Tensor, next_tokens: Sequence[int], rows: list[int]
+    ) -> Tensor:
         states, start = [], 0
         for parts, ids in self._tiles(spans, next_tokens):
             tile = _padded(hidden_ND[start : start + TILE])
@@ -98,14 +102,14 @@ class DeterministicModelRunner(ModelRunner):
         tiles = [self.model.unembed(_padded(tile)) for tile in hidden_RD.split(TILE)]
         return torch.cat(tiles)[: len(hidden_RD), : self.vocabulary]
 
-    def _cache(self, parts: Sequence[Span]) -> StepCache:
+    def _cache(self, parts: Sequence[TokenSpan]) -> StepCache:
         return StepCache(self.pages, parts, together=1)
 
-    def _tiles(self, spans: Sequence[Span], tokens: Sequence[int]) -> list[tuple[list[Span], list[int]]]:
+    def _tiles(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> list[tuple[list[TokenSpan], list[int]]]:
         """Single-token spans and their ids, TILE at a time, the last tile filled up with scratch."""
-        parts = [Span(span.table, span.start + i, 1) for span in spans for i in range(span.count)]
+        parts = [TokenSpan(span.table, span.start + i, 1) for span in spans for i in range(span.count)]
         missing = -len(parts) % TILE
-        parts += [Span((SCRATCH,), 0, 1)] * missing
+        parts += [TokenSpan((SCRATCH,), 0, 1)] * missing
         ids = [*tokens, *[0] * missing]
         return [(parts[i : i + TILE], ids[i : i + TILE]) for i in range(0, len(parts), TILE)]
 

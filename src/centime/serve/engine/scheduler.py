@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from centime.serve.engine.cache_manager import CacheManager
 from centime.serve.engine.generation import Generation
-from centime.serve.kv_cache.paged_cache import Span
+from centime.serve.kv_cache.paged_cache import TokenSpan
 
 # An owner's only running request keeps what it holds until it has gone on by this many tokens since it got its place:
 # two that each need the whole cache take it in turns, and get somewhere in each.
@@ -28,12 +28,12 @@ SCORED_TOKENS = 8
 
 
 @dataclass(frozen=True)
-class Work:
+class ScheduledWork:
     """What one request does in a step: compute `tokens`, whose places are `span`; then draw `draws` tokens."""
 
     generation: Generation
     tokens: list[int]
-    span: Span
+    span: TokenSpan
     draws: int  # 0 within a prompt, 1 at its end and in decoding, one more for every guess of a draft
 
 
@@ -42,14 +42,14 @@ class _Plan:
     """A step as it is put together. Single tokens come first: the model attends for them all at once."""
 
     budget: int  # tokens that are left of it
-    single: list[Work] = field(default_factory=list)
-    longer: list[Work] = field(default_factory=list)
+    single: list[ScheduledWork] = field(default_factory=list)
+    longer: list[ScheduledWork] = field(default_factory=list)
     taken: set[int] = field(default_factory=set)  # ids of the requests that have been looked at
 
-    def add(self, work: Work) -> None:
+    def add(self, work: ScheduledWork) -> None:
         (self.single if work.span.count == 1 else self.longer).append(work)
 
-    def work(self) -> list[Work]:
+    def work(self) -> list[ScheduledWork]:
         """All of it but that of requests which were preempted since: they have lost the table that it is in."""
         return [work for work in self.single + self.longer if work.span.table is work.generation.table]
 
@@ -98,7 +98,7 @@ class Scheduler:
                 del self._waiting[owner]
         self.cache.release(generation)
 
-    def schedule(self) -> list[Work]:
+    def schedule(self) -> list[ScheduledWork]:
         """The next step's work, single tokens first; empty when there is nothing to do."""
         plan = _Plan(self.step_tokens)
         self._decode(plan, self._decode_budget())
@@ -195,8 +195,8 @@ class Scheduler:
         known = generation.tokens[start : start + count]
         tokens = known + generation.draft[: count - len(known)]
         draws = count - generation.pending + 1 if count >= generation.pending and generation.room else 0
-        span = Span(generation.table, start, count)
-        plan.add(Work(generation, tokens, span, draws))
+        span = TokenSpan(generation.table, start, count)
+        plan.add(ScheduledWork(generation, tokens, span, draws))
         plan.budget -= cost * count
 
     def _grow(self, generation: Generation, tokens: int) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from centime.serve.formats.format import NAMES, Chat, Format, Prompt, find_format
+from centime.serve.formats.format import NAMES, Chat, ChatFormat, Prompt, find_format
 from centime.serve.formats.parser import AnswerParser
 from centime.serve.formats.tool_calls import Delta
 
-__all__ = ["NAMES", "AnswerParser", "Chat", "Delta", "Format", "Prompt", "find_format"]
+__all__ = ["NAMES", "AnswerParser", "Chat", "ChatFormat", "Delta", "Prompt", "find_format"]

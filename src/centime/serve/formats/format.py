@@ -54,7 +54,7 @@ class Prompt:
     start: Start
 
 
-class Format:
+class ChatFormat:
     """Prompts and parsers of one model. `template` renders its chats where it can, our own rendering elsewhere."""
 
     def __init__(self, name: str, tokenizer: Tokenizer, template: str | None = None) -> None:
@@ -125,7 +125,7 @@ class Format:
         return text, start
 
 
-def find_format(tokenizer: Tokenizer, name: str = "auto") -> Format:
+def find_format(tokenizer: Tokenizer, name: str = "auto") -> ChatFormat:
     """The chat format of a model folder: by its chat template, or by its model_type where it ships none (V3.2).
 
     A template that knows no tool calls, or none at all, gives "v3". A format named outright is rendered by us, whatever
@@ -135,7 +135,7 @@ def find_format(tokenizer: Tokenizer, name: str = "auto") -> Format:
         if name not in FAMILIES:
             hint = nearest(name, NAMES)
             raise UserError(f"chat format {name!r} is not known.{hint} Known: auto, {', '.join(NAMES)}.")
-        return Format(name, tokenizer)
+        return ChatFormat(name, tokenizer)
     template = tokenizer.chat_template
     if template is None:
         config = tokenizer.folder / "config.json"
@@ -147,4 +147,4 @@ def find_format(tokenizer: Tokenizer, name: str = "auto") -> Format:
         found = "v3.1"
     else:
         found = "r1" if THINK in template else "v3"
-    return Format(found, tokenizer, template)
+    return ChatFormat(found, tokenizer, template)

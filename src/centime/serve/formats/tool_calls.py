@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from centime.serve.formats.reader import TextReader
-from centime.serve.json_body import Unreadable, read_json
+from centime.serve.json_body import UnreadableJson, read_json
 
 CALLS_BEGIN, CALLS_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
 CALL_BEGIN, CALL_END, SEP = "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>"
@@ -135,7 +135,7 @@ class Tags:
             function = call["function"]
             try:
                 arguments = read_json((function["arguments"] or "{}").encode("utf-8", "replace"))
-            except Unreadable:
+            except UnreadableJson:
                 arguments = None
             if not isinstance(arguments, dict):
                 arguments = {"arguments": function["arguments"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from centime.serve.json_body import Unreadable, read_json
+from centime.serve.json_body import UnreadableJson, read_json
 
 MAX_EVENT = 16 * 2**20  # bytes: a token with its log-probabilities takes a few thousand
 DONE_DATA = b"[DONE]"
@@ -49,6 +49,6 @@ def object_of(data: bytes) -> dict[str, Any] | None:
     """The JSON object that the data is; None where it is none."""
     try:
         found = read_json(data, finite=False)
-    except Unreadable:
+    except UnreadableJson:
         return None
     return found if isinstance(found, dict) else None

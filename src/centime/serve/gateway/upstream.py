@@ -19,7 +19,7 @@ from centime.serve.http.errors import ApiError
 from centime.serve.http.paths import Kind
 from centime.serve.http.responses import as_json
 from centime.serve.http.wording import plain
-from centime.serve.json_body import Unreadable, read_json
+from centime.serve.json_body import UnreadableJson, read_json
 
 CONNECT_S = 10.0
 ASK_S = 10.0  # for questions that take no model: names, token counts
@@ -159,7 +159,7 @@ class Upstream:
                     await answer.aclose()
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             raise lost(error) from None
-        except (Unreadable, Malformed):
+        except (UnreadableJson, Malformed):
             found = None
         if not isinstance(found, dict):
             raise unusable("something that is no JSON object")
@@ -238,7 +238,7 @@ def refused(response: httpx2.Response, raw: bytes) -> ApiError:
         return unusable(f"the status {status}, which is no answer")
     try:
         told = read_json(raw)
-    except Unreadable:
+    except UnreadableJson:
         told = None
     error = told.get("error", told) if isinstance(told, dict) else None
     message = error.get("message") if isinstance(error, dict) else error if isinstance(error, str) else None

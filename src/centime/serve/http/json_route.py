@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from centime.serve.fair_pool import FairPool
 from centime.serve.http.errors import ApiError
-from centime.serve.json_body import JSON_TYPES, Unreadable, read_json
+from centime.serve.json_body import JSON_TYPES, UnreadableJson, read_json
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -58,7 +58,7 @@ class JsonRequest(Request):
                 raise ApiError(400, "The body is empty; send a JSON object.")
             try:
                 found = await self.apart(read_json, raw)
-            except Unreadable as error:
+            except UnreadableJson as error:
                 raise ApiError(400, f"The body is {error}.") from None
             if not isinstance(found, dict):
                 kind = JSON_TYPES.get(type(found), "null")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model.cache import Attention, LayerCache, Queries, entry_width
-from centime.ops.latent_attention import Group
+from centime.ops.latent_attention import QueryGroup
 
 SHORT = 512  # tokens of a past up to which attention together is worth bringing the entries together
 TOGETHER = 16
@@ -54,7 +54,7 @@ class Pages:
 
 
 @dataclass(frozen=True)
-class Span:
+class TokenSpan:
     """Consecutive tokens of one request in a step: `count` of them from position `start` on; `table` is its blocks."""
 
     table: Sequence[int]
@@ -73,7 +73,7 @@ class StepCache:
     together, at most `together` of them. Each longer span, a piece of a prompt, alone, in whatever form is cheaper.
     """
 
-    def __init__(self, pages: Pages, spans: Sequence[Span], together: int = TOGETHER) -> None:
+    def __init__(self, pages: Pages, spans: Sequence[TokenSpan], together: int = TOGETHER) -> None:
         self.pages = pages
         self.singles = next((i for i, span in enumerate(spans) if span.count > 1), len(spans))
         assert all(span.count > 1 for span in spans[self.singles :]), "single tokens come first"
@@ -105,7 +105,7 @@ class StepCache:
         parts = []
         if self.singles:
             first = tuple(q[:, : self.singles] for q in queries)
-            groups = [Group(rows, _read(stored_SW, where), unseen) for rows, where, unseen in self._groups]
+            groups = [QueryGroup(rows, _read(stored_SW, where), unseen) for rows, where, unseen in self._groups]
             parts.append(attention.decode(first, groups))
         for rows, where in self._longer:
             parts.append(attention.over(tuple(q[:, rows] for q in queries), _read(stored_SW, where)))
@@ -144,7 +144,7 @@ def _slots(table: Sequence[int], tokens: int, size: int, device: torch.device) -
 
 
 def _groups(
-    singles: Sequence[Span], together: int, size: int, device: torch.device
+    singles: Sequence[TokenSpan], together: int, size: int, device: torch.device
 ) -> list[tuple[Tensor, slice | Tensor, Tensor | None]]:
     """(rows, slots [G, T], unseen [G, T]) of those that are attended over together."""
     alike: dict[int, list[int]] = {}
@@ -162,7 +162,7 @@ def _groups(
     return groups
 
 
-def _filled_up(spans: Sequence[Span], length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _filled_up(spans: Sequence[TokenSpan], length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Slots [G, T] of each one's past, its first slot repeated up to `length`; and which those are."""
     blocks = -(-length // size)
     tables = [[*span.table[:blocks], *[span.table[0]] * (blocks - len(span.table))] for span in spans]

@@ -10,7 +10,7 @@ from centime.serve.http.errors import ApiError
 from centime.serve.protocol.chat_request import ChatRequest, NamedTool, ResponseFormat
 
 if TYPE_CHECKING:
-    from centime.serve.formats import Format
+    from centime.serve.formats import ChatFormat
 
 
 def offered_tools(body: ChatRequest) -> list[dict[str, Any]]:
@@ -27,7 +27,7 @@ def offered_tools(body: ChatRequest) -> list[dict[str, Any]]:
     return [] if body.tool_choice == "none" else tools
 
 
-def grammar_spec_for(body: ChatRequest, tools: Sequence[dict[str, Any]], chat_format: Format) -> GrammarSpec | None:
+def grammar_spec_for(body: ChatRequest, tools: Sequence[dict[str, Any]], chat_format: ChatFormat) -> GrammarSpec | None:
     """What the answer's grammar is compiled from, None when the answer is free.
 
     Raises UserError where a schema, a pattern or a grammar is too large to be looked at.

@@ -29,7 +29,7 @@ END_SECONDS = 10.0  # that the last reading may take
 LOST = "the replica that computed this answer was lost; ask again."
 
 
-class Link(Protocol):
+class ReplicaLink(Protocol):
     """A replica that answers (ray_serve.StartedReplica): `handle` is Ray's."""
 
     @property
@@ -44,7 +44,7 @@ class Replicas(Protocol):
     """All of them, and their end (ray_serve.RayReplicas)."""
 
     @property
-    def started(self) -> Sequence[Link]: ...
+    def started(self) -> Sequence[ReplicaLink]: ...
     def stop(self) -> None: ...
 
 

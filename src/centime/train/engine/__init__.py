@@ -1,28 +1,28 @@
 """The optimizer step: losses, gradients over micro-batches, update, balance; on one device or on the ranks of a run.
 
-`Trainer` takes a step on an `Engine`, which alone knows of devices, precision and sharding.
+`Trainer` takes a step on a `TrainingEngine`, which alone knows of devices, precision and sharding.
 """
 
 from centime.train.engine.balance import imbalance
 from centime.train.engine.build import new_engine
 from centime.train.engine.determinism import deterministic
 from centime.train.engine.diagnosis import diagnose
-from centime.train.engine.interface import Engine
-from centime.train.engine.loss import MicroBatch, Objective, Share
+from centime.train.engine.interface import TrainingEngine
+from centime.train.engine.loss import LossShare, MicroBatch, Objective
 from centime.train.engine.muon import orthogonalise
 from centime.train.engine.process_group import Ranks, device_of, from_first, group, ranks
 from centime.train.engine.single import SingleDevice
 from centime.train.engine.step import StepResult, Trainer
 
 __all__ = [
-    "Engine",
+    "LossShare",
     "MicroBatch",
     "Objective",
     "Ranks",
-    "Share",
     "SingleDevice",
     "StepResult",
     "Trainer",
+    "TrainingEngine",
     "deterministic",
     "device_of",
     "diagnose",

@@ -7,14 +7,16 @@ import torch
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Transformer
 from centime.recipe import Recipe
-from centime.train.engine.interface import Engine
+from centime.train.engine.interface import TrainingEngine
 from centime.train.engine.process_group import Ranks
 from centime.train.engine.sharded import Sharded
 from centime.train.engine.single import SingleDevice
 from centime.train.engine.wrap import apply
 
 
-def new_engine(config: ModelConfig, recipe: Recipe, device: torch.device, dtype: torch.dtype, place: Ranks) -> Engine:
+def new_engine(
+    config: ModelConfig, recipe: Recipe, device: torch.device, dtype: torch.dtype, place: Ranks
+) -> TrainingEngine:
     """This rank's engine for `config`, with the weights that the recipe's seed gives.
 
     dtype: what is computed in; the master weights are fp32.

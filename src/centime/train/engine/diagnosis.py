@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from centime.ops.finite import is_finite
-from centime.train.engine.interface import Engine
-from centime.train.engine.loss import MicroBatch, Share
+from centime.train.engine.interface import TrainingEngine
+from centime.train.engine.loss import LossShare, MicroBatch
 
 
-def diagnose(engine: Engine, micro: MicroBatch, share: Share) -> str:
+def diagnose(engine: TrainingEngine, micro: MicroBatch, share: LossShare) -> str:
     """A sentence naming the layer and the parameter in trouble, after a step whose loss or gradient was not finite."""
     weights = [name for name, tensor in engine.state().items() if not is_finite(tensor)]
     gradients = [name for name, tensor in engine.gradients().items() if not is_finite(tensor)]
@@ -35,7 +35,7 @@ def diagnose(engine: Engine, micro: MicroBatch, share: Share) -> str:
 
 
 @torch.no_grad()
-def first_bad_output(objective: nn.Module, micro: MicroBatch, share: Share) -> str | None:
+def first_bad_output(objective: nn.Module, micro: MicroBatch, share: LossShare) -> str | None:
     """Name of the innermost module whose output is the first that is not finite in a forward pass; None if all are."""
     found: list[str] = []
 

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
-from centime.train.engine.loss import MicroBatch, Objective, Share
+from centime.train.engine.loss import LossShare, MicroBatch, Objective
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "momentum")
 
 
-class Engine(ABC):
+class TrainingEngine(ABC):
     """What a step needs of the devices. State is named tensors, the same for any number of them."""
 
     objective: Objective
     rank: int
     world: int
 
-    def forward_backward(self, micro_batches: Iterable[MicroBatch], share: Share) -> tuple[Tensor, Tensor]:
+    def forward_backward(self, micro_batches: Iterable[MicroBatch], share: LossShare) -> tuple[Tensor, Tensor]:
         """Forward and backward over this rank's micro-batches of a step; the gradients of the last one are forgotten.
 
         Returns, summed over all ranks, the three losses (float32 [3], as Losses has them) and the experts' loads (int64

@@ -26,7 +26,7 @@ class MicroBatch(NamedTuple):
     lengths: Tensor | None = None  # int64 [B]: inputs that are not padding; None: all
 
 
-class Share(NamedTuple):
+class LossShare(NamedTuple):
     """What a micro-batch's sums are divided by, and the weights of the losses beside the main one."""
 
     loss_tokens: float  # sum of weights of the whole step
@@ -51,7 +51,7 @@ class Objective(nn.Module):
         self.model = model
         self.routers = len(model.routers())
 
-    def forward(self, batch: MicroBatch, share: Share) -> Losses:
+    def forward(self, batch: MicroBatch, share: LossShare) -> Losses:
         """The V3 report's cross entropy (eq. 24, 25) and balance loss (eq. 17), each a part of the step's mean."""
         model, rows = self.model, batch.rows
         depths = len(model.mtp)

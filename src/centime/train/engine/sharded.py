@@ -18,14 +18,14 @@ from torch.distributed.tensor import DTensor, Replicate
 
 from centime.model import Transformer
 from centime.recipe import Optimizer as Settings
-from centime.train.engine.interface import MOMENTS, Engine, buffers
+from centime.train.engine.interface import MOMENTS, TrainingEngine, buffers
 from centime.train.engine.loss import Objective
 from centime.train.engine.optimizer import build, group_parameters, set_lr
 from centime.train.engine.process_group import Ranks
 from centime.train.engine.wrap import blocks
 
 
-class Sharded(Engine):
+class Sharded(TrainingEngine):
     """The engine of one rank of several: parameters, gradients and moments are its shards of DTensors."""
 
     def __init__(self, model: Transformer, settings: Settings, compute_dtype: torch.dtype, place: Ranks) -> None:

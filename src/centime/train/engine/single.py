@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from centime.model import Transformer
 from centime.recipe import Optimizer as Settings
-from centime.train.engine.interface import MOMENTS, Engine, buffers
+from centime.train.engine.interface import MOMENTS, TrainingEngine, buffers
 from centime.train.engine.loss import Objective
 from centime.train.engine.mixed_precision import FlatParameters
 from centime.train.engine.optimizer import build, group_parameters, set_lr
 
 
-class SingleDevice(Engine):
+class SingleDevice(TrainingEngine):
     """Runs all parameters on one device."""
 
     rank, world = 0, 1

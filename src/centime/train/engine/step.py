@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from centime.train.engine.balance import update_bias
-from centime.train.engine.interface import Engine
-from centime.train.engine.loss import MicroBatch, Share
+from centime.train.engine.interface import TrainingEngine
+from centime.train.engine.loss import LossShare, MicroBatch
 from centime.train.stages import Batch, StepSettings
 
 
@@ -30,7 +30,7 @@ class StepResult:
 class Trainer:
     """Runs steps on an engine. `micro_batch` sequences are computed at once; the result does not depend on it."""
 
-    def __init__(self, engine: Engine, micro_batch: int, clip: float) -> None:
+    def __init__(self, engine: TrainingEngine, micro_batch: int, clip: float) -> None:
         self.engine, self.micro_batch, self.clip = engine, micro_batch, clip
         self.before_update: Callable[[], None] = lambda: None  # the gradient is whole, and the weights will change
         self._routers = engine.objective.model.routers()
@@ -39,7 +39,7 @@ class Trainer:
     def step(self, batch: Batch, settings: StepSettings) -> StepResult:
         """Forward, backward, clip to `clip` (V3: 1.0), optimizer and bias update; all of it or, if not finite, none."""
         engine = self.engine
-        share = Share(batch.loss_tokens, batch.sequences, settings.mtp_weight, settings.balance_weight)
+        share = LossShare(batch.loss_tokens, batch.sequences, settings.mtp_weight, settings.balance_weight)
         losses, loads = engine.forward_backward(self.micro_batches(batch), share)
         norm = engine.gradient_norm()
         loss, mtp_loss, balance_loss = losses.tolist()

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from centime.model import Transformer
-from centime.recipe import Run
+from centime.recipe import RunSection
 
 
 def blocks(model: Transformer) -> list[nn.Module]:
@@ -16,7 +16,7 @@ def blocks(model: Transformer) -> list[nn.Module]:
     return [*model.layers, *(module.block for module in model.mtp)]
 
 
-def apply(model: Transformer, run: Run) -> None:
+def apply(model: Transformer, run: RunSection) -> None:
     """Wraps every block's forward as the recipe asks. Parameter names stay as they are."""
     for block in blocks(model):
         if run.compile:

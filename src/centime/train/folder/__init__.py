@@ -4,7 +4,7 @@ A file or a checkpoint is whole or absent, and what is damaged is named; a check
 """
 
 from centime.train.folder.checkpoints import META, Checkpoints, weights_in
-from centime.train.folder.progress import Progress
+from centime.train.folder.progress import RunProgress
 from centime.train.folder.resume import (
     Checkpoint,
     info_of,
@@ -20,8 +20,8 @@ __all__ = [
     "META",
     "Checkpoint",
     "Checkpoints",
-    "Progress",
     "RunFolder",
+    "RunProgress",
     "info_of",
     "load_into",
     "newest_good",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """Counts since the run's first step."""
 
     stage: int = 0  # index of the stage

@@ -15,9 +15,9 @@ from centime.errors import UserError
 from centime.files.leftovers import discard
 from centime.json_files import kind, read_object
 from centime.ops.finite import first_not_finite
-from centime.train.engine import Engine
+from centime.train.engine import TrainingEngine
 from centime.train.folder.checkpoints import META, Checkpoints, checkpoints_in, read, step_of
-from centime.train.folder.progress import Progress
+from centime.train.folder.progress import RunProgress
 from centime.train.folder.run_folder import RunFolder
 from centime.train.stages import StagePlan
 
@@ -26,7 +26,7 @@ from centime.train.stages import StagePlan
 class Place:
     """A checkpoint's state.json: how far the run was, and on which data."""
 
-    progress: Progress
+    progress: RunProgress
     rows: str  # fingerprint of the stage's data
 
 
@@ -85,7 +85,7 @@ def require_place(found: Checkpoint, stages: Sequence[StagePlan]) -> None:
         )
 
 
-def load_into(engine: Engine, found: Checkpoint) -> None:
+def load_into(engine: TrainingEngine, found: Checkpoint) -> None:
     """Sets the engine to a checkpoint. Raises UserError where it is of another model."""
     try:
         engine.load(found.tensors)
@@ -147,7 +147,7 @@ def order_of(run: RunFolder) -> int:
 def place_of(tree: dict[str, Any], where: Path) -> Place:
     """What a checkpoint's state.json says. Raises UserError naming the file and what is wrong in it."""
     values: dict[str, Any] = {}
-    for field in fields(Progress):
+    for field in fields(RunProgress):
         value = tree.get(field.name)
         whole = type(value) is int and value >= 0
         if not (whole or (field.name == "cost" and type(value) is float and math.isfinite(value) and value >= 0)):
@@ -157,7 +157,7 @@ def place_of(tree: dict[str, Any], where: Path) -> Place:
     rows = tree.get("rows")
     if not isinstance(rows, str):
         raise UserError(f"{where} is damaged: rows is {_what(rows)}; expected the fingerprint of the data.")
-    return Place(Progress(**values), rows)
+    return Place(RunProgress(**values), rows)
 
 
 def factors_in(tree: dict[str, Any], where: Path, stages: int) -> list[float] | None:

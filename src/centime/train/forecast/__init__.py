@@ -6,7 +6,7 @@ The same steps give the interval; a machine's profile and its measured peak stan
 from centime.train.forecast.budget import Budget, asked, parse_budget, smoke
 from centime.train.forecast.by_profile import fits, stage_seconds
 from centime.train.forecast.estimate import Forecast, StageForecast, stage_forecast
-from centime.train.forecast.fitting import INFINITE, Amounts, fit, least_factor, least_seconds, steps_bought
+from centime.train.forecast.fitting import INFINITE, StageAmounts, fit, least_factor, least_seconds, steps_bought
 from centime.train.forecast.memory import (
     available_bytes,
     default_micro_batch,
@@ -17,15 +17,15 @@ from centime.train.forecast.memory import (
     snapshot_bytes,
 )
 from centime.train.forecast.peak import kept_peak, measured_peak, raise_peak
-from centime.train.forecast.timing import StepCost, measure
+from centime.train.forecast.timing import StepSeconds, measure
 
 __all__ = [
     "INFINITE",
-    "Amounts",
     "Budget",
     "Forecast",
+    "StageAmounts",
     "StageForecast",
-    "StepCost",
+    "StepSeconds",
     "asked",
     "available_bytes",
     "default_micro_batch",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from centime.catalogue.prices import Price
-from centime.train.forecast.timing import StepCost
+from centime.train.forecast.timing import StepSeconds
 from centime.train.stages import StagePlan
 
 # How much a machine's pace differs between the seconds that are timed and the minutes that follow, one standard
@@ -36,7 +36,7 @@ class StageForecast:
 
 
 def stage_forecast(
-    plan: StagePlan, cost: StepCost, micro_batch: int, world: int, rows_between: float, rows_last: float
+    plan: StagePlan, cost: StepSeconds, micro_batch: int, world: int, rows_between: float, rows_last: float
 ) -> StageForecast:
     """The stage's steps at the measured cost, each with its own number of micro-batches, and its evaluations.
 

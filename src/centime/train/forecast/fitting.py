@@ -11,7 +11,7 @@ LEAST_STEPS = 10  # of all stages together, or all there are: a run of fewer has
 
 
 @dataclass(frozen=True)
-class Amounts:
+class StageAmounts:
     """What one stage takes at the length that the recipe states."""
 
     steps: int
@@ -21,7 +21,7 @@ class Amounts:
 
 
 def fit(
-    stages: Sequence[Amounts], allowed_seconds: float, allowed_tokens: float = INFINITE, stretch: bool = False
+    stages: Sequence[StageAmounts], allowed_seconds: float, allowed_tokens: float = INFINITE, stretch: bool = False
 ) -> list[float]:
     """Factors on each stage's tokens, 0 or more, that bring all stages under the ceilings.
 
@@ -45,18 +45,18 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 1.0
 
 
-def least_factor(stages: Sequence[Amounts]) -> float:
+def least_factor(stages: Sequence[StageAmounts]) -> float:
     """The share of the recipe below which a run is refused: LEAST_STEPS steps, or one of each stage."""
     steps = sum(stage.steps for stage in stages)
     return min(1.0, max(LEAST_STEPS, len(stages)) / steps)
 
 
-def steps_bought(stages: Sequence[Amounts], factors: Sequence[float]) -> int:
+def steps_bought(stages: Sequence[StageAmounts], factors: Sequence[float]) -> int:
     """Steps that a budget pays for in full."""
     return math.floor(sum(stage.steps * factor for stage, factor in zip(stages, factors, strict=True)))
 
 
-def least_seconds(stages: Sequence[Amounts]) -> float:
+def least_seconds(stages: Sequence[StageAmounts]) -> float:
     """What the shortest run that is not refused takes."""
     share = least_factor(stages)
     return sum(share * stage.seconds + stage.fixed_seconds for stage in stages)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from centime.train.engine import Engine, Trainer
+from centime.train.engine import Trainer, TrainingEngine
 from centime.train.stages import Batch, StagePlan, StageRows, StepSettings
 
 WARM_UP = 3  # steps of each kind that are not counted: the first allocate, compile, fill caches
@@ -29,20 +29,20 @@ WHOLE = 4  # micro-batches in a step that is timed whole; a step of more is time
 
 
 @dataclass(frozen=True)
-class StepCost:
+class StepSeconds:
     """Seconds of a step: `overhead` once, and `micro_batch` for each; error: one standard deviation over the mean."""
 
     overhead: float
     micro_batch: float
     error: float
 
-    def times(self, factor: float, error: float) -> StepCost:
+    def times(self, factor: float, error: float) -> StepSeconds:
         """The same, slower or faster, and as uncertain as stated."""
         return replace(self, overhead=self.overhead * factor, micro_batch=self.micro_batch * factor, error=error)
 
 
 @dataclass
-class Kind:
+class StepKind:
     """One shape of step of one stage, and how long it took."""
 
     step: Callable[[int], object]
@@ -81,8 +81,12 @@ def error_of_mean(values: Sequence[float]) -> float:
 
 
 def measure(
-    engine: Engine, plans: Sequence[StagePlan], micro_batches: Sequence[int], clip: float, budget: float = math.inf
-) -> list[StepCost]:
+    engine: TrainingEngine,
+    plans: Sequence[StagePlan],
+    micro_batches: Sequence[int],
+    clip: float,
+    budget: float = math.inf,
+) -> list[StepSeconds]:
     """Times steps of every stage's shapes with a learning rate of zero, then forgets the optimizer's moments.
 
     budget: seconds that the run may take; a tenth of them at most go into the timing.
@@ -108,7 +112,7 @@ def measure(
     return [cost_of(kinds) for kinds in stages]
 
 
-def _warm_up(engine: Engine, kind: Kind) -> None:
+def _warm_up(engine: TrainingEngine, kind: StepKind) -> None:
     """Steps that are not counted: WARM_UP, or fewer where they are long."""
     began = time.perf_counter()
     for turn in range(WARM_UP):
@@ -117,14 +121,14 @@ def _warm_up(engine: Engine, kind: Kind) -> None:
             return
 
 
-def _shared(engine: Engine, votes: list[bool]) -> list[bool]:
+def _shared(engine: TrainingEngine, votes: list[bool]) -> list[bool]:
     """True where any rank says so."""
     counted = torch.tensor(votes, dtype=torch.int64)
     engine.all_reduce(counted)
     return [bool(count) for count in counted.tolist()]
 
 
-def _kinds(engine: Engine, plan: StagePlan, micro_batch: int, clip: float) -> list[Kind]:
+def _kinds(engine: TrainingEngine, plan: StagePlan, micro_batch: int, clip: float) -> list[StepKind]:
     """The shapes to time: whole steps where all are alike and small, else steps of one and of two micro-batches."""
     trainer = Trainer(engine, micro_batch, clip)
     rows = plan.steps(engine.rank, engine.world)
@@ -139,11 +143,11 @@ def _kinds(engine: Engine, plan: StagePlan, micro_batch: int, clip: float) -> li
     else:
         counts = sorted({min(together, largest), min(2 * together, largest)})
 
-    def kind(count: int) -> Kind:
+    def kind(count: int) -> StepKind:
         def step(turn: int) -> object:
             return trainer.step(_some(rows, count, turn), still)
 
-        return Kind(step, -(-count // together))
+        return StepKind(step, -(-count // together))
 
     return [kind(count) for count in counts]
 
@@ -155,7 +159,7 @@ def _some(rows: StageRows, count: int, turn: int) -> Batch:
     return rows.rows.batch(start, count, *rows.place)
 
 
-def _enough(kinds: Sequence[Kind], plan: StagePlan, micro_batch: int, world: int, most: float) -> bool:
+def _enough(kinds: Sequence[StepKind], plan: StagePlan, micro_batch: int, world: int, most: float) -> bool:
     spent = sum(sum(kind.seconds) for kind in kinds)
     cost = cost_of(kinds)
     whole = SHARE * plan.schedule.steps * (cost.overhead + cost.micro_batch)
@@ -164,11 +168,11 @@ def _enough(kinds: Sequence[Kind], plan: StagePlan, micro_batch: int, world: int
     return spent >= LEAST_S and cost.error < ERROR
 
 
-def cost_of(kinds: Sequence[Kind]) -> StepCost:
+def cost_of(kinds: Sequence[StepKind]) -> StepSeconds:
     """Of whole steps, or of steps of one micro-batch and of two: what they differ by is one, the rest each step's."""
     error = max(error_of_mean(kind.seconds) for kind in kinds)
     one = kinds[0].mean
     if len(kinds) == 1:
-        return StepCost(0.0, one / kinds[0].micro_batches, error)
+        return StepSeconds(0.0, one / kinds[0].micro_batches, error)
     each = max(kinds[1].mean - one, 0.5 * one)
-    return StepCost(max(0.0, one - each), each, error)
+    return StepSeconds(max(0.0, one - each), each, error)

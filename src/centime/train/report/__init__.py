@@ -4,6 +4,6 @@ Nothing here trains: it reads what a run wrote, finished or not.
 """
 
 from centime.train.report.page import render, write_report
-from centime.train.report.read import Run, read_run
+from centime.train.report.read import RecordedRun, read_run
 
-__all__ = ["Run", "read_run", "render", "write_report"]
+__all__ = ["RecordedRun", "read_run", "render", "write_report"]

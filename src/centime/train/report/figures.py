@@ -10,11 +10,11 @@ from typing import Any
 from centime import units
 from centime.charts.kinds import Digits, Line, LineChart
 from centime.ledger.billing import stage_name
-from centime.train.report.read import Record, Run
+from centime.train.report.read import Record, RecordedRun
 
 
 @dataclass(frozen=True)
-class Figure:
+class ReportFigure:
     """Charts under one caption: one, or one a stage where stages share no scale. `panels` are (stage or '', chart)."""
 
     title: str
@@ -56,7 +56,7 @@ def _percent(value: float, digits: int = 3) -> str:
     return f"{units.format_number(100 * value, digits)} %"
 
 
-def figures_of(run: Run) -> list[Figure]:
+def figures_of(run: RecordedRun) -> list[ReportFigure]:
     """Every curve for which the run has numbers."""
     currency = (run.bill or {}).get("currency") or "USD"
 
@@ -66,7 +66,7 @@ def figures_of(run: Run) -> list[Figure]:
     losses, imbalance = {"main_loss": "next token", "mtp_loss": "MTP"}, "most loaded expert over the mean, minus 1"
     loss = _axes("Loss", "nats per token", decimal)
     every = [
-        Figure("Loss", _by_stage(run, loss, losses, "eval_loss")),
+        ReportFigure("Loss", _by_stage(run, loss, losses, "eval_loss")),
         _whole(run, _axes("Bits per byte", "bits per byte of text", decimal), "bits_per_byte", "eval_bits_per_byte"),
         _whole(run, _axes("Learning rate", "per step", _scientific, from_zero=True), "lr"),
         _whole(run, _axes("Gradient norm", "before clipping", decimal), "grad_norm"),
@@ -107,15 +107,17 @@ def _lines(
     return [line for line in lines if line.points]
 
 
-def _whole(run: Run, axes: LineChart, key: str, evaluation: str = "") -> Figure:
+def _whole(run: RecordedRun, axes: LineChart, key: str, evaluation: str = "") -> ReportFigure:
     """One chart over all stages, with a mark where each begins."""
     name = "training" if evaluation else axes.title.lower()
     span = (0.0, float(run.steps[-1]["tokens"])) if run.steps else None
     lines = _lines(run.steps, run.evaluations, {key: name}, evaluation)
-    return Figure(axes.title, [("", replace(axes, lines=lines, span=span, marks=run.starts))])
+    return ReportFigure(axes.title, [("", replace(axes, lines=lines, span=span, marks=run.starts))])
 
 
-def _by_stage(run: Run, axes: LineChart, keys: Mapping[str, str], evaluation: str) -> list[tuple[str, LineChart]]:
+def _by_stage(
+    run: RecordedRun, axes: LineChart, keys: Mapping[str, str], evaluation: str
+) -> list[tuple[str, LineChart]]:
     """A chart a stage, each with its own scale, against the tokens of that stage: what fine-tuning does to the loss of
     short answers would leave pre-training a flat line."""
     panels = []

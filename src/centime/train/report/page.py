@@ -22,7 +22,7 @@ from centime.files.pages import is_page
 from centime.ledger.billing import stage_name, state_in_words
 from centime.train.report.bill import bill_table, plan_table
 from centime.train.report.figures import count_of, figures_of, is_finite
-from centime.train.report.read import Record, Run, read_run
+from centime.train.report.read import Record, RecordedRun, read_run
 
 _COLUMNS = 160  # of an expert-load picture, evenly spaced in tokens
 
@@ -38,7 +38,7 @@ def write_report(folder: Path, bill: Mapping[str, Any] | None = None) -> Path:
     return path
 
 
-def render(run: Run) -> str:
+def render(run: RecordedRun) -> str:
     """The page as text."""
     figures = figures_of(run)
     lines = [line for figure in figures for _, chart in figure.panels for line in chart.lines]
@@ -65,7 +65,7 @@ def render(run: Run) -> str:
     )
 
 
-def _summary(run: Run) -> str:
+def _summary(run: RecordedRun) -> str:
     """One sentence under the title."""
     if not run.steps:
         return "No step was recorded."
@@ -81,7 +81,7 @@ def _sample(record: Record) -> Record:
     return {"label": label, "prompt": str(record.get("prompt") or ""), "text": str(record.get("text") or "")}
 
 
-def _facts(run: Run) -> list[tuple[str, str, str]]:
+def _facts(run: RecordedRun) -> list[tuple[str, str, str]]:
     """The head of the page: (label, figure, small print)."""
     out: list[tuple[str, str, str]] = []
     total = (run.bill or {}).get("total") or {}
@@ -104,7 +104,7 @@ def _facts(run: Run) -> list[tuple[str, str, str]]:
     return out
 
 
-def _loads(run: Run) -> list[dict[str, Any]]:
+def _loads(run: RecordedRun) -> list[dict[str, Any]]:
     """A picture and a sentence for each MoE layer; empty when no expert load was recorded."""
     moments = [r for r in run.steps if r.get("expert_load")]
     moments = [r for r in moments if len(r["expert_load"]) == len(moments[-1]["expert_load"])]

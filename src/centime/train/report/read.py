@@ -14,7 +14,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """What a run folder says. `steps` and `evaluations` are in order, with `tokens` counted through all stages."""
 
     folder: Path
@@ -32,7 +32,7 @@ class Run:
         return first + self.starts
 
 
-def read_run(folder: Path, bill: Mapping[str, Any] | None = None) -> Run:
+def read_run(folder: Path, bill: Mapping[str, Any] | None = None) -> RecordedRun:
     """The run folder as data. A step repeated after a resume counts once, as last done; a torn line is left out.
 
     Raises UserError when the folder has no metrics.jsonl.
@@ -49,7 +49,7 @@ def read_run(folder: Path, bill: Mapping[str, Any] | None = None) -> Run:
     if bill is None and (folder / "bill.json").is_file():
         bill = json.loads((folder / "bill.json").read_text(encoding="utf-8"))
     recipe, samples = folder / "recipe.toml", folder / "samples.jsonl"
-    return Run(
+    return RecordedRun(
         folder,
         list(steps.values()),
         list(evaluations.values()),

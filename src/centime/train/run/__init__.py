@@ -3,8 +3,8 @@
 `train` is the verb; `Setup` is all that is checked before a device is used, `TrainingRun` what is done then.
 """
 
-from centime.train.run.command import Trained, train
-from centime.train.run.setup import Finished, Setup
-from centime.train.run.training_run import Outcome, TrainingRun
+from centime.train.run.command import TrainedRun, train
+from centime.train.run.setup import AlreadyFinished, Setup
+from centime.train.run.training_run import RunOutcome, TrainingRun
 
-__all__ = ["Finished", "Outcome", "Setup", "Trained", "TrainingRun", "train"]
+__all__ = ["AlreadyFinished", "RunOutcome", "Setup", "TrainedRun", "TrainingRun", "train"]

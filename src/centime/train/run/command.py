@@ -16,17 +16,17 @@ from centime.ledger.billing import Bill, bill_of, table_of
 from centime.train.engine import ranks
 from centime.train.folder import RunFolder
 from centime.train.report import write_report
-from centime.train.run.setup import Finished, Setup
-from centime.train.run.training_run import Outcome, TrainingRun
+from centime.train.run.setup import AlreadyFinished, Setup
+from centime.train.run.training_run import RunOutcome, TrainingRun
 
 RUNS = Path("runs")  # where a run's folder goes by default
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRun:
     """How a run ended, and what came of it: for a program, after a person has read it."""
 
-    outcome: Outcome
+    outcome: RunOutcome
     model: Path
     report: Path | None
     bill: Bill | None
@@ -51,7 +51,7 @@ class Trained:
 
 def train(
     recipe: Path, settings: list[str], folder: Path | None, *, resume: bool, budget: str | None, price: str | None
-) -> Trained:
+) -> TrainedRun:
     """Runs `recipe` (a .toml, or the folder of a run to resume) and prints its bill, all of it on standard error.
 
     Raises UserError where the user can mend something.
@@ -71,9 +71,9 @@ def train(
     with run.held() if ranks().rank == 0 else nullcontext():
         try:
             setup = Setup(tree, run.path, resume, budget, price)
-        except Finished as done:
+        except AlreadyFinished as done:
             print(done, file=sys.stderr)
-            return Trained(Outcome(run.path, None), run.model, None, None)
+            return TrainedRun(RunOutcome(run.path, None), run.model, None, None)
         running = TrainingRun(setup)
         try:
             outcome = running.go()
@@ -87,7 +87,7 @@ def train(
             received = running.signals.received
             if received is None:
                 raise
-            return Trained(Outcome(run.path, signal.Signals(received), saved=False), run.model, None, None)
+            return TrainedRun(RunOutcome(run.path, signal.Signals(received), saved=False), run.model, None, None)
         try:
             made, report = show_bill(setup)
         except KeyboardInterrupt:  # what was trained is on the disk: only its report is not
@@ -102,7 +102,7 @@ def train(
         setup.console.print(
             f"The model is in {setup.folder.model}; talk to it with: centime generate {setup.folder.model}"
         )
-    return Trained(outcome, setup.folder.model, report, made)
+    return TrainedRun(outcome, setup.folder.model, report, made)
 
 
 def show_bill(setup: Setup) -> tuple[Bill | None, Path | None]:

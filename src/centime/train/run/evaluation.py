@@ -12,7 +12,7 @@ from centime.data.shards import split_folder
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.recipe import Recipe, Source
-from centime.train.engine import Share, Trainer
+from centime.train.engine import LossShare, Trainer
 from centime.train.stages import StagePlan, TextRows
 
 FINAL = 10  # the last evaluation of a stage takes this many times the rows of the others
@@ -72,7 +72,7 @@ class HeldOut:
         engine = trainer.engine
         count = self.rows_last if final else self.rows
         batch = self.text.batch(0, count, engine.rank, engine.world)
-        share = Share(batch.loss_tokens, batch.sequences, mtp_weight=0.0, balance_weight=0.0)
+        share = LossShare(batch.loss_tokens, batch.sequences, mtp_weight=0.0, balance_weight=0.0)
         total = sum(engine.objective(micro, share).parts[0] for micro in trainer.micro_batches(batch))
         loss = torch.as_tensor(total)
         engine.all_reduce(loss)

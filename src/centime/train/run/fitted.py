@@ -10,10 +10,10 @@ from centime.errors import UserError
 from centime.train.engine import from_first
 from centime.train.forecast import (
     INFINITE,
-    Amounts,
     Forecast,
+    StageAmounts,
     StageForecast,
-    StepCost,
+    StepSeconds,
     fit,
     least_factor,
     least_seconds,
@@ -35,12 +35,12 @@ TRIES = 8  # at shrinking a budget in tokens: steps are whole, so the first fit 
 class FittedPlan:
     """A run's stages under its budget; every rank has the same. `factors` is each stage's share of its own length."""
 
-    def __init__(self, setup: Setup, costs: Sequence[StepCost], memory_bytes: int, began: float) -> None:
+    def __init__(self, setup: Setup, costs: Sequence[StepSeconds], memory_bytes: int, began: float) -> None:
         """began: time.monotonic() at which the budget's time began."""
         self.setup, self.costs, self.memory_bytes, self.began = setup, list(costs), memory_bytes, began
         self.factors = list(setup.factors or [1.0] * len(setup.stages))
         self.stages = setup.stages
-        self._own: list[Amounts] | None = None
+        self._own: list[StageAmounts] | None = None
         self.forecast = self._forecast()
 
     @property
@@ -119,15 +119,15 @@ class FittedPlan:
         last = text.rows_last if text else 0
         return stage_forecast(plan, self.costs[index], setup.micro_batches[index], setup.ranks.world, between, last)
 
-    def _amounts(self) -> list[Amounts]:
+    def _amounts(self) -> list[StageAmounts]:
         """The stages at the length that the recipe states."""
         if self._own is None:
             whole = self.setup.plan(None)
             made = [self._stage(plan, i) for i, plan in enumerate(whole)]
-            self._own = [Amounts(s.steps, s.tokens, s.seconds - s.fixed_seconds, s.fixed_seconds) for s in made]
+            self._own = [StageAmounts(s.steps, s.tokens, s.seconds - s.fixed_seconds, s.fixed_seconds) for s in made]
         return self._own
 
-    def _require_sense(self, left: float, own: list[Amounts]) -> None:
+    def _require_sense(self, left: float, own: list[StageAmounts]) -> None:
         setup = self.setup
         if setup.allowed_seconds == INFINITE:
             return

@@ -13,9 +13,9 @@ import torch
 
 from centime.errors import UserError
 from centime.ledger import Meter
-from centime.recipe import Run
-from centime.train.engine import Share, StepResult, Trainer, diagnose, imbalance
-from centime.train.folder import Checkpoints, Progress
+from centime.recipe import RunSection
+from centime.train.engine import LossShare, StepResult, Trainer, diagnose, imbalance
+from centime.train.folder import Checkpoints, RunProgress
 from centime.train.run.callbacks import Callback
 from centime.train.run.clock import RunClock
 from centime.train.run.evaluation import HeldOut, bits_per_byte
@@ -27,7 +27,7 @@ CORRECT_AFTER_S = 10.0  # seconds of steps after which the forecast is corrected
 LONG_STEP_S = 1.0  # a step of more is cut short by a signal: its gradient is lost, and nothing else
 
 
-class Ending(enum.Enum):
+class StageEnding(enum.Enum):
     """Why a stage's loop ended."""
 
     FINISHED = 0
@@ -46,8 +46,8 @@ class StageLoop:
 
     plan: StagePlan
     trainer: Trainer
-    progress: Progress
-    run: Run
+    progress: RunProgress
+    run: RunSection
     meter: Meter
     clock: RunClock
     callbacks: Sequence[Callback]
@@ -64,12 +64,12 @@ class StageLoop:
     rows: StageRows = field(init=False)  # of the stage, as this rank takes them
     saved: bool = True  # whether the checkpoint that was waited for last is on the disk
 
-    def go(self) -> Ending:
+    def go(self) -> StageEnding:
         """From progress.step to the stage's end, or to a signal or the deadline; saves on leaving.
 
         Raises UserError, after a few steps in a row that were not finite, with a diagnosis.
         """
-        progress, ending = self.progress, Ending.FINISHED
+        progress, ending = self.progress, StageEnding.FINISHED
         self.clock.enter(progress.stage, self.plan.schedule.steps, progress.step)
         self._begin()
         self.trainer.before_update = self.signals.hold
@@ -78,20 +78,20 @@ class StageLoop:
             while True:
                 with self._interruptible(True):
                     self._evaluate_if_due()
-                if progress.step == self.plan.schedule.steps and ending is not Ending.SIGNAL:
-                    return Ending.FINISHED
-                if ending is not Ending.FINISHED:
+                if progress.step == self.plan.schedule.steps and ending is not StageEnding.SIGNAL:
+                    return StageEnding.FINISHED
+                if ending is not StageEnding.FINISHED:
                     return ending
                 step_s = self._step(step_s > LONG_STEP_S)
                 ending, due = self._asked()
-                if due and ending is Ending.FINISHED and progress.step < self.plan.schedule.steps:
+                if due and ending is StageEnding.FINISHED and progress.step < self.plan.schedule.steps:
                     self._correct()
-                last = progress.step == self.plan.schedule.steps or ending is not Ending.FINISHED
+                last = progress.step == self.plan.schedule.steps or ending is not StageEnding.FINISHED
                 if last or progress.step % self.run.checkpoint_every == 0:
-                    self.saved = self.save(wait=ending is Ending.SIGNAL)
+                    self.saved = self.save(wait=ending is StageEnding.SIGNAL)
         except Interrupted:  # in an evaluation, or in a step before the weights changed
             self.saved = self.save(wait=True)
-            return Ending.SIGNAL
+            return StageEnding.SIGNAL
 
     def _begin(self) -> None:
         """Takes up the stage as it is planned."""
@@ -197,7 +197,7 @@ class StageLoop:
         self._tell(lambda c: c.on_note(f"{where}: the loss or the gradient is not finite; nothing was updated."))
         if progress.skipped_in_a_row < self.run.nonfinite_limit:
             return
-        share = Share(batch.loss_tokens, batch.sequences, settings.mtp_weight, settings.balance_weight)
+        share = LossShare(batch.loss_tokens, batch.sequences, settings.mtp_weight, settings.balance_weight)
         cause = diagnose(self.trainer.engine, next(self.trainer.micro_batches(batch)), share)
         saved = (
             f"the last good checkpoint is of step {self.checkpoints.steps()[-1]}"
@@ -228,7 +228,7 @@ class StageLoop:
         }
         self._tell(lambda c: c.on_evaluation(record))
 
-    def _asked(self) -> tuple[Ending, bool]:
+    def _asked(self) -> tuple[StageEnding, bool]:
         """(whether to stop, whether to correct the forecast), the same on every rank; a signal beats the budget."""
         said = [
             self.signals.received is not None,
@@ -238,7 +238,7 @@ class StageLoop:
         votes = torch.tensor(said, dtype=torch.int64)
         self.trainer.engine.all_reduce(votes)
         signalled, overdue, due = votes.tolist()
-        return Ending.SIGNAL if signalled else Ending.BUDGET if overdue else Ending.FINISHED, bool(due)
+        return StageEnding.SIGNAL if signalled else StageEnding.BUDGET if overdue else StageEnding.FINISHED, bool(due)
 
     def _tell(self, say: Callable[[Callback], None]) -> None:
         for callback in self.callbacks:

@@ -31,7 +31,7 @@ from centime.train.run.evaluation import require_held_out
 from centime.train.stages import StagePlan, plan_stages, resolve
 
 
-class Finished(Exception):
+class AlreadyFinished(Exception):
     """The run that was to go on has reached its end, and its model is there."""
 
     def __init__(self, folder: RunFolder) -> None:
@@ -64,7 +64,7 @@ class Setup:
         several = 1 + len(recipe.context) + (recipe.sft is not None)
         info = info_of(self.folder, several, self.say) if self.resuming else {}
         if info.get("finished") is True and self.folder.model.joinpath("config.json").exists():
-            raise Finished(self.folder)
+            raise AlreadyFinished(self.folder)
         self.order = order_of(self.folder) if self.resuming else ORDER
         stated = asked(budget) or info.get("budget")
         self.budget_text: str | None = stated

@@ -17,11 +17,11 @@ from centime.errors import UserError
 from centime.ledger import Book, Meter, life
 from centime.model.checkpoint import save_state
 from centime.ops.finite import first_not_finite
-from centime.train.engine import Engine, SingleDevice, Trainer, deterministic, from_first, group, new_engine
+from centime.train.engine import SingleDevice, Trainer, TrainingEngine, deterministic, from_first, group, new_engine
 from centime.train.folder import (
     Checkpoint,
     Checkpoints,
-    Progress,
+    RunProgress,
     load_into,
     newest_good,
     read_checkpoint,
@@ -34,7 +34,7 @@ from centime.train.run.callbacks import Callback, MetricsFile, ProgressBar, Tens
 from centime.train.run.clock import RunClock
 from centime.train.run.evaluation import held_out
 from centime.train.run.fitted import FittedPlan
-from centime.train.run.loop import Ending, StageLoop
+from centime.train.run.loop import StageEnding, StageLoop
 from centime.train.run.outlook import Outlook
 from centime.train.run.samples import write_sample
 from centime.train.run.setup import Setup
@@ -44,7 +44,7 @@ from centime.train.stages import StagePlan
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended. signal: the one that stopped it, None when it is finished; saved: nothing was lost by it."""
 
     folder: Path
@@ -60,7 +60,7 @@ class TrainingRun:
         self.first = setup.ranks.rank == 0
         self.signals = StopSignals()  # not yet open: a Ctrl-C before that finds that none was received
 
-    def go(self) -> Outcome:
+    def go(self) -> RunOutcome:
         """Trains. Raises UserError when the run stops itself with a diagnosis or the model cannot be saved."""
         setup = self.setup
         self.startup_seconds = life.unmetered_seconds()
@@ -85,10 +85,10 @@ class TrainingRun:
             )
             return self._train(stack)
 
-    def _train(self, stack: ExitStack) -> Outcome:
+    def _train(self, stack: ExitStack) -> RunOutcome:
         setup = self.setup
         found = self._found() if setup.resuming else None
-        where = found.place.progress if found else Progress()
+        where = found.place.progress if found else RunProgress()
         self.began -= where.device_ns / 1e9 / setup.ranks.world  # a budget is the whole run's, earlier attempts too
         self.meter.stage(setup.stages[where.stage].name)
         engine = self._engine(setup.stages[where.stage], {})
@@ -110,14 +110,16 @@ class TrainingRun:
             self.meter.stage(plan.name)
             loop = self._loop(engine, plan, where, callbacks, checkpoints)
             ending = loop.go()
-            if ending is Ending.SIGNAL:
-                return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), loop.saved)
-            if ending is Ending.BUDGET:
+            if ending is StageEnding.SIGNAL:
+                return RunOutcome(
+                    setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), loop.saved
+                )
+            if ending is StageEnding.BUDGET:
                 for callback in callbacks:
                     callback.on_note(f"{plan.name} stops at step {where.step}: its share of the budget is spent.")
             if not self._sample(engine, plan, where):
                 saved = checkpoints is None or checkpoints.wait()
-                return Outcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), saved)
+                return RunOutcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), saved)
             if where.stage + 1 == len(self.fitted.stages):
                 break
             where.stage, where.step = where.stage + 1, 0
@@ -129,7 +131,7 @@ class TrainingRun:
         if self.first:
             with contextlib.suppress(OSError):  # a full disk: the next --resume sees by the checkpoint that it is done
                 setup.folder.write_info(self._info() | {"finished": True})
-        return Outcome(setup.folder.path, None)
+        return RunOutcome(setup.folder.path, None)
 
     def _found(self) -> Checkpoint | None:
         """The checkpoint to go on from: the first rank chooses it, every rank reads it."""
@@ -143,9 +145,9 @@ class TrainingRun:
 
     def _loop(
         self,
-        engine: Engine,
+        engine: TrainingEngine,
         plan: StagePlan,
-        where: Progress,
+        where: RunProgress,
         callbacks: list[Callback],
         checkpoints: Checkpoints | None,
     ) -> StageLoop:
@@ -187,7 +189,7 @@ class TrainingRun:
         if self.first:
             self.outlook.correct(fitted.forecast, loop.stepping_s)
 
-    def _engine(self, plan: StagePlan, state: Mapping[str, Tensor]) -> Engine:
+    def _engine(self, plan: StagePlan, state: Mapping[str, Tensor]) -> TrainingEngine:
         """The stage's model on this rank: fresh weights, or where there is a `state` those of the stage before."""
         setup = self.setup
         engine = new_engine(plan.config, setup.recipe, setup.device, setup.dtype, setup.ranks)
@@ -195,7 +197,7 @@ class TrainingRun:
             engine.load(state, moments=plan.keep_moments)
         return engine
 
-    def _fitted(self, engine: Engine) -> FittedPlan:
+    def _fitted(self, engine: TrainingEngine) -> FittedPlan:
         """The plan, from a few timed steps of each stage's shapes."""
         setup = self.setup
         left = self.began + setup.allowed_seconds - time.monotonic()
@@ -218,7 +220,7 @@ class TrainingRun:
             self.outlook.begin(fitted.stages, fitted.forecast, self.yardstick.of_all)
             setup.folder.begin(setup.recipe, self._info())
 
-    def _refit(self, where: Progress) -> None:
+    def _refit(self, where: RunProgress) -> None:
         """At the start of a later stage: what is left of a budget, over what is left to do."""
         if where.stage and not where.step and self.fitted.refit(where.stage, 0, 0.0) and self.first:
             self.setup.folder.write_info(self._info())
@@ -236,7 +238,7 @@ class TrainingRun:
             "fitted": self.fitted.factors,
         }
 
-    def _callbacks(self, where: Progress) -> list[Callback]:
+    def _callbacks(self, where: RunProgress) -> list[Callback]:
         """On the first rank the progress bar, metrics.jsonl and TensorBoard; on the others nothing."""
         if not self.first:
             return []
@@ -253,7 +255,7 @@ class TrainingRun:
 
         return Checkpoints(self.setup.folder.checkpoints, self.setup.recipe.run.keep, tell)
 
-    def _sample(self, engine: Engine, plan: StagePlan, where: Progress) -> bool:
+    def _sample(self, engine: TrainingEngine, plan: StagePlan, where: RunProgress) -> bool:
         """A few words of the model at the end of a stage; on one device only, as generation runs the whole model.
 
         False if a signal has cut it short.
@@ -270,7 +272,7 @@ class TrainingRun:
             setup.console.print(f"{plan.name} ends without a sample ({error}).", markup=False)
         return True
 
-    def _save_model(self, engine: Engine, plan: StagePlan) -> None:
+    def _save_model(self, engine: TrainingEngine, plan: StagePlan) -> None:
         """The result as a Hugging Face folder, in the type that it was trained to compute in (routing bias in fp32)."""
         state = engine.state()
         if (bad := first_not_finite(state)) is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from centime.errors import UserError
-from centime.recipe import Milestone, Pretrain, Stage
+from centime.recipe import Milestone, Pretrain, StageSection
 from centime.units import format_count
 
 MOST_STEPS = 10_000_000  # of a stage; DeepSeek-V3's pre-training has 235,000
@@ -33,7 +33,7 @@ class StepSettings:
 class Schedule:
     """One stage's steps. `first_row[i]` and `rows[i]` say which sequences step i takes; rows follow without gaps."""
 
-    stage: Stage
+    stage: StageSection
     rows: NDArray[np.int64]  # [steps]
     first_row: NDArray[np.int64]  # [steps]
     warmup_steps: int
@@ -84,7 +84,7 @@ def share(milestone: Milestone, tokens: float) -> float:
     return milestone if milestone <= 1 else min(1.0, milestone / tokens)
 
 
-def make_schedule(stage: Stage, tokens: int, fitted_tokens: int | None = None) -> Schedule:
+def make_schedule(stage: StageSection, tokens: int, fitted_tokens: int | None = None) -> Schedule:
     """The steps of a stage of `tokens` tokens, or of the same stage shrunk or stretched to `fitted_tokens`.
 
     Milestones and warm-up keep their share of the stage, so a run fitted to a budget is the whole recipe in small.
@@ -126,7 +126,7 @@ def make_schedule(stage: Stage, tokens: int, fitted_tokens: int | None = None) -
     )
 
 
-def _batch_sizes(stage: Stage, total_rows: int, tokens: int) -> NDArray[np.int64]:
+def _batch_sizes(stage: StageSection, total_rows: int, tokens: int) -> NDArray[np.int64]:
     """Sequences of every step; with a ramp, linear in the tokens seen (V3 section 4.2: 3072 to 15360 over 469B)."""
     ramp = isinstance(stage, Pretrain) and stage.batch_size_start is not None
     sizes: list[int] = []

@@ -10,7 +10,7 @@ from centime.data.loader import ORDER
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.plan.counts import count
-from centime.recipe import Context, Recipe, Stage
+from centime.recipe import Context, Recipe, StageSection
 from centime.train.stages.batches import PairRows, StageRows, TextRows, pair_rows
 from centime.train.stages.schedule import Schedule, make_schedule
 
@@ -25,7 +25,7 @@ class StagePlan:
     """One stage, ready to run."""
 
     name: str  # as on the bill: pretrain, context (context-1, ...), sft
-    stage: Stage
+    stage: StageSection
     config: ModelConfig
     schedule: Schedule
     rows: TextRows | PairRows
@@ -122,7 +122,7 @@ def plan_stages(
     assert recipe.train.tokens is not None
     plans: list[StagePlan] = []
     position: tuple[int, ...] | None = None
-    text: list[Stage] = [recipe.train, *recipe.context]
+    text: list[StageSection] = [recipe.train, *recipe.context]
     for i, stage in enumerate(text):
         tokens = stage.tokens if isinstance(stage, Context) else recipe.train.tokens
         stated = int(make_schedule(stage, tokens).rows.sum())
