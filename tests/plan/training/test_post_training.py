@@ -12,14 +12,13 @@ from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import EngineModel, static_batch
+from centime.plan.serving.engine import EngineModel, draining_batch, static_batch
 from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.units import Unit, number_format
 from centime.plan.step.job import Job
 from centime.plan.step.layout import parse
 from centime.plan.step.prediction import predict_step, software_of
 from centime.plan.training.post_training import (
-    TAIL,
     Reinforcement,
     parse_reinforcement,
     rl_step_seconds,
@@ -36,6 +35,7 @@ def test_as_people_write_it() -> None:
     assert found == Reinforcement(10_400, 512, 200.0, 8000.0)
     assert parse_reinforcement("steps=1,rollouts=2,prompt=3,answer=4,steps_per_rollout=1").steps_per_rollout == 1
     assert found.tokens == 10_400 * 512 * 8200
+    assert parse_reinforcement("steps=1,rollouts=2,prompt=3,answer=4,longest=32K").longest_tokens == 32_000
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,12 @@ def test_as_people_write_it() -> None:
         ("steps=ten", "not a quantity"),
         ("steps=1.5,rollouts=2,prompt=3,answer=4", "steps is 1.5; expected a whole number"),
         ("", "steps is missing"),
+        ("steps=1,rollouts=2,prompt=3,answer=4,longest=3", "longest is 3, below an answer's mean of 4"),
     ],
 )
 def test_what_is_written_otherwise_gets_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        parse_reinforcement(text)
+        parse_reinforcement(text).check()
 
 
 def test_rollouts_that_fit_on_no_unit_are_a_sentence() -> None:
@@ -60,11 +61,12 @@ def test_rollouts_that_fit_on_no_unit_are_a_sentence() -> None:
 
 
 def test_answers_come_as_a_server_of_the_same_chips_gives_them() -> None:
-    """One unit that holds the model, all answers at once: `static_batch`, waited for to its longest answers."""
+    """One unit that holds the model, all answers at once, down to the longest of 8,192."""
     job = replace(JOB, arch=architecture("llama-3.1-8b"), precision="bf16")
     form = number_format("bf16", mixture=False)
     engine = EngineModel(model_cost(job.arch), H800, Unit(), form, speeds(H800, ServingSoftware("", job.software.year)))
-    assert rollout_seconds(job, 1, RL) == TAIL * static_batch(engine, 512 * 16, 200, 8000)
+    longest = 8000 * sum(1 / n for n in range(1, 512 * 16 + 1))
+    assert rollout_seconds(job, 1, RL) == pytest.approx(draining_batch(engine, 512 * 16, 200, 8000, longest), rel=1e-3)
     assert rollout_seconds(job, 8, RL) < rollout_seconds(job, 1, RL)
 
 
@@ -73,6 +75,22 @@ def test_a_model_too_large_for_one_stage_generates_in_a_pipeline() -> None:
     with pytest.raises(UserError, match="405B does not fit 8 x H800"):
         rollout_seconds(dense, 8, RL)
     assert rollout_seconds(dense, 64, RL) > 0
+
+
+def test_a_batch_of_one_length_takes_what_a_static_batch_takes() -> None:
+    """An engine whose steps do not depend on what is in them: then only the longest answer counts."""
+    job = replace(JOB, arch=architecture("llama-3.1-8b"), precision="bf16")
+    form = number_format("bf16", mixture=False)
+    engine = EngineModel(model_cost(job.arch), H800, Unit(), form, speeds(H800, ServingSoftware("", job.software.year)))
+    alone = static_batch(engine, 1, 200, 8000)
+    assert draining_batch(engine, 1, 200, 8000, 8000) == pytest.approx(alone, rel=0.01)
+    assert 3.5 < draining_batch(engine, 1, 200, 8000, 32_000) / alone < 4.5
+
+
+def test_where_answers_are_cut_off_nobody_waits_longer() -> None:
+    cut = [rollout_seconds(JOB, 512, replace(RL, longest_tokens=most)) for most in (8000.0, 16_000.0, 32_000.0, None)]
+    assert cut == sorted(cut)
+    assert cut[-1] == rollout_seconds(JOB, 512, replace(RL, longest_tokens=1e9))
 
 
 @given(st.integers(1, 8192), st.floats(1.01, 4), st.floats(1, 1e4), st.integers(32, 512))

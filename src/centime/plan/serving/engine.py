@@ -14,6 +14,7 @@ from centime.plan.serving.roofline import Load, PlacedModel, StepTime, step_time
 from centime.plan.serving.units import most_sequences
 
 CHUNK = 8192  # prompt tokens a step and attention group: max_num_batched_tokens of vLLM and TensorRT-LLM's benchmarks
+DRAINING_PARTS = 32  # of the time in which the last answers of a batch end
 MOST_SEQUENCES = 1024  # per attention group, that schedulers are run with (vLLM's default on an H100 and newer)
 
 
@@ -83,6 +84,26 @@ def static_batch(engine: EngineModel, batch: float, isl: float, osl: float) -> f
     prefill = engine.step(Load(prefill=burst, prompt=isl)).total * at_once * isl / burst
     decode = engine.step(Load(decode=at_once, decode_context=isl + osl / 2)).total * osl
     return waves * (prefill + decode)
+
+
+def draining_batch(engine: EngineModel, batch: float, isl: float, osl: float, longest: float) -> float:
+    """Seconds until the last of `batch` answers is there that were asked for at once, the longest of `longest` tokens.
+
+    Lengths are exponential around their mean `osl`, the most random that a mean allows. While some wait, an answer that
+    ends makes room for the next; after that the unit runs emptier, down to the longest answer alone.
+    """
+    at_once = min(batch, max(engine.room(isl + osl), 1.0))
+    burst = min(at_once * isl, CHUNK * engine.unit.dp)
+    seconds = engine.step(Load(prefill=burst, prompt=isl)).total * batch * isl / burst
+    behind = isl  # tokens behind one that is generated, as the places begin to empty
+    if batch > at_once:
+        behind += osl
+        seconds += engine.step(Load(decode=at_once, decode_context=behind)).total * osl * (batch / at_once - 1)
+    part = longest / DRAINING_PARTS
+    for middle in (part * (index + 0.5) for index in range(DRAINING_PARTS)):
+        left = max(1.0, at_once * math.exp(-middle / osl))
+        seconds += engine.step(Load(decode=left, decode_context=behind + middle)).total * part
+    return seconds
 
 
 def largest_batch(engine: EngineModel, isl: float, osl: float, tpot_s: float | None, hit: float = 0.0) -> float:

@@ -2,26 +2,27 @@
 
 A step of RL (GRPO, arXiv 2402.03300) generates `rollouts` answers, scores them with the reference and the old policy
 (a forward each) and trains on them. Answers are generated as a server gives them (`plan.serving.engine`), all of a
-rollout at once, and the batch waits for its longest ones, TAIL times the mean.
+rollout at once, and training waits for the longest of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import log
 from typing import Any
 
 from centime.errors import UserError, nearest
 from centime.plan.serving.choice import units_to_try
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import EngineModel, static_batch
+from centime.plan.serving.engine import EngineModel, draining_batch
 from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.units import Unit, number_format
 from centime.plan.step.job import Job
 from centime.plan.step.prediction import StepPrediction
 from centime.units import parse_count
 
-TAIL = 1.5  # longest answers over the mean (assumption)
 STAGES = (1, 2, 4, 8)  # pipeline stages of a serving unit
+EULER = 0.5772156649  # of the harmonic numbers: 1 + 1/2 + ... + 1/n is about log(n), this and 1 / 2n
 EXAMPLE = "steps=10400,rollouts=512,prompt=200,answer=8K"
 
 
@@ -29,6 +30,7 @@ EXAMPLE = "steps=10400,rollouts=512,prompt=200,answer=8K"
 class Reinforcement:
     """A stage of RL: steps, answers a step, tokens of a prompt and of an answer on average.
 
+    longest_tokens: where an answer is cut off (R1-Zero: 32,768, then 65,536); None: nowhere.
     steps_per_rollout: steps that train on the answers of one generation (R1: 8,192 answers for 16 steps of 512).
     """
 
@@ -37,6 +39,7 @@ class Reinforcement:
     prompt_tokens: float
     answer_tokens: float
     steps_per_rollout: int = 16
+    longest_tokens: float | None = None
 
     @property
     def tokens(self) -> float:
@@ -45,9 +48,21 @@ class Reinforcement:
 
     def check(self) -> None:
         """Raises UserError on what is not above zero."""
-        for name in ("steps", "rollouts", "prompt_tokens", "answer_tokens", "steps_per_rollout"):
-            if not 0 < getattr(self, name) <= 1e15:
+        for name in ("steps", "rollouts", "prompt_tokens", "answer_tokens", "steps_per_rollout", "longest_tokens"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) <= 1e15:
                 raise UserError(f"--rl: {name} is {getattr(self, name):g}; expected a number above zero, at most 1e15.")
+        if self.longest_tokens is not None and self.longest_tokens < self.answer_tokens:
+            raise UserError(
+                f"--rl: longest is {self.longest_tokens:g}, below an answer's mean of {self.answer_tokens:g} tokens."
+            )
+
+    @property
+    def longest(self) -> float:
+        """Tokens of a rollout's longest answer: of so many with exponential lengths it has, on average, the mean times
+        their harmonic number, unless it is cut off before."""
+        answers = self.rollouts * self.steps_per_rollout
+        unbounded = self.answer_tokens * (log(answers) + EULER + 0.5 / answers)
+        return unbounded if self.longest_tokens is None else min(unbounded, self.longest_tokens)
 
 
 _KEYS = {
@@ -55,8 +70,11 @@ _KEYS = {
     "rollouts": "rollouts",
     "prompt": "prompt_tokens",
     "answer": "answer_tokens",
+    "longest": "longest_tokens",
     "steps_per_rollout": "steps_per_rollout",
 }
+
+_TOKENS = {"prompt", "answer", "longest"}
 
 
 def parse_reinforcement(text: str) -> Reinforcement:
@@ -73,10 +91,10 @@ def parse_reinforcement(text: str) -> Reinforcement:
         if name in found:
             raise UserError(f"--rl: {key} is given twice; give it once.")
         number = parse_count(value)
-        if key not in ("prompt", "answer") and number != int(number):
+        if key not in _TOKENS and number != int(number):
             raise UserError(f"--rl: {key} is {value}; expected a whole number.")
-        found[name] = number if key in ("prompt", "answer") else int(number)
-    missing = [key for key, name in _KEYS.items() if name not in found and name != "steps_per_rollout"]
+        found[name] = number if key in _TOKENS else int(number)
+    missing = [key for key, name in _KEYS.items() if name not in found and key not in ("longest", "steps_per_rollout")]
     if missing:
         raise UserError(f"--rl: {missing[0]} is missing; write {EXAMPLE}.")
     return Reinforcement(**found)
@@ -95,7 +113,7 @@ def rollout_seconds(job: Job, gpus: int, rl: Reinforcement) -> float:
 
     def seconds(tried: EngineModel) -> float:
         each = max(1.0, answers / (gpus // tried.unit.chips))
-        return TAIL * static_batch(tried, each, rl.prompt_tokens, rl.answer_tokens)
+        return draining_batch(tried, each, rl.prompt_tokens, rl.answer_tokens, rl.longest)
 
     for stages in STAGES:  # more of them only where less memory does not do
         units = [replace(unit, pp=stages) for unit in units_to_try(chip, arch.is_mixture, gpus)]
