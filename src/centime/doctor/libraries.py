@@ -38,9 +38,9 @@ for name in sys.argv[1:]:
 
 def libraries() -> list[Finding]:
     """A finding for each library that is needed or here, then one for each extra."""
-    asked = _asked()
-    whose = {name: extra for extra in reversed(asked) for name in asked[extra]}  # the first that asks for it
-    names = list(dict.fromkeys(name for extra in asked for name in asked[extra]))
+    by_extra = _by_extra()
+    whose = {name: extra for extra in reversed(by_extra) for name in by_extra[extra]}  # the first that asks for it
+    names = list(dict.fromkeys(name for extra in by_extra for name in by_extra[extra]))
     here = {name: number for name in names if (number := _version(name))}
     said = imported([IMPORTED_AS.get(name, name) for name in here])
     errors = {name: what for name in here if (what := said[IMPORTED_AS.get(name, name)])}
@@ -49,7 +49,7 @@ def libraries() -> list[Finding]:
         for name in names
         if name in here or not whose[name]
     ]
-    return found + [_extra(extra, asked[extra], here, errors) for extra in FOR if extra in asked]
+    return found + [_extra(extra, by_extra[extra], here, errors) for extra in FOR if extra in by_extra]
 
 
 def imported(modules: list[str]) -> dict[str, str]:
@@ -107,7 +107,7 @@ def _extra(extra: str, names: list[str], here: dict[str, str], errors: dict[str,
     return Finding(f"[{extra}]", OK, f"for {FOR[extra]}: all of it is here", "", values)
 
 
-def _asked() -> dict[str, list[str]]:
+def _by_extra() -> dict[str, list[str]]:
     """Extra, '' for centime itself -> the libraries that it needs, as centime's own metadata say."""
     try:
         lines = requires("centime") or []

@@ -60,33 +60,33 @@ def devices() -> list[Finding]:
     ]
     if not has_torch():
         return [*found, Finding("devices", ABSENT, "torch, which would say more of them, is not installed")]
-    told = _told_by_torch()
-    if told is None:
+    facts = _torch_facts()
+    if facts is None:
         return [*found, Finding("devices", BROKEN, "torch does not say; see torch above")]
-    gpus = told["gpus"]
+    gpus = facts["gpus"]
     if gpus:
         names = ", ".join(f"{gpu['name']} ({format_bytes(gpu['bytes'])})" for gpu in gpus)
         found.append(Finding("gpu", OK, names, "", {"gpus": gpus}))
-    elif Path("/proc/driver/nvidia/version").exists() and told["cuda_build"] is None:
+    elif Path("/proc/driver/nvidia/version").exists() and facts["cuda_build"] is None:
         todo = "torch is a build without CUDA; install one with it (https://pytorch.org/get-started)"
         found.append(Finding("gpu", WARN, "there is an NVIDIA driver, and torch does not use it", todo, {"gpus": []}))
     else:
-        also = "; Apple's MPS is not used" if told["mps"] else ""
+        also = "; Apple's MPS is not used" if facts["mps"] else ""
         found.append(Finding("gpu", ABSENT, f"none: everything runs on the CPU{also}", "", {"gpus": []}))
     fp8 = bool(gpus) and min(tuple(gpu["capability"]) for gpu in gpus) >= (8, 9)
-    precision = f"{told['cpu']} on the processor" + (
+    precision = f"{facts['cpu']} on the processor" + (
         "; bf16, fp8 on the GPU" if fp8 else "; bf16 on the GPU" if gpus else ""
     )
-    found.append(Finding("precision", OK, precision, "", {"cpu": told["cpu"], "fp8": fp8}))
-    return [*found, _threads(told["threads"], cpu.vcpus)]
+    found.append(Finding("precision", OK, precision, "", {"cpu": facts["cpu"], "fp8": fp8}))
+    return [*found, _threads(facts["threads"], cpu.vcpus)]
 
 
 def _threads(threads: int, vcpus: int) -> Finding:
     load = os.getloadavg()[0]
-    told = os.environ.get("OMP_NUM_THREADS")
-    set_by = f" (OMP_NUM_THREADS={told})" if told else ""
+    stated = os.environ.get("OMP_NUM_THREADS")
+    set_by = f" (OMP_NUM_THREADS={stated})" if stated else ""
     found = f"torch uses {threads} of {plural(vcpus, 'vCPU')}{set_by}; load {load:.1f}"
-    values = {"threads": threads, "load": load, "OMP_NUM_THREADS": told}
+    values = {"threads": threads, "load": load, "OMP_NUM_THREADS": stated}
     if load > vcpus:
         return Finding("threads", WARN, found, "other programs are busy: times and forecasts will be longer", values)
     return Finding("threads", OK, found, "", values)
@@ -129,12 +129,12 @@ def _nearest(path: Path) -> Path:
     return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir())
 
 
-def _told_by_torch() -> dict[str, Any] | None:
+def _torch_facts() -> dict[str, Any] | None:
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=TORCH_SECONDS, check=False
         )
-        told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        facts: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     except (subprocess.TimeoutExpired, OSError, ValueError, IndexError):
         return None
-    return told
+    return facts

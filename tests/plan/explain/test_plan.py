@@ -14,19 +14,19 @@ from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.counts.architecture import count_architecture
-from centime.plan.explain.causes import corner, differing
+from centime.plan.explain.causes import coalition, differing
 from centime.plan.explain.plan import FAMILIES, decompose, explain, from_inputs
 from centime.plan.explain.run import ExplainedRun
 from centime.plan.explain.shapley import shapley
 from centime.plan.show.sections import Figures
 from centime.plan.training.case import RunInputs, case, example_names, from_json
-from centime.plan.training.corner import Corner
+from centime.plan.training.searched_step import SearchedStep
 
 CHIPS = ("h800", "h100", "h20", "h200")
 MODELS = ("deepseek-v3", "llama-3.1-405b", "deepseek-67b", "qwen3-235b-a22b")
 
 
-def roofline(at: Corner) -> float:
+def roofline(at: SearchedStep) -> float:
     """Seconds per token from counts alone: arithmetic, and a share of traffic that the links carry."""
     counts = count_architecture(at.arch, at.seq)
     links = 2 * at.arch.layers * at.arch.hidden / ((at.chip.scaleup_gb_s or 1) * 1e9)
@@ -36,7 +36,7 @@ def roofline(at: Corner) -> float:
 
 @st.composite
 def runs(draw: st.DrawFn) -> ExplainedRun:
-    at = Corner(
+    at = SearchedStep(
         architecture(draw(st.sampled_from(MODELS))),
         chip(draw(st.sampled_from(CHIPS))),
         gpus=draw(st.sampled_from((512, 2048))),
@@ -86,8 +86,8 @@ def test_a_run_explained_by_itself_has_no_causes(run: ExplainedRun):
 @given(a=runs(), b=runs())
 def test_all_of_one_run_is_that_run(a: ExplainedRun, b: ExplainedRun):
     names = frozenset(differing(a.at, b.at))
-    assert corner(a.at, b.at, frozenset()) == a.at
-    assert corner(a.at, b.at, names) == b.at
+    assert coalition(a.at, b.at, frozenset()) == a.at
+    assert coalition(a.at, b.at, names) == b.at
 
 
 def test_shapley_values_of_a_known_game():

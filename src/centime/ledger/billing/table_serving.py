@@ -40,10 +40,10 @@ def hours_table(serving: ServingBill) -> Table:
     """One line an hour (UTC): what finished in it, and how the engines divided it."""
     table = _table("Hour by hour, UTC", ("requests", "prompt", "hits", "output", "busy", "idle", "list price"))
     for hour in serving.hours:
-        asked = "" if hour.line.list_price is None else format_money(hour.line.list_price, hour.line.currency)
+        list_price = "" if hour.line.list_price is None else format_money(hour.line.list_price, hour.line.currency)
         busy, idle = (_time(ns) if ns else "" for ns in (hour.requests_ns, hour.idle_ns))
         moment = stamp(hour.hour)
-        table.add_row(f"{moment[:10]} {moment[11:16]}", *_tokens(hour.line), busy, idle, asked)
+        table.add_row(f"{moment[:10]} {moment[11:16]}", *_tokens(hour.line), busy, idle, list_price)
     return table
 
 
@@ -57,9 +57,9 @@ def imported_table(lines: Sequence[ImportedLine]) -> Table:
         cost = "no price" if line.device_ns else ""
         if line.cost_pico is not None:
             cost = format_money(units(line.cost_pico), line.cost_currency) + ("+" if line.unpriced else "")
-        asked = "" if line.list_pico is None else format_money(units(line.list_pico), line.currency)
+        list_price = "" if line.list_pico is None else format_money(units(line.list_pico), line.currency)
         took = _time(line.device_ns) if line.device_ns else ""
-        table.add_row(f"{line.source}: {line.name}", line.device, *_tokens(line), took, cost, asked)
+        table.add_row(f"{line.source}: {line.name}", line.device, *_tokens(line), took, cost, list_price)
     return table
 
 
@@ -78,11 +78,11 @@ def _label(line: ServedLine) -> str:
 
 
 def _cells(line: ServedLine, serving: ServingBill) -> list[str]:
-    asked = "" if line.list_price is None else format_money(line.list_price, line.currency)
+    list_price = "" if line.list_price is None else format_money(line.list_price, line.currency)
     return [
         *_tokens(line),
         _money(serving, line.machine_ns),
-        asked,
+        list_price,
     ]
 
 

@@ -101,8 +101,8 @@ def _statement(
     )
     list_pico = None
     if terms.tariff is not None:
-        asked = terms.tariff.peak  # counters do not say at which hours
-        list_pico = hit * asked.hit + (prompt - hit) * asked.miss + output * asked.output
+        rates = terms.tariff.peak  # counters do not say at which hours
+        list_pico = hit * rates.hit + (prompt - hit) * rates.miss + output * rates.output
     identity = origin if start is None else str(start_ns)
     return Imported(
         id=f"{source}:{model}:{identity}",

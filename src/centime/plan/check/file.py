@@ -180,9 +180,11 @@ def sealed(schema: Schema, row: Row) -> Row:
     was measured that it could derive from.
     """
     out = dict(row)
-    asked = schema is SERVING and not any(row.get(column) for column in ("concurrency_or_batch", "tpot_ms", "ttft_ms"))
+    operating_point = schema is SERVING and not any(
+        row.get(column) for column in ("concurrency_or_batch", "tpot_ms", "ttft_ms")
+    )
     for column in schema.outcomes:
-        if not (asked and column == "tok_s_per_user"):
+        if not (operating_point and column == "tok_s_per_user"):
             out[column] = ""
     for column in schema.targets:
         out[column] = "1" if row.get(column) else ""

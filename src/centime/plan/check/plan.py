@@ -147,14 +147,14 @@ def _production(row: Row, hours: float, predict: Predictor) -> Production:
 
 def sums(rows: Sequence[RowPrediction]) -> dict[str, Any]:
     """The seven figures of a set of rows; None where nothing was answered."""
-    asked = [row for row in rows if row.target]
-    answered = [row for row in asked if row.error is not None]
+    with_target = [row for row in rows if row.target]
+    answered = [row for row in with_target if row.error is not None]
     off = sorted(abs(row.error) for row in answered if row.error is not None)
     if not off:
         unknown = dict.fromkeys(("median_abs_error", "p90_abs_error", "bias", "coverage80", "median_width"))
-        return {"n": len(asked), "answered": 0, **unknown}
+        return {"n": len(with_target), "answered": 0, **unknown}
     return {
-        "n": len(asked),
+        "n": len(with_target),
         "answered": len(answered),
         "median_abs_error": median(off),
         "p90_abs_error": quantile(off, 0.9),

@@ -153,10 +153,10 @@ def _token_time(
         raise UserError("tpot_ms needs isl and osl.")
     engine = _engine(case, layout.unit, values)
     stated = (layout.batch_per_group or 0) * layout.unit.dp
-    asked = batch / layout.units if batch else float(stated)
-    if not asked:
+    in_flight = batch / layout.units if batch else float(stated)
+    if not in_flight:
         raise UserError("tpot_ms needs concurrency_or_batch, or a bs in config.")
-    inside = max(1.0, min(asked, engine.room(isl + osl / 2)))
+    inside = max(1.0, min(in_flight, engine.room(isl + osl / 2)))
     if layout.prefill is not None:
         return decoding(engine, inside, isl, osl).tpot_s * 1e3
     return steady(engine, inside, isl, osl).tpot_s * 1e3

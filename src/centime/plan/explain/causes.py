@@ -1,7 +1,7 @@
 """Runs between two runs: some inputs of one, the others of the other, and what each pair of inputs is called.
 
-`plan explain` asks what each difference between A and B costs. A corner takes every cause either from A or from B, as a
-real request that the planner can answer; all of A is A itself, all of B is B itself.
+`plan explain` asks what each difference between A and B costs. A coalition takes every cause either from A or from B,
+as a real request that the planner can answer; all of A is A itself, all of B is B itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from centime.catalogue.chips import Chip
 from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.counts.reshape import resized, with_attention
-from centime.plan.training.corner import Corner
+from centime.plan.training.searched_step import SearchedStep
 
 INTERCONNECT = ("scaleup_gb_s", "scaleup_domain", "scaleout_gb_s")
 
@@ -23,7 +23,7 @@ INTERCONNECT = ("scaleup_gb_s", "scaleup_domain", "scaleout_gb_s")
 CAUSES = ("size", "sparsity", "attention", "precision", "overlap", "interconnect", "chip", "cluster")
 
 
-def differing(a: Corner, b: Corner) -> list[str]:
+def differing(a: SearchedStep, b: SearchedStep) -> list[str]:
     """The causes in which two runs differ."""
     other_size = abs(a.total_params / b.total_params - 1) > 1e-3
     differs = {
@@ -39,7 +39,7 @@ def differing(a: Corner, b: Corner) -> list[str]:
     return [cause for cause in CAUSES if differs[cause]]
 
 
-def corner(a: Corner, b: Corner, from_b: frozenset[str]) -> Corner:
+def coalition(a: SearchedStep, b: SearchedStep, from_b: frozenset[str]) -> SearchedStep:
     """The run with the causes `from_b` taken from `b` and all others from `a`.
 
     size: parameters in all. sparsity: the shape that is brought to this size: experts and how many a token visits, or
@@ -47,14 +47,14 @@ def corner(a: Corner, b: Corner, from_b: frozenset[str]) -> Corner:
     speeds and the scale-up domain. chip: compute, memory. cluster: chips, sequence, global batch.
     """
 
-    def pick(cause: str) -> Corner:
+    def pick(cause: str) -> SearchedStep:
         return b if cause in from_b else a
 
     shape, attention = pick("sparsity").arch, pick("attention").arch
     arch = resized(shape, pick("size").total_params)
     if attention != shape:
         arch = with_attention(arch, attention)
-    return Corner(
+    return SearchedStep(
         arch=arch,
         chip=replace(pick("chip").chip, **_links(pick("interconnect").chip)),  # type: ignore[arg-type]
         gpus=pick("cluster").gpus,
@@ -66,7 +66,7 @@ def corner(a: Corner, b: Corner, from_b: frozenset[str]) -> Corner:
     )
 
 
-def describe(cause: str, at: Corner) -> Said:
+def describe(cause: str, at: SearchedStep) -> Said:
     """What a run has of a cause: '671 B parameters', 'MLA, 128 heads', '2,048 chips, 15,360 x 4,096 tokens a step'."""
     counts = count_architecture(at.arch)
     match cause:

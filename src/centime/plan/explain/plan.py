@@ -17,11 +17,11 @@ from typing import Any
 
 from centime.errors import UserError
 from centime.messages import Amount, Said, said
-from centime.plan.explain.causes import corner, describe, differing
+from centime.plan.explain.causes import coalition, describe, differing
 from centime.plan.explain.run import ExplainedRun, run_of
 from centime.plan.explain.shapley import shapley
 from centime.plan.training.case import RunInputs, from_json
-from centime.plan.training.corner import Searcher, SecondsPerToken
+from centime.plan.training.searched_step import Searcher, SecondsPerToken
 
 # Whose doing a cause is: the questions that people ask of the whole.
 FAMILIES = {
@@ -136,7 +136,7 @@ def decompose(
 ) -> Explanation:
     """The split between two runs, `seconds_per_token` answering what lies between them.
 
-    The corners are the same whichever side is called A, so that explain(B, A) has exactly the opposite shares.
+    The coalitions are the same whichever side is called A, so that explain(B, A) has exactly the opposite shares.
     """
     if _order(b) < _order(a):
         return _flipped(decompose(b, a, seconds_per_token, assumptions))
@@ -145,7 +145,7 @@ def decompose(
 
     def value(from_b: frozenset[str]) -> float:
         if from_b not in logs:
-            logs[from_b] = math.log(seconds_per_token(corner(a.at, b.at, from_b)))
+            logs[from_b] = math.log(seconds_per_token(coalition(a.at, b.at, from_b)))
         return logs[from_b]
 
     shares = [(s.cause, s.value, s.least, s.greatest) for s in shapley(names, value)]

@@ -1,4 +1,4 @@
-"""Runs of `plan explain` from their cases: as `plan train` predicts them, and as the corners between them are."""
+"""Runs of `plan explain` from their cases: as `plan train` predicts them, and as the coalitions between them are."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
 from centime.messages import said
 from centime.plan.training.case import RunInputs
-from centime.plan.training.corner import Corner, Searcher
 from centime.plan.training.plan import plan_training
 from centime.plan.training.request import TrainingRequest
+from centime.plan.training.searched_step import SearchedStep, Searcher
 
 
 @dataclass(frozen=True)
 class ExplainedRun:
-    """One side: its case, the corner that it is, its GPU-seconds per token, and its price.
+    """One side: its case, the coalition that it is, its GPU-seconds per token, and its price.
 
     seconds: GPU-seconds per token as the run is (its own layout); searched: under the best layout that the search
     finds with the same schedule.
     """
 
     case: RunInputs
-    at: Corner
+    at: SearchedStep
     seconds: float
     searched: float
     price: float  # per chip-hour
@@ -58,23 +58,23 @@ def run_of(case: RunInputs, searcher: Searcher) -> ExplainedRun:
         ),
         quick=True,
     )
-    asked = plan.request
-    assert asked.seq is not None
-    assert asked.global_batch is not None
-    assert asked.precision is not None
+    request = plan.request
+    assert request.seq is not None
+    assert request.global_batch is not None
+    assert request.precision is not None
     price = gpu_hour(plan.chip, case.price_date, given)
     if not price.per_device_hour > 0:
         raise UserError(f"{case.title}: an hour costs {case.price}; a ratio of costs needs prices above zero.")
-    made = asked.layout != "auto"
-    at = Corner(
+    made = request.layout != "auto"
+    at = SearchedStep(
         arch=plan.arch,
         chip=plan.chip,
         gpus=case.gpus,
-        seq=asked.seq,
-        global_batch=asked.global_batch,
-        precision=asked.precision,
+        seq=request.seq,
+        global_batch=request.global_batch,
+        precision=request.precision,
         schedule=plan.step.layout.schedule if made else None,
-        software_date=asked.software_date or "",
+        software_date=request.software_date or "",
     )
     note = said(
         "{title}: {price:money} a chip-hour, {kind}, {date:date}{more}",
@@ -86,11 +86,11 @@ def run_of(case: RunInputs, searcher: Searcher) -> ExplainedRun:
     )
     resolved = replace(
         case,
-        seq=asked.seq,
-        global_batch=asked.global_batch,
-        precision=asked.precision,
-        layout=asked.layout,
-        software_date=asked.software_date,
+        seq=request.seq,
+        global_batch=request.global_batch,
+        precision=request.precision,
+        layout=request.layout,
+        software_date=request.software_date,
         currency=price.currency,
         price_date=case.price_date or price.date,
     )

@@ -124,12 +124,12 @@ def plan_fleet(
         raise UserError(f"--draws {draws} is not between 1 and {DRAWS_MOST}.")
     if seed < 0:
         raise UserError(f"--seed {seed} is negative; give 0 or more.")
-    asked = load(scenario) if isinstance(scenario, str) else scenario
+    given = load(scenario) if isinstance(scenario, str) else scenario
     if years is not None:
         if not 0 < years <= 20:
             raise UserError(f"--years {years:g} is not between 0 and 20.")
-        asked = replaced(asked, {"months": max(1, round(years * 12))})
-    resolved, filled = resolve(asked)
+        given = replaced(given, {"months": max(1, round(years * 12))})
+    resolved, filled = resolve(given)
     return _planned(resolved, seed, draws, filled)
 
 

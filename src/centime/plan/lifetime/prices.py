@@ -18,8 +18,8 @@ from centime.plan.serving.interval import spread
 from centime.plan.serving.speeds import NEWEST, ServingSoftware, year
 from centime.plan.serving.units import number_format
 from centime.plan.step.prediction import check_precision, default_precision, software_at
-from centime.plan.training.corner import Corner, Searcher
 from centime.plan.training.request import SEQ, default_batch
+from centime.plan.training.searched_step import SearchedStep, Searcher
 from centime.units import SECONDS_PER_DAY
 
 LEAST_CHIPS, MOST_CHIPS = 64, 16384
@@ -61,7 +61,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
         wanted = flops / (ROUGH_MFU * trains.peak("bf16") * TRAIN_DAYS * SECONDS_PER_DAY)
         gpus = min(MOST_CHIPS, max(LEAST_CHIPS, 1 << max(0, math.ceil(math.log2(wanted)))))
         batch = default_batch(gpus, SEQ, searched=True)
-        at = Corner(arch, trains, gpus, SEQ, batch, precision, None, request.software_date or "")
+        at = SearchedStep(arch, trains, gpus, SEQ, batch, precision, None, request.software_date or "")
         hours = search(at) * tokens / 3600
         return hours * paid.per_device_hour, search.interval(at)
 

@@ -44,8 +44,8 @@ def _figures(plan: ServingPlan, w: Writer) -> Figures:
         Figure(w.say("Output tokens/s per GPU that decodes"), w.count(plan.output_rate)),
     ]
     if money.margin is not None and plan.prices is not None:
-        asked = w.say("at {name} prices", name=plan.prices.sentence())
-        items.append(Figure(w.say("Margin on cost"), w.percent(money.margin, ",.0f"), asked))
+        note = w.say("at {name} prices", name=plan.prices.sentence())
+        items.append(Figure(w.say("Margin on cost"), w.percent(money.margin, ",.0f"), note))
     return Figures(items)
 
 
@@ -88,11 +88,11 @@ def _money(plan: ServingPlan, w: Writer) -> Table:
             name,
             w.count(tokens),
             w.money(cost, currency),
-            dollars(asked),
+            dollars(list_price),
             w.money(tokens * cost / 1e6, currency),
-            dollars(None if asked is None else tokens * asked / 1e6),
+            dollars(None if list_price is None else tokens * list_price / 1e6),
         ]
-        for name, tokens, cost, asked in lines
+        for name, tokens, cost, list_price in lines
     ]
     total = w.money(money.cost_per_day, currency)
     rows.append([w.say("Total"), "", "", "", total, dollars(money.revenue_per_day)])

@@ -182,13 +182,13 @@ def amount(text: str) -> tuple[int, str]:
 
 def _check_currency(connection: sqlite3.Connection, budget: str, currency: str) -> None:
     """Raises UserError where servers' prices are known, and none can be paid in `currency`."""
-    asked = server_currencies(connection)
-    if asked and currency not in asked:
-        servers = " and ".join(f"in {name} ({run!r})" for name, run in asked.items())
+    currencies = server_currencies(connection)
+    if currencies and currency not in currencies:
+        servers = " and ".join(f"in {name} ({run!r})" for name, run in currencies.items())
         raise UserError(
             f"the budget {budget!r} is in {currency}, and the servers on this ledger ask prices {servers}: they would "
-            f"refuse every request of this key. Give the budget in {' or '.join(asked)}, or the key prices of its own "
-            f"with --price-list '... {currency}', or start a server with prices in {currency} first."
+            f"refuse every request of this key. Give the budget in {' or '.join(currencies)}, or the key prices of "
+            f"its own with --price-list '... {currency}', or start a server with prices in {currency} first."
         )
 
 

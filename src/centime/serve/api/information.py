@@ -131,13 +131,13 @@ async def tokenize(body: TokenizeRequest, service: CurrentService, account: Curr
 async def health(service: CurrentService) -> JSONResponse:
     """200 while the server takes requests."""
     stats = service.engine.stats()
-    told: Health = {
+    health: Health = {
         "status": "failed" if stats.failed else "draining" if service.draining else "ok",
         "model": service.names[0],
         "running": stats.running,
         "waiting": stats.waiting,
     }
-    return JSONResponse(told, 200 if told["status"] == "ok" else 503)
+    return JSONResponse(health, 200 if health["status"] == "ok" else 503)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

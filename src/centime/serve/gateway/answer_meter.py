@@ -1,4 +1,4 @@
-"""What of an answer has been delivered, and what the upstream has told of its tokens: of a stream, event by event."""
+"""What of an answer has been delivered, and what the upstream reported of its tokens: of a stream, event by event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from centime.serve.http.responses import DONE, as_event
 
 
 class AnswerMeter:
-    """The text and the counts of one answer. `counts`: as told; None: nothing readable was told so far."""
+    """The text and the counts of one answer. `counts`: as reported; None: nothing readable was reported so far."""
 
     def __init__(self, inbound: Inbound) -> None:
         self._inbound = inbound
@@ -21,7 +21,7 @@ class AnswerMeter:
         self.counts: TokenCounts | None = None
         self.final = False  # they are those of the whole answer
         self.ended = False  # the answer is whole
-        self.failed = False  # the upstream has told an error
+        self.failed = False  # the upstream has reported an error
 
     @property
     def came(self) -> bool:
@@ -30,7 +30,7 @@ class AnswerMeter:
 
     @property
     def final_counts(self) -> TokenCounts | None:
-        """The upstream's counts of the whole answer; None where it told none, or none that fit what came."""
+        """The upstream's counts of the whole answer; None where it reported none, or none that fit what came."""
         if self.counts is None or not self.final or not self.counts.prompt:
             return None
         textless = not self.chunks or self._inbound.echoes  # what came may be the prompt alone
@@ -64,7 +64,7 @@ class StreamMeter(AnswerMeter):
     def __init__(self, inbound: Inbound) -> None:
         super().__init__(inbound)
         self._finished: set[Any] = set()  # choices with a finish_reason
-        self._last: dict[str, Any] = {}  # of the chunks, for a usage that none of them told
+        self._last: dict[str, Any] = {}  # of the chunks, for a usage that none of them reported
         self.held: list[bytes | UsageEvent] = []
         self.done = False  # nothing that counts follows
 
@@ -79,18 +79,18 @@ class StreamMeter(AnswerMeter):
     def last_events(self, usage: dict[str, Any] | None, cost: dict[str, Any] | None) -> list[bytes]:
         """What was held, with the usage and its cost where the client is to see them.
 
-        usage: the gateway's own, for an upstream that told none that can be read.
+        usage: the gateway's own, for an upstream that reported none that can be read.
         """
         events: list[bytes] = []
-        told = False
+        reported = False
         for held in self.held:
             if isinstance(held, UsageEvent):
-                told = True
+                reported = True
                 held.body["usage"] = {**(usage or held.body.get("usage") or {}), "cost": cost}
                 events.append(as_event(held.body, held.name))
             else:
                 events.append(held)
-        if self.ended and not told and self._inbound.wants_usage and usage is not None:
+        if self.ended and not reported and self._inbound.wants_usage and usage is not None:
             at = len(events) - 1 if events and events[-1] == DONE else len(events)
             events.insert(at, as_event({**self._last, "choices": [], "usage": {**usage, "cost": cost}}))
         return events
@@ -126,28 +126,28 @@ class StreamMeter(AnswerMeter):
         return UsageEvent(body, "message_delta")
 
     def _count_message(self, usage: Any, last: bool) -> None:
-        before, told = self.counts, counts_of(usage)
-        if told is None and before is not None and (output := output_of(usage)) is not None:
-            told = TokenCounts(before.prompt, before.hit, output)
-        if told is None:
+        before, reported = self.counts, counts_of(usage)
+        if reported is None and before is not None and (output := output_of(usage)) is not None:
+            reported = TokenCounts(before.prompt, before.hit, output)
+        if reported is None:
             return
-        if before is not None and not told.prompt:  # the end tells the output alone, or zeros beside it
-            told = TokenCounts(before.prompt, before.hit, told.output)
-        self.counts, self.final = told, last
+        if before is not None and not reported.prompt:  # the end tells the output alone, or zeros beside it
+            reported = TokenCounts(before.prompt, before.hit, reported.output)
+        self.counts, self.final = reported, last
 
     def _chunk(self, event: bytes, body: dict[str, Any]) -> bytes | UsageEvent | None:
         choices = body.get("choices")
         choices = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
         self._last = body
-        told = counts_of(body.get("usage")) or timed_counts(body.get("timings"))
-        self.counts = told or self.counts
+        reported = counts_of(body.get("usage")) or timed_counts(body.get("timings"))
+        self.counts = reported or self.counts
         for choice in choices:
             self.take_texts(choice.get("delta") if "delta" in choice else choice.get("text"))
             if choice.get("finish_reason") is not None:
                 self._finished.add(repr(choice.get("index")))
         if len(self._finished) >= self._inbound.answers:
             self.ended = True
-        if told is not None:
+        if reported is not None:
             self.final = self.ended or not choices
         if not choices and isinstance(body.get("usage"), dict):  # what include_usage asks for, after the last choice
             self.held = [held for held in self.held if not isinstance(held, UsageEvent)]
@@ -156,7 +156,7 @@ class StreamMeter(AnswerMeter):
         return self._without_usage(event, body)
 
     def _without_usage(self, event: bytes, body: dict[str, Any]) -> bytes:
-        """The chunk without counts that the client did not ask for: clients add up what they are told."""
+        """The chunk without counts that the client did not ask for: clients add up what they are reported."""
         hidden = {"usage"} if body.get("usage") is not None else set()
         if not self._inbound.wants_timings:
             hidden |= {"timings"} & body.keys()

@@ -1,4 +1,4 @@
-"""How many tokens an answer is charged for: what the upstream told, else what was delivered, counted here."""
+"""How many tokens an answer is charged for: what the upstream reported, else what was delivered, counted here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def charged_counts(
 
 
 async def estimated_counts(gateway: Gateway, inbound: Inbound, total_ns: int, most: TokenCounts) -> TokenCounts | None:
-    """Of an answer that is not streamed and whose client left: its tokens are told at its end alone.
+    """Of an answer that is not streamed and whose client left: its tokens are reported at its end alone.
 
     They are taken to have come at the pace of the latest answers. None where that is not a single one.
     """

@@ -1,4 +1,4 @@
-"""One request through the gateway: reserved for, sent on, read as it passes, charged before its end is told.
+"""One request through the gateway: reserved for, sent on, read as it passes, charged before its end is reported.
 
 The upstream is read by a task of its own. However that ends, with the answer, by an error of whatever kind, or
 cancelled because the client left, `_over` follows: it stops the clock, and the ticket is settled or released. So no
@@ -59,7 +59,7 @@ class ForwardedCall:
     async def start(gateway: Gateway, ticket: Ticket, inbound: Inbound) -> ForwardedCall:
         """Reserves what the request could cost and sends it. The ticket is the call's from then on.
 
-        What a prompt costs at most is told from its bytes first; only where that does not fit the balance is the
+        What a prompt costs at most is known from its bytes first; only where that does not fit the balance is the
         upstream asked to count. Raises ApiError (422) and Refused (402, 503); the ticket is released then.
         """
         context = gateway.facts.context
@@ -86,8 +86,8 @@ class ForwardedCall:
         assert self._body is not None, "a call ends with a body or an error"
         if self.charge is not None:
             counted = self._counted_usage()
-            told = self._body.get("usage") if counted is None else counted
-            self._body["usage"] = {**(told if isinstance(told, dict) else {}), "cost": self._cost()}
+            reported = self._body.get("usage") if counted is None else counted
+            self._body["usage"] = {**(reported if isinstance(reported, dict) else {}), "cost": self._cost()}
         return self._body
 
     async def stream(self) -> AsyncGenerator[bytes]:
@@ -157,7 +157,7 @@ class ForwardedCall:
                 self._meter.take_texts(raw.decode("utf-8", "replace"))  # an answer was made, if not one to be read
             raise unusable("something that is no JSON object")
         error = body.get("error")
-        if error and not body.get("choices"):  # told under 200, as by servers that have begun to answer
+        if error and not body.get("choices"):  # reported under 200, as by servers that have begun to answer
             message = error.get("message") if isinstance(error, dict) else error
             raise ApiError(503, str(message or "The model's server failed on this request."), code="upstream_failed")
         self._meter.take_body(body)
@@ -216,7 +216,7 @@ class ForwardedCall:
         return await charged_counts(self._gateway, self._inbound, self._meter, self._most)
 
     def _counted_usage(self) -> dict[str, Any] | None:
-        """The usage as it was counted here; None where the upstream has told it."""
+        """The usage as it was counted here; None where the upstream has reported it."""
         if self.usage is None or self._meter.final_counts is not None:
             return None
         used = self.usage

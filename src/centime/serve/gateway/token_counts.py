@@ -28,7 +28,7 @@ class TokenCounts:
     output: int
 
     def within(self, most: TokenCounts) -> TokenCounts:
-        """No more than what was reserved: what a request costs at most has been told when it was admitted."""
+        """No more than what was reserved: what a request costs at most was said when it was admitted."""
         prompt = min(self.prompt, most.prompt)
         return TokenCounts(prompt, min(self.hit, prompt), min(self.output, most.output))
 
@@ -72,7 +72,7 @@ def timed_counts(timings: Any) -> TokenCounts | None:
 
 
 def usage_body(counts: TokenCounts, kind: str) -> dict[str, Any]:
-    """A `usage` of the gateway's own counting, where the upstream has told none."""
+    """A `usage` of the gateway's own counting, where the upstream has reported none."""
     if kind == "messages":
         return {
             "input_tokens": counts.prompt - counts.hit,

@@ -237,10 +237,10 @@ def refused(response: httpx2.Response, raw: bytes) -> ApiError:
     if not 400 <= status < 600:
         return unusable(f"the status {status}, which is no answer")
     try:
-        told = read_json(raw)
+        parsed = read_json(raw)
     except UnreadableJson:
-        told = None
-    error = told.get("error", told) if isinstance(told, dict) else None
+        parsed = None
+    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
     message = error.get("message") if isinstance(error, dict) else error if isinstance(error, str) else None
     code, param = (_word(error, "code"), _word(error, "param")) if isinstance(error, dict) else (None, None)
     wait = response.headers.get("retry-after", "")

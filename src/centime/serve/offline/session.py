@@ -74,12 +74,12 @@ class Session:
         events: list[Event] = []
         request = Request(prompt, params, events.append)
         self._engine.submit(request)
-        told = 0
+        handed_out = 0
         try:
             while not events or not isinstance(events[-1], Finished):
                 self._engine.step()
-                for event in events[told:]:
-                    told += 1
+                for event in events[handed_out:]:
+                    handed_out += 1
                     if isinstance(event, Piece) and event.text:
                         write(event.text)
         except KeyboardInterrupt:  # it may have struck anywhere within a step

@@ -54,7 +54,7 @@ class Sent:
 
     request: Request
     replica: str | None = None
-    told: bool = False  # something came
+    delivered: bool = False  # something came
     aborted: bool = False
 
 
@@ -164,7 +164,7 @@ class ReplicaRouter:
                     return
                 lost.add(replica)
                 self._lose(replica)
-                if sent.told:
+                if sent.delivered:
                     self._deliver(sent, _unfinished(sent.request, "aborted" if sent.aborted else "failed"))
                     return
 
@@ -180,7 +180,7 @@ class ReplicaRouter:
     def _take(self, sent: Sent, update: Update) -> None:
         assert sent.replica is not None
         self._lives[sent.replica].read(update.life, update.stats)
-        sent.told = True
+        sent.delivered = True
         shared = self._shared[self._places[sent.replica]]
         for event in update.events:
             if isinstance(event, Finished):
@@ -238,7 +238,7 @@ def _remote_request(request: Request) -> RemoteRequest:
 
 
 def _unfinished(request: Request, reason: Finish, error: str = LOST) -> Finished:
-    """The end of a request whose replica told nothing of what it took: nothing that could be charged."""
+    """The end of a request whose replica said nothing of what it took: nothing that could be charged."""
     waited = time.monotonic_ns() - request.arrived_ns
     usage = Usage(0, 0, 0, 0, waited, 0, waited)
     return Finished(reason, usage, error=None if reason == "aborted" else error)

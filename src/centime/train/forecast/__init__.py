@@ -3,7 +3,7 @@
 The same steps give the interval; a machine's profile and its measured peak stand beside them.
 """
 
-from centime.train.forecast.budget import Budget, asked, parse_budget, smoke
+from centime.train.forecast.budget import Budget, effective_budget, parse_budget, smoke
 from centime.train.forecast.by_profile import fits, stage_seconds
 from centime.train.forecast.estimate import Forecast, StageForecast, stage_forecast
 from centime.train.forecast.fitting import INFINITE, StageAmounts, fit, least_factor, least_seconds, steps_bought
@@ -26,9 +26,9 @@ __all__ = [
     "StageAmounts",
     "StageForecast",
     "StepSeconds",
-    "asked",
     "available_bytes",
     "default_micro_batch",
+    "effective_budget",
     "fit",
     "fits",
     "kept_peak",

@@ -54,7 +54,7 @@ def smoke() -> bool:
     return os.environ.get("CENTIME_SMOKE") == "1"
 
 
-def asked(budget: str | None) -> str | None:
+def effective_budget(budget: str | None) -> str | None:
     """`budget`, or a tiny one for a smoke test."""
     return SMOKE if smoke() else budget
 

@@ -19,8 +19,8 @@ from centime.train.engine import device_of, ranks
 from centime.train.folder import RunFolder, info_of, order_of
 from centime.train.forecast import (
     Budget,
-    asked,
     default_micro_batch,
+    effective_budget,
     fits,
     parse_budget,
     require_disk,
@@ -66,7 +66,7 @@ class Setup:
         if info.get("finished") is True and self.folder.model.joinpath("config.json").exists():
             raise AlreadyFinished(self.folder)
         self.order = order_of(self.folder) if self.resuming else ORDER
-        stated = asked(budget) or info.get("budget")
+        stated = effective_budget(budget) or info.get("budget")
         self.budget_text: str | None = stated
         self.budget: Budget | None = parse_budget(stated) if stated else None
         self.allowed_seconds = self.budget.seconds(self.price, self.ranks.world) if self.budget else float("inf")

@@ -23,10 +23,10 @@ SHORT = Grid((1, 2, 4, 8), POWERS, POWERS, POWERS, micro_batches=(1, 2), chunks=
 
 
 @dataclass(frozen=True)
-class Corner:
+class SearchedStep:
     """A training step to be priced. schedule: the pipeline's kind, None where any may be tried.
 
-    The layout is always searched for, under the same rules at every corner, so that no corner has the advantage of a
+    The layout is always searched for, under the same rules for every one, so that none has the advantage of a
     hand-made one; what a hand-made layout gains or loses stands apart (`Run.layout`).
     """
 
@@ -50,27 +50,27 @@ class Corner:
         return float(count_architecture(self.arch).total_params)
 
 
-# GPU-seconds per token of a corner under the best layout; raises UserError where none is feasible.
-SecondsPerToken = Callable[[Corner], float]
+# GPU-seconds per token of one under the best layout; raises UserError where none is feasible.
+SecondsPerToken = Callable[[SearchedStep], float]
 
 
 @dataclass
 class Searcher:
-    """The best layout of a corner, each corner searched once."""
+    """The best layout of each, searched once."""
 
-    found: dict[Corner, SearchResult] = field(default_factory=dict)
+    found: dict[SearchedStep, SearchResult] = field(default_factory=dict)
 
-    def __call__(self, at: Corner) -> float:
+    def __call__(self, at: SearchedStep) -> float:
         """GPU-seconds per token under the best layout, failures included. Raises UserError where none is feasible."""
         seconds = self._searched(at).best.seconds
         return at.gpus * seconds / (at.global_batch * at.seq) / goodput(at.gpus).share
 
-    def interval(self, at: Corner) -> tuple[float, float]:
+    def interval(self, at: SearchedStep) -> tuple[float, float]:
         """Factors on `self(at)` between which the actual lies in four of five cases."""
         found = self._searched(at)
         return step_interval(at.job, found.best.layout, found.times[0])
 
-    def _searched(self, at: Corner) -> SearchResult:
+    def _searched(self, at: SearchedStep) -> SearchResult:
         if at not in self.found:
             try:
                 self.found[at] = search(at.job, at.gpus, replace(SHORT, schedule=at.schedule), priced=0, keep=1)
