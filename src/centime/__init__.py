@@ -22,8 +22,14 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in {"load", "save"}:
-        from centime.model import checkpoint
+        try:
+            from centime.model import checkpoint
+        except ModuleNotFoundError as error:
+            from centime.installation import needs
 
+            raise ModuleNotFoundError(
+                str(needs("torch", f"centime.{name}", str(error.name))), name=error.name
+            ) from error
         return getattr(checkpoint, name)
     if name == "__version__":
         from centime.version import version

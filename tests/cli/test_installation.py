@@ -102,6 +102,7 @@ def test_without_torch_a_verb_says_how_to_add_it(tmp_path: Path, verb: list[str]
         ("serve --upstream=http://x", "'centime[gateway]'"),
         ("serve runs/x --replicas 2", "'centime[replicas]'"),
         ("export runs/x --gguf y", "'centime[gguf]'"),
+        ("export runs/x --hf y", "'centime[torch]'"),
         ("tokenizer train x", "'centime[data]'"),
     ],
 )
@@ -136,3 +137,10 @@ def test_a_library_that_does_not_load_is_said(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "libgomp.so.1" in done.stderr
     assert "centime doctor" in done.stderr
+
+
+def test_load_without_torch_says_what_adds_it(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    done = python("import centime\ntry: centime.load\nexcept ImportError as error: print(error)", tmp_path)
+    assert "centime.load needs torch; add it with: " in done.stdout
+    assert "[torch]'" in done.stdout
