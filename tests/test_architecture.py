@@ -66,6 +66,7 @@ def test_no_file_of_tests_is_long() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
-def test_the_readme_lists_every_verb() -> None:
-    listed = re.findall(r"^\| \[`centime (\w+)`\]", (TESTS.parent / "README.md").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("page", ["README.md", "README.fr.md"])
+def test_the_readme_lists_every_verb(page: str) -> None:
+    listed = re.findall(r"^\| \[`centime (\w+)`\]", (TESTS.parent / page).read_text(), re.MULTILINE)
     assert sorted(listed) == sorted({verb.split()[0] for verb, _ in commands()})
