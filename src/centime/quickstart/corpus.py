@@ -47,6 +47,8 @@ def corpus(root: Path, pattern: str = "*", *, most_held_out: int = 400_000) -> C
     files; at most `most_held_out` bytes are, and the others of that hash are left out altogether.
     Raises UserError when there is too little text to learn from or to judge on.
     """
+    if not root.is_dir():
+        raise UserError(f"{root} is {'a file' if root.exists() else 'not there'}; expected a folder of text (--text).")
     files = [path for path in sorted(root.rglob(pattern)) if not NOT_LIBRARY.intersection(path.relative_to(root).parts)]
     train: list[Path] = []
     held_out: list[Path] = []

@@ -66,15 +66,15 @@ def ending(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
             return 2, _missing(error, arguments)
         case OSError():
             return _of_system(error)
-        case MemoryError() | RuntimeError() if isinstance(error, MemoryError) or _of_memory(error):
+        case MemoryError() | RuntimeError() if _of_memory(error):
             return 2, f"{_verb(arguments)} needs more memory than this process may take. Ask for less, or free some."
     return _of_parser(error, arguments) or (FAULT, _unforeseen(error, arguments))
 
 
 def _of_memory(error: BaseException) -> bool:
-    """Whether torch found no memory: its allocators raise a RuntimeError, whose text alone says so."""
+    """Whether no memory was found. torch's allocators raise a RuntimeError, whose text alone says so."""
     text = str(error)
-    return "can't allocate memory" in text or "out of memory" in text
+    return isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text
 
 
 def _shown(sentence: str) -> str:

@@ -80,10 +80,14 @@ def static_batch(engine: EngineModel, batch: float, isl: float, osl: float) -> f
     room = max(engine.room(isl + osl), 1.0)
     at_once = min(batch, room)
     waves = math.ceil(batch / at_once - 0.05)
-    burst = min(at_once * isl, CHUNK * engine.unit.dp)
-    prefill = engine.step(Load(prefill=burst, prompt=isl)).total * at_once * isl / burst
     decode = engine.step(Load(decode=at_once, decode_context=isl + osl / 2)).total * osl
-    return waves * (prefill + decode)
+    return waves * (_prompts(engine, at_once, at_once, isl) + decode)
+
+
+def _prompts(engine: EngineModel, requests: float, at_once: float, isl: float) -> float:
+    """Seconds to read the prompts of `requests`, of which `at_once` are there at a time."""
+    burst = min(at_once * isl, CHUNK * engine.unit.dp)
+    return engine.step(Load(prefill=burst, prompt=isl)).total * requests * isl / burst
 
 
 def draining_batch(engine: EngineModel, batch: float, isl: float, osl: float, longest: float) -> float:
@@ -93,8 +97,7 @@ def draining_batch(engine: EngineModel, batch: float, isl: float, osl: float, lo
     ends makes room for the next; after that the unit runs emptier, down to the longest answer alone.
     """
     at_once = min(batch, max(engine.room(isl + osl), 1.0))
-    burst = min(at_once * isl, CHUNK * engine.unit.dp)
-    seconds = engine.step(Load(prefill=burst, prompt=isl)).total * batch * isl / burst
+    seconds = _prompts(engine, batch, at_once, isl)
     behind = isl  # tokens behind one that is generated, as the places begin to empty
     if batch > at_once:
         behind += osl

@@ -58,14 +58,14 @@ def software_of(date: str | None) -> TrainingSoftware:
     """
     if date is None:
         return TrainingSoftware(NEWEST_SOFTWARE)
-    match = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])(-\d\d)?", date.strip())
+    match = re.fullmatch(r"(20\d\d-\d\d)(-\d\d)?", date.strip())
     try:
-        datetime.date.fromisoformat(f"{match[1]}-{match[2]}{match[3] or '-01'}" if match else date)
-    except ValueError:
-        match = None
-    if not match:
+        day = datetime.date.fromisoformat(f"{match[1]}{match[2] or '-01'}") if match else None
+    except ValueError:  # of its form, and in no calendar
+        day = None
+    if day is None:
         raise UserError(f"software date {date!r} is not a date; write it as 2025-06 or 2025-06-30.")
-    return TrainingSoftware(min(NEWEST_SOFTWARE, int(match[1]) + (int(match[2]) - 0.5) / 12))
+    return TrainingSoftware(min(NEWEST_SOFTWARE, day.year + (day.month - 0.5) / 12))
 
 
 def default_precision(chip: Chip) -> str:
