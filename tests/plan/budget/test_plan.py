@@ -13,42 +13,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.budget.made import BILLION, inputs, middle, plan
 
 from centime.catalogue.chips import chip
 from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.budget.finance import HOURS_PER_YEAR, npv
-from centime.plan.budget.inputs import LABELS, BudgetRequest, in_dollars, levers, parse_split, training_run
-from centime.plan.budget.model import BudgetOutcome, outcome, seconds_per_output
-from centime.plan.budget.plan import BudgetPlan, actuals_of, from_inputs
+from centime.plan.budget.inputs import LABELS, BudgetRequest, in_dollars, parse_split, training_run
+from centime.plan.budget.model import seconds_per_output
+from centime.plan.budget.plan import actuals_of, from_inputs
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.fleet.uncertain import Uncertain
 from centime.plan.show.sections import Table
-
-RUNS = {"deepseek-v3": {"low": 0.8e6, "mid": 1.0e6, "high": 1.2e6, "source": "given"}}
-
-
-def inputs(request: BudgetRequest) -> dict[str, Uncertain]:
-    prefill = Uncertain(low=20_000, mid=30_000, high=40_000, source="given")
-    decode = Uncertain(low=4_000, mid=6_000, high=9_000, source="given")
-    return levers(request, chip(request.chip), prefill, decode)
-
-
-def plan(request: BudgetRequest) -> BudgetPlan:
-    saved = {
-        "request": {key: getattr(request, key) for key in request.__dataclass_fields__} | {"overrides": {}},
-        "inputs": {name: value.model_dump() for name, value in inputs(request).items()},
-        "run_hours": RUNS,
-        "assumptions": [],
-    }
-    return from_inputs(saved)
-
-
-def middle(request: BudgetRequest, **changes: float) -> BudgetOutcome:
-    return outcome(request, {name: value.mid for name, value in inputs(request).items()} | changes)
-
-
-BILLION = BudgetRequest(capex=1e9)
 
 
 def test_what_a_billion_buys_by_hand() -> None:
