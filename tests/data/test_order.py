@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,3 +49,22 @@ def test_before_counts_what_sources_deals(weights: list[float], first: int, coun
     assert mixture.quota.min() >= 1
     dealt = np.bincount(mixture.sources(first, count), minlength=len(weights))
     np.testing.assert_array_equal(mixture.before(first + count) - mixture.before(first), dealt)
+
+
+@settings(deadline=None, max_examples=50)
+@given(weights=st.lists(st.floats(0.01, 100), min_size=2, max_size=6))
+def test_a_source_has_the_rows_that_its_weight_asks_for(weights: list[float]) -> None:
+    """To within a row of a block, whichever of the sources comes first; one that asks for less than a row has one."""
+    quota = Mixture(weights, seed=0).quota
+    asked = np.array(weights) / sum(weights) * MIXTURE_BLOCK
+    assert (np.abs(quota - asked)[asked >= 1] <= 1 + (asked < 1).sum()).all()
+    tiny = Mixture([1e-9, *weights, 1e-9], seed=0).quota
+    assert (tiny[0], tiny[-1], tiny.sum()) == (1, 1, MIXTURE_BLOCK)
+
+
+@pytest.mark.parametrize("row", [0, 1, MIXTURE_BLOCK, 2 * MIXTURE_BLOCK, 2 * MIXTURE_BLOCK + 7])
+def test_before_counts_from_the_first_row(row: int) -> None:
+    mixture = Mixture([3, 1, 2], seed=5)
+    before = mixture.before(row)
+    np.testing.assert_array_equal(before, np.bincount(mixture.sources(0, row), minlength=3))
+    assert before.dtype == np.int64

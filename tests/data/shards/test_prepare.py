@@ -105,7 +105,8 @@ def test_an_empty_corpus_and_bad_options(tokenizer: Tokenizer, tmp_path: Path) -
     refused(r"corpus is empty: .*a\.jsonl gave no text to train on \(2 empty\)", "a.jsonl")
     refused(r"all 1 documents were held out.*lower --holdout", "b.txt", holdout=1 - 1e-12)
     refused("--fim 1.5 is not a share", "b.txt", fim=1.5)
-    refused("--workers 0: expected 1 to 1,024", "b.txt", workers=0)
+    for workers in (0, 1025):
+        refused(f"--workers {workers}: expected 1 to 1,024", "b.txt", workers=workers)
     (tmp_path / "c.txt").write_bytes(b"\xff")
     refused(r"c\.txt is not UTF-8", "b.txt", "c.txt")
     refused(r"c\.txt is not UTF-8", "b.txt", "c.txt", workers=2)

@@ -27,6 +27,8 @@ class Hub:
     """The next so many downloads end in a 503 answer, as a busy server's do."""
     refuses: bool = False
     """Every download ends in a 403 answer, though the listing was given."""
+    listing_status: int = 200
+    """Any other: what every question for a dataset is answered with, in no words of the Hub's."""
 
 
 @contextmanager
@@ -66,7 +68,9 @@ def serve(hub: Hub) -> Iterator[Hub]:
             self, name: str, what: str, revision: str, under: str, body: bytes, query: dict[str, list[str]]
         ) -> None:
             files = hub.datasets.get(name)
-            if files is None:
+            if hub.listing_status != 200:
+                self._json(hub.listing_status, {"error": "no"})
+            elif files is None:
                 self._json(401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
             elif name.startswith("gated/"):
                 self._json(403, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})

@@ -20,7 +20,9 @@ import pytest
 from tests.data.sources.hub_server import COMMIT, Hub, serve
 
 from centime.data.shards import ShardSet
+from centime.data.sources.hub import dataset_files
 from centime.data.tokenizers import Tokenizer
+from centime.errors import UserError
 
 TEXTS = [f"Document {number} of the Hub. " * (1 + number % 7) for number in range(300)]
 
@@ -120,6 +122,25 @@ def test_refusals(hub: Hub, tokenizer: Tokenizer, tmp_path: Path, spec: str, mes
     assert done.stderr.startswith("centime: ")
     assert done.stderr.count("\n") == 1
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "hf") == []
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        *((status, "nor a dataset that the Hub shows you") for status in (401, 403, 404)),
+        *(
+            (status, r"The Hub at http://127\.0\.0\.1:\d+ did not give someone/stories")
+            for status in (400, 402, 418, 500)
+        ),
+    ],
+)
+def test_a_hub_that_only_gives_a_status(hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int, message: str) -> None:
+    """As a mirror or a proxy on the way may: whether it is the person's to mend, the number tells."""
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    hub.listing_status = status
+    with pytest.raises(UserError, match=message):
+        dataset_files("someone/stories")
 
 
 def test_a_download_that_fails_leaves_nothing(hub: Hub, tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from centime.data.sources import json_records, source_file
 from centime.data.sources.left_out import LeftOut, ReadOptions
 from centime.data.sources.readers import read_documents, records
+from centime.data.sources.signature import foreign
 from centime.data.sources.specs import expand, local_file
 from centime.errors import UserError
 
@@ -166,6 +167,35 @@ def test_a_fifo_is_read_to_its_end(tmp_path: Path, raw: bytes, expected: list[st
     writer.start()
     assert read(tmp_path / "f") == expected
     writer.join()
+
+
+def test_the_standard_input_is_a_stream_of_no_known_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").write_bytes(LINES)
+    kept = os.dup(0)
+    with (tmp_path / "in").open("rb") as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        os.dup2(stream.fileno(), 0)
+        try:
+            file = local_file(Path("-"))
+            assert (file.name, file.kind, file.size) == ("standard input", "stream", 0)
+            assert read("-") == TEXTS
+        finally:
+            os.dup2(kept, 0)
+            os.close(kept)
+
+
+def test_western_text_in_utf16_is_told_from_bytes_with_many_zeros() -> None:
+    """Nineteen in twenty of its characters are such as are written."""
+    for text, what in (
+        ("a" * 40, "UTF-16"),
+        ("a\tb\r\n" * 8, "UTF-16"),
+        ("a" * 19 + "\1", "binary"),
+        ("\1" * 9, "binary"),
+    ):
+        assert [foreign(text.encode(code)) for code in ("utf-16-le", "utf-16-be")] == [what, what]
+    assert foreign("ab".encode("utf-16-le") + b"c") == "UTF-16", "cut within a character"
+    assert foreign(b"abc\0" * 9) == "binary", "a zero in fewer than every third byte"
+    assert foreign("猫が".encode()) is foreign(b"") is None
 
 
 def test_bad_lines_up_to_so_many_are_left_out(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from centime.data.tokenizers import tokenizer as module
 from centime.data.tokenizers.tokenizer import ASSISTANT, BOS, CHUNK, EOS, USER, Tokenizer, load_tokenizer, seams
 from centime.errors import UserError
 
@@ -113,6 +114,17 @@ def test_cutting_at_seams_changes_no_token(tokenizer: Tokenizer, words: list[str
     pieces = seams(text, size)
     assert "".join(pieces) == text
     assert [i for piece in pieces for i in tokenizer.encode(piece)] == tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("searched", [1, 2, 3, 5, 100])
+def test_a_seam_is_found_wherever_it_falls(monkeypatch: pytest.MonkeyPatch, searched: int) -> None:
+    """Searched a stretch at a time, the pieces are those of one search, at a stretch's end too."""
+    monkeypatch.setattr(module, "SEARCHED", searched)
+    for at in range(2, 30):
+        for text in ("x" * at + " word" + "y" * 40, "x" * at + "\n" + "y" * 40, "x" * at + "。你" + "y" * 40):
+            seam = at if text[at] == " " else at + 1
+            assert seams(text, 2) == [text[:seam], text[seam:]]
+    assert seams("x" * 50, 2) == ["x" * 50]
 
 
 @pytest.mark.slow

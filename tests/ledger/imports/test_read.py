@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.ledger.billing.printed import printed
-from tests.ledger.imports.reports import FOCUS, FOCUS_HEADER, SACCT, SGLANG, VLLM, saved
+from tests.ledger.imports.reports import FOCUS, FOCUS_HEADER, SACCT, SGLANG, START, VLLM, saved
 from tests.ledger.made import made
 
 from centime.catalogue.tariffs import tariff_for
@@ -36,6 +36,24 @@ def test_importing_twice_changes_nothing(tmp_path: Path, book: Book, text: str) 
     assert bill_of(book).as_json() == before
 
 
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        (VLLM, [(0, 86_400)]),
+        (SGLANG, [(-START, 86_400)]),
+        (SACCT, [(0, 7200), (0, 3600), (86_400, 86_400)]),
+        (SACCT.replace("2026-11-01T00:00:00", "2026-11-01T01:00:00+01:00"), [(0, 7200), (0, 3600), (86_400, 86_400)]),
+        (FOCUS, [(0, 3600)] * 4),
+    ],
+)
+def test_a_statement_says_when_it_began_and_ended(tmp_path: Path, text: str, spans: list[tuple[int, int]]) -> None:
+    """In seconds after START; what goes on ends as the file is written, a day after it."""
+    found = read_statements(saved(tmp_path / "file", text, START + 86_400), Terms())
+    assert [(one.start_ns - START * 10**9, one.end_ns - START * 10**9) for one in found] == [
+        (start * 10**9, end * 10**9) for start, end in spans
+    ]
+
+
 def test_imported_is_in_no_line_and_no_total(tmp_path: Path, book: Book) -> None:
     book.write([made(hours=1)])
     before = bill_of(book)
@@ -56,10 +74,12 @@ def test_imported_is_in_no_line_and_no_total(tmp_path: Path, book: Book) -> None
         ("hello\nworld\n", "begins with 'hello', which is neither a Prometheus page"),
         ("node_cpu_seconds_total 5\n", "neither a Prometheus page of vLLM or SGLang"),
         ("vllm:num_requests_running 0.0\n", "has no vllm:prompt_tokens_total: vllm writes it once"),
-        (VLLM + "what is this line", r"line \d+: 'what is this line' is no sample"),
-        (VLLM.replace("739935.0", "-3"), "vllm:generation_tokens_total is '-3'"),
+        (VLLM + "what is this line", r"line 25: 'what is this line' is no sample"),
+        (VLLM.replace("739935.0", "-3"), "line 18: vllm:generation_tokens_total is '-3'"),
         (VLLM.replace("739935.0", "NaN"), "is 'NaN'; a counter is a number"),
         ("JobID|JobName|State\n1|a|COMPLETED\n", "lacks the columns Start, AllocTRES, ElapsedRaw: ask for sacct"),
+        ("JobIDRaw\n1\n", "lacks the columns Start, AllocTRES, ElapsedRaw"),
+        ("Job|Start\n1|2\n", "neither a Prometheus page"),
         (SACCT + "105|short|line\n", "line 7: 3 fields under 9 headings"),
         (SACCT.replace("|7200|", "|soon|", 1), "line 2, job 101: the elapsed time is 'soon'"),
         (SACCT.replace("2026-11-01T00:00:00", "yesterday", 1), "job 101: the start is 'yesterday'"),

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from centime.charts.heat_map import load_image
+from centime.charts.lines import MOST_POINTS
 from centime.charts.scale import linear_ticks, log_ticks, tick_labels
 from centime.errors import UserError
 from centime.train.report.figures import count_of, decimal
@@ -149,6 +151,53 @@ def test_a_run_with_almost_nothing_still_has_a_page(tmp_path: Path) -> None:
     assert "Steps skipped" in text
     assert "nan" not in text.lower()
     Page(text)
+
+
+def test_a_bill_lies_in_the_folder_or_is_given(folder: Path) -> None:
+    assert read_run(folder).bill is None
+    (folder / "bill.json").write_text(json.dumps(BILL))
+    assert read_run(folder).bill == BILL
+    assert read_run(folder, {"lines": []}).bill == {"lines": []}
+    assert "$0.0400" in write_report(folder).read_text()
+
+
+@pytest.mark.parametrize("steps", [1, 2, MOST_POINTS, MOST_POINTS + 1])
+def test_a_band_is_spoken_of_where_one_is_drawn(tmp_path: Path, steps: int) -> None:
+    lines = [json.dumps(step("pretrain", i, 2048 * (i + 1))) for i in range(steps)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    text = write_report(tmp_path).read_text()
+    assert ("a shaded band reaches" in text) == ('class="band' in text) == (steps > MOST_POINTS)
+
+
+def test_a_picture_of_loads_has_a_column_for_each_of_as_many_moments(tmp_path: Path) -> None:
+    """Of 160 steps each is one, from the first to the last; the colours are of the load over its layer's mean."""
+    loads = [[i, 2, 300 - i] for i in range(160)]
+    lines = [json.dumps(step("pretrain", i, 2048 * (i + 1), expert_load=[loads[i]])) for i in range(160)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    text = write_report(tmp_path).read_text()
+    mean = 302 / 3
+    assert load_image([[load[expert] / mean for load in loads] for expert in range(3)]) in text
+    assert "<span>2.05 K</span><span>328 K tokens</span>" in text
+    (tmp_path / "metrics.jsonl").write_text(lines[7])
+    text = write_report(tmp_path).read_text()
+    assert load_image([[load / mean] for load in loads[7]]) in text
+    assert "<span>16.4 K</span><span>16.4 K tokens</span>" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1e-4, "0.0001"),
+        (1.5e-4, "0.00015"),
+        (9.9e-5, "9.9e-5"),
+        (-3e-5, "-3e-5"),
+        (9.99e6, "9990000"),
+        (1e7, "1e7"),
+    ],
+)
+def test_powers_of_ten_stand_where_zeros_would_fill_the_line(value: float, text: str) -> None:
+    assert decimal(value) == text
 
 
 def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path: Path) -> None:

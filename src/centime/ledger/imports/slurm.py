@@ -22,9 +22,8 @@ _NEVER = {"", "Unknown", "None"}
 
 
 def is_sacct(text: str) -> bool:
-    """Whether the first line is a header of sacct's."""
-    header = text.split("\n", 1)[0].strip().split("|")
-    return len(header) > 1 and bool({"JobID", "JobIDRaw"} & set(header))
+    """Whether the first line is a header of sacct's: it names the job's number."""
+    return bool({"JobID", "JobIDRaw"} & set(text.split("\n", 1)[0].strip().split("|")))
 
 
 def read_sacct(text: str, origin: str, moment_ns: int, terms: Terms) -> list[Imported]:
