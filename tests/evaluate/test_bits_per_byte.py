@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.small import small_model, small_tokenizer
 
+from centime.data.shards.prepare import Preparation, prepare
+from centime.data.sources import Sources
+from centime.data.split import digest, is_held_out
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.evaluate.bits_per_byte import Text, _batches, bits_per_byte, read_files, read_split
@@ -96,6 +100,28 @@ def test_a_uniform_model_needs_log2_of_the_vocabulary(tokenizer: Tokenizer, tmp_
     text, _ = read_files([tmp_path / "a.txt"], tokenizer)
     outcome = bits_per_byte(model, text, window=8)
     assert outcome.bits == pytest.approx((text.tokens - 1) * math.log2(tokenizer.vocab_size), rel=1e-6)
+
+
+def test_a_prepared_folder_means_its_held_out_part(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    texts = [f"{number}: the cat sat on the mat\n" for number in range(40)]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    out = tmp_path / "out"
+    prepare(Sources([str(tmp_path / "texts.jsonl")]), tokenizer.folder, out, Preparation(holdout=0.3))
+    text, contents = read_split(out, tokenizer)
+    held = [content.decode() for content in contents]
+    assert held == [each for each in texts if is_held_out(digest(each.encode()), 0.3)]
+    assert 0 < text.bytes == len("".join(held)) < len("".join(texts)) / 2
+    assert [row.tolist() for row in text.documents] == [
+        [tokenizer.bos_id, *tokenizer.encode(each), tokenizer.eos_id] for each in held
+    ]
+    for folder, expected in ((out / "holdout", held), (out / "train", [each for each in texts if each not in held])):
+        assert [content.decode() for content in read_split(folder, tokenizer)[1]] == expected
+    other = small_tokenizer(tmp_path / "other")
+    (tmp_path / "other" / "tokenizer_config.json").write_text("{}")
+    assert read_split(out, other)[0].bytes == text.bytes, "the ids decide, not the folder"
+    prepare(Sources([str(tmp_path / "texts.jsonl")]), tokenizer.folder, tmp_path / "fim", Preparation(fim=0.9))
+    with pytest.raises(UserError, match=r"decodes to [\d,]+ bytes and its text had [\d,]+: it was prepared with fill"):
+        read_split(tmp_path / "fim", tokenizer)
 
 
 def test_special_tokens_spelled_in_a_file_are_text(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -35,6 +35,22 @@ def test_the_verdict_names_the_winner() -> None:
     assert "from about 80 MB" in heavy.verdict()  # 10 MB over the 0.125 bytes a byte that it saves
     assert "counted, too" in CompressorComparison(outcome(1.0), XZ, 90_000, 10_000).verdict()
     assert heavy.model_size == 125_000
+    assert CompressorComparison(outcome(2.0), XZ, 0, 0).verdict().startswith("xz -9 wins"), "a tie needs no weights"
+    nothing = [Compressed("gzip -9", 0, 0)]
+    assert CompressorComparison(outcome(1.0), nothing, 1, 1).verdict().startswith("gzip -9 wins: 0.000")
+    exact = CompressorComparison(outcome(1.0), XZ, 100_000, 25_000)
+    assert "counted, too" in exact.verdict(), "as large as what it is beside, with all that it needs"
+    assert "wins on a text of this size" in CompressorComparison(outcome(1.0), XZ, 100_000, 25_001).verdict()
+    assert CompressorComparison(outcome(1.0, 7), XZ, 0, 0).model_size == 1
+
+
+def test_the_table_has_the_best_first() -> None:
+    table = CompressorComparison(outcome(2.2), XZ, 1234, 56).table()
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[0] == ["xz -9", "this model", "gzip -9"]
+    assert cells[1] == ["2.000", "2.200", "2.400"]
+    assert cells[2] == ["250,000", "275,000", "300,000"]
+    assert cells[3] == ["", "1,234 of weights, 56 of tokenizer", ""]
 
 
 @pytest.fixture(scope="module")
