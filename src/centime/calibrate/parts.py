@@ -19,7 +19,7 @@ from centime.errors import UserError
 from centime.ops.attention import causal_attention
 from centime.ops.precision import native_bf16
 from centime.plan.step.calibrated import muon_flops
-from centime.train.engine import orthogonalise
+from centime.train.optimizers import orthogonalise
 
 Shape = tuple[int, int, int]
 

@@ -9,8 +9,8 @@ from tests.train.made import CONFIG, SETTINGS, batch, model, trainer
 from centime.recipe import Optimizer
 from centime.train.engine.loss import LossShare, MicroBatch, Objective
 from centime.train.engine.mixed_precision import FlatParameters
-from centime.train.engine.optimizer import group_parameters
 from centime.train.engine.single import SingleDevice
+from centime.train.optimizers.groups import group_parameters
 from centime.train.stages import StepSettings
 
 

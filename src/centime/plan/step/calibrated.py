@@ -127,7 +127,7 @@ def attention_rate(profile: MachineProfile, sequence: float) -> float:
 
 def muon_flops(elements: float, short: int, long: int, muon_steps: str) -> float:
     """FLOPs of Newton-Schulz on matrices [short, long] of `elements` numbers: a step is X X^T, its square, and their
-    product with X (`centime.train.engine.muon`)."""
+    product with X (`centime.train.optimizers.muon`)."""
     return MUON_STEPS[muon_steps] * elements * 2 * (2 * short + short * short / long)
 
 

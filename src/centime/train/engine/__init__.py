@@ -9,7 +9,6 @@ from centime.train.engine.determinism import deterministic
 from centime.train.engine.diagnosis import diagnose
 from centime.train.engine.interface import TrainingEngine
 from centime.train.engine.loss import LossShare, MicroBatch, Objective
-from centime.train.engine.muon import orthogonalise
 from centime.train.engine.process_group import Ranks, device_of, from_first, group, ranks
 from centime.train.engine.single import SingleDevice
 from centime.train.engine.step import StepResult, Trainer
@@ -30,6 +29,5 @@ __all__ = [
     "group",
     "imbalance",
     "new_engine",
-    "orthogonalise",
     "ranks",
 ]

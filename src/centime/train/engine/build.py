@@ -9,7 +9,6 @@ from centime.model import Transformer
 from centime.recipe import Recipe
 from centime.train.engine.interface import TrainingEngine
 from centime.train.engine.process_group import Ranks
-from centime.train.engine.sharded import Sharded
 from centime.train.engine.single import SingleDevice
 from centime.train.engine.wrap import apply
 
@@ -27,4 +26,6 @@ def new_engine(
     apply(model, recipe.run)
     if place.world == 1:
         return SingleDevice(model, recipe.optimizer, dtype)
+    from centime.train.engine.sharded import Sharded  # FSDP, which takes two seconds to import
+
     return Sharded(model, recipe.optimizer, dtype, place)

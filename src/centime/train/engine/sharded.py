@@ -20,9 +20,10 @@ from centime.model import Transformer
 from centime.recipe import Optimizer as Settings
 from centime.train.engine.interface import MOMENTS, TrainingEngine, buffers
 from centime.train.engine.loss import Objective
-from centime.train.engine.optimizer import build, group_parameters, set_lr
 from centime.train.engine.process_group import Ranks
 from centime.train.engine.wrap import blocks
+from centime.train.optimizers import build, group_parameters
+from centime.train.optimizers.sharded_muon import ShardedMuon
 
 
 class Sharded(TrainingEngine):
@@ -45,7 +46,7 @@ class Sharded(TrainingEngine):
 
     def forget_moments(self) -> None:
         muon, decayed, plain = ([self._parameters[name] for name in names] for names in self.groups)
-        self.optimizers = build(self.settings, muon, decayed, plain, self.bf16)
+        self.optimizers = build(self.settings, muon, decayed, plain, self.bf16, ShardedMuon)
 
     def begin_step(self) -> None:
         for parameter in self._parameters.values():
@@ -62,9 +63,8 @@ class Sharded(TrainingEngine):
     def update(self, lr: float, scale: float) -> None:
         if scale != 1.0:
             torch._foreach_mul_(list(self.gradients().values()), scale)
-        set_lr(self.optimizers, lr)
         for optimizer in self.optimizers:
-            optimizer.step()
+            optimizer.step(lr)
 
     def all_reduce(self, tensor: Tensor) -> None:
         if tensor.device == self._device:
@@ -83,10 +83,8 @@ class Sharded(TrainingEngine):
         for name, p in self._parameters.items():
             for optimizer in self.optimizers:
                 for key, value in optimizer.state.get(p, {}).items():
-                    if key in MOMENTS:
-                        found[f"{key}/{name}"] = value.full_tensor()
-                    else:
-                        found["adamw/step"] = value.full_tensor() if isinstance(value, DTensor) else value
+                    whole = value.full_tensor() if isinstance(value, DTensor) else value
+                    found[f"{key}/{name}" if key in MOMENTS else "adamw/step"] = whole
         return found
 
     @torch.no_grad()
@@ -98,7 +96,7 @@ class Sharded(TrainingEngine):
         self.forget_moments()
         if not moments:
             return
-        of = {p: optimizer for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]}
+        of = {p: optimizer for optimizer in self.optimizers for p in optimizer.params}
         for name, p in self._parameters.items():
             kept = {m: _own_shard(state[f"{m}/{name}"], p) for m in MOMENTS if f"{m}/{name}" in state}
             if "exp_avg" in kept:

@@ -12,7 +12,7 @@ from centime.recipe import Optimizer as Settings
 from centime.train.engine.interface import MOMENTS, TrainingEngine, buffers
 from centime.train.engine.loss import Objective
 from centime.train.engine.mixed_precision import FlatParameters
-from centime.train.engine.optimizer import build, group_parameters, set_lr
+from centime.train.optimizers import build, group_parameters
 
 
 class SingleDevice(TrainingEngine):
@@ -47,9 +47,8 @@ class SingleDevice(TrainingEngine):
     def update(self, lr: float, scale: float) -> None:
         if scale != 1.0:
             self.flat.grad.mul_(scale)
-        set_lr(self.optimizers, lr)
         for optimizer in self.optimizers:
-            optimizer.step()
+            optimizer.step(lr)
         self.flat.publish()
 
     def all_reduce(self, tensor: Tensor) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from centime.recipe import Optimizer as Settings
-from centime.train.engine.muon import FIVE_STEPS, V4_STEPS, Muon
+from centime.train.optimizers.adamw import AdamW
+from centime.train.optimizers.muon import FIVE_STEPS, V4_STEPS, Muon
 
 
 class Groups(NamedTuple):
@@ -38,13 +39,18 @@ def group_parameters(model: nn.Module, settings: Settings) -> Groups:
 
 
 def build(
-    settings: Settings, muon: Sequence[Tensor], decayed: Sequence[Tensor], plain: Sequence[Tensor], bf16: bool
-) -> list[torch.optim.Optimizer]:
+    settings: Settings,
+    muon: Sequence[Tensor],
+    decayed: Sequence[Tensor],
+    plain: Sequence[Tensor],
+    bf16: bool,
+    muon_class: type[Muon] = Muon,
+) -> list[AdamW | Muon]:
     """The optimizers over tensors that already carry their gradients' places; empty groups are left out."""
-    made: list[torch.optim.Optimizer] = []
+    made: list[AdamW | Muon] = []
     if muon:
         made.append(
-            Muon(
+            muon_class(
                 muon,
                 momentum=settings.muon_momentum,
                 weight_decay=settings.weight_decay,
@@ -53,20 +59,7 @@ def build(
                 dtype=torch.bfloat16 if bf16 else torch.float32,
             )
         )
-    adamw = [
-        {"params": list(tensors), "weight_decay": decay}
-        for tensors, decay in ((decayed, settings.weight_decay), (plain, 0.0))
-        if tensors
-    ]
+    adamw = [(tensors, decay) for tensors, decay in ((decayed, settings.weight_decay), (plain, 0.0)) if tensors]
     if adamw:
-        made.append(
-            torch.optim.AdamW(adamw, lr=1e-3, betas=(settings.beta1, settings.beta2), eps=settings.eps, fused=True)
-        )
+        made.append(AdamW(adamw, (settings.beta1, settings.beta2), settings.eps))
     return made
-
-
-def set_lr(optimizers: Iterable[torch.optim.Optimizer], lr: float) -> None:
-    """The learning rate of the coming step, for every group."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = lr

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.train.made import SETTINGS, batch, model, trainer
 
 from centime.recipe import Optimizer
-from centime.train.engine.muon import FIVE_STEPS, V4_STEPS, Muon, orthogonalise
-from centime.train.engine.optimizer import group_parameters
+from centime.train.optimizers.groups import group_parameters
+from centime.train.optimizers.muon import FIVE_STEPS, V4_STEPS, Muon, orthogonalise
 
 
 @settings(max_examples=20, deadline=None)
@@ -51,7 +51,7 @@ def test_an_expert_without_a_gradient_stays_finite() -> None:
 def test_update_has_the_stated_root_mean_square(shape: tuple[int, ...]) -> None:
     p = torch.nn.Parameter(torch.zeros(shape))
     p.grad = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    Muon([p], lr=0.1, weight_decay=0.0, dtype=torch.float32).step()
+    Muon([p], weight_decay=0.0, dtype=torch.float32).step(0.1)
     assert float(p.detach().square().mean().sqrt()) == pytest.approx(0.1 * 0.18, rel=0.02)
 
 
@@ -60,12 +60,12 @@ def test_agrees_with_torch_on_two_dimensions() -> None:
     torch.manual_seed(0)
     start = torch.randn(16, 24)
     ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
-    a = Muon([ours], lr=0.02, weight_decay=0.1, update_rms=0.2, coefficients=FIVE_STEPS)
+    a = Muon([ours], weight_decay=0.1, update_rms=0.2, coefficients=FIVE_STEPS)
     b = torch.optim.Muon([theirs], lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
     for _ in range(4):
         ours.grad = torch.randn(16, 24)
         theirs.grad = ours.grad.clone()
-        a.step()
+        a.step(0.02)
         b.step()
         cosine = torch.nn.functional.cosine_similarity((ours - start).flatten(), (theirs - start).flatten(), dim=0)
         assert cosine.item() > 0.98
