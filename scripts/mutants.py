@@ -24,6 +24,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -132,6 +133,9 @@ class Checkout:
             shutil.copy(file, root)
         shutil.copy(ROOT / "Makefile", root)
         (root / ".venv").symlink_to(Path(sys.prefix))
+        git = ["git", "-C", str(root), "-c", "user.name=mutants", "-c", "user.email=mutants@localhost"]
+        for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "copy"]):  # runs say their revision
+            subprocess.run([*git, *arguments], check=True)
         os.environ.setdefault("CENTIME_SHARED", str(ROOT.parent / "shared"))
         os.environ |= {"PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"}
 

@@ -11,6 +11,7 @@ import pytest
 
 from centime.errors import UserError
 from centime.files.folder import exchange, whole_folder
+from centime.files.leftovers import is_abandoned, remove_leftovers
 from centime.files.marks import Kind
 
 NOTES = Kind("notes", lambda _: set())
@@ -86,6 +87,21 @@ def test_a_place_inside_a_file(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"is no folder .*Choose another --out"), whole_folder(out, NOTES):
             pass
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_what_is_no_file_is_nobodys_leftover(tmp_path: Path) -> None:
+    """A link or a pipe with such a name was not made by a writer of ours: it stays."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "file").touch()
+    host, gone = os.uname().nodename, 2**22 + 1  # above any process id
+    names = ("pipe", "link", "file")
+    assert [is_abandoned(tmp_path / name, host, gone) for name in names] == [False, False, True]
+    left = [f".out.partial-{host}-{gone}-0000000{number}" for number in range(3)]
+    for name, as_left in zip(names, left, strict=True):
+        (tmp_path / name).rename(tmp_path / as_left)
+    remove_leftovers(tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == left[:2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is Linux's")

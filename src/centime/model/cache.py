@@ -96,12 +96,6 @@ class LatentCache:
         self._stored[layer, :, self.length : end] = new_BSW
         return self._stored[layer, :, :end]
 
-    def truncate(self, length: int) -> None:
-        """Forgets everything after the first `length` tokens."""
-        if not 0 <= length <= self.length:
-            raise ValueError(f"cannot keep {length} of {self.length} tokens")
-        self.length = length
-
 
 class _CacheLayer:
     """One layer's window on a LatentCache."""

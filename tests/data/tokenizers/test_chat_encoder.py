@@ -105,5 +105,12 @@ def test_a_thought_goes_where_the_template_puts_it(
         ids = ChatEncoder(loaded).ids(said, add_generation_prompt=False)
         assert loaded.decode(ids) == expected
         assert len(controls_in(loaded, ids)) == controls
+        for message in (
+            {"role": "user", "content": "why </think> here"},
+            {"role": "assistant", "content": "no thought"},
+            {"role": "system", "content": "</think>"},
+        ):
+            ids = ChatEncoder(loaded).ids([message], add_generation_prompt=False)
+            assert loaded.decode(ids) == message["content"], "what a person says stays, and what was no thought"
     ids = ChatEncoder(tokenizer).ids(said, add_generation_prompt=False)
     assert "<think>" not in controls_in(tokenizer, ids), "our own template knows no thoughts: they are text"

@@ -176,6 +176,17 @@ def test_refusals(tmp_path: Path, tokenizer_folder: Path) -> None:
         bare.render_chat([])
 
 
+def test_the_largest_id(tmp_path: Path) -> None:
+    for largest in (2**24 - 1, 2**24):
+        made = tokenizers.Tokenizer(tokenizers.models.WordLevel({EOS: 0, "known": largest}))
+        made.save(str(tmp_path / "tokenizer.json"))
+        if largest < 2**24:
+            assert load_tokenizer(tmp_path).vocab_size == largest + 1
+        else:
+            with pytest.raises(UserError, match=r"has a token of id 16,777,216; ids go up to 16,777,215"):
+                load_tokenizer(tmp_path)
+
+
 def test_a_vocabulary_without_a_token_for_what_is_unknown_is_a_sentence(tmp_path: Path) -> None:
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"known": 0, "end": 1}))
     backend.save(str(tmp_path / "tokenizer.json"))

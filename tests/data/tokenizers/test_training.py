@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from centime.data.sources import Sources
-from centime.data.tokenizers.bpe import LARGEST, SMALLEST, train_tokenizer
+from centime.data.tokenizers.bpe import LARGEST, SMALLEST, require_vocabulary, train_tokenizer
 from centime.data.tokenizers.training import train_apart, train_on_sources
 from centime.errors import UserError
 
@@ -41,6 +41,43 @@ def test_numbers_are_checked_before_the_work(tmp_path: Path, options: dict[str, 
     with pytest.raises(UserError, match=message):
         train_on_sources(Sources([str(tmp_path / "a.txt")]), **({"vocab_size": 300} | options), out=tmp_path / "out")  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_ends_of_what_is_accepted(tmp_path: Path) -> None:
+    """As docs/tokenizer.md states them."""
+    assert (SMALLEST, LARGEST) == (267, 2_097_152)
+    for size in (SMALLEST, LARGEST):
+        require_vocabulary(size)
+    for size in (SMALLEST - 1, LARGEST + 1):
+        with pytest.raises(UserError, match=f"A vocabulary of {size:,} "):
+            require_vocabulary(size)
+    assert train_tokenizer(["a text"], SMALLEST).get_vocab_size() == SMALLEST
+    (tmp_path / "a.txt").write_text("text")
+    done = train_on_sources(Sources([str(tmp_path / "a.txt")]), SMALLEST, tmp_path / "out", limit=1)
+    assert (done.vocab_size, done.documents, done.text_bytes) == (SMALLEST, 1, 4)
+
+
+def test_a_limit_takes_about_as_much_text_from_all_over(tmp_path: Path) -> None:
+    texts = [f"{number} of many small texts\n" for number in range(2000)]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number:04d}.txt").write_text(text)
+    seen: list[int] = []
+
+    class Bar:
+        def show(self, read: int, total: int, text_bytes: int, tokens: int) -> None:
+            assert total == sum(map(len, texts))
+            seen.append(read)
+
+        def stage(self, title: str) -> None:
+            seen.append(-1)
+
+    limit = sum(map(len, texts)) // 10
+    sources = Sources([str(tmp_path / "*.txt")])
+    done = train_on_sources(sources, SMALLEST, tmp_path / "out", limit=limit, bar=Bar())
+    assert 0.8 * limit < done.text_bytes < limit + 40
+    assert seen[-1] == -1
+    assert seen[:-1] == sorted(seen[:-1])
+    assert seen[-2] > 0.75 * sum(map(len, texts)), "from the last ones too"
 
 
 def children() -> list[psutil.Process]:

@@ -20,7 +20,7 @@ from centime.cli import app
 from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
-from centime.model.gguf.export import export_gguf
+from centime.model.gguf.export import export_gguf, gguf_file
 from centime.model.gguf.vocabulary import CONTROL, NORMAL, UNUSED, read_vocabulary
 from centime.plan.counts.baseline import dense_baseline
 
@@ -101,6 +101,56 @@ def test_every_weight_and_size(tokenizer: Path, tmp_path: Path) -> None:
     assert len(read.fields["tokenizer.ggml.tokens"]) == 420
 
 
+@pytest.mark.parametrize(("normed", "used", "stored"), [(True, 2, True), (True, 1, False), (False, 2, False)])
+def test_gates_are_normed_where_there_are_several(
+    normed: bool, used: int, stored: bool, tokenizer: Path, tmp_path: Path
+) -> None:
+    model = build(norm_topk_prob=normed, num_experts_per_tok=used)
+    export_gguf(model, tokenizer, tmp_path / "m.gguf")
+    fields = Read(tmp_path / "m.gguf").fields
+    assert (fields["deepseek2.expert_weights_norm"], fields["deepseek2.expert_used_count"]) == (stored, used)
+
+
+def test_yarn_scales_features_as_the_model_does(tokenizer: Path, tmp_path: Path) -> None:
+    """llama.cpp by itself scales them by 0.1 ln(s) + 1; what is written is what that has to be multiplied by."""
+    own = 0.1 * math.log(8) + 1
+    dense = dense_baseline(preset("centime-d2", vocab_size=420))
+    for config, wanted in (
+        (
+            preset(
+                "centime-d2", vocab_size=420, rope_scaling=YARN.model_copy(update={"mscale": 0, "mscale_all_dim": 0})
+            ),
+            1.0,
+        ),
+        (dense.model_copy(update={"rope_scaling": YARN.model_copy(update={"mscale": 2.0})}), 0.2 * math.log(8) + 1),
+    ):
+        model = Transformer(config)
+        model.init_weights(0)
+        export_gguf(model, tokenizer, tmp_path / "m.gguf")
+        read = Read(tmp_path / "m.gguf").fields
+        name = read["general.architecture"]
+        assert read[f"{name}.rope.scaling.attn_factor"] * own == pytest.approx(wanted)
+        assert f"{name}.rope.scaling.yarn_log_multiplier" not in read
+        assert (read[f"{name}.rope.scaling.factor"], read[f"{name}.rope.scaling.original_context_length"]) == (8, 512)
+
+
+def test_an_export_goes_over_an_export_alone(tokenizer: Path, tmp_path: Path) -> None:
+    """In the model's own folder too, over none of what is read there; nor over what only begins as one."""
+    folder = tmp_path / "m"
+    centime.save(build(), folder, tokenizer=tokenizer)
+    out = folder / "m.gguf"
+    for name in ("small", "a longer name"):
+        with gguf_file(out, folder).written() as temporary:
+            export_gguf(build(), tokenizer, temporary, name=name)
+    whole = out.read_bytes()
+    with pytest.raises(UserError, match=r"config\.json is read by this command and would be replaced"):
+        gguf_file(folder / "config.json", folder).require_writable()
+    for other in (b"GGUF", whole[:40], b"gguf" + whole[4:], whole.replace(b"file_type", b"file_kind")):
+        out.write_bytes(other)
+        with pytest.raises(UserError, match="is not a GGUF file that centime wrote"):
+            gguf_file(out, folder).require_writable()
+
+
 @pytest.mark.parametrize("dtype", ["bf16", "f16"])
 def test_narrow_types_leave_vectors_and_router_alone(dtype: str, tokenizer: Path, tmp_path: Path) -> None:
     model = build()
@@ -177,6 +227,12 @@ def test_vocabulary(tokenizer: Path) -> None:
     assert vocabulary.kinds[raw["added_tokens"][0]["id"]] == CONTROL
     assert vocabulary.kinds[-1] == UNUSED
     assert len(vocabulary.merges) == len(raw["model"]["merges"])
+    ids = [*raw["model"]["vocab"].values(), *(token["id"] for token in raw["added_tokens"])]
+    full = read_vocabulary(tokenizer, max(ids) + 1)
+    assert len(full.tokens) == max(ids) + 1
+    assert UNUSED not in full.kinds
+    with pytest.raises(UserError, match=f"has ids up to {max(ids)}, but the model has {max(ids)} rows"):
+        read_vocabulary(tokenizer, max(ids))
 
 
 @pytest.mark.parametrize(("name", "pre"), [("deepseek-v3", "deepseek-v3"), ("deepseek-v2", "deepseek-llm")])

@@ -100,7 +100,7 @@ def test_a_state_of_other_types_is_refused_by_key(values: dict[str, Any], run: R
         newest_good(run.checkpoints, print)
 
 
-@pytest.mark.parametrize("values", [{"stage": 7}, {"step": 10**9}])
+@pytest.mark.parametrize("values", [{"stage": 7}, {"stage": STAGES}, {"step": 10**9}])
 def test_a_place_that_the_recipe_does_not_have_is_refused(values: dict[str, Any], run: RunFolder, small: Path) -> None:
     change(newest(run) / "state.json", **values)
     with pytest.raises(UserError, match=r"state\.json is damaged: it says stage .* Delete that folder"):
@@ -162,6 +162,13 @@ def test_a_stopped_run_is_a_model(run: RunFolder, tmp_path: Path, capsys: pytest
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
     assert as_model.export(run.path, tmp_path / "hf", 16) == f"{tmp_path}/hf: {run.path} at step 16 of 28."
     assert load_tokenizer(tmp_path / "hf").vocab_size
+    kinds = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+    computed = json.loads(run.info.read_text())["precision"]
+    for precision, kind in kinds.items():
+        change(run.info, precision=precision)
+        as_model.export(run.path, tmp_path / precision, 16)
+        assert load(tmp_path / precision).embed.weight.dtype == kind, "the type that the run computed in"
+    change(run.info, precision=computed)
     with pytest.raises(UserError, match="no checkpoint of step 17; it has 16, 18, 22"):
         as_model.export(run.path, tmp_path / "hf2", 17)
     assert train(run.path, None, resume=True) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import time
@@ -18,8 +19,9 @@ from centime import recipe as recipes
 from centime.errors import UserError
 from centime.files.lock import INSIDE, InUse
 from centime.quickstart.materials import free_folder
+from centime.train.folder import run_folder
 from centime.train.folder.checkpoints import META, TENSORS, Checkpoints
-from centime.train.folder.run_folder import RunFolder
+from centime.train.folder.run_folder import RunFolder, git_revision
 from centime.train.run import train
 
 SHORT = ("--price", "$1/h", "--set", "train.tokens=4096")
@@ -113,6 +115,24 @@ def test_a_run_that_cannot_begin_on_a_full_disk_leaves_nothing(
         with pytest.raises(UserError, match=r"No space left on device.*free some space"):
             begins()
         assert [path for path in tmp_path.rglob("*") if path != recipe] == []
+
+
+def test_a_run_says_of_which_revision_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a source tree of git its commit, and whether that is all; elsewhere nothing."""
+    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "run_folder.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "run_folder.py").write_text("x = 1")
+    assert git_revision() is None
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    revision = git_revision()
+    assert revision is not None
+    assert re.fullmatch(r"[0-9a-f]{40,64}", revision)
+    (tmp_path / "notes.txt").write_text("of nobody's concern")
+    assert git_revision() == revision
+    (tmp_path / "run_folder.py").write_text("x = 2")
+    assert git_revision() == f"{revision}+changes"
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:

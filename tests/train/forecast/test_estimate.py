@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import random
 import statistics
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.train.forecast.estimate import UNTIMED_S, interval
-from centime.train.forecast.timing import StepKind, cost_of, error_of_mean, trimmed_mean
+from centime import recipe as recipes
+from centime.catalogue.prices import Price
+from centime.train.engine import new_engine
+from centime.train.forecast.estimate import UNTIMED_S, Forecast, StageForecast, interval
+from centime.train.forecast.timing import (
+    StepKind,
+    StepSeconds,
+    _enough,
+    cost_of,
+    error_of_mean,
+    measure,
+    trimmed_mean,
+)
+from centime.train.run.setup import Setup
 
 STAGES = st.lists(st.tuples(st.floats(0.01, 1e5), st.floats(0, 0.5)), min_size=1, max_size=5)
 
@@ -60,3 +77,70 @@ def test_steps_of_one_and_of_two_micro_batches_tell_both_parts(overhead: float, 
     assert found.overhead + found.micro_batch == pytest.approx(one)
     if each >= 0.5 * one:  # else the difference is small beside what it is taken from, and is not believed
         assert found.micro_batch == pytest.approx(each)
+
+
+def plan_of(steps: int) -> Any:
+    """What the timing asks of a stage's plan."""
+    return SimpleNamespace(schedule=SimpleNamespace(steps=steps))
+
+
+def test_a_stage_is_timed_until_it_is_known_or_its_time_is_up() -> None:
+    """For half of what it will take itself, for a second where its mean is known by then, for `most` at last."""
+
+    def enough(seconds: list[float], steps: int, most: float = 3.0) -> bool:
+        return _enough([StepKind(lambda _: None, 1, seconds)], plan_of(steps), 8, 1, most)
+
+    assert [enough([0.125] * n, 10) for n in (4, 5)] == [False, True]
+    assert [enough([0.125] * n, 10**6) for n in (7, 8)] == [False, True]
+    noisy = [0.05, 0.2] * 12
+    assert [enough(noisy[:n], 10**6) for n in (16, 22, 24)] == [False, False, True]
+    assert [enough(noisy[:n], 10**6, most=1.0) for n in (7, 8)] == [False, True]
+
+
+def test_what_is_timed_lasts_no_longer_than_the_timing(small: Path, tmp_path: Path) -> None:
+    """Each stage's steps by the run's own shapes; nothing of them stays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CENTIME_HOME", str(tmp_path))
+        setup = Setup(recipes.read(small), tmp_path / "run", resume=False, budget=None, price="$1/h")
+    engine = new_engine(setup.stages[0].config, setup.recipe, setup.device, setup.dtype, setup.ranks)
+    before = {name: tensor.clone() for name, tensor in engine.state().items()}
+    began = time.perf_counter()
+    costs = measure(engine, setup.stages, setup.micro_batches, 1.0, budget=0.1)
+    took = time.perf_counter() - began
+    assert len(costs) == 3
+    for cost in costs:
+        assert 0 <= cost.overhead < took
+        assert 0 < cost.micro_batch < took
+        assert cost.error > 0
+    after = engine.state()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.floats(0.01, 100))
+def test_a_pace_that_was_wrong_is_scaled_as_a_whole(overhead: float, each: float, factor: float) -> None:
+    assert StepSeconds(overhead, each, 0.2).times(factor, 0.1) == StepSeconds(overhead * factor, each * factor, 0.1)
+
+
+def test_a_forecast_is_the_sum_of_its_stages_and_of_what_is_spent() -> None:
+    """By hand: 36 s and 3,564 s on four devices of $2 an hour, after a minute's start and 6 s of timing."""
+    stages = [
+        StageForecast("pretrain", 9, 90, 900.0, 36.0, 6.0, 0.1),
+        StageForecast("sft", 1, 10, 50.0, 3564.0, 0.0, 0.2),
+    ]
+    made = Forecast(stages, 77, 4, Price(2.0, "USD", "2026-06", "test", "given"))
+    assert made.seconds == 3600
+    assert made.cost(1800) == 4.0
+    plan = made.as_plan(startup_seconds=60.0, timing_seconds=6.0)
+    assert (plan["tokens"], plan["flops"], plan["seconds"], plan["memory_bytes"]) == (100, 950.0, 3666.0, 77)
+    assert plan["cost"] == pytest.approx(4 * 2 * 3666 / 3600)
+    assert plan["device_hours"] == pytest.approx(4 * 3666 / 3600)
+    low, high = made.between()
+    assert (plan["seconds_low"], plan["seconds_high"]) == (66 + low, 66 + high)
+    first, last = plan["stages"].values()
+    assert list(plan["stages"]) == ["pretrain", "sft"]
+    assert (first["seconds"], last["seconds"]) == (42.0, 3564.0), "the bill has the timed steps in the first stage"
+    low, high = interval([36.0], [0.1])
+    assert (first["seconds_low"], first["seconds_high"]) == (6 + low, 6 + high)
+    assert (last["seconds_low"], last["seconds_high"]) == interval([3564.0], [0.2])
+    assert Forecast(stages, 77, 4, None).as_plan()["cost"] is None

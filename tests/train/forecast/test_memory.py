@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.train.made import CONFIG, RECIPE, model
+from tests.train.made import CONFIG, RECIPE, batch, model
 
 from centime import recipe as recipes
+from centime.catalogue.model_config import ModelConfig
 from centime.catalogue.presets import preset
 from centime.errors import UserError
 from centime.plan.counts import count
-from centime.train.engine import SingleDevice
+from centime.train.engine import LossShare, SingleDevice
+from centime.train.engine.loss import MicroBatch, Objective
 from centime.train.forecast import memory
-from centime.train.forecast.memory import activation_bytes, require_disk, require_fit, state_bytes
+from centime.train.forecast.memory import (
+    activation_bytes,
+    default_micro_batch,
+    require_disk,
+    require_fit,
+    require_rows,
+    state_bytes,
+)
 
 CPU = torch.device("cpu")
 RECIPE_TREE = recipes.parse(RECIPE.format(corpus="x"))
@@ -58,7 +69,72 @@ def test_state_bytes_are_those_of_the_buffers() -> None:
         assert state_bytes(CONFIG, dtype, name == "muon") == pytest.approx(held + moments * parameters, rel=0.15)
 
 
-def test_disk(tmp_path: Path) -> None:
+WIDE = {
+    "narrow": {},
+    "experts": {"moe_intermediate_size": 600, "n_shared_experts": 0},
+    "shared experts": {"moe_intermediate_size": 300, "n_shared_experts": 4, "num_experts_per_tok": 1},
+    "dense": {"intermediate_size": 2400, "first_k_dense_replace": 2},
+    "heads": {"num_attention_heads": 24, "qk_nope_head_dim": 40, "v_head_dim": 40},
+    "latents": {"kv_lora_rank": 1200, "q_lora_rank": 1200},
+    "model": {"hidden_size": 600},
+    "deep": {"num_hidden_layers": 9},
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_activations_are_those_that_the_backward_pass_holds(name: str) -> None:
+    """Whichever part is the large one: what is counted from the shapes is what autograd keeps.
+
+    Within a factor that OVERHEAD makes up for: least for latents, which are kept before and after their norm.
+    """
+    config = ModelConfig.model_validate(CONFIG.model_dump() | WIDE[name])
+    net, made = model(config=config), batch(count=4, length=64, config=config)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in net.parameters()}
+    held: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()  # as it is held, no other takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = Objective(net)(MicroBatch(made.rows), LossShare(made.loss_tokens, 4, 0.3, 1e-2)).total
+    found = sum(storage.nbytes() for place, storage in held.items() if place not in weights)
+    loss.backward()
+    heads = 2 * 256 * config.vocab_size * 4
+    counted = activation_bytes(config, 64, 4, torch.float32, False) - heads
+    assert 0.3 < counted / memory.OVERHEAD / found < 1.5
+    assert activation_bytes(config, 64, 4, torch.bfloat16, False) - heads == pytest.approx(counted / 2, rel=1e-6)
+    layers = config.num_hidden_layers + config.num_nextn_predict_layers
+    recomputed = activation_bytes(config, 64, 4, torch.float32, True) - heads
+    assert counted / layers < recomputed < counted
+
+
+def test_a_default_micro_batch_is_of_four_thousand_tokens_or_the_whole_step() -> None:
+    def default(length: int, rows: int) -> int:
+        return default_micro_batch(CONFIG, length, rows, CPU, torch.float32, False)
+
+    assert [default(512, 100), default(512, 8), default(512, 7), default(4096, 9), default(9999, 9)] == [8, 8, 7, 1, 1]
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_steps_rows_are_refused_where_they_do_not_fit(world: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three times eight bytes a token, of every rank on this host."""
+    need = 3 * 8 * 1000 * 64 * world
+    monkeypatch.setattr(memory, "available_bytes", lambda device: need / memory.RESERVE + 1)
+    require_rows(1000, 64, world)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: need / memory.RESERVE - 2)
+    with pytest.raises(UserError, match=r"1,000 sequences of 64 tokens take .* lower the stage's batch_size"):
+        require_rows(1000, 64, world)
+
+
+def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for one checkpoint more than are kept: master weights and both moments, and not a byte less."""
     require_disk(tmp_path, CONFIG, 2)
+    parameters = count(CONFIG).total_params + count(CONFIG).mtp_params
+    for free, fits in ((3 * 12 * parameters, True), (3 * 12 * parameters - 1, False)):
+        monkeypatch.setattr(memory.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with contextlib.nullcontext() if fits else pytest.raises(UserError, match="checkpoints take"):
+            require_disk(tmp_path, CONFIG, 2)
+    monkeypatch.undo()
     with pytest.raises(UserError, match=r"checkpoints take 2\d\.\d\d TiB: free some space, lower run\.keep"):
         require_disk(tmp_path, preset("deepseek-v3"), 2)

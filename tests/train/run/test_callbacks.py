@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from tests.train.run.test_progress import RECORD
 
-from centime.train.run.callbacks import MetricsFile, ProgressBar, progress
+from centime.train.run.callbacks import MetricsFile, ProgressBar, TensorBoard, progress
 from centime.train.run.callbacks.progress import BAR, live_line
 
 
@@ -77,3 +77,19 @@ def test_metrics_go_on_where_the_checkpoint_was(tmp_path: Path) -> None:
     steps = [{"global_step": 1, "loss": 1.5}, {"global_step": 2, "loss": "nan"}, {"global_step": 3, "loss": 1.5}]
     expected = [*steps[:2], {"global_step": 2, "eval_loss": 2.5}, steps[2], {"global_step": 3, "eval_loss": 2.0}]
     assert [json.loads(line) for line in path.read_text().splitlines()] == expected
+
+
+def test_tensorboards_later_events_replace_those_after_the_checkpoint(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for begun, loss in ((0, 3.0), (2, 1.0)):
+        board = TensorBoard(tmp_path, begun)
+        for step in range(begun + 1, 5):
+            board.on_step({"global_step": step, "step": step, "loss": loss, "stage": "pretrain", "skipped": False})
+        board.on_evaluation({"global_step": begun + 1, "eval_loss": 2.0, "eval_tokens": 9})
+        board.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [(one.step, one.value) for one in events.Scalars("train/loss")] == [(1, 3.0), (2, 3.0), (3, 1.0), (4, 1.0)]
+    assert [one.step for one in events.Scalars("held-out/eval_loss")] == [1, 3]
+    assert set(events.Tags()["scalars"]) == {"train/loss", "train/skipped", "held-out/eval_loss"}

@@ -21,7 +21,6 @@ _PRE_TOKENIZERS = {
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama.cpp's llama_token_type
 
 
-_Text = Annotated[str, Field(strict=True)]
 _Id = Annotated[int, Field(strict=True, ge=0, lt=2**24)]
 
 
@@ -29,18 +28,18 @@ class _Bpe(BaseModel):
     """The `model` of a tokenizer.json: merges are pairs, or pairs in one text."""
 
     vocab: dict[str, _Id]
-    merges: list[_Text | Annotated[list[_Text], Field(min_length=2, max_length=2)]]
+    merges: list[str | Annotated[list[str], Field(min_length=2, max_length=2)]]
 
 
 class _Added(BaseModel):
     id: _Id
-    content: _Text
+    content: str
     special: bool = False
 
 
 class _Step(BaseModel):
-    type: _Text
-    pattern: dict[str, _Text] | None = None
+    type: str
+    pattern: dict[str, str] | None = None
 
 
 class _Steps(BaseModel):
