@@ -16,7 +16,10 @@ from tests.ledger.made import CPU
 from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.ledger import Book, Meter
-from centime.ledger.interval import CLOSED, HEARTBEAT_NS, OPEN, Interval
+from centime.ledger.billing import bill_of
+from centime.ledger.energy import EnergyCounter
+from centime.ledger.interval import CLOSED, HEARTBEAT_NS, OPEN, Interval, begin_interval
+from centime.ledger.recorder import Recorder
 
 PRICE = Price(7.2, "EUR", "2026-06-01", "a test", "given")
 
@@ -205,3 +208,20 @@ def test_adding_costs_microseconds(book: Book) -> None:
             metered.add(tokens=1)
         each = (time.perf_counter() - began) / 10_000
     assert each < 20e-6  # 0.3 us on an idle machine
+
+
+@pytest.mark.parametrize(("tokens", "flops"), [(0, 0.0), (1, 0.0), (0, 1.0), (1, 1.0)])
+@pytest.mark.parametrize("flushed", [True, False])
+def test_what_computed_anything_is_never_taken_out_again(book: Book, tokens: int, flops: float, flushed: bool) -> None:
+    """A token or a FLOP, in the book already or not yet."""
+    recorder, counter = Recorder(book), EnergyCounter(CPU, 1)
+    interval = begin_interval(("tiny", "/runs/tiny"), "train", "pretrain", CPU)
+    recorder.switch(None, interval, counter, time.monotonic_ns())
+    recorder.flush()
+    interval.tokens, interval.flops = tokens, flops
+    recorder.switch(interval, None, counter, time.monotonic_ns())
+    if flushed:
+        recorder.flush()
+    assert recorder.forget() == (not tokens and not flops)
+    recorder.flush()
+    assert [(line.tokens, line.flops) for line in bill_of(book).lines] == ([(tokens, flops)] if tokens or flops else [])
