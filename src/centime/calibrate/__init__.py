@@ -1,5 +1,1 @@
 """Measures this machine, so that a plan for it starts from what it really does; the planner's only link to torch."""
-
-from centime.calibrate.calibrate import calibrate
-
-__all__ = ["calibrate"]

@@ -11,10 +11,7 @@ if TYPE_CHECKING:
     from centime.ledger.book import Book
     from centime.ledger.imports import Terms
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def bill(
     run: str = typer.Argument(None, help="A run's folder or name; everything in the ledger if left out."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON (docs/bill.md names its keys)."),

@@ -10,10 +10,7 @@ import typer
 
 from centime.cli.generate import PriceText
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def calibrate(
     out: Annotated[
         Path | None, typer.Option(help="Where the profile goes; $CENTIME_HOME/machine.json if not given.")
@@ -26,7 +23,7 @@ def calibrate(
 
     from rich.console import Console
 
-    from centime.calibrate import calibrate as measure
+    from centime.calibrate.calibrate import calibrate as measure
     from centime.calibrate.show import show
     from centime.catalogue.machine import profile_file, profile_path, write_profile
     from centime.catalogue.prices import price_for

@@ -10,10 +10,7 @@ import typer
 from centime.cli.generate import DeviceName, Dtype, MaxTokens, Model, PriceText, Seed, Stop, Temperature, TopP
 from centime.cli.program.streams import read_input
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def chat(
     model: Model,
     system: Annotated[str | None, typer.Option(help="A system message before the first turn.")] = None,

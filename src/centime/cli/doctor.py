@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON (docs/doctor.md names its keys).")] = False,
 ) -> None:
@@ -18,8 +15,8 @@ def doctor(
 
     The exit code is 1 when something needed is broken, else 0.
     """
-    from centime.doctor import as_json as tree_of
-    from centime.doctor import examine
+    from centime.doctor.examine import as_json as tree_of
+    from centime.doctor.examine import examine
 
     found = examine()
     tree = tree_of(found)

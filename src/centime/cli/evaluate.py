@@ -10,10 +10,7 @@ import typer
 
 from centime.cli.generate import DeviceName, Dtype, Model, PriceText
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def evaluate(
     model: Model,
     files: Annotated[list[Path], typer.Argument(help="Text files, or one folder of a prepared split (its holdout/).")],

@@ -8,10 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def export(
     model: Annotated[
         Path, typer.Argument(help="A model folder, a run folder (unfinished ones too), or a checkpoint of one.")

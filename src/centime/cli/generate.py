@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
 Model = Annotated[Path, typer.Argument(help="Model folder, or the folder of a finished run.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens to generate.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy; DeepSeek evaluates at 0.6.")]
@@ -24,7 +22,6 @@ PriceText = Annotated[
 ]
 
 
-@app.command()
 def generate(
     model: Model,
     prompt: Annotated[str | None, typer.Option(help="Text to go on from; '-' or none: standard input.")] = None,

@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder of the run; where there is one already, OUT-2 and so on.")] = Path(
         "runs/quickstart"
@@ -25,7 +22,7 @@ def quickstart(
     ] = False,
 ) -> None:
     """Train a small model on Python's own library, and see what it can do and what it cost. Offline, in minutes."""
-    from centime.quickstart import quickstart as run
+    from centime.quickstart.quickstart import quickstart as run
 
     code, made = run(out, budget, text, price, as_json=as_json)
     if as_json:

@@ -11,10 +11,7 @@ from centime.cli.generate import DeviceName, Dtype, PriceText
 
 MOST_GIB = 2**30  # an exbibyte
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def serve(
     model: Annotated[
         Path | None, typer.Argument(help="Model folder, or the folder of a finished run; none with --upstream.")

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def train(
     recipe: Path = typer.Argument(..., help="A recipe (.toml), or with --resume a run's folder."),
     settings: list[str] = typer.Option(

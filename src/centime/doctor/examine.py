@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
-from centime.doctor.finding import BROKEN, OK, Finding
-
-__all__ = ["Finding", "as_json", "examine"]
+from centime.doctor.finding import BROKEN, Finding
 
 
 def examine() -> list[Finding]:
     """All findings. Raises nothing: what cannot be looked at is broken, and why is said."""
     found: list[Finding] = []
     for name, look in (
-        ("centime", _centime),
-        ("system", _machine("system")),
-        ("python", _machine("python")),
-        ("libraries", _libraries),
-        ("devices", _machine("devices")),
-        ("price", _machine("price")),
-        ("disk", _machine("disks")),
-        ("CENTIME_HOME", _home),
+        ("centime", _look("machine", "centime")),
+        ("system", _look("machine", "system")),
+        ("python", _look("machine", "python")),
+        ("libraries", _look("libraries", "libraries")),
+        ("devices", _look("machine", "devices")),
+        ("price", _look("machine", "price")),
+        ("disk", _look("machine", "disks")),
+        ("CENTIME_HOME", _look("home", "home")),
     ):
         try:
             said = look()
@@ -39,33 +38,11 @@ def as_json(found: list[Finding]) -> dict[str, Any]:
     }
 
 
-def _centime() -> Finding:
-    from centime.installation import installation
-    from centime.version import version
-
-    where = installation()
-    return Finding("centime", OK, f"{version()}, {where}", "", {"version": version(), "kind": where.kind})
-
-
-def _libraries() -> list[Finding]:
-    from centime.doctor.libraries import libraries
-
-    return libraries()
-
-
-def _machine(name: str) -> Callable[[], Finding | list[Finding]]:
-    """A look of centime.doctor.machine, imported when it is taken."""
+def _look(module: str, name: str) -> Callable[[], Finding | list[Finding]]:
+    """A look of centime.doctor.<module>, which is imported when the look is taken."""
 
     def look() -> Finding | list[Finding]:
-        from centime.doctor import machine
-
-        said: Finding | list[Finding] = getattr(machine, name)()
+        said: Finding | list[Finding] = getattr(importlib.import_module(f"centime.doctor.{module}"), name)()
         return said
 
     return look
-
-
-def _home() -> list[Finding]:
-    from centime.doctor.home import home
-
-    return home()

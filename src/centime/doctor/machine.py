@@ -1,4 +1,4 @@
-"""The machine: devices and what they compute in, threads, the price of an hour, room on the disks."""
+"""The machine and the copy of centime on it: devices and what they compute in, threads, price, room on the disks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any
 
 from centime.catalogue.home import centime_home
 from centime.doctor.finding import ABSENT, BROKEN, OK, WARN, Finding
-from centime.installation import has_torch
+from centime.installation import has_torch, installation
 from centime.units import format_bytes, plural
+from centime.version import version
 
 LITTLE_BYTES = 2 * 2**30  # less free than this does not hold a quickstart, its checkpoints and torch's own files
 TORCH_SECONDS = 120.0
@@ -32,6 +33,12 @@ print(json.dumps({
     "cpu": torch.backends.cpu.get_cpu_capability(),
 }))
 """
+
+
+def centime() -> Finding:
+    """Its version, and how it was installed."""
+    where = installation()
+    return Finding("centime", OK, f"{version()}, {where}", "", {"version": version(), "kind": where.kind})
 
 
 def system() -> Finding:

@@ -2,12 +2,8 @@
 
 To add one: centime/cli/plan/<name>.py with
 
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-    @app.command()
     def serve(model: Annotated[str, typer.Option(help=...)], ..., as_json: AsJson = False, html: Html = None,
               lang: Lang = "en", card: CardFile = None) -> None:
-        from centime.cli.plan.common import emit
         from centime.plan.serving.planner import ServingRequest, plan_serving
 
         emit(plan_serving(ServingRequest(...)), as_json=as_json, html=html, lang=lang, card=card)

@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
 
-@app.command()
 def budget(
     capex: Annotated[str, typer.Option("--capex", help="The amount, in dollars: '80B$'.")],
     years: Annotated[int, typer.Option("--years", help="Horizon of the investor's figures.")] = 5,
@@ -38,7 +35,6 @@ def budget(
     card: CardFile = None,
 ) -> None:
     """What a budget buys: chips, power, training runs, tokens; rent against own, depreciation, NPV, a tornado chart."""
-    from centime.cli.plan.common import emit
     from centime.plan.budget.inputs import BudgetRequest, in_dollars, parse_split
     from centime.plan.budget.plan import plan_budget
 

@@ -7,12 +7,9 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
 
-@app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="A CSV of runs, in the columns of docs/plan.md#check.")],
     kind: Annotated[str | None, typer.Option(help="train or serve; else as the columns say.")] = None,
@@ -22,7 +19,6 @@ def check(
     card: CardFile = None,
 ) -> None:
     """Predict every row of a file of published runs, and say how far off."""
-    from centime.cli.plan.common import emit
     from centime.plan.check.plan import check_file
 
     emit(check_file(file, kind), as_json=as_json, html=html, lang=lang, card=card)

@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
 
-@app.command()
 def compare(
     models: Annotated[str | None, typer.Option("--models", "--model", help="One, or several: a,b,c.")] = None,
     chips: Annotated[str | None, typer.Option("--chips", "--gpu", help="One, or several: h800,h100,h20.")] = None,
@@ -43,7 +40,6 @@ def compare(
     card: CardFile = None,
 ) -> None:
     """Models, chips or layouts side by side: training, serving, memory, power, price, and who may buy when."""
-    from centime.cli.plan.common import emit
     from centime.plan.compare.plan import compare as compared
     from centime.plan.compare.request import CompareRequest
     from centime.plan.serving.request import parse_milliseconds

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 RUN = "An example (v3-h800, llama-405b-h100, ...), a card or TOML file, or 'model=...,gpu=...,gpus=...,tokens=...'."
 
 
-@app.command()
 def explain(
     a: Annotated[str, typer.Argument(help=RUN)],
     b: Annotated[str, typer.Argument(help="The run that is explained against A, in the same ways.")],
@@ -22,7 +20,6 @@ def explain(
     card: CardFile = None,
 ) -> None:
     """Why two training runs differ in cost: the ratio split into causes that multiply to the whole."""
-    from centime.cli.plan.common import emit
     from centime.plan.explain.plan import explain as explained
     from centime.plan.training.case import case
 

@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
 
-@app.command()
 def fleet(
     scenario: Annotated[
         str, typer.Option("--scenario", help="A TOML file, or a shipped scenario: deepseek-day6, google-tokens, ...")
@@ -25,7 +22,6 @@ def fleet(
     card: CardFile = None,
 ) -> None:
     """From demand (growth, daily profile, price elasticity) to GPUs, power and money by month, with percentiles."""
-    from centime.cli.plan.common import emit
     from centime.plan.fleet.plan import plan_fleet
 
     emit(plan_fleet(scenario, years=years, seed=seed, draws=draws), as_json=as_json, html=html, lang=lang, card=card)

@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
 
-@app.command()
 def lifetime(
     quality_of: Annotated[str, typer.Option("--quality-of", help="The model whose predicted loss is the bar.")],
     served_tokens: Annotated[str, typer.Option("--served-tokens", help="Over the life, in and out: 100T.")],
@@ -53,7 +50,6 @@ def lifetime(
     card: CardFile = None,
 ) -> None:
     """Which size, training and precision cost least over a life of training and serving, and the split between them."""
-    from centime.cli.plan.common import emit
     from centime.plan.lifetime.planner import plan_lifetime
     from centime.plan.lifetime.request import LifetimeRequest
     from centime.plan.serving.request import parse_milliseconds

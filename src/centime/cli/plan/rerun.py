@@ -9,10 +9,7 @@ import typer
 
 from centime.cli.plan.common import AsJson, Lang
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-@app.command()
 def rerun(
     card: Annotated[Path, typer.Argument(help="A card (--card), or a plan's JSON output, which carries one.")],
     as_json: AsJson = False,

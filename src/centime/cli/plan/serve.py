@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
 
-@app.command()
 def serve(
     model: Annotated[str, typer.Option("--model", help="A model of the catalogue, or a folder with config.json.")],
     gpu: Annotated[str, typer.Option("--gpu", help="A chip of the catalogue: h800, b200, mi300x, ...")],
@@ -44,7 +41,6 @@ def serve(
     card: CardFile = None,
 ) -> None:
     """What serving takes: units, batch, latency, tokens per second, GPUs, $ per million tokens, margin."""
-    from centime.cli.plan.common import emit
     from centime.plan.serving.planner import plan_serving
     from centime.plan.serving.request import ServingRequest, parse_demand, parse_milliseconds
     from centime.units import parse_count

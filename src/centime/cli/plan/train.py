@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
 
-@app.command()
 def train(
     model: Annotated[str, typer.Option("--model", help="A model of the catalogue, or a folder with config.json.")],
     tokens: Annotated[str, typer.Option("--tokens", help="Of pre-training: 14.8T.")],
@@ -42,7 +39,6 @@ def train(
     card: CardFile = None,
 ) -> None:
     """What a training run takes: GPU-hours, days, money, step time, memory; by stage, with intervals."""
-    from centime.cli.plan.common import emit
     from centime.plan.training.plan import plan_training
     from centime.plan.training.post_training import parse_reinforcement
     from centime.plan.training.request import TrainingRequest, whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -60,7 +61,8 @@ class VerbGroup(TyperGroup):
 
 
 class LazyGroup(VerbGroup):
-    """Imports <package>.<verb> when the verb is asked for, not before."""
+    """Imports <package>.<verb> when the verb is asked for, not before: its function of that name, or `app` where it has
+    sub-verbs of its own."""
 
     verbs = VERBS
     package = "centime.cli"
@@ -73,13 +75,20 @@ class LazyGroup(VerbGroup):
         if name not in self.verbs:
             return None
         module = importlib.import_module(f"{self.package}.{name}")
-        command = typer.main.get_command(module.app)
+        command = typer.main.get_command(getattr(module, "app", None) or _alone(getattr(module, name)))
         command.name = name
         return command
 
     def summary(self, ctx: Any, name: str) -> str:
         """Its line, without importing it."""
         return self.verbs[name]
+
+
+def _alone(verb: Callable[..., None]) -> typer.Typer:
+    """The parser of a verb that has no sub-verbs."""
+    parser = typer.Typer(add_completion=False, rich_markup_mode=None)
+    parser.command()(verb)
+    return parser
 
 
 def _is_path(parameter: Any) -> bool:

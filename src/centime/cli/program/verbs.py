@@ -1,6 +1,7 @@
 """The verbs of the command line, by name."""
 
-# verb -> the line that `centime --help` shows; the module is centime.cli.<verb>, its typer app is `app`.
+# verb -> the line that `centime --help` shows; it is the function of its name in centime.cli.<verb>, or with sub-verbs
+# of its own the `app` there.
 VERBS = {
     "train": "Train a model from a recipe: pretrain, context extension, sft; metered to the device-second.",
     "plan": "What it will cost to train and to serve: before a cent is spent, with intervals and sources.",

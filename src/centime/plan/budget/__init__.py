@@ -2,10 +2,3 @@
 
 `plan_budget` answers a `BudgetRequest`; `finance` has the investor's figures.
 """
-
-from __future__ import annotations
-
-from centime.plan.budget.inputs import BudgetRequest
-from centime.plan.budget.plan import BudgetPlan, plan_budget
-
-__all__ = ["BudgetPlan", "BudgetRequest", "plan_budget"]

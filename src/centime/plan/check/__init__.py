@@ -2,9 +2,3 @@
 
 `check_file` takes a CSV; `training` and `serving` predict one row of each kind.
 """
-
-from __future__ import annotations
-
-from centime.plan.check.plan import Check, check_file
-
-__all__ = ["Check", "check_file"]

@@ -2,9 +2,3 @@
 
 `explain` takes the cases of two runs (`training.case`) and answers with Shapley values of what differs between them.
 """
-
-from __future__ import annotations
-
-from centime.plan.explain.plan import Explanation, explain
-
-__all__ = ["Explanation", "explain"]

@@ -2,9 +2,3 @@
 
 `plan_fleet` answers for a scenario's name or file; what a GPU costs and does is in `build_cost` and `productivity`.
 """
-
-from __future__ import annotations
-
-from centime.plan.fleet.plan import FleetPlan, plan_fleet
-
-__all__ = ["FleetPlan", "plan_fleet"]

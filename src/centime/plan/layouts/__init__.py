@@ -3,9 +3,3 @@
 `search` looks through all of them, or a `Grid` of them; `usual` has what a careful owner would take, `longer` what long
 sequences ask.
 """
-
-from __future__ import annotations
-
-from centime.plan.layouts.search import SearchResult, search
-
-__all__ = ["SearchResult", "search"]

@@ -2,9 +2,3 @@
 
 A report makes `sections`; nothing that computes imports this room.
 """
-
-from __future__ import annotations
-
-from centime.plan.show.language import LANGUAGES, writer
-
-__all__ = ["LANGUAGES", "writer"]
