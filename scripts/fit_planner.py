@@ -22,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 from fit_samples import Sample, read_samples
+from widening import widening
 
 from centime.plan.check.training import times_of
 from centime.plan.step.efficiency import FILE, Constants
-from centime.plan.step.intervals import KINDS, Errors, features, widening
+from centime.plan.step.intervals import KINDS, Errors, features
 
 NAMES = [field.name for field in fields(Constants)]
 PRIOR = np.array([getattr(Constants(), name) for name in NAMES])

@@ -11,9 +11,15 @@ from pathlib import Path
 from centime.errors import UserError
 from centime.plan.check.file import TRAINING, target_of
 from centime.plan.check.published_run import PublishedRun, read_run
-from centime.plan.check.training import seconds_of
+from centime.plan.check.training import value_of
 from centime.plan.step.efficiency import generation
 from centime.plan.step.intervals import model_family
+
+
+def seconds_of(row: dict[str, str], run: PublishedRun, target: str, value: float) -> float:
+    """Seconds of the step that a published figure means: the inverse of `value_of`."""
+    one = value_of(row, run, target, 1.0)
+    return value if target == "step_time_s" else one / value
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,17 @@ import numpy as np
 from centime.plan.check.file import SERVING, target_of
 from centime.plan.check.serving import predict_row, read_case
 from centime.plan.serving.interval import cell, unseen_kind
-from centime.plan.serving.speeds import BASES, CONSTANTS, TERMS, priors
+from centime.plan.serving.speeds import BASES, CONSTANTS, TERMS
 
 NOISE = 0.12  # the spread of a row's logarithm that the model is not meant to follow
 HUBER = 1.5  # in units of NOISE; beyond it a row pulls with constant force
 STEP = 0.03  # of a numerical derivative, in logarithms
+
+
+def priors() -> dict[str, float]:
+    """What the constants are before any measurement."""
+    found = {name: math.log(mean) for name, (mean, _, _) in BASES.items()}
+    return found | {name: mean for name, (mean, _) in TERMS.items()}
 
 
 class Fit:

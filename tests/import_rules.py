@@ -5,7 +5,7 @@ from __future__ import annotations
 # room -> the parts of centime it may import, besides itself. WORDS are shared by all.
 WORDS = {
     *("children", "csv_files", "errors", "files", "input_files", "installation", "json_files", "messages", "units"),
-    "version",
+    *("typed_trees", "version"),
 }
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "json_files": {"errors"},
     "files": {"errors", "json_files", "units", "version"},
     "input_files": {"errors"},
+    "typed_trees": {"errors"},
     "charts": {"version"},
     "installation": {"errors"},
     "version": set(),

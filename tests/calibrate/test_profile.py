@@ -13,7 +13,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from centime.calibrate import calibrate, parts, show, steps
+from centime.calibrate import parts, show, steps
+from centime.calibrate.calibrate import calibrate
 from centime.catalogue.machine import Link, MachineProfile, StepSample
 from centime.catalogue.presets import from_depth, preset
 from centime.errors import UserError

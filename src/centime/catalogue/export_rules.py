@@ -7,14 +7,14 @@ its total processing performance (TPP: dense TFLOPS x bits), and the answer says
 
 from __future__ import annotations
 
-import datetime
 import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from centime.catalogue.chips import Chip, chip
+from centime.catalogue.chips import Chip
+from centime.catalogue.prices import day
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 from centime.messages import Said, said
@@ -28,6 +28,7 @@ BUYERS: tuple[Buyer, ...] = ("cn", "us", "any")
 _CONTROLLED_TPP = 4800
 _RULE_2023 = ("2023-10-17", "US BIS rule 2023-10-17 (TPP>=4800 or TPP>=1600&PD>=5.92)")
 _CHINESE = {"Huawei"}
+_FREE = ("allowed", "licence", "cloud only")
 _ORDER = ("banned", "not on sale", "unknown", "cloud only", "licence", "allowed")  # from worst to best
 
 
@@ -50,7 +51,7 @@ class Status:
     @property
     def may_buy(self) -> bool:
         """Whether a purchase is possible, a licence or a rental contract granted."""
-        return self.status in ("allowed", "licence", "cloud only")
+        return self.status in _FREE
 
     def __str__(self) -> str:
         return self.sentence()
@@ -75,17 +76,6 @@ class _Row:
     status: str
     rule: str
     note: str
-
-
-def day(date: str) -> datetime.date:
-    """'2025', '2025-04' or '2025-04-09' as a day, the first where only year or month is given. Raises UserError."""
-    match = re.fullmatch(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?", date.strip())
-    try:
-        if match:
-            return datetime.date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
-    except ValueError:
-        pass
-    raise UserError(f"{date!r} is not a date; write 2025-04-09, or 2025-04 or 2025 for its first day.")
 
 
 @functools.cache
@@ -128,14 +118,13 @@ def _rows(found: Chip, buyer: str) -> tuple[_Row, ...]:
     return (_Row(start, "", "banned", rule, derived),)
 
 
-def status(which: str | Chip, date: str, buyer: str = "cn") -> Status:
+def status(found: Chip, date: str, buyer: str = "cn") -> Status:
     """What `buyer` ('cn', 'us', or 'any': the freer of the two) may do about a chip on `date`.
 
-    Raises UserError on an unknown chip or buyer, or a date that is none.
+    Raises UserError on an unknown buyer, or a date that is none.
     """
     if buyer not in BUYERS:
         raise UserError(f"There is no region {buyer!r}.{nearest(buyer, BUYERS)} Known: {', '.join(BUYERS)}.")
-    found = chip(which) if isinstance(which, str) else which
     asked = day(date)
     if buyer == "any":
         both = [status(found, date, other) for other in ("us", "cn")]
@@ -148,31 +137,14 @@ def status(which: str | Chip, date: str, buyer: str = "cn") -> Status:
     return Status(found.name, buyer, date, "not on sale", "", "", said("launched {date:date}", date=first))
 
 
-def availability(which: str | Chip, date: str) -> dict[str, Status]:
-    """The status of a chip on `date` for every buyer: {'cn': ..., 'us': ..., 'any': ...}."""
-    return {buyer: status(which, date, buyer) for buyer in BUYERS}
-
-
-def sale_windows(which: str | Chip, buyer: str = "cn") -> list[tuple[str | None, str | None]]:
-    """The spans in which `buyer` may buy the chip, under licence or without: (from, to), to exclusive, None: open.
-
-    Spans that touch are one.
+def sale_windows(found: Chip, buyer: str) -> list[tuple[str | None, str | None]]:
+    """The spans in which `buyer` ('cn' or 'us') may buy the chip, under licence or without: (from, to), to exclusive,
+    None: open. Spans that touch are one.
     """
-    found = chip(which) if isinstance(which, str) else which
-    if buyer == "any":
-        return _joined(sale_windows(found, "us") + sale_windows(found, "cn"))
-    rows = _rows(found, buyer)
-    free = [(row.start or None, row.end or None) for row in rows if row.status in ("allowed", "licence", "cloud only")]
-    return _joined(free)
-
-
-def _joined(spans: list[tuple[str | None, str | None]]) -> list[tuple[str | None, str | None]]:
-    found: list[tuple[str | None, str | None]] = []
-    for start, end in sorted(spans, key=lambda span: day(span[0]) if span[0] else datetime.date.min):
-        if found and (found[-1][1] is None or (start and day(start) <= day(found[-1][1]))):
-            last = found[-1][1]
-            later = None if last is None or end is None else max(last, end, key=day)
-            found[-1] = (found[-1][0], later)
-        else:
-            found.append((start, end))
-    return found
+    spans: list[tuple[str | None, str | None]] = []
+    for row in _rows(found, buyer):
+        if row.status in _FREE:
+            touching = bool(spans) and spans[-1][1] == row.start
+            start = spans.pop()[0] if touching else row.start or None
+            spans.append((start, row.end or None))
+    return spans

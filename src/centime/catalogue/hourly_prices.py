@@ -9,12 +9,20 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from centime.catalogue.chips import Chip, chip, words
-from centime.catalogue.prices import Price, catalogue_rows, cited, first_day, overlay_path, price_given, read_overlay
+from centime.catalogue.prices import (
+    Price,
+    catalogue_rows,
+    cited,
+    day,
+    first_day,
+    overlay_path,
+    price_given,
+    read_overlay,
+)
 from centime.csv_files import read_rows
 from centime.errors import UserError
 from centime.messages import said
@@ -23,19 +31,6 @@ HISTORY = Path(__file__).parent / "price_history.csv"
 
 # The chip whose market rent and purchase price are both known, to which others without a rent are held.
 _REFERENCE = "H100 SXM 80GB"
-
-
-@dataclass(frozen=True)
-class RentRange:
-    """The offers for an hour of one chip that the catalogue has, in USD, newest date first considered."""
-
-    chip: str
-    low: float
-    median: float
-    high: float
-    offers: int
-    date: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ def _dated(name: str) -> tuple[_Dated, ...]:
     return tuple(sorted(rows, key=lambda row: first_day(row.date)))
 
 
-def gpu_hour(which: str | Chip, date: str | None = None, given: str | None = None) -> Price:
+def gpu_hour(found: Chip, date: str | None = None, given: str | None = None) -> Price:
     """The price of an hour of a chip in force on `date` (None: the newest known).
 
     Order: `given` ('$2/h'), which is of `date`; the user's own table; the newest median or market figure (a primary one
@@ -75,7 +70,6 @@ def gpu_hour(which: str | Chip, date: str | None = None, given: str | None = Non
     price at the ratio of rent to purchase of an H100, assumed. Raises UserError where none of these is known, or `date`
     is none.
     """
-    found = chip(which) if isinstance(which, str) else which
     if date:
         day(date)
     if given is not None:
@@ -116,14 +110,6 @@ def _like(found: Chip, date: str | None) -> Price | None:
             note = said("{device}, {terms}: {price}", device=found.name, terms=said(row.terms), price=price.note)
             return Price(price.per_device_hour, price.currency, price.date, price.source, "assumed", note)
     return None
-
-
-def day(date: str) -> datetime.date:
-    """The (first) day of a date. Raises UserError on a text that is none."""
-    try:
-        return first_day(date)
-    except ValueError:
-        raise UserError(f"{date!r} is not a date; write 2025-04-09, or 2025-04 or 2025 for its first day.") from None
 
 
 def _stated(found: Chip) -> Price | None:
@@ -170,13 +156,7 @@ def _from_purchase(found: Chip) -> Price:
     return Price(per_hour, "USD", rent.date, source, "assumed", note)
 
 
-def rent_range(which: str | Chip) -> RentRange | None:
-    """Lowest, median and highest of the newest offers for a chip; None where the catalogue has no offers."""
-    found = chip(which) if isinstance(which, str) else which
-    offers = [row for row in _dated(found.name) if row.kind == "rental"]
-    if not offers:
-        return None
-    prices = [row.per_hour for row in offers]
-    return RentRange(
-        found.name, min(prices), statistics.median(prices), max(prices), len(prices), offers[-1].date, offers[-1].cite
-    )
+def rent_range(found: Chip) -> tuple[float, float] | None:
+    """The lowest and the highest offer for an hour of a chip, in USD; None where the catalogue has no offers."""
+    prices = [row.per_hour for row in _dated(found.name) if row.kind == "rental"]
+    return (min(prices), max(prices)) if prices else None

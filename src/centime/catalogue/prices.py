@@ -101,7 +101,16 @@ class PriceRow:
 def first_day(date: str) -> datetime.date:
     """'2026-06' -> 2026-06-01. Raises ValueError on anything but YYYY, YYYY-MM or YYYY-MM-DD."""
     parts = [int(part) for part in date.split("-")]
-    return datetime.date(*[*parts, 1, 1][:3])
+    year, month, day = [*parts, 1, 1][: max(3, len(parts))]
+    return datetime.date(year, month, day)
+
+
+def day(date: str) -> datetime.date:
+    """'2025', '2025-04' or '2025-04-09' as a day, the first where only year or month is given. Raises UserError."""
+    try:
+        return first_day(date)
+    except ValueError:
+        raise UserError(f"{date!r} is not a date; write 2025-04-09, or 2025-04 or 2025 for its first day.") from None
 
 
 def aged(date: str, today: datetime.date | None = None) -> str:

@@ -29,7 +29,6 @@ MARGIN = 0.04  # of the axis beyond the values, above and below
 
 Say = Callable[..., str]
 Point = tuple[float, float]
-Range = tuple[float, float, float]
 
 
 def draw_lines(chart: LineChart, say: Say) -> Picture | None:

@@ -43,7 +43,7 @@ def bill(
     from centime.catalogue.prices import price_given
     from centime.catalogue.tariffs import tariff_for
     from centime.errors import UserError
-    from centime.ledger.billing import bill_of
+    from centime.ledger.billing import bill_of, focus_file, table_of, write_focus
     from centime.ledger.book import Book, default_book_path
     from centime.ledger.imports import Terms
     from centime.units import plural
@@ -51,8 +51,6 @@ def bill(
     if not imports and any(given is not None for given in (device, devices, price_list)):
         raise UserError("--device, --devices and --price-list say what an import does not; give them with --import.")
     if focus is not None:
-        from centime.ledger.billing import focus_file
-
         focus_file(focus, [Path(source) for source in imports]).require_writable()
     path = default_book_path()
     if not path.exists() and not as_json and run is None and focus is None and not imports:
@@ -67,8 +65,6 @@ def bill(
         given = price_given(price) if price is not None else None
         made = bill_of(book, run, given)
         if focus is not None:
-            from centime.ledger.billing import write_focus
-
             written, left_out = write_focus(book, focus, run, given)
     if as_json:
         import json
@@ -76,8 +72,6 @@ def bill(
         typer.echo(json.dumps(made.as_json(), indent=2))
     else:
         from rich.console import Console
-
-        from centime.ledger.billing import table_of
 
         Console(highlight=False, markup=False, emoji=False).print(table_of(made, hours))
     if focus is not None:

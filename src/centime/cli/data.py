@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from centime.cli.program.group import VerbGroup
+from centime.units import format_bytes, format_count, plural
 
 if TYPE_CHECKING:
     from centime.data.shards.prepare import Progress
@@ -103,7 +104,6 @@ def show(
     from rich.table import Table
 
     from centime.data.shards.describe import describe
-    from centime.units import format_bytes
 
     described = describe(folder)
     if as_json:
@@ -159,7 +159,6 @@ def check(
 
 def _summary(out: Path, done: Progress, spent: Spent) -> None:
     from centime.data.sources import tally
-    from centime.units import format_bytes, format_count, plural
 
     for note in done.notes:
         typer.echo(note)

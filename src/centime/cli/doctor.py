@@ -15,11 +15,10 @@ def doctor(
 
     The exit code is 1 when something needed is broken, else 0.
     """
-    from centime.doctor.examine import as_json as tree_of
-    from centime.doctor.examine import examine
+    from centime.doctor import examine
 
-    found = examine()
-    tree = tree_of(found)
+    found = examine.examine()
+    tree = examine.as_json(found)
     if as_json:
         typer.echo(json.dumps(tree, indent=2))
     else:

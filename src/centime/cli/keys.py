@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -49,8 +50,6 @@ def add(
     store = Store()
     secret = add_key(store, name, tariff=tariff, budget=budget, per_minute=per_minute, concurrency=concurrency)
     if as_json:
-        import json
-
         typer.echo(json.dumps({"name": name, "secret": secret}))
         return
     typer.echo(secret)
@@ -69,8 +68,6 @@ def list_(as_json: AsJson = False) -> None:
 
     keys = list_keys(Store())
     if as_json:
-        import json
-
         typer.echo(json.dumps([key.as_json() for key in keys], indent=2))
     elif not keys:
         typer.echo("There is no key yet: a server is open, to this machine alone. `centime keys add NAME` makes one.")
@@ -106,6 +103,4 @@ def top_up(name: Name, money: Annotated[str, typer.Argument(help="Such as '$5'."
 
 
 def _say(tree: dict[str, Any], sentence: str, as_json: bool) -> None:
-    import json
-
     typer.echo(json.dumps(tree) if as_json else sentence)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from centime.cli.program.group import VerbGroup
+from centime.units import format_bytes, format_count, format_flops
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from centime.catalogue.model_config import ModelConfig
     from centime.plan.counts import Counts
 
@@ -33,8 +34,6 @@ def show(
     dense: Annotated[bool, typer.Option(help="Show the dense model with equal FLOPs per token instead.")] = False,
 ) -> None:
     """Parameters, FLOPs per token and KV bytes per token of a model, and every size they follow from."""
-    from rich.console import Console
-
     from centime.catalogue.hf import holds_model, model_folder, read
     from centime.catalogue.presets import preset
     from centime.plan.counts import count
@@ -58,12 +57,8 @@ def show(
 @app.command("list")
 def list_names(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
     """Every model known by name."""
-    from rich.console import Console
-    from rich.table import Table
-
     from centime.catalogue.presets import names, preset
     from centime.plan.counts import count
-    from centime.units import format_count, format_flops
 
     rows = {name: count(preset(name)) for name in names()}
     if as_json:
@@ -85,10 +80,6 @@ def list_names(as_json: Annotated[bool, typer.Option("--json", help="Print JSON 
 
 
 def _figures(title: str, counts: Counts) -> Table:
-    from rich.table import Table
-
-    from centime.units import format_bytes, format_count, format_flops
-
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan")
     table.add_column(justify="right")
@@ -117,10 +108,6 @@ def _figures(title: str, counts: Counts) -> Table:
 
 
 def _parts(counts: Counts) -> Table:
-    from rich.table import Table
-
-    from centime.units import format_count
-
     table = Table(
         title="\nwhere the parameters are", title_justify="left", title_style="bold", box=None, pad_edge=False
     )
@@ -133,8 +120,6 @@ def _parts(counts: Counts) -> Table:
 
 
 def _sizes(config: ModelConfig) -> Table:
-    from rich.table import Table
-
     table = Table(
         title="\nsizes", title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
     )

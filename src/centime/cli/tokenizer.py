@@ -11,6 +11,7 @@ import typer
 
 from centime.cli.data import AsJson, Exclude, Field, Price, Separator, SkipBadLines, SourceNames, Undecodable
 from centime.cli.program.group import VerbGroup
+from centime.units import format_bytes, parse_count, plural
 
 app = typer.Typer(cls=VerbGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -46,7 +47,6 @@ def train(
     from centime.data.metering import metered, spent_line
     from centime.data.sources import Sources, read_options
     from centime.data.tokenizers.training import train_on_sources
-    from centime.units import format_bytes, parse_count, plural
 
     with metered("tokenizer", out, price) as meter, source_bar("Reading") as bar:
         done = train_on_sources(
@@ -102,7 +102,5 @@ def show(
         f"({loaded.eos_id}), {template} a chat template, {loaded.sha256[:12]}."
     )
     if text is not None:
-        from centime.units import plural
-
         counts = f"{plural(len(ids), 'token')} for {plural(len(text.encode()), 'byte')}"
         typer.echo(f"{counts}: " + "|".join(loaded.decode([i]) for i in ids))

@@ -33,11 +33,7 @@ from centime.train.report import write_report
 from centime.train.run import Setup, TrainingRun
 from centime.units import format_bytes
 
-SMOKE_BUDGET, SMOKE_BYTES, SMOKE_SUMS = (
-    "24K-tokens",
-    20_000,
-    20,
-)  # CENTIME_SMOKE=1: the same path, few steps, little text
+SMOKE_BYTES, SMOKE_SUMS = 20_000, 20  # CENTIME_SMOKE=1: the same path, little text
 PROMPTS = ("def main(", "class Node:\n    def __init__(self, ", "import os\n")
 
 

@@ -11,6 +11,13 @@ from centime.input_files import read_text
 from centime.recipe import toml
 from centime.recipe.contradictions import contradictions
 from centime.recipe.sections import Recipe
+from centime.typed_trees import explain
+
+# What a recipe cannot say yet, and the sentence for whoever tries.
+ABSENT = dict.fromkeys(
+    ("from", "init", "weights", "checkpoint", "pretrained", "base", "lora", "lora_rank", "lora_alpha", "dpo"),
+    " A run starts from random weights: nothing is trained from existing ones yet, by LoRA and DPO neither.",
+)
 
 
 def read(path: Path, overrides: list[str] | None = None) -> Recipe:
@@ -26,7 +33,8 @@ def parse(text: str, overrides: list[str] | None = None, where: str = "the recip
     try:
         recipe = Recipe.model_validate(tree, strict=True)  # true is no number, and 3.7 no whole one
     except ValidationError as error:
-        raise UserError(toml.explain(error, Recipe, where, known_extra={"model": {"preset", "depth"}})) from error
+        faults = explain(error, Recipe, "a recipe", also={"model": {"preset", "depth"}}, instead=ABSENT)
+        raise UserError(f"{where}: {faults}") from error
     if found := list(contradictions(recipe)):
         raise UserError(f"{where}: {' '.join(found)}")
     return recipe

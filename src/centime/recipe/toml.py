@@ -1,29 +1,19 @@
-"""Recipes as TOML: reading, `a.b=value` overrides, writing with comments, and errors as sentences."""
+"""Recipes as TOML: reading, `a.b=value` overrides, writing with comments."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-import types
-import typing
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from centime.errors import UserError, nearest
+from centime.errors import UserError
 from centime.input_files import parse_toml
 
-# What a recipe cannot say yet, and the sentence for whoever tries.
-ABSENT = {"from", "init", "weights", "checkpoint", "pretrained", "base", "lora", "lora_rank", "lora_alpha", "dpo"}
-FROM_NOTHING = " A run starts from random weights: nothing is trained from existing ones yet, by LoRA and DPO neither."
 NONE = "none"  # TOML has no null: this word stands for it
 MAX_DEPTH = 50  # tables and lists in one another; a recipe has three
-
-
-def brief(text: str) -> str:
-    """A text cut to what a sentence can hold."""
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
 
 
 def load(text: str, where: str) -> dict[str, Any]:
@@ -129,48 +119,3 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     return repr(value)
-
-
-def explain(
-    error: ValidationError, root: type[BaseModel], where: str, known_extra: dict[str, set[str]] | None = None
-) -> str:
-    """A pydantic error as sentences: the key, what was found, what is expected, the nearest valid name."""
-    sentences = []
-    for issue in error.errors():
-        path = [str(part) for part in issue["loc"]]
-        name = ".".join(path) or "the recipe"
-        if issue["type"] == "extra_forbidden":
-            section = _section(root, path[:-1])
-            names = set(section.model_fields) | (known_extra or {}).get(".".join(path[:-1]), set())
-            hint = nearest(path[-1], names) or f" Known here: {', '.join(sorted(names))}."
-            missing = {part.lower() for part in path} & ABSENT
-            sentences.append(f"{name} is not a key of a recipe.{FROM_NOTHING if missing else hint}")
-        elif issue["type"] == "missing":
-            sentences.append(f"{name} is missing; it is needed{_description(root, path)}.")
-        else:
-            found = "" if isinstance(issue["input"], dict) else f" is {brief(repr(issue['input']))}, which"
-            message = issue["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            sentences.append(f"{name}{found} does not fit: {message}{_description(root, path)}.")
-    return f"{where}: " + " ".join(sentences)
-
-
-def _section(root: type[BaseModel], path: list[str]) -> type[BaseModel]:
-    """The pydantic class at a path of keys (list numbers are passed over)."""
-    model = root
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is not None:
-            model = next(iter(_models(field.annotation)), model)
-    return model
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """BaseModel classes inside an annotation such as list[Context] or Sft | None."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return [annotation] if issubclass(annotation, BaseModel) else []
-    return [found for argument in typing.get_args(annotation) for found in _models(argument)]
-
-
-def _description(root: type[BaseModel], path: list[str]) -> str:
-    field = _section(root, path[:-1]).model_fields.get(path[-1]) if path else None
-    return f" ({field.description})" if field is not None and field.description else ""

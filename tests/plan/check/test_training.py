@@ -9,11 +9,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts.fit_samples import seconds_of
 
 from centime.errors import UserError
 from centime.plan.check.file import TRAINING
 from centime.plan.check.published_run import read_run
-from centime.plan.check.training import interval, predict_row, seconds_of, times_of, value_of
+from centime.plan.check.training import interval, predict_row, times_of, value_of
 from centime.plan.step.efficiency import fitted
 from centime.plan.step.intervals import errors, model_family
 

@@ -97,11 +97,6 @@ def test_shapley_values_of_a_known_game():
     assert [s.value for s in shares] == pytest.approx([1 / 3, 5 / 6, 11 / 6])
 
 
-def test_too_many_causes_are_refused():
-    with pytest.raises(ValueError, match="evaluations"):
-        shapley(tuple("abcdefghijk"), lambda of: 0.0)
-
-
 @pytest.mark.parametrize("name", example_names())
 def test_every_example_is_a_run_with_sources(name: str):
     found = case(name)

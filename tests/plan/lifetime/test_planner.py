@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.lifetime.chinchilla import optimal_tokens
 
 from centime.catalogue.architecture import Architecture
 from centime.errors import UserError
@@ -19,7 +20,7 @@ from centime.plan.lifetime.scaling_laws import loss_law
 
 SARDANA = loss_law("sardana")
 THIRTEEN = LifetimeRequest(
-    "llama-2-13b", 2e12, quality_tokens=SARDANA.optimal_tokens(13e9), family="dense", law="sardana", mode="flops"
+    "llama-2-13b", 2e12, quality_tokens=optimal_tokens(SARDANA, 13e9), family="dense", law="sardana", mode="flops"
 )
 
 

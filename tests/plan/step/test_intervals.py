@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
+from scripts.widening import COVERED, widening
 
-from centime.plan.step.intervals import COVERED, KINDS, LEAST, Errors, errors, spread, widening
+from centime.plan.step.intervals import KINDS, LEAST, Errors, errors, spread
 
 
 @pytest.mark.parametrize("kind", ["family", "generation"])

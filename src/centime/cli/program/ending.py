@@ -170,8 +170,6 @@ def _of_parser(error: BaseException, arguments: Sequence[str]) -> tuple[int, str
     """What typer says of arguments, in a sentence; a verb without any gets its help. None for another's exception."""
     import typer
 
-    from centime.cli.program.group import one_line
-
     kinds = {kind.__name__: kind for kind in typer.BadParameter.__mro__}
     if not isinstance(error, kinds["ClickException"]):
         return None
@@ -180,34 +178,36 @@ def _of_parser(error: BaseException, arguments: Sequence[str]) -> tuple[int, str
         print(refused.format_message(), file=sys.stderr)
         return 2, ""
     path = refused.ctx.command_path if getattr(refused, "ctx", None) is not None else "centime"
-    said = one_line(refused.format_message()).removesuffix(".")
+    said = _one_line(refused.format_message()).removesuffix(".")
     return 2, f"{said[:1].lower()}{said[1:]}. `{path} --help` shows what it takes."
 
 
 def _missing(error: ImportError, arguments: Sequence[str]) -> str:
     """A library that is not here or does not load, and the command that mends it."""
-    from centime.cli.program.group import one_line
     from centime.installation import missing
 
     name = (error.name or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and name:
         return f"{_verb(arguments)} needs {name}, which is not in {sys.prefix}; add it with: {missing(arguments)}"
     return (
-        f"{_verb(arguments)} needs {name or 'a library'}, which does not load ({one_line(str(error))}); "
+        f"{_verb(arguments)} needs {name or 'a library'}, which does not load ({_one_line(str(error))}); "
         "`centime doctor` looks at all of them."
     )
 
 
 def _unforeseen(error: BaseException, arguments: Sequence[str]) -> str:
-    from centime.cli.program.group import one_line
-
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "centime" in Path(frame.filename).parts]
     where = f" at {'/'.join(Path(frames[-1].filename).parts[-2:])}:{frames[-1].lineno}" if frames else ""
-    said = one_line(str(error))[:300]
+    said = _one_line(str(error))[:300]
     return (
         f"{_verb(arguments)} met a fault of centime itself: {type(error).__name__}{where}"
         f"{f': {said}' if said else ''}. {_how_to_trace()}"
     )
+
+
+def _one_line(text: str) -> str:
+    """`text` with every run of blanks and line ends as one space."""
+    return " ".join(text.split())
 
 
 def _how_to_trace() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -138,8 +137,3 @@ def root(version: bool = typer.Option(False, "--version", help="Print centime's 
 
         typer.echo(f"centime {__version__}")
         raise typer.Exit
-
-
-def one_line(text: str) -> str:
-    """`text` with every run of blanks and line ends as one space."""
-    return re.sub(r"\s+", " ", text).strip()

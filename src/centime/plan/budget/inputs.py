@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from centime.catalogue.chips import Chip
+from centime.catalogue.hourly_prices import gpu_hour, rent_range
 from centime.catalogue.market import figure
 from centime.catalogue.prices import aged
 from centime.errors import UserError
@@ -209,10 +210,8 @@ def _rent(request: BudgetRequest, chip: Chip) -> Uncertain:
     """The price of a GPU-hour: given, or the catalogue's with what its offers and long contracts span."""
     if request.rent is not None:
         return Uncertain(mid=request.rent, source="the command line")
-    from centime.catalogue.hourly_prices import gpu_hour, rent_range
-
     price, offers = gpu_hour(chip), rent_range(chip)
-    ends = [offers.low, offers.high] if offers else [chip.tco_neocloud_usd_h, chip.rent_3yr_usd_h]
+    ends = offers or (chip.tco_neocloud_usd_h, chip.rent_3yr_usd_h)
     middle = price.per_device_hour
     low, *_, high = sorted([end for end in ends if end] + [middle, middle * (1 if offers else 1.2)])
     source = said(

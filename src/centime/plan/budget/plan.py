@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
-from centime.catalogue.market import MarketFigure
-from centime.errors import UserError
+from centime.catalogue.chips import chip as chip_called
+from centime.catalogue.market import MarketFigure, figures
+from centime.errors import UserError, nearest
 from centime.plan.budget.finance import break_even_months, break_even_utilisation, economic_value, straight_line
 from centime.plan.budget.inputs import (
     CONTEXT,
@@ -22,6 +23,7 @@ from centime.plan.budget.inputs import (
 )
 from centime.plan.budget.model import BudgetOutcome, outcome
 from centime.plan.fleet.uncertain import Uncertain, three_of
+from centime.plan.serving.request import Demand, ServingRequest
 from centime.plan.typed_inputs import typed
 
 DRAWS = 400
@@ -138,9 +140,7 @@ class BudgetPlan:
 
 def plan_budget(request: BudgetRequest) -> BudgetPlan:
     """The plan of a request. Raises UserError on an unknown chip, model or entity, and on a price nobody knows."""
-    from centime.catalogue.chips import chip as chip_called
     from centime.plan.fleet.productivity import run_gpu_hours, serving_rates
-    from centime.plan.serving.request import Demand, ServingRequest
 
     chip = chip_called(request.chip)
     actuals = actuals_of(request.of)
@@ -159,8 +159,6 @@ def plan_budget(request: BudgetRequest) -> BudgetPlan:
 
 def from_inputs(saved: dict[str, Any]) -> BudgetPlan:
     """The plan that a card describes. Raises UserError on values that are none of a request, or out of range."""
-    from centime.catalogue.chips import chip as chip_called
-
     request = typed(BudgetRequest, saved["request"], "request of budget")
     inputs = in_range(typed(dict[str, Uncertain], saved["inputs"], "inputs of budget"))
     name = chip_called(request.chip).name
@@ -171,15 +169,11 @@ def from_inputs(saved: dict[str, Any]) -> BudgetPlan:
 
 def actuals_of(entity: str | None) -> list[MarketFigure]:
     """What market.csv says of an entity's capex, in its order. Raises UserError where it has no such entity."""
-    from centime.catalogue.market import figures
-
     if entity is None:
         return []
     known = {row.entity for row in figures("capex")}
     match = next((name for name in known if name.lower() == entity.lower()), None)
     if match is None:
-        from centime.errors import nearest
-
         raise UserError(f"no capex of {entity!r} is known.{nearest(entity, known)} Known: {', '.join(sorted(known))}.")
     return figures("capex", match)
 

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any, ClassVar
 
 from centime.errors import UserError
+from centime.plan.check import serving, training
 from centime.plan.check.baselines import nearest_row, noise_floor
 from centime.plan.check.file import TRAINING, Row, RunFile, Schema, number, read_file, target_of
 from centime.plan.check.row_prediction import RowPrediction
@@ -124,13 +125,7 @@ def from_inputs(inputs: dict[str, Any]) -> Check:
 
 def predictor(schema: Schema) -> Predictor:
     """The function that predicts a row of the schema."""
-    if schema is TRAINING:
-        from centime.plan.check.training import predict_row as training
-
-        return training
-    from centime.plan.check.serving import predict_row as serving
-
-    return serving
+    return training.predict_row if schema is TRAINING else serving.predict_row
 
 
 def _production(row: Row, hours: float, predict: Predictor) -> Production:
@@ -157,16 +152,8 @@ def sums(rows: Sequence[RowPrediction]) -> dict[str, Any]:
         "n": len(with_target),
         "answered": len(answered),
         "median_abs_error": median(off),
-        "p90_abs_error": quantile(off, 0.9),
+        "p90_abs_error": quantiles(off, n=10, method="inclusive")[-1] if len(off) > 1 else off[0],
         "bias": median(row.error for row in answered if row.error is not None),
         "coverage80": sum(row.covered for row in answered) / len(answered),
         "median_width": median((row.high - row.low) / (2 * row.predicted) for row in answered),  # type: ignore[operator]
     }
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """The share-quantile of a rising sequence, linear between its members."""
-    at = share * (len(ordered) - 1)
-    below = int(at)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (at - below) * (ordered[above] - ordered[below])

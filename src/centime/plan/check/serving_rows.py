@@ -5,11 +5,11 @@ What a row measured is never an input of its prediction: rows come sealed (`chec
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
 from centime.errors import UserError
+from centime.plan.check.file import number as above_zero
 from centime.plan.serving.speeds import ServingSoftware, year
 from centime.plan.serving.units import NumberFormat, Unit, number_format
 
@@ -158,9 +158,5 @@ def speculation(text: str) -> tuple[int, float]:
 
 
 def number(text: str | None) -> float | None:
-    """The figure of a cell, thousands separated or not; None where it holds none."""
-    try:
-        value = float((text or "").replace(",", ""))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    """The figure above zero of a cell, thousands separated or not; None where it holds none."""
+    return above_zero((text or "").replace(",", ""))

@@ -46,7 +46,7 @@ def peak_of(row: Row, chip: Chip, precision: str) -> float:
 
 
 def value_of(row: Row, run: PublishedRun, target: str, seconds: float) -> float:
-    """The target's figure for a step of so many seconds. `seconds_of` is its inverse."""
+    """The target's figure for a step of so many seconds."""
     speed = run.job.global_batch * run.job.seq / seconds / run.layout.gpus
     if target == "tokens_per_s_per_gpu":
         return speed
@@ -54,12 +54,6 @@ def value_of(row: Row, run: PublishedRun, target: str, seconds: float) -> float:
         return seconds
     rate = flops_per_token(row, run) * speed
     return rate / 1e12 if target == "tflops_per_gpu" else 100.0 * rate / peak_of(row, run.job.chip, run.job.precision)
-
-
-def seconds_of(row: Row, run: PublishedRun, target: str, value: float) -> float:
-    """Seconds of the step that a published figure means."""
-    one = value_of(row, run, target, 1.0)
-    return value if target == "step_time_s" else one / value
 
 
 def times_of(run: PublishedRun, constants: Constants | None = None) -> StepTimes:

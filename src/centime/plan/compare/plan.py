@@ -13,10 +13,10 @@ from typing import Any
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
-from centime.catalogue.export_rules import BUYERS, Status, day, sale_windows, status
+from centime.catalogue.export_rules import BUYERS, Status, sale_windows, status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
-from centime.catalogue.prices import Price
+from centime.catalogue.prices import Price, day
 from centime.errors import UserError
 from centime.messages import Said, said
 from centime.plan.compare.request import CompareRequest, varying

@@ -32,7 +32,6 @@ from centime.plan.counts.matrices import gemms
 class ArchitectureCounts:
     """What `count_architecture` finds: parameters in elements, FLOPs per token in sequences of `seq`."""
 
-    seq: int
     total_params: int
     active_params: int
     active_params_without_embedding: int
@@ -45,7 +44,6 @@ class ArchitectureCounts:
     mtp_forward_flops_per_token: float
     full_attention_forward_flops_per_token: float  # attention counted over all S keys, causality ignored
     kv_elements_per_token: float  # what one more token adds once windows are full
-    state_elements_per_sequence: float  # windows and recurrent states, whatever the length
 
     @property
     def train_flops_per_token(self) -> float:
@@ -62,10 +60,6 @@ class ArchitectureCounts:
         """The same with attention counted over all keys, as sources that ignore causality do (MPT, Megatron 2021)."""
         causal = self.attention_forward_flops_per_token
         return 3 * (self.forward_flops_per_token - causal + self.full_attention_forward_flops_per_token)
-
-    def kv_bytes_per_token(self, bytes_per_element: float = 2.0) -> float:
-        """Cache bytes that one more token takes (bf16 by default)."""
-        return self.kv_elements_per_token * bytes_per_element
 
 
 def mean_keys(seq: float, window: int | None) -> float:
@@ -89,7 +83,8 @@ def flops_per_key(mixer: Mixer) -> float:
 def attention_flops(mixer: Mixer | None, seq: float, full: bool = False) -> float:
     """Forward FLOPs per token of a mixer beside its matrices, on average over a causal sequence of `seq` tokens.
 
-    full: count every query against all `seq` keys (or its whole window), as some sources do.
+    full: count every query against all `seq` keys (or its whole window), as some sources do, and as one new token does
+    that follows `seq` others (decode, expanded form).
     """
     share = 1.0 if full else 0.5
     if mixer is None:
@@ -114,11 +109,6 @@ def attention_flops(mixer: Mixer | None, seq: float, full: bool = False) -> floa
         if mixer.index_topk is not None:
             scoring = 2.0 * mixer.index_heads * mixer.index_dim * entries * share
     return flops_per_key(mixer) * keys + scoring
-
-
-def attention_flops_at(mixer: Mixer | None, context: float) -> float:
-    """Forward FLOPs beside the matrices of one new token that follows `context` others (decode, expanded form)."""
-    return attention_flops(mixer, context, full=True)
 
 
 def kv_elements(mixer: Mixer | None, context: float) -> float:
@@ -212,7 +202,6 @@ def count_architecture(arch: Architecture, seq: int = 4096) -> ArchitectureCount
     mtp_attention = sum(n * attention_flops(block.mixer, seq) for n, block, _ in mtp)
     active = sum(n * layer.active for n, _, layer in layers) + outside
     return ArchitectureCounts(
-        seq=seq,
         total_params=sum(n * layer.total for n, _, layer in layers) + outside,
         active_params=active,
         active_params_without_embedding=active - inputs,
@@ -227,7 +216,4 @@ def count_architecture(arch: Architecture, seq: int = 4096) -> ArchitectureCount
             n * attention_flops(block.mixer, seq, full=True) for n, block, _ in layers
         ),
         kv_elements_per_token=sum(n * _kv_growth(block.mixer) for n, block, _ in layers),
-        state_elements_per_sequence=sum(
-            n * (kv_elements(block.mixer, 1 << 20) - (1 << 20) * _kv_growth(block.mixer)) for n, block, _ in layers
-        ),
     )

@@ -16,15 +16,15 @@ from centime.catalogue.architecture import (
     SoftmaxAttention,
 )
 
-GemmKind = Literal["dense", "expert", "shared", "router", "head"]
+GemmKind = Literal["dense", "expert", "shared", "router"]
 
 
 @dataclass(frozen=True)
 class Gemm:
     """One weight matrix of a layer as a token meets it: [tokens, k] x [k, n], `times` times a token.
 
-    kind: 'expert' matrices are one expert's (times = K, the experts a token visits); 'dense', 'shared', 'router' and
-    'head' are met by every token. held: how many such matrices the layer holds.
+    kind: 'expert' matrices are one expert's (times = K, the experts a token visits); 'dense', 'shared' and
+    'router' are met by every token. held: how many such matrices the layer holds.
     """
 
     name: str
@@ -134,8 +134,3 @@ def gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
     """The weight matrices of one layer of `block`, mixer first."""
     found = mixer_gemms(block.mixer, arch.hidden) if block.mixer is not None else []
     return found + (feed_forward_gemms(block.feed_forward, arch.hidden) if block.feed_forward is not None else [])
-
-
-def head_gemm(arch: Architecture) -> Gemm:
-    """The output head."""
-    return Gemm("head", arch.hidden, arch.vocab, kind="head")

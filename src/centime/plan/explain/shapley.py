@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-MAX_CAUSES = 10  # 2^10 evaluations
-
 
 @dataclass(frozen=True)
 class CauseShare:
@@ -25,13 +23,8 @@ class CauseShare:
 
 
 def shapley(causes: Sequence[str], value: Callable[[frozenset[str]], float]) -> list[CauseShare]:
-    """Exact shares of `causes` in value(all) - value(none); `value` is called once for each of the 2^n subsets.
-
-    Raises ValueError above MAX_CAUSES causes.
-    """
+    """Exact shares of `causes` in value(all) - value(none); `value` is called once for each of the 2^n subsets."""
     n = len(causes)
-    if n > MAX_CAUSES:
-        raise ValueError(f"{n} causes would need {2**n} evaluations; at most {MAX_CAUSES}")
     values = [value(frozenset(c for i, c in enumerate(causes) if mask >> i & 1)) for mask in range(1 << n)]
     weights = [math.factorial(k) * math.factorial(n - k - 1) / math.factorial(n) for k in range(n)]
     shares = []

@@ -11,11 +11,11 @@ Income": tokens by hour at one price list) gives f; with a headroom of 0.2 it gi
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from centime.errors import UserError
 
@@ -68,8 +68,6 @@ class DayShape:
 
     def unserved(self, capacity: Any) -> Any:
         """Share of a day's tokens beyond a capacity that is given as a multiple of the mean load; any array shape."""
-        import numpy as np
-
         capacity = np.asarray(capacity, dtype=float)
         over = np.maximum(0.0, np.asarray(self.factors) - capacity[..., None])
         return over.mean(axis=-1)
@@ -80,8 +78,6 @@ def growth(months: int, per_year: Any, fades_per_year: Any = 0.0) -> Any:
 
     ln D(t) = ln(g) (1 - (1 - s)^t) / -ln(1 - s) with t in years; s = 0 is plain exponential growth, g^t.
     """
-    import numpy as np
-
     years = np.arange(months) / 12.0
     log_g = np.log(np.asarray(per_year, dtype=float))[..., None]
     keep = 1.0 - np.clip(np.asarray(fades_per_year, dtype=float), 0.0, 0.999)[..., None]
@@ -90,14 +86,10 @@ def growth(months: int, per_year: Any, fades_per_year: Any = 0.0) -> Any:
     return np.exp(log_g * effective)
 
 
-def interpolate(points: Sequence[tuple[float, float]], month: float) -> float:
-    """The value at `month` on the log-linear path through (month, value) points; the last one's beyond them."""
-    if month <= points[0][0]:
-        return points[0][1]
-    for (m0, v0), (m1, v1) in itertools.pairwise(points):
-        if month <= m1:
-            return v0 * math.exp(math.log(v1 / v0) * (month - m0) / (m1 - m0))
-    return points[-1][1]
+def interpolate(points: Sequence[tuple[float, float]], months: Any) -> Any:
+    """The values at `months` on the log-linear path through (month, value) points; the last one's beyond them."""
+    known, values = zip(*points, strict=True)
+    return np.exp(np.interp(months, known, np.log(values)))
 
 
 def rebound(efficiency: Any, elasticity: Any, pass_through: Any = 1.0) -> tuple[Any, Any]:
@@ -109,8 +101,6 @@ def rebound(efficiency: Any, elasticity: Any, pass_through: Any = 1.0) -> tuple[
     (Jevons). The rebound is the share of the technical saving that new demand eats: 0 without elasticity, 1 at the
     threshold, above 1 beyond it.
     """
-    import numpy as np
-
     efficiency = np.asarray(efficiency, dtype=float)
     ratio = efficiency ** (np.asarray(elasticity) * np.asarray(pass_through) - 1.0)
     saving = 1.0 - 1.0 / efficiency

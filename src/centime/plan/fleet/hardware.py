@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from centime.catalogue.chips import Chip
+from centime.catalogue.chips import Chip, chip
+from centime.catalogue.export_rules import sale_windows
+from centime.catalogue.hourly_prices import gpu_hour, rent_range
+from centime.catalogue.prices import day
 from centime.messages import Said, said
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.fleet.paths import Draw, Hardware
+from centime.plan.fleet.productivity import relative_speed, scenario_rates
 from centime.plan.fleet.scenario import FleetScenario
 from centime.plan.fleet.scenario_file import replaced
 from centime.plan.fleet.uncertain import Uncertain
@@ -19,14 +23,10 @@ ALWAYS, NEVER = -(10**6), 10**6  # a month before all others, and one after them
 
 def resolve(scenario: FleetScenario) -> tuple[FleetScenario, list[Said]]:
     """The scenario with every number stated, and a sentence for each that was filled in."""
-    from centime.catalogue.chips import chip
-
     said_of: list[Said] = []
     changes: dict[str, Any] = {}
     first = chip(scenario.serving.chip)
     if scenario.serving.input_tokens_per_s_per_gpu is None or scenario.serving.output_tokens_per_s_per_gpu is None:
-        from centime.plan.fleet.productivity import scenario_rates
-
         rates = scenario_rates(scenario)
         if scenario.serving.input_tokens_per_s_per_gpu is None:
             changes["serving.input_tokens_per_s_per_gpu"] = rates.prefill.model_dump()
@@ -47,8 +47,6 @@ def resolve(scenario: FleetScenario) -> tuple[FleetScenario, list[Said]]:
     for index, generation in enumerate(scenario.generations):
         later = chip(generation.chip)
         if generation.speed is None:
-            from centime.plan.fleet.productivity import relative_speed
-
             speed, note = relative_speed(scenario, generation.chip)
             changes[f"generations.{index}.speed"] = speed.model_dump()
             said_of.append(note)
@@ -63,8 +61,6 @@ def resolve(scenario: FleetScenario) -> tuple[FleetScenario, list[Said]]:
 
 def hardware(scenario: FleetScenario, draw: Draw) -> list[Hardware]:
     """The generations of a resolved scenario; the first is `serving.chip`, with which every speed is compared."""
-    from centime.catalogue.chips import chip
-
     own = scenario.money.mode == "own"
     one = np.ones_like(draw("money.gpu_hour"))
     first = chip(scenario.serving.chip)
@@ -92,8 +88,6 @@ def hardware(scenario: FleetScenario, draw: Draw) -> list[Hardware]:
 
 def _spans(scenario: FleetScenario, bought: Chip, first: int, last: int) -> tuple[tuple[int, int], ...]:
     """Months in which the chip may be ordered for the scenario's region, within first and last."""
-    from centime.catalogue.export_rules import sale_windows
-
     if scenario.supply.region == "any":
         return ((first, last),)
     found = []
@@ -107,19 +101,15 @@ def _spans(scenario: FleetScenario, bought: Chip, first: int, last: int) -> tupl
 
 def _index(scenario: FleetScenario, date: str) -> int:
     """The month of '2025', '2025-04' or '2025-04-09'."""
-    from centime.catalogue.export_rules import day
-
     return scenario.index(day(date).isoformat()[:7])
 
 
 def _hour(bought: Chip, date: str) -> tuple[dict[str, Any], Said]:
     """The catalogue's price of a GPU-hour, with the spread of its offers where that contains the price."""
-    from centime.catalogue.hourly_prices import gpu_hour, rent_range
-
     price, offers = gpu_hour(bought, date), rent_range(bought)
     mid, note = price.per_device_hour, said("{chip}: {price}", chip=bought.name, price=price.sentence())
-    if offers and offers.low <= mid <= offers.high:
-        return Uncertain(low=offers.low, mid=mid, high=offers.high, source=price.source).model_dump(), note
+    if offers and offers[0] <= mid <= offers[1]:
+        return Uncertain(low=offers[0], mid=mid, high=offers[1], source=price.source).model_dump(), note
     return _number(mid, price.source), note
 
 

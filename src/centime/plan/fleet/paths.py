@@ -53,10 +53,9 @@ def demand_path(scenario: FleetScenario, draw: Draw, months: int) -> Any:
     points = [(float(scenario.index(p.month)), p.tokens_per_day.mid) for p in scenario.demand.observed]
     if not points:
         return grown
-    first = interpolate(points, 0.0)
-    known = np.array([interpolate(points, float(month)) / first for month in range(months)])
+    known = interpolate(points, np.arange(months))
     beyond = np.maximum(0, np.arange(months) - max(0, int(points[-1][0])))
-    return known * grown[:, beyond]
+    return known / known[0] * grown[:, beyond]
 
 
 def speed_paths(draw: Draw, months: int) -> tuple[Any, Any]:

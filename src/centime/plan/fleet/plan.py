@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from centime.errors import UserError
 from centime.messages import said
 from centime.plan.fleet.demand import DAYS_PER_MONTH, DayShape, rebound
+from centime.plan.fleet.hardware import hardware, resolve
 from centime.plan.fleet.scenario import NOT_MODELLED, FleetScenario
 from centime.plan.fleet.scenario_file import load, replaced, validated
+from centime.plan.fleet.simulation import simulate
 from centime.plan.fleet.uncertain import PERCENTILES, three_of
 from centime.plan.typed_inputs import typed
 
@@ -118,8 +122,6 @@ def plan_fleet(
 
     Raises UserError on a scenario that cannot be read or resolved, and on years, seed or draws out of range.
     """
-    from centime.plan.fleet.hardware import resolve
-
     if not 1 <= draws <= DRAWS_MOST:
         raise UserError(f"--draws {draws} is not between 1 and {DRAWS_MOST}.")
     if seed < 0:
@@ -140,11 +142,6 @@ def from_inputs(inputs: dict[str, Any]) -> FleetPlan:
 
 
 def _planned(scenario: FleetScenario, seed: int, draws: int, filled: Sequence[str]) -> FleetPlan:
-    import numpy as np
-
-    from centime.plan.fleet.hardware import hardware
-    from centime.plan.fleet.simulation import simulate
-
     numbers = scenario.numbers()
     drawn = {path: value.draw(draws, seed, path) for path, value in numbers.items()}
     middle = {path: np.full(1, value.mid) for path, value in numbers.items()}
@@ -152,24 +149,9 @@ def _planned(scenario: FleetScenario, seed: int, draws: int, filled: Sequence[st
         scenario, hardware(scenario, drawn.__getitem__), drawn.__getitem__,
         middle.__getitem__, hardware(scenario, middle.__getitem__),
     )  # fmt: skip
-    arrays = {
-        "tokens_per_day": out.tokens_per_day,
-        "gpus_needed": out.needed,
-        "gpus_serving": out.serving,
-        "gpus_owned": out.owned,
-        "gpus_ordered": out.ordered,
-        "shortfall_gpus": out.shortfall,
-        "unserved_share": out.unserved,
-        "training_gpu_hours": out.training_hours,
-        "megawatts": out.megawatts,
-        "cost": out.cost,
-        "capex": out.capex,
-        "cost_per_m_output": out.cost
-        / np.maximum(out.output_per_day * (1 - out.unserved) * DAYS_PER_MONTH / 1e6, 1e-12),
-        "token_cost_index": out.price_index,
-    }
+    series = out.series
     shape = DayShape(tuple(scenario.demand.hourly), scenario.serving.headroom.mid)
-    busiest = float(np.median(out.serving[:, 0])) / shape.occupancy
+    busiest = float(np.median(series["gpus_serving"][:, 0])) / shape.occupancy
     elasticity, passed = drawn["elasticity.price_elasticity"], drawn["elasticity.pass_through"]
     gain = out.efficiency[:, -1] / out.efficiency[:, 0]
     ratio, eaten = rebound(gain, elasticity, passed)
@@ -179,33 +161,25 @@ def _planned(scenario: FleetScenario, seed: int, draws: int, filled: Sequence[st
         scenario=scenario,
         seed=seed,
         draws=draws,
-        series={key: Band(*_percentiles(values)) for key, values in arrays.items()},
+        series={key: Band(*_percentiles(values)) for key, values in series.items()},
         day=tuple(share * busiest for share in shape.serving),
         jevons=Jevons(
             threshold, float((elasticity * passed > 1).mean()), three_of(ratio), three_of(eaten), three_of(gain)
         ),
-        totals={
-            "cost": three_of(out.cost.sum(axis=1)),
-            "capex": three_of(out.capex.sum(axis=1)),
-            "training_gpu_hours": three_of(out.training_hours.sum(axis=1)),
-        },
-        drives=_drives(drawn, out.needed[:, -1]),
-        assumptions=[*filled, *_assumptions(scenario), *_against_history(scenario, out.unserved)],
+        totals={key: three_of(series[key].sum(axis=1)) for key in ("cost", "capex", "training_gpu_hours")},
+        drives=_drives(drawn, series["gpus_needed"][:, -1]),
+        assumptions=[*filled, *_assumptions(scenario), *_against_history(scenario, series["unserved_share"])],
         sources=_sources(scenario),
     )
 
 
 def _percentiles(values: Any) -> list[tuple[float, ...]]:
     """Three rows over months: the percentiles of the draws."""
-    import numpy as np
-
     return [tuple(float(v) for v in row) for row in np.percentile(values, PERCENTILES, axis=0)]
 
 
 def _drives(drawn: Mapping[str, Any], result: Any) -> list[tuple[str, float]]:
     """Rank correlation of every uncertain input with the result, strongest first."""
-    import numpy as np
-
     ranks = np.argsort(np.argsort(result)).astype(float)
     found = []
     for path, values in drawn.items():
@@ -217,8 +191,6 @@ def _drives(drawn: Mapping[str, Any], result: Any) -> list[tuple[str, float]]:
 
 def _against_history(scenario: FleetScenario, unserved: Any) -> list[str]:
     """Published demand was served; where the plan leaves much of it unserved, it says so."""
-    import numpy as np
-
     known = [scenario.index(point.month) for point in scenario.demand.observed]
     inside = [index for index in known if 0 <= index < scenario.months]
     worst = max(inside, key=lambda index: float(np.median(unserved[:, index])), default=None)

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from centime.messages import Said, said
 from centime.plan.fleet.scenario import FleetScenario
 from centime.plan.fleet.uncertain import Uncertain
+from centime.plan.serving.request import Demand, ServingRequest
 from centime.units import SECONDS_PER_DAY
-
-if TYPE_CHECKING:
-    from centime.plan.serving.request import ServingRequest
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,6 @@ def serving_rates(request: ServingRequest) -> ServingRates:
 
 def scenario_rates(scenario: FleetScenario, gpu: str | None = None, date: str | None = None) -> ServingRates:
     """The speeds of a scenario's serving, on its chip or on another one, with the software of `date`."""
-    from centime.plan.serving.request import Demand, ServingRequest
-
     demand, serving = scenario.demand, scenario.serving
     inputs, outputs = demand.input_tokens_per_day.mid, demand.output_tokens_per_day.mid
     both_given = serving.context is None

@@ -7,14 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from centime.catalogue.prices import first_day
 from centime.errors import UserError, nearest
 from centime.input_files import parse_toml, read_text
-from centime.plan.fleet import scenario as types
 from centime.plan.fleet.scenario import FleetScenario
-from centime.plan.fleet.uncertain import Uncertain
+from centime.typed_trees import explain
 
 
 def shipped() -> list[str]:
@@ -46,7 +45,7 @@ def validated(tree: dict[str, Any], where: str) -> FleetScenario:
     try:
         scenario = FleetScenario.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"{where}: " + " ".join(_sentence(issue) for issue in error.errors())) from None
+        raise UserError(f"{where}: {explain(error, FleetScenario, 'a scenario')}") from None
     try:
         first_day(scenario.money.price_date)
     except ValueError:
@@ -66,44 +65,3 @@ def replaced(scenario: FleetScenario, changes: dict[str, Any]) -> FleetScenario:
             node = node[int(part)] if isinstance(node, list) else node[part]
         node[last] = value
     return validated(tree, scenario.name)
-
-
-def _sentence(issue: Any) -> str:
-    """One pydantic issue as a sentence: the key, what was found, what was expected, the nearest name."""
-    parts = [str(part) for part in issue["loc"]]
-    name = ".".join(parts)
-    if not parts:
-        return str(issue["msg"]).removeprefix("Value error, ").rstrip(".") + "."
-    if issue["type"] == "extra_forbidden":
-        known = _fields(parts[:-1])
-        return (
-            f"{name} is not a key of a scenario.{nearest(parts[-1], known) or ' Known here: ' + ', '.join(known) + '.'}"
-        )
-    if issue["type"] == "missing":
-        field = _section(parts[:-1]).model_fields.get(parts[-1])
-        return f"{name} is missing{f' ({field.description})' if field and field.description else ''}."
-    found = "" if isinstance(issue["input"], dict | BaseModel) else f" is {issue['input']!r}, which"
-    message = issue["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name}{found} does not fit: {message.rstrip('.')}."
-
-
-def _section(path: list[str]) -> type[BaseModel]:
-    """The class at a path of keys; list numbers are passed over."""
-    model: type[BaseModel] = FleetScenario
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is not None:
-            text = str(field.annotation)
-            named = [cls for cls in _CLASSES if cls is field.annotation or f"{cls.__module__}.{cls.__name__}" in text]
-            model = named[0] if named else model
-    return model
-
-
-def _fields(path: list[str]) -> list[str]:
-    return sorted(_section(path).model_fields)
-
-
-_CLASSES: tuple[type[BaseModel], ...] = (
-    Uncertain,
-    *(found for found in vars(types).values() if isinstance(found, type) and issubclass(found, types.ScenarioSection)),
-)

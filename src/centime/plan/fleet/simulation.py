@@ -33,22 +33,11 @@ HOURS_PER_MONTH = DAYS_PER_MONTH * 24
 
 @dataclass(frozen=True)
 class Simulation:
-    """What came out, each [draws, months]."""
+    """What came out, each [draws, months]: what is reported, by the names of `fleet.plan.SERIES`, and the tokens per
+    GPU of the best generation over the first month's."""
 
-    tokens_per_day: Any
-    output_per_day: Any
-    needed: Any  # GPUs in the busiest hour, spares included
-    serving: Any  # GPUs that serve, mean over a day
-    owned: Any  # GPUs in service (rented or owned)
-    ordered: Any
-    shortfall: Any  # GPUs short in the busiest hour
-    unserved: Any  # share of tokens
-    training_hours: Any  # GPU-hours a month that the night leaves to training
-    megawatts: Any
-    cost: Any  # currency a month: rent, or power and upkeep
-    capex: Any  # currency a month
-    price_index: Any  # cost of a token over the first month's
-    efficiency: Any  # tokens per GPU of the best generation over the first month's
+    series: dict[str, Any]
+    efficiency: Any
 
 
 def simulate(
@@ -143,22 +132,23 @@ def _summary(
         axis=0
     )
     per_day = draw("demand.input_tokens_per_day") + draw("demand.output_tokens_per_day")
-    return Simulation(
-        tokens_per_day=per_day[:, None] * path.demand,
-        output_per_day=draw("demand.output_tokens_per_day")[:, None] * path.demand,
-        needed=needed,
-        serving=busy,
-        owned=owned,
-        ordered=table["ordered"],
-        shortfall=np.maximum(need / speed - owned, 0.0),
-        unserved=unserved,
-        training_hours=free,
-        megawatts=facility / 1000,
-        cost=cost,
-        capex=capex,
-        price_index=path.index,
-        efficiency=path.software * best,
-    )
+    output = draw("demand.output_tokens_per_day")[:, None] * path.demand
+    series = {
+        "tokens_per_day": per_day[:, None] * path.demand,
+        "gpus_needed": needed,  # in the busiest hour, spares included
+        "gpus_serving": busy,  # mean over a day
+        "gpus_owned": owned,  # in service, rented or owned
+        "gpus_ordered": table["ordered"],
+        "shortfall_gpus": np.maximum(need / speed - owned, 0.0),  # in the busiest hour
+        "unserved_share": unserved,  # of tokens
+        "training_gpu_hours": free,  # a month, that the night leaves to training
+        "megawatts": facility / 1000,
+        "cost": cost,  # a month: rent, or power and upkeep
+        "capex": capex,
+        "cost_per_m_output": cost / np.maximum(output * (1 - unserved) * DAYS_PER_MONTH / 1e6, 1e-12),
+        "token_cost_index": path.index,
+    }
+    return Simulation(series, path.software * best)
 
 
 def _spares(working: Any, out: Any) -> Any:

@@ -6,6 +6,7 @@ import math
 import zlib
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from centime.errors import UserError
@@ -86,8 +87,6 @@ class Uncertain(BaseModel):
 
     def at(self, z: Any) -> Any:
         """The value z standard deviations from the median; z is a number or an array."""
-        import numpy as np
-
         low, mid, high = self.three
         z = np.asarray(z, dtype=float)
         if low > 0:
@@ -97,8 +96,6 @@ class Uncertain(BaseModel):
 
     def draw(self, draws: int, seed: int, name: str) -> Any:
         """`draws` values [draws]. Each name has a stream of its own: changing one input leaves the others' draws."""
-        import numpy as np
-
         if self.fixed:
             return np.full(draws, self.mid)
         return self.at(np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(draws))
@@ -106,7 +103,5 @@ class Uncertain(BaseModel):
 
 def three_of(values: Any) -> tuple[float, float, float]:
     """The 10th percentile, the median and the 90th of draws."""
-    import numpy as np
-
     low, mid, high = (float(v) for v in np.percentile(values, PERCENTILES))
     return low, mid, high

@@ -45,11 +45,6 @@ class LossLaw:
         left = loss - self.E - self.A / params**self.alpha
         return float((self.B / left) ** (1 / self.beta)) if left > 0 else math.inf
 
-    def optimal_tokens(self, params: float) -> float:
-        """Tokens at which `params` is the compute-optimal size: alpha A / N^alpha = beta B / D^beta, the condition of
-        the least loss at a fixed product N D (Hoffmann, equation 4)."""
-        return float((self.beta * self.B / (self.alpha * self.A) * params**self.alpha) ** (1 / self.beta))
-
 
 LOSS_LAWS = {
     law.name: law

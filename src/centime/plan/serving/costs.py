@@ -18,8 +18,8 @@ from centime.catalogue.architecture import (
     SoftmaxAttention,
     StateSpace,
 )
-from centime.plan.counts.architecture import attention_flops, attention_flops_at, kv_elements
-from centime.plan.counts.matrices import gemms, head_gemm
+from centime.plan.counts.architecture import attention_flops, kv_elements
+from centime.plan.counts.matrices import gemms
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class LayerCost:
             keys = min(context, mixer.index_topk or context)
             scoring = 2.0 * mixer.index_heads * mixer.index_dim * context if mixer.index_topk else 0.0
             return 2.0 * mixer.heads * (2 * mixer.kv_rank + mixer.rope_dim) * keys + scoring
-        return attention_flops_at(self.mixer, context)
+        return attention_flops(self.mixer, context, full=True)
 
     def decode_elements(self, context: float) -> float:
         """Cache elements that one new token reads: all it meets; with sparse attention what it keeps, and its index."""
@@ -127,7 +127,7 @@ def model_cost(arch: Architecture) -> ModelCost:
                 block.repeat, block.mixer, mixer_params, dense, expert_params, experts, top_k, _kv_heads(block.mixer)
             )
         )
-    head = head_gemm(arch).params
+    head = arch.hidden * arch.vocab
     last = layers[-1]
     module = last.mixer_params + last.dense_params + last.experts * last.expert_params + 2 * arch.hidden**2
     return ModelCost(tuple(layers), arch.hidden, head, 0 if arch.tied else head, module if arch.mtp_modules else 0.0)

@@ -58,11 +58,6 @@ class ServingPlan:
         return self.prefill_gpus + self.decode_gpus
 
     @property
-    def peak_to_mean(self) -> float:
-        """Load of the busiest time over the mean."""
-        return peak_to_mean(self.request)
-
-    @property
     def gpus_peak(self) -> int:
         """GPUs at the peak, in whole units."""
         return busy_gpus(self.request, self.choice, self.prefill_gpus, self.decode_gpus)
@@ -101,7 +96,7 @@ class ServingPlan:
             "tpot_s": percentiles(self, "tpot"),
             "gpus_mean": self.gpus_mean,
             "gpus_peak": self.gpus_peak,
-            "peak_to_mean": self.peak_to_mean,
+            "peak_to_mean": peak_to_mean(self.request),
             "gpu_hour": self.price.per_device_hour,
             "currency": self.price.currency,
             "price_date": self.price.date,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from centime.catalogue.hourly_prices import day
+from centime.catalogue.prices import day
 from centime.errors import UserError, nearest
 from centime.plan.serving.units import Unit
 from centime.units import parse_count

@@ -162,12 +162,6 @@ def constants() -> dict[str, float]:
     return found
 
 
-def priors() -> dict[str, float]:
-    """What the constants are before any measurement."""
-    found = {name: math.log(mean) for name, (mean, _, _) in BASES.items()}
-    return found | {name: mean for name, (mean, _) in TERMS.items()}
-
-
 def terms(chip: Chip, software: ServingSoftware) -> dict[str, float]:
     """The terms that act on a chip and its software, with their weights (1, or years)."""
     found: dict[str, float] = {}

@@ -12,14 +12,17 @@ few models on the same machine.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from centime.catalogue.machine import MachineProfile
 from centime.catalogue.model_config import ModelConfig
+from centime.catalogue.models import from_config
 from centime.plan.counts.config import attention_flops_per_pair, count
+from centime.plan.counts.matrices import gemms
 
 PARTS = ("products", "attention", "element-wise", "vocabulary", "update", "muon", "operators")
 
@@ -34,32 +37,14 @@ MUON_STEPS = {"v4": 10, "5": 5}
 
 def products(config: ModelConfig, tokens: float) -> Iterator[tuple[float, int, int, float]]:
     """(m, k, n, times) of every product [m, k] x [k, n] of a forward pass over `tokens`, MTP modules left out."""
-    hidden, heads = config.hidden_size, config.num_attention_heads
-    key = config.qk_nope_head_dim + config.qk_rope_head_dim
-    layers = config.num_hidden_layers
-    if config.kv_lora_rank is None:
-        yield tokens, hidden, heads * (2 * key + config.v_head_dim), layers
-    else:
-        if config.q_lora_rank is None:
-            yield tokens, hidden, heads * key, layers
-        else:
-            yield tokens, hidden, config.q_lora_rank, layers
-            yield tokens, config.q_lora_rank, heads * key, layers
-        yield tokens, hidden, config.kv_lora_rank + config.qk_rope_head_dim, layers
-        yield tokens, config.kv_lora_rank, heads * (config.qk_nope_head_dim + config.v_head_dim), layers
-    yield tokens, heads * config.v_head_dim, hidden, layers
-    mixtures = sum(config.layer_has_experts(layer) for layer in range(layers))
-    for width, times in ((config.intermediate_size, layers - mixtures), (config.shared_width, mixtures)):
-        if width and times:
-            yield tokens, hidden, 2 * width, times
-            yield tokens, width, hidden, times
-    if mixtures:
-        experts, width = config.n_routed_experts or 1, config.moe_intermediate_size
-        rows = max(1.0, tokens * config.num_experts_per_tok / experts)
-        yield tokens, hidden, experts, mixtures
-        yield rows, hidden, 2 * width, mixtures * experts
-        yield rows, width, hidden, mixtures * experts
-    yield tokens, hidden, config.vocab_size, 1
+    arch = from_config(config)
+    for block in arch.blocks:
+        for gemm in gemms(block, arch):
+            if gemm.kind == "expert":  # rows and matrices of one expert, so many times
+                yield max(1.0, tokens * gemm.times / gemm.held), gemm.k, gemm.n, block.repeat * gemm.held
+            else:
+                yield tokens, gemm.k, gemm.n, block.repeat
+    yield tokens, arch.hidden, arch.vocab, 1
 
 
 @dataclass(frozen=True)
@@ -142,13 +127,8 @@ def _muon(profile: MachineProfile, config: ModelConfig, params: int, muon_steps:
 
 def between(known: list[tuple[int, float]], at: float) -> float:
     """A measured rate at a size between the measured ones, linear in their logarithms; flat beyond them."""
-    known = sorted(known)
-    if at <= known[0][0]:
-        return known[0][1]
-    for (low, slow), (high, fast) in itertools.pairwise(known):
-        if at <= high:
-            return math.exp(math.log(slow) + math.log(at / low) / math.log(high / low) * math.log(fast / slow))
-    return known[-1][1]
+    sizes, rates = np.log(sorted(known)).T
+    return math.exp(np.interp(math.log(at), sizes, rates))
 
 
 def predict(profile: MachineProfile, raw: dict[str, float]) -> dict[str, float]:

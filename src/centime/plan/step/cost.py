@@ -119,9 +119,6 @@ class StepCost:
         key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch, again, adapters)
         return _kept(self.stages, key, lambda: self._model(layout, again, adapters).cut(layout.pp))
 
-    def _pace(self, layout: Layout) -> float:
-        return _kept(self.paces, (layout.pp, layout.schedule, layout.vp), lambda: pace(self.load, layout))
-
     def _passed(self, layout: Layout, again: Recomputed | None = None, adapters: bool = False) -> Passed:
         """Layouts that differ in `zero` alone come one after the other: the last schedule is kept."""
         again = again or AS_STATED[layout.recompute]
@@ -131,7 +128,8 @@ class StepCost:
         )
         if key != self.last:
             stage = self._stage(layout, again, adapters)
-            self.passed = micro_batches_of(self.load, stage, layout, self._pace(layout))
+            slowed = _kept(self.paces, (layout.pp, layout.schedule, layout.vp), lambda: pace(self.load, layout))
+            self.passed = micro_batches_of(self.load, stage, layout, slowed)
             self.last = key
         return self.passed
 

@@ -4,8 +4,8 @@ step/constants.json keeps, for every run of the fit, where it lies (`features`) 
 were fitted without its (model, chip) cell, without its family of models, and without its generation of chips. A
 prediction takes quantiles of these errors, nearer runs counting more: of the first kind where the fit knows the family
 and the generation, of the second or third where it does not, of the wider where it knows neither. Families differ more
-from each other than their runs do, so that the next one may lie outside those seen: `widening` measures by how much, on
-each in turn.
+from each other than their runs do, so that the next one may lie outside those seen: `wider` says by how much, as
+scripts/widening.py measured on each in turn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from centime.plan.step.times import StepTimes
 SHARES = (0.11, 0.89)
 REACH = 1.0  # distance at which a run counts 1/e
 LEAST = 0.02  # of the natural logarithm to either side: nothing is known better
-COVERED = 0.8
 KINDS = ("cell", "family", "generation")
 
 
@@ -109,21 +108,6 @@ def _quantile(weighted: list[tuple[float, float]], mass: float) -> float:
         if passed >= mass:
             return value
     return weighted[-1][0]
-
-
-def widening(known: Errors, kind: str) -> float:
-    """The factor on the quantiles of the others with which four of five runs of a family or generation are covered.
-
-    Conformal prediction by groups: each group in turn plays the one that nobody has seen. At least 1; 1 where there is
-    but one group.
-    """
-    needed = []
-    for point, error, group in zip(known.points, known.errors[kind], known.groups[kind], strict=True):
-        if len(set(known.groups[kind])) > 1:
-            low, high = spread(point, known, kind, unlike=group)
-            needed.append(-error / (low if error > 0 else high))
-    needed.sort()
-    return max(1.0, needed[math.ceil(COVERED * len(needed)) - 1]) if needed else 1.0
 
 
 def step_interval(job: Job, layout: Layout, times: StepTimes) -> tuple[float, float]:

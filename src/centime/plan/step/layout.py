@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from centime.catalogue.architecture import Architecture, ExpertsSpec, FeedForwardSpec, SoftmaxAttention
+from centime.catalogue.chips import Chip
 from centime.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from centime.catalogue.chips import Chip
 
 Schedule = Literal["1f1b", "interleaved", "zb", "dualpipe", "dualpipev"]
 Recompute = Literal["none", "selective", "full"]

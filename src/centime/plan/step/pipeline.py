@@ -27,25 +27,6 @@ class Event(NamedTuple):
     chunk: int
 
 
-@dataclass(frozen=True)
-class PipelineTimeline:
-    """One step of a pipeline.
-
-    total_s: from the first forward's start to the last gradient's end. bubble_s: idle seconds of every stage.
-    in_flight: per stage, the most micro-batches (times chunks) whose activations it holds at once: from the start of a
-    forward until its gradient of the weights is there.
-    """
-
-    total_s: float
-    bubble_s: tuple[float, ...]
-    in_flight: tuple[int, ...]
-    events: tuple[Event, ...]
-
-    def seconds(self, stage: int, kind: Kind) -> float:
-        """Seconds that a stage spends on one kind of work."""
-        return sum(event.end - event.start for event in self.events if event.stage == stage and event.kind == kind)
-
-
 class Passes(NamedTuple):
     """Seconds of one micro-batch through a stage, or through one of its chunks: forward, gradient of the inputs, of the
     weights; a forward and a whole backward run together (DualPipe's F&B), None: as long as one after the other."""
@@ -79,8 +60,8 @@ class Pipeline(NamedTuple):
     micro_batches: int
 
 
-def simulate(pipeline: Pipeline, passes: Passes, weights: Sequence[float] | None = None) -> PipelineTimeline:
-    """Lay one step out in time.
+def simulate(pipeline: Pipeline, passes: Passes, weights: Sequence[float] | None = None) -> list[Event]:
+    """Lay one step out in time: what each stage does when, in the order in which a stage does it.
 
     passes: of one chunk. weights: how heavy each part of the model is, first to last, relative to the mean (embedding,
     head and uneven layers); all 1 where not given. Raises UserError where the schedule does not exist for such a
@@ -156,25 +137,7 @@ def simulate(pipeline: Pipeline, passes: Passes, weights: Sequence[float] | None
                 blocked = False
     if any(turn[stage] < len(lists[stage]) for stage in range(stages)):
         raise AssertionError(f"{schedule} on {stages} stages waits for itself")
-    total = max(clock)
-    busy = [0.0] * stages
-    for event in events:
-        busy[event.stage] += event.end - event.start
-    return PipelineTimeline(
-        total, tuple(total - seconds for seconds in busy), tuple(map(_in_flight, lists)), tuple(events)
-    )
-
-
-def _in_flight(work: list[ScheduleItem]) -> int:
-    """The most activations held at once. An overlapped pair holds both: the forward makes its own meanwhile."""
-    held = most = 0
-    for item in work:
-        if item.kind in ("F", "FB"):
-            held += 1
-            most = max(most, held)
-        if item.kind in ("W", "BW", "FB"):
-            held -= 1
-    return most
+    return events
 
 
 @dataclass(frozen=True)

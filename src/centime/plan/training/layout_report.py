@@ -62,7 +62,7 @@ def pipeline_section(layout: Layout, micro_batches: int, passes: pipeline.Passes
         "FB": w.say("forward and backward overlapped"),
     }
     lanes: list[tuple[str, list[Span]]] = [(w.say("stage {n}", n=stage + 1), []) for stage in range(layout.pp)]
-    for event in drawn.events:
+    for event in drawn:
         lanes[event.stage][1].append(Span(event.start, event.end, kinds[event.kind]))
     note = ""
     if shown < micro_batches:

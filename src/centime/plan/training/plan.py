@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from centime.catalogue import models
 from centime.catalogue.architecture import Architecture
@@ -18,6 +18,7 @@ from centime.catalogue.export_rules import status as export_status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.prices import Price
 from centime.messages import said
+from centime.plan.layouts.search import PRICED, SearchResult, search
 from centime.plan.step.job import Job
 from centime.plan.step.layout import parse, validate
 from centime.plan.step.prediction import StepPrediction, check_precision, predict_step, software_of
@@ -26,9 +27,6 @@ from centime.plan.training.goodput import Goodput, goodput
 from centime.plan.training.request import TrainingRequest, check, filled_in, recipes
 from centime.plan.training.stages import PlannedStage, stage_of_extension, stage_of_rl, stage_of_tokens
 from centime.plan.typed_inputs import typed
-
-if TYPE_CHECKING:
-    from centime.plan.layouts.search import SearchResult
 
 FIRST_PRINCIPLES = said(
     "Context extension is counted at the speed of its steps alone; published hours are higher, since such short stages "
@@ -165,8 +163,6 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     job = Job(arch, device, request.seq, request.global_batch, request.precision, software)
     found: SearchResult | None = None
     if request.layout == "auto":
-        from centime.plan.layouts.search import PRICED, search
-
         found = search(job, request.gpus, priced=0 if quick else PRICED)
         step = predict_step(job, found.best.layout, times=found.times[0])
         if found.idle:

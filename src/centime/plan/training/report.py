@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from centime.messages import Writer
 from centime.plan.show.sections import Figure, Figures, Notes, Section, StackedBars, Table
-
-if TYPE_CHECKING:
-    from centime.plan.training.plan import TrainingPlan
-    from centime.plan.training.stages import PlannedStage
+from centime.plan.training.layout_report import pipeline_section, search_sections
+from centime.plan.training.plan import TrainingPlan
+from centime.plan.training.stages import PlannedStage
 
 NAMES = {
     "pretrain": "Pre-training",
@@ -151,8 +148,6 @@ def _drawn(plan: TrainingPlan, w: Writer) -> list[Section]:
     step = plan.step
     if step.layout.pp == 1:
         return []
-    from centime.plan.training.layout_report import pipeline_section
-
     return [pipeline_section(step.layout, step.layout.micro_batches(step.global_batch), step.passes, w)]
 
 
@@ -160,8 +155,6 @@ def _searched(plan: TrainingPlan, w: Writer) -> list[Section]:
     """The ten fastest layouts, where they were asked for."""
     if plan.search is None:
         return []
-    from centime.plan.training.layout_report import search_sections
-
     return search_sections(plan.search, w)
 
 

@@ -1,0 +1,24 @@
+"""How much wider than the errors seen an interval has to be where a family or a generation is new."""
+
+from __future__ import annotations
+
+import math
+
+from centime.plan.step.intervals import Errors, spread
+
+COVERED = 0.8
+
+
+def widening(known: Errors, kind: str) -> float:
+    """The factor on the quantiles of the others with which four of five runs of a family or generation are covered.
+
+    Conformal prediction by groups: each group in turn plays the one that nobody has seen. At least 1; 1 where there is
+    but one group.
+    """
+    needed = []
+    for point, error, group in zip(known.points, known.errors[kind], known.groups[kind], strict=True):
+        if len(set(known.groups[kind])) > 1:
+            low, high = spread(point, known, kind, unlike=group)
+            needed.append(-error / (low if error > 0 else high))
+    needed.sort()
+    return max(1.0, needed[math.ceil(COVERED * len(needed)) - 1]) if needed else 1.0
