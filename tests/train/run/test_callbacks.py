@@ -23,10 +23,15 @@ def test_a_log_gets_a_line_every_ten_seconds_and_one_at_a_stages_end(monkeypatch
         monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda second=second: second))
         bar.on_step(RECORD | {"step": step})
     bar.on_stage("sft", 20, 3)
+    bar.on_step(RECORD | {"step": 4})
+    bar.close()
     bar.close()
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert [line.split()[1] for line in lines if line.startswith("  step")] == [f"{n}/1758" for n in (0, 3, 5, 6)]
-    assert (lines[0], lines[-1]) == ("pretrain: 1,758 steps", "sft: 17 steps, from step 3")
+    assert [line.split()[1] for line in lines if line.startswith("  step")] == [
+        *(f"{n}/1758" for n in (0, 3, 5, 6)),
+        "4/20",
+    ]
+    assert (lines[0], lines[-2]) == ("pretrain: 1,758 steps", "sft: 17 steps, from step 3")
     assert lines[1].endswith("imbalance 3.11 | $0.00210 of $0.00680 | 2m 03s left")
 
 

@@ -17,6 +17,7 @@ from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.billing import bill_of, table_of
 from centime.train.engine import StepResult, Trainer
+from centime.train.folder.checkpoints import Checkpoints, step_of
 from centime.train.forecast import StepSeconds, timing
 from centime.train.run import fitted, loop
 from centime.train.run import training_run as run
@@ -92,6 +93,27 @@ def test_a_budget_of_fewer_tokens_than_a_step_of_each_stage_is_refused(
 def test_a_budget_of_years_changes_nothing(small: Path, tmp_path: Path) -> None:
     assert train(small, tmp_path / "run", "train.tokens=512", "context.tokens=256", budget="36500d") == 0
     assert json.loads((tmp_path / "run/run.json").read_text())["fitted"] == [1, 1, 1]
+
+
+def test_a_budget_in_time_ends_in_time(
+    small: Path, tmp_path: Path, clock: Jumping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe of hours whose steps take a second each, as no timed step did: all stages, a checkpoint and a model."""
+    real = Trainer.step
+
+    def step(self: Trainer, batch: Batch, settings: StepSettings) -> StepResult:
+        clock.ahead += bool(settings.lr)
+        return real(self, batch, settings)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    assert train(small, tmp_path / "run", "train.tokens=100M", "context.tokens=10M", "sft.epochs=200", budget="2m") == 0
+    assert clock.ahead < 120
+    lines = metrics(tmp_path / "run")
+    assert {line["stage"] for line in lines} == {"pretrain", "context", "sft"}
+    newest = Checkpoints.newest(tmp_path / "run/checkpoints")
+    assert newest is not None
+    assert step_of(newest) == lines[-1]["global_step"] == clock.ahead
+    assert (tmp_path / "run/model/config.json").exists()
 
 
 @pytest.mark.parametrize("step", [1, 10, 21, 25])
