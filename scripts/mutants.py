@@ -2,7 +2,7 @@
 
     python scripts/mutants.py                         # eight mutants of every room: an hour or two on one core
     python scripts/mutants.py plan/step ledger        # of these rooms
-    python scripts/mutants.py plan/step --seed 2      # eight others
+    python scripts/mutants.py plan/step --seed 2 3    # eight others, and eight more
 
 A room is a folder of src/centime with code of its own. Its tests (those in the folder of tests/ that mirrors it, or
 what scripts/mutants.toml says) run once as they are, which tells how long each takes and which functions it calls.
@@ -167,7 +167,7 @@ class Checkout:
             resource.setrlimit(resource.RLIMIT_CPU, (int(limit / 10) + 1,) * 2)  # a loop without an end
             self.test(paths, plugin, told, log, more)
         end = time.monotonic() + limit
-        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        while not ended(pid):
             if time.monotonic() > end:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
@@ -199,6 +199,14 @@ class Checkout:
         os._exit(0)
 
 
+def ended(pid: int) -> bool:
+    """Whether this child has ended. Buries the others that have, as the system's first process would: a test that ends
+    a server waits until what the server left is gone too."""
+    while (found := os.waitpid(-1, os.WNOHANG)[0]) not in (0, pid):
+        pass
+    return found == pid
+
+
 def rooms() -> list[str]:
     """The folders of src/centime with code of their own."""
     source = ROOT / "src" / "centime"
@@ -219,7 +227,8 @@ def judge(room: str, checkout: Checkout, asked: argparse.Namespace, known: dict[
     files = {str(file.relative_to(source)): file for file in sorted((source / room).glob("*.py"))}
     same = {one["change"] for one in known["equivalent"]}
     found = [one for name, file in files.items() for one in mutations.mutations(file, name) if one.name not in same]
-    chosen = mutations.drawn(found, asked.number, f"{asked.seed} {room}")
+    drawn = [one for seed in asked.seed for one in mutations.drawn(found, asked.number, f"{seed} {room}")]
+    chosen = list(dict.fromkeys(drawn))
     seen = checkout.run(paths, Recorder(source), 3600) if paths else {"failed": ["none is there"]}
     if seen is None or seen["failed"]:
         log = root / "log.txt"
@@ -229,8 +238,8 @@ def judge(room: str, checkout: Checkout, asked: argparse.Namespace, known: dict[
     killed = 0
     for mutant in chosen:
         with checkout.holding(mutant):
-            ended = checkout.run(paths, Ordered(tests.order(mutant)), limit, "-x")
-        by = f"no end in {limit:.0f} s" if ended is None else "".join(ended["failed"][:1])
+            said = checkout.run(paths, Ordered(tests.order(mutant)), limit, "-x")
+        by = f"no end in {limit:.0f} s" if said is None else "".join(said["failed"][:1])
         killed += bool(by)
         print(f"{room}: {f'killed by {by}' if by else 'SURVIVED'}: {mutant.name}", flush=True)
         if not by:
@@ -242,7 +251,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("rooms", nargs="*", help="folders of src/centime; all where none is named")
     parser.add_argument("--number", type=int, default=8, help="mutants of a room")
-    parser.add_argument("--seed", default="1")
+    parser.add_argument("--seed", nargs="+", default=["1"], help="which are drawn; several draw as many each")
     parser.add_argument("--slack", type=float, default=100, help="seconds that tests may take beyond ten times theirs")
     asked = parser.parse_args()
     if unknown := set(asked.rooms) - set(rooms()):

@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.small import small_config, small_tokenizer
+import torch
+from tests.small import small_config, small_folder, small_tokenizer
 
+from centime.errors import UserError
 from centime.model import Transformer
-from centime.model.checkpoint import save
+from centime.model.checkpoint import load, save
+from centime.ops import precision
+from centime.serve import loading
 
 HELPERS_LEFT = """
 import os, sys, time
@@ -44,7 +48,7 @@ def said(script: str, *arguments: str) -> str:
     command = [sys.executable, "-c", script, *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     return subprocess.run(
-        command, env=environment, check=True, capture_output=True, text=True, timeout=50
+        command, env=environment, check=True, capture_output=True, text=True, timeout=200
     ).stdout.strip()
 
 
@@ -63,3 +67,41 @@ def test_no_helpers_are_left_that_the_engine_would_have_to_share_cores_with(tmp_
 
 def test_an_interrupt_does_not_wait_for_the_weights() -> None:
     assert said(INTERRUPTED) == "interrupted"
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "expected"), [(None, None), ("float32", "float32"), ("bfloat16", "bfloat16"), ("float16", "float16")]
+)
+def test_weights_come_in_the_type_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, expected: str | None, native: bool
+) -> None:
+    """Where none was, in the folder's own, but where the processor only emulates 16-bit products in float32."""
+    folder = small_folder(tmp_path / "model")
+    save(load(folder, dtype=torch.bfloat16), tmp_path / "half", tokenizer=folder)
+    monkeypatch.setattr(precision, "native_bf16", lambda device: native)
+    for path, own in ((folder, "float32"), (tmp_path / "half", "bfloat16")):
+        loaded = loading.load_model(path, "cpu", asked)
+        assert str(loaded.model.head_weight.dtype) == f"torch.{expected or (own if native else 'float32')}"
+        assert not loaded.model.training
+
+
+def test_what_is_no_model_is_a_sentence(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (tmp_path / "file").touch()
+    for path, said in (
+        (tmp_path / "none", "does not exist; give a model's folder"),
+        (tmp_path / "file", "file is a file; a model is a folder with"),
+        (run, r"run has no config\.json; a model is a folder with .*tokenizer\.json\.$"),
+    ):
+        with pytest.raises(UserError, match=said):
+            loading.find_model(path)
+    (run / "recipe.toml").touch()
+    with pytest.raises(UserError, match="The run may not be finished"):
+        loading.find_model(run)
+    folder = small_folder(tmp_path / "small")
+    assert loading.find_model(folder) == (folder, folder)
+    assert loading.name_of(loading.open_folder(folder, "cpu")) == "small"
+    with pytest.raises(UserError, match="dtype is 'int8'; give one of float32, bfloat16, float16"):
+        loading.open_folder(folder, "cpu", "int8")

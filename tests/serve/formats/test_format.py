@@ -199,3 +199,29 @@ def test_no_depth_of_a_clients_value_matters(small: Tokenizer) -> None:
         assert key != EOS
         guarded, given = guarded[0][key], given[0][EOS]
     assert guarded == encoder.guard(given) != given
+
+
+@pytest.mark.parametrize("name", ["auto", "v3", "r1", "v3.1", "v3.2"])
+def test_what_people_write_comes_to_the_model_as_they_wrote_it(small: Tokenizer, name: str) -> None:
+    """In whatever place of a conversation: no character becomes an escape, none is lost, none comes twice."""
+    words = iter(f"é漢\U0001f600{at}." for at in range(12))
+    about = {
+        "name": "f",
+        "description": next(words),
+        "parameters": {"properties": {next(words): {"enum": [next(words)]}}},
+    }
+    called = {
+        **CALL,
+        "function": {"name": "f", "arguments": json.dumps({next(words): next(words)}, ensure_ascii=False)},
+    }
+    messages = [
+        {"role": "system", "content": next(words)},
+        user(next(words)),
+        assistant(next(words), tool_calls=[called], reasoning_content=""),
+        tool(next(words)),
+        assistant(next(words)),
+        user(next(words)),
+    ]
+    text = text_of(find_format(small, name), small, Chat(messages, tools=[{"type": "function", "function": about}]))
+    assert [text.count(f"é漢\U0001f600{at}.") for at in range(11)] == [1] * 11
+    assert "\\u" not in text

@@ -6,10 +6,11 @@ import random
 from functools import cache
 
 import numpy
+import pytest
 import torch
 
 from centime.data.tokenizers import Tokenizer
-from centime.serve.grammar.constraint import Grammar
+from centime.serve.grammar.constraint import Grammar, GrammarBroken
 from centime.serve.token_bytes import token_bytes
 
 WIDTH = 320  # of the logits: more than the tokenizer has tokens
@@ -68,3 +69,17 @@ def flooding(grammar: Grammar, tokenizer: Tokenizer, begin: str, most: int = 400
             break
         tokens.append(token)
     return tokenizer.decode(tokens)
+
+
+def admits(grammar: Grammar, tokenizer: Tokenizer, text: str) -> bool:
+    """Whether the text is a whole answer, by the masks and by what the constraint takes, which agree."""
+    constraint = grammar.constraint()
+    mask = torch.zeros(WIDTH // 32, dtype=torch.int32)
+    for token in [*tokenizer.encode(text), tokenizer.eos_id]:
+        constraint.fill(mask)
+        if token not in allowed(mask):
+            with pytest.raises(GrammarBroken):
+                constraint.accept(token)
+            return False
+        constraint.accept(token)
+    return True

@@ -13,14 +13,16 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 from tests.serve.api.running import running
 
+from centime.catalogue.tariffs import tariff_for
+from centime.serve.accounts import Accounts
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
 from centime.serve.api.service import Service
-from centime.serve.fair_pool import FairPool
 from centime.serve.http import admission
-from centime.serve.http.admission import BODY_BASE, MAX_BODY, largest_body
+from centime.serve.http.admission import BODY_BASE, MAX_BODY, Admission, largest_body
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "the cat"}], "max_tokens": 4}
 WORKS = {  # every path that reads, tokenizes, compiles or computes
@@ -127,39 +129,6 @@ def test_a_server_without_keys_answers_no_other_host(url: str, path: str) -> Non
     assert httpx.get(url + path).status_code == 200
 
 
-def test_one_owners_work_before_the_engine_leaves_others_theirs() -> None:
-    """Two threads, an owner with a hundred slow pieces: another's is next; what nobody waits for is not begun."""
-    pool, begun, release = FairPool(2, "test"), list[str](), threading.Event()
-
-    def slow(name: str) -> str:
-        begun.append(name)
-        release.wait(30)
-        return name
-
-    async def ask() -> None:
-        flood = [asyncio.create_task(pool.run("flood", slow, f"flood {n}")) for n in range(100)]
-        await asyncio.sleep(0)
-        while not begun:
-            await asyncio.sleep(0.001)
-        quiet = asyncio.create_task(pool.run("quiet", slow, "quiet"))
-        while len(begun) < 2:
-            await asyncio.sleep(0.001)
-        assert begun == ["flood 0", "quiet"]
-        for task in flood[1:90]:
-            task.cancel()
-        flood[0].cancel()  # its thread goes on: the owner's turn is not over before it is
-        await asyncio.sleep(0.05)
-        assert begun == ["flood 0", "quiet"]
-        release.set()
-        assert await quiet == "quiet"
-        assert await asyncio.gather(*flood[90:]) == [f"flood {n}" for n in range(90, 100)]
-        assert len(begun) == 12
-        await asyncio.sleep(0)
-        assert not pool._turns
-
-    asyncio.run(ask())
-
-
 def test_health_answers_while_large_prompts_are_read(guarded: Guarded) -> None:
     """Four clients whose prompts are as large as may be, none of which fits the context: others are not held up."""
     url, serving, key = guarded
@@ -218,3 +187,33 @@ def test_a_body_that_never_comes_keeps_no_place(guarded: Guarded, monkeypatch: p
     monkeypatch.undo()
     told = httpx.post(f"{url}/v1/completions", json=WORKS["/v1/completions"], headers=headers, timeout=60)
     assert told.status_code == 200, told.text
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_place_is_free_with_the_last_piece_of_an_answer_and_not_before(tmp_path: Path, pieces: int) -> None:
+    """Of an answer whose ticket no route takes over; at no time does it hold money."""
+    path = tmp_path / "ledger.sqlite"
+    store = Store(path)
+    secret = add_key(store, "one", tariff=tariff_for("1,2,3"), budget="$1", concurrency=1)
+    accounts = Accounts(path)
+    seen: list[list[int]] = []  # the amounts held for each request that runs, as each message leaves
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for at in range(pieces):
+            await send({"type": "http.response.body", "body": b"x", "more_body": at < pieces - 1})
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(_: Message) -> None:
+        seen.append([amount for (amount,) in store.read("SELECT pico FROM reservations")])
+
+    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {secret}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/tokenize", "headers": headers, "query_string": b""}
+    admission_ = Admission(app, accounts=accounts, draining=lambda: False, context=None)
+    asyncio.run(admission_({**scope, "scheme": "http", "server": ("localhost", 80)}, receive, send))
+    accounts.close()
+    store.close()
+    assert seen == [[0]] * pieces + [[]]

@@ -13,8 +13,9 @@ from centime.catalogue.model_config import ModelConfig
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
-from centime.serve.engine.request import SamplingParams
-from centime.serve.offline.session import ALONE, Session, greedy
+from centime.serve.engine.request import Finish as Reason
+from centime.serve.engine.request import Finished, Piece, Request, SamplingParams, Usage
+from centime.serve.offline.session import ALONE, Finish, GeneratedAnswer, Session, _answer, greedy
 
 
 def best(max_tokens: int, stop: tuple[str, ...] = ()) -> SamplingParams:
@@ -188,6 +189,26 @@ def test_bad_prompts_get_a_sentence(model: Transformer, tokenizer: Tokenizer) ->
         session.answer([model.config.vocab_size], best(1))
     with pytest.raises(UserError, match="positions"):
         greedy(model, [[5] * 60], max_tokens=10, end=None)
+    with pytest.raises(UserError, match="a prompt is empty"):
+        greedy(model, [[5], []], max_tokens=1, end=None)
+    assert greedy(model, [[5] * 54], max_tokens=10, end=None) == [without_cache(model, [5] * 54, 10, None)]
+    assert greedy(model, [], max_tokens=10, end=None) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "most", "finish"),
+    [("end", 9, "end"), ("stop", 9, "stop"), ("length", 3, "max-tokens"), ("length", 9, "context")],
+)
+def test_the_figures_of_an_answer_are_those_of_its_events(reason: Reason, most: int, finish: Finish) -> None:
+    second = 10**9
+    request = Request([5] * 7, SamplingParams(most), lambda event: None)
+    usage = Usage(7, 4, 3, second, second // 2, 2 * second, 5 * second, drafted_tokens=6, accepted_tokens=2)
+    events = [Piece("ab", (1, 2)), Piece("c", (3,)), Finished(reason, usage)]
+    assert _answer(request, events) == GeneratedAnswer("abc", [1, 2, 3], 7, 4, finish, 1.5, 3.0, 6, 2)
+    stopped = GeneratedAnswer("ab", [1, 2], 7, 0, "interrupted", 0.0, 0.0, 0, 0)
+    assert _answer(request, events[:1]) == _answer(request, [events[0], events[2]], interrupted=True) == stopped
+    with pytest.raises(UserError, match="why"):
+        _answer(request, [Finished("failed", usage, error="why")])
 
 
 def test_the_weights_of_any_dtype_generate(tokenizer: Tokenizer) -> None:

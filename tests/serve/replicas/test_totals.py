@@ -40,5 +40,16 @@ def test_books_that_come_late_are_dropped() -> None:
     assert lives.total("output_tokens") == 9
 
 
+def test_a_replica_that_tells_newer_books_after_all_lives() -> None:
+    lives = Lives()
+    lives.read("one", replace(NOTHING, running=2, busy_ns=100, idle_ns=20))
+    lives.bury()
+    lives.read("one", replace(NOTHING, running=1, busy_ns=90, idle_ns=29))  # it was on its way
+    assert lives.alive is None
+    lives.read("one", replace(NOTHING, running=3, busy_ns=100, idle_ns=30))
+    assert lives.alive is not None
+    assert lives.alive.running == 3
+
+
 def test_a_fleet_without_a_replica_has_failed() -> None:
     assert together({"a": Lives()}, [(1, ["a"])]).failed

@@ -10,12 +10,7 @@ import httpx
 import pytest
 from tests.browser import NewPage
 
-from centime import recipe as recipes
-from centime.serve.pages.chat_tuned import tuned_for_chat
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from playwright.sync_api import Page
 
 
@@ -154,27 +149,3 @@ def test_a_fresh_page_shows_the_minutes_before(new_page: NewPage, base: str) -> 
     assert label.startswith("Output over the last 5\u202fmin: 0 to ")
     assert not label.endswith(" 0")
     assert page.locator(".gauge .scale").first.inner_text().split("\n")[0] != "1"  # the scale's upper edge
-
-
-def test_whether_a_model_chats_is_told_by_its_folder(tmp_path: Path) -> None:
-    def folder(name: str, config: dict[str, str] | None = None) -> Path:
-        made = tmp_path / name
-        made.mkdir(parents=True)
-        (made / "config.json").write_text(json.dumps(config or {}))
-        return made
-
-    assert tuned_for_chat(folder("DeepSeek-V3"), "a template")
-    assert not tuned_for_chat(folder("DeepSeek-V3-Base"), "a template")
-    assert not tuned_for_chat(folder("models--deepseek-ai--DeepSeek-V3-Base/snapshots/0123"), "a template")
-    assert tuned_for_chat(folder("database-model"), "a template")
-    assert not tuned_for_chat(folder("plain"), None)
-    assert tuned_for_chat(folder("new", {"model_type": "deepseek_v32"}), None)
-    whole = 'name = "r"\n[model]\ndepth = 2\n[data]\ntokenizer = "t"\ntrain = [{path = "t"}]\n[train]\ntokens = "1M"\n'
-    resolved = recipes.write(recipes.parse(whole))  # as a run's folder has it, every default written out
-    tuned = recipes.write(recipes.parse(whole + '[sft]\ndata = "p.jsonl"\n'))
-    kinds = {"cut": ("[sft", True), "plain-run": (resolved, False), "tuned-run": (tuned, True)}
-    for name, (recipe, chats) in ({"tuned": ("[sft]\n", True), "not-tuned": ("[train]\n", False)} | kinds).items():
-        model = folder(f"{name}/model")
-        (tmp_path / name / "recipe.toml").write_text(recipe)
-        assert tuned_for_chat(model, "a template") is chats
-        assert not tuned_for_chat(folder(f"{name}/base"), "a template")

@@ -28,9 +28,10 @@ class Lives:
         known = self._lives.get(life)
         if known is None or stats.busy_ns + stats.idle_ns >= known.busy_ns + known.idle_ns:
             self._lives[life] = stats
+            self._buried.discard(life)  # it was slow, or failed at one thing: whoever tells newer books lives
 
     def bury(self) -> None:
-        """Nothing is known to be alive until a new life is read."""
+        """Nothing is known to be alive until books are read again, of a new life or of the old one."""
         self._buried = set(self._lives)
 
     @property
