@@ -19,6 +19,7 @@ from centime.version import version
 
 LITTLE_BYTES = 2 * 2**30  # less free than this does not hold a quickstart, its checkpoints and torch's own files
 TORCH_SECONDS = 120.0
+DRIVER = Path("/proc/driver/nvidia/version")  # there where NVIDIA's driver is loaded
 
 # What torch says of devices, asked in a process of its own: a driver that hangs or crashes ends that one alone.
 _PROGRAM = """
@@ -74,7 +75,7 @@ def devices() -> list[Finding]:
     if gpus:
         names = ", ".join(f"{gpu['name']} ({format_bytes(gpu['bytes'])})" for gpu in gpus)
         found.append(Finding("gpu", OK, names, "", {"gpus": gpus}))
-    elif Path("/proc/driver/nvidia/version").exists() and facts["cuda_build"] is None:
+    elif DRIVER.exists() and facts["cuda_build"] is None:
         todo = "torch is a build without CUDA; install one with it (https://pytorch.org/get-started)"
         found.append(Finding("gpu", WARN, "there is an NVIDIA driver, and torch does not use it", todo, {"gpus": []}))
     else:

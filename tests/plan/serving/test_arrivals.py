@@ -11,6 +11,7 @@ from centime.plan.serving.arrivals import Latency, StepClock, highest_load, simu
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel, decoding, prefilling
+from centime.plan.serving.roofline import Load
 from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.units import Unit, number_format
 
@@ -79,3 +80,38 @@ def test_a_limit_that_nothing_meets_is_said() -> None:
 
 def test_percentiles() -> None:
     assert Latency.of([float(i) for i in range(100)]) == Latency(50.0, 90.0, 99.0)
+
+
+WIDE = EngineModel(
+    model_cost(architecture("deepseek-v3")),
+    chip("h200"),
+    Unit(dp=8, ep=8),
+    number_format("fp8", True),
+    speeds(chip("h200"), ServingSoftware()),
+)
+
+
+@pytest.mark.parametrize(("decode", "prefill"), [(0.0, 4096.0), (100.0, 0.0), (220.0, 2048.0), (400.0, 8192.0)])
+def test_a_step_that_was_computed_takes_what_it_takes(decode: float, prefill: float) -> None:
+    """On the points between which it is interpolated: matrices, attention, experts and transfers, each once."""
+    lengths = Lengths(4096, 1024, 0.25)
+    clock = StepClock(WIDE, lengths, 400.0, 8192.0)
+    step = WIDE.step(Load(decode, 4096 + 512, prefill * 8, 3072, 1024, queries=1.0))
+    assert clock(decode, prefill) == pytest.approx(step.total)
+    shared = step.experts + step.exposed_communication
+    assert clock(decode, prefill, 0.0) == pytest.approx(step.total - shared + shared_of(decode))
+
+
+def shared_of(decode: float) -> float:
+    """Seconds that all groups wait for together when none of them prefills."""
+    step = WIDE.step(Load(decode or 1.0, 4096 + 512, 0.0, 3072, 1024, queries=1.0))
+    return step.experts + step.exposed_communication
+
+
+def test_between_two_points_a_step_lies_on_the_line_between_them() -> None:
+    clock = StepClock(WIDE, Lengths(4096, 1024), 400.0, 8192.0)
+    corners = [[clock(d, p) for p in (4096.0, 8192.0)] for d in (160.0, 220.0)]
+    assert clock(205.0, 5120.0) == pytest.approx(
+        0.25 * (0.75 * corners[0][0] + 0.25 * corners[0][1]) + 0.75 * (0.75 * corners[1][0] + 0.25 * corners[1][1])
+    )
+    assert clock(500.0, 9000.0) == clock(400.0, 8192.0)  # beyond the last: the last

@@ -78,7 +78,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
         high,
         simulated,
         (*notes, *(said(text) for text in arch.assumptions)),
-        tuple(s for s in (arch.source, kind.source, price.source, prices.source if prices else "") if s),
+        tuple(dict.fromkeys(s for s in (arch.source, kind.source, price.source, prices.source if prices else "") if s)),
     )
 
 

@@ -182,7 +182,14 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         assumptions.append(said("Supervised tuning runs at the speed of pre-training."))
     if request.rl:
         stages.append(stage_of_rl(job, step, request.rl, request.gpus, long))
-        assumptions.append(said("Rollouts follow a roofline of decoding, and wait for answers 1.5 times the mean."))
+        assumptions.append(
+            said(
+                "Rollouts follow a roofline of decoding; training waits for the longest answer of each, of "
+                "{longest:,.0f} tokens where the mean is {mean:,.0f}.",
+                longest=request.rl.longest,
+                mean=request.rl.answer_tokens,
+            )
+        )
     if request.post_hours:
         hours = request.post_hours
         stages.append(PlannedStage("post", 0.0, 0.0, None, hours, hours, hours))
