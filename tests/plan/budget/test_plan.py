@@ -21,7 +21,7 @@ from centime.plan import verbs
 from centime.plan.budget.finance import HOURS_PER_YEAR, npv
 from centime.plan.budget.inputs import LABELS, BudgetRequest, in_dollars, parse_split, training_run
 from centime.plan.budget.model import seconds_per_output
-from centime.plan.budget.plan import actuals_of, from_inputs
+from centime.plan.budget.plan import actuals_of, from_inputs, plan_budget
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.fleet.uncertain import Uncertain
 from centime.plan.show.sections import Table
@@ -256,3 +256,14 @@ def test_old_prices_say_their_age() -> None:
     used = inputs(BILLION)
     assert "days old" in used["token_revenue"].source  # the list of R1, of 2025-02-28
     assert "days old" in used["rent"].source  # of 2026-04
+
+
+def test_a_plan_says_how_long_each_training_was_predicted_to_take() -> None:
+    asked = BudgetRequest(capex=2e6, chip="h100", models=("centime-d2=1B", "centime-d4=2B"), serve_model="centime-d2")
+    made = plan_budget(asked)
+    said = " ".join(map(str, made.assumptions))
+    assert list(made.run_hours) == ["centime-d2", "centime-d4"]
+    for model, hours in made.run_hours.items():
+        assert hours.three[0] < hours.mid < hours.three[2]
+        assert model in said
+    assert "prompt tokens/s per GPU that prefills" in said

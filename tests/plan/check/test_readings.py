@@ -1,0 +1,200 @@
+"""What the cells of a row of published runs mean, and what is taken where they are blank."""
+
+from __future__ import annotations
+
+import pytest
+
+from centime.catalogue.chips import chip
+from centime.errors import UserError
+from centime.plan.check.plan import quantile, sums
+from centime.plan.check.published_run import precision_of, read_run, tuned_software, whole, year_of
+from centime.plan.check.row_prediction import RowPrediction
+from centime.plan.check.serving import ONLINE_CONTEXT, ONLINE_TTFT_S, _engine, predict_row, read_case
+from centime.plan.check.serving_rows import number, parse_layout, speculation, stated_batch
+from centime.plan.serving.waiting import HEADROOM, busiest_prefill
+from centime.plan.step.memory import usable_bytes
+
+DENSE = {
+    "id": "x", "kind": "benchmark-pretrain", "model": "Llama-3.1-8B", "gpu": "H100", "n_gpus": "8", "seq_len": "8192",
+    "global_batch_seqs": "128", "micro_batch": "1", "tp": "1", "pp": "1", "precision": "bf16",
+    "tokens_per_s_per_gpu": "9000", "software_date": "2025-06",
+}  # fmt: skip
+H100 = chip("h100")
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("FP8 rowwise", "fp8-row"), ("NVFP4", "nvfp4"), ("FP8-MX", "mxfp8"), ("fp8", "fp8"), ("BF16/FP8", "bf16"),
+        ("bf16", "bf16"), ("", "bf16"),
+    ],
+)  # fmt: skip
+def test_precisions(text: str, taken: str) -> None:
+    found, note = precision_of(text, H100)
+    assert found == taken
+    assert bool(note) == (text == "")
+    assert precision_of("fp8", chip("a100")) == ("bf16", f"{chip('a100').name} has no fp8: taken as bf16")
+
+
+@pytest.mark.parametrize(
+    ("row", "year", "said"),
+    [
+        ({"software_date": "2025-06"}, 2025 + 5.5 / 12, ""),
+        ({"source": "arXiv:2407.21783, table 4"}, 2024 + 6.5 / 12, "dated by its source"),
+        ({"software": "NeMo 25.09"}, 2025 + 8.5 / 12, "dated by its source"),
+        ({"software": "NeMo 25.13"}, 2022 + 8.5 / 12 + 2.1, "2.1 years after"),
+        ({}, 2022 + 8.5 / 12 + 2.1, "2.1 years after"),
+    ],
+)
+def test_software_is_dated_by_its_row_its_source_or_its_chip(row: dict[str, str], year: float, said: str) -> None:
+    assert H100.launched.startswith("2022-09")
+    found, note = year_of(row, H100)
+    assert found == pytest.approx(year)
+    assert said in note
+    assert bool(said) == bool(note)
+    assert year_of({}, chip("gb300"))[0] <= 2026.7
+
+
+def test_kernels_of_the_chips_maker_and_runs_of_production_are_tuned() -> None:
+    assert tuned_software({"kind": "production-pretrain"})
+    for who in ("NeMo 26.08", "MaxText", "Transformer Engine"):
+        assert tuned_software({"kind": "benchmark-pretrain", "software": who})
+    assert not tuned_software({"kind": "benchmark-pretrain", "software": "torchtitan"})
+    assert not tuned_software({"kind": "benchmark-sft"})
+
+
+def test_whole_numbers() -> None:
+    assert [whole({"a": text}, "a") for text in ("", " ", "1", "2,048", "8.0")] == [None, None, 1, 2048, 8]
+    for text in ("0", "0.5", "1.5", "-1"):
+        with pytest.raises(UserError, match="whole number of at least 1"):
+            whole({"a": text}, "a")
+
+
+@pytest.mark.parametrize(("text", "zero"), [("fsdp2", 3), ("0", 1), ("", 1), ("zero3", 3), ("hybrid_shard", 3)])
+def test_sharding(text: str, zero: int) -> None:
+    assert read_run(DENSE | {"fsdp_zero": text}).layout.zero == zero
+
+
+@pytest.mark.parametrize(
+    ("pp", "vp", "text", "taken"),
+    [
+        ("8", "1", "DualPipeV", "dualpipev"), ("8", "1", "DualPipe", "dualpipe"), ("8", "1", "zero bubble", "zb"),
+        ("8", "1", "ZB-H1", "zb"), ("8", "2", "", "interleaved"), ("8", "1", "interleaved 1F1B", "interleaved"),
+        ("8", "1", "1F1B", "1f1b"), ("1", "1", "interleaved", "1f1b"),
+    ],
+)  # fmt: skip
+def test_schedules(pp: str, vp: str, text: str, taken: str) -> None:
+    run = read_run(DENSE | {"pp": pp, "vp": vp, "schedule": text})
+    assert run.layout.schedule == taken
+    if text.startswith("interleaved") and pp == "8":
+        assert (run.layout.vp, "interleaved schedule without vp: 4" in run.assumed) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"), [("full", "full"), ("none", "none"), ("selective", "selective"), ("attn", "selective")]
+)
+def test_recomputation(text: str, taken: str) -> None:
+    run = read_run(DENSE | {"recompute": text})
+    assert (run.layout.recompute, run.recomputed) == (taken, None)
+    assert read_run(DENSE).recomputed is not None
+
+
+def test_a_micro_batch_that_is_not_stated_divides_a_replicas_and_fits() -> None:
+    sizes = {}
+    for batch in ("8", "16", "24", "32", "64"):
+        run = read_run(DENSE | {"global_batch_seqs": batch, "micro_batch": "", "seq_len": "512", "fsdp_zero": "3"})
+        sizes[int(batch) // 8] = run.layout.micro_batch
+        assert f"micro_batch not stated: {run.layout.micro_batch}" in run.assumed
+    assert sizes == {1: 1, 2: 2, 3: 1, 4: 4, 8: 8}
+    long = DENSE | {"global_batch_seqs": "64", "micro_batch": "", "seq_len": "131072", "fsdp_zero": "3"}
+    assert read_run(long).layout.micro_batch == 1
+    assert usable_bytes(H100) < 80e9
+    assert read_run(DENSE | {"micro_batch": "", "pp": "2", "global_batch_seqs": "64"}).layout.micro_batch == 1
+
+
+def test_a_replicas_whole_batch_called_its_micro_batch_is_cut_up_by_a_pipeline() -> None:
+    run = read_run(DENSE | {"pp": "2", "micro_batch": "8", "global_batch_seqs": "32"})
+    assert (run.layout.micro_batch, run.job.global_batch) == (1, 32)
+    kept = read_run(DENSE | {"pp": "2", "micro_batch": "4", "global_batch_seqs": "32"})
+    assert kept.layout.micro_batch == 4
+
+
+SERVED = {
+    "id": "A", "group": "bench", "model": "meta-llama/Meta-Llama-3-8B", "precision": "bf16", "gpu": "Nvidia H100 GPU",
+    "n_gpus": "1", "engine": "vLLM", "config": "TP1", "phase": "decode", "isl": "1024", "osl": "1024",
+    "concurrency_or_batch": "1", "output_tok_s_per_gpu": "100", "date": "2025-05",
+}  # fmt: skip
+
+
+def test_a_single_sequence_is_a_batch() -> None:
+    one, two = (predict_row(SERVED | {"concurrency_or_batch": batch}).predicted for batch in ("1", "2"))
+    assert one is not None
+    assert two is not None
+    assert one < two < 2.01 * one
+    assert "does not fit" in predict_row(SERVED | {"model": "meta-llama/Meta-Llama-3-70B"}).reason
+
+
+def test_a_unit_of_production_keeps_a_headroom_for_bursts() -> None:
+    row = SERVED | {
+        "group": "DeepSeek production", "model": "DeepSeek-V3", "precision": "fp8", "gpu": "H800", "n_gpus": "32",
+        "config": "prefill unit EP32/DP32", "phase": "prefill", "isl": "", "concurrency_or_batch": "",
+        "output_tok_s_per_gpu": "", "input_tok_s_per_gpu": "9000", "prefix_cache": "50% hit",
+    }  # fmt: skip
+    layout = parse_layout(row["config"], 32, True)
+    assert layout is not None
+    most = busiest_prefill(_engine(read_case(row), layout.unit, None), ONLINE_CONTEXT, 0.5, ONLINE_TTFT_S)[0]
+    assert predict_row(row).predicted == pytest.approx(most / (1 + HEADROOM) * 32 / 0.5 / 32)
+
+
+@pytest.mark.parametrize("missing", ["isl", "osl", "concurrency_or_batch"])
+def test_a_static_batch_needs_its_sizes(missing: str) -> None:
+    row = SERVED | {"phase": "batch", "output_tok_s_per_gpu": "", "total_tok_s_per_gpu": "3000"}
+    assert predict_row(row).predicted
+    assert "a static batch needs isl, osl and concurrency_or_batch" in predict_row(row | {missing: ""}).reason
+
+
+def test_a_single_node_is_one_unit_and_a_page_of_figures_none() -> None:
+    row = SERVED | {"n_gpus": "8", "concurrency_or_batch": "", "phase": "mixed", "config": "single node"}
+    assert predict_row(row).predicted
+    assert "a figure of a page" in predict_row(row | {"config": "8 GPUs"}).reason
+    assert predict_row(row | {"config": "8 GPUs", "phase": "decode"}).predicted
+    assert predict_row(row | {"config": "8 GPUs", "phase": "prefill+decode"}).predicted is None
+
+
+def test_batches_and_speculation_as_sources_write_them() -> None:
+    layout = parse_layout("TP2", 4, False)
+    assert layout is not None
+    assert (layout.unit.chips, layout.units) == (2, 2)
+    found = [stated_batch(text, layout) for text in ("256/device", "bs 128 per GPU", "64", "", "many")]
+    assert found == [512, 256, 32, None, None]
+    assert [speculation(text) for text in ("", "MTP1 ~90% acc", "MTP", "MTP=3", "eagle")] == [
+        (0, 0.0), (1, 0.9), (1, 0.85), (3, 0.85), (1, 0.85),
+    ]  # fmt: skip
+    assert [number(text) for text in ("1,024", "", None, "nan", "x")] == [1024, None, None, None, None]
+
+
+def predicted(id: str, error: float, *, covered: bool = True) -> RowPrediction:
+    actual = 100.0
+    found = actual * (1 + error)
+    ends = (found * 0.9, found * 1.1) if not covered else (min(found, actual) * 0.9, max(found, actual) * 1.1)
+    return RowPrediction(id, "t", "u", found, *ends, actual, error)
+
+
+def test_the_sums_by_hand() -> None:
+    rows = [predicted(str(i), error) for i, error in enumerate((-0.4, -0.1, 0.0, 0.2))]
+    rows += [
+        predicted("out", 0.3, covered=False),
+        RowPrediction("not", "t", "u", reason="no"),
+        RowPrediction("none", None, ""),
+    ]
+    found = sums(rows)
+    assert (found["n"], found["answered"]) == (6, 5)
+    assert found["median_abs_error"] == pytest.approx(0.2)
+    assert found["bias"] == 0.0
+    assert found["p90_abs_error"] == pytest.approx(0.3 + 0.6 * 0.1)
+    assert found["coverage80"] == pytest.approx(0.8)
+    widths = sorted((row.high - row.low) / 2 / row.predicted for row in rows[:5])  # type: ignore[operator]
+    assert found["median_width"] == pytest.approx(widths[2])
+    assert sums(rows[5:]) == {"n": 1, "answered": 0} | dict.fromkeys(list(found)[2:])
+    assert [quantile([1.0, 3.0], share) for share in (0, 0.5, 1)] == [1, 2, 3]
+    assert quantile([5.0], 0.9) == 5
