@@ -131,6 +131,10 @@ def test_yarn_scales_features_as_the_model_does(tokenizer: Path, tmp_path: Path)
         name = read["general.architecture"]
         assert read[f"{name}.rope.scaling.attn_factor"] * own == pytest.approx(wanted)
         assert f"{name}.rope.scaling.yarn_log_multiplier" not in read
+        assert (read[f"{name}.rope.scaling.yarn_beta_fast"], read[f"{name}.rope.scaling.yarn_beta_slow"]) == (
+            YARN.beta_fast,
+            YARN.beta_slow,
+        )
         assert (read[f"{name}.rope.scaling.factor"], read[f"{name}.rope.scaling.original_context_length"]) == (8, 512)
 
 
@@ -180,7 +184,7 @@ def test_dense_baseline_is_a_llama_that_rotates_pairs(tokenizer: Path, tmp_path:
         ({"n_shared_experts": 0}, "shared expert"),
         ({"moe_layer_freq": 2}, "moe_layer_freq is 2"),
         ({"rope_scaling": YARN.model_copy(update={"mscale": 0.5})}, "mscale 0.5"),
-        ({"num_hidden_layers": 27, "q_lora_rank": 8}, "V2-Lite"),
+        *(({"num_hidden_layers": n, "q_lora_rank": 8}, f"deepseek2 of {n} layers for V2-Lite") for n in (26, 27)),
         ({"kv_lora_rank": None, "qk_nope_head_dim": 0, "qk_rope_head_dim": 32}, "plain multi-head attention"),
         ({"vocab_size": 100}, "ids up to"),
     ],
@@ -241,6 +245,15 @@ def test_published_tokenizers(name: str, pre: str, shared: Path) -> None:
     assert vocabulary.pre == pre
     assert vocabulary.chat_template
     assert vocabulary.add_bos == (name == "deepseek-v2")
+
+
+@pytest.mark.parametrize("index", ["5", 5.0, -1, 2**24, True])
+def test_an_id_is_a_whole_number(index: object, tokenizer: Path, tmp_path: Path) -> None:
+    raw = json.loads((tokenizer / "tokenizer.json").read_text())
+    raw["model"]["vocab"]["a"] = index
+    (tmp_path / "tokenizer.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match="centime exports byte-level BPE tokenizers only"):
+        read_vocabulary(tmp_path, 420)
 
 
 def test_unknown_pre_tokenizer(tokenizer: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from centime.charts.heat_map import load_image
 from centime.charts.lines import MOST_POINTS
 from centime.charts.scale import linear_ticks, log_ticks, tick_labels
 from centime.errors import UserError
-from centime.train.report.figures import count_of, decimal
+from centime.train.report.bill import bill_table
+from centime.train.report.figures import count_of, decimal, figures_of
 from centime.train.report.page import read_run, write_report
 
 BILL = {
@@ -159,6 +160,18 @@ def test_a_bill_lies_in_the_folder_or_is_given(folder: Path) -> None:
     assert read_run(folder).bill == BILL
     assert read_run(folder, {"lines": []}).bill == {"lines": []}
     assert "$0.0400" in write_report(folder).read_text()
+
+
+def test_only_what_was_assumed_or_estimated_is_marked(folder: Path) -> None:
+    first, second, total = bill_table(BILL)["table"].rows
+    assert (first[-2:], second[-2:], total[-2:]) == (["20 Wh~", "$0.0400*"], ["–", "–"], ["–", "$0.0400"])
+
+
+def test_curves_begin_at_nothing_and_money_is_held_against_the_plan(folder: Path) -> None:
+    charts = {chart.title: chart for figure in figures_of(read_run(folder, BILL)) for _, chart in figure.panels}
+    assert {chart.span[0] for chart in charts.values() if chart.span} == {0.0}
+    assert charts["Money spent"].level == (0.05, "plan")
+    assert [chart.level for title, chart in charts.items() if title != "Money spent"] == [None] * (len(charts) - 1)
 
 
 @pytest.mark.parametrize("steps", [1, 2, MOST_POINTS, MOST_POINTS + 1])

@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.train.run.test_progress import RECORD
 
 from centime.train.run.callbacks import MetricsFile, ProgressBar, TensorBoard, progress
-from centime.train.run.callbacks.progress import BAR, live_line
+from centime.train.run.callbacks.progress import BAR, live_line, live_parts
 
 
 def test_a_log_gets_a_line_every_ten_seconds_and_one_at_a_stages_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +61,10 @@ def test_a_terminal_that_is_too_narrow_still_gets_one_line() -> None:
 def test_the_bar_is_as_long_as_there_is_room_and_no_longer_than_is_of_use() -> None:
     lengths = {sum(live_line(RECORD, 1758, width).count(sign) for sign in "━─") for width in range(10, 300)}
     assert (min(lengths - {0}), max(lengths)) == BAR
+    whole = " ".join(text for _, text in live_parts(RECORD, 1758))
+    least = len(whole) + 1 + BAR[0]
+    for width, parts in ((least, True), (least - 1, False)):
+        assert ("imbalance" in live_line(RECORD, 1758, width)) == parts, "nothing goes that there is room for"
     halves = {step: live_line(RECORD | {"step": step}, 100, 300).count("━") for step in (0, 50, 100)}
     assert halves == {0: 0, 50: 10, 100: 20}
 

@@ -89,6 +89,7 @@ def test_a_steps_rows_are_shared_among_the_ranks(recipe: Recipe, tokenizer: Toke
     for plan in plan_stages(resolve(recipe, tokenizer), tokenizer):
         alone, parts = plan.steps(0, 1).batch(2), [plan.steps(rank, 3).batch(2) for rank in range(3)]
         assert [row for part in parts for row in part.rows.tolist()] == alone.rows.tolist()
+        assert max(len(part.rows) for part in parts) == -(-len(alone.rows) // 3), "no rank has more than its share"
         assert len(alone.rows) == alone.sequences == int(plan.schedule.rows[2])
         for part in parts:
             assert (part.loss_tokens, part.sequences, part.tokens) == (
