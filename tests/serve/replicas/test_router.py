@@ -12,10 +12,12 @@ import pytest
 from tests.serve.engine.made import Asked, brute_force
 from tests.small import small_folder
 
+from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
 from centime.model.checkpoint import load
 from centime.serve.engine.request import Finished, QueueFull, Usage
 from centime.serve.engine.settings import EngineSettings
+from centime.serve.grammar.constraint import Grammars
 from centime.serve.replicas.replica import RemoteRequest, Replica, ReplicaInfo, ReplicaSpec, Update
 from centime.serve.replicas.router import LOST, ReplicaRouter
 
@@ -133,6 +135,14 @@ def test_answers_are_the_models_and_a_beginning_goes_where_it_was_computed(two: 
     assert sorted((len(first.prompts), len(second.prompts))) == [0, 2]
     assert router.vocabulary == first.info.vocabulary
     assert router.context == first.info.context
+
+
+def test_a_grammar_goes_along(two: Made, folder: Path) -> None:
+    router, *_ = two
+    grammars = Grammars(load_tokenizer(folder), router.vocabulary)
+    held = ask(router, constraint=grammars.regex("[0-9]{7}").constraint(), max_tokens=40, ignore_eos=False)
+    (end,) = ended(held)
+    assert (end.reason, len(held.text), held.text.isdigit()) == ("end", 7, True)
 
 
 def test_books_are_those_of_all_and_a_shared_machines_time_is_halved(two: Made, opened: list[Replica]) -> None:
