@@ -38,9 +38,12 @@ _WIDE = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
-def read_object(path: Path, mend: str = COPY) -> dict[str, Any]:
-    """The object that a JSON file holds. `mend` ends the sentence of a UserError: what to do about the file."""
-    value = read_json(path, mend)
+def read_object(path: Path, mend: str = COPY, infinite: bool = False) -> dict[str, Any]:
+    """The object that a JSON file holds. `mend` ends the sentence of a UserError: what to do about the file.
+
+    infinite: whether Infinity and NaN may stand in it, as transformers writes bounds that bind nothing.
+    """
+    value = parse_json(read_text(path, mend), str(path), mend, infinite)
     if not isinstance(value, dict):
         raise UserError(f"{path} holds {kind(value)}; expected a JSON object ({{...}}): {mend}.")
     return value
@@ -69,7 +72,7 @@ def read_text(path: Path, mend: str = COPY) -> str:
     return _decoded(content, str(path), mend)
 
 
-def parse_json(text: str | bytes, where: str, mend: str = COPY) -> Any:
+def parse_json(text: str | bytes, where: str, mend: str = COPY, infinite: bool = False) -> Any:
     """The value that one JSON text stands for. `where` names it in a UserError: a file, or a file and a line."""
     if isinstance(text, bytes):
         text = _decoded(text, where, mend)
@@ -109,7 +112,7 @@ def parse_json(text: str | bytes, where: str, mend: str = COPY) -> Any:
         refuse(_too_deep(text))
     if deeper_than(value, MAX_DEPTH):
         refuse(_too_deep(text))
-    if odd:
+    if odd and not infinite:
         first = next(_places(value, lambda part: isinstance(part, float) and not math.isfinite(part)), "")
         what = f"{odd[0]}, which is no number of JSON" if odd[0][-1].isalpha() else "a number that is too large"
         refuse(f"holds {what}{first and f', in {first}'}")

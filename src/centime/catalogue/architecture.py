@@ -21,6 +21,7 @@ class SoftmaxAttention:
     output_gate: bool = False  # a sigmoid gate on the output, as wide as the heads together
     bias: bool = False
     value_dim: int | None = None  # of a value head; None: head_dim
+    shared_projection: bool = False  # keys and values are one projection, kept apart in the cache (Gemma 4)
 
     @property
     def value_head(self) -> int:
@@ -69,7 +70,8 @@ class StateSpace:
     """A Mamba-2 mixer (arXiv 2405.21060), or a linear attention of the same shape (gated delta net, `delta`).
 
     `heads` of `head_dim` values each keep a state of head_dim x state_dim; keys and queries are shared by
-    heads / groups of them.
+    heads / groups of them. A Mamba-1 mixer (arXiv 2312.00752) has a head of width 1 for every channel, and makes its
+    keys, queries and step sizes, through `rank`, from the channels themselves.
     """
 
     heads: int
@@ -78,9 +80,19 @@ class StateSpace:
     groups: int
     conv_width: int = 4
     delta: bool = False  # the delta rule: two gates a head instead of one, and the state is read once more
+    rank: int | None = None  # of Mamba-1's step sizes
+    gate_rank: int | None = None  # Kimi delta attention: decays of every channel and output gates, through this rank
 
 
-Mixer = SoftmaxAttention | LatentAttention | CompressedAttention | StateSpace
+@dataclass(frozen=True)
+class ShortConvolution:
+    """A gated convolution over the last `width` positions (LFM2), in `heads` channels, each a head of width one."""
+
+    heads: int
+    width: int
+
+
+Mixer = SoftmaxAttention | LatentAttention | CompressedAttention | StateSpace | ShortConvolution
 
 
 @dataclass(frozen=True)

@@ -65,10 +65,18 @@ def spellings(name: str) -> list[str]:
 
 
 def architecture(name: str) -> Architecture:
-    """The model called `name`: of the user's table, of the catalogue, a preset, or a folder with config.json.
+    """The model called `name`: a folder with config.json, of the user's table, of the catalogue, or a preset.
 
-    Raises UserError with the nearest names where there is none.
+    A folder comes before a name that is spelt alike: whoever has a model's files asks about these. Raises UserError
+    with the nearest names where there is none.
     """
+    folder = Path(os.path.expanduser(name))
+    if os.path.isdir(folder) or folder.name == "config.json":  # the reader's imports take a tenth of a second
+        from centime.catalogue.decoders import read_architecture
+        from centime.catalogue.hf import holds_model, model_folder
+
+        if holds_model(folder):
+            return read_architecture(model_folder(folder) / "config.json", name)
     found = known(name)
     if found is not None:
         return found
@@ -76,12 +84,6 @@ def architecture(name: str) -> Architecture:
         from centime.catalogue.presets import preset
 
         return from_config(preset(name), name)
-    folder = Path(os.path.expanduser(name))
-    if os.path.isdir(folder) or folder.name == "config.json":  # the reader's imports take a tenth of a second
-        from centime.catalogue.hf import holds_model, model_folder, read
-
-        if holds_model(folder):
-            return from_config(read(model_folder(folder))[0], name)
     choices = names()
     raise UserError(
         f"There is no model called {name!r}.{nearest(name, choices)} Known are {len(choices)} models, such as "

@@ -22,6 +22,7 @@ from centime.catalogue.architecture import (
     LatentAttention,
     LayerGroup,
     Mixer,
+    ShortConvolution,
     SoftmaxAttention,
     StateSpace,
 )
@@ -91,6 +92,8 @@ def attention_flops(mixer: Mixer | None, seq: float, full: bool = False) -> floa
         return 0.0
     if isinstance(mixer, StateSpace):
         return float(8 if mixer.delta else 7) * mixer.heads * mixer.head_dim * mixer.state_dim
+    if isinstance(mixer, ShortConvolution):
+        return 2.0 * mixer.heads * mixer.width
     if isinstance(mixer, SoftmaxAttention):
         keys = mean_keys(seq, mixer.window) if not full else min(seq, mixer.window or seq)
         return flops_per_key(mixer) * keys
@@ -125,6 +128,8 @@ def kv_elements(mixer: Mixer | None, context: float) -> float:
         index = mixer.index_dim if mixer.index_topk is not None else 0
         entries = context / mixer.compression if mixer.compression else 0.0
         return min(context, mixer.window) * mixer.head_dim + entries * (mixer.head_dim + index)
+    if isinstance(mixer, ShortConvolution):
+        return float(mixer.heads * mixer.width)
     inner = mixer.heads * mixer.head_dim
     return inner * mixer.state_dim + mixer.conv_width * (inner + 2 * mixer.groups * mixer.state_dim)
 
@@ -134,7 +139,9 @@ def _kv_growth(mixer: Mixer | None) -> float:
     if isinstance(mixer, SoftmaxAttention) and mixer.window is not None:
         return 0.0
     far = 1e9  # longer than any window
-    return kv_elements(mixer, far + 1) - kv_elements(mixer, far) if not isinstance(mixer, StateSpace) else 0.0
+    if isinstance(mixer, StateSpace | ShortConvolution):
+        return 0.0
+    return kv_elements(mixer, far + 1) - kv_elements(mixer, far)
 
 
 def vectors(block: LayerGroup, arch: Architecture) -> int:
@@ -148,7 +155,12 @@ def vectors(block: LayerGroup, arch: Architecture) -> int:
         found += mixer.q_rank + mixer.head_dim + mixer.heads
     elif isinstance(mixer, StateSpace):
         inner, keys = mixer.heads * mixer.head_dim, mixer.groups * mixer.state_dim
-        found += (mixer.conv_width + 1) * (inner + 2 * keys) + 3 * mixer.heads + inner
+        if mixer.rank is not None:  # Mamba-1 keeps a decay for every element of the state
+            found += (mixer.conv_width + 3 + mixer.state_dim) * inner
+        else:
+            found += (mixer.conv_width + 1) * (inner + 2 * keys) + 3 * mixer.heads + inner
+    elif isinstance(mixer, ShortConvolution):
+        found += mixer.heads * mixer.width
     if isinstance(mixer, SoftmaxAttention) and (mixer.bias or arch.norm_bias):
         found += mixer.heads * mixer.head_dim + mixer.kv_heads * (mixer.head_dim + mixer.value_head)
         found += arch.hidden if arch.norm_bias else 0

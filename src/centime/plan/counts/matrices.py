@@ -13,6 +13,7 @@ from centime.catalogue.architecture import (
     LatentAttention,
     LayerGroup,
     Mixer,
+    ShortConvolution,
     SoftmaxAttention,
 )
 
@@ -48,7 +49,8 @@ class Gemm:
 def mixer_gemms(mixer: Mixer, hidden: int) -> list[Gemm]:
     """A mixer's weight matrices, in the expanded (training) form of MLA."""
     if isinstance(mixer, SoftmaxAttention):
-        keys, values = mixer.kv_heads * mixer.head_dim, mixer.kv_heads * mixer.value_head
+        keys = mixer.kv_heads * mixer.head_dim
+        values = 0 if mixer.shared_projection else mixer.kv_heads * mixer.value_head
         out = mixer.heads * mixer.value_head
         gate = out if mixer.output_gate else 0
         return [
@@ -59,7 +61,26 @@ def mixer_gemms(mixer: Mixer, hidden: int) -> list[Gemm]:
         return _latent_gemms(mixer, hidden)
     if isinstance(mixer, CompressedAttention):
         return _compressed_gemms(mixer, hidden)
+    if isinstance(mixer, ShortConvolution):
+        return [
+            Gemm("convolution input", hidden, 3 * mixer.heads),
+            Gemm("convolution output", mixer.heads, hidden),
+        ]
     inner, keys = mixer.heads * mixer.head_dim, mixer.groups * mixer.state_dim
+    if mixer.rank is not None:
+        return [
+            Gemm("state input", hidden, 2 * inner),
+            Gemm("state parameters", inner, mixer.rank + 2 * keys),
+            Gemm("step sizes", mixer.rank, inner),
+            Gemm("state output", inner, hidden),
+        ]
+    if mixer.gate_rank is not None:
+        return [
+            Gemm("state input", hidden, inner + 2 * keys + mixer.heads),
+            Gemm("gates down", hidden, 2 * mixer.gate_rank),
+            Gemm("gates up", mixer.gate_rank, inner, 2, held=2),
+            Gemm("state output", inner, hidden),
+        ]
     gates = (2 if mixer.delta else 1) * mixer.heads
     return [Gemm("state input", hidden, 2 * inner + 2 * keys + gates), Gemm("state output", inner, hidden)]
 
@@ -78,7 +99,7 @@ def _latent_gemms(mixer: LatentAttention, hidden: int) -> list[Gemm]:
     ]
     if mixer.output_gate:
         found.append(Gemm("output gate", hidden, values))
-    if mixer.index_topk is not None:  # V3.2: queries from the query latent, one key and the heads' weights from D
+    if mixer.index_heads:  # V3.2: queries from the query latent, one key and the heads' weights from D
         found += [
             Gemm("index query", mixer.q_rank or hidden, mixer.index_heads * mixer.index_dim),
             Gemm("index key", hidden, mixer.index_dim + mixer.index_heads),

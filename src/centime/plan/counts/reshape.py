@@ -17,6 +17,7 @@ from centime.catalogue.architecture import (
     FeedForwardSpec,
     LayerGroup,
     Mixer,
+    ShortConvolution,
     SoftmaxAttention,
     StateSpace,
 )
@@ -182,4 +183,6 @@ def _mixer(mixer: Mixer, width: float) -> Mixer:
         return replace(mixer, heads=_multiple(mixer.heads * width, mixer.out_groups))
     if isinstance(mixer, StateSpace):
         return replace(mixer, heads=_multiple(mixer.heads * width, mixer.groups))
+    if isinstance(mixer, ShortConvolution):
+        return replace(mixer, heads=max(1, round(mixer.heads * width)))
     return replace(mixer, heads=_multiple(mixer.heads * width, 8 if mixer.heads >= 16 else 1))

@@ -15,6 +15,7 @@ from centime.catalogue.architecture import (
     ExpertsSpec,
     LatentAttention,
     Mixer,
+    ShortConvolution,
     SoftmaxAttention,
     StateSpace,
 )
@@ -104,7 +105,7 @@ class ModelCost:
 def _kv_heads(mixer: Mixer | None) -> int:
     if isinstance(mixer, SoftmaxAttention):
         return mixer.kv_heads
-    if isinstance(mixer, StateSpace):
+    if isinstance(mixer, StateSpace | ShortConvolution):
         return mixer.heads
     return 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from centime.catalogue.architecture import Architecture, ExpertsSpec, SoftmaxAttention, StateSpace
+from centime.catalogue.architecture import Architecture, ExpertsSpec, ShortConvolution, SoftmaxAttention, StateSpace
 from centime.catalogue.chips import Chip
 from centime.errors import UserError, nearest
 from centime.plan.serving.costs import ModelCost
@@ -141,7 +141,7 @@ def _check(unit: Unit, arch: Architecture) -> None:
     heads = {
         block.mixer.heads
         for block in arch.blocks
-        if block.mixer is not None and not isinstance(block.mixer, StateSpace)
+        if block.mixer is not None and not isinstance(block.mixer, StateSpace | ShortConvolution)
     }
     for count in sorted(heads):
         if count % unit.tp:

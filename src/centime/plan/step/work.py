@@ -17,6 +17,7 @@ from centime.catalogue.architecture import (
     LatentAttention,
     LayerGroup,
     Mixer,
+    ShortConvolution,
     SoftmaxAttention,
     StateSpace,
 )
@@ -81,8 +82,10 @@ def _attention_sizes(mixer: Mixer, seq: int) -> tuple[float, float, float, float
     return 0.0, 0.0, 0.0, 0.0
 
 
-def _state_sizes(mixer: StateSpace) -> float:
+def _state_sizes(mixer: StateSpace | ShortConvolution) -> float:
     """Elements that convolution and scan of one layer read and write per token."""
+    if isinstance(mixer, ShortConvolution):
+        return 2.0 * 3 * mixer.heads
     inner, keys = mixer.heads * mixer.head_dim, mixer.groups * mixer.state_dim
     return 2.0 * (inner + 2 * keys) + 3.0 * inner
 
@@ -124,7 +127,7 @@ def work_of(arch: Architecture, seq: int) -> LayerWork:
             sums["layers"] += n
             sums["sites"] += n
             flops = attention_flops(mixer, seq)
-            if isinstance(mixer, StateSpace):
+            if isinstance(mixer, StateSpace | ShortConvolution):
                 sums["state_layers"] += n
                 sums["state_flops"] += n * flops
                 sums["state_elements"] += n * _state_sizes(mixer)

@@ -1,0 +1,150 @@
+"""What is read of a stranger's config.json: cache by hand, the folder before the name, and refusals by key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from centime.catalogue.architecture import LatentAttention, SoftmaxAttention, StateSpace
+from centime.catalogue.decoders import architecture_of, read_architecture
+from centime.catalogue.models import architecture
+from centime.errors import UserError
+from centime.plan.counts.architecture import count_architecture
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+}
+LATENT = {"kv_lora_rank": 512, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
+MIXTURE = {"n_routed_experts": 64, "num_experts_per_tok": 6, "moe_intermediate_size": 1408, "n_shared_experts": 2}
+INDEXER = {"index_topk": 2048, "index_n_heads": 64, "index_head_dim": 128}
+WINDOWS = ["sliding_attention"] * 24 + ["full_attention"] * 8
+DELTA = {
+    "linear_num_value_heads": 32,
+    "linear_value_head_dim": 128,
+    "linear_num_key_heads": 16,
+    "linear_key_head_dim": 128,
+    "full_attention_interval": 4,
+}
+MAMBA = {"mamba_num_heads": 128, "mamba_head_dim": 64, "ssm_state_size": 128, "n_groups": 8}
+
+# model_type, what it adds to LLAMA, and the elements that one more token adds to the cache, layer by layer by hand
+CACHES = [
+    ("llama", {}, 32 * 2 * 8 * 128),
+    ("qwen3", {"head_dim": 64}, 32 * 2 * 8 * 64),
+    ("mistral", {"sliding_window": 4096}, 0),
+    ("deepseek_v3", LATENT | MIXTURE, 32 * (512 + 64)),
+    ("deepseek_v32", LATENT | MIXTURE | INDEXER, 32 * (512 + 64 + 128)),
+    ("glm_moe_dsa", LATENT | INDEXER | {"indexer_types": ["full", "shared"] * 16}, 32 * 576 + 16 * 128),
+    ("gpt_oss", {"sliding_window": 128}, 16 * 2 * 8 * 128),
+    ("gemma3", {"sliding_window": 1024, "layer_types": WINDOWS}, 8 * 2 * 8 * 128),
+    ("gemma4", {"sliding_window": 1024, "layer_types": WINDOWS, "global_head_dim": 512, "num_global_key_value_heads": 2,
+                "attention_k_eq_v": True}, 8 * 2 * 2 * 512),
+    ("qwen3_next", DELTA, 8 * 2 * 8 * 128),
+    ("nemotron_h", MAMBA | {"hybrid_override_pattern": "M-M*" * 8}, 8 * 2 * 8 * 128),
+    ("falcon", {"multi_query": True, "num_key_value_heads": None}, 32 * 2 * 1 * 128),
+    ("mimo_v2_flash", {"hybrid_layer_pattern": [0, 1, 1, 1] * 8, "sliding_window": 128, "v_head_dim": 64}, 8 * 8 * 192),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "changes", "elements"), CACHES, ids=[case[0] for case in CACHES])
+def test_what_a_token_takes_in_the_cache(family: str, changes: dict[str, Any], elements: int) -> None:
+    arch = architecture_of(LLAMA | {"model_type": family} | changes)
+    assert count_architecture(arch).kv_elements_per_token == elements
+
+
+def test_active_parameters_with_and_without_the_table() -> None:
+    found = count_architecture(architecture_of(LLAMA | {"model_type": "deepseek_v3"} | LATENT | MIXTURE))
+    experts = 32 * 3 * 4096 * 1408
+    assert found.total_params - found.active_params == pytest.approx((64 - 6) * experts)
+    assert found.active_params - found.active_params_without_embedding == 4096 * 128256
+
+
+def test_a_folder_is_read_though_a_model_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "Qwen3-8B"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(LLAMA | {"num_hidden_layers": 5}), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for name in ("Qwen3-8B", "./Qwen3-8B", str(folder), str(folder / "config.json")):
+        assert architecture(name).layers == 5, name
+    monkeypatch.chdir("/")
+    assert architecture("Qwen3-8B").layers == 36
+
+
+def test_bounds_that_bind_nothing_may_be_infinite(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(LLAMA)[:-1] + ', "time_step_limit": [0.0, Infinity]}', encoding="utf-8")
+    assert read_architecture(file).layers == 32
+
+
+def test_the_decoder_of_a_model_of_several_kinds_of_input() -> None:
+    raw = {"model_type": "thing", "text_config": LLAMA, "vision_config": {"depth": 27}, "tie_word_embeddings": True}
+    arch = architecture_of(raw)
+    assert arch.layers == 32
+    assert arch.tied
+    assert arch.assumptions == ("the language model alone, without vision_config",)
+
+
+def test_layers_with_sizes_of_their_own() -> None:
+    raw = LLAMA | {"per_layer_config": {"03": {"num_key_value_heads": 4}, "31": {"intermediate_size": 64}}}
+    arch = architecture_of(raw)
+    assert [block.repeat for block in arch.blocks] == [30, 1, 1]
+    heads = [block.mixer.kv_heads for block in arch.blocks if isinstance(block.mixer, SoftmaxAttention)]
+    assert heads == [8, 4, 8]
+    listed = architecture_of(LLAMA | {"num_key_value_heads": [8, 4] * 16})
+    assert [block.repeat for block in listed.blocks] == [16, 16]
+
+
+def test_layers_that_a_search_has_pruned() -> None:
+    whole = {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": 2.625}}
+    pruned = {"attention": {"no_op": True}, "ffn": {"ffn_mult": 1.0}}
+    arch = architecture_of(LLAMA | {"model_type": "nemotron-nas", "block_configs": [whole, pruned] * 16})
+    assert [(block.mixer is None, block.feed_forward.width) for block in arch.blocks] == [(False, 7168), (True, 2816)]  # type: ignore[union-attr]
+    with pytest.raises(UserError, match=r"block_configs\.0\.attention\.replace_with_linear is true"):
+        architecture_of(LLAMA | {"block_configs": [{"attention": {"replace_with_linear": True}}] * 32})
+
+
+def test_attention_beside_a_state_space_and_modules_of_their_own() -> None:
+    raw = LLAMA | {"model_type": "falcon_h1", "mamba_n_heads": 24, "mamba_d_head": 64, "mamba_d_state": 256}
+    arch = architecture_of(raw | {"mamba_d_ssm": 1536, "num_nextn_predict_layers": 1})
+    assert {type(block.mixer) for block in arch.blocks} == {SoftmaxAttention, StateSpace}
+    assert arch.mtp_modules == 1
+    latent = architecture_of(LLAMA | LATENT | {"model_type": "deepseek_v2"})
+    assert {type(block.mixer) for block in latent.blocks} == {LatentAttention}
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"num_hidden_layers": None}, "num_hidden_layers .* is missing"),
+    ({"num_hidden_layers": "32"}, 'num_hidden_layers is "32"; expected a whole number'),
+    ({"hidden_size": True}, "hidden_size is true"),
+    ({"hidden_size": 0}, "hidden_size is 0"),
+    ({"hidden_size": 1e300}, "hidden_size is 1e"),
+    ({"vocab_size": -1}, "vocab_size is -1"),
+    ({"num_key_value_heads": [8, 8]}, "num_key_value_heads is .*one number for each of the 32 layers"),
+    ({"layer_types": ["full_attention"]}, "layer_types is .*one entry for each of the 32 layers"),
+    ({"layer_types": ["quantum_attention"] * 32}, 'layer_types is "quantum_attention"'),
+    ({"hybrid_override_pattern": "MX" * 16}, "hybrid_override_pattern is"),
+    ({"per_layer_config": {"99": {}}}, "per_layer_config.99 is"),
+    ({"is_encoder_decoder": True}, "is_encoder_decoder: it is an encoder and a decoder"),
+    ({"num_kv_shared_layers": 20}, "num_kv_shared_layers: layers that share"),
+    ({"text_config": 5}, "text_config is 5; expected an object"),
+    ({"model_type": "jetmoe"}, "model_type is 'jetmoe'"),
+    ({"model_type": "nobody", "expert_latent_rank": 64}, "expert_latent_rank is 64, which may change a size"),
+    ({"model_type": "nobody", "hidden_act": "gelu"}, "hidden_act is .gelu., which does not say"),
+    ({"routed_memory_experts": [1, 2]}, "routed_memory_experts is"),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), REFUSED)
+def test_what_cannot_be_read_is_refused_by_its_key(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        architecture_of(LLAMA | changes)
