@@ -13,10 +13,13 @@ T = TypeVar("T")
 
 
 class FairPool:
-    """`workers` threads. With k owners asking, an owner's work begins after at most k pieces of others' work."""
+    """`workers` threads. With k owners asking, an owner's work begins after at most k pieces of others' work.
 
-    def __init__(self, workers: int, name: str) -> None:
-        self._threads = ThreadPoolExecutor(workers, name)
+    begin: what each thread does first.
+    """
+
+    def __init__(self, workers: int, name: str, begin: Callable[[], None] | None = None) -> None:
+        self._threads = ThreadPoolExecutor(workers, name, begin)
         self._turns: dict[str, asyncio.Lock] = {}  # of owners who have work here
         self._users: dict[str, int] = {}
 
@@ -43,6 +46,10 @@ class FairPool:
                 over()
             else:
                 running.add_done_callback(over)
+
+    def close(self) -> None:
+        """Takes no more work; what has not begun is cancelled."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _leave(self, owner: str, turn: asyncio.Lock, had_it: bool) -> None:
         if had_it:

@@ -105,7 +105,7 @@ def load_weights(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
 def load_for_inference(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
     """The same with weights packed where that is faster; for products without gradients."""
     from centime.model.packed import pack_weights
-    from centime.serve.threads import in_passing_thread
+    from centime.threads import in_passing_thread
 
     def read() -> LoadedModel:
         opened = load_weights(found, dtype)

@@ -14,6 +14,7 @@ from tests.serve.grammar.drawing import admits
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.serve.grammar.constraint import Grammars
+from centime.serve.grammar.gate import grammar_spec
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +32,7 @@ PATTERNS = [
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern(grammars: Grammars, tokenizer: Tokenizer, pattern: str) -> None:
-    grammar = grammars.regex(pattern)
+    grammar = grammars.compile(grammar_spec("regex", pattern))
     admitted = [text for text in TEXTS if admits(grammar, tokenizer, text)]
     assert admitted == [text for text in TEXTS if re.fullmatch(pattern, text)]
 
@@ -47,7 +48,7 @@ def test_a_pattern(grammars: Grammars, tokenizer: Tokenizer, pattern: str) -> No
     ],
 )  # fmt: skip
 def test_a_class_of_characters(grammars: Grammars, tokenizer: Tokenizer, pattern: str, admitted: str) -> None:
-    grammar = grammars.regex(pattern)
+    grammar = grammars.compile(grammar_spec("regex", pattern))
     every = "1a_ \t\né\u0663\u00a0\u2003\ufeff\u2028-"
     assert {one for one in every if admits(grammar, tokenizer, one)} == set(admitted)
 
@@ -80,7 +81,7 @@ SCHEMAS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=json.dumps)
 def test_a_schema(grammars: Grammars, tokenizer: Tokenizer, schema: dict[str, Any]) -> None:
-    grammar = grammars.json_schema(schema)
+    grammar = grammars.compile(grammar_spec("schema", schema))
     validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
     admitted = [value for value in VALUES if admits(grammar, tokenizer, json.dumps(value, ensure_ascii=False))]
     assert list(map(repr, admitted)) == [repr(value) for value in VALUES if validator.is_valid(value)]
@@ -109,9 +110,9 @@ def test_numbers_between_bounds(
     fitting = [number for number in numbers if validator.is_valid(number)]
     if not fitting:
         with pytest.raises(UserError, match="admits no value"):
-            grammars.json_schema({"type": kind, **bounds})
+            grammars.compile(grammar_spec("schema", {"type": kind, **bounds}))
         return
-    grammar = grammars.json_schema({"type": kind, **bounds})
+    grammar = grammars.compile(grammar_spec("schema", {"type": kind, **bounds}))
     assert [number for number in numbers if admits(grammar, tokenizer, json.dumps(number))] == fitting
 
 
@@ -151,7 +152,7 @@ def test_branches_of_which_one_must_fit(
 ) -> None:
     for pair in ([left, right], [right, left], [left, {"const": []}, right]):
         if apart:
-            grammars.json_schema({"oneOf": pair})
+            grammars.compile(grammar_spec("schema", {"oneOf": pair}))
         else:
             with pytest.raises(UserError, match="'oneOf' at # has branches that one value may fit both of"):
-                grammars.json_schema({"oneOf": pair})
+                grammars.compile(grammar_spec("schema", {"oneOf": pair}))

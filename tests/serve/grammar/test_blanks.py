@@ -10,7 +10,7 @@ from tests.serve.grammar.drawing import flooding
 
 from centime.data.tokenizers import Tokenizer
 from centime.serve.formats.tool_calls import Calls, Json, Tags
-from centime.serve.grammar.constraint import Grammars
+from centime.serve.grammar.constraint import Grammars, grammar_spec
 from centime.serve.grammar.schema import MAX_BLANKS
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def longest(text: str) -> int:
 @pytest.mark.parametrize("schema", [SCHEMA, {"type": "object"}, True, {"type": "array"}])
 def test_of_a_response_format(grammars: Grammars, tokenizer: Tokenizer, schema: Any) -> None:
     begin = "[" if schema == {"type": "array"} else "{"
-    text = flooding(grammars.json_schema(schema), tokenizer, begin)
+    text = flooding(grammars.compile(grammar_spec("schema", schema)), tokenizer, begin)
     assert 1 < longest(text) <= MAX_BLANKS, text
 
 
@@ -59,11 +59,11 @@ def test_of_a_call(grammars: Grammars, tokenizer: Tokenizer, calls: Calls, which
     block = calls.write([{"function": {"name": "act", "arguments": '{"a": 1, "b": [], "c": {}}'}}])
     opening = "[" if isinstance(calls, Tags) else "{"  # of the second argument, which a tag has as JSON; of them all
     begin = block[: block.index(opening) + 1]
-    text = flooding(grammars.structure(shapes(calls)[which]), tokenizer, begin)
+    text = flooding(grammars.compile(grammar_spec("structure", shapes(calls)[which])), tokenizer, begin)
     assert 1 < longest(text) <= MAX_BLANKS, text
 
 
 @CALLS
 def test_of_content_beside_tools(grammars: Grammars, tokenizer: Tokenizer, calls: Calls) -> None:
-    text = flooding(grammars.structure(shapes(calls)["beside"]), tokenizer, "{")
+    text = flooding(grammars.compile(grammar_spec("structure", shapes(calls)["beside"])), tokenizer, "{")
     assert 1 < longest(text) <= MAX_BLANKS, text

@@ -158,7 +158,7 @@ def test_over_http_a_client_that_leaves_frees_the_compiler_and_the_server_ends_i
 
 
 def test_what_accept_raises(grammars: Grammars, tokenizer: Tokenizer) -> None:
-    constraint = grammars.regex("[0-9]").constraint()
+    constraint = grammars.compile(grammar_spec("regex", "[0-9]")).constraint()
     with pytest.raises(GrammarBroken, match="breaks the grammar"):
         constraint.accept(tokenizer.encode("a")[0])
     constraint.accept(tokenizer.encode("1")[0])

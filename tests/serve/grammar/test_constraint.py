@@ -15,7 +15,7 @@ from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.errors import UserError
 from centime.serve.formats import AnswerParser
 from centime.serve.formats.tool_calls import Calls, Json, Tags
-from centime.serve.grammar.constraint import Grammar, Grammars
+from centime.serve.grammar.constraint import Grammar, Grammars, grammar_spec
 from centime.serve.token_bytes import token_bytes
 
 pytestmark = pytest.mark.slow  # xgrammar brings transformers along, whose import takes seconds
@@ -82,19 +82,23 @@ def walk(grammar: Grammar, tokenizer: Tokenizer, seed: int, most: int = 3000, be
 
 @pytest.mark.parametrize("seed", range(8))
 def test_json_fits_its_schema(grammars: Grammars, tokenizer: Tokenizer, seed: int) -> None:
-    found = json.loads(walk(grammars.json_schema(SCHEMA), tokenizer, seed))
+    found = json.loads(walk(grammars.compile(grammar_spec("schema", SCHEMA)), tokenizer, seed))
     assert list(found) == ["name", "kind", "age", "tags"]
     assert len(found["name"]) <= 6
     assert found["kind"] in {"cat", "dog"}
     assert 0 <= found["age"] <= 20
     assert all(isinstance(tag, bool) for tag in found["tags"])
-    assert isinstance(json.loads(walk(grammars.json_object(), tokenizer, seed)), dict)
+    assert isinstance(
+        json.loads(walk(grammars.compile(grammar_spec("schema", {"type": "object"})), tokenizer, seed)), dict
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_regex_and_ebnf(grammars: Grammars, tokenizer: Tokenizer, seed: int) -> None:
-    assert re.fullmatch(r"(cat|dog)s?-[0-9]{2}", walk(grammars.regex(r"(cat|dog)s?-[0-9]{2}"), tokenizer, seed))
-    assert walk(grammars.ebnf('root ::= "the " ("cat" | "dog") " sat"'), tokenizer, seed) in {
+    assert re.fullmatch(
+        r"(cat|dog)s?-[0-9]{2}", walk(grammars.compile(grammar_spec("regex", r"(cat|dog)s?-[0-9]{2}")), tokenizer, seed)
+    )
+    assert walk(grammars.compile(grammar_spec("ebnf", 'root ::= "the " ("cat" | "dog") " sat"')), tokenizer, seed) in {
         "the cat sat",
         "the dog sat",
     }
@@ -103,7 +107,7 @@ def test_regex_and_ebnf(grammars: Grammars, tokenizer: Tokenizer, seed: int) -> 
 @pytest.mark.parametrize("calls", [Json(fenced=True), Json(fenced=False), Tags()], ids=["v3", "v3.1", "v3.2"])
 def test_tool_calls_fit_their_parameters(grammars: Grammars, tokenizer: Tokenizer, calls: Calls) -> None:
     for seed in range(4):
-        text = walk(grammars.structure(calls.grammar(TOOLS, parallel=False)), tokenizer, seed)
+        text = walk(grammars.compile(grammar_spec("structure", calls.grammar(TOOLS, parallel=False))), tokenizer, seed)
         parser = AnswerParser("content", calls)
         deltas = parser.feed(text) + parser.finish()
         assert [delta.text for delta in deltas if delta.kind == "call"] in (["get_weather"], ["set_weather"])
@@ -120,19 +124,22 @@ def test_strict_tools_leave_text_free_and_hold_calls(grammars: Grammars, tokeniz
     text = "the cat " + calls.write([{"function": {"name": "get_weather", "arguments": "{}"}}])
     cut = text.index("get_weather") + len("get_weather")
     for shape, begun, held in ((free, text[:cut], True), (free, "the cat sat", False), (either, text[8:cut], True)):
-        constraint = grammars.structure(shape).constraint()
+        constraint = grammars.compile(grammar_spec("structure", shape)).constraint()
         for token in tokenizer.encode(begun, parse_special=False):
             constraint.accept(token)
         mask = torch.zeros(WIDTH // 32, dtype=torch.int32)
         constraint.fill(mask)
         assert (len(allowed(mask)) < 5) == held
-    assert json.loads(walk(grammars.structure(either), tokenizer, 0, begin="{")).keys() == SCHEMA["properties"].keys()
+    assert (
+        json.loads(walk(grammars.compile(grammar_spec("structure", either)), tokenizer, 0, begin="{")).keys()
+        == SCHEMA["properties"].keys()
+    )
 
 
 def test_reasoning_is_free_until_its_end(grammars: Grammars, tokenizer: Tokenizer) -> None:
     end = tokenizer.token_id("</think>")
     assert end is not None
-    constraint = grammars.regex("[0-9]").constraint(after=end)
+    constraint = grammars.compile(grammar_spec("regex", "[0-9]")).constraint(after=end)
     for token in tokenizer.encode("the cat"):
         constraint.accept(token)
         assert not constraint.finished
@@ -148,7 +155,7 @@ def test_reasoning_is_free_until_its_end(grammars: Grammars, tokenizer: Tokenize
 def test_deepseek_v3s_own_tokens_write_calls(v3: Grammars, calls: Calls) -> None:
     """Its markers are single control tokens, which the grammar of calls lets through."""
     tokenizer = v3.tokenizer
-    constraint = v3.structure(calls.grammar(TOOLS, parallel=True)).constraint()
+    constraint = v3.compile(grammar_spec("structure", calls.grammar(TOOLS, parallel=True))).constraint()
     arguments = '{"name": "a", "kind": "cat", "age": 1, "tags": [true]}'
     mask = torch.zeros(V3_WIDTH // 32, dtype=torch.int32)
     for token in tokenizer.encode(calls.write([{"function": {"name": "get_weather", "arguments": arguments}}])):
@@ -161,16 +168,16 @@ def test_deepseek_v3s_own_tokens_write_calls(v3: Grammars, calls: Calls) -> None
 
 def test_an_answer_that_breaks_its_grammar_is_a_bug(grammars: Grammars, tokenizer: Tokenizer) -> None:
     with pytest.raises(RuntimeError, match="breaks the grammar"):
-        grammars.regex("[0-9]").constraint().accept(tokenizer.encode("a")[0])
+        grammars.compile(grammar_spec("regex", "[0-9]")).constraint().accept(tokenizer.encode("a")[0])
 
 
 def test_what_cannot_be_compiled_is_said(grammars: Grammars) -> None:
     with pytest.raises(UserError, match=r"regular expression cannot be used: .*Unclosed"):
-        grammars.regex("([")
+        grammars.compile(grammar_spec("regex", "(["))
     with pytest.raises(UserError, match=r"grammar cannot be used: .*not defined"):
-        grammars.ebnf("root ::= x")
+        grammars.compile(grammar_spec("ebnf", "root ::= x"))
     with pytest.raises(UserError, match=r"JSON schema cannot be used: .*Unsupported type"):
-        grammars.json_schema({"type": "nonsense"})
+        grammars.compile(grammar_spec("schema", {"type": "nonsense"}))
 
 
 def test_bytes_of_tokens_join_to_the_text(tokenizer: Tokenizer) -> None:

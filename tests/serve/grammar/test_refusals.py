@@ -13,7 +13,7 @@ from tests.serve.grammar.drawing import draw
 
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
-from centime.serve.grammar.constraint import Grammars
+from centime.serve.grammar.constraint import Grammars, grammar_spec
 from centime.serve.grammar.flat import HELD as HELD_KEYWORDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Possible nested set")]
@@ -63,7 +63,7 @@ REFUSED = {
 def test_a_schema_that_cannot_be_held_is_refused_by_name(grammars: Grammars, name: str) -> None:
     schema, why = REFUSED[name]
     with pytest.raises(UserError, match=f"(?s)the JSON schema cannot be used: .*{why}") as refusal:
-        grammars.json_schema(schema)
+        grammars.compile(grammar_spec("schema", schema))
     assert str(refusal.value).isprintable()
 
 
@@ -77,7 +77,7 @@ def test_a_malformed_keyword_is_refused_or_held(grammars: Grammars, keyword: str
         for kind in ("string", "integer", "object", "array"):
             refusals = []
             try:
-                grammars.json_schema({"type": kind, keyword: value})
+                grammars.compile(grammar_spec("schema", {"type": kind, keyword: value}))
             except UserError as refusal:
                 refusals.append(str(refusal))
             assert not [one for one in refusals if "Error" in one], (kind, keyword, value)
@@ -102,7 +102,7 @@ HELD: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", HELD)
 def test_what_is_held_says_what_it_should(grammars: Grammars, tokenizer: Tokenizer, name: str) -> None:
     schema, expected = HELD[name]
-    grammar = grammars.json_schema(schema)
+    grammar = grammars.compile(grammar_spec("schema", schema))
     texts = [text for seed in range(8) if (text := draw(grammar, tokenizer, seed)) is not None]
     assert texts
     assert all(re.fullmatch(expected, text) for text in texts), texts
@@ -122,13 +122,13 @@ GRAMMARS = [
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern_that_cannot_be_held_is_refused(grammars: Grammars, pattern: str) -> None:
     with pytest.raises(UserError, match="the regular expression cannot be used: "):
-        grammars.regex(pattern)
+        grammars.compile(grammar_spec("regex", pattern))
 
 
 @pytest.mark.parametrize("text", GRAMMARS)
 def test_a_grammar_that_cannot_be_held_is_refused(grammars: Grammars, text: str) -> None:
     with pytest.raises(UserError, match="the grammar cannot be used: ") as refusal:
-        grammars.ebnf(text)
+        grammars.compile(grammar_spec("ebnf", text))
     assert str(refusal.value).isprintable()
 
 
@@ -142,7 +142,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=8).map("".join))
 def test_any_pattern_is_refused_or_held(grammars: Grammars, tokenizer: Tokenizer, pattern: str) -> None:
     try:
-        grammar = grammars.regex(pattern)
+        grammar = grammars.compile(grammar_spec("regex", pattern))
     except UserError:
         return
     for seed in range(3):
@@ -161,7 +161,7 @@ def test_any_grammar_is_refused_or_leads_on(
     grammars: Grammars, tokenizer: Tokenizer, root: str, first: str, second: str
 ) -> None:
     try:
-        grammar = grammars.ebnf(f"root ::= {root}\nx ::= {first}\ny ::= {second}")
+        grammar = grammars.compile(grammar_spec("ebnf", f"root ::= {root}\nx ::= {first}\ny ::= {second}"))
     except UserError:
         return
     for seed in range(3):
@@ -174,13 +174,13 @@ def test_any_grammar_is_refused_or_leads_on(
 def test_rules_that_are_only_themselves_repeated_are_refused(grammars: Grammars, body: str) -> None:
     """The compiler would call itself until its stack is full, which ends a process and no exception tells."""
     with pytest.raises(UserError, match=r"nothing but itself|fits no text"):
-        grammars.ebnf(f"root ::= {body}")
+        grammars.compile(grammar_spec("ebnf", f"root ::= {body}"))
 
 
 def test_numbers_keep_their_bounds(grammars: Grammars, tokenizer: Tokenizer) -> None:
     for low, high in ((0, 1), (-1.5, 2.25), (0.1, 0.3), (99.999, 1000), (-1e-7, 1e-7), (1e10, 1e11), (0, 1e308)):
         for name, other in (("minimum", "maximum"), ("exclusiveMinimum", "exclusiveMaximum")):
-            grammar = grammars.json_schema({"type": "number", name: low, other: high})
+            grammar = grammars.compile(grammar_spec("schema", {"type": "number", name: low, other: high}))
             for seed in range(20):
                 value = json.loads(draw(grammar, tokenizer, seed) or "null")
                 if value is not None:

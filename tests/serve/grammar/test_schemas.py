@@ -18,7 +18,7 @@ from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.serve.formats import AnswerParser
 from centime.serve.formats.tool_calls import Calls, Json, Tags
-from centime.serve.grammar.constraint import Grammars
+from centime.serve.grammar.constraint import Grammars, grammar_spec
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ class Held:
 
     def check(self, schema: Schema, validator: Any = NEWEST, draws: int = 3) -> None:
         try:
-            grammar = self.grammars.json_schema(schema)
+            grammar = self.grammars.compile(grammar_spec("schema", schema))
         except UserError as refusal:
             self.refused(refusal)
             return
@@ -101,7 +101,7 @@ def fuzz_tools(held: Held, calls: Calls, examples: int) -> None:
         schema = {**schema, "type": "object"} if isinstance(schema, dict) else {"type": "object"}
         tool = {"type": "function", "function": {"name": "act", "parameters": schema}}
         try:
-            grammar = held.grammars.structure(calls.grammar([tool], parallel=False))
+            grammar = held.grammars.compile(grammar_spec("structure", calls.grammar([tool], parallel=False)))
         except UserError as refusal:
             held.refused(refusal, "'act'")
             return
@@ -146,10 +146,10 @@ def test_the_branches_of_branches_hold_in_tools(grammars: Grammars, tokenizer: T
     for schema in nested:
         tool = {"type": "function", "function": {"name": "act", "parameters": {**schema, "type": "object"}}}
         with pytest.raises(UserError, match="cannot be used"):
-            grammars.structure(calls.grammar([tool], parallel=False))
+            grammars.compile(grammar_spec("structure", calls.grammar([tool], parallel=False)))
     for schema in (either("anyOf", either("oneOf", wanted, other)), either("anyOf", either("anyOf", wanted), other)):
         tool = {"type": "function", "function": {"name": "act", "parameters": {**schema, "type": "object"}}}
-        grammar = grammars.structure(calls.grammar([tool], parallel=False))
+        grammar = grammars.compile(grammar_spec("structure", calls.grammar([tool], parallel=False)))
         found = {arguments_of(calls, str(draw(grammar, tokenizer, seed)))["a"] for seed in range(12)}
         assert found == {5, "x"}
 

@@ -17,7 +17,7 @@ from centime.errors import UserError
 from centime.model.checkpoint import load
 from centime.serve.engine.request import Finished, QueueFull, Usage
 from centime.serve.engine.settings import EngineSettings
-from centime.serve.grammar.constraint import Grammars
+from centime.serve.grammar.constraint import Grammars, grammar_spec
 from centime.serve.replicas.replica import RemoteRequest, Replica, ReplicaInfo, ReplicaSpec, Update
 from centime.serve.replicas.router import LOST, ReplicaRouter
 
@@ -140,7 +140,12 @@ def test_answers_are_the_models_and_a_beginning_goes_where_it_was_computed(two: 
 def test_a_grammar_goes_along(two: Made, folder: Path) -> None:
     router, *_ = two
     grammars = Grammars(load_tokenizer(folder), router.vocabulary)
-    held = ask(router, constraint=grammars.regex("[0-9]{7}").constraint(), max_tokens=40, ignore_eos=False)
+    held = ask(
+        router,
+        constraint=grammars.compile(grammar_spec("regex", "[0-9]{7}")).constraint(),
+        max_tokens=40,
+        ignore_eos=False,
+    )
     (end,) = ended(held)
     assert (end.reason, len(held.text), held.text.isdigit()) == ("end", 7, True)
 

@@ -7,20 +7,19 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from centime.children import deaf_to_interrupts
 from centime.data.shards.documents import Encoded, Fim, tokenise
 from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.errors import UserError
-
-T = TypeVar("T")
+from centime.threads import in_passing_thread
 
 LOOK_SECONDS = 1.0  # between two looks whether the workers live
 
@@ -45,7 +44,8 @@ def tokenised(
     """((train, held out), source bytes so far) of each batch, in order, with a few batches in flight per worker."""
     if workers == 1:
         for batch in batches:
-            yield _answering_signals(partial(tokenise, tokenizer, batch.texts, holdout, fim)), batch.source_bytes
+            tokenising = partial(tokenise, tokenizer, batch.texts, holdout, fim)
+            yield in_passing_thread(tokenising, "centime-tokens"), batch.source_bytes  # signals are answered here
         return
     pool = ProcessPoolExecutor(
         workers,
@@ -102,20 +102,6 @@ def _shut(
     if kind is not None:
         _kill(pool)
     pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _answering_signals(work: Callable[[], T]) -> T:
-    """What `work` returns, done in another thread: a signal is answered only where this one runs Python."""
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return done.result()
 
 
 _worker: dict[str, Any] = {}

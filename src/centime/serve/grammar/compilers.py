@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ import psutil
 import centime
 from centime.children import deaf_to_interrupts
 from centime.errors import UserError
+from centime.serve.fair_pool import FairPool
 from centime.serve.grammar.gate import GrammarSpec
 from centime.serve.grammar.worker import HEAD, write
 
@@ -44,28 +44,19 @@ class _Job(Generic[Made]):
     spec: GrammarSpec
     known: Callable[[GrammarSpec], Made | None]
     made: Callable[[GrammarSpec, str], Made]
-    begun: bool = False
     process: _Process | None = None  # while it compiles this
 
 
-class _Turn:
-    """An owner's: the one job that is served, and how many wait or are."""
-
-    def __init__(self) -> None:
-        self.lock, self.jobs = asyncio.Lock(), 0
-
-
 class Compilers:
-    """vocabulary: what a process is given first, pickled. threads: where to wait, PROCESSES of them."""
+    """vocabulary: what a process is given first, pickled; seconds: the limit of one grammar."""
 
-    def __init__(self, vocabulary: Callable[[], bytes], threads: Executor, seconds: float) -> None:
-        self._vocabulary, self._threads, self._seconds = vocabulary, threads, seconds
+    def __init__(self, vocabulary: Callable[[], bytes], seconds: float) -> None:
+        self._vocabulary, self._seconds = vocabulary, seconds
+        self._turns = FairPool(PROCESSES, "centime-grammar", _stand_back)
         self._idle: list[_Process] = []
         self._busy: set[_Process] = set()
         self._lock = threading.Lock()
         self._closed = False
-        self._places = asyncio.Semaphore(PROCESSES)
-        self._turns: dict[str, _Turn] = {}
 
     async def compile(
         self,
@@ -80,15 +71,10 @@ class Compilers:
         until then the owner's next waits.
         """
         job = _Job(spec, known, made)
-        task = asyncio.ensure_future(self._in_turn(job, owner))
         try:
-            return await asyncio.shield(task)
+            return await self._turns.run(owner, self._work, job)
         except asyncio.CancelledError:
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else hears of it
-            if job.begun:
-                asyncio.get_running_loop().call_later(GRACE_SECONDS, self._leave, job)
-            else:
-                task.cancel()
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._leave, job)
             raise
 
     def close(self) -> None:
@@ -98,23 +84,11 @@ class Compilers:
             for process in (*self._idle, *self._busy):
                 process.kill()
             self._idle.clear()
-
-    async def _in_turn(self, job: _Job[Made], owner: str) -> Made:
-        turn = self._turns.setdefault(owner, _Turn())
-        turn.jobs += 1
-        try:
-            async with turn.lock:
-                if (known := job.known(job.spec)) is not None:
-                    return known
-                async with self._places:
-                    job.begun = True
-                    return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, job)
-        finally:
-            turn.jobs -= 1
-            if not turn.jobs:
-                self._turns.pop(owner, None)
+        self._turns.close()
 
     def _work(self, job: _Job[Made]) -> Made:
+        if (known := job.known(job.spec)) is not None:
+            return known
         with self._lock:
             process = self._idle.pop() if self._idle else None
         process = process or _Process(self._vocabulary())
@@ -139,6 +113,13 @@ class Compilers:
         with self._lock:
             if job.process is not None:
                 job.process.kill()
+
+
+def _stand_back() -> None:
+    """Gives the engine's threads precedence over this one, where a thread can."""
+    with suppress(OSError):
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 class _Process:

@@ -2,26 +2,21 @@
 
 `serve/grammar` makes a grammar of what a client asks for, or refuses it. xgrammar (arXiv 2411.15100) compiles it for
 the vocabulary and tells which tokens may come next as a bitmask. A server compiles in processes of its own that can be
-stopped (`obtain`); `compile` and its shorthands do the same work here and now.
+stopped (`obtain`); `compile` does the same work here and now.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
-import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from centime.serve.engine.request import DeadEnd
-from centime.serve.grammar.compilers import PROCESSES, Compilers
+from centime.serve.grammar.compilers import Compilers
 from centime.serve.grammar.gate import GrammarSpec, grammar_spec
 from centime.serve.grammar.worker import Vocabulary
 from centime.serve.token_bytes import token_bytes
@@ -52,28 +47,7 @@ class Grammars:
         self._lock, self._building = threading.Lock(), threading.Lock()
         self._cache: OrderedDict[GrammarSpec, Grammar] = OrderedDict()
         self._bytes = 0
-        self._threads = ThreadPoolExecutor(PROCESSES, "centime-grammar", _stand_back)
-        self._compilers = Compilers(lambda: pickle.dumps(self._vocabulary()), self._threads, seconds)
-
-    def json_object(self) -> Grammar:
-        """Any JSON object."""
-        return self.json_schema({"type": "object"})
-
-    def json_schema(self, schema: Mapping[str, Any] | bool) -> Grammar:
-        """JSON that fits a schema; see `serve/grammar/schema.py` for what is held."""
-        return self.compile(grammar_spec("schema", schema))
-
-    def regex(self, pattern: str) -> Grammar:
-        """Text that a regular expression matches as a whole."""
-        return self.compile(grammar_spec("regex", pattern))
-
-    def ebnf(self, grammar: str) -> Grammar:
-        """Text that a grammar in xgrammar's EBNF derives from its rule `root`."""
-        return self.compile(grammar_spec("ebnf", grammar))
-
-    def structure(self, shape: Mapping[str, Any]) -> Grammar:
-        """Text of an xgrammar structural format, such as the tool calls of `serve.formats`."""
-        return self.compile(grammar_spec("structure", shape))
+        self._compilers = Compilers(lambda: pickle.dumps(self._vocabulary()), seconds)
 
     def compile(self, spec: GrammarSpec) -> Grammar:
         """In this process and thread. Raises UserError that says what cannot be held."""
@@ -93,7 +67,6 @@ class Grammars:
     def close(self) -> None:
         """Ends the processes; what they compile fails."""
         self._compilers.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _known(self, spec: GrammarSpec) -> Grammar | None:
         with self._lock:
@@ -140,13 +113,6 @@ class Grammars:
         with self._building:
             vocabulary.warm()
         return vocabulary
-
-
-def _stand_back() -> None:
-    """Gives the engine's threads precedence over this one, where a thread can."""
-    with suppress(OSError):
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 class Grammar:

@@ -44,7 +44,12 @@ class GrammarSpec:
 
 
 def grammar_spec(kind: Kind, wanted: Any) -> GrammarSpec:
-    """The spec of a schema, a pattern, a grammar or a structure. Raises UserError when it is too large to look at."""
+    """The spec of a schema, a pattern, a grammar or a structure. Raises UserError when it is too large to look at.
+
+    wanted: of JSON that fits a schema the schema; of text that a regular expression matches as a whole its pattern; of
+    text that a grammar in xgrammar's EBNF derives from its rule `root` that grammar; of text of a structural format of
+    xgrammar's, such as the tool calls of `serve.formats`, the format.
+    """
     with _named(kind):
         text = wanted if isinstance(wanted, str) else _json(wanted)
         if len(text.encode(errors="surrogatepass")) > MAX_BYTES:

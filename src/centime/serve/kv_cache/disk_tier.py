@@ -36,7 +36,7 @@ from centime.model import Transformer
 from centime.model.digest import weights_digest
 from centime.serve.kv_cache.block_pool import Key
 from centime.serve.kv_cache.cache_folder import PATIENCE_S, CacheFolder
-from centime.serve.threads import in_passing_thread
+from centime.threads import in_passing_thread
 
 QUEUE = 256  # blocks that may wait to be written; beyond, they are not kept: serving never waits for the disk
 _SEAL_BYTES = 32
