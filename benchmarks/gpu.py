@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 
 from centime.catalogue.presets import preset
-from centime.model import LatentCache, Transformer
+from centime.model import Transformer
 from centime.ops.attention import causal_attention, causal_attention_reference
 from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
 from centime.ops.routed_experts import routed_experts, routed_experts_reference
 from centime.plan.counts import count
 from centime.recipe import Optimizer
+from centime.serve.kv_cache.paged_cache import Pages, StepCache, TokenSpan
 from centime.train.engine import SingleDevice, Trainer
 from centime.train.stages import Batch, StepSettings
 
@@ -86,9 +87,15 @@ def absorbed_decode(device: str) -> float:
     model.init_weights(0)
     model = model.to(device).eval()
     ids = torch.randint(config.vocab_size, (2, 40), generator=torch.Generator().manual_seed(2)).to(device)
-    cache = LatentCache(config, batch=2, capacity=40, device=device)
+    pages, parts, start = Pages(config, 2, 40, torch.float32, device, drafts=False), [], 0
     with torch.no_grad():
-        full, parts = model(ids), torch.cat([model(part, cache) for part in ids.split([30, 1, 9], dim=1)], dim=1)
+        full = model(ids)
+        for part in ids.split([30, 1, 9], dim=1):
+            spans = [TokenSpan([row], start, part.shape[1]) for row in range(2)]
+            states = model.advance(part.reshape(1, -1), StepCache(pages, spans))
+            parts.append(model.unembed(states).view(*part.shape, -1))
+            start += part.shape[1]
+        parts = torch.cat(parts, dim=1)
     return float((parts - full).norm() / full.norm())
 
 

@@ -56,7 +56,7 @@ def test_marking_counts_exact_answers_alone(tokenizer: Tokenizer, monkeypatch: p
     answers = ["0 3", " 0 7 ", "1 2", "1 5 and so on"]
     seen: list[str] = []
 
-    def greedy(model: object, prompts: list[list[int]], **_: object) -> list[list[int]]:
+    def greedy(model: object, tokenizer_: object, prompts: list[list[int]], **_: object) -> list[list[int]]:
         seen.extend(tokenizer.decode(p) for p in prompts)
         return [tokenizer.encode(a) for a in answers]
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.model.latent_cache import LatentCache
 from tests.small import small_config, small_model, small_tokenizer
 
 from centime.catalogue.model_config import ModelConfig
-from centime.model import LatentCache, Transformer
+from centime.model import Transformer
 from centime.model.packed import pack_weights
 from centime.ops.linear import packs
 from centime.serve.kv_cache.disk_tier import fingerprint
@@ -40,7 +41,9 @@ def test_same_logits(config: ModelConfig) -> None:
     plain, packed = made(config), pack_weights(made(config))
     for tokens in (1, 3, 40):
         ids = torch.randint(300, (1, tokens))
-        logits = [model(ids, LatentCache(config, 1, 40, torch.bfloat16)) for model in (plain, packed)]
+        caches = [LatentCache(config, 1, 40, torch.bfloat16) for _ in range(2)]
+        models = zip((plain, packed), caches, strict=True)
+        logits = [model.unembed(model.advance(ids, cache)) for model, cache in models]
         torch.testing.assert_close(*logits, rtol=0.02, atol=0.05)
 
 

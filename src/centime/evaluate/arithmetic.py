@@ -102,7 +102,7 @@ def mark(
 
     encoder = ChatEncoder(tokenizer)
     prompts = [encoder.ids([{"role": "user", "content": p.prompt}], add_generation_prompt=True) for p in problems]
-    answers = greedy(model, prompts, max_tokens=max_tokens, end=tokenizer.eos_id, batch_size=batch_size)
+    answers = greedy(model, tokenizer, prompts, max_tokens=max_tokens, batch_size=batch_size)
     texts = [tokenizer.decode(ids).strip() for ids in answers]
     right = sum(text == p.answer for p, text in zip(problems, texts, strict=True))
     examples = [(p.prompt, p.answer, text) for p, text in zip(problems, texts, strict=True)]

@@ -57,7 +57,7 @@ class MultiHeadLatentAttention(nn.Module):
 
     def forward(self, x_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None) -> Tensor:
         queries, entry = self.project(x_BSD, rope)
-        heads = self._expanded(queries, entry) if cache is None else cache.attend(self, queries, entry)
+        heads = self._expanded(queries, entry) if cache is None else cache(self, queries, entry)
         projected: Tensor = self.out(heads)
         return projected
 
@@ -132,7 +132,7 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None) -> Tensor:
         queries, entry = self.project(x_BSD, rope)
-        heads = self.over(queries, entry) if cache is None else cache.attend(self, queries, entry)
+        heads = self.over(queries, entry) if cache is None else cache(self, queries, entry)
         projected: Tensor = self.out(heads)
         return projected
 

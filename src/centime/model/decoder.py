@@ -89,11 +89,9 @@ class Transformer(nn.Module):
         self.head = None if config.tie_word_embeddings else Linear(config.hidden_size, config.vocab_size)
         self.mtp = nn.ModuleList(MultiTokenPrediction(config, k) for k in range(config.num_nextn_predict_layers))
 
-    def forward(self, input_ids_BS: Tensor, cache: Cache | None = None) -> Tensor:
-        """Token ids int64 [B, S] -> logits [B, S, V]; with a cache, the ids are those after the cached ones."""
-        if cache is None:
-            return self.unembed(self.features(input_ids_BS).hidden)
-        return self.unembed(self.advance(input_ids_BS, cache))
+    def forward(self, input_ids_BS: Tensor) -> Tensor:
+        """Token ids int64 [B, S] -> logits [B, S, V]."""
+        return self.unembed(self.features(input_ids_BS).hidden)
 
     def advance(self, input_ids_BS: Tensor, cache: Cache) -> Tensor:
         """The serving path: normed hidden states [B, S, D] of tokens that follow those in the cache, kept there too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -172,9 +173,10 @@ def test_a_batch_of_greedy_answers_equals_one_by_one(model: Transformer, tokeniz
     prompts = [tokenizer.encode(t) for t in ("the cat", "the dog ate", "hat", "cat", "the mat and the dog", "on the")]
     expected = [without_cache(model, p, 9, tokenizer.eos_id) for p in prompts]
     for batch_size in (1, 2, 64):
-        assert greedy(model, prompts, max_tokens=9, end=tokenizer.eos_id, batch_size=batch_size) == expected
-    end = expected[0][3]
-    assert greedy(model, prompts[:1], max_tokens=9, end=end) == [expected[0][: expected[0].index(end)]]
+        assert greedy(model, tokenizer, prompts, max_tokens=9, batch_size=batch_size) == expected
+    ending = copy.copy(tokenizer)
+    ending.eos_id = expected[0][3]
+    assert greedy(model, ending, prompts[:1], max_tokens=9) == [expected[0][: expected[0].index(ending.eos_id)]]
 
 
 def test_bad_prompts_get_a_sentence(model: Transformer, tokenizer: Tokenizer) -> None:
@@ -188,11 +190,12 @@ def test_bad_prompts_get_a_sentence(model: Transformer, tokenizer: Tokenizer) ->
     with pytest.raises(UserError, match="this model knows"):
         session.answer([model.config.vocab_size], best(1))
     with pytest.raises(UserError, match="positions"):
-        greedy(model, [[5] * 60], max_tokens=10, end=None)
+        greedy(model, tokenizer, [[5] * 60], max_tokens=10)
     with pytest.raises(UserError, match="a prompt is empty"):
-        greedy(model, [[5], []], max_tokens=1, end=None)
-    assert greedy(model, [[5] * 54], max_tokens=10, end=None) == [without_cache(model, [5] * 54, 10, None)]
-    assert greedy(model, [], max_tokens=10, end=None) == []
+        greedy(model, tokenizer, [[5], []], max_tokens=1)
+    expected = without_cache(model, [5] * 54, 10, tokenizer.eos_id)
+    assert greedy(model, tokenizer, [[5] * 54], max_tokens=10) == [expected]
+    assert greedy(model, tokenizer, [], max_tokens=10) == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 import torch
@@ -94,12 +95,12 @@ class StepCache:
         return self._positions
 
     def layer(self, number: int) -> LayerCache:
-        return _StepLayer(self, self.pages.stored[number])
+        return partial(self._attend, self.pages.stored[number])
 
     def advance(self, tokens: int) -> None:
         """Nothing to do: requests keep count of what is computed."""
 
-    def attend(self, stored_SW: Tensor, attention: Attention, queries: Queries, entry_BSW: Tensor) -> Tensor:
+    def _attend(self, stored_SW: Tensor, attention: Attention, queries: Queries, entry_BSW: Tensor) -> Tensor:
         """Writes the entries of all tokens, then lets every token see its own request's up to itself."""
         stored_SW.index_copy_(0, self._slots, entry_BSW[0])
         parts = []
@@ -110,16 +111,6 @@ class StepCache:
         for rows, where in self._longer:
             parts.append(attention.over(tuple(q[:, rows] for q in queries), _read(stored_SW, where)))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-
-
-class _StepLayer:
-    """One layer of a StepCache."""
-
-    def __init__(self, step: StepCache, stored_SW: Tensor) -> None:
-        self._step, self._stored = step, stored_SW
-
-    def attend(self, attention: Attention, queries: Queries, entry_BSW: Tensor) -> Tensor:
-        return self._step.attend(self._stored, attention, queries, entry_BSW)
 
 
 def slot_of(table: Sequence[int], position: int, size: int) -> int:

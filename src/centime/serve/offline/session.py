@@ -10,10 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 from centime.errors import UserError
-from centime.model import LatentCache, Transformer
+from centime.model import Transformer
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.request import Event, Finished, Piece, Request, SamplingParams
 from centime.serve.engine.settings import EngineSettings
@@ -115,57 +113,35 @@ def _answer(request: Request, events: Sequence[Event], interrupted: bool = False
     )
 
 
-@torch.inference_mode()
 def greedy(
-    model: Transformer, prompts: Sequence[Sequence[int]], *, max_tokens: int, end: int | None, batch_size: int = 64
+    model: Transformer,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    batch_size: int = 64,
 ) -> list[list[int]]:
-    """The most likely continuation of every prompt, up to `end` (not included) or `max_tokens`; in the prompts' order.
+    """The most likely continuation of every prompt, up to the tokenizer's end token (not included) or `max_tokens`; in
+    the prompts' order, at most `batch_size` of them at a time.
 
-    Prompts of one length run together, at most `batch_size` at a time, so that no padding enters the arithmetic.
     Raises UserError when a prompt is empty or leaves no room for `max_tokens` in the context.
     """
-    longest = max(map(len, prompts), default=1)
+    longest, positions = max(map(len, prompts), default=1), model.config.max_position_embeddings
     if min(map(len, prompts), default=1) == 0:
         raise UserError("a prompt is empty; give at least one token.")
-    if longest + max_tokens > model.config.max_position_embeddings:
+    if longest + max_tokens > positions:
         raise UserError(
-            f"a prompt of {longest} tokens and an answer of {max_tokens} need more than the model's "
-            f"{model.config.max_position_embeddings} positions; shorten one of them."
+            f"a prompt of {longest} tokens and an answer of {max_tokens} need more than the model's {positions} "
+            "positions; shorten one of them."
         )
     was_training = model.training
-    model.eval()
-    answers: list[list[int]] = [[] for _ in prompts]
-    by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    start = 0
-    while start < len(by_length):
-        length = len(prompts[by_length[start]])
-        group = [i for i in by_length[start : start + batch_size] if len(prompts[i]) == length]
-        start += len(group)
-        _greedy_group(model, prompts, group, answers, max_tokens, end)
+    engine = Engine(model, tokenizer, EngineSettings(max_running=batch_size, max_waiting=len(prompts)))
+    params = SamplingParams(max_tokens=max_tokens, temperature=0.0)
+    events: list[list[Event]] = [[] for _ in prompts]
+    requests = [Request(prompt, params, own.append) for prompt, own in zip(prompts, events, strict=True)]
+    for request in requests:
+        engine.submit(request)
+    while engine.step():
+        pass
     model.train(was_training)
-    return answers
-
-
-def _greedy_group(
-    model: Transformer,
-    prompts: Sequence[Sequence[int]],
-    group: list[int],
-    answers: list[list[int]],
-    max_tokens: int,
-    end: int | None,
-) -> None:
-    """Continues prompts of one length together until each has ended."""
-    weight = model.head_weight
-    ids = torch.tensor([list(prompts[i]) for i in group], device=weight.device)
-    cache = LatentCache(model.config, len(group), ids.shape[1] + max_tokens, weight.dtype, weight.device)
-    open_ones = set(range(len(group)))
-    for _ in range(max_tokens):
-        ids = model(ids, cache=cache)[:, -1].argmax(-1, keepdim=True)
-        for row in sorted(open_ones):
-            token = int(ids[row])
-            if token == end:
-                open_ones.discard(row)
-            else:
-                answers[group[row]].append(token)
-        if not open_ones:
-            return
+    return [_answer(request, own).tokens for request, own in zip(requests, events, strict=True)]
