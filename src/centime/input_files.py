@@ -73,11 +73,6 @@ def read_text(path: Path, what: str = "a file of text") -> str:
     return text
 
 
-def read_toml(path: Path, what: str = "a TOML file") -> dict[str, Any]:
-    """The tables of a TOML file."""
-    return parse_toml(read_text(path, what), str(path))
-
-
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """The tables of a TOML text; `where` names it."""
     try:

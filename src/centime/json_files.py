@@ -5,6 +5,7 @@ Every room reads such files through here, so that all refuse the same things in 
     settings = read_object(path)                         # a file that holds one object
     anything = read_json(path)                           # or any value
     record = parse_json(line, f"{path}, line {number}")  # a line of JSON lines
+    kept = [*whole_lines(path)]                          # all of them that are whole, of a file that grows
 
 What comes out can be written again and walked by recursion: text in UTF-8 (a byte order mark is passed over), numbers
 that are finite, nesting of at most MAX_DEPTH, and no name given twice in one object with two values. All raise
@@ -120,6 +121,18 @@ def parse_json(text: str | bytes, where: str, mend: str = COPY, infinite: bool =
         first = next(_places(value, lambda part: isinstance(part, str) and not _whole(part)), "")
         refuse(f"holds half of a character (a lone surrogate){first and f', in {first}'}")
     return value
+
+
+def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file of JSON lines; a line cut short by a kill, or damaged, is left out. Raises OSError."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(record, dict):
+                yield record
 
 
 def kind(value: Any) -> str:

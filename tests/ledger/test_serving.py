@@ -89,7 +89,7 @@ def test_lines_by_key_list_and_hours_and_the_rest_of_the_time(book: Book) -> Non
         served(key="bob", machine_ns=3 * SECOND),
     )  # fmt: skip
     connection = connect(book.path)
-    EngineTime("tiny", "/runs/tiny").report(connection, 10 * SECOND, 20 * SECOND, at("2026-06-15T12:00"))
+    report(EngineTime("tiny", "/runs/tiny"), connection, 10 * SECOND, 20 * SECOND, at("2026-06-15T12:00"))
     made_bill = of(book)
     assert [(line.key, line.hours, line.requests) for line in made_bill.lines] == [
         ("", "", 5), ("alice", "", 2), ("alice", "peak", 1), ("bob", "", 1),
@@ -182,8 +182,8 @@ def test_shares_and_idle_equal_the_meters_clock_to_the_nanosecond(steps: list[St
         else:
             idle_ns += length
         if reported:
-            clock.report(connection, requests_ns, idle_ns, now)
-    clock.report(connection, requests_ns, idle_ns, now)
+            report(clock, connection, requests_ns, idle_ns, now)
+    report(clock, connection, requests_ns, idle_ns, now)
     hours = engine_hours(connection)
     assert sum(hour.requests_ns + hour.idle_ns for hour in hours) == (now - start) * devices
     interval = made("serve", verb="serve", measured_ns=now - start + late, devices=devices, wall_start_ns=start)
@@ -196,6 +196,11 @@ def test_shares_and_idle_equal_the_meters_clock_to_the_nanosecond(steps: list[St
     assert sum(parts) == interval.device_ns == made_bill.device_ns
 
 
+def report(clock: EngineTime, connection: sqlite3.Connection, requests_ns: int, idle_ns: int, wall_ns: int) -> None:
+    clock.read(requests_ns, idle_ns, wall_ns)
+    clock.write(connection)
+
+
 def _create(table: str) -> str:
     from centime.ledger.served import SCHEMA
 
@@ -205,9 +210,9 @@ def _create(table: str) -> str:
 def test_a_clock_set_back_loses_nothing(book: Book) -> None:
     connection = connect(book.path)
     clock = EngineTime("tiny", None)
-    clock.report(connection, 1, 2, at("2026-06-15T12:00"))
-    clock.report(connection, 5, 4, at("2026-06-15T11:59"))
-    clock.report(connection, 7, 8, at("2026-06-15T13:00"))
+    report(clock, connection, 1, 2, at("2026-06-15T12:00"))
+    report(clock, connection, 5, 4, at("2026-06-15T11:59"))
+    report(clock, connection, 7, 8, at("2026-06-15T13:00"))
     assert [(hour.requests_ns, hour.idle_ns) for hour in book.engine_hours()] == [(5, 4), (2, 4)]
 
 
@@ -215,11 +220,11 @@ def test_a_reading_that_comes_late_says_nothing_new(book: Book) -> None:
     """Two readings may be taken in one order and arrive in the other: neither clock goes back, in any hour."""
     connection = connect(book.path)
     clock = EngineTime("tiny", None)
-    clock.report(connection, 10, 20, at("2026-06-15T12:00"))
-    clock.report(connection, 7, 25, at("2026-06-15T12:01"))
+    report(clock, connection, 10, 20, at("2026-06-15T12:00"))
+    report(clock, connection, 7, 25, at("2026-06-15T12:01"))
     assert [(hour.requests_ns, hour.idle_ns) for hour in book.engine_hours()] == [(10, 25)]
-    clock.report(connection, 9, 21, at("2026-06-15T13:00"))
-    clock.report(connection, 12, 26, at("2026-06-15T13:01"))
+    report(clock, connection, 9, 21, at("2026-06-15T13:00"))
+    report(clock, connection, 12, 26, at("2026-06-15T13:01"))
     assert [(hour.requests_ns, hour.idle_ns) for hour in book.engine_hours()] == [(10, 25), (2, 1)]
 
 
@@ -234,7 +239,7 @@ class Unwritable:
             clock.read(requests_ns, idle_ns, wall_ns)
             return
         self._connection.execute("BEGIN")
-        clock.report(self._connection, requests_ns, idle_ns, wall_ns)
+        report(clock, self._connection, requests_ns, idle_ns, wall_ns)
         self._connection.execute("ROLLBACK")
 
 
@@ -263,7 +268,7 @@ def test_no_hour_is_lost_by_a_ledger_that_cannot_be_written_nor_by_a_clock_that_
     for busy, idle, moved, what in [*readings, (1, 1, 0, "booked")]:
         requests_ns, idle_ns, wall = requests_ns + busy, idle_ns + idle, wall + busy + idle + moved
         if what == "booked":
-            clock.report(connection, requests_ns, idle_ns, wall)
+            report(clock, connection, requests_ns, idle_ns, wall)
         else:
             Unwritable(connection, what == "no commit").report(clock, requests_ns, idle_ns, wall)
         hour = hour_of(wall)

@@ -149,13 +149,6 @@ class EngineTime:
                     (self._engine, hour, self._run, self._run_path, requests, idle),
                 )
 
-    def report(
-        self, connection: sqlite3.Connection, requests_ns: int, idle_ns: int, wall_ns: int | None = None
-    ) -> None:
-        """`read` and `write`."""
-        self.read(requests_ns, idle_ns, wall_ns)
-        self.write(connection)
-
 
 def served_rows(connection: sqlite3.Connection) -> list[Served]:
     """Everything served, oldest hour first. An hour's line may come in several rows: see `add_served`."""

@@ -152,11 +152,6 @@ class ShardSet:
             return np.empty(0, dtype=self.dtype)
         return np.asarray(np.memmap(file, dtype=self.dtype, mode="r"))
 
-    def document_bytes(self) -> npt.NDArray[np.int64]:
-        """[documents] int64: the bytes of text behind each document, for bits per byte. Read anew at each call."""
-        parts = [self._documents(shard)[:, 1] for shard in self.index.shards]
-        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
-
     def document(self, number: int) -> npt.NDArray[np.int64]:
         """[tokens] int64 of one document, begin and end tokens included."""
         start, end = int(self.starts[number]), int(self.starts[number + 1])

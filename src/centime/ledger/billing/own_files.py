@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from centime.errors import UserError
-from centime.json_files import parse_json, read_object
+from centime.json_files import read_object, whole_lines
 from centime.units import format_count, format_device_time, format_money, plural
 
 MOST_LINES = 10_000_000  # of metrics.jsonl that are read: a run of a thousand days at a step every ten seconds
@@ -41,14 +42,9 @@ def training_elsewhere(folder: Path, named: str) -> str | None:
 def _steps(path: Path) -> list[dict[str, Any]]:
     found: dict[tuple[Any, Any], dict[str, Any]] = {}
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for number, line in zip(range(MOST_LINES), file, strict=False):
-                try:
-                    record = parse_json(line, f"{path}, line {number + 1}")
-                except UserError:
-                    continue
-                if isinstance(record, dict) and "loss" in record:
-                    found[str(record.get("stage")), str(record.get("step"))] = record
+        for record in islice(whole_lines(path), MOST_LINES):
+            if "loss" in record:
+                found[str(record.get("stage")), str(record.get("step"))] = record
     except OSError:
         return []
     return list(found.values())

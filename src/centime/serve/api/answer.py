@@ -10,6 +10,16 @@ from centime.serve.formats import AnswerParser, Delta
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "insufficient_system_resource"]
 
 
+def finish_reason(end: Finished, *, calls: bool = False) -> FinishReason:
+    """Why an answer ended, with calls or without, in the API's words; cut off by the server (it shuts down) is
+    DeepSeek's own."""
+    if end.reason == "length":
+        return "length"
+    if end.reason in {"aborted", "failed"}:
+        return "insufficient_system_resource"
+    return "tool_calls" if calls else "stop"
+
+
 class Answer:
     """Feed it the engine's pieces and end; `think_end` is the token that ends the model's reasoning."""
 
@@ -41,12 +51,8 @@ class Answer:
         return self._parser.now == "reasoning"
 
     def finish_reason(self, end: Finished) -> FinishReason:
-        """Why it ended, in the API's words; cut off by the server (it shuts down) is DeepSeek's own."""
-        if end.reason == "length":
-            return "length"
-        if end.reason in {"aborted", "failed"}:
-            return "insufficient_system_resource"
-        return "tool_calls" if self.calls else "stop"
+        """Why it ended, in the API's words."""
+        return finish_reason(end, calls=self.calls > 0)
 
     def _counted(self, deltas: list[Delta]) -> list[Delta]:
         self.calls += sum(delta.kind == "call" for delta in deltas)

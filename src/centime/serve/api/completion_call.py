@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from centime.serve.accounts import Ticket
 from centime.serve.api import logprobs
-from centime.serve.api.answer import FinishReason
+from centime.serve.api.answer import FinishReason, finish_reason
 from centime.serve.api.call import Call, Choice
 from centime.serve.api.echo import Echo
 from centime.serve.api.logprobs import CompletionLogprobs, PlacedToken, Placing
@@ -191,7 +191,7 @@ class _TextAnswer:
             yield Added(self.index, event.text, placed)
         elif isinstance(event, Finished):
             placed = [] if self._placing is None else self._placing.end()
-            yield Added(self.index, "", placed, _reason(event))
+            yield Added(self.index, "", placed, finish_reason(event))
 
 
 class _EncodedChoice:
@@ -213,9 +213,3 @@ class _EncodedChoice:
         head = as_json({"index": index, "text": "".join(self._text), "finish_reason": self._reason})
         columns = b",".join(as_json(name) + b":[" + b",".join(parts) + b"]" for name, parts in self._columns.items())
         return head[:-1] + b',"logprobs":' + (b"{" + columns + b"}" if reported else b"null") + b"}"
-
-
-def _reason(end: Finished) -> FinishReason:
-    if end.reason == "length":
-        return "length"
-    return "insufficient_system_resource" if end.reason in {"aborted", "failed"} else "stop"

@@ -30,26 +30,32 @@ class ModelRunner:
     @torch.inference_mode()
     def hidden(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor:
         """Normed hidden states [N, D] of all spans' tokens, in their order; their entries are kept."""
-        order, cache = self._arranged(spans)
-        ids = torch.tensor([tokens], device=self.device)[:, order]
-        states = self.model.advance(ids, cache)[0]
-        return torch.empty_like(states).index_copy_(0, order, states)
+        return self._states(spans, tokens)
 
     @torch.inference_mode()
     def guesses(
         self, spans: Sequence[TokenSpan], hidden_ND: Tensor, next_tokens: Sequence[int], rows: list[int]
     ) -> Tensor:
         """MTP on states and the N tokens after them; the likeliest tokens after those at `rows`, int64 [len(rows)]."""
-        order, cache = self._arranged(spans)
-        following = torch.tensor([next_tokens], device=self.device)[:, order]
-        states = self.model.guess(hidden_ND[order][None], following, cache)[0]
-        states = torch.empty_like(states).index_copy_(0, order, states)
-        return self.logits(states[rows]).argmax(-1)
+        return self.logits(self._states(spans, next_tokens, hidden_ND)[rows]).argmax(-1)
 
     @torch.inference_mode()
     def logits(self, hidden_RD: Tensor) -> Tensor:
         """Logits [R, V], V = `vocabulary`: the head's rows that no token has are left out."""
         return self.model.unembed(hidden_RD)[:, : self.vocabulary]
+
+    def _states(self, spans: Sequence[TokenSpan], tokens: Sequence[int], before_ND: Tensor | None = None) -> Tensor:
+        """States [N, D] of the tokens, in their order: the decoder's, or MTP's where those before them are given."""
+        order, cache = self._arranged(spans)
+        ids = torch.tensor([tokens], device=self.device)[:, order]
+        states = self._forward(ids, cache, None if before_ND is None else before_ND[order])
+        return torch.empty_like(states).index_copy_(0, order, states)
+
+    def _forward(self, ids_1N: Tensor, cache: StepCache, before_ND: Tensor | None) -> Tensor:
+        states = (
+            self.model.advance(ids_1N, cache) if before_ND is None else self.model.guess(before_ND[None], ids_1N, cache)
+        )
+        return states[0]
 
     def _arranged(self, spans: Sequence[TokenSpan]) -> tuple[Tensor, StepCache]:
         """The spans with those of few tokens first and taken apart; and where their tokens stood before."""
@@ -77,33 +83,18 @@ class DeterministicModelRunner(ModelRunner):
             if isinstance(module, Experts):
                 module.operation = routed_experts_by_tile
 
-    @torch.inference_mode()
-    def hidden(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor:
+    def _states(self, spans: Sequence[TokenSpan], tokens: Sequence[int], before_ND: Tensor | None = None) -> Tensor:
         rows = []
-        for parts, ids in self._tiles(spans, tokens):
-            states = self.model.advance(torch.tensor([ids], device=self.device), self._cache(parts))
-            rows.append(states[0])
+        for number, (parts, ids) in enumerate(self._tiles(spans, tokens)):
+            before = None if before_ND is None else _padded(before_ND[number * TILE : (number + 1) * TILE])
+            cache = StepCache(self.pages, parts, together=1)
+            rows.append(self._forward(torch.tensor([ids], device=self.device), cache, before))
         return torch.cat(rows)[: len(tokens)]
-
-    @torch.inference_mode()
-    def guesses(
-        self, spans: Sequence[TokenSpan], hidden_ND: Tensor, next_tokens: Sequence[int], rows: list[int]
-    ) -> Tensor:
-        states, start = [], 0
-        for parts, ids in self._tiles(spans, next_tokens):
-            tile = _padded(hidden_ND[start : start + TILE])
-            following = torch.tensor([ids], device=self.device)
-            states.append(self.model.guess(tile[None], following, self._cache(parts))[0])
-            start += TILE
-        return self.logits(torch.cat(states)[rows]).argmax(-1)
 
     @torch.inference_mode()
     def logits(self, hidden_RD: Tensor) -> Tensor:
         tiles = [self.model.unembed(_padded(tile)) for tile in hidden_RD.split(TILE)]
         return torch.cat(tiles)[: len(hidden_RD), : self.vocabulary]
-
-    def _cache(self, parts: Sequence[TokenSpan]) -> StepCache:
-        return StepCache(self.pages, parts, together=1)
 
     def _tiles(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> list[tuple[list[TokenSpan], list[int]]]:
         """Single-token spans and their ids, TILE at a time, the last tile filled up with scratch."""

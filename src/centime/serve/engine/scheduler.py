@@ -92,11 +92,14 @@ class Scheduler:
         if generation in self.running:
             self.running.remove(generation)
         else:
-            owner = generation.request.owner
-            self._waiting[owner].remove(generation)
-            if not self._waiting[owner]:
-                del self._waiting[owner]
+            self._unqueue(generation)
         self.cache.release(generation)
+
+    def _unqueue(self, generation: Generation) -> None:
+        owner = generation.request.owner
+        self._waiting[owner].remove(generation)
+        if not self._waiting[owner]:
+            del self._waiting[owner]
 
     def schedule(self) -> list[ScheduledWork]:
         """The next step's work, single tokens first; empty when there is nothing to do."""
@@ -167,9 +170,7 @@ class Scheduler:
                 return False
             if not self._take_from(blocks, share):
                 return False
-        self._waiting[owner].remove(generation)
-        if not self._waiting[owner]:
-            del self._waiting[owner]
+        self._unqueue(generation)
         self.running.append(generation)
         generation.let_in = len(generation.tokens)
         return True

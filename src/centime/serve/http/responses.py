@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from fastapi.responses import Response
@@ -18,7 +18,6 @@ from centime.serve.http.errors import ApiError
 from centime.serve.http.paths import dialect
 
 T = TypeVar("T")
-log = logging.getLogger("centime.serve")
 
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
@@ -53,6 +52,10 @@ def as_event(body: Any, name: str | None = None) -> bytes:
     return (f"event: {name}\n".encode() if name else b"") + b"data: " + data + b"\n\n"
 
 
+class ClientLeft(ApiError):
+    """Whom an answer is for is gone: nobody hears of it."""
+
+
 class Abortable(Protocol):
     """What makes an answer."""
 
@@ -82,30 +85,26 @@ class Working(Response, ABC):
         """Makes the body and sends it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        working = asyncio.ensure_future(self._work(scope, send))
-        leaving = asyncio.ensure_future(_left(receive))
-        try:
-            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                await working
-        except OSError:  # the connection broke while something was sent
-            pass
-        finally:
-            self.call.abort()  # of what has not ended
-            for task in (working, leaving):
-                task.cancel()
-            await asyncio.gather(working, leaving, return_exceptions=True)
+        with contextlib.suppress(OSError, ClientLeft):  # OSError: the connection broke while something was sent
+            await _unless_left(receive, self._work(scope, send), self.call.abort)
 
 
 async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What the work brings before an answer begins; cancelled when the client leaves. Its body must have been read."""
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request.receive))
+    return await _unless_left(request.receive, work)
+
+
+async def _unless_left(receive: Receive, work: Coroutine[Any, Any, T], ending: Callable[[], None] = lambda: None) -> T:
+    """What the work brings. Raises ClientLeft when the client leaves before. ending: called before what is left of the
+    work is cancelled."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return await working
-        raise ApiError(400, "The client left.")  # which nobody hears
+        raise ClientLeft(400, "The client left.")
     finally:
+        ending()
         for task in (working, leaving):
             task.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)

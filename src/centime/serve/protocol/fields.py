@@ -174,13 +174,11 @@ class Sampled(Amounts):
         given: dict[str, Any] = {
             name: value
             for name in (
-                *("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "seed"),
-                *("ignore_eos",),
+                *("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty"),
+                *("repetition_penalty", "seed", "ignore_eos"),
             )
             if (value := getattr(self, name)) is not None
         }
-        if self.repetition_penalty is not None:
-            given["repetition_penalty"] = self.repetition_penalty
         bias = {_token("logit_bias", token, vocabulary): value for token, value in (self.logit_bias or {}).items()}
         ends = [_token("stop_token_ids", token, vocabulary) for token in self.stop_token_ids or ()]
         try:

@@ -10,9 +10,8 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from centime.errors import UserError
 from centime.serve.engine.request import Event, Finish, Finished, QueueFull, Request, Usage, check_prompt
@@ -21,31 +20,15 @@ from centime.serve.engine.stats import EngineStats
 from centime.serve.faults import report
 from centime.serve.grammar.constraint import GrammarConstraint
 from centime.serve.replicas.affinity import Affinity
-from centime.serve.replicas.replica import RemoteRequest, ReplicaInfo, Update
+from centime.serve.replicas.replica import RemoteRequest, Update
 from centime.serve.replicas.totals import Lives, SharedDevice, together
+
+if TYPE_CHECKING:
+    from centime.serve.replicas.ray_serve import RayReplicas
 
 READ_SECONDS = 0.5  # between two readings of a replica's books
 END_SECONDS = 10.0  # that the last reading may take
 LOST = "the replica that computed this answer was lost; ask again."
-
-
-class ReplicaLink(Protocol):
-    """A replica that answers (ray_serve.StartedReplica): `handle` is Ray's."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def handle(self) -> Any: ...
-    @property
-    def info(self) -> ReplicaInfo: ...
-
-
-class Replicas(Protocol):
-    """All of them, and their end (ray_serve.RayReplicas)."""
-
-    @property
-    def started(self) -> Sequence[ReplicaLink]: ...
-    def stop(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -63,7 +46,7 @@ class ReplicaRouter:
     share that machine.
     """
 
-    def __init__(self, replicas: Replicas, settings: EngineSettings, *, gpu: bool) -> None:
+    def __init__(self, replicas: RayReplicas, settings: EngineSettings, *, gpu: bool) -> None:
         self._replicas = replicas
         self._links = {link.name: link for link in replicas.started}
         info = [link.info for link in replicas.started]
@@ -97,9 +80,7 @@ class ReplicaRouter:
             if self._draining:
                 raise QueueFull("the server is shutting down")
             if sum(sent.request.owner == request.owner for sent in self._sent.values()) >= self._most:
-                raise QueueFull(
-                    f"too many requests of {request.owner!r} wait" if request.owner else "too many requests wait"
-                )
+                raise QueueFull.of(request.owner)
             sent = self._sent[request.id] = Sent(request)
         asyncio.run_coroutine_threadsafe(self._carry(sent), self._loop)
 

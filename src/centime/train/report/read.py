@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from centime.errors import UserError
+from centime.json_files import whole_lines
 
 Record = dict[str, Any]
 
@@ -40,7 +41,7 @@ def read_run(folder: Path, bill: Mapping[str, Any] | None = None) -> RecordedRun
     metrics = folder / "metrics.jsonl"
     if not metrics.is_file():
         raise UserError(f"{metrics} does not exist; give the folder of a run that `centime train` has begun.")
-    records = _lines(metrics)
+    records = list(whole_lines(metrics))
     steps = {(r["stage"], r["step"]): r for r in records if "loss" in r}
     evaluations = {(r["stage"], r["step"]): r for r in records if "eval_loss" in r}
     offsets, starts = _stage_offsets(list(steps.values()))
@@ -53,24 +54,11 @@ def read_run(folder: Path, bill: Mapping[str, Any] | None = None) -> RecordedRun
         folder,
         list(steps.values()),
         list(evaluations.values()),
-        _lines(samples) if samples.is_file() else [],
+        list(whole_lines(samples)) if samples.is_file() else [],
         recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
         bill,
         starts,
     )
-
-
-def _lines(path: Path) -> list[Record]:
-    """The JSON objects of a .jsonl file; a line cut short by a kill is skipped."""
-    out = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(record, dict):
-            out.append(record)
-    return out
 
 
 def _stage_offsets(steps: Sequence[Record]) -> tuple[dict[str, float], list[tuple[float, str]]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
-from typing import Any
 
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.files.durable import whole_file
-from centime.json_files import parse_json
+from centime.json_files import whole_lines
 from centime.model import Transformer
 from centime.recipe import Recipe
 from centime.serve.engine.request import SamplingParams
@@ -32,7 +30,8 @@ def write_sample(
         prompt = _prompt(plan, recipe)
         answer = Session(model, tokenizer).answer(prompt, SamplingParams(temperature=0.0, max_tokens=LENGTH))
         record = {"stage": plan.name, "tokens": tokens, "prompt": tokenizer.decode(prompt), "text": answer.text}
-        kept = [line for line in _lines(path) if line["stage"] != plan.name]
+        earlier = whole_lines(path) if path.exists() else ()
+        kept = [line for line in earlier if "stage" in line and line["stage"] != plan.name]
         with whole_file(path) as partial:
             lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in [*kept, record])
             partial.write_text("".join(lines), encoding="utf-8", errors="replace")
@@ -40,17 +39,6 @@ def write_sample(
         pass
     finally:
         model.train()
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The samples that are there; lines that are damaged are left out."""
-    found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
-        with contextlib.suppress(UserError):
-            sample = parse_json(line, str(path))
-            if isinstance(sample, dict) and "stage" in sample:
-                found.append(sample)
-    return found
 
 
 def _prompt(plan: StagePlan, recipe: Recipe) -> list[int]:

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from centime.errors import UserError
 from centime.files.durable import whole_file
+from centime.json_files import whole_lines
 from centime.train.run.callbacks.callback import Callback, Record
 
 
@@ -22,7 +23,8 @@ class MetricsFile(Callback):
     def __init__(self, path: Path, global_step: int) -> None:
         try:
             if path.exists():
-                kept = [line for line in _lines(path) if line["global_step"] <= global_step - ("eval_loss" in line)]
+                known = [line for line in whole_lines(path) if type(line.get("global_step")) is int]
+                kept = [line for line in known if line["global_step"] <= global_step - ("eval_loss" in line)]
                 with whole_file(path) as partial:
                     partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
             self._file: IO[str] = path.open("a", encoding="utf-8")
@@ -57,16 +59,3 @@ class MetricsFile(Callback):
 def _plain(value: Any) -> Any:
     """JSON has no NaN: a number that is not finite is written as text, which a reader of numbers passes over."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of the file; one cut short by a kill, or damaged, is left out."""
-    found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict) and type(record.get("global_step")) is int:
-            found.append(record)
-    return found
