@@ -8,6 +8,7 @@ punctuation, then without the owner in front of a slash and the precision behind
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import re
@@ -86,10 +87,18 @@ def architecture(name: str) -> Architecture:
         return from_config(preset(name), name)
     choices = names()
     raise UserError(
-        f"There is no model called {name!r}.{nearest(name, choices)} Known are {len(choices)} models, such as "
-        "DeepSeek-V3, Llama-3.1-405B and centime-d4; give a folder with config.json, or add a row to "
+        f"There is no model called {name!r}.{nearest(name, _kin(name, choices))} Known are {len(choices)} models, such "
+        "as DeepSeek-V3, Llama-3.1-405B and centime-d4; give a folder with config.json, or add a row to "
         f"{overlay_path()}."
     )
+
+
+def _kin(name: str, choices: list[str]) -> list[str]:
+    """The names that a person may have meant: those whose first word is spelt nearly so ('glm', not 'llama')."""
+    words = {choice: re.split(r"[^a-z]", choice.rsplit("/", 1)[-1].lower())[0] for choice in choices}
+    first = re.split(r"[^a-z]", name.rsplit("/", 1)[-1].lower())[0]
+    close = set(difflib.get_close_matches(first, set(words.values()), n=3, cutoff=0.75))
+    return [choice for choice in choices if words[choice] in close]
 
 
 def known(name: str) -> Architecture | None:

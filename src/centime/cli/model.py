@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import re
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from centime.cli.program.group import VerbGroup
+from centime.errors import UserError
 from centime.units import format_bytes, format_count, format_flops
 
 if TYPE_CHECKING:
+    from centime.catalogue.architecture import Architecture, ExpertsSpec, FeedForwardSpec, Mixer
     from centime.catalogue.model_config import ModelConfig
     from centime.plan.counts import Counts
 
@@ -28,43 +31,65 @@ def model() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A name (centime-d4, deepseek-v3, ...) or a model or run folder.")],
+    name: Annotated[
+        str, typer.Argument(help="A name (centime-d4, deepseek-v3, ...), a model or run folder, or a config.json.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     sequence: Annotated[int, typer.Option(help="Tokens per sequence, for the attention's FLOPs.", min=1)] = 4096,
     dense: Annotated[bool, typer.Option(help="Show the dense model with equal FLOPs per token instead.")] = False,
 ) -> None:
     """Parameters, FLOPs per token and KV bytes per token of a model, and every size they follow from."""
-    from centime.catalogue.hf import holds_model, model_folder, read
-    from centime.catalogue.presets import preset
+    from centime.catalogue.models import architecture
     from centime.plan.counts import count
     from centime.plan.counts.baseline import dense_baseline
 
-    folder = Path(name)
-    config = read(model_folder(folder))[0] if os.path.isdir(folder) or holds_model(folder) else preset(name)
+    config = _buildable(name)
+    arch = architecture(name)
     title = name
     if dense:
+        if config is None:
+            raise UserError(f"--dense is for models that centime builds, and {name} is none; leave it out.")
         config, title = dense_baseline(config, sequence), f"dense baseline of {name}"
-    counts = count(config, sequence)
+    counts = count(config if dense and config is not None else arch, sequence)
+    sizes = {"config": config.model_dump()} if config is not None else {"architecture": asdict(arch)}
     if as_json:
-        typer.echo(json.dumps({"name": title, "config": config.model_dump(), "counts": counts.to_json()}, indent=2))
+        typer.echo(json.dumps({"name": title, **sizes, "counts": counts.to_json()}, indent=2))
         return
     console = Console()
     console.print(_figures(title, counts))
     console.print(_parts(counts))
-    console.print(_sizes(config))
+    console.print(_sizes(config) if config is not None else _layers(arch))
+    for assumption in arch.assumptions if not dense else ():
+        console.print(f"{assumption}.", markup=False, highlight=False)
+
+
+def _buildable(name: str) -> ModelConfig | None:
+    """The configuration of a model that centime builds: a preset's, or a folder's of a family that it computes."""
+    from centime.catalogue.hf import holds_model, model_folder, read
+    from centime.catalogue.presets import names, preset
+
+    folder = Path(name)
+    if not holds_model(folder):
+        return preset(name) if name in names() else None
+    try:
+        return read(model_folder(folder))[0]
+    except UserError:  # it can be planned, if not built; what it cannot be read for at all, the planner says
+        return None
 
 
 @app.command("list")
 def list_names(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
-    """Every model known by name."""
-    from centime.catalogue.presets import names, preset
+    """Every model known by name: those that centime builds, then those that it plans."""
+    from centime.catalogue.models import architecture, names
+    from centime.catalogue.presets import names as presets
     from centime.plan.counts import count
 
-    rows = {name: count(preset(name)) for name in names()}
+    rows = {name: count(architecture(name)) for name in (*presets(), *names())}
     if as_json:
         typer.echo(json.dumps({name: counts.to_json() for name, counts in rows.items()}, indent=2))
         return
-    table = Table("model", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("model", min_width=max(map(len, rows)))
     for heading in ("total", "active", "training, per token", "KV bytes/token"):
         table.add_column(heading, justify="right")
     for name, counts in rows.items():
@@ -141,3 +166,27 @@ def _sizes(config: ModelConfig) -> Table:
     for left, right in zip(cells[:half], [*cells[half:], ("", "")], strict=False):
         table.add_row(*left, *right)
     return table
+
+
+def _layers(arch: Architecture) -> Table:
+    """Every kind of layer with its sizes, of a model that centime plans and does not build."""
+    table = Table(title="\nlayers", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in ("", "mixer", "feed-forward"):
+        table.add_column(heading, justify="right" if not heading else "left", overflow="fold")
+    for block in arch.blocks:
+        table.add_row(f"{block.repeat} x", _stated(block.mixer), _stated(block.feed_forward))
+    table.add_row("", f"hidden {arch.hidden:,}", f"vocabulary {arch.vocab:,}{', tied' if arch.tied else ''}")
+    return table
+
+
+def _stated(part: Mixer | FeedForwardSpec | ExpertsSpec | None) -> str:
+    """A part of a layer: its kind, and every size that is not its default."""
+    if part is None:
+        return "none"
+    kind = re.sub(r"(?<!^)(?=[A-Z])", " ", type(part).__name__.removesuffix("Spec")).lower()
+    stated = [
+        one.name.replace("_", " ") if value is True else f"{one.name.replace('_', ' ')} {value:,}"
+        for one in fields(part)
+        if (value := getattr(part, one.name)) not in (None, False, one.default)
+    ]
+    return f"{kind}: {', '.join(stated)}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from centime.catalogue import models
 from centime.catalogue.hf import to_hf
 from centime.catalogue.presets import names, preset
 from centime.cli import app
@@ -68,8 +69,40 @@ def test_a_model_without_a_dense_baseline_is_a_sentence(sizes: dict[str, int], s
 
 def test_the_list_has_every_name() -> None:
     text = centime("model", "list")
-    assert [name for name in names() if name not in text] == []
-    assert set(json.loads(centime("model", "list", "--json"))) == set(names())
+    known = {*names(), *models.names()}
+    assert [name for name in known if name not in text] == []
+    assert set(json.loads(centime("model", "list", "--json"))) == known
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_that_is_planned_is_shown(name: str) -> None:
+    """The parts add up to the whole, and every kind of layer is described."""
+    arch = models.architecture(name)
+    found = json.loads(centime("model", "show", name, "--json"))
+    parts = {part: figures for part, figures in found["counts"]["parts"].items() if part != "MTP modules"}
+    for kind in ("total", "active"):
+        assert sum(part[kind] for part in parts.values()) == found["counts"][f"{kind}_params"]
+    if "config" not in found:
+        text = centime("model", "show", name)
+        assert [f"{block.repeat} x" for block in arch.blocks if f"{block.repeat} x" not in text] == []
+
+
+def test_a_model_that_is_only_planned_has_no_dense_baseline() -> None:
+    with pytest.raises(UserError, match="--dense is for models that centime builds"):
+        centime("model", "show", "gpt-oss-120b", "--dense")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("glm-4.7", "GLM-5"), ("deepseek-v5", "DeepSeek-V"), ("lama-3.1-70b", "Llama-3.1-70B")]
+)
+def test_whom_a_person_may_have_meant(name: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"Did you mean '{meant}"):
+        centime("model", "show", name)
+
+
+def test_nobody_is_proposed_for_a_word_that_is_like_no_name() -> None:
+    with pytest.raises(UserError, match=r"no model called 'mistral-large-9'\. (Did you mean 'M|Known)"):
+        centime("model", "show", "mistral-large-9")
 
 
 @pytest.mark.parametrize("name", ["deepseek-v33", "./absent"])

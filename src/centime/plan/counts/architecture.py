@@ -188,11 +188,15 @@ def _layer(block: LayerGroup, arch: Architecture) -> _Layer:
     held = sum(g.params for g in found)
     expert = sum(g.params for g in found if g.kind == "expert")
     small = vectors(block, arch)
-    idle = 0
-    if isinstance(block.feed_forward, ExpertsSpec) and block.feed_forward.bias:
-        part = block.feed_forward
-        idle = (part.experts - part.top_k) * ((2 if part.gated else 1) * part.width + arch.hidden)
-    return _Layer(held + small, matmul + small - idle, matmul, expert)
+    return _Layer(held + small, matmul + small - idle_biases(block, arch), matmul, expert)
+
+
+def idle_biases(block: LayerGroup, arch: Architecture) -> int:
+    """Elements of biases of the experts that a token does not visit."""
+    part = block.feed_forward
+    if not isinstance(part, ExpertsSpec) or not part.bias:
+        return 0
+    return (part.experts - part.top_k) * ((2 if part.gated else 1) * part.width + arch.hidden)
 
 
 @lru_cache(maxsize=1024)

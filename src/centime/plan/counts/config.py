@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from centime.catalogue.architecture import Architecture, LayerGroup
 from centime.catalogue.model_config import ModelConfig
 from centime.catalogue.models import from_config
-from centime.plan.counts.architecture import count_architecture, flops_per_key, vectors
+from centime.plan.counts.architecture import count_architecture, flops_per_key, idle_biases, vectors
 from centime.plan.counts.matrices import feed_forward_gemms, mixer_gemms
 
 
@@ -65,10 +65,12 @@ _KINDS = {"router": "router", "expert": "routed experts", "shared": "shared expe
 
 def _parts(block: LayerGroup, arch: Architecture) -> dict[str, ModuleParameters]:
     """One layer's modules: attention (its inner norms included), norms, feed-forward or router and experts."""
-    found = {"norms": ModuleParameters(2 * arch.hidden, 2 * arch.hidden)}
+    norm = arch.hidden * (2 if arch.norm_bias else 1)
+    norms = norm * sum(part is not None for part in (block.mixer, block.feed_forward))
+    found = {"norms": ModuleParameters(norms, norms)}
     if block.mixer is not None:
         weights = sum(gemm.params for gemm in mixer_gemms(block.mixer, arch.hidden))
-        small = vectors(LayerGroup(block.mixer, None), arch) - arch.hidden
+        small = vectors(LayerGroup(block.mixer, None), arch) - norm
         found["attention"] = ModuleParameters(weights + small, weights + small, weights)
     if block.feed_forward is not None:
         for gemm in feed_forward_gemms(block.feed_forward, arch.hidden):
@@ -77,9 +79,10 @@ def _parts(block: LayerGroup, arch: Architecture) -> dict[str, ModuleParameters]
                 gemm.params, used, used
             )
         # The correction bias (V3 report, equation 16) is a vector in every checkpoint, though no gradient reaches it.
-        bias = vectors(LayerGroup(None, block.feed_forward), arch) - arch.hidden
+        bias = vectors(LayerGroup(None, block.feed_forward), arch) - norm
         if bias:
-            found["router"] += ModuleParameters(bias, bias)
+            name = "router" if "router" in found else _KINDS["dense"]
+            found[name] += ModuleParameters(bias, bias - idle_biases(block, arch))
     return found
 
 
@@ -90,13 +93,13 @@ def attention_flops_per_pair(config: ModelConfig) -> int:
     return int(flops_per_key(mixer))
 
 
-def count(config: ModelConfig, sequence_length: int = 4096, kv_bytes_per_element: int = 2) -> Counts:
-    """Count `config`'s parameters, FLOPs per token in sequences of `sequence_length`, and KV bytes per token (bf16).
+def count(model: ModelConfig | Architecture, sequence_length: int = 4096, kv_bytes_per_element: int = 2) -> Counts:
+    """Count a model's parameters, FLOPs per token in sequences of `sequence_length`, and KV bytes per token (bf16).
 
     "total" and "active" leave MTP modules out, as the published 671 B and 37 B do. The figures are those of
     `centime.plan.counts.architecture`, with the modules they come from.
     """
-    arch = from_config(config)
+    arch = model if isinstance(model, Architecture) else from_config(model)
     found = count_architecture(arch, sequence_length)
     vocabulary = arch.vocab * arch.hidden
     # A tied matrix is held once and used twice; it is counted under the head, where it is multiplied.
@@ -104,7 +107,10 @@ def count(config: ModelConfig, sequence_length: int = 4096, kv_bytes_per_element
     for block in arch.blocks:
         for name, part in _parts(block, arch).items():
             parts[name] = parts.get(name, ModuleParameters()) + part * block.repeat
-    parts["norms"] += ModuleParameters(arch.hidden, arch.hidden)
+    final = arch.hidden * (2 if arch.norm_bias else 1)
+    parts["norms"] += ModuleParameters(final, final)
+    positions = arch.learned_positions * arch.hidden
+    parts["positions"] = ModuleParameters(positions, positions)
     parts["head"] = ModuleParameters(vocabulary, vocabulary, vocabulary)
     if arch.mtp_modules:
         weights = sum(part.matmul for block in arch.mtp_layers for part in _parts(block, arch).values())
