@@ -90,7 +90,7 @@ def list_names(as_json: Annotated[bool, typer.Option("--json", help="Print JSON 
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("model", min_width=max(map(len, rows)))
-    for heading in ("total", "active", "training, per token", "KV bytes/token"):
+    for heading in ("total", "active", "training", "KV cache"):
         table.add_column(heading, justify="right")
     for name, counts in rows.items():
         table.add_row(
@@ -101,7 +101,7 @@ def list_names(as_json: Annotated[bool, typer.Option("--json", help="Print JSON 
             f"{counts.kv_bytes_per_token:,}",
         )
     Console().print(table)
-    typer.echo("Training FLOPs in sequences of 4,096 tokens, without MTP; KV cache in bf16.")
+    typer.echo("Training: FLOPs per token in sequences of 4,096, without MTP. KV cache: bytes per token in bf16.")
 
 
 def _figures(title: str, counts: Counts) -> Table:
