@@ -26,6 +26,7 @@ def seconds_of(row: dict[str, str], run: PublishedRun, target: str, value: float
 class Sample:
     """A run with the seconds of its step, and of phases where its source states them."""
 
+    file: str
     row: dict[str, str]
     run: PublishedRun
     seconds: float
@@ -72,5 +73,6 @@ def read_samples(path: Path) -> list[Sample]:
                 phases = (
                     {name: float(match[1]) for name, match in matches.items() if match} if all(matches.values()) else {}
                 )
-                found.append(Sample(row, run, seconds_of(row, run, target, float(row[target])), phases))
+                seconds = seconds_of(row, run, target, float(row[target]))
+                found.append(Sample(path.name, row, run, seconds, phases))
     return found
