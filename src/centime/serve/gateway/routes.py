@@ -23,7 +23,7 @@ from centime.serve.http.admission import take_ticket
 from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, AnthropicErrorBody, error_responses
 from centime.serve.http.json_route import JsonRoute, sent_object
-from centime.serve.http.paths import Kind, dialect, paths_of
+from centime.serve.http.paths import Kind, dialect, paths_of, post
 from centime.serve.http.responses import answer_of, as_json
 from centime.serve.protocol.fields import Body
 
@@ -33,17 +33,9 @@ def passing_routes(gateway: Gateway) -> APIRouter:
     router = APIRouter(route_class=JsonRoute, tags=["Passed on"])
 
     def add(kind: Kind, route: Callable[..., Any], summary: str) -> None:
-        for path in paths_of(kind):
-            body = {} if dialect(path) == "openai" else {"body": AnthropicErrorBody}
-            router.add_api_route(
-                path,
-                route,
-                methods=["POST"],
-                summary=summary,
-                response_model=None,
-                responses=error_responses((*GENERATES, 415), **body),
-                name=path,
-            )
+        body = {} if dialect(paths_of(kind)[0]) == "openai" else {"body": AnthropicErrorBody}
+        responses = error_responses((*GENERATES, 415), **body)
+        post(router, kind, summary=summary, response_model=None, responses=responses)(route)
 
     async def pass_on(kind: Kind, read: Body, request: Request) -> Response:
         inbound = parse_inbound(kind, read, sent_object(request), len(await request.body()))

@@ -44,8 +44,11 @@ def post(router: APIRouter, kind: Kind, **described: Any) -> Callable[[Callable[
     """Decorates what answers a kind: at all its paths, the first of them in the API's description."""
 
     def routed(answers: Callable[..., Any]) -> Callable[..., Any]:
-        for number, path in enumerate(paths_of(kind)):
-            router.add_api_route(path, answers, methods=["POST"], include_in_schema=number == 0, **described)
+        first, *others = paths_of(kind)
+        router.add_api_route(first, answers, methods=["POST"], **described)
+        for path in others:  # without what the description alone needs, whose models take most of a server's start
+            plain = {key: value for key, value in described.items() if key != "responses"}
+            router.add_api_route(path, answers, methods=["POST"], include_in_schema=False, **plain)
         return answers
 
     return routed
