@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from centime.doctor import as_json, examine, libraries, machine
+from centime.doctor import libraries, machine
+from centime.doctor.examine import as_json, examine
 from centime.doctor.finding import ABSENT, BROKEN, OK, WARN, Finding
 from centime.doctor.home import home
 from centime.doctor.machine import LITTLE_BYTES, devices, disks, price, system

@@ -9,7 +9,7 @@ import pytest
 
 from centime import recipe
 from centime.errors import UserError
-from centime.recipe.toml import MAX_DEPTH, brief
+from centime.recipe.toml import MAX_DEPTH
 from centime.units import parse_count
 
 LEAST = """
@@ -155,8 +155,3 @@ def test_a_written_recipe_says_every_key_with_its_description() -> None:
     assert text.startswith('name = "least"')
     tables = [line for line in text.splitlines() if line.startswith("[")]
     assert tables == sorted(set(tables), key=tables.index)
-
-
-def test_a_long_text_is_cut_to_what_a_sentence_holds() -> None:
-    assert brief("a" * 80) == "a" * 80
-    assert brief("a" * 81) == f"{'a' * 60}... (81 characters)"

@@ -6,7 +6,7 @@ import pytest
 
 from centime.catalogue.chips import chip
 from centime.errors import UserError
-from centime.plan.check.plan import quantile, sums
+from centime.plan.check.plan import sums
 from centime.plan.check.published_run import precision_of, read_run, tuned_software, whole, year_of
 from centime.plan.check.row_prediction import RowPrediction
 from centime.plan.check.serving import ONLINE_CONTEXT, ONLINE_TTFT_S, _engine, predict_row, read_case
@@ -196,5 +196,3 @@ def test_the_sums_by_hand() -> None:
     widths = sorted((row.high - row.low) / 2 / row.predicted for row in rows[:5])  # type: ignore[operator]
     assert found["median_width"] == pytest.approx(widths[2])
     assert sums(rows[5:]) == {"n": 1, "answered": 0} | dict.fromkeys(list(found)[2:])
-    assert [quantile([1.0, 3.0], share) for share in (0, 0.5, 1)] == [1, 2, 3]
-    assert quantile([5.0], 0.9) == 5

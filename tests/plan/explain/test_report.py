@@ -16,7 +16,6 @@ from centime.plan.explain.causes import describe, differing
 from centime.plan.explain.plan import Explanation, decompose
 from centime.plan.explain.report import paradox
 from centime.plan.explain.run import ExplainedRun
-from centime.plan.explain.shapley import MAX_CAUSES, shapley
 from centime.plan.show.language import writer
 from centime.plan.show.sections import Waterfall
 from centime.plan.training.case import RunInputs
@@ -171,13 +170,6 @@ def test_a_run_is_described_by_what_it_has() -> None:
     assert str(describe("sparsity", undated)) == "dense, 126 layers"
     assert str(describe("attention", undated)) == "GQA, 128 heads"
     assert str(describe("interconnect", AT)) == "200 GB/s among 8, 50 GB/s beyond"
-
-
-def test_more_causes_than_can_be_asked_about_are_refused() -> None:
-    names = [str(i) for i in range(MAX_CAUSES)]
-    assert all(share.value == 1 for share in shapley(names, len))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="11 causes would need 2048 evaluations"):
-        shapley([*names, "more"], len)  # type: ignore[arg-type]
 
 
 def test_two_shapes_of_one_size_differ_in_shape_alone() -> None:
