@@ -10,7 +10,7 @@ from tests.plan.show.shown import figures, notes, one, rows
 
 from centime.plan import verbs
 from centime.plan.serving.choice import Mixed, Split
-from centime.plan.serving.plan import PEAK_TO_MEAN, ServingPlan
+from centime.plan.serving.plan import PEAK_TO_MEAN, ServingPlan, peak_to_mean
 from centime.plan.serving.planner import plan_serving
 from centime.plan.serving.report import _milliseconds
 from centime.plan.serving.request import Demand, ServingRequest
@@ -41,15 +41,24 @@ def dollars(value: float) -> str:
 
 
 def test_the_head(plan: ServingPlan, told: dict[str, Any]) -> None:
-    low, high = told["interval"]["low"], told["interval"]["high"]
+    low, high, fleet = told["interval"]["low"], told["interval"]["high"], told["fleet"]
     assert low < told["gpus_mean"] < high
     assert figures(verbs.sections(plan, "en")) == {
         "GPUs, mean": (W.count(told["gpus_mean"]), f"80 %: {W.count(low)} to {W.count(high)}"),
         "GPUs, peak": (W.count(told["gpus_peak"]), "whole units"),
-        "Cost a day": (dollars(told["cost_per_day"]), f"$2.00 per device-hour, {told['price_date']}"),
+        "Cost a day, of GPUs while they serve": (
+            dollars(told["cost_per_day"]),
+            f"$2.00 per device-hour, {told['price_date']}",
+        ),
+        "Cost a day, rented around the clock": (
+            dollars(fleet["cost_per_day"]),
+            f"{fleet['gpus']:,} GPUs, {100 * fleet['idle']:.0f}% of their time idle; "
+            f"{dollars(fleet['cost_per_month'])} a month",
+        ),
         "Per million output tokens, all in": (
             dollars(told["cost_per_million_output_all_in"]),
-            f"{W.count(told['output_tokens_per_day'])} a day",
+            f"{W.count(told['output_tokens_per_day'])} a day; "
+            f"{dollars(fleet['all_in_per_m_output'])} rented around the clock",
         ),
         "Input tokens/s per GPU that prefills": (W.count(plan.input_rate), ""),
         "Output tokens/s per GPU that decodes": (W.count(plan.output_rate), ""),
@@ -162,7 +171,7 @@ def test_what_is_given_is_not_assumed(plan: ServingPlan) -> None:
     given = replace(ASKED, layout="mixed=tp1", precision="fp8", peak_to_mean=1.5)
     made = plan_serving(given)
     assert not {PRECISION, PEAK} & set(made.assumptions)
-    assert made.peak_to_mean == 1.5
+    assert peak_to_mean(made.request) == 1.5
     assert made.to_json()["gpus_mean"] * 1.5 <= 16
     assert (
         SPECULATION

@@ -11,6 +11,7 @@ from centime.plan.serving.engine import prefilling
 from centime.plan.serving.request import Demand
 
 MILLION = 1e6
+DAYS_PER_MONTH = 365.25 / 12
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,27 @@ class ServingMoney:
     margin: float | None  # (revenue - cost) / cost
 
 
+@dataclass(frozen=True)
+class RentedFleet:
+    """GPUs that are paid for around the clock, whatever the load."""
+
+    gpus: int
+    cost_per_day: float
+    idle: float  # of their time, on average
+    all_in_per_m_output: float
+
+    @property
+    def cost_per_month(self) -> float:
+        """A twelfth of a year of 365.25 days."""
+        return self.cost_per_day * DAYS_PER_MONTH
+
+
+def rented(gpus: int, gpus_mean: float, output_per_day: float, price: Price) -> RentedFleet:
+    """What `gpus` cost around the clock, of which `gpus_mean` serve on average."""
+    cost = gpus * price.per_device_hour * 24
+    return RentedFleet(gpus, cost, max(0.0, 1 - gpus_mean / gpus), cost / output_per_day * MILLION)
+
+
 def spent(
     demand: Demand,
     lengths: Lengths,
@@ -35,7 +57,11 @@ def spent(
     price: Price,
     prices: PriceList | None,
 ) -> ServingMoney:
-    """Prefill is paid by the tokens that missed the cache, but for the attention over hits; decode by the output."""
+    """Prefill is paid by the tokens that missed the cache, but for the attention over hits; decode by the output.
+
+    Attention over a long prefix would make a hit dearer than a miss. A cached token can always be computed anew, so
+    it pays no more than its part of the prompt.
+    """
     hourly = price.per_device_hour * 24
     total = (prefill_gpus + decode_gpus) * hourly
     share, over_hits = _prefill_share(choice, lengths)
@@ -43,7 +69,7 @@ def spent(
     decode = total - prefill
     hits = demand.input_per_day * lengths.hit
     misses = demand.input_per_day - hits
-    on_hits = prefill * over_hits
+    on_hits = prefill * min(over_hits, lengths.hit)
     revenue = margin = None
     if prices is not None:
         revenue = (hits * prices.hit + misses * prices.miss + demand.output_per_day * prices.output) / MILLION

@@ -14,7 +14,7 @@ from centime.catalogue.prices import Price
 from centime.plan.serving.arrivals import Simulated
 from centime.plan.serving.choice import Choice, Lengths, Mixed
 from centime.plan.serving.engine import prefilling
-from centime.plan.serving.money import ServingMoney
+from centime.plan.serving.money import RentedFleet, ServingMoney, rented
 from centime.plan.serving.request import Demand, ServingRequest
 from centime.plan.serving.roofline import Load, StepTime
 from centime.plan.serving.units import Unit
@@ -63,6 +63,11 @@ class ServingPlan:
         return busy_gpus(self.request, self.choice, self.prefill_gpus, self.decode_gpus)
 
     @property
+    def fleet(self) -> RentedFleet:
+        """The GPUs that were given, or those of the peak, rented around the clock."""
+        return rented(self.request.gpus or self.gpus_peak, self.gpus_mean, self.demand.output_per_day, self.price)
+
+    @property
     def input_rate(self) -> float:
         """Prompt tokens a second and GPU of the chips that prefill (of all, where units do both)."""
         return self.demand.input_per_day / SECONDS_PER_DAY / (self.prefill_gpus or self.decode_gpus)
@@ -81,7 +86,7 @@ class ServingPlan:
 
     def to_json(self) -> dict[str, Any]:
         """The keys of docs/plan-serving.md."""
-        money = self.money
+        money, fleet = self.money, self.fleet
         return {
             "model": self.request.model,
             "gpu": self.chip.name,
@@ -103,6 +108,7 @@ class ServingPlan:
             "cost_per_day": money.cost_per_day,
             "per_million": {"hit": money.hit_per_m, "miss": money.miss_per_m, "output": money.output_per_m},
             "cost_per_million_output_all_in": money.all_in_per_m_output,
+            "fleet": dataclasses.asdict(fleet) | {"cost_per_month": fleet.cost_per_month},
             "revenue_usd_per_day": money.revenue_per_day,
             "margin": money.margin,
             "price_list": self.prices.name if self.prices else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from centime.messages import Writer
+from centime.messages import Amount, Writer
 from centime.plan.serving.choice import Mixed
 from centime.plan.serving.engine import EngineModel, decoding, steady
 from centime.plan.serving.plan import PARTS, ServingPlan, parts, percentiles, steps, units
@@ -24,7 +24,7 @@ def sections(plan: ServingPlan, w: Writer) -> list[Section]:
 
 
 def _figures(plan: ServingPlan, w: Writer) -> Figures:
-    money, currency = plan.money, plan.price.currency
+    money, fleet, currency = plan.money, plan.fleet, plan.price.currency
     low, high = (plan.gpus_mean / factor for factor in (plan.high_factor, plan.low_factor))
     hour = w.say("{price:money} per device-hour, {date:date}", price=plan.price.amount, date=plan.price.date)
     items = [
@@ -34,11 +34,25 @@ def _figures(plan: ServingPlan, w: Writer) -> Figures:
             w.say("80 %: {low:count} to {high:count}", low=low, high=high),
         ),
         Figure(w.say("GPUs, peak"), w.count(plan.gpus_peak), w.say("whole units")),
-        Figure(w.say("Cost a day"), w.money(money.cost_per_day, currency), hour),
+        Figure(w.say("Cost a day, of GPUs while they serve"), w.money(money.cost_per_day, currency), hour),
+        Figure(
+            w.say("Cost a day, rented around the clock"),
+            w.money(fleet.cost_per_day, currency),
+            w.say(
+                "{gpus:,} GPUs, {idle:.0%} of their time idle; {month:money} a month",
+                gpus=fleet.gpus,
+                idle=fleet.idle,
+                month=Amount(fleet.cost_per_month, currency),
+            ),
+        ),
         Figure(
             w.say("Per million output tokens, all in"),
             w.money(money.all_in_per_m_output, currency),
-            w.say("{count:count} a day", count=plan.demand.output_per_day),
+            w.say(
+                "{count:count} a day; {rented:money} rented around the clock",
+                count=plan.demand.output_per_day,
+                rented=Amount(fleet.all_in_per_m_output, currency),
+            ),
         ),
         Figure(w.say("Input tokens/s per GPU that prefills"), w.count(plan.input_rate)),
         Figure(w.say("Output tokens/s per GPU that decodes"), w.count(plan.output_rate)),
@@ -97,7 +111,9 @@ def _money(plan: ServingPlan, w: Writer) -> Table:
     total = w.money(money.cost_per_day, currency)
     rows.append([w.say("Total"), "", "", "", total, dollars(money.revenue_per_day)])
     head = map(w.say, ("tokens/day", "cost per M", "price per M", "cost a day", "revenue a day"))
-    note = w.say("Misses pay for prefill, output for decode; hits pay for the attention that new tokens pay over them.")
+    note = w.say(
+        "Misses pay for prefill, output for decode; hits pay for the attention over them, and no more than a new token."
+    )
     return Table(w.say("Money"), ["", *head], rows, note, total=True)
 
 
