@@ -11,11 +11,12 @@ from types import ModuleType
 import pytest
 from scripts.fit_samples import seconds_of
 
+from centime.catalogue.chips import chip
 from centime.errors import UserError
 from centime.plan.check.file import TRAINING
 from centime.plan.check.published_run import read_run
 from centime.plan.check.training import interval, predict_row, times_of, value_of
-from centime.plan.step.efficiency import fitted
+from centime.plan.step.efficiency import TrainingSoftware, fitted, rates
 from centime.plan.step.intervals import errors, model_family
 
 RESULTS = ("mem_gib", "gpu_hours", "wall_days", "cost_usd", "notes")
@@ -94,7 +95,8 @@ def test_cells_left_out_and_deepseek_left_out(fitting: ModuleType, shared: Path,
 
 
 def test_the_fit_is_of_the_shipped_constants(fitting: ModuleType, shared: Path, rows: list[dict[str, str]]) -> None:
-    samples = fitting.read_samples(shared / "data/plan/training_runs.csv")
+    files = [shared / "data/plan" / name for name in ("training_runs.csv", "training_new.csv")]
+    samples = [sample for file in files for sample in fitting.read_samples(file)]
     assert len(samples) == len(errors().points)
     misses = fitting.misses(samples, fitted())[: len(samples)]
     assert fitting.summary(misses)["median_abs_error"] <= 0.07
@@ -107,7 +109,11 @@ def test_shares_of_a_peak_are_shares() -> None:
     assert 0 < constants.memory < 1
     assert 0 < constants.scaleup < 1
     assert 0 < constants.scaleout < 1
-    assert constants.gemm < 1.05  # of the best measured product
+    software = TrainingSoftware(2025.5)
+    for name in ("A100 SXM 80GB", "H100 SXM 80GB", "GB200 NVL72", "B200 SXM 180GB"):
+        device = chip(name)
+        best = 1e12 * (device.measured_max_bf16_tflops or 0.0)
+        assert rates(device, "bf16", software, constants).gemm < 1.05 * best  # of the best measured product
 
 
 def test_conventions() -> None:

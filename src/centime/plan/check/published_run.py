@@ -28,6 +28,7 @@ Row = Mapping[str, str]
 LEAST_TOKENS = 1024  # a chip and step: Llama-3.1-405B's 16M tokens on 16,384 chips (arXiv 2407.21783, table 4)
 DEFAULT_GPUS = 512
 TODAY = TrainingSoftware(2026.5)  # in which a micro-batch that is not stated has to fit
+TUNED = ("nemo", "megatron", "transformer engine", "primus", "maxtext", "tpu", "mindformers", "mindspeed", "deepseek")
 SOFTWARE_LAG_YEARS = 2.1  # from a chip's launch to the software of an undated run on it
 
 
@@ -91,14 +92,14 @@ def year_of(row: Row, chip: Chip) -> tuple[float, str]:
 
 
 def tuned_software(row: Row) -> bool:
-    """Whether the row's software brings its chip maker's own kernels (Transformer Engine's, XLA's) or DeepSeek's.
+    """Whether the row's software brings its chip maker's own kernels (Transformer Engine, XLA, CANN) or DeepSeek's.
 
     Runs of production are taken to: their makers tuned what they spent months on.
     """
     text = f"{row.get('software') or ''} {row.get('source') or ''} {row.get('gpu') or ''}".lower()
     if "benchmark" not in (row.get("kind") or ""):
         return True
-    return any(word in text for word in ("nemo", "megatron", "maxtext", "tpu", "deepseek", "transformer engine"))
+    return any(word in text for word in TUNED)
 
 
 def _sharding(text: str) -> int | None:

@@ -11,7 +11,17 @@ from centime.plan.step.job import Job, workload
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import AS_STATED, Recomputed, passing_of, states_of, usable_bytes
 from centime.plan.step.micro_batch import MicroBatchTimes, whole_of
-from centime.plan.step.times import Once, Passed, StepTimes, finished, micro_batches_of, once_of, pace, total_seconds
+from centime.plan.step.times import (
+    Once,
+    Passed,
+    StepTimes,
+    finished,
+    micro_batches_of,
+    once_of,
+    once_seconds,
+    pace,
+    total_seconds,
+)
 
 Key = TypeVar("Key")
 Found = TypeVar("Found")
@@ -98,7 +108,8 @@ class StepCost:
 
         def find() -> tuple[float, float]:
             doublings = log2(max(1.0, layout.gpus / 8))
-            synchronised = (self.constants.step_ms + self.constants.doubling_ms * doublings) * 1e-3
+            synchronised = once_seconds(self.job.software, self.constants)
+            synchronised += 3.0 * self.constants.doubling_us * 1e-6 * doublings
             # sums in another order round otherwise
             return synchronised, (1.0 + self.constants.scale * doublings) * (1.0 - 1e-12)
 
@@ -106,7 +117,10 @@ class StepCost:
         return (running + synchronised) * stretch
 
     def _once(self, layout: Layout, adapters: bool = False) -> Once:
-        key = (layout.gpus, layout.tp, layout.pp, layout.cp, layout.ep, layout.zero, layout.micro_batch, adapters)
+        key = (
+            *(layout.gpus, layout.tp, layout.pp, layout.cp, layout.ep, layout.zero, layout.micro_batch),
+            *(layout.schedule == "dualpipe", adapters),
+        )
         return _kept(self.once, key, lambda: once_of(self.load, layout, adapters))
 
     def _model(self, layout: Layout, again: Recomputed | None = None, adapters: bool = False) -> MicroBatchTimes:

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from centime.catalogue.architecture import Architecture
 from centime.plan.step.efficiency import FILE, generation
-from centime.plan.step.job import Job
+from centime.plan.step.job import Job, roofline_seconds
 from centime.plan.step.layout import Layout
 from centime.plan.step.times import StepTimes
 
@@ -111,9 +111,11 @@ def _quantile(weighted: list[tuple[float, float]], mass: float) -> float:
 
 
 def step_interval(job: Job, layout: Layout, times: StepTimes) -> tuple[float, float]:
-    """Factors on the predicted seconds of a step between which the actual lies in four of five cases."""
+    """Factors on the predicted seconds of a step between which the actual lies in four of five cases; the lower one
+    stays above what the chips' peaks allow."""
     known, point = errors(), features(job, layout, times)
     kinds = ["family"] if model_family(job.arch) not in known.groups["family"] else []
     kinds += ["generation"] if generation(job.chip) not in known.groups["generation"] else []
     spreads = [spread(point, known, kind) for kind in kinds or ["cell"]]
-    return math.exp(min(low for low, _ in spreads)), math.exp(max(high for _, high in spreads))
+    fast, slow = math.exp(min(low for low, _ in spreads)), math.exp(max(high for _, high in spreads))
+    return max(fast, min(1.0, roofline_seconds(job, layout.gpus) / times.total)), slow

@@ -36,3 +36,13 @@ class Workload:
 def workload(job: Job, constants: Constants) -> Workload:
     """The workload of a job."""
     return Workload(job, work_of(job.arch, job.seq), rates(job.chip, job.precision, job.software, constants), constants)
+
+
+def roofline_seconds(job: Job, gpus: int) -> float:
+    """Seconds below which no step of the job ends on so many chips: its products, forward and twice that backward, at
+    the peaks of their precisions, with nothing else in the way."""
+    work, peak = work_of(job.arch, job.seq), job.chip.peak("bf16")
+    narrow = work.linear_flops + work.expert_flops
+    wide = work.head_flops + work.router_flops + work.attention_flops + work.state_flops
+    seconds = narrow / job.chip.peak(job.precision.removesuffix("-row")) + wide / peak
+    return 3.0 * seconds * job.global_batch * job.seq / gpus

@@ -13,6 +13,7 @@ from centime.plan.step.job import Workload
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import Recomputed
 
+ATTENTION_BACKWARD = 2.5  # FLOPs of attention's backward beside its forward (arXiv 2307.08691, section 3)
 UNFUSED_ATTENTION = 2.0  # an attention matrix computed whole has twice the causal FLOPs
 
 
@@ -75,6 +76,7 @@ def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool =
     products = linear + linear_traffic + expert + expert_traffic + router + head
 
     # Attention and scans.
+    attention_backward = ATTENTION_BACKWARD * (1.0 + c.attention_backward)
     attention_flops = work.attention_flops * (1.0 if r.fused_attention else UNFUSED_ATTENTION)
     attention = attention_flops * tokens / r.attention
     scores = 0.0
@@ -94,6 +96,7 @@ def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool =
         elements = work.linear_full_elements * tp + work.linear_split_elements + work.expert_elements
         casts = r.quantize * elements * element
     bound = norms + activations + logits + dispatch + casts
+    tails = c.tail_us * 1e-6 * work.sites
 
     # Communication within the forward.
     hop = hop_seconds(c)
@@ -116,21 +119,22 @@ def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool =
     context *= c.context_exposed
 
     # The host: kernels cannot start faster than it launches them.
-    mixtures = r.host_mixture_s * (1.0 - r.graph * (1.0 - c.mixture_graph))
+    mixtures = (r.host_mixture_s + r.host_expert_s * work.experts / ep) * (1.0 - r.graph * (1.0 - c.mixture_graph))
     host = r.host_site_s * work.sites + mixtures * work.mixture_layers + r.host_state_s * work.state_layers
 
-    forward = products + attention + scores + scan + bound + tensor + exchange + context
+    forward = products + attention + scores + scan + bound + tails + tensor + exchange + context
     twice = again.full * (forward - head - logits) + again.light * c.selective * forward
     # The weights' gradient needs operands cast again, transposed, and is read and written where it accumulates; frozen
     # weights need none (LoRA, arXiv 2106.09685).
     held = work.linear_params / tp + work.expert_params / ep
     accumulate = 2.0 * job.software.gradient_bytes * held / r.memory
     cast_again = c.weight_passes * c.backward_passes * bound
-    weight_gradient = 0.0 if adapters else c.gemm_weight * products + cast_again + accumulate
+    weight_gradient = 0.0 if adapters else (1.0 + c.gemm_weight) * products + tails + cast_again + accumulate
     input_gradient = (
         products
-        + c.attention_backward * (attention + scores)
+        + attention_backward * (attention + scores)
         + c.backward_passes * (bound + scan)
+        + tails
         - (0.0 if adapters else cast_again)
         + 1.5 * tensor
         + exchange
@@ -141,9 +145,9 @@ def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool =
     waited = joined(device, host, c.launch_overlap) - device
     stretch = 1.0 + waited / device
     parts = {
-        "compute": (2.0 if adapters else 2.0 + c.gemm_weight) * products,
-        "attention": (1.0 + c.attention_backward) * (attention + scores) + (1.0 + c.backward_passes) * scan,
-        "memory_bound": (1.0 + c.backward_passes) * bound + (0.0 if adapters else accumulate),
+        "compute": (2.0 if adapters else 3.0 + c.gemm_weight) * products,
+        "attention": (1.0 + attention_backward) * (attention + scores) + (1.0 + c.backward_passes) * scan,
+        "memory_bound": (1.0 + c.backward_passes) * bound + 2.0 * tails + (0.0 if adapters else tails + accumulate),
         "recompute": twice,
         "tensor_parallel": 2.5 * tensor,
         "expert_parallel": 2.0 * exchange,

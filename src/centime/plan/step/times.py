@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log2
 
 from centime.plan.step import collectives
-from centime.plan.step.efficiency import Constants
+from centime.plan.step.efficiency import Constants, TrainingSoftware, below_one
 from centime.plan.step.job import Workload
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import local_params
@@ -82,13 +82,20 @@ def micro_batches_of(load: Workload, stage: MicroBatchTimes, layout: Layout, slo
 @dataclass(frozen=True, slots=True)
 class Once:
     """What happens once a step, whatever its schedule: seconds of traffic between replicas (before any of it hides
-    behind arithmetic) and of the optimizer; `jitter`: of all else, as a share. zero, micro_batches: of the layout."""
+    behind arithmetic), of it the gradients' alone, and of the optimizer; `jitter`: of all else, as a share. zero,
+    micro_batches: of the layout."""
 
     traffic: float
+    scattered: float
     optimizer: float
     jitter: float
     zero: int
     micro_batches: int
+
+
+def once_seconds(software: TrainingSoftware, c: Constants) -> float:
+    """What every step takes once, however little there is to update."""
+    return (c.step_ms if software.tuned else c.step_plain_ms) * 1e-3
 
 
 def once_of(load: Workload, layout: Layout, adapters: bool = False) -> Once:
@@ -97,32 +104,43 @@ def once_of(load: Workload, layout: Layout, adapters: bool = False) -> Once:
     work, r, c = load.work, load.rates, load.constants
     micro_batches = layout.micro_batches(load.job.global_batch)
     dense, expert = (0.0, 0.0) if adapters else local_params(work, layout)
+    copies = 2.0 if layout.schedule == "dualpipe" else 1.0  # each with gradients that are summed
     dense_group = layout.dp * layout.cp
     expert_group = max(1, layout.gpus // (layout.pp * layout.ep))
+    gradient = load.job.software.gradient_bytes
+    doublings = log2(max(1.0, layout.gpus / 8))
+    rounds = 3.0
     if layout.zero == 3:
         # gathered for the forward and again for the backward, gradients scattered, for every micro-batch
-        traffic = 3 * collectives.gather_seconds(dense_group, layout.tp, 2.0 * dense, r)
-        traffic += 3 * collectives.gather_seconds(expert_group, layout.ep, 2.0 * expert, r)
-        traffic *= micro_batches if layout.pp == 1 else 1.0 + c.shard_pipeline * (micro_batches - 1)
+        once = 2.0 * collectives.gather_seconds(dense_group, layout.tp, dense, r)
+        once += 2.0 * collectives.gather_seconds(expert_group, layout.ep, expert, r)
+        often = micro_batches if layout.pp == 1 else 1.0 + c.shard_pipeline * (micro_batches - 1)
+        traffic, scattered = 3.0 * once * often, once * often
+        rounds += 3.0 * work.layers / layout.pp * often
     else:
-        sent = 2.0 + load.job.software.gradient_bytes
-        traffic = collectives.gather_seconds(dense_group, layout.tp * layout.cp, sent * dense, r)
-        traffic += collectives.gather_seconds(expert_group, layout.ep, sent * expert, r)
+        whole = collectives.gather_seconds(dense_group, layout.tp, dense, r)
+        whole += collectives.gather_seconds(expert_group, layout.ep, expert, r)
+        traffic, scattered = (2.0 + gradient) * copies * whole, gradient * copies * whole
     sharded = layout.zero >= 1
     owned = dense / (dense_group if sharded else 1) + expert / (expert_group if sharded else 1)
-    doublings = log2(max(1.0, layout.gpus / 8))
-    synchronised = (c.step_ms + c.doubling_ms * doublings) * 1e-3
-    optimizer = c.optimizer_passes * 4.0 * owned / r.memory + synchronised
-    return Once(traffic, optimizer, c.scale * doublings, layout.zero, micro_batches)
+    optimizer = c.optimizer_passes * 4.0 * owned / r.memory
+    optimizer += once_seconds(load.job.software, c) + rounds * c.doubling_us * 1e-6 * doublings
+    return Once(traffic, scattered, optimizer, c.scale * doublings, layout.zero, micro_batches)
 
 
 def exposed_traffic(running: float, once: Once, c: Constants) -> float:
-    """Seconds of the traffic between replicas that a step of `running` seconds does not hide."""
+    """Seconds of the traffic between replicas that a step of `running` seconds does not hide.
+
+    Gradients are scattered behind the backward of the last micro-batch, weights gathered behind the forward of the
+    first: what is longer than that, and a share of the rest, is waited for.
+    """
     if once.zero == 3:  # joined hides the smaller but for a share of it
         hidden = joined(running, once.traffic, 4.0) - running
         return hidden + c.shard_exposed * min(once.traffic, running)
-    window = running / once.micro_batches  # gradients of the last micro-batch, weights of the first
-    return c.data_exposed * once.traffic + (1.0 - c.data_exposed) * max(0.0, once.traffic - window)
+    window = running / once.micro_batches
+    over = max(0.0, once.scattered - window * 2 / 3) + max(0.0, once.traffic - once.scattered - window / 3)
+    shown = below_one(c.data_exposed)
+    return shown * once.traffic + (1.0 - shown) * over
 
 
 def total_seconds(running: float, once: Once, c: Constants) -> float:
@@ -141,13 +159,14 @@ def finished(passed: Passed, once: Once, c: Constants) -> StepTimes:
         "optimizer": once.optimizer,
         "jitter": once.jitter * whole,
     }
-    stretch = 1.0 + once.jitter
+    late = once.jitter * below_one(c.late)
+    stretch = 1.0 + once.jitter - late
     phases = {
         "forward_1f": ph.forward_1f * stretch,
         "backward_1b": ph.backward_1b * stretch,
         "weight_1w": ph.weight_1w * stretch,
         "steady_1f1b": ph.steady_1f1b * stretch,
         "bubble": ph.bubble * stretch,
-        "optimizer": (once.optimizer + traffic) * stretch,
+        "optimizer": (once.optimizer + traffic) * stretch + late * whole,
     }
     return StepTimes(total_seconds(running, once, c), parts, phases, passed.passes)
