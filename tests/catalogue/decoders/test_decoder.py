@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,43 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_what_cannot_be_read_is_refused_by_its_key(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         architecture_of(LLAMA | changes)
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    3,
+    2.5,
+    1e300,
+    float("nan"),
+    "",
+    "x",
+    [],
+    [1],
+    ["x"] * 32,
+    {},
+    {"a": 1},
+)
+SWITCHES = ("moe_layer_freq", "sliding_window_pattern", "mlp_only_layers", "compress_ratios", "per_layer_config",
+            "layers_block_type", "block_configs", "linear_attn_config", "attn_layer_period", "mamba_dt_rank",
+            "text_config", "vision_config", "moe_layer_end_index", "mlp_layer_types", "tie_word_embeddings",
+            "hidden_act", "model_type", "quantization_config", "state_size", "ffn_config", "attn_config")  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "changes", "elements"), CACHES, ids=[case[0] for case in CACHES])
+def test_any_value_at_any_key_is_read_or_refused(family: str, changes: dict[str, Any], elements: int) -> None:
+    """A model is counted, or a sentence says why not; nothing else comes of a stranger's file."""
+    whole = LLAMA | {"model_type": family} | changes
+    read = 0
+    for key in [*whole, *SWITCHES]:
+        for value in ODD:
+            with contextlib.suppress(UserError):
+                found = count_architecture(architecture_of(whole | {key: value}))
+                read += 1
+                assert found.total_params > 0
+    assert read > len(whole) + len(SWITCHES)  # null at most keys is no fault
+    assert count_architecture(architecture_of(whole)).kv_elements_per_token == elements

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from centime.catalogue.architecture import ExpertsSpec, FeedForwardSpec
-from centime.catalogue.decoders.keys import ConfigKeys
+from centime.catalogue.decoders.keys import EXPERTS, TOP_K, ConfigKeys
 
 _WIDTH = ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", "d_ff")
 _DENSE_WIDTH = ("dense_intermediate_size", "prefix_dense_intermediate_size")  # where experts have the plain name
@@ -14,11 +14,6 @@ UNGATED = frozenset(
         *("bloom", "codegen", "falcon", "mpt", "phi", "persimmon", "starcoder2", "biogpt", "xglm", "nemotron", "arcee"),
         *("fuyu", "nanochat", "apertus", "jais2", "nemotron_h"),
     }
-)  # fmt: skip
-_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
-_TOP_K = (
-    *("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "experts_per_token", "moe_top_k", "moe_topk"),
-    *("moe_k", "num_selected_experts"),
 )  # fmt: skip
 _EXPERT_WIDTH = ("moe_intermediate_size", "expert_ffn_hidden_size", "moe_ffn_hidden_size")
 
@@ -62,10 +57,10 @@ def experts(keys: ConfigKeys, gated: bool) -> ExpertsSpec:
     if inside is not None and inside.whole("moe_num_experts"):  # DBRX
         return ExpertsSpec(inside.size("moe_num_experts"), inside.size("moe_top_k"), inside.size("ffn_hidden_size"))
     width = keys.size(*_EXPERT_WIDTH, *_WIDTH)
-    count = keys.size(*_EXPERTS)
+    count = keys.size(*EXPERTS)
     return ExpertsSpec(
         count,
-        min(keys.size(*_TOP_K), count),
+        min(keys.size(*TOP_K), count),
         width,
         shared_width(keys, width),
         gated,

@@ -9,6 +9,11 @@ from typing import Any
 from centime.errors import UserError
 from centime.json_files import brief
 
+EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
+TOP_K = (
+    *("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "experts_per_token", "moe_top_k", "moe_topk"),
+    *("moe_k", "num_selected_experts"),
+)  # fmt: skip
 LARGEST = 2**33  # of any size: the largest published is a table of some millions of rows
 
 

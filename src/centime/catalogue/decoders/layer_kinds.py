@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from centime.catalogue.decoders.keys import ConfigKeys
+from centime.catalogue.decoders.keys import EXPERTS, TOP_K, ConfigKeys
 
 
 class LayerKind(NamedTuple):
@@ -157,17 +157,18 @@ def _feed_forwards(keys: ConfigKeys, layers: int) -> list[str | None]:
 
 
 def _experts(keys: ConfigKeys) -> bool:
-    found = keys.get("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
-    inside = keys.inner("ffn_config")
-    if inside is not None and found is None:
-        found = inside.get("moe_num_experts")
-    return bool(found) and found != 1
+    """Whether there is more than one expert to route to."""
+    keys.get(*TOP_K)  # written also where nothing is routed
+    inside = keys.inner("ffn_config")  # DBRX's
+    found = keys.whole(*EXPERTS) or (inside.whole("moe_num_experts") if inside is not None else None)
+    return (found or 0) > 1
 
 
 def _has_experts(keys: ConfigKeys, layer: int) -> bool:
-    every, dense = keys.get("moe_layer_freq"), keys.whole(*_FIRST_DENSE, default=0) or 0
-    if isinstance(every, list):
-        return bool(every[layer]) if layer < len(every) else False
+    dense = keys.whole(*_FIRST_DENSE, default=0) or 0
+    if isinstance(keys.get("moe_layer_freq"), list):
+        chosen = keys.numbers("moe_layer_freq")
+        return layer < len(chosen) and bool(chosen[layer])
     for name in ("moe_layers", "moe_layer_indices"):
         if keys.numbers(name):
             return layer in keys.numbers(name)
@@ -184,4 +185,4 @@ def _has_experts(keys: ConfigKeys, layer: int) -> bool:
     step = keys.whole("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval", default=1) or 1
     if step > 1:
         return (layer + 1) % step == 0
-    return layer % max(every or 1, 1) == 0
+    return layer % keys.size("moe_layer_freq", default=1) == 0

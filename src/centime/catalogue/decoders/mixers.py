@@ -71,7 +71,7 @@ class _Attention:
 
     def of(self, layer: int, kind: str) -> Mixer:
         keys, heads, kv_heads = self.keys, self.heads[layer], self.kv_heads[layer]
-        if keys.whole("kv_lora_rank"):
+        if keys.get("kv_lora_rank", "qk_nope_head_dim") is not None:
             return latent_attention(keys, heads, shared=self.indexers[layer : layer + 1] == ["shared"])
         head_dim = keys.size(*_HEAD_DIM, default=max(1, self.hidden // heads))
         value_dim = keys.whole("v_head_dim", "v_channels", default=head_dim)
