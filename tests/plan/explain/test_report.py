@@ -83,6 +83,9 @@ def test_causes_by_hand() -> None:
     fall = one(shown, Waterfall, "From A's cost to B's")
     assert (fall.start, fall.end) == (("A", found.a.cost), ("B", found.b.cost))
     assert fall.start[1] + sum(step for _, step in fall.steps) == pytest.approx(fall.end[1])
+    assert {step for _, step in fall.steps} == {cause.money for cause in found.causes}
+    signs = [step < 0 for _, step in fall.steps]
+    assert signs == sorted(signs)  # what takes away comes last, so that the way never leads below nothing
 
 
 def test_the_head_has_both_runs_and_what_their_makers_reported() -> None:

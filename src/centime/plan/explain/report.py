@@ -72,7 +72,8 @@ def sections(found: Explanation, w: Writer) -> list[Section]:
             w.say("From A's cost to B's"),
             found.a.case.currency,
             ("A", found.a.cost),
-            [(w.say(LABELS[cause.name]), cause.money) for cause in found.causes],
+            # What adds goes before what takes away, so that no bar falls below a cost of nothing on the way.
+            [(w.say(LABELS[c.name]), c.money) for c in sorted(found.causes, key=lambda c: c.money < 0)],
             ("B", found.b.cost),
             money,
         ),
