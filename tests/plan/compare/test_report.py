@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +67,9 @@ def test_the_table(found: Comparison, shown: list[Section], told: list[dict[str,
         "Power: MW / GWh of training": f"{h800['megawatts']:.2f} / {h800['gigawatt_hours']:.2f}",
         "Serving: per million input tokens": W.money(serving["input_gpu_hours"] * per, "USD"),
         "Serving: per million output tokens": W.money(serving["output_gpu_hours"] * per, "USD"),
+        "Interval, 80 %, of output tokens": " – ".join(
+            W.money(serving["output_gpu_hours"] * per * serving[end], "USD") for end in ("low", "high")
+        ),
         "Serving: output tokens/s per GPU": f"{serving['output_per_s_per_gpu']:,.0f} ({serving['precision']})",
         "China": "banned",
         "United States": h800["export_status"]["us"],
@@ -123,6 +127,24 @@ def test_columns_are_named_by_what_varies_and_a_chip_where_nothing_does(found: C
     assert "Not to be had" not in one(sections, Table, "Who may buy it").note
     (alone,) = compare(CompareRequest(("centime-d2",), ("h100",), gpus=8, tokens=1e9, price="$2/h")).columns
     assert alone.name == alone.chip.name
+
+
+def test_chips_are_ranked_only_where_their_intervals_lie_apart() -> None:
+    found = compare(CompareRequest(("deepseek-v3",), ("h800", "h20"), gpus=2048, tokens=14.8e12))
+    h800, h20 = found.columns
+    assert h800.serving is not None
+    assert h20.serving is not None
+    apart = notes(verbs.sections(found, "en"), "Ranking")
+    assert apart[0] == "Training: H800 SXM 80GB costs least, its 80 % interval below all others"
+    assert len(apart) == 2
+    near = replace(h20, price=h800.price, training=h800.training, serving=h800.serving)
+    alike = notes(verbs.sections(replace(found, columns=(h800, near)), "en"), "Ranking")
+    assert alike == [
+        f"{what}: no ranking of H800 SXM 80GB and H20 96GB, whose 80 % intervals overlap"
+        for what in ("Training", "Serving")
+    ]
+    alone = verbs.sections(replace(found, columns=(h800,)), "en")
+    assert "Ranking" not in [getattr(section, "title", "") for section in alone]
 
 
 V3: dict[str, Any] = {"models": ("deepseek-v3",), "chips": ("h800",)}

@@ -31,6 +31,9 @@ def sections(found: Comparison, w: Writer) -> list[Section]:
     if served:
         unit = w.say("{currency} per million output tokens", currency=currency)
         out.append(BarChart(w.say("Serving"), unit, served, partial(w.money, currency=currency)))
+    verdicts = [line for what in (_training_cost, _serving_cost) if (line := ranking(found, what, w))]
+    if verdicts:
+        out.append(Notes(w.say("Ranking"), verdicts))
     bought = [
         [c.name, *(w.say(c.statuses[buyer].sentence()) for buyer in ("cn", "us"))]
         for c in {column.chip.name: column for column in found.columns}.values()
@@ -50,6 +53,43 @@ def sections(found: Comparison, w: Writer) -> list[Section]:
     prices = [w.say("{name}: {what}", name=c.name, what=c.price.sentence()) for c in found.columns if c.price]
     out.append(Notes(w.say("Prices"), list(dict.fromkeys(prices))))
     return out
+
+
+Interval = tuple[float, float, float]  # low, figure, high: of 80 %
+
+
+def _training_cost(column: Column) -> Interval | None:
+    """Of the training, in the price's currency."""
+    plan, cost = column.training, column.cost
+    if plan is None or cost is None:
+        return None
+    return cost * plan.low_hours / plan.gpu_hours, cost, cost * plan.high_hours / plan.gpu_hours
+
+
+def _serving_cost(column: Column) -> Interval | None:
+    """Of a million output tokens, in the price's currency."""
+    price = column.per_million("output")
+    if price is None or column.serving is None:
+        return None
+    return price * column.serving.low, price, price * column.serving.high
+
+
+def ranking(found: Comparison, what: Callable[[Column], Interval | None], w: Writer) -> str:
+    """Whether the cheapest column is told from the others by more than what its figure may be off; '' for one alone."""
+    told = sorted(((known, column.name) for column in found.columns if (known := what(column))), key=lambda t: t[0][1])
+    if len(told) < 2:
+        return ""
+    topic = w.say("Training") if what is _training_cost else w.say("Serving")
+    ((_, _, highest), best), *others = told
+    alike = [name for (low, _, _), name in others if low <= highest]
+    if alike:
+        return w.say(
+            "{topic}: no ranking of {best} and {names}, whose 80 % intervals overlap",
+            topic=topic,
+            best=best,
+            names=alike,
+        )
+    return w.say("{topic}: {best} costs least, its 80 % interval below all others", topic=topic, best=best)
 
 
 def _training(show: Callable[[Writer, TrainingPlan], str]) -> Cell:
@@ -104,6 +144,14 @@ def _per_million(which: str) -> Cell:
     return cell
 
 
+def _serving_interval(w: Writer, column: Column) -> str | None:
+    known = _serving_cost(column)
+    if known is None or column.price is None:
+        return None
+    low, high = (w.money(amount, column.price.currency) for amount in (known[0], known[2]))
+    return f"{low} – {high}"
+
+
 def _speed(w: Writer, column: Column) -> str | None:
     serving = column.serving
     return f"{w.number(serving.output_per_s_per_gpu, ',.0f')} ({serving.precision})" if serving else None
@@ -128,6 +176,7 @@ ROWS: tuple[tuple[str, Cell], ...] = (
     ("Power: MW / GWh of training", _power),
     ("Serving: per million input tokens", _per_million("input")),
     ("Serving: per million output tokens", _per_million("output")),
+    ("Interval, 80 %, of output tokens", _serving_interval),
     ("Serving: output tokens/s per GPU", _speed),
     ("China", _status("cn")),
     ("United States", _status("us")),
