@@ -1,17 +1,16 @@
-"""Fits the serving planner's constants to published runs and writes src/centime/plan/serving/constants.json.
+"""Fits the serving planner's constants to published runs, and says how far off they are on runs that they never saw.
 
-    python scripts/fit_serving.py --runs serving_runs.csv [--leave-out cell] [--write]
+    python scripts/fit_serving.py serving_runs.csv serving_new.csv serving_silicon.csv [--write]
 
 Minimises sum(huber(log(predicted / actual))) + sum(((constant - prior) / spread)^2) by Gauss-Newton: robust, and
 regularised towards the priors of plan/serving/speeds.py (partial pooling: what no row speaks of stays at its prior).
---leave-out cell refits without every (model, gpu) cell in turn and reports errors on the rows left out; their residuals
-give the intervals. Cells are weighted so that twenty rows of one sweep do not outvote twenty single runs.
+Then every (model, chip, engine) cell, every model and every chip is left out in turn, and the errors on what was left
+out are reported by file; they give the intervals. Cells are weighted so that a long sweep does not outvote single runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import math
@@ -19,15 +18,20 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+from serving_samples import LEVELS, ServingSample, read_serving_samples
 
-from centime.plan.check.file import SERVING, target_of
-from centime.plan.check.serving import predict_row, read_case
-from centime.plan.serving.interval import cell, unseen_kind
-from centime.plan.serving.speeds import BASES, CONSTANTS, TERMS
+from centime.plan.serving.interval import interval_kind, usual
+from centime.plan.serving.speeds import BASES, CONSTANTS, GROUPS, TERMS, ServingConstants, terms
 
-NOISE = 0.12  # the spread of a row's logarithm that the model is not meant to follow
-HUBER = 1.5  # in units of NOISE; beyond it a row pulls with constant force
+NOISE = 0.08  # the spread of a row's logarithm that the model is not meant to follow
+NOISE_FIRST = 0.5  # the same of a time to first token
+HUBER = 1.5  # in units of the noise; beyond it a row pulls with constant force
+REWEIGHTED = 8  # steps of a reweighted fit
+ROUNDS = 8  # of Gauss-Newton
+FAR = {"seen": "fitted", "apart": "cell", "new model": "model", "new chip": "chip"}  # distance: the level left out
+SWEEP = 40  # samples of a cell that are fitted to: more of one sweep add time and no information
 STEP = 0.03  # of a numerical derivative, in logarithms
+IMPOSSIBLE = 3.0  # what a row that the constants make impossible counts as off by
 
 
 def priors() -> dict[str, float]:
@@ -37,164 +41,206 @@ def priors() -> dict[str, float]:
 
 
 class Fit:
-    """Rows, constants and their derivatives."""
+    """Samples, constants and their derivatives."""
 
-    def __init__(self, rows: list[dict[str, str]]) -> None:
+    def __init__(self, paths: list[Path]) -> None:
         self.names = [*BASES, *TERMS]
         start = priors()
         self.prior = np.array([start[n] for n in self.names])
         self.spread = np.array([BASES[n][1] if n in BASES else TERMS[n][1] for n in self.names])
-        values = dict(zip(self.names, self.prior, strict=True))
-        self.rows = [row for row in rows if predict_row(row, values).answered]
-        self.actual = np.log([predict_row(row, values).actual or 1.0 for row in self.rows])
-        self.cells = [cell_of(row) for row in self.rows]
-        sizes = Counter(self.cells)
-        self.weight = np.array([sizes[cell] ** -0.35 for cell in self.cells])
+        self.samples = read_serving_samples(paths, ServingConstants(start))
+        self.actual = np.array([one.actual for one in self.samples])
+        self.noise = np.array([NOISE_FIRST if one.target == "ttft_ms" else NOISE for one in self.samples])
+        self.groups = {level: np.array([one.group(level) for one in self.samples]) for level in LEVELS}
+        sizes = Counter(zip(self.groups["cell"], self.noise, strict=True))
+        self.weight = np.array([sizes[key] ** -0.5 for key in zip(self.groups["cell"], self.noise, strict=True)])
+        self.thinned = np.flatnonzero(self._kept())
+        self.chain = self._chain()
 
-    def predict(self, theta: np.ndarray) -> np.ndarray:
-        """Logarithms of the predictions; a row that the constants make impossible counts as far off."""
-        values = dict(zip(self.names, theta, strict=True))
-        found = [predict_row(row, values).predicted for row in self.rows]
-        return np.array([math.log(f) if f else a - 3 for f, a in zip(found, self.actual, strict=True)])
+    def _kept(self) -> np.ndarray:
+        """Which samples are fitted to: of a cell of more than SWEEP, every n-th, with the weight of all."""
+        keep = np.zeros(len(self.samples), dtype=bool)
+        for key in set(zip(self.groups["cell"], self.noise, strict=True)):
+            own = np.flatnonzero((self.groups["cell"] == key[0]) & (self.noise == key[1]))
+            own = own[np.argsort(self.actual[own], kind="stable")]
+            every = max(1, round(len(own) / SWEEP))
+            keep[own[::every]] = True
+            self.weight[own] *= every
+        return keep
+
+    def _chain(self) -> np.ndarray:
+        """d(effective base) / d(constant), [samples, bases, constants]: a term moves the bases of its group."""
+        bases = list(BASES)
+        found = np.zeros((len(self.samples), len(bases), len(self.names)), dtype=np.float32)
+        found[:, range(len(bases)), range(len(bases))] = 1.0
+        for i, one in enumerate(self.samples):
+            for term, weight in terms(one.case.chips[0][0], one.case.software).items():
+                for group, acted_on in GROUPS.items():
+                    if (name := f"{term}.{group}") in TERMS:
+                        for base in acted_on:
+                            found[i, bases.index(base), self.names.index(name)] += weight
+        return found
+
+    def predict(self, theta: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
+        """Logarithms of the predictions, of all samples or those of the indices `of`."""
+        values = ServingConstants(zip(self.names, theta, strict=True))
+        which = range(len(self.samples)) if of is None else of
+        found = [self.samples[i].predict(values) for i in which]
+        return np.array([self.actual[i] - IMPOSSIBLE if f is None else f for i, f in zip(which, found, strict=True)])
 
     def jacobian(self, theta: np.ndarray, base: np.ndarray) -> np.ndarray:
-        """d predict / d theta, forward differences."""
+        """d predict / d theta of what is fitted to: differences of the bases, and the chain rule for the terms."""
         columns = []
-        for i in range(len(theta)):
+        for i in range(len(BASES)):
             moved = theta.copy()
             moved[i] += STEP
-            columns.append((self.predict(moved) - base) / STEP)
-        return np.clip(np.array(columns).T, -3, 3)
+            columns.append(np.clip((self.predict(moved, self.thinned) - base[self.thinned]) / STEP, -3, 3))
+        found = np.zeros((len(self.samples), len(self.names)))
+        found[self.thinned] = np.einsum("sb,sbc->sc", np.array(columns).T, self.chain[self.thinned])
+        return found
 
-    def step(self, theta: np.ndarray, base: np.ndarray, slope: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        """One Gauss-Newton step over the rows of `keep`, from `theta`."""
-        residual = (self.actual - base) / NOISE
-        robust = self.weight * keep / np.maximum(1.0, np.abs(residual) / HUBER)
-        lhs = slope.T @ (slope * (robust / NOISE**2)[:, None]) + np.diag(self.spread**-2)
-        rhs = slope.T @ (robust * residual / NOISE) - (theta - self.prior) / self.spread**2
-        return np.linalg.solve(lhs, rhs)
+    def linearised(self, theta: np.ndarray, base: np.ndarray, slope: np.ndarray, keep: np.ndarray) -> np.ndarray:
+        """The constants that fit the samples of `keep` best where predictions were straight lines about `theta`.
+
+        Huber's loss by reweighting: a residual beyond HUBER pulls as hard as one at it.
+        """
+        move = np.zeros_like(theta)
+        for _ in range(REWEIGHTED):
+            residual = (self.actual - base - slope @ move) / self.noise
+            robust = self.weight * keep / np.maximum(1.0, np.abs(residual) / HUBER)
+            lhs = slope.T @ (slope * (robust / self.noise**2)[:, None]) + np.diag(self.spread**-2)
+            pull = (theta + move - self.prior) / self.spread**2
+            move = move + np.linalg.solve(lhs, slope.T @ (robust * residual / self.noise) - pull)
+        return theta + move
 
     def loss(self, theta: np.ndarray, base: np.ndarray) -> float:
         """What is minimised."""
-        r = np.abs(self.actual - base) / NOISE
+        r = np.abs(self.actual - base) / self.noise
         huber = np.where(r < HUBER, r**2, HUBER * (2 * r - HUBER))
-        return float((self.weight * huber).sum() + (((theta - self.prior) / self.spread) ** 2).sum())
+        return float((self.weight * huber)[self.thinned].sum() + (((theta - self.prior) / self.spread) ** 2).sum())
 
-    def solve(self, iterations: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def solve(self, start: np.ndarray, iterations: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The constants, the predictions there and their derivatives."""
-        theta = self.prior.copy()
+        theta = start.copy()
         base = self.predict(theta)
         lowest = self.loss(theta, base)
-        keep = np.ones(len(self.rows))
+        keep = np.zeros(len(self.samples))
+        keep[self.thinned] = 1.0
         slope = self.jacobian(theta, base)
         for _ in range(iterations):
-            move = self.step(theta, base, slope, keep)
-            for damping in (1.0, 0.5, 0.25, 0.1):
-                tried = self.predict(theta + damping * move)
-                found = self.loss(theta + damping * move, tried)
-                if found < lowest:
+            best = (lowest, theta, base)
+            aim = self.linearised(theta, base, slope, keep)
+            for share in (1.0, 0.6, 0.3, 0.1):
+                tried = theta + share * (aim - theta)
+                there = base.copy()
+                there[self.thinned] = self.predict(tried, self.thinned)
+                if (found := self.loss(tried, there)) < best[0]:
+                    best = (found, tried, there)
+                elif best[0] < lowest:
                     break
-            else:
-                break
-            done = lowest - found < 0.3
-            theta, base, lowest = theta + damping * move, tried, found
-            slope = self.jacobian(theta, base)
+            done = lowest - best[0] < 0.002 * lowest
+            lowest, theta, base = best
+            print(f"loss {lowest:.1f}", flush=True)
             if done:
                 break
-        return theta, base, slope
+            slope = self.jacobian(theta, base)
+        return theta, self.predict(theta), slope
 
-    def row_left_out(self, base: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Errors of each row had the fit not seen it: residual / (1 - leverage)."""
-        robust = self.weight / np.maximum(1.0, np.abs(self.actual - base) / NOISE / HUBER) / NOISE**2
-        inverse = np.linalg.inv(slope.T @ (slope * robust[:, None]) + np.diag(self.spread**-2))
-        leverage = np.einsum("ij,jk,ik->i", slope, inverse, slope) * robust
-        return (base - self.actual) / (1 - np.minimum(leverage, 0.9))
-
-    def without(self, theta: np.ndarray, base: np.ndarray, slope: np.ndarray, cell: str) -> np.ndarray:
-        """Predictions when the rows of `cell` are left out: three reweighted steps of the linearised fit."""
-        keep = np.array([float(c != cell) for c in self.cells])
-        moved, seen = theta.copy(), base.copy()
-        for _ in range(3):
-            change = self.step(moved, seen, slope, keep)
-            moved, seen = moved + change, seen + slope @ change
-        return self.predict(moved)
+    def left_out(self, theta: np.ndarray, base: np.ndarray, slope: np.ndarray, level: str) -> np.ndarray:
+        """Predictions of every sample by constants that saw nothing of its group (of the fit linearised at `theta`)."""
+        found = base.copy()
+        for group in sorted(set(self.groups[level])):
+            own = self.groups[level] == group
+            keep = np.zeros(len(own))
+            keep[self.thinned] = ~own[self.thinned]
+            found[own] = self.predict(self.linearised(theta, base, slope, keep), np.flatnonzero(own))
+        return found
 
 
-def cell_of(row: dict[str, str]) -> str:
-    """The (model, gpu) cell of a row, as the catalogue names them; of its first kind of chip."""
-    case = read_case(row)
-    return cell(case.arch_name, case.chips[0][0])
+def sums(errors: np.ndarray) -> str:
+    """Median, 90th percentile and bias of predicted / actual - 1, from its logarithm."""
+    off = np.exp(errors) - 1
+    size = np.abs(off)
+    return f"{np.median(size):6.1%} {np.quantile(size, 0.9):7.1%} {np.median(off):+7.1%}"
 
 
-def spread(rows: list[dict[str, str]], errors: np.ndarray) -> list[float]:
-    """The logarithms of actual over predicted throughput that hold the middle 80 % of rows."""
-    late = np.array([(target_of(SERVING, row) or "").endswith("_ms") for row in rows])
-    return [round(float(q), 4) for q in np.quantile(np.where(late, errors, -errors), [0.1, 0.9])]
+def report(samples: list[ServingSample], errors: dict[str, np.ndarray], by: str = "table") -> None:
+    """A line for every file and kind of figure; a column for the fit and for each level that is left out."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for i, one in enumerate(samples):
+        rows[one.table if by == "table" else one.group(by)].append(i)
+    print(f"{'median, 90 % within, bias':44}    n  " + "  ".join(f"{name:>22}" for name in errors))
+    for name, own in sorted(rows.items()):
+        print(f"{name:44} {len(own):4}  " + "  ".join(sums(found[own]) for found in errors.values()))
 
 
-def intervals(fit: Fit, seen: np.ndarray, left: np.ndarray) -> dict[str, list[float]]:
-    """By kind: cells with rows in the fit, by errors of rows left out; others by those of cells left out."""
-    found = {"seen": spread(fit.rows, seen)}
-    kinds = np.array([unseen_kind(read_case(row).chips[0][0]) for row in fit.rows])
-    for kind in sorted(set(kinds)):
-        own = kinds == kind
-        found[kind] = spread([row for row, is_own in zip(fit.rows, own, strict=True) if is_own], left[own])
-    return found
+def intervals(samples: list[ServingSample], errors: dict[str, np.ndarray]) -> dict[str, list[float]]:
+    """Logarithms of actual over predicted throughput that hold the middle 80 % of what was left out, by distance.
+
+    Where neither model nor chip was measured, what the farther of the two adds to a cell left out is added again.
+    """
+    signs = np.array([1.0 if one.target.endswith("_ms") else -1.0 for one in samples])
+    found: dict[str, list[float]] = {}
+    kinds = {"": lambda one: usual(one.case.chips[0][0]), ", thin": lambda one: not usual(one.case.chips[0][0])}
+    for suffix, belongs in (kinds | {", first token": None}).items():
+        first = belongs is None
+        own = [i for i, one in enumerate(samples) if (one.target == "ttft_ms") == first and (first or belongs(one))]
+        for far, level in FAR.items():
+            found[far + suffix] = [float(q) for q in np.quantile((signs * errors[level])[own], [0.1, 0.9])]
+        for i in (0, 1):
+            near, far = (
+                abs(found["apart" + suffix][i]),
+                max(abs(found[f"new {what}{suffix}"][i]) for what in LEVELS[1:]),
+            )
+            found.setdefault("neither" + suffix, [0.0, 0.0])[i] = (2 * i - 1) * (far + max(0.0, far - near))
+    return {name: [round(q, 4) for q in ends] for name, ends in found.items()}
 
 
-def report(rows: list[dict[str, str]], errors: np.ndarray) -> None:
-    """Median, 90th percentile and bias by group; errors are logarithms of predicted / actual."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for row, error in zip(rows, errors, strict=True):
-        groups[row.get("group", "")].append(math.exp(error) - 1)
-        groups["all"].append(math.exp(error) - 1)
-    for name, found in groups.items():
-        size = np.abs(found)
-        figures = f"median {np.median(size):.3f} p90 {np.quantile(size, 0.9):.3f} bias {np.median(found):+.3f}"
-        print(f"{name:42} {len(found):4} {figures}")
+def coverage(samples: list[ServingSample], errors: dict[str, np.ndarray], ranges: dict[str, list[float]]) -> None:
+    """The share of 80 % intervals that hold the actual figure, for each set that was left out."""
+    for far, level in FAR.items():
+        held: dict[str, list[bool]] = defaultdict(list)
+        for one, error in zip(samples, errors[level], strict=True):
+            low, high = ranges[interval_kind(far, one.case.chips[0][0], one.target)]
+            covered = low <= (error if one.target.endswith("_ms") else -error) <= high
+            held[one.table].append(covered)
+            held["all but first tokens" if one.target != "ttft_ms" else "first tokens"].append(covered)
+        print(f"{level}: " + ", ".join(f"{name} {np.mean(found):.1%}" for name, found in sorted(held.items())))
+
+
+def write(fit: Fit, theta: np.ndarray, ranges: dict[str, list[float]], paths: list[Path]) -> None:
+    """The constants, the intervals and the cells that were seen, into the package."""
+    kept = {name: round(float(value), 5) for name, value in zip(fit.names, theta, strict=True)}
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    cells = sorted({(one.case.arch_name, one.case.chips[0][0].name) for one in fit.samples})
+    found = {"data_sha256": digest, "constants": kept, "interval": ranges, "cells": cells}
+    CONSTANTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def main() -> None:
     """Fit, report, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--leave-out", choices=["cell"])
-    parser.add_argument("--write", action="store_true", help="needs --leave-out: the intervals come from it")
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--judge", action="store_true", help="keep the shipped constants: judge, do not fit")
+    parser.add_argument("--by", choices=["table", *LEVELS], default="table", help="the lines of the report")
+    parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    if given.write and not given.leave_out:
-        parser.error("--write needs --leave-out cell")
-    data = given.runs.read_bytes()
-    fit = Fit(list(csv.DictReader(data.decode().splitlines())))
-    theta, base, slope = fit.solve()
-    print("in sample")
-    report(fit.rows, base - fit.actual)
-    ranges: dict[str, list[float]] = {}
-    if given.leave_out:
-        left = base.copy()
-        for cell in sorted(set(fit.cells)):
-            found = fit.without(theta, base, slope, cell)
-            own = np.array([c == cell for c in fit.cells])
-            left[own] = found[own]
-        print("cells left out")
-        report(fit.rows, left - fit.actual)
-        ranges = intervals(fit, fit.row_left_out(base, slope), left - fit.actual)
-        print(ranges)
-        worst = sorted(zip(fit.rows, left - fit.actual, base - fit.actual, strict=True), key=lambda w: -abs(w[1]))
-        for row, out, seen in worst[:24]:
-            print(row["id"], row["model"], row["gpu"], row["config"], row["phase"], f"{out:+.2f} {seen:+.2f}")
-    for name, value in zip(fit.names, theta, strict=True):
-        prior = priors()[name]
-        print(f"{name:24} {math.exp(value):.4g}  prior {math.exp(prior):.4g}")
+    fit = Fit(given.runs)
+    shipped = json.loads(CONSTANTS.read_text())["constants"]
+    start = np.array([shipped.get(name, value) for name, value in priors().items()])
+    theta, base, slope = fit.solve(start, 0 if given.judge else ROUNDS)
+    errors = {"fitted": base - fit.actual}
+    if not given.judge:
+        errors |= {level: fit.left_out(theta, base, slope, level) - fit.actual for level in LEVELS}
+    report(fit.samples, errors, given.by)
+    if given.judge:
+        return
+    ranges = intervals(fit.samples, errors)
+    coverage(fit.samples, errors, ranges)
+    for name, value, prior in zip(fit.names, theta, fit.prior, strict=True):
+        print(f"{name:28} {value:8.3f}  prior {prior:8.3f}")
     if given.write:
-        kept = {name: round(float(value), 5) for name, value in zip(fit.names, theta, strict=True)}
-        digest = hashlib.sha256(data).hexdigest()
-        CONSTANTS.write_text(
-            json.dumps(
-                {"data_sha256": digest, "constants": kept, "interval": ranges, "cells": sorted(set(fit.cells))},
-                indent=1,
-            )
-            + "\n"
-        )
+        write(fit, theta, ranges, given.runs)
 
 
 if __name__ == "__main__":

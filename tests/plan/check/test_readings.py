@@ -6,10 +6,11 @@ import pytest
 
 from centime.catalogue.chips import chip
 from centime.errors import UserError
+from centime.plan.check.phases import ONLINE_CONTEXT, ONLINE_TTFT_S, engine_of
 from centime.plan.check.plan import sums
 from centime.plan.check.published_run import precision_of, read_run, tuned_software, whole, year_of
 from centime.plan.check.row_prediction import RowPrediction
-from centime.plan.check.serving import ONLINE_CONTEXT, ONLINE_TTFT_S, _engine, predict_row, read_case
+from centime.plan.check.serving import predict_row, read_case
 from centime.plan.check.serving_rows import number, parse_layout, speculation, stated_batch
 from centime.plan.serving.waiting import HEADROOM, busiest_prefill
 from centime.plan.step.memory import usable_bytes
@@ -142,7 +143,7 @@ def test_a_unit_of_production_keeps_a_headroom_for_bursts() -> None:
     }  # fmt: skip
     layout = parse_layout(row["config"], 32, True)
     assert layout is not None
-    most = busiest_prefill(_engine(read_case(row), layout.unit, None), ONLINE_CONTEXT, 0.5, ONLINE_TTFT_S)[0]
+    most = busiest_prefill(engine_of(read_case(row), layout.unit, None), ONLINE_CONTEXT, 0.5, ONLINE_TTFT_S)[0]
     assert predict_row(row).predicted == pytest.approx(most / (1 + HEADROOM) * 32 / 0.5 / 32)
 
 

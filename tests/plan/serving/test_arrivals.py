@@ -66,10 +66,11 @@ def test_more_load_is_never_faster() -> None:
 
 
 def test_the_highest_load_is_the_last_that_passes() -> None:
+    limit = 0.97 * simulate(ENGINE, 16.0, Lengths(1000, 200)).tpot.p50
     found = highest_load(
-        16.0, lambda run: run.tpot.p50 < 0.0065, lambda rate: simulate(ENGINE, rate, Lengths(1000, 200))
+        16.0, lambda run: run.tpot.p50 < limit, lambda rate: simulate(ENGINE, rate, Lengths(1000, 200))
     )
-    assert found.tpot.p50 < 0.0065
+    assert found.tpot.p50 < limit
     assert found.requests_per_s < 16.0
 
 

@@ -13,9 +13,9 @@ from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.serving.costs import ModelCost, model_cost
 from centime.plan.serving.engine import EngineModel, decoding, prefilling, steady
-from centime.plan.serving.roofline import Load, PlacedModel, step_time, visited
-from centime.plan.serving.speeds import ServingSoftware, Speeds, speeds
-from centime.plan.serving.units import Unit, kv_bytes_per_sequence, number_format, weight_bytes
+from centime.plan.serving.roofline import Load, PlacedModel, bandwidth, peak, step_time, visited
+from centime.plan.serving.speeds import BASES, ServingConstants, ServingSoftware, Speeds, constants, speeds
+from centime.plan.serving.units import Unit, computed_on, kv_bytes_per_sequence, number_format, weight_bytes
 
 MODELS = ("deepseek-v3", "llama-3.1-70b", "llama-3.1-8b", "mixtral-8x7b", "gpt-oss-120b", "deepseek-v3.2")
 CHIPS = ("h800", "h100", "b200", "mi300x", "a100 sxm 80gb")
@@ -147,3 +147,45 @@ def test_a_chip_without_bandwidth_or_a_precision_nobody_serves_is_said() -> None
         )
     with pytest.raises(UserError, match="fp7"):
         number_format("fp7", False)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(MODELS),
+    st.sampled_from(CHIPS),
+    st.sampled_from(["bf16", "fp8", "int8", "fp4"]),
+    st.floats(1.0, 8192.0),
+    st.floats(64.0, 32768.0),
+    st.floats(1.0, 8192.0),
+)
+def test_no_constants_lift_a_unit_above_the_peak(
+    model: str, on: str, precision: str, batch: float, isl: float, osl: float
+) -> None:
+    """Tokens a second times the FLOPs of a token stay below the chips' peak, and a step reads what it must."""
+    kind, arch = chip(on), architecture(model)
+    least = {name: -50.0 for name in BASES if name.endswith("_s")} | {"narrow_heads": -50.0, "imbalance": -50.0}
+    limitless = ServingConstants(constants() | dict.fromkeys(BASES, 50.0) | least | {"mixing": -50.0, "uneven": -50.0})
+    form = number_format(precision, arch.is_mixture)
+    one = EngineModel(model_cost(arch), kind, Unit(), form, speeds(kind, SOFTWARE, limitless))
+    state = steady(one, batch, isl, osl)
+    dense = sum(n.repeat * (n.mixer_params + n.dense_params + n.top_k * n.expert_params) for n in one.model.layers)
+    fastest = max(peak(kind, form.dense_compute), peak(kind, form.expert_compute))
+    assert state.tokens_per_s * (1 + isl / osl) * 2 * dense <= fastest * (1 + 1e-9)
+    always = sum(n.repeat * (n.mixer_params + n.dense_params) for n in one.model.layers) * form.dense_bytes
+    assert state.tpot_s >= always / bandwidth(kind) * (1 - 1e-9)
+
+
+def test_int8_has_its_own_weights_and_what_a_chip_lacks_is_refused() -> None:
+    wide, narrow = (number_format(word, True) for word in ("bf16", "W8A8"))
+    assert (narrow.dense_bytes, narrow.dense_compute) == (1.0, "int8")
+    ascend = chip("ascend 910c")
+    cost, unit, load = model_cost(architecture("deepseek-v3")), Unit(dp=32, ep=32), Load(prefill=32 * 16384.0)
+    slow, fast = (
+        step_time(PlacedModel(cost, ascend, unit, form, speeds(ascend, SOFTWARE)), load)
+        for form in (wide, computed_on(ascend, narrow))
+    )
+    assert fast.matrices + fast.experts < 0.75 * (slow.matrices + slow.experts)
+    for on, word in (("ascend 910c", "fp8"), ("a100 sxm 80gb", "fp8"), ("h100", "fp4"), ("b300", "int8")):
+        with pytest.raises(UserError, match=f"does not compute in {word}; take bf16"):
+            computed_on(chip(on), number_format(word, True))
+    assert computed_on(chip("h100"), number_format("mxfp4", True)).expert_compute == "bf16"

@@ -43,6 +43,27 @@ SHORTHAND = {  # a source's name for a device: the catalogue's, and how many of 
 }
 
 
+RELEASES = (  # engine, begin of a version, its month (GitHub's releases; Dynamo's numbers where it holds TensorRT-LLM)
+    ("trt", r"1\.0\.0rc3", "2025-07"),
+    ("trt", r"1\.1\.0", "2025-09"),
+    ("trt", "gpt-oss-dev", "2025-08"),
+    ("trt", r"0\.5\.1", "2025-10"),
+    ("trt", r"1\.2\.0rc[12]", "2025-11"),
+    ("trt", r"1\.2\.0rc6", "2025-12"),
+    ("trt", r"0\.8\.1", "2026-01"),
+    ("trt", r"1\.3\.0rc", "2026-01"),
+    ("vllm", r"0\.11\.", "2025-10"),
+    ("vllm", r"0\.12\.", "2025-12"),
+    ("vllm", r"0\.15\.", "2026-01"),
+    ("vllm", r"0\.16\.", "2026-02"),
+    ("vllm", r"0\.1[78]\.", "2026-03"),
+    ("sglang", r"0\.5\.5", "2025-11"),
+    ("sglang", r"0\.5\.6", "2025-12"),
+    ("sglang", r"0\.5\.8", "2026-01"),
+    ("sglang", r"0\.5\.9", "2026-02"),
+)
+
+
 def mlperf_scenario(model: str) -> BenchmarkScenario | None:
     """The requests of an MLPerf model name ('llama2-70b-99.9'), or None."""
     return next((found for name, found in MLPERF.items() if model.lower().startswith(name)), None)
@@ -62,7 +83,14 @@ def software(row: dict[str, str]) -> ServingSoftware:
         if word in text:
             engine = name
             break
-    return ServingSoftware(engine or ("in-house" if text else ""), year(row.get("date", "")))
+    measured, made = year(row.get("date", "")), _released(engine, text)
+    return ServingSoftware(engine or ("in-house" if text else ""), min(measured, made) if made else measured)
+
+
+def _released(engine: str, text: str) -> float | None:
+    """The year that a stated version of an engine is of; None where none is stated or known."""
+    found = [when for name, version, when in RELEASES if name == engine and re.search(rf"\b{version}", text)]
+    return year(found[0]) if found else None
 
 
 def precision(row: dict[str, str], mixture: bool, eight_bit_cache: bool) -> NumberFormat:
@@ -77,13 +105,15 @@ def precision(row: dict[str, str], mixture: bool, eight_bit_cache: bool) -> Numb
         ("mxfp4", "mxfp4"),
         ("fp4", "fp4"),
         ("int4", "int4"),
+        ("int8", "int8"),
+        ("w8a8", "int8"),
         ("fp8", "fp8"),
         ("bf16", "bf16"),
         ("fp16", "bf16"),
         ("", "bf16"),
     ):
         if word in text:
-            if cache is None and eight_bit_cache and name in ("fp8", "fp4") and "bf16 mla" not in text:
+            if cache is None and eight_bit_cache and name in ("fp8", "fp4", "mxfp4") and "bf16 mla" not in text:
                 cache = 1.0
             return number_format(name, mixture, cache)
     raise UserError(f"precision {row['precision']!r} is not one the planner knows.")
@@ -97,25 +127,44 @@ class RowLayout:
     units: int = 1
     batch_per_group: int | None = None
     prefill: Unit | None = None
+    prefill_units: int = 1
 
 
-def parse_layout(config: str, gpus: int, mixture: bool) -> RowLayout | None:
+def parse_layout(config: str, gpus: int, mixture: bool, domain: float = 8, doubtful: bool = False) -> RowLayout | None:
     """The layout that a row's `config` states, or None where it names no degree.
 
     Such as 'agg TP8 PP1 attnDP1 moeTP1 EP8 bs16', 'disagg P:1x(TP1,DP4,EP4) D:2x(TP1,DP8,EP8,bs137)', 'TP4',
-    'EP32, 4 nodes', 'prefill unit EP32/DP32'.
+    'EP32, 4 nodes', 'prefill unit EP32/DP32'. domain: chips that the scale-up network joins. doubtful: the source's
+    layout is said to be so.
     """
-    split = re.search(r"P:\d+x\(([^)]*)\)\s*D:(\d+)x\(([^)]*)\)", config)
+    split = re.search(r"P:(\d+)x\(([^)]*)\)\s*D:(\d+)x\(([^)]*)\)", config)
     if split:
-        ours = _degrees(split[3], mixture)
-        return RowLayout(*ours[:1], int(split[2]), ours[1], _degrees(split[1], mixture)[0])
+        ours = _degrees(split[4], mixture)
+        return RowLayout(*ours[:1], int(split[3]), ours[1], _degrees(split[2], mixture)[0], int(split[1]))
     if not re.search(r"\b(?:TP|EP|DP)\d", config):
         return None
     unit, batch = _degrees(config, mixture, gpus)
+    counted = _counted_once(unit, domain, doubtful)
+    if counted != unit:
+        return RowLayout(counted, 1, batch)
     redundant = re.search(r"(\d+) redundant", config)
     if redundant:
         unit = Unit(unit.tp, unit.dp, unit.pp, unit.ep, unit.moe_tp, int(redundant[1]), unit.overlapped)
     return RowLayout(unit, max(1, gpus // unit.chips), batch)
+
+
+def _counted_once(unit: Unit, domain: float, doubtful: bool) -> Unit:
+    """The unit of a source that multiplied degrees which are of the same chips.
+
+    Engines are started with tp 8 and ep 8 on eight chips. Where a table has 64 chips of them, beyond the scale-up
+    domain, with experts split evenly both ways, it counted each chip eight times; so did a doubtful one of tp 4, dp 4
+    and ep 16.
+    """
+    if unit.chips > domain and unit.moe_tp == unit.ep > 1 and unit.chips == unit.ep**2:
+        return Unit(tp=unit.ep, ep=unit.ep) if unit.dp == 1 else Unit(dp=unit.ep, ep=unit.ep)
+    if doubtful and unit.tp == unit.dp > 1 and unit.ep == unit.tp * unit.dp:
+        return Unit(dp=unit.dp, ep=unit.dp)
+    return unit
 
 
 def _degrees(text: str, mixture: bool, gpus: int | None = None) -> tuple[Unit, int | None]:

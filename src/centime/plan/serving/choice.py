@@ -13,7 +13,7 @@ from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel, Steady, decoding, largest_batch
 from centime.plan.serving.request import LONGEST, SHORTEST, wide
 from centime.plan.serving.speeds import ServingSoftware, speeds
-from centime.plan.serving.units import Unit, free_bytes, number_format, weight_bytes
+from centime.plan.serving.units import Unit, computed_on, free_bytes, number_format, weight_bytes
 from centime.plan.serving.waiting import HEADROOM, busiest_load, busiest_prefill
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 72, 144, 320)  # chips of a unit that are tried
@@ -266,6 +266,6 @@ def cheapest_units(
 
     Raises UserError that says what stands in the way.
     """
-    form = number_format(precision, arch.is_mixture)
+    form = computed_on(which, number_format(precision, arch.is_mixture))
     engine = EngineModel(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
     return choices(engine, lengths, ttft_s, tpot_s, None, None)[0]

@@ -52,15 +52,19 @@ class Steady:
 
 def steady(engine: EngineModel, batch: float, isl: float, osl: float, hit: float = 0.0) -> Steady:
     """`batch` sequences in flight on a unit that prefills and decodes; the share `hit` of a prompt is cached."""
-    load = Load(decode=batch, decode_context=isl + osl / 2, queries=1.0 + engine.drafted)
+    together = batch / engine.unit.pp  # stages of a pipeline each work on a share of the sequences
+    load = Load(decode=together, decode_context=isl + osl / 2, queries=1.0 + engine.drafted)
     decode = engine.step(load).total
     step, gain = decode, engine.tokens_per_step
     new = isl * (1 - hit)
-    per_step = batch * gain * new / osl
+    per_step = together * gain * new / osl
     if per_step > 0:
-        burst = max(per_step, min(new, CHUNK * engine.unit.dp))
-        mixed = engine.step(replace(load, prefill=burst, prompt=new, cached=isl * hit)).total
-        step = decode + (mixed - decode) * per_step / burst
+        groups, chunk = engine.unit.dp, min(new, float(CHUNK))
+        busy = min(1.0, per_step / (groups * chunk))  # share of the steps in which a group has a prompt
+        any_group = 1 - (1 - busy) ** groups  # the others wait for it
+        mixed = engine.step(replace(load, prefill=max(per_step, groups * chunk), prompt=new, cached=isl * hit)).total
+        share = busy * (any_group / busy) ** engine.speeds.uneven
+        step = decode + engine.speeds.mixing * max(mixed - decode, 0.0) * share
     return Steady(batch, step / gain, batch * gain / step, 1 - decode / step)
 
 

@@ -1,8 +1,8 @@
-"""The 80 % interval of a serving prediction: what the fit missed by, on rows like it.
+"""The 80 % interval of a serving prediction: what the fit missed by on runs as far from it as this one.
 
-A model on a chip that the fit has rows of is held to the errors of single rows left out; one that it has none of to
-the errors made on whole (model, chip) cells left out of the fit, apart for NVIDIA's data-centre chips and for all
-others, of which fewer are known. scripts/fit_serving.py writes both.
+How far: the model was measured on the chip; both were, but apart; one of them alone; neither. The errors are those on
+whole (model, chip, engine) cells, models and chips left out of the fit (conformal prediction by groups), apart for a
+time to first token, and for NVIDIA's data-centre chips and all others. scripts/fit_serving.py writes them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import math
 from functools import lru_cache
 from typing import Any
 
-from centime.catalogue.chips import Chip
+from centime.catalogue.chips import Chip, chip
+from centime.catalogue.models import architecture
+from centime.messages import Said, said
+from centime.plan.serving.costs import model_cost
 from centime.plan.serving.speeds import CONSTANTS
 
-WIDEST = (-0.35, 0.35)  # logarithms, before anything is fitted
+WIDEST = (-0.7, 0.7)  # logarithms, before anything is fitted
 
 
 @lru_cache(maxsize=1)
@@ -24,25 +27,86 @@ def _fitted() -> dict[str, Any]:
     return found
 
 
-def cell(model: str, chip: Chip) -> str:
-    """A model on a chip, by their catalogue names."""
-    return f"{model} on {chip.name}"
+@lru_cache(maxsize=1)
+def _cells() -> tuple[tuple[str, str], ...]:
+    """(model, chip) of every cell of the fit, by their catalogue names."""
+    return tuple((model, chip_name) for model, chip_name in _fitted().get("cells", ()))
 
 
-def unseen_kind(chip: Chip) -> str:
-    """How well chips like it are known: 'usual' (NVIDIA in data centres) or 'thin' (all others)."""
-    return "usual" if chip.vendor.lower() == "nvidia" and (chip.memory_tb_s or 0) > 1.9 else "thin"
+def distance(model: str, kind: Chip) -> str:
+    """How far a model on a chip is from what was measured: 'seen', 'apart', 'new model', 'new chip' or 'neither'."""
+    models, chips = ({cell[i] for cell in _cells()} for i in (0, 1))
+    if (model, kind.name) in _cells():
+        return "seen"
+    if model in models:
+        return "apart" if kind.name in chips else "new chip"
+    return "new model" if kind.name in chips else "neither"
 
 
-def spread(model: str, chip: Chip) -> tuple[float, float]:
-    """Factors from a predicted throughput of `model` on `chip` to the low and the high end of its interval."""
-    known = _fitted()
-    kind = "seen" if cell(model, chip) in known.get("cells", ()) else unseen_kind(chip)
-    low, high = known.get("interval", {}).get(kind, WIDEST)
+def usual(kind: Chip) -> bool:
+    """Whether chips like it are well known: NVIDIA's in data centres."""
+    return kind.vendor.lower() == "nvidia" and (kind.memory_tb_s or 0) > 1.9
+
+
+def interval_kind(far: str, kind: Chip, target: str = "") -> str:
+    """The key of the interval for a distance, a chip and the figure that is predicted."""
+    if target == "ttft_ms":
+        return f"{far}, first token"
+    return far if usual(kind) else f"{far}, thin"
+
+
+def spread(model: str, kind: Chip, target: str = "") -> tuple[float, float]:
+    """Factors from a predicted throughput of `model` on a chip to the low and the high end of its interval."""
+    low, high = _fitted().get("interval", {}).get(interval_kind(distance(model, kind), kind, target), WIDEST)
     return math.exp(low), math.exp(high)
 
 
-def interval(model: str, chip: Chip, predicted: float, *, time: bool = False) -> tuple[float, float]:
-    """Low and high around `predicted`, a throughput, or with `time` a latency (long where throughput is low)."""
-    low, high = spread(model, chip)
-    return (predicted / high, predicted / low) if time else (predicted * low, predicted * high)
+def interval(model: str, kind: Chip, predicted: float, target: str = "") -> tuple[float, float]:
+    """Low and high around `predicted`: a throughput, or a time where the target is one (long where speed is low)."""
+    low, high = spread(model, kind, target)
+    return (predicted / high, predicted / low) if target.endswith("_ms") else (predicted * low, predicted * high)
+
+
+def nearest_measured(model: str, kind: Chip) -> Said:
+    """One sentence: what was measured that is nearest to the model on the chip."""
+    far, cells = distance(model, kind), _cells()
+    if far == "seen":
+        return said(
+            "Measured: {model} on {chip} is among the published runs that speeds are fitted to", **_of(model, kind)
+        )
+    like = sorted({cell[1] for cell in cells if cell[0] == model}, key=lambda name: _unlike(chip(name), kind))
+    akin = sorted({cell[0] for cell in cells if cell[1] == kind.name}, key=lambda name: _larger(name, model))
+    if far == "apart":
+        return said(
+            "Nearest measured: {model} on {like}, and {akin} on {chip}; not the two together",
+            **_of(model, kind),
+            like=like[0],
+            akin=akin[0],
+        )
+    if far == "new chip":
+        return said("Nearest measured: {model} on {like}; nothing on {chip}", **_of(model, kind), like=like[0])
+    if far == "new model":
+        return said("Nearest measured: {akin} on {chip}; nothing of {model}", **_of(model, kind), akin=akin[0])
+    near = min(cells, key=lambda cell: _unlike(chip(cell[1]), kind) + _larger(cell[0], model))
+    return said(
+        "Nearest measured: {akin} on {like}; nothing of {model}, and nothing on {chip}",
+        **_of(model, kind),
+        akin=near[0],
+        like=near[1],
+    )
+
+
+def _of(model: str, kind: Chip) -> dict[str, str]:
+    return {"model": model, "chip": kind.name}
+
+
+def _unlike(one: Chip, other: Chip) -> float:
+    """How much two chips differ: logarithms of bandwidth and peak, and the maker."""
+    sizes = ((one.memory_tb_s, other.memory_tb_s), (one.bf16_tflops, other.bf16_tflops))
+    return sum(abs(math.log(a / b)) for a, b in sizes if a and b) + (one.vendor != other.vendor)
+
+
+def _larger(one: str, other: str) -> float:
+    """How much two models differ in size: the logarithm of their parameters' ratio."""
+    a, b = (model_cost(architecture(name)) for name in (one, other))
+    return abs(math.log((a.expert_params + a.other_params) / (b.expert_params + b.other_params)))

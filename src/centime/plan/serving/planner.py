@@ -20,13 +20,13 @@ from centime.messages import said
 from centime.plan.serving.choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel
-from centime.plan.serving.interval import spread
+from centime.plan.serving.interval import nearest_measured, spread
 from centime.plan.serving.money import spent
 from centime.plan.serving.plan import PEAK_TO_MEAN, ServingPlan, busy_gpus, peak_to_mean
 from centime.plan.serving.request import Demand, ServingRequest, parse_units
 from centime.plan.serving.speeds import ServingSoftware, speeds, year
 from centime.plan.serving.trial import best_tried
-from centime.plan.serving.units import Unit, check_units, number_format, usual_precision
+from centime.plan.serving.units import Unit, check_units, computed_on, number_format, usual_precision
 from centime.plan.typed_inputs import typed
 from centime.units import SECONDS_PER_DAY
 
@@ -39,7 +39,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     cost = model_cost(arch)
     lengths, notes = _lengths(request)
     precision = request.precision or usual_precision(kind)
-    form = number_format(precision, arch.is_mixture)
+    form = computed_on(kind, number_format(precision, arch.is_mixture))
     date = request.date or datetime.date.today().isoformat()
     software = ServingSoftware(request.engine, year(date))
     drafts = request.mtp
@@ -62,6 +62,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     if idle > 0:
         notes.append(said("{idle} of {gpus} GPUs are left idle: units are whole", idle=idle, gpus=request.gpus))
     low, high = spread(arch.name, kind)
+    notes.append(nearest_measured(arch.name, kind))
     notes += _assumed(request, precision, price, choice)
     return ServingPlan(
         request,

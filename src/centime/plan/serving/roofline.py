@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from centime.catalogue.architecture import LatentAttention
+from centime.catalogue.architecture import LatentAttention, SoftmaxAttention, StateSpace
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.serving.costs import LayerCost, ModelCost
@@ -150,7 +150,7 @@ def _product(memory: float, flops: float, precision: str, rows: float, on: Place
         return 0.0
     skinny = memory * rows / on.speeds.pass_rows
     large = flops / (peak(on.chip, precision) * on.speeds.gemm(precision, rows))
-    return either(memory, min(skinny, large))
+    return either(memory, max(min(skinny, large), flops / peak(on.chip, precision)))  # never above the peak
 
 
 def _layer(time: StepTime, layer: LayerCost, on: PlacedModel, load: Load, rows: float) -> None:
@@ -160,6 +160,10 @@ def _layer(time: StepTime, layer: LayerCost, on: PlacedModel, load: Load, rows: 
             time.matrices += n * _matrix(params / on.unit.tp, form.dense_bytes, form.dense_compute, rows, on)
     time.attention += n * _attention(layer, on, load)
     time.launch += n * on.speeds.layer_s
+    if isinstance(layer.mixer, LatentAttention):
+        time.launch += n * on.speeds.latent_layer_s
+    elif isinstance(layer.mixer, StateSpace):
+        time.launch += n * on.speeds.state_layer_s
     if layer.experts:
         time.experts += n * _experts(layer, on, rows * on.unit.dp)
         time.launch += n * on.speeds.expert_layer_s
@@ -171,19 +175,21 @@ def _attention(layer: LayerCost, on: PlacedModel, load: Load) -> float:
     chip, unit, form, speeds = on.chip, on.unit, on.form, on.speeds
     if layer.mixer is None:
         return 0.0
-    seconds = 0.0
+    seconds, narrow = 0.0, 1.0
+    if isinstance(layer.mixer, SoftmaxAttention):  # kernels are made for heads of 128
+        narrow = min(1.0, layer.mixer.head_dim / 128) ** speeds.narrow_heads
     if load.decode:
         sequences = load.decode / unit.dp
         read = sequences * layer.decode_elements(load.decode_context) * form.kv_bytes / min(unit.tp, layer.kv_heads)
         flops = sequences * load.queries * layer.decode_flops(load.decode_context) / unit.tp
-        share = speeds.attention_memory
+        share = speeds.attention_memory * narrow
         if isinstance(layer.mixer, LatentAttention):
             share = min(0.95, share * speeds.latent_memory)
-        compute = flops / (peak(chip, "bf16") * speeds.attention_decode)
+        compute = flops / (peak(chip, "bf16") * speeds.attention_decode * narrow)
         seconds += either(read / (bandwidth(chip) * share), compute)
     if load.prefill:
         flops = load.prefill / unit.dp * layer.prefill_flops(load.prompt, load.cached) / unit.tp
-        seconds += flops / (peak(chip, "bf16") * speeds.attention_prefill)
+        seconds += flops / (peak(chip, "bf16") * speeds.attention_prefill * narrow)
     return seconds
 
 
@@ -196,7 +202,7 @@ def _experts(layer: LayerCost, on: PlacedModel, tokens: float) -> float:
     share = layer.expert_params / unit.moe_tp
     work = layer.top_k * tokens / spread  # rows of all experts of a chip
     uneven = speeds.imbalance if spread > 1 else 1.0
-    memory = held * share * form.expert_bytes / (bandwidth(chip) * speeds.memory)
+    memory = held * share * form.expert_bytes / (bandwidth(chip) * min(0.95, speeds.memory * speeds.expert_memory))
     rows = work / max(held, 1e-9)
     return _product(memory, 2.0 * share * work * uneven, form.expert_compute, rows, on)
 
@@ -209,7 +215,8 @@ def _communication(layer: LayerCost, on: PlacedModel, load: Load, rows: float) -
     if unit.tp > 1:
         times = 1 if layer.experts and unit.dp > 1 else 2
         moved = 2.0 * (unit.tp - 1) / unit.tp * rows * hidden * 2
-        seconds += times * (speeds.reduce_s + moved / _link(chip, unit.tp <= domain, speeds))
+        latency = speeds.reduce_s if unit.tp <= domain else NIC_LATENCY_S
+        seconds += times * (latency + moved / _link(chip, unit.tp <= domain, speeds))
     if layer.experts and unit.dp > 1:
         seconds += _all_to_all(layer, on, load, rows / unit.tp)
     return seconds
@@ -231,7 +238,7 @@ def _all_to_all(layer: LayerCost, on: PlacedModel, load: Load, tokens: float) ->
     copies = min(float(layer.top_k), width * (1 - (1 - 1 / width) ** layer.top_k))
     if width <= domain:
         moved = tokens * copies * (1 - 1 / width) * 3 * hidden
-        return 2 * speeds.reduce_s + moved / _link(chip, True, speeds)
+        return 2 * speeds.exchange_s + moved / _link(chip, True, speeds)
     nodes = width / domain
     nic = (chip.scaleout_gb_s or 50.0) * 1e9
     if load.prefill > load.decode:  # one copy a node, forwarded inside it

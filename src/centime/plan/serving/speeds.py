@@ -35,9 +35,17 @@ BASES: dict[str, tuple[float, float, str]] = {
     "rows": (64.0, 0.50, "rows M at which a product reaches half of its large efficiency"),
     "attention_memory": (0.65, 0.30, "share of bandwidth that cache reads reach; FlashMLA: 3,000 of 3,350 GB/s"),
     "latent_memory": (1.3, 0.2, "the same of a latent cache over that of keys and values: FlashMLA's 0.9 over 0.65"),
+    "expert_memory": (0.85, 0.2, "the same of routed experts' weights over that of dense ones: many small products"),
     "attention_decode": (0.45, 0.30, "share of the bf16 peak of decode attention; FlashMLA: 660 of 989 TFLOPS"),
     "attention_prefill": (0.45, 0.30, "share of the bf16 peak of prefill attention; FlashAttention-3: up to 0.75"),
+    "narrow_heads": (0.5, 0.5, "exponent of a head's width over 128, to which attention's shares fall below it"),
     "layer_s": (12e-6, 0.50, "seconds of a layer that no bound explains: kernel launch and drain, small kernels"),
+    "latent_layer_s": (
+        5e-6,
+        0.50,
+        "the same of latent attention: two down-projections, their norms, the absorbed products",
+    ),
+    "state_layer_s": (10e-6, 0.50, "the same of layers that carry a state in place of a cache"),
     "expert_layer_s": (15e-6, 0.50, "the same of a mixture's routing, sorting and grouped products"),
     "step_s": (5e-4, 0.70, "seconds a step spends on the host: scheduling, sampling"),
     "sequence_s": (8e-6, 0.70, "seconds a step spends per sequence: sampling, detokenising, block tables"),
@@ -46,13 +54,23 @@ BASES: dict[str, tuple[float, float, str]] = {
         0.50,
         "latency of a collective in the scale-up domain; 3.3 us for 64 bytes on NVLink (ISCA T5)",
     ),
+    "exchange_s": (15e-6, 0.50, "latency of a dispatch or a combine in the scale-up domain"),
+    "mixing": (1.0, 0.20, "what prompts add to the steps of others over what the roofline of a mixed step says"),
+    "uneven": (
+        0.30,
+        0.40,
+        "how far attention groups wait for the one that has a prompt: 0 not at all, 1 always (exponent)",
+    ),
+    "filled": (
+        0.80,
+        0.15,
+        "share of a unit's places in use on average in a run at maximum load, which fills and drains",
+    ),
+    "request_s": (0.04, 0.70, "seconds from a request to its first step: tokenising, queues of the server"),
+    "wave": (0.10, 0.70, "share of a closed loop's requests that arrive with all others at its start; 10 rounds: 0.1"),
     "link": (0.70, 0.30, "share of a link's rate; 160 of 200 GB/s on H800 (V3 report)"),
     "imbalance": (1.18, 0.15, "busiest over mean expert rank; SGLang: 59.3 against 50.3 K tokens/s per node"),
-    "wait": (
-        0.75,
-        0.30,
-        "(1 + c2) / 2 of the wait's tail, c2 the squared variation of service times: 0.5 fixed, 1 exp.",
-    ),
+    "wait": (0.75, 0.30, "(1 + c2) / 2 of the wait's tail, c2 the squared variation of service times"),
     "run_s": (
         1200.0,
         0.40,
@@ -61,15 +79,34 @@ BASES: dict[str, tuple[float, float, str]] = {
     "token_tail": (1.15, 0.10, "99th percentile over mean of a request's token time: prompts come in bursts"),
     "overlap": (0.80, 0.20, "share of the hideable communication that two micro-batches hide"),
 }
+MOST = {  # of what a share may be, whatever was fitted
+    **dict.fromkeys(("gemm_bf16", "gemm_fp8", "gemm_fp4", "attention_decode", "attention_prefill"), 0.9),
+    **dict.fromkeys(("memory", "attention_memory", "link"), 0.95),
+    **dict.fromkeys(("uneven", "filled", "wave", "overlap"), 1.0),
+}
+LEAST = dict.fromkeys(("pass_rows", "imbalance", "token_tail", "mixing"), 1.0)  # prompts cost at least their own work
 GROUPS = {  # what the terms below act on
     "memory": ("memory",),
     "gemm": ("gemm_bf16", "gemm_fp8", "gemm_fp4"),
+    "narrow": ("gemm_fp4",),
+    "eight": ("gemm_fp8",),
     "pass": ("pass_rows",),
     "rows": ("rows",),
+    "experts": ("expert_memory",),
     "attention": ("attention_memory", "attention_decode", "attention_prefill"),
-    "launch": ("layer_s", "expert_layer_s", "reduce_s"),
+    "prompts": ("attention_prefill",),
+    "latent": ("latent_memory", "attention_decode"),
+    "launch": ("layer_s", "latent_layer_s", "state_layer_s", "expert_layer_s", "reduce_s", "exchange_s"),
+    "latent_launch": ("latent_layer_s",),
+    "expert_launch": ("expert_layer_s",),
+    "reduce": ("reduce_s",),
+    "exchange": ("exchange_s",),
     "host": ("step_s", "sequence_s"),
+    "mixing": ("mixing",),
+    "request": ("request_s",),
+    "wave": ("wave",),
     "link": ("link",),
+    "imbalance": ("imbalance",),
 }
 _FOREIGN = {  # what chips of other makers than NVIDIA differ by in 2024, before any row is seen
     "memory": (-0.4, 0.4),
@@ -89,9 +126,40 @@ _FOREIGN_YEAR = {  # and what a year of their software makes of it
     "launch": (-0.3, 0.4),
 }
 _MAKER = {"memory": 0.2, "gemm": 0.3, "pass": 0.4, "attention": 0.4, "launch": 0.4}
-_GENERATION = {"memory": 0.1, "gemm": 0.2, "attention": 0.2, "launch": 0.2}
-_ENGINE = {"memory": 0.1, "gemm": 0.2, "attention": 0.2, "launch": 0.25, "host": 0.5}
-_YEAR = {"gemm": (0.03, 0.1), "attention": (0.05, 0.1), "launch": (-0.1, 0.15), "host": (-0.2, 0.2)}
+_GENERATION = {
+    **{
+        "memory": 0.1,
+        "gemm": 0.2,
+        "narrow": 0.2,
+        "eight": 0.2,
+        "pass": 0.3,
+        "rows": 0.3,
+        "experts": 0.2,
+        "attention": 0.2,
+    },
+    **{"prompts": 0.2, "latent": 0.2, "launch": 0.2, "latent_launch": 0.3, "expert_launch": 0.3, "reduce": 0.3},
+    **{"exchange": 0.3, "mixing": 0.2, "link": 0.2, "host": 0.3},
+}
+_ENGINE = {
+    **{
+        "memory": 0.1,
+        "gemm": 0.2,
+        "narrow": 0.2,
+        "eight": 0.2,
+        "pass": 0.3,
+        "rows": 0.3,
+        "experts": 0.2,
+        "attention": 0.2,
+    },
+    **{"prompts": 0.2, "latent": 0.2, "launch": 0.25, "latent_launch": 0.4, "expert_launch": 0.4, "reduce": 0.4},
+    **{"exchange": 0.4, "mixing": 0.3, "host": 0.5, "request": 0.7, "wave": 0.7},
+}
+_YEAR = {
+    **{"gemm": (0.03, 0.1), "attention": (0.05, 0.1), "launch": (-0.1, 0.15), "host": (-0.2, 0.2)},
+    **{"experts": (0.0, 0.1), "expert_launch": (0.0, 0.2), "request": (0.0, 0.3), "mixing": (0.0, 0.2)},
+    **{"memory": (0.0, 0.05), "reduce": (0.0, 0.2), "latent": (0.0, 0.1), "wave": (0.0, 0.3)},
+}
+_PAIR = ("memory", "gemm", "narrow", "attention", "prompts", "launch", "expert_launch", "reduce", "host")
 # term.group: (prior mean, prior spread), in logarithms
 TERMS: dict[str, tuple[float, float]] = {
     **{f"foreign.{group}": prior for group, prior in _FOREIGN.items()},
@@ -102,7 +170,8 @@ TERMS: dict[str, tuple[float, float]] = {
         for generation in ("ampere", "blackwell", "card")
         for group, spread in _GENERATION.items()
     },
-    **{f"{engine}.{group}": (0.0, spread) for engine in ("vllm", "sglang") for group, spread in _ENGINE.items()},
+    **{f"{engine}.{group}": (0.0, spread) for engine in ("vllm", "sglang", "trt") for group, spread in _ENGINE.items()},
+    **{f"{engine}_blackwell.{group}": (0.0, 0.2) for engine in ("vllm", "sglang", "trt") for group in _PAIR},
     **{f"year.{group}": prior for group, prior in _YEAR.items()},
 }
 
@@ -135,13 +204,23 @@ class Speeds:
     rows: float
     attention_memory: float
     latent_memory: float
+    expert_memory: float
     attention_decode: float
     attention_prefill: float
+    narrow_heads: float
     layer_s: float
+    latent_layer_s: float
+    state_layer_s: float
     expert_layer_s: float
     step_s: float
     sequence_s: float
     reduce_s: float
+    exchange_s: float
+    mixing: float
+    uneven: float
+    filled: float
+    request_s: float
+    wave: float
     link: float
     imbalance: float
     wait: float
@@ -155,11 +234,22 @@ class Speeds:
         return large * rows / (rows + self.rows)
 
 
+class ServingConstants(dict[str, float]):
+    """Logarithms by the names of BASES and TERMS; two are the same only if they are one object, and none is changed."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 @lru_cache(maxsize=1)
-def constants() -> dict[str, float]:
-    """The fitted constants that ship with the package: logarithms, by the names of BASES and TERMS."""
-    found: dict[str, float] = json.loads(CONSTANTS.read_text(encoding="utf-8"))["constants"]
-    return found
+def constants() -> ServingConstants:
+    """The fitted constants that ship with the package."""
+    return ServingConstants(json.loads(CONSTANTS.read_text(encoding="utf-8"))["constants"])
 
 
 def terms(chip: Chip, software: ServingSoftware) -> dict[str, float]:
@@ -174,8 +264,10 @@ def terms(chip: Chip, software: ServingSoftware) -> dict[str, float]:
         found["foreign"] = 1.0
         found["foreign_year"] = max(0.0, min(2.0, software.year - FOREIGN_EPOCH))
         found |= {vendor: 1.0} if vendor in ("amd", "intel") else {}
-    if software.engine in ("vllm", "sglang"):
+    if software.engine in ("vllm", "sglang", "trt"):
         found[software.engine] = 1.0
+        if "blackwell" in found:
+            found[f"{software.engine}_blackwell"] = 1.0
     return found
 
 
@@ -190,37 +282,18 @@ def _generation(chip: Chip) -> dict[str, float]:
     return found
 
 
-def speeds(chip: Chip, software: ServingSoftware, values: dict[str, float] | None = None) -> Speeds:
+@lru_cache(maxsize=4096)
+def speeds(chip: Chip, software: ServingSoftware, values: ServingConstants | None = None) -> Speeds:
     """The speeds of `chip` under `software`; `values` overrides the shipped constants (the fit does)."""
     known = constants() if values is None else values
     active = terms(chip, software)
-    shift = {
-        name: sum(weight * known.get(f"{term}.{group}", 0.0) for term, weight in active.items())
-        for group, names in GROUPS.items()
-        for name in names
-    }
+    shift = dict.fromkeys(BASES, 0.0)
+    for group, names in GROUPS.items():
+        moved = sum(weight * known.get(f"{term}.{group}", 0.0) for term, weight in active.items())
+        for name in names:
+            shift[name] += moved
 
-    def of(name: str, most: float = math.inf) -> float:
-        return min(most, math.exp(known[name] + shift.get(name, 0.0)))
-
-    return Speeds(
-        memory=of("memory", 0.95),
-        gemms=(of("gemm_bf16", 0.9), of("gemm_fp8", 0.9), of("gemm_fp4", 0.9)),
-        pass_rows=max(1.0, of("pass_rows")),
-        rows=of("rows"),
-        attention_memory=of("attention_memory", 0.95),
-        latent_memory=of("latent_memory"),
-        attention_decode=of("attention_decode", 0.9),
-        attention_prefill=of("attention_prefill", 0.9),
-        layer_s=of("layer_s"),
-        expert_layer_s=of("expert_layer_s"),
-        step_s=of("step_s"),
-        sequence_s=of("sequence_s"),
-        reduce_s=of("reduce_s"),
-        link=of("link", 0.95),
-        imbalance=max(1.0, of("imbalance")),
-        wait=of("wait"),
-        run_s=of("run_s"),
-        token_tail=max(1.0, of("token_tail")),
-        overlap=of("overlap", 1.0),
-    )
+    found = {name: math.exp(known[name] + moved) for name, moved in shift.items()}
+    found = {name: min(MOST.get(name, math.inf), max(LEAST.get(name, 0.0), value)) for name, value in found.items()}
+    gemms = (found.pop("gemm_bf16"), found.pop("gemm_fp8"), found.pop("gemm_fp4"))
+    return Speeds(gemms=gemms, **found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from centime.catalogue.architecture import Architecture, ExpertsSpec, ShortConvolution, SoftmaxAttention, StateSpace
 from centime.catalogue.chips import Chip
@@ -36,10 +36,13 @@ _FORMATS = {
     "fp4": NumberFormat("fp4", 0.5625, 0.5625, 2.0, "fp4", "fp4"),
     "fp4-experts": NumberFormat("fp4", 2.0, 0.5625, 2.0, "bf16", "fp4"),
     "mxfp4": NumberFormat("mxfp4", 2.0, 0.53125, 2.0, "bf16", "fp4"),
+    "int8": NumberFormat("int8", 1.0, 1.0, 2.0, "int8", "int8"),  # W8A8
     "int4": NumberFormat("int4", 0.53125, 0.53125, 2.0, "int8", "int8"),  # weights alone: products in eight bits
 }
 _WORDS = {"fp16": "bf16", "bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4", "fp4": "fp4", "mxfp4": "mxfp4", "int4": "int4"}
+_WORDS |= {"int8": "int8", "w8a8": "int8"}
 PRECISIONS = tuple(_WORDS)
+WITHOUT_INT8 = ("B300", "GB300")  # Blackwell Ultra gave its int8 units up for fp4 (NVIDIA's data sheet)
 
 
 def usual_precision(chip: Chip) -> str:
@@ -48,7 +51,7 @@ def usual_precision(chip: Chip) -> str:
 
 
 def number_format(precision: str, mixture: bool, kv_bytes: float | None = None) -> NumberFormat:
-    """The format of 'bf16', 'fp8', 'fp4', 'mxfp4' or 'int4' weights; `kv_bytes` an element of cache (bf16: 2).
+    """The format of 'bf16', 'fp8', 'fp4', 'mxfp4', 'int8' or 'int4' weights; `kv_bytes` an element of cache (bf16: 2).
 
     Raises UserError for a precision nobody serves in.
     """
@@ -62,6 +65,29 @@ def number_format(precision: str, mixture: bool, kv_bytes: float | None = None) 
     return NumberFormat(
         found.name, found.dense_bytes, found.expert_bytes, kv_bytes, found.dense_compute, found.expert_compute
     )
+
+
+def served(chip: Chip, form: NumberFormat) -> NumberFormat:
+    """The format as a chip computes it: four-bit weights are unpacked where it has no such units, and meet bf16."""
+    if chip.fp4_tflops or "fp4" not in (form.dense_compute, form.expert_compute):
+        return form
+    return replace(form, dense_compute="bf16", expert_compute="bf16")
+
+
+def computed_on(chip: Chip, form: NumberFormat) -> NumberFormat:
+    """`served`, for a precision that was asked for. Raises UserError where the chip has no units that compute in it."""
+    lacks = (
+        (form.name == "fp8" and not chip.fp8_tflops)
+        or (form.name == "fp4" and not chip.fp4_tflops)
+        or (form.name == "int8" and chip.name.startswith(WITHOUT_INT8))
+    )
+    if lacks:
+        others = [word for word, peak in (("fp8", chip.fp8_tflops), ("fp4", chip.fp4_tflops)) if peak]
+        raise UserError(
+            f"{chip.name} does not compute in {form.name}; take {', '.join(['bf16', *others])}, or int4 or mxfp4, of "
+            "which weights alone are in four bits."
+        )
+    return served(chip, form)
 
 
 @dataclass(frozen=True)

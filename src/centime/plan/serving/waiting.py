@@ -8,9 +8,10 @@ v = (1 + c2) / 2, c2 the squared coefficient of variation of s. plan/serving/arr
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from centime.plan.serving.engine import CHUNK, EngineModel, Steady, largest_batch, prefilling, steady
+from centime.plan.serving.engine import CHUNK, EngineModel, Steady, decoding, largest_batch, prefilling, steady
+from centime.plan.serving.roofline import Load
 
 TAIL = 0.01  # the 99th percentile
 HEADROOM = 0.2  # nodes serving over nodes needed, as DeepSeek's nodes follow its load (fleet/demand.py; D6's chart)
@@ -57,3 +58,79 @@ def utilisation(wait_s: float, scale_s: float) -> float:
         late = rho * math.exp(-(1 - rho) * wait_s / scale_s)
         low, high = (rho, high) if late <= TAIL else (low, rho)
     return low
+
+
+@dataclass(frozen=True)
+class ClosedLoop:
+    """What clients see who each send the next request when the answer to the last is there."""
+
+    tpot_s: float  # mean seconds between the tokens of an answer
+    ttft_s: float  # mean seconds to its first
+    tokens_per_s: float  # output tokens of all units
+
+
+def closed_loop(engine: EngineModel, clients: float, isl: float, osl: float) -> ClosedLoop:
+    """`clients` of one unit of both phases, all of whom arrive at the start.
+
+    A request waits for the host, half a step, the prompts that are worked on before its own (an M/D/1 queue of the
+    steady state), and where memory holds fewer sequences than there are clients, for a place. The share `wave` of
+    requests belongs to the start, where half of all other prompts come before its own.
+    """
+    inside = max(1.0, min(clients, engine.room(isl + osl / 2)))
+    state = steady(engine, inside, isl, osl)
+    first = _first_step(engine, state, isl, osl)
+    share = osl * state.tpot_s / (osl * state.tpot_s + first)  # of its time, that a request does not wait
+    if share < 0.97:
+        state = steady(engine, max(1.0, inside * share), isl, osl)
+    start = engine.speeds.wave * max(0.0, inside / engine.unit.dp - 1) / 2
+    start *= _each(engine, isl, inside) if start else 0.0
+    rate = inside / (first + osl * state.tpot_s)
+    ttft = engine.speeds.request_s + first + start + (clients - inside) / rate
+    return ClosedLoop(state.tpot_s, ttft, clients * osl / (ttft + osl * state.tpot_s))
+
+
+def _each(engine: EngineModel, isl: float, prompts: float) -> float:
+    """Seconds of a prompt in an attention group where all `prompts` of a unit are there to fill its steps."""
+    tokens = min(max(isl, float(CHUNK)), isl * max(1.0, prompts / engine.unit.dp))
+    return prefilling(engine, isl, tokens) * isl / tokens
+
+
+def _first_step(engine: EngineModel, state: Steady, isl: float, osl: float) -> float:
+    """Seconds from a request's turn to its first token: half a step, the prompts before its own, its own steps."""
+    chunk = min(isl, float(CHUNK))
+    load = Load(state.batch, isl + osl / 2, chunk * engine.unit.dp, isl, queries=1.0 + engine.drafted)
+    own = engine.step(load).total * isl / chunk
+    busy = min(0.95, state.prefill_share)
+    decode = state.tpot_s * engine.tokens_per_step * (1 - state.prefill_share)
+    return decode / 2 + own * (1 + busy / (2 * (1 - busy)))
+
+
+def closed_loop_apart(
+    first: EngineModel,
+    prefill_units: int,
+    then: EngineModel,
+    decode_units: int,
+    clients: float,
+    lengths: tuple[float, float],
+) -> ClosedLoop:
+    """`clients` of units that prefill and units that decode, with prompts and answers of `lengths` tokens.
+
+    Where the prefill units cannot keep up, requests wait there and fewer decode: B / (osl tpot(B)) is what they give.
+    """
+    isl, osl = lengths
+    each = _each(first, isl, clients / prefill_units)
+    capacity = prefill_units * first.unit.dp / each
+    low, high = 1.0, max(1.0, min(clients / decode_units, then.room(isl + osl / 2)))
+    if high * decode_units / (osl * decoding(then, high, isl, osl).tpot_s) > capacity:
+        while high / low > 1.02:
+            middle = (low * high) ** 0.5
+            fast = middle * decode_units / (osl * decoding(then, middle, isl, osl).tpot_s) > capacity
+            low, high = (low, middle) if fast else (middle, high)
+    tpot = decoding(then, high, isl, osl).tpot_s
+    rate = high * decode_units / (osl * tpot)
+    own = prefilling(first, isl, min(isl, float(CHUNK))) * max(1.0, isl / CHUNK)
+    busy = min(0.95, rate / capacity)
+    queue = first.speeds.wave * max(0.0, clients / (prefill_units * first.unit.dp) - 1) / 2 * each
+    waiting = max(0.0, clients - high * decode_units) / rate
+    ttft = first.speeds.request_s + own * (1 + busy / (2 * (1 - busy))) + max(queue, waiting)
+    return ClosedLoop(tpot, ttft, clients * osl / (ttft + osl * tpot))

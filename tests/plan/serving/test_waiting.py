@@ -1,0 +1,54 @@
+"""Clients that each send the next request when the last is answered: what they wait for, and Little's law."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import pytest
+
+from centime.catalogue.chips import chip
+from centime.catalogue.models import architecture
+from centime.plan.serving.costs import model_cost
+from centime.plan.serving.engine import EngineModel
+from centime.plan.serving.speeds import ServingSoftware, speeds
+from centime.plan.serving.units import Unit, number_format
+from centime.plan.serving.waiting import closed_loop, closed_loop_apart
+
+KIND = chip("h200")
+ONE = EngineModel(
+    model_cost(architecture("llama-3.1-70b")),
+    KIND,
+    Unit(tp=4),
+    number_format("fp8", False),
+    speeds(KIND, ServingSoftware("vllm", 2026.0)),
+)
+
+
+def test_clients_are_those_who_wait_and_those_who_read() -> None:
+    for clients in (1.0, 16.0, 400.0):
+        loop = closed_loop(ONE, clients, 1024, 1024)
+        assert loop.tokens_per_s / 1024 * (loop.ttft_s + 1024 * loop.tpot_s) == pytest.approx(clients)
+
+
+def test_more_clients_wait_longer_and_get_more_in_all() -> None:
+    loops = [closed_loop(ONE, clients, 2048, 512) for clients in (1.0, 8.0, 64.0)]
+    for fewer, more in pairwise(loops):
+        assert more.ttft_s > fewer.ttft_s
+        assert more.tpot_s > fewer.tpot_s
+        assert more.tokens_per_s > fewer.tokens_per_s
+
+
+def test_clients_beyond_the_memory_wait_for_a_place() -> None:
+    room = ONE.room(8192 + 512)
+    full, over = (closed_loop(ONE, clients, 8192, 1024) for clients in (room, 3 * room))
+    assert over.tpot_s == pytest.approx(full.tpot_s)
+    assert over.ttft_s > full.ttft_s + 1024 * full.tpot_s
+
+
+def test_units_that_prefill_too_slowly_leave_others_empty() -> None:
+    then = dataclasses.replace(ONE, unit=Unit(tp=8))
+    few, many = (closed_loop_apart(ONE, units, then, 1, 256, (8192, 256)) for units in (1, 16))
+    assert few.tpot_s < many.tpot_s  # fewer sequences decode
+    assert few.ttft_s > 2 * many.ttft_s
+    assert few.tokens_per_s < many.tokens_per_s
