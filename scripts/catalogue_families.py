@@ -104,10 +104,9 @@ def _deepseek_v4(config: dict[str, Any], row: Row, layers: int) -> None:
         "out_rank": config["o_lora_rank"],
         "shared_width": config["n_shared_experts"] * config["moe_intermediate_size"],
         "correction_bias": 1,
+        "streams": config["hc_mult"],
     }
-    row["assumptions"].append(
-        "hyper-connections (four residual streams) and the hash tables of the first three layers are left out"
-    )
+    row["assumptions"].append("the hash tables of the first three layers are left out")
 
 
 def _kimi_k3(config: dict[str, Any], row: Row, layers: int) -> None:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -74,7 +75,10 @@ def errors_of(fit: Fit, outside: dict[str, np.ndarray]) -> Errors:
     return Errors(
         tuple(tuple(round(float(value), 3) for value in point) for point in points),
         {kind: tuple(round(float(error), 4) for error in outside[kind]) for kind in KINDS},
-        {kind: tuple(KEYS[kind](sample) for sample in fit.samples) for kind in ("family", "generation")},
+        {
+            "cell": tuple(map(str, np.unique([sample.cell for sample in fit.samples], return_inverse=True)[1])),
+            **{kind: tuple(KEYS[kind](sample) for sample in fit.samples) for kind in ("family", "generation")},
+        },
         wider={},
     )
 
@@ -96,7 +100,7 @@ def write(path: Path, runs: Sequence[Path], fit: Fit, outside: dict[str, np.ndar
             for name, prior, spread in zip(NAMES, PRIOR, SPREAD, strict=True)
         },
         "left_out": {
-            "wider": {kind: round(widening(known, kind), 3) for kind in known.groups},
+            "wider": known.wider,
             "features": known.points,
             **known.errors,
             **{f"{kind}_of": names for kind, names in known.groups.items()},
@@ -148,6 +152,7 @@ def main() -> None:
     found = {kind: left_out(fit, KEYS[kind]) for kind in REPORTED}
     report(samples, inside, found)
     known = errors_of(fit, found)
+    known = replace(known, wider={kind: round(widening(known, kind), 3) for kind in KINDS[1:]})
     for kind in KINDS:
         covered, width = coverage(known, kind, [KEYS[kind](sample) for sample in samples])
         print(f"80 % intervals, {kind} left out: {covered:.1%} covered, {width:.1%} to either side")

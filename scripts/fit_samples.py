@@ -33,6 +33,11 @@ class Sample:
     phases: dict[str, float]
 
     @property
+    def weight(self) -> float:
+        """How much it counts in the fit: a quarter where its layout had to be assumed."""
+        return 1.0 if self.run.known_layout else 0.25
+
+    @property
     def cell(self) -> str:
         return f"{self.run.job.arch.name} | {self.run.job.chip.name}"
 
@@ -56,7 +61,10 @@ PHASES = {
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """Rows with a layout and a measured speed; a step's phases stand in the notes of DeepSeek's rows."""
+    """Rows with a measured speed, of benchmarks or with a known layout.
+
+    A step's phases stand in the notes of DeepSeek's rows.
+    """
     found = []
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -68,7 +76,7 @@ def read_samples(path: Path) -> list[Sample]:
             except UserError as error:
                 print(f"{row['id']}: left out: {error}", file=sys.stderr)
                 continue
-            if run.known_layout:
+            if run.known_layout or "benchmark" in row["kind"]:
                 matches = {name: re.search(pattern, row.get("notes") or "") for name, pattern in PHASES.items()}
                 phases = (
                     {name: float(match[1]) for name, match in matches.items() if match} if all(matches.values()) else {}

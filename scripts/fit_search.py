@@ -45,9 +45,9 @@ SPREADS = {
     "gemm_expert_late": 0.30,
     "window_passes": 1.0,
     "shard_pipeline": 1.0,
-    "log_gemm_google": 0.15,
-    "log_gemm_amd": 0.15,
-    "log_gemm_huawei": 0.15,
+    "log_gemm_google": 0.25,
+    "log_gemm_amd": 0.25,
+    "log_gemm_huawei": 0.25,
     "optimizer_passes": 0.25,
     "step_ms": 0.4,
     "host_site": 0.3,
@@ -94,6 +94,7 @@ class Fit:
         self.owners = [i for i, _ in enumerate(samples)] + [
             i for i, sample in enumerate(samples) for _ in sample.phases
         ]
+        self.counts = np.array([samples[owner].weight for owner in self.owners])
         self.x, self.r = START, misses(samples, constants_of(START))
         for self.core in CORES:
             self.jacobian = self._descended()
@@ -120,10 +121,10 @@ class Fit:
         """Of a Cauchy loss for rows; phases are few and count in full."""
         weights = 1.0 / (1.0 + (r / self.core) ** 2)
         weights[len(self.samples) :] = 1.0
-        return weights
+        return weights * self.counts
 
     def _cost(self, x: np.ndarray, r: np.ndarray, seen: np.ndarray) -> float:
-        n = len(self.samples)
+        n, seen = len(self.samples), seen * self.counts
         rows = (self.core / SIGMA) ** 2 * np.log1p((r[:n] / self.core) ** 2)
         data = (rows * seen[:n]).sum() + ((r[n:] / SIGMA) ** 2 * seen[n:]).sum()
         return float(data + (((x - START) / SPREAD) ** 2).sum())

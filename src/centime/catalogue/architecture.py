@@ -149,6 +149,7 @@ class Architecture:
     source: str = ""
     assumptions: tuple[str, ...] = ()  # what was filled in, a sentence each
     mtp_blocks: tuple[LayerGroup, ...] = ()  # what an MTP module consists of; empty: one layer like the last block's
+    streams: int = 1  # residual streams of D elements, mixed by hyper-connections where there are several
     norm_bias: bool = False  # LayerNorm with a bias, and biases in every linear layer (GPT-3's kind)
 
     @property

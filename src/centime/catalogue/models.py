@@ -41,7 +41,7 @@ _HEADING = """
     name aliases pattern hidden vocab heads kv_heads head_dim value_dim window window_heads window_kv_heads
     window_head_dim output_gate bias q_rank kv_rank nope_dim rope_dim index_topk index_heads index_dim out_groups
     out_rank ssm_heads ssm_head_dim ssm_state ssm_groups delta ffn gated experts top_k expert_width shared_width
-    latent_dim correction_bias groups top_groups tied mtp_modules mtp_pattern learned_positions norm_bias
+    latent_dim correction_bias groups top_groups tied mtp_modules mtp_pattern learned_positions streams norm_bias
     published_params published_active source assumptions
 """
 COLUMNS = _HEADING.split()
@@ -184,6 +184,7 @@ def _from_row(row: Mapping[str, str], where: str) -> Architecture:
         tied=bool(sizes.get("tied")),
         mtp_modules=int(sizes.get("mtp_modules", 0)),
         learned_positions=int(sizes.get("learned_positions", 0)),
+        streams=int(sizes.get("streams", 1)),
         published_params=sizes.get("published_params"),
         published_active=sizes.get("published_active"),
         source=_source((row.get("source") or "").strip()),

@@ -73,6 +73,7 @@ def architecture_of(raw: Mapping[str, Any], name: str = "", where: str = "config
         mtp_modules=keys.whole(*_MTP, default=0) or 0,
         mtp_blocks=_prediction_blocks(keys, hidden),
         learned_positions=positions + _POSITIONS[family] if positions else 0,
+        streams=keys.whole("hc_mult", default=1) or 1,
         source="its configuration",
         assumptions=tuple(_left_out(outer, keys)),
         norm_bias=family in _BIASED_NORMS,
@@ -125,7 +126,5 @@ def _left_out(outer: ConfigKeys, keys: ConfigKeys) -> Iterator[str]:
     encoders = [key for key in _ENCODERS if isinstance(outer.get(key), Mapping)]
     if keys is not outer and encoders:
         yield said("the language model alone, without {parts}", parts=", ".join(encoders))
-    if streams := keys.whole("hc_mult"):
-        yield said("hyper-connections ({streams} residual streams) are left out", streams=streams)
     if keys.inner("sparse_attention_config") is not None:
         yield said("attention is counted dense")

@@ -18,7 +18,7 @@ from centime.catalogue.architecture import Architecture, LayerGroup
 from centime.catalogue.model_config import ModelConfig
 from centime.catalogue.models import from_config
 from centime.plan.counts.architecture import count_architecture, flops_per_key, idle_biases, vectors
-from centime.plan.counts.matrices import feed_forward_gemms, mixer_gemms
+from centime.plan.counts.matrices import connection_gemms, feed_forward_gemms, mixer_gemms
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ def _parts(block: LayerGroup, arch: Architecture) -> dict[str, ModuleParameters]
     norm = arch.hidden * (2 if arch.norm_bias else 1)
     norms = norm * sum(part is not None for part in (block.mixer, block.feed_forward))
     found = {"norms": ModuleParameters(norms, norms)}
+    connections = sum(gemm.params for gemm in connection_gemms(block, arch))
+    if connections:
+        found["hyper-connections"] = ModuleParameters(connections, connections, connections)
     if block.mixer is not None:
         weights = sum(gemm.params for gemm in mixer_gemms(block.mixer, arch.hidden))
         small = vectors(LayerGroup(block.mixer, None), arch) - norm

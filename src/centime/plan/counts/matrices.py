@@ -151,7 +151,18 @@ def feed_forward_gemms(part: FeedForwardSpec | ExpertsSpec, hidden: int) -> list
     return found
 
 
+def connection_gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
+    """The hyper-connection of each part of a layer, where there are several residual streams.
+
+    It reads all n streams of D, and makes n weights to collapse them, n to spread the part's output and n x n to mix
+    the streams (arXiv 2606.19348).
+    """
+    n, parts = arch.streams, sum(part is not None for part in (block.mixer, block.feed_forward))
+    return [Gemm("hyper-connection", n * arch.hidden, 2 * n + n * n)] * parts if n > 1 else []
+
+
 def gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
-    """The weight matrices of one layer of `block`, mixer first."""
+    """The weight matrices of one layer of `block`: mixer first, hyper-connections between, feed-forward last."""
     found = mixer_gemms(block.mixer, arch.hidden) if block.mixer is not None else []
+    found += connection_gemms(block, arch)
     return found + (feed_forward_gemms(block.feed_forward, arch.hidden) if block.feed_forward is not None else [])

@@ -63,7 +63,7 @@ class Constants:
     logit_passes: float = 6.0  # softmax and loss over the vocabulary, in fp32 halves
     backward_passes: float = 2.0  # of a backward beside its forward
     weight_passes: float = 0.3  # share of the backward's passes that the weights' gradient needs: operands cast anew
-    tail_us: float = 60.0  # a kernel's start and end, in which the chip is part empty, of a site's kernels in each pass
+    tail_us: float = 100.0  # a site's kernels begin and end with the chip part empty, in each pass
     log_memory_blackwell: float = -0.1  # 8 TB/s are harder to fill
     quantize_fp8: float = 0.8  # casts of activations and gradients, passes over them
     quantize_mxfp8: float = 1.0

@@ -3,9 +3,9 @@
 step/constants.json keeps, for every run of the fit, where it lies (`features`) and by how much constants missed it that
 were fitted without its (model, chip) cell, without its family of models, and without its generation of chips. A
 prediction takes quantiles of these errors, nearer runs counting more: of the first kind where the fit knows the family
-and the generation, of the second or third where it does not, of the wider where it knows neither. Families differ more
-from each other than their runs do, so that the next one may lie outside those seen: `wider` says by how much, as
-scripts/widening.py measured on each in turn.
+and the generation, the other two mixed in where few runs are near; of the second or third where it does not, of the
+wider where it knows neither. Families differ more from each other than their runs do, so that the next one may lie
+outside those seen: `wider` says by how much, as scripts/widening.py measured on each in turn.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from centime.plan.step.times import StepTimes
 # The quantiles that cover four of five: 0.10 and 0.90 for runs like those left out, 87 % of runs that the fit has seen.
 SHARES = (0.11, 0.89)
 REACH = 1.0  # distance at which a run counts 1/e
+NEAR = 0.3  # the same among runs whose family and generation are known
+FAR = 2.0  # runs near by (each counts at most 1) beside which what is unlike all that was measured counts as much
 LEAST = 0.02  # of the natural logarithm to either side: nothing is known better
 KINDS = ("cell", "family", "generation")
 
@@ -33,7 +35,8 @@ KINDS = ("cell", "family", "generation")
 class Errors:
     """The runs of the fit: features, and natural logarithms of predicted over actual seconds by what was left out.
 
-    groups: each run's family of models and its generation of chips. wider: factors on the quantiles, by kind.
+    groups: each run's cell (a number), family of models and generation of chips. wider: factors on the quantiles, by
+    kind.
     """
 
     points: tuple[tuple[float, ...], ...]
@@ -49,7 +52,7 @@ def errors() -> Errors:
     return Errors(
         tuple(map(tuple, stored["features"])),
         {kind: tuple(stored[kind]) for kind in KINDS},
-        {kind: tuple(stored[f"{kind}_of"]) for kind in ("family", "generation")},
+        {kind: tuple(stored[f"{kind}_of"]) for kind in KINDS},
         stored["wider"],
     )
 
@@ -72,6 +75,7 @@ def features(job: Job, layout: Layout, times: StepTimes) -> tuple[float, ...]:
         1.0 * arch.is_mixture,
         0.7 * mixers,
         1.0 * (kind == "ampere") - 1.0 * (kind == "blackwell"),
+        1.5 * (job.chip.vendor != "NVIDIA"),
         {"bf16": 0.0, "nvfp4": 1.0}.get(job.precision, 0.6),
         0.7 * job.software.tuned,
         0.25 * math.log2(max(1.0, layout.gpus / 8)),
@@ -87,14 +91,17 @@ def spread(
 ) -> tuple[float, float]:
     """The outer quantiles of log(actual / predicted) seconds around a point, times what `known` says of the kind.
 
-    unlike: a family or generation whose own runs are not looked at.
+    Where few runs are near, errors on families and generations left out make up most of what is looked at, and the
+    spread is theirs. unlike: a cell, family or generation whose own runs are not looked at.
     """
     groups = known.groups.get(kind, ())
-    weighted = sorted(
-        (-error, math.exp(-math.dist(point, other) / REACH))
-        for i, (error, other) in enumerate(zip(known.errors[kind], known.points, strict=True))
-        if unlike is None or groups[i] != unlike
-    )
+    others = [i for i, _ in enumerate(known.points) if unlike is None or groups[i] != unlike]
+    reach = NEAR if kind == "cell" else REACH
+    weighted = [(-known.errors[kind][i], math.exp(-math.dist(point, known.points[i]) / reach)) for i in others]
+    if kind == "cell":  # as if so many runs of families and generations never seen lay beside it
+        far = [-known.errors[other][i] for other in KINDS[1:] if other in known.errors for i in others]
+        weighted += [(error, FAR / len(far)) for error in far]
+    weighted.sort()
     total = sum(weight for _, weight in weighted)
     low, high = (_quantile(weighted, share * total) for share in SHARES)
     factor = known.wider.get(kind, 1.0)

@@ -76,8 +76,8 @@ def activation_bytes(
 ) -> tuple[float, float, float]:
     """Bytes that one micro-batch leaves on a chip per stage with nothing, the light part, or everything recomputed."""
     operand = 1.0 if precision != "bf16" else 2.0  # inputs of matrix products are kept in their own type
-    streams = 2.0 * work.layers * work.hidden
-    norms = 2.0 * (work.sites - work.layers) * work.hidden + operand * work.sites * work.hidden
+    streams = 2.0 * work.layers * work.streams * work.hidden
+    norms = 2.0 * (work.sites - work.layers) * work.streams * work.hidden + operand * work.sites * work.hidden
     attention = 2.0 * work.attention_elements + 2.0 * work.state_elements
     feed_in = 2.0 * work.activation_elements * 2 / 3
     feed_out = operand * work.activation_elements / 3

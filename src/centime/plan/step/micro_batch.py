@@ -87,7 +87,7 @@ def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool =
 
     # Memory-bound work, in passes over two-byte elements.
     element = 2.0 * tokens / r.memory
-    norms = c.norm_passes * work.sites * work.hidden * element
+    norms = c.norm_passes * work.residual_elements * element
     activations = c.activation_passes * (work.activation_elements + work.attention_elements) * element
     logits = c.logit_passes * work.heads_of_vocab * element
     dispatch = c.dispatch_passes * work.dispatch_elements * element * (1.0 - r.graph * (1.0 - c.mixture_graph))

@@ -67,7 +67,7 @@ def micro_batches_of(load: Workload, stage: MicroBatchTimes, layout: Layout, slo
     dual = layout.schedule in ("dualpipe", "dualpipev")
     overlapped = stage.both - (1.0 - c.overlapped_exposed) * stage.expert_traffic if dual else None
     if pp > 1:
-        payload = 2.0 * load.work.hidden * layout.micro_batch * job.seq / cp / tp
+        payload = 2.0 * load.work.streams * load.work.hidden * layout.micro_batch * job.seq / cp / tp
         hops = 2.0 * micro_batches * max(1, layout.vp)
         send = collectives.send_seconds(layout.gpus // pp, payload, load.rates) + hop_seconds(c)
         parts["pipeline_send"] = c.pipeline_exposed * hops * send

@@ -32,6 +32,8 @@ class LayerWork:
     hidden: int
     layers: float  # blocks with a mixer (a layer in the usual sense), MTP's among them
     sites: float  # mixers and feed-forwards: each starts with a norm and ends in a residual sum
+    streams: float  # residual streams of `hidden` elements
+    residual_elements: float  # a norm and a residual sum's elements at every site; of n streams (3 n + 2) / 5 as many
     softmax_layers: float
     state_layers: float
     mixture_layers: float
@@ -148,6 +150,10 @@ def work_of(arch: Architecture, seq: int) -> LayerWork:
                 sums["experts"] = float(part.experts)
                 sums["top_k"] = float(part.top_k)
                 sums["routed_nodes"] = float(part.top_groups if part.groups > 1 else 0)
+    # One stream is read by the norm, read and written by the sum, and the norm's output written and read: five. n
+    # streams are read to be collapsed, read and written to be mixed.
+    sums["streams"] = float(arch.streams)
+    sums["residual_elements"] = sums["sites"] * hidden * (3.0 * arch.streams + 2.0) / 5.0
     if not sums["layers"]:
         sums["layers"] = sums["sites"] / 2
     modules = float(arch.mtp_modules)
