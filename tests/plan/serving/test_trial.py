@@ -9,7 +9,7 @@ import pytest
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.serving.choice import Lengths, Split, choices, requests_per_s
+from centime.plan.serving.choice import Lengths, Split, choices, requests_per_s, units_to_try
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.planner import plan_serving
@@ -67,3 +67,9 @@ def test_wide_groups_take_their_share_of_a_chunk() -> None:
 def test_a_plain_question_about_a_wide_model_is_answered() -> None:
     plan = plan_serving(ServingRequest(model="deepseek-v3", gpu="h800", gpus=64, price="$2/h"))
     assert 0 < plan.gpus_mean <= 64
+
+
+def test_experts_cross_domains_only_where_that_was_shown() -> None:
+    widest = {on: max(unit.ep for unit in units_to_try(chip(on), True, 256)) for on in ("h100", "910c", "mi300x")}
+    assert widest["mi300x"] == 8
+    assert min(widest["h100"], widest["910c"]) >= 144

@@ -16,6 +16,9 @@ from centime.plan.serving.speeds import ServingSoftware, speeds
 from centime.plan.serving.units import Unit, computed_on, free_bytes, number_format, weight_bytes
 from centime.plan.serving.waiting import HEADROOM, busiest_load, busiest_prefill
 
+# Makers of chips that were shown to serve experts across scale-up domains: DeepSeek and SGLang, CloudMatrix on Ascend.
+# On all others --layout alone asks for it: MI300X so planned came to 12 times what InferenceX measures.
+WIDE_EXPERTS_SHOWN = ("nvidia", "huawei")
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 72, 144, 320)  # chips of a unit that are tried
 
 
@@ -91,7 +94,8 @@ def units_to_try(chip: Chip, mixture: bool, most: int | None) -> list[Unit]:
     widths = [w for w in WIDTHS if most is None or w <= most]
     found = [Unit(tp=w, moe_tp=w if mixture else 1) for w in widths if w <= max(domain, 1) and w <= 16]
     if mixture:
-        found += [wide(Unit(dp=w, ep=w)) for w in widths if w > 1]
+        shown = chip.vendor.lower() in WIDE_EXPERTS_SHOWN
+        found += [wide(Unit(dp=w, ep=w)) for w in widths if w > 1 and (shown or w <= max(domain, 1))]
     elif domain < 8:
         found += [Unit(tp=w) for w in widths if domain < w <= 8]
     return found
