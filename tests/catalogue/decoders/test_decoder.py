@@ -125,6 +125,8 @@ def test_attention_beside_a_state_space_and_modules_of_their_own() -> None:
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"num_hidden_layers": None}, "num_hidden_layers .* is missing"),
+    ({"num_hidden_layers": 2**31}, "num_hidden_layers is 2147483648; expected at most 10,000 layers"),
+    ({"per_layer_config": {"9" * 5000: {}}}, "per_layer_config.9+ is"),
     ({"num_hidden_layers": "32"}, 'num_hidden_layers is "32"; expected a whole number'),
     ({"hidden_size": True}, "hidden_size is true"),
     ({"hidden_size": 0}, "hidden_size is 0"),
@@ -160,6 +162,7 @@ ODD: tuple[Any, ...] = (
     -1,
     3,
     2.5,
+    2**31,
     1e300,
     float("nan"),
     "",

@@ -46,11 +46,11 @@ def test_the_head(plan: ServingPlan, told: dict[str, Any]) -> None:
     assert figures(verbs.sections(plan, "en")) == {
         "GPUs, mean": (W.count(told["gpus_mean"]), f"80 %: {W.count(low)} to {W.count(high)}"),
         "GPUs, peak": (W.count(told["gpus_peak"]), "whole units"),
-        "Cost a day, of GPUs while they serve": (
+        "Cost a day, while serving": (
             dollars(told["cost_per_day"]),
             f"$2.00 per device-hour, {told['price_date']}",
         ),
-        "Cost a day, rented around the clock": (
+        "Cost a day, around the clock": (
             dollars(fleet["cost_per_day"]),
             f"{fleet['gpus']:,} GPUs, {100 * fleet['idle']:.0f}% of their time idle; "
             f"{dollars(fleet['cost_per_month'])} a month",

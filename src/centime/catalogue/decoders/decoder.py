@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from centime.catalogue.architecture import Architecture, LayerGroup, Mixer
 from centime.catalogue.decoders.block_configs import pruned_layers
 from centime.catalogue.decoders.feed_forwards import UNGATED, FeedForward, feed_forwards_of
-from centime.catalogue.decoders.keys import ConfigKeys
+from centime.catalogue.decoders.keys import MOST_LAYERS, ConfigKeys
 from centime.catalogue.decoders.layer_kinds import LayerKind, layer_kinds, single_parts
 from centime.catalogue.decoders.mixers import mixers_of
 from centime.catalogue.decoders.unread import refuse_uncounted, refuse_unread
@@ -44,8 +45,8 @@ def read_architecture(path: Path, name: str = "") -> Architecture:
 def architecture_of(raw: Mapping[str, Any], name: str = "", where: str = "config.json") -> Architecture:
     """The decoder that a config.json's content describes; of a model of several kinds of input, the language model.
 
-    where: the file, for sentences. Raises UserError naming the key that is missing, wrong, or not counted, and for a
-    family that nobody has compared here, the first key that may change a size and was not read.
+    where: the file, for sentences. Raises UserError naming the key that is missing, wrong, or not counted, or the first
+    one that may change a size and that nobody read.
     """
     outer = ConfigKeys(raw, where)
     inside = next((inner for key in _TEXT if (inner := outer.inner(key)) is not None), None)
@@ -54,6 +55,8 @@ def architecture_of(raw: Mapping[str, Any], name: str = "", where: str = "config
     family = keys.text("model_type") or outer.text("model_type")
     listed = keys.words("layers_block_type") or keys.words("layer_types")
     layers, hidden = keys.size(*_LAYERS, default=len(listed) or None), keys.size(*_HIDDEN)
+    if layers > MOST_LAYERS:  # each is looked at
+        raise keys.refused(_LAYERS, layers, f"at most {MOST_LAYERS:,} layers")
     mixers, parts = _every_layer(keys, layers, hidden)
     repeats: dict[LayerGroup, int] = {}
     for several, part in zip(mixers, parts, strict=True):
@@ -107,7 +110,7 @@ def _overrides(keys: ConfigKeys, layers: int) -> Iterator[tuple[int, ConfigKeys]
     for name in own.raw if own is not None else ():
         assert own is not None
         inner = own.inner(name)
-        if not name.isdecimal() or int(name) >= layers or inner is None:
+        if not re.fullmatch(r"[0-9]{1,6}", name) or int(name) >= layers or inner is None:
             raise own.refused((name,), own.raw[name], f"an object under the number of one of the {layers} layers")
         yield int(name), ConfigKeys({**keys.raw, **inner.raw}, keys.where, f"{own.within}{name}: ")
 

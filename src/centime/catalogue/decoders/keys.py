@@ -14,6 +14,7 @@ TOP_K = (
     *("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "experts_per_token", "moe_top_k", "moe_topk"),
     *("moe_k", "num_selected_experts"),
 )  # fmt: skip
+MOST_LAYERS = 10_000  # as for models that centime builds; the deepest published has under 200
 LARGEST = 2**33  # of any size: the largest published is a table of some millions of rows
 
 

@@ -60,6 +60,7 @@ class ServingRow:
 
 
 def engine_of(case: ServingRow, unit: Unit, values: ServingConstants | None, *, even: bool = False) -> EngineModel:
+    """The planner's engine on `unit`, in the row's precision and software; `even`: experts' load without imbalance."""
     kind = case.chips[0][0]
     mlperf = case.row.get("phase", "").lower() in ("offline", "server", "interactive")
     form = served(kind, precision(case.row, case.mixture, mlperf or case.software.engine == "trt"))
@@ -86,15 +87,15 @@ def mixed(
 ) -> float:
     """What units of both phases give: at a closed loop's clients, at the maximum load, or within a usual token time."""
     engine = engine_of(case, layout.unit, values)
-    clients = _clients(case, layout)
+    clients, at_most = _clients(case, layout), "maximum" in case.row.get("phase", "").lower()
     if clients is None and target.endswith("_ms"):
         raise UserError(f"{target} needs concurrency_or_batch, or a bs in config.")
-    if clients is not None and "maximum" not in case.row.get("phase", ""):
+    if clients is not None and not at_most:
         stated = (layout.batch_per_group or 0) * layout.unit.dp  # more clients than that: on replicas not counted
         each = min(clients / layout.units, stated or math.inf)
         loop = closed_loop(engine, each, *lengths)
         return _of_loop(loop, target, case.gpus or layout.unit.chips * layout.units, layout.units)
-    limit = None if "maximum" in case.row.get("phase", "").lower() else ONLINE_TPOT_S
+    limit = None if at_most else ONLINE_TPOT_S
     batch = min(largest_batch(engine, *lengths, limit), (clients or math.inf) / layout.units)
     if batch < 1:
         raise UserError("the model does not fit these chips, or no batch meets the token time.")

@@ -43,7 +43,8 @@ SHORTHAND = {  # a source's name for a device: the catalogue's, and how many of 
 }
 
 
-RELEASES = (  # engine, begin of a version, its month (GitHub's releases; Dynamo's numbers where it holds TensorRT-LLM)
+# Engine, begin of a version, its month as remembered, not looked up (Dynamo's numbers where it holds TensorRT-LLM).
+RELEASES = (
     ("trt", r"1\.0\.0rc3", "2025-07"),
     ("trt", r"1\.1\.0", "2025-09"),
     ("trt", "gpt-oss-dev", "2025-08"),

@@ -34,9 +34,9 @@ def _figures(plan: ServingPlan, w: Writer) -> Figures:
             w.say("80 %: {low:count} to {high:count}", low=low, high=high),
         ),
         Figure(w.say("GPUs, peak"), w.count(plan.gpus_peak), w.say("whole units")),
-        Figure(w.say("Cost a day, of GPUs while they serve"), w.money(money.cost_per_day, currency), hour),
+        Figure(w.say("Cost a day, while serving"), w.money(money.cost_per_day, currency), hour),
         Figure(
-            w.say("Cost a day, rented around the clock"),
+            w.say("Cost a day, around the clock"),
             w.money(fleet.cost_per_day, currency),
             w.say(
                 "{gpus:,} GPUs, {idle:.0%} of their time idle; {month:money} a month",
