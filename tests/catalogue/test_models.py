@@ -141,6 +141,8 @@ def test_a_users_own_models_come_first() -> None:
         ("name,pattern,hidden,vocab,colour\nours,AD,64,100,red\n", "unknown column 'colour'"),
         ("name,pattern,hidden,vocab,heads,ffn\nours,AD,wide,100,4,8\n", "hidden is 'wide'"),
         ("name,pattern,hidden,vocab,heads,ffn\nours,AD,-64,100,4,8\n", "not negative"),
+        ("name,pattern,hidden,vocab,heads,ffn\nours,AD,nan,100,4,8\n", "hidden is nan"),
+        ("name,pattern,hidden,vocab,heads,ffn\nours,AD,64,inf,4,8\n", "vocab is inf"),
     ):
         table.write_text(text)
         with pytest.raises(UserError, match=sentence):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -166,8 +167,8 @@ def _from_row(row: Mapping[str, str], where: str) -> Architecture:
             sizes[key] = float(row[key])
         except ValueError:
             raise UserError(f"{where}: {key} is {row[key]!r}; expected a number.") from None
-        if sizes[key] < 0:
-            raise UserError(f"{where}: {key} is {row[key]}; a size is not negative.")
+        if not 0 <= sizes[key] < math.inf:
+            raise UserError(f"{where}: {key} is {row[key]}; a size is a finite number, and not negative.")
     try:
         blocks = blocks_of(row["pattern"], sizes)
         mtp = blocks_of(row["mtp_pattern"], sizes) if (row.get("mtp_pattern") or "").strip() else ()

@@ -83,7 +83,8 @@ def computed_on(chip: Chip, form: NumberFormat) -> NumberFormat:
         or (form.name == "int8" and chip.name.startswith(WITHOUT_INT8))
     )
     if lacks:
-        others = [word for word, peak in (("fp8", chip.fp8_tflops), ("fp4", chip.fp4_tflops)) if peak]
+        eight = not chip.name.startswith(WITHOUT_INT8)
+        others = [word for word, has in (("int8", eight), ("fp8", chip.fp8_tflops), ("fp4", chip.fp4_tflops)) if has]
         raise UserError(
             f"{chip.name} does not compute in {form.name}; take {', '.join(['bf16', *others])}, or int4 or mxfp4, of "
             "which weights alone are in four bits."
