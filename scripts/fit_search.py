@@ -76,6 +76,12 @@ def constants_of(x: np.ndarray) -> Constants:
     return Constants(**dict(zip(NAMES, map(float, values), strict=True)))
 
 
+def place_of(constants: Constants) -> np.ndarray:
+    """The point of the search that has these constants."""
+    values = np.array([getattr(constants, name) for name in NAMES])
+    return np.where(ADDITIVE, values, np.log(np.where(ADDITIVE, 1.0, values) / np.where(ADDITIVE, 1.0, PRIOR)))
+
+
 def misses(samples: Sequence[Sample], constants: Constants) -> np.ndarray:
     """log(predicted / actual) seconds of every sample, then of phases, scaled as if they were rows."""
     times = [times_of(sample.run, constants) for sample in samples]
@@ -89,14 +95,16 @@ def misses(samples: Sequence[Sample], constants: Constants) -> np.ndarray:
 class Fit:
     """Constants fitted to samples, and what they would have been without some of these."""
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
+    def __init__(self, samples: Sequence[Sample], near: Constants | None = None) -> None:
+        """near: constants of an earlier fit, from which only the last of the three rounds is gone."""
         self.samples = samples
         self.owners = [i for i, _ in enumerate(samples)] + [
             i for i, sample in enumerate(samples) for _ in sample.phases
         ]
         self.counts = np.array([samples[owner].weight for owner in self.owners])
-        self.x, self.r = START, misses(samples, constants_of(START))
-        for self.core in CORES:
+        self.x = START if near is None else place_of(near)
+        self.r = misses(samples, constants_of(self.x))
+        for self.core in CORES if near is None else CORES[-1:]:
             self.jacobian = self._descended()
 
     def _descended(self, steps: int = 12) -> np.ndarray:

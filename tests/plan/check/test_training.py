@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from scripts.fit_samples import seconds_of
 
@@ -19,6 +20,7 @@ from centime.plan.check.training import interval, predict_row, times_of, value_o
 from centime.plan.step.efficiency import TrainingSoftware, fitted, rates
 from centime.plan.step.intervals import errors, model_family
 
+FITTED = ("training_runs.csv", "training_new.csv")
 RESULTS = ("mem_gib", "gpu_hours", "wall_days", "cost_usd", "notes")
 ROW = {
     "id": "x", "group": "Megatron-Bridge perf", "kind": "benchmark-pretrain", "model": "DeepSeekV3",
@@ -73,30 +75,31 @@ def test_accuracy_on_published_runs(rows: list[dict[str, str]]) -> None:
     assert off[len(off) // 2] <= 0.07
     assert off[int(0.9 * len(off))] <= 0.20
     assert abs(signed[len(signed) // 2]) <= 0.03
-    assert 0.75 <= sum(p.covered for p in answered) / len(answered) <= 0.88
+    assert sum(p.covered for p in answered) >= 0.8 * len(answered)
     widths = sorted((p.high - p.low) / (2 * p.predicted) for p in answered if p.high and p.low and p.predicted)
     assert widths[len(widths) // 2] <= 0.25
 
 
 @pytest.mark.slow
 def test_cells_left_out_and_deepseek_left_out(fitting: ModuleType, shared: Path, rows: list[dict[str, str]]) -> None:
-    """Whole (model, chip) cells out of the fit: median 10 %, nine of ten within 25 %. Without DeepSeek's own rows its
-    step stays within 15 %."""
-    samples = fitting.read_samples(shared / "data/plan/training_runs.csv")
-    fit = fitting.Fit(samples, steps=8)
-    summary = fitting.summary(fitting.left_out(fit, lambda sample: sample.cell))
+    """Whole (model, chip) cells out of the fit: median 10 %, nine of ten within 25 %; what the intervals go by is that.
+    Without DeepSeek's own rows its step stays within 15 %."""
+    samples = [sample for name in FITTED for sample in fitting.read_samples(shared / "data/plan" / name)]
+    fit = fitting.Fit(samples, near=fitted())
+    found = fitting.left_out(fit, lambda sample: sample.cell)
+    summary = fitting.summary(found)
     assert summary["median_abs_error"] <= 0.10
     assert summary["p90_abs_error"] <= 0.25
-    kept = [sample for sample in samples if sample.row["group"] != "DeepSeek"]
-    constants = fitting.constants_of(fitting.Fit(kept, fit.x, steps=8).x)
+    off = sorted(abs(np.array(errors().errors["cell"]) - found))
+    assert off[int(0.9 * len(off))] < 0.02
+    constants = fit.without([sample.row["group"] == "DeepSeek" for sample in samples])
     for sample in samples:
         if sample.row["group"] == "DeepSeek":
             assert fitting.times_of(sample.run, constants).total == pytest.approx(sample.seconds, rel=0.15)
 
 
 def test_the_fit_is_of_the_shipped_constants(fitting: ModuleType, shared: Path, rows: list[dict[str, str]]) -> None:
-    files = [shared / "data/plan" / name for name in ("training_runs.csv", "training_new.csv")]
-    samples = [sample for file in files for sample in fitting.read_samples(file)]
+    samples = [sample for name in FITTED for sample in fitting.read_samples(shared / "data/plan" / name)]
     assert len(samples) == len(errors().points)
     misses = fitting.misses(samples, fitted())[: len(samples)]
     assert fitting.summary(misses)["median_abs_error"] <= 0.07
