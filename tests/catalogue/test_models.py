@@ -58,7 +58,9 @@ def test_models_of_the_published_runs_are_known(shared: Path) -> None:
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'DeepSeek-V3'"):
         architecture("DeepSeek-V33")
-    with pytest.raises(UserError, match=r"give a folder with config.json, or add a row to .*models.csv"):
+    with pytest.raises(
+        UserError, match=r"give a folder with config.json, the owner/name of .*, or add a row to .*models.csv"
+    ):
         architecture("no such thing at all")
 
 

@@ -1,13 +1,14 @@
 """Every model that the planner knows, by any of the names that people write for it.
 
 `architecture("DeepSeekV3")` finds a row of models.csv (or of the user's $CENTIME_HOME/models.csv, which comes first), a
-preset of centime's own (`centime-d4`), or a model folder with config.json. Names are compared without case, spaces and
-punctuation, then without the owner in front of a slash and the precision behind: `nvidia/Qwen3-235B-A22B-NVFP4` and
-`Qwen3_235B_a22B` are one model.
+preset of centime's own (`centime-d4`), a model folder with config.json, or asks the Hub for the config.json of any
+other `owner/name`. Names are compared without case, spaces and punctuation, then without the owner in front of a slash
+and the precision behind: `nvidia/Qwen3-235B-A22B-NVFP4` and `Qwen3_235B_a22B` are one model.
 """
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import functools
 import math
@@ -66,11 +67,12 @@ def spellings(name: str) -> list[str]:
     return list(dict.fromkeys(re.sub(r"[^a-z0-9]", "", form.lower()) for form in forms))
 
 
-def architecture(name: str) -> Architecture:
-    """The model called `name`: a folder with config.json, of the user's table, of the catalogue, or a preset.
+def architecture(name: str, ask_hub: bool = True) -> Architecture:
+    """The model called `name`: a folder with config.json, of the user's table or the catalogue, a preset, the Hub's.
 
-    A folder comes before a name that is spelt alike: whoever has a model's files asks about these. Raises UserError
-    with the nearest names where there is none.
+    A folder comes before a name that is spelt alike: whoever has a model's files asks about these. The Hub is asked for
+    an owner/name that is none of the others, unless `ask_hub` is false. Raises UserError with the nearest names where
+    there is none.
     """
     folder = Path(os.path.expanduser(name))
     if os.path.isdir(folder) or folder.name == "config.json":  # the reader's imports take a tenth of a second
@@ -87,11 +89,27 @@ def architecture(name: str) -> Architecture:
 
         return from_config(preset(name), name)
     choices = names()
+    hint = nearest(name, _kin(name, choices))
+    if ask_hub and "/" in name:
+        from centime.catalogue.hf.hub import is_hub_name
+
+        if is_hub_name(name):
+            return _of_hub(name, hint)
     raise UserError(
-        f"There is no model called {name!r}.{nearest(name, _kin(name, choices))} Known are {len(choices)} models, such "
-        "as DeepSeek-V3, Llama-3.1-405B and centime-d4; give a folder with config.json, or add a row to "
-        f"{overlay_path()}."
+        f"There is no model called {name!r}.{hint} Known are {len(choices)} models, such as DeepSeek-V3, "
+        "Llama-3.1-405B and centime-d4; give a folder with config.json, the owner/name of a model on the Hugging Face "
+        f"Hub, or add a row to {overlay_path()}."
     )
+
+
+def _of_hub(name: str, hint: str) -> Architecture:
+    from centime.catalogue.decoders import read_architecture
+    from centime.catalogue.hf.hub import hub_config
+
+    file = hub_config(name, hint)
+    day = datetime.date.fromtimestamp(file.stat().st_mtime).isoformat()
+    source = said("config.json of {name} on the Hugging Face Hub, as it was here on {day:date}", name=name, day=day)
+    return replace(read_architecture(file, name), source=source)
 
 
 def _kin(name: str, choices: list[str]) -> list[str]:

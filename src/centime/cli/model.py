@@ -32,7 +32,7 @@ def model() -> None:
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(help="A name (centime-d4, deepseek-v3, ...), a model or run folder, or a config.json.")
+        str, typer.Argument(help="A name (centime-d4, deepseek-v3, Qwen/Qwen3-8B, ...), or a folder with config.json.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     sequence: Annotated[int, typer.Option(help="Tokens per sequence, for the attention's FLOPs.", min=1)] = 4096,

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
+from centime.cli.plan.common import MODEL, AsJson, CardFile, Html, Lang, emit
 
 
 def serve(
-    model: Annotated[str, typer.Option("--model", help="A model of the catalogue, or a folder with config.json.")],
+    model: Annotated[str, typer.Option("--model", help=MODEL)],
     gpu: Annotated[str, typer.Option("--gpu", help="A chip of the catalogue: h800, b200, mi300x, ...")],
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs there are at the peak; or give --demand.")] = None,
     demand: Annotated[str | None, typer.Option("--demand", help="608B-in/day,168B-out/day,hit=0.563")] = None,

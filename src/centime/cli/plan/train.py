@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
+from centime.cli.plan.common import MODEL, AsJson, CardFile, Html, Lang, emit
 
 
 def train(
-    model: Annotated[str, typer.Option("--model", help="A model of the catalogue, or a folder with config.json.")],
+    model: Annotated[str, typer.Option("--model", help=MODEL)],
     tokens: Annotated[str, typer.Option("--tokens", help="Of pre-training: 14.8T.")],
     gpu: Annotated[str, typer.Option("--gpu", help="A chip of the catalogue: h800, h100, b200, ...")],
     gpus: Annotated[str, typer.Option("--gpus", help="How many: 2048.")],

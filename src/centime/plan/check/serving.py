@@ -40,7 +40,7 @@ def predict_row(row: Row, values: ServingConstants | None = None) -> RowPredicti
 
 def read_case(row: dict[str, str]) -> ServingRow:
     """The row's model, chips and software. Raises UserError naming the column that cannot be read."""
-    arch = architecture(_model_name(row))
+    arch = architecture(_model_name(row), ask_hub=False)
     count = number(row.get("n_gpus"))
     gpus = int(count) if count else 0
     kinds = _chips(row.get("gpu", ""), max(gpus, 1))
