@@ -62,6 +62,7 @@ PLAN_MAY_IMPORT: dict[str, set[str]] = {
         "counts",
         "typed_inputs",
     },
+    "diff": {"explain", "fleet", "training", "serving", "card", "typed_inputs"},
     "check": {"training", "serving", "layouts", "step", "counts"},
     "rerun": {"card", "verbs", "show"},
 }

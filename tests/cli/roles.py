@@ -27,7 +27,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "text": ("sources", "evaluate files", "quickstart --text"),
     "card": ("plan rerun card",),
     "runs": ("plan check file",),
-    "case": ("plan explain a", "plan explain b"),
+    "case": ("plan explain a", "plan explain b", "plan diff a", "plan diff b"),
     "scenario": ("plan fleet --scenario",),
     "statement": ("bill --import",),
     "run": ("bill run",),
@@ -86,6 +86,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "quantity": (
         "--tokens",
         "plan train --gpus",
+        "plan diff --gpus",
         "--isl",
         "--osl",
         "--context",
@@ -134,6 +135,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "keys top-up name",
         "--undecodable",
         "--set",
+        "--fail-over",
     ),
     # anything is right
     "free": (
@@ -156,6 +158,7 @@ RIGHT: dict[str, dict[str, str]] = {
     "plan train": {"--model": "centime-d2", "--tokens": "1B", "--gpu": "h800", "--gpus": "8"},
     "plan serve": {"--model": "centime-d2", "--gpu": "h800", "--gpus": "1", "--isl": "100", "--osl": "10"},
     "plan explain": {"a": "case.toml", "b": "case.toml"},
+    "plan diff": {"a": "case.toml", "b": "case.toml"},
     "plan lifetime": {"--quality-of": "deepseek-v2-lite", "--served-tokens": "1T", "--quality-tokens": "5.7T"},
     "plan fleet": {"--scenario": "scenario.toml", "--draws": "3", "--years": "0.5"},
     "plan budget": {"--capex": "1M$"},

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from centime.errors import UserError
 
 # Bounds of a size. They are far above every published model (DeepSeek-V3: D 7,168, H 128, E 256, V 129,280, 61 layers)
 # and low enough that whatever they allow is counted at once; no number is made of a text, a list or a fraction.
@@ -142,3 +144,13 @@ class ModelConfig(BaseModel):
     def shared_width(self) -> int:
         """Width of the shared expert: DeepSeek stores n_shared_experts as one feed-forward of their summed width."""
         return (self.n_shared_experts or 0) * self.moe_intermediate_size
+
+
+def config_of(text: str) -> ModelConfig:
+    """The configuration that JSON text says. Raises UserError naming the key."""
+    try:
+        return ModelConfig.model_validate_json(text)
+    except ValidationError as error:
+        issue = error.errors(include_url=False)[0]
+        key = ".".join(map(str, issue["loc"])) or "the whole"
+        raise UserError(f"The model {text[:40]}… is no configuration: {key}: {issue['msg']}.") from None

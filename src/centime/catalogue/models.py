@@ -70,10 +70,14 @@ def spellings(name: str) -> list[str]:
 def architecture(name: str, ask_hub: bool = True) -> Architecture:
     """The model called `name`: a folder with config.json, of the user's table or the catalogue, a preset, the Hub's.
 
-    A folder comes before a name that is spelt alike: whoever has a model's files asks about these. The Hub is asked for
-    an owner/name that is none of the others, unless `ask_hub` is false. Raises UserError with the nearest names where
-    there is none.
+    A folder comes before a name that is spelt alike: whoever has a model's files asks about these. Text in braces is
+    the configuration itself, as JSON: what a recipe's model is. The Hub is asked for an owner/name that is none of the
+    others, unless `ask_hub` is false. Raises UserError with the nearest names where there is none.
     """
+    if name.lstrip().startswith("{"):
+        from centime.catalogue.model_config import config_of
+
+        return from_config(config_of(name), "own configuration")
     folder = Path(os.path.expanduser(name))
     if os.path.isdir(folder) or folder.name == "config.json":  # the reader's imports take a tenth of a second
         from centime.catalogue.decoders import read_architecture

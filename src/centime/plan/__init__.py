@@ -11,6 +11,7 @@ One room, one idea, each built on those above it:
     explain     why two runs differ: `centime plan explain`
     lifetime    training and serving over a life: `centime plan lifetime`
     fleet       demand over years to GPUs, power, money: `centime plan fleet`
+    diff        what a change costs: `centime plan diff`
     budget      what a budget buys: `centime plan budget`
     compare     side by side: `centime plan compare`
     check       the planner against published runs: `centime plan check`

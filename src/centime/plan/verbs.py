@@ -54,6 +54,7 @@ VERBS = {
     ),
     "serve": Verb("serving.planner", "serving.report", ("docs/plan-serving.md",)),
     "explain": Verb("explain.plan", "explain.report", (STEP, "docs/plan-economics.md#explain")),
+    "diff": Verb("diff.plan", "diff.report", ("docs/plan-economics.md#diff",)),
     "lifetime": Verb("lifetime.planner", "lifetime.report", ("docs/plan-economics.md#lifetime",)),
     "fleet": Verb("fleet.plan", "fleet.report", ("docs/plan-fleet.md#fleet",)),
     "budget": Verb("budget.plan", "budget.report", ("docs/plan-fleet.md#budget",)),

@@ -11,6 +11,8 @@ from centime.plan.budget.inputs import BudgetRequest
 from centime.plan.budget.plan import plan_budget
 from centime.plan.check.plan import check_file
 from centime.plan.compare.plan import CompareRequest, compare
+from centime.plan.diff.plan import diff
+from centime.plan.diff.sides import Side
 from centime.plan.explain.plan import explain
 from centime.plan.fleet.plan import plan_fleet
 from centime.plan.lifetime.planner import plan_lifetime
@@ -22,6 +24,8 @@ from centime.plan.training.plan import plan_training
 from centime.plan.training.request import TrainingRequest
 
 RUNS = Path(__file__).resolve().parents[3] / "scripts" / "same_as" / "runs.csv"
+RUN = {"model": "deepseek-v3", "tokens": 14.8e12, "gpu": "h800", "gpus": 2048}
+SERVED = {"model": "deepseek-v2-lite", "gpu": "h800", "gpus": 8, "isl": 1000.0, "osl": 500.0}
 DAY = Demand(608e9, 168e9, 0.563)
 
 
@@ -38,6 +42,12 @@ def made() -> Sequence[Callable[[], Any]]:
             lambda: plan_serving(ServingRequest("deepseek-v3", "h800", demand=DAY, context=4989, prices="deepseek-r1")),
             lambda: plan_serving(ServingRequest("llama-3.1-70b", "h20", gpus=3)),
             lambda: explain(case("v3-h800"), case("llama-405b-h100")),
+            lambda: diff(
+                Side("a.toml", "train", RUN | {"post_hours": 5e3}), Side("b.toml", "train", RUN | {"gpu": "h20"}), 0.05
+            ),
+            lambda: diff(
+                Side("a", "serve", SERVED), Side("b", "serve", SERVED | {"gpu": "h200", "tpot_s": 0.04}), None
+            ),
             lambda: plan_lifetime(LifetimeRequest("deepseek-67b", 1e13, mode="flops", law="hoffmann")),
             lambda: compare(CompareRequest(("deepseek-v3",), ("h800", "910c"), date="2025-02-01")),
             lambda: plan_fleet("google-tokens", draws=20),

@@ -225,6 +225,8 @@ def renamed(plan: Any, name: str) -> Any:
         case "explain":
             case = replace(plan.a.case, title=name, sources=(name,))
             return replace(plan, a=replace(plan.a, case=case), assumptions=(name,))
+        case "diff":
+            return replace(plan, a=replace(plan.a, title=name, notes=(name,)))
         case "lifetime":
             return replace(plan, bar=replace(plan.bar, name=name), sources=(name,), assumptions=(name,))
         case "compare":

@@ -26,6 +26,7 @@ PLANS = {
     "train": "What a training run takes: GPU-hours, days, money, step time, memory; by stage, with intervals.",
     "serve": "What serving a model takes: units, batch, latency, tokens per second, $ per million tokens, margin.",
     "explain": "Why two plans differ: the cost ratio split into its causes.",
+    "diff": "What a change costs: two recipes, runs, serving plans or fleets, by cause; exit 1 past a limit.",
     "lifetime": "The split between training and inference over a model's life, and the cheapest size for it.",
     "fleet": "Demand over years to GPUs, power and money by month, with percentiles.",
     "budget": "What a budget buys, rent against own, and what the answer depends on most.",

@@ -29,8 +29,8 @@ CardFile = Annotated[
 ]
 
 
-def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path | None) -> None:
-    """Prints the plan, as a table or as JSON with its card, and writes the page and the card where asked."""
+def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path | None, markdown: bool = False) -> None:
+    """Prints the plan (a table, Markdown, or JSON with its card), and writes the page and the card where asked."""
     from centime.plan.card import card_file, make_card, write_card
     from centime.plan.show.language import writer
     from centime.plan.verbs import sections, title
@@ -53,6 +53,11 @@ def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path 
         write_page(html, title(plan, lang), sections(plan, lang), lang, made)
     if as_json:
         typer.echo(json.dumps({**plan.to_json(), "card": made}, indent=2))
+        return
+    if markdown:
+        from centime.plan.show.markdown import markdown as written
+
+        typer.echo(written(title(plan, lang), sections(plan, lang)), nl=False)
         return
     from rich.console import Console
 

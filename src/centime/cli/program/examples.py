@@ -18,6 +18,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "centime plan serve --model deepseek-v3 --gpu h800 --demand 608B-in/day,168B-out/day,hit=0.563",
     ),
     "plan explain": ("centime plan explain v3-h800 llama-405b-h100",),
+    "plan diff": (
+        "centime plan diff v3-h800 v3-h20",
+        "centime plan diff old.toml new.toml --gpu h800 --gpus 64 --fail-over 5% --markdown",
+    ),
     "plan lifetime": ("centime plan lifetime --quality-of deepseek-v3 --served-tokens 100T",),
     "plan fleet": (
         "centime plan fleet --scenario deepseek-day6",

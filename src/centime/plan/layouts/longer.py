@@ -19,7 +19,7 @@ def longer(base: Layout, seq: int, global_batch: int) -> Iterator[Layout]:
     A schedule that needs more micro-batches than a replica now has gives way to 1F1B.
     """
     cp = 1
-    while base.gpus % (base.tp * base.pp * cp) == 0 and cp <= seq // LEAST_SLICE:
+    while base.gpus % (base.tp * base.pp * cp) == 0 and cp <= max(1, seq // LEAST_SLICE):
         layout = replace(base, cp=cp, micro_batch=1)
         if global_batch % layout.dp == 0 and (layout.dp * cp * base.tp) % base.ep == 0:
             if any(schedule_objections(base.schedule, base.pp, base.vp, layout.micro_batches(global_batch))):
