@@ -134,6 +134,8 @@ class Kinds:
                 for name in ("empty", "folder", "pipe", "dangling", "loop", "closed", "unreadable")
             },
         }
+        if role == "model":
+            fixed |= {"wrong size": "8B,layers=0", "sizes that contradict": "8B,layers=200,hidden=8192"}
         made: dict[str, Callable[[], str]] = {name: lambda value=value: value for name, value in fixed.items()}
         if right.is_file():
             damages = dict(DAMAGES)

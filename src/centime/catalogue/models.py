@@ -1,9 +1,10 @@
 """Every model that the planner knows, by any of the names that people write for it.
 
 `architecture("DeepSeekV3")` finds a row of models.csv (or of the user's $CENTIME_HOME/models.csv, which comes first), a
-preset of centime's own (`centime-d4`), a model folder with config.json, or asks the Hub for the config.json of any
-other `owner/name`. Names are compared without case, spaces and punctuation, then without the owner in front of a slash
-and the precision behind: `nvidia/Qwen3-235B-A22B-NVFP4` and `Qwen3_235B_a22B` are one model.
+preset of centime's own (`centime-d4`), a model folder with config.json, sizes in a line (`16B-A3B,layers=27`), or asks
+the Hub for the config.json of any other `owner/name`. Names are compared without case, spaces and punctuation, then
+without the owner in front of a slash and the precision behind: `nvidia/Qwen3-235B-A22B-NVFP4` and `Qwen3_235B_a22B` are
+one model.
 """
 
 from __future__ import annotations
@@ -92,6 +93,10 @@ def architecture(name: str, ask_hub: bool = True) -> Architecture:
         from centime.catalogue.presets import preset
 
         return from_config(preset(name), name)
+    from centime.catalogue.sizes import derived, is_stated, read_stated
+
+    if is_stated(name):
+        return derived(read_stated(name))
     choices = names()
     hint = nearest(name, _kin(name, choices))
     if ask_hub and "/" in name:
@@ -269,7 +274,7 @@ def from_sizes(**columns: str | float | None) -> Architecture:
     `seq_len`), unless the row's own layers or hidden size say otherwise. What neither says is filled in by a stated
     assumption. Raises UserError when there are not even layers and hidden size, or a parameter count.
     """
-    from centime.catalogue.estimated_sizes import estimate
+    from centime.catalogue.sizes import estimate
 
     text = {key: "" if value is None else str(value).strip() for key, value in columns.items()}
     found = known(text.get("model", "")) if text.get("model") else None

@@ -15,7 +15,7 @@ from centime.errors import UserError
 if TYPE_CHECKING:
     from centime.plan.verbs import Plan
 
-MODEL = "A name of the catalogue or the Hub (owner/name), or a folder with config.json."
+MODEL = "A name of the catalogue or the Hub (owner/name), a folder with config.json, or sizes: 16B-A3B,layers=27."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/plan.md names its keys).")]
 Html = Annotated[
     Path | None, typer.Option("--html", help="Also write a page with charts to this file.", dir_okay=False)

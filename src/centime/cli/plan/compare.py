@@ -10,7 +10,9 @@ from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
 
 def compare(
-    models: Annotated[str | None, typer.Option("--models", "--model", help="One, or several: a,b,c.")] = None,
+    models: Annotated[
+        str | None, typer.Option("--models", "--model", help="One, or several: a,b,c; as plan train --model.")
+    ] = None,
     chips: Annotated[str | None, typer.Option("--chips", "--gpu", help="One, or several: h800,h100,h20.")] = None,
     layouts: Annotated[
         str, typer.Option("--layouts", "--layout", help="One, or several between semicolons: 'auto;pp=16,ep=64'.")
@@ -40,6 +42,7 @@ def compare(
     card: CardFile = None,
 ) -> None:
     """Models, chips or layouts side by side: training, serving, memory, power, price, and who may buy when."""
+    from centime.catalogue.sizes import split_names
     from centime.plan.compare.plan import compare as compared
     from centime.plan.compare.request import CompareRequest
     from centime.plan.serving.request import parse_milliseconds
@@ -49,7 +52,7 @@ def compare(
         return tuple(part.strip() for part in (text or "").split(between) if part.strip())
 
     request = CompareRequest(
-        models=several(models),
+        models=tuple(split_names(models or "")),
         chips=several(chips),
         layouts=several(layouts, ";"),
         gpus=gpus,

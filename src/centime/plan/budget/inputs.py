@@ -70,7 +70,7 @@ def table() -> dict[str, Any]:
 
 def training_run(text: str) -> tuple[str, float, int]:
     """'deepseek-v3', a run of budget.toml, or 'qwen3-235b=36T' -> (model, tokens, GPUs). Raises UserError."""
-    model, given, amount = text.partition("=")
+    model, given, amount = text.rpartition("=") if "=" in text else (text, "", "")  # a model may be sizes with a '='
     known = table()["runs"]
     if given:
         try:

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from centime.catalogue.sizes import is_stated
 from centime.errors import UserError, nearest
 from centime.input_files import parse_toml, read_text
 from centime.units import parse_count, parse_price_per_hour
@@ -155,7 +156,8 @@ def _with_currency(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_line(text: str) -> RunInputs:
-    """'model=deepseek-v3,gpu=h800,layout=pp=16,ep=64': a key that is no input belongs to the layout before it."""
+    """'model=deepseek-v3,gpu=h800,layout=pp=16,ep=64': a key that is no input belongs to the layout before it, or is a
+    size of the model ('model=16B-A3B,layers=27,gpu=h100')."""
     inputs = {field.name for field in dataclasses.fields(RunInputs)}
     found: dict[str, Any] = {}
     for part in re.split(r"\s*,\s*", text.strip()):
@@ -163,6 +165,8 @@ def _from_line(text: str) -> RunInputs:
         key = key.strip().replace("-", "_")
         if key in inputs and has:
             found[key] = value.strip()
+        elif "model" in found and has and is_stated(part):
+            found["model"] += f",{part}"
         elif "layout" in found:
             found["layout"] += f",{part}"
         else:

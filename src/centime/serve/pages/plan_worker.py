@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from centime.catalogue import models
+from centime.catalogue.sizes import is_stated
 from centime.errors import UserError, nearest
 from centime.plan.show.language import LANGUAGES, writer
 from centime.plan.verbs import Plan, sections, title
@@ -27,12 +28,12 @@ def planned(verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """The plan that the fields ask for: title and sections in every language, the command that makes the same.
 
     fields: the options of `centime plan serve` or `centime plan train`, without dashes, as one would type them; empty
-    ones are left out. Raises UserError as the planner does, and for a model that is not in the catalogue: a folder's
-    name would let whoever reaches the page look around this machine.
+    ones are left out. Raises UserError as the planner does, and for a model that is neither in the catalogue nor sizes:
+    a folder's name would let whoever reaches the page look around this machine, one of the Hub's send it there.
     """
     given = {name: text.strip() for name, text in fields.items() if text.strip()}
     model = given.get("model", "")
-    if models.known(model) is None:
+    if models.known(model) is None and not is_stated(model):
         raise UserError(f"There is no model called {model!r} in the catalogue.{nearest(model, models.names())}")
     plan = _serving(given) if verb == "serve" else _training(given)
     command = ["centime", "plan", verb]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from centime.catalogue.architecture import Architecture, ExpertsSpec, FeedForwardSpec, LayerGroup, SoftmaxAttention
@@ -108,8 +109,8 @@ class _SizesRow:
             value = float(self.given[key]) * scale
         except ValueError:
             raise UserError(f"{self.name}: {key} is {self.given[key]!r}; expected a number.") from None
-        if not value > 0:
-            raise UserError(f"{self.name}: {key} is {self.given[key]}; expected more than 0.")
+        if not 0 < value < math.inf:
+            raise UserError(f"{self.name}: {key} is {self.given[key]}; expected a finite number above 0.")
         return value
 
     def whole(self, key: str) -> int | None:
