@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from centime.plan.breakeven.planner import plan_breakeven
+from centime.plan.breakeven.request import BreakevenRequest
 from centime.plan.budget.inputs import BudgetRequest
 from centime.plan.budget.plan import plan_budget
 from centime.plan.check.plan import check_file
@@ -54,5 +56,7 @@ def made() -> Sequence[Callable[[], Any]]:
             lambda: plan_fleet("startup", draws=20, years=1),
             lambda: plan_budget(BudgetRequest(80e9, of="Microsoft")),
             lambda: check_file(RUNS),
+            lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("deepseek-v4-flash",), staff=2e4)),
+            lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("0.01,0.01,0.01",), bought=True)),
         )
     ]

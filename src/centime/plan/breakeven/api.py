@@ -1,0 +1,78 @@
+"""What an API asks for a mix of tokens: the dated price list, its peak hours weighed by when tokens come."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from centime.catalogue.api_prices import PriceList, price_list
+from centime.catalogue.tariffs import MILLION, PICO, Tariff, TokenPrices, tariff_for
+from centime.messages import Said, said
+from centime.plan.breakeven.request import BreakevenRequest
+
+WEEK_START = datetime.datetime(2026, 1, 5, tzinfo=datetime.UTC)  # a Monday
+HALF_HOUR_S = 1800  # the smallest step in which lists change hours
+
+
+@dataclass(frozen=True)
+class ApiCost:
+    """A million tokens of a mix, prompts and answers together, at an API: mid, and the ends that its hours leave."""
+
+    prices: PriceList
+    low: float
+    mid: float
+    high: float
+    peak_share: float | None  # of the tokens, at peak prices; None: one price for all hours
+
+    @property
+    def name(self) -> str:
+        """The list's model."""
+        return self.prices.model
+
+    def sentence(self) -> Said:
+        """The list, and how its hours are weighed."""
+        if self.peak_share is None:
+            return self.prices.sentence()
+        return said(
+            "{list}; {share:.0%} of the tokens in peak hours", list=self.prices.sentence(), share=self.peak_share
+        )
+
+
+def api_cost(text: str, request: BreakevenRequest) -> ApiCost:
+    """The cost at the list that `text` names. Raises UserError for an unknown one.
+
+    Without a share of tokens in peak hours these are spread evenly over the week, and the ends are all of them at peak
+    and none.
+    """
+    prices = price_list(text, request.date)
+    if not prices.id:
+        only = _mix(request, (prices.hit, prices.miss, prices.output))
+        return ApiCost(prices, only, only, only, None)
+    tariff = tariff_for(text, date=request.date)
+    peak = _mix(request, _per_million(tariff.peak))
+    if tariff.off_peak is None:
+        return ApiCost(prices, peak, peak, peak, None)
+    off_peak = _mix(request, _per_million(tariff.off_peak))
+    share = peak_hours_share(tariff) if request.peak_share is None else request.peak_share
+    mid = share * peak + (1 - share) * off_peak
+    low, high = (min(peak, off_peak), max(peak, off_peak)) if request.peak_share is None else (mid, mid)
+    return ApiCost(prices, low, mid, high, share)
+
+
+def peak_hours_share(tariff: Tariff) -> float:
+    """The share of a week that lies in a tariff's peak hours."""
+    steps = range(7 * 86400 // HALF_HOUR_S)
+    start = int(WEEK_START.timestamp())
+    return sum(tariff.hours.contain((start + step * HALF_HOUR_S) * 10**9) for step in steps) / len(steps)
+
+
+def _per_million(prices: TokenPrices) -> tuple[float, float, float]:
+    hit, miss, output = (amount * MILLION / PICO for amount in (prices.hit, prices.miss, prices.output))
+    return hit, miss, output
+
+
+def _mix(request: BreakevenRequest, prices: tuple[float, float, float]) -> float:
+    """A million tokens of which isl are prompt, `hit` of those cached, and osl answer."""
+    hit, miss, output = prices
+    whole = request.isl * (request.hit * hit + (1 - request.hit) * miss) + request.osl * output
+    return whole / (request.isl + request.osl)
