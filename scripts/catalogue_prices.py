@@ -106,6 +106,7 @@ def api_prices(table: Path) -> list[dict[str, str]]:
             "model": row["item"],
             "provider": row["provider"],
             "date": row["date"],
+            "effective": "",
             "hit": row["cached_input_usd_per_m"],
             "miss": row["input_usd_per_m"],
             "output": row["output_usd_per_m"],

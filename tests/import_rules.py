@@ -142,7 +142,7 @@ TORCHES = {"torch", "triton", "tensorboard"}
 
 # Libraries of the optional extras: importing a room must not need them, so they are imported inside functions. Only the
 # folders that are nothing without their extra, and that nothing else imports at its top, may name them at theirs.
-OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf", "ray"}
+OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf", "ray", "holidays"}
 
 BEHIND_EXTRA = tuple(f"centime.serve.{room}" for room in ("http", "pages", "protocol", "api", "gateway", "replicas"))
 

@@ -68,6 +68,9 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--skip-bad-lines",
         "--step",
         "plan budget --years",
+        "catalogue price --hit",
+        "catalogue price --miss",
+        "catalogue price --output",
     ),
     "seed": ("--seed",),
     "real": (
@@ -113,7 +116,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     "budget": ("train --budget", "quickstart --budget"),
     # words
-    "date": ("--date", "--software-date"),
+    "date": ("--date", "--software-date", "catalogue price --at"),
     "word": (
         "--gpu",
         "--chips",
@@ -144,6 +147,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--cors-origin",
         "--upstream",
         "--upstream-device",
+        "catalogue price price_list",
         "keys revoke name",
         "keys top-up name",
         "--undecodable",
@@ -188,6 +192,8 @@ RIGHT: dict[str, dict[str, str]] = {
     "calibrate": {"--out": "profile.json"},
     "bill": {},
     "serve": {"model": "model", "--port": "0"},
+    "catalogue price": {"price_list": "deepseek-flash"},
+    "catalogue vectors": {},
     "keys add": {"name": "bob"},
     "keys list": {},
     "keys revoke": {"name": "alice"},

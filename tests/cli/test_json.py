@@ -21,6 +21,9 @@ KEYS: dict[str, set[str]] = {
     "export": {"gguf", "bytes", "dtype", "notes"},
     "keys revoke": {"name", "revoked"},
     "keys top-up": {"name", "currency"},
+    "catalogue price": {
+        *("instant", "price_list", "hours", "hit", "miss", "output", "currency", "tokens", "cost", "doubt"),
+    },
     "bill": {"lines", "total", "notes"},
     "generate": {"text"},
     "evaluate": {"device_ns", "cost", "currency"},

@@ -14,6 +14,8 @@ from centime.units import parse_count
 
 TABLE = Path(__file__).parent / "api_prices.csv"
 OFF_PEAK = "off-peak"
+# What a provider's API calls a model that its lists name otherwise (DeepSeek API documentation, 2026-09-10).
+ALIASES = {"deepseek-flash": "deepseek-v4.1-flash"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class PriceList:
     currency: str
     terms: str
     source: str
+    effective: str = ""  # from which instant, such as 2026-08-16T16:00Z; '' where the day alone is known
 
     @property
     def name(self) -> str:
@@ -67,10 +70,16 @@ def price_lists() -> tuple[PriceList, ...]:
             row["currency"],
             row["terms"],
             row["source"],
+            row["effective"],
         )
         for row in read_rows(TABLE)
         if row["miss"] and row["output"]
     )
+
+
+def lists_of(model: str) -> list[PriceList]:
+    """Every list of a model, off-peak ones too, oldest first."""
+    return sorted((row for row in price_lists() if row.model == model), key=lambda row: (row.date, row.effective))
 
 
 def price_list(text: str, date: str | None = None) -> PriceList:
@@ -86,13 +95,13 @@ def price_list(text: str, date: str | None = None) -> PriceList:
     wanted = text.strip().lower()
     off_peak = wanted.endswith(OFF_PEAK)
     model = wanted.removesuffix(OFF_PEAK).strip()
+    model = ALIASES.get(model, model)
     own = [row for row in price_lists() if row.id.lower() == wanted]
-    own = own or [row for row in price_lists() if row.model == model and off_peak == row.terms.startswith(OFF_PEAK)]
+    own = own or [row for row in lists_of(model) if off_peak == row.terms.startswith(OFF_PEAK)]
     if not own:
-        names = sorted({row.model for row in price_lists()})
+        names = sorted({row.model for row in price_lists()} | set(ALIASES))
         raise UserError(
             f"{text!r} is no price list of the catalogue: name a model such as deepseek-r1, or dollars per million "
             f"tokens as hit,miss,output such as 0.14,0.55,2.19.{nearest(model, names)}"
         )
-    own.sort(key=lambda row: row.date)
     return next((row for row in reversed(own) if date is None or row.date <= date), own[0])

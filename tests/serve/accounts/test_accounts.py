@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,8 +33,25 @@ def test_without_a_key_anybody_is_the_one_account(path: Path) -> None:
     assert charge.as_json() == {
         "machine_cost": "0.000002", "machine_currency": "USD", "list_price": "0.000166", "hit": "0.000064",
         "miss": "0.000072", "output": "0.00003", "currency": "USD", "price_list": "1,2,3", "hours": None,
+        "doubt": None,
     }  # fmt: skip
     assert not accounts.balance(account).held
+
+
+def test_a_request_is_charged_by_the_list_in_force_when_it_is_admitted(path: Path) -> None:
+    """A server that runs past the instant of a new list changes to it; what was admitted before keeps the old one."""
+    turn = time.time_ns() + 10**9
+    old, new = flat("1,2,3"), flat("10,20,30")
+    accounts = Accounts(path, tariff=replace(new, since_ns=turn, earlier=(old,)))
+    account = accounts.authenticate(None)
+    before = accounts.admit(account, prompt_tokens=100, max_tokens=10)
+    while time.time_ns() < turn:
+        time.sleep(0.01)
+    after = accounts.admit(account, prompt_tokens=100, max_tokens=10).settle(Use())
+    charge = before.settle(Use())
+    assert (charge.list_price, charge.price_list) == ((100 * 2 + 10 * 3) * 10**6, "1,2,3")
+    assert (after.list_price, after.price_list) == ((100 * 20 + 10 * 30) * 10**6, "10,20,30")
+    assert sorted(row.tariff for row in served_rows(sqlite3.connect(path))) == ["1,2,3", "10,20,30"]
 
 
 def test_a_server_without_prices_still_books_tokens_and_time(path: Path) -> None:

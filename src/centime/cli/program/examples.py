@@ -41,6 +41,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "centime serve runs/quickstart",
         "centime serve --upstream http://localhost:8080 --upstream-device H100",
     ),
+    "catalogue price": (
+        "centime catalogue price deepseek-v4-pro --at 2026-08-22T16:00Z",
+        "centime catalogue price deepseek-flash --hit 900000 --miss 100000 --output 20000",
+    ),
+    "catalogue vectors": ("centime catalogue vectors",),
     "keys add": ("centime keys add alice --budget '$5' --price-list deepseek-v4.1-flash",),
     "keys list": ("centime keys list --json",),
     "keys revoke": ("centime keys revoke alice",),

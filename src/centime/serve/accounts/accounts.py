@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from centime.catalogue.prices import Price
-from centime.catalogue.tariffs import Tariff, TokenPrices
+from centime.catalogue.tariffs import Asked, Tariff, TokenPrices
 from centime.errors import UserError
 from centime.ledger.book import name_of
 from centime.ledger.served import EngineTime
@@ -30,7 +30,7 @@ from centime.serve.accounts.store import Store, set_price_list
 from centime.serve.accounts.ticket import Ticket
 
 BOOKED_EVERY_S = 1.0  # between two readings of the engine's clocks
-_FREE = TokenPrices(0, 0, 0)
+_FREE = Asked(TokenPrices(0, 0, 0), "")
 _tariff = functools.lru_cache(maxsize=1024)(Tariff.from_text)
 
 
@@ -102,17 +102,17 @@ class Accounts:
         refused; `Ticket.raise_to` reserves. Raises Refused, and then nothing is counted: 402 when the balance might
         not pay it, 429 beyond the key's limits, with `retry_after`, 503 while the ledger cannot be written.
         """
-        amounts, hours = account.tariff.at(time.time_ns()) if account.tariff else (_FREE, "")
+        asked = account.tariff.asked(time.time_ns()) if account.tariff else _FREE
         if account.currency is not None and (account.tariff is None or account.tariff.currency != account.currency):
-            asks = f"asks prices in {account.tariff.currency}" if account.tariff else "has no price list"
+            why = f"asks prices in {account.tariff.currency}" if account.tariff else "has no price list"
             raise Refused(
                 402,
                 "insufficient_balance",
-                f"Key {account.name!r} has a budget in {account.currency} and this server {asks}: "
+                f"Key {account.name!r} has a budget in {account.currency} and this server {why}: "
                 "start it with a price list in that currency.",
             )
-        number = self._reservations.reserve(account, at_most(amounts, prompt_tokens, max_tokens))
-        return Ticket(self._reservations, self._pricing, account, number, amounts, hours)
+        number = self._reservations.reserve(account, at_most(asked.amounts, prompt_tokens, max_tokens))
+        return Ticket(self._reservations, self._pricing, account, number, asked)
 
     def balance(self, account: Account) -> Balance:
         """What the account may still spend. What the ledger knows, also while it cannot be written."""

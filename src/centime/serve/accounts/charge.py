@@ -33,7 +33,8 @@ class Charge:
     """Amounts in pico-units (10**-12) of `currency`; None and '' where there is no price list, or no machine price.
 
     machine_cost is what the request's share of the machine's time costs, in `machine_currency`, rounded; what the list
-    asks is exact. hours: which of the list's prices applied, '' where it has one.
+    asks is exact. hours: which of the list's prices applied, '' where it has one; doubt: why that is a reading of the
+    list, in a sentence, '' where the list is plain.
     """
 
     machine_cost: int | None
@@ -44,6 +45,7 @@ class Charge:
     currency: str
     price_list: str
     hours: Hours
+    doubt: str = ""
 
     @property
     def list_price(self) -> int:
@@ -68,6 +70,7 @@ class Charge:
             "currency": self.currency or None,
             "price_list": self.price_list or None,
             "hours": self.hours or None,
+            "doubt": self.doubt or None,
         }
 
 

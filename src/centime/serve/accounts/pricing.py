@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from centime.catalogue.prices import Price
-from centime.catalogue.tariffs import Hours, TokenPrices
+from centime.catalogue.tariffs import Asked
 from centime.ledger.served import Served, hour_of
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.charge import MOST_PICO, Charge, Used, check_use, machine_cost
@@ -24,13 +24,13 @@ class Pricing:
     price: Price | None
     devices: int
 
-    def charge(self, account: Account, amounts: TokenPrices, hours: Hours, used: Used) -> tuple[Charge, Served]:
+    def charge(self, account: Account, asked: Asked, used: Used) -> tuple[Charge, Served]:
         """What a request is charged, and its line on the bill. Raises ValueError for a use that cannot be.
 
-        amounts, hours: the prices at which it was admitted, in pico-units a token, and which of the list's they are.
+        asked: the prices at which it was admitted, and which of the list's they are.
         """
         check_use(used, self.devices)
-        tariff = account.tariff
+        tariff, amounts = account.tariff, asked.amounts
         charge = Charge(
             machine_cost(used.machine_ns, self.devices, self.price),
             self.price.currency if self.price else "",
@@ -38,8 +38,9 @@ class Pricing:
             (used.prompt_tokens - used.hit_tokens) * amounts.miss,
             used.output_tokens * amounts.output,
             tariff.currency if tariff else "",
-            tariff.name if tariff else "",
-            hours,
+            asked.name,
+            asked.hours,
+            asked.doubt,
         )
         if charge.list_price > MOST_PICO:
             raise ValueError(f"a request of {used} costs more than any may")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 
-from centime.catalogue.tariffs import Hours, TokenPrices
+from centime.catalogue.tariffs import Asked
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.bookings import Booking
 from centime.serve.accounts.charge import Charge, Used, at_most
@@ -25,12 +25,11 @@ class Ticket:
         pricing: Pricing,
         account: Account,
         number: int,
-        amounts: TokenPrices,
-        hours: Hours,
+        asked: Asked,
     ) -> None:
         self._reservations, self._pricing = reservations, pricing
         self.account, self._number = account, number
-        self._amounts, self._hours = amounts, hours  # the prices at which it was admitted
+        self._asked = asked  # the prices at which it was admitted
         self._changing = threading.Lock()  # so that nothing is reserved for a request that has just ended
         self._forgotten = weakref.finalize(self, reservations.bookings.later, Booking(number))
         self._forgotten.atexit = False
@@ -44,7 +43,7 @@ class Ticket:
         with self._changing:
             if not self._forgotten.alive:
                 raise RuntimeError("a request is settled or released once")
-            wanted = at_most(self._amounts, prompt_tokens, max_tokens)
+            wanted = at_most(self._asked.amounts, prompt_tokens, max_tokens)
             self._reservations.raise_to(self._number, self.account, wanted)
 
     def settle(self, used: Used) -> Charge:
@@ -55,7 +54,7 @@ class Ticket:
         with self._changing:
             if not self._forgotten.alive:
                 raise RuntimeError("a request is settled or released once")
-            charge, row = self._pricing.charge(self.account, self._amounts, self._hours, used)
+            charge, row = self._pricing.charge(self.account, self._asked, used)
             self._forgotten.detach()
         self._reservations.bookings.book(Booking(self._number, row))
         return charge

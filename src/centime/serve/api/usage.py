@@ -8,7 +8,8 @@ from centime.serve.api.call import Call
 
 
 class Cost(TypedDict):
-    """Money as exact decimal strings; null where there is no price. hours: which of the list's prices applied."""
+    """Money as exact decimal strings; null where there is no price. hours: which of the list's prices applied;
+    doubt: why that is a reading of the list, null where the list is plain."""
 
     machine_seconds: float
     machine_cost: str | None
@@ -20,6 +21,7 @@ class Cost(TypedDict):
     currency: str | None
     price_list: str | None
     hours: str | None
+    doubt: str | None
 
 
 class PromptDetails(TypedDict):

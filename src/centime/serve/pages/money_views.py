@@ -21,9 +21,9 @@ def prices_now(whose: Account) -> dict[str, Any]:
     without a price list."""
     if whose.tariff is None:
         return {}
-    amounts, hours = whose.tariff.at(time.time_ns())
-    per_million = {name: getattr(amounts, name) * MILLION / PICO for name in ("hit", "miss", "output")}
-    return {"name": whose.tariff.name, "currency": whose.tariff.currency, "hours": hours or None, **per_million}
+    asked = whose.tariff.asked(time.time_ns())
+    per_million = {name: getattr(asked.amounts, name) * MILLION / PICO for name in ("hit", "miss", "output")}
+    return {"name": asked.name, "currency": whose.tariff.currency, "hours": asked.hours or None, **per_million}
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,38 @@ def test_what_is_written_is_read_again(peak: list[int], off_peak: list[int] | No
 
 
 @pytest.mark.parametrize(
+    "name", ["deepseek-v4-flash", "deepseek-v4-pro", "deepseek-flash", "deepseek-r1", "1,2,3/1,1,1"]
+)
+def test_lists_with_their_instants_are_written_and_read_again(name: str) -> None:
+    tariff = tariff_for(name)
+    assert Tariff.from_text(tariff.as_text()) == tariff
+
+
+OLD = """{"name": "deepseek-v4-pro (2026-08-16)", "currency": "USD", "peak": {"hit": 44000, "miss": 1320000, "output":
+3960000}, "off_peak": {"hit": 22000, "miss": 660000, "output": 1980000}, "hours": {"windows": [[60, 240], [360, 600]],
+"days": [0, 1, 2, 3, 4]}}"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "hours"),
+    [
+        ("2026-10-01T02:00", "peak"),  # National Day, of which the book knew nothing
+        ("2026-08-15T02:00", "off-peak"),  # a Saturday
+        ("2026-07-01T02:00", "peak"),  # before the list: it was charged from the key's first day on
+        ("2026-11-30T12:00", "off-peak"),
+    ],
+)
+def test_what_an_earlier_version_stored_charges_what_it_charged(moment: str, hours: str) -> None:
+    old = Tariff.from_text(OLD)
+    assert old.asked(at(moment)) == (
+        {"peak": old.peak, "off-peak": old.off_peak}[hours],
+        hours,
+        "deepseek-v4-pro (2026-08-16)",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("1,2", "2 amounts"),
