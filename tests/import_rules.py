@@ -63,6 +63,7 @@ PLAN_MAY_IMPORT: dict[str, set[str]] = {
         "typed_inputs",
     },
     "diff": {"explain", "fleet", "training", "serving", "card", "typed_inputs"},
+    "frontier": {"check", "serving", "typed_inputs"},
     "breakeven": {"budget", "fleet", "serving", "typed_inputs"},
     "check": {"training", "serving", "layouts", "step", "counts"},
     "rerun": {"card", "verbs", "show"},

@@ -64,8 +64,10 @@ def _stacked(section: StackedBars) -> Table:
 
 
 def _lines(section: LineChart) -> Table:
-    """About a dozen x of the longest line, and what every line and the ends of its band say there."""
-    longest = max((line.points for line in section.lines), key=len, default=())
+    """About a dozen x of the longest line (of dots where there is no other), and what every line and the ends of its
+    band say there."""
+    longest = max((line.points for line in section.lines if not line.dots), key=len, default=())
+    longest = longest or max((line.points for line in section.lines), key=len, default=())
     picked = sorted({round(i * (len(longest) - 1) / (MOST_ROWS - 1)) for i in range(MOST_ROWS)}) if longest else []
     head = [section.x_title]
     columns: list[dict[float, str]] = []

@@ -59,6 +59,7 @@ VERBS = {
     "fleet": Verb("fleet.plan", "fleet.report", ("docs/plan-fleet.md#fleet",)),
     "budget": Verb("budget.plan", "budget.report", ("docs/plan-fleet.md#budget",)),
     "compare": Verb("compare.plan", "compare.report", (STEP, "docs/plan-serving.md", "docs/plan-economics.md#compare")),
+    "frontier": Verb("frontier.planner", "frontier.report", ("docs/plan-frontier.md", "docs/plan-serving.md")),
     "breakeven": Verb("breakeven.planner", "breakeven.report", ("docs/plan-breakeven.md", "docs/plan-serving.md")),
     "check": Verb("check.plan", "check.report", ("docs/plan-formulas.md#intervals",)),
 }

@@ -17,6 +17,8 @@ from centime.plan.diff.plan import diff
 from centime.plan.diff.sides import Side
 from centime.plan.explain.plan import explain
 from centime.plan.fleet.plan import plan_fleet
+from centime.plan.frontier.planner import plan_frontier
+from centime.plan.frontier.request import FrontierRequest
 from centime.plan.lifetime.planner import plan_lifetime
 from centime.plan.lifetime.request import LifetimeRequest
 from centime.plan.serving.planner import plan_serving
@@ -28,6 +30,7 @@ from centime.plan.training.request import TrainingRequest
 RUNS = Path(__file__).resolve().parents[3] / "scripts" / "same_as" / "runs.csv"
 RUN = {"model": "deepseek-v3", "tokens": 14.8e12, "gpu": "h800", "gpus": 2048}
 SERVED = {"model": "deepseek-v2-lite", "gpu": "h800", "gpus": 8, "isl": 1000.0, "osl": 500.0}
+MEASURED = Path(__file__).with_name("served.csv")
 DAY = Demand(608e9, 168e9, 0.563)
 
 
@@ -57,6 +60,8 @@ def made() -> Sequence[Callable[[], Any]]:
             lambda: plan_budget(BudgetRequest(80e9, of="Microsoft")),
             lambda: check_file(RUNS),
             lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("deepseek-v4-flash",), staff=2e4)),
+            lambda: plan_frontier(FrontierRequest("llama-3.1-70b", ("h100", "910c"), measured=str(MEASURED), isl=1024)),
+            lambda: plan_frontier(FrontierRequest("deepseek-v3", ("rtx 4090",), precisions=("int4",), price="$1/h")),
             lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("0.01,0.01,0.01",), bought=True)),
         )
     ]

@@ -234,6 +234,8 @@ def renamed(plan: Any, name: str) -> Any:
             return replace(plan, columns=(column, *plan.columns[1:]))
         case "fleet":
             return replace(plan, scenario=plan.scenario.model_copy(update={"name": name}), sources=[name])
+        case "frontier":
+            return replace(plan, request=replace(plan.request, model=name), sources=(name,))
         case "breakeven":
             return replace(plan, request=replace(plan.request, model=name), chip=replace(plan.chip, name=name))
         case "budget":

@@ -31,6 +31,7 @@ PLANS = {
     "fleet": "Demand over years to GPUs, power and money by month, with percentiles.",
     "budget": "What a budget buys, rent against own, and what the answer depends on most.",
     "compare": "Models, chips or layouts side by side, with what may be bought where and when.",
+    "frontier": "Speed for a user against tokens of a chip and a dollar, for many chips; layouts, memory, launches.",
     "breakeven": "From how many tokens a day on one's own fleet costs less than an API, with the interval of that.",
     "check": "Predict every row of a file of published runs, and say how far off.",
     "rerun": "Compute a card's plan again: the same number, or what changed and by how much.",

@@ -1,0 +1,60 @@
+"""`centime plan frontier`: speed for a user against tokens of a chip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
+
+
+def frontier(
+    model: Annotated[str, typer.Option("--model", help="A model of the catalogue, or a folder with config.json.")],
+    chips: Annotated[str, typer.Option("--chips", "--gpu", help="One, or several: h200,b200,mi300x.")],
+    engines: Annotated[str, typer.Option("--engines", help="One, or several: vllm,sglang,trt; else any.")] = "any",
+    precisions: Annotated[
+        str, typer.Option("--precisions", help="One, or several: fp8,fp4; else the chip's usual one.")
+    ] = "usual",
+    gpus: Annotated[int | None, typer.Option("--gpus", help="The most chips that a unit may take.")] = None,
+    isl: Annotated[str, typer.Option("--isl", help="Mean prompt, in tokens.")] = "4096",
+    osl: Annotated[str, typer.Option("--osl", help="Mean answer, in tokens.")] = "1024",
+    hit: Annotated[float, typer.Option("--hit", help="Share of prompts in the cache.")] = 0.0,
+    ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token, 99th percentile.")] = "5s",
+    tpot: Annotated[str, typer.Option("--tpot", help="Limit of the mean time per output token.")] = "50ms",
+    price: Annotated[str | None, typer.Option("--price", help="Of a GPU-hour, for one chip: '$2/h'.")] = None,
+    measured: Annotated[
+        Path | None, typer.Option("--measured", help="A CSV of measured points, in the columns of docs/plan.md#check.")
+    ] = None,
+    date: Annotated[str | None, typer.Option("--date", help="Of prices and software: 2026-11-30.")] = None,
+    as_json: AsJson = False,
+    html: Html = None,
+    lang: Lang = "en",
+    card: CardFile = None,
+) -> None:
+    """Many chips on one chart: tokens/s per user against tokens/s per chip and per dollar; layouts, memory, launch."""
+    from centime.plan.frontier.planner import plan_frontier
+    from centime.plan.frontier.request import FrontierRequest
+    from centime.plan.serving.request import parse_milliseconds
+    from centime.units import parse_count
+
+    def several(text: str, default: str) -> tuple[str, ...]:
+        return tuple("" if part.strip() == default else part.strip() for part in text.split(",") if part.strip())
+
+    request = FrontierRequest(
+        model=model,
+        chips=several(chips, ""),
+        engines=several(engines, "any"),
+        precisions=several(precisions, "usual"),
+        gpus=gpus,
+        isl=parse_count(isl),
+        osl=parse_count(osl),
+        hit=hit,
+        ttft_s=parse_milliseconds(ttft, "--ttft"),
+        tpot_s=parse_milliseconds(tpot, "--tpot"),
+        price=price,
+        measured=None if measured is None else str(measured),
+        date=date,
+    )
+    emit(plan_frontier(request), as_json=as_json, html=html, lang=lang, card=card)

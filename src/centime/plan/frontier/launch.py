@@ -1,0 +1,116 @@
+"""The commands that start a layout in vLLM, SGLang and TensorRT-LLM.
+
+Their arguments were read in the engines' own parsers: vLLM 0.33.0 (vllm/engine/arg_utils.py), SGLang 0.5.23
+(sglang/srt/arg_groups/fields, where --attn-dp-size replaces --dp-size with --enable-dp-attention), and TensorRT-LLM
+00209af1 (tensorrt_llm/commands/serve.py, with attention data parallelism in the file that --config names).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from centime.plan.serving.choice import Lengths
+from centime.plan.serving.engine import CHUNK
+from centime.plan.serving.units import USABLE_MEMORY, Unit
+
+BOX = 8  # chips of a server
+LONGER = 4  # the longest request over the mean one that a server is started for
+ROUND = 1024  # tokens to which that is rounded up
+
+Role = Literal["both", "prefill", "decode"]
+KV_TRANSFER = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A unit to start: its layout, what it does, sequences in flight in all of it, and the longest request."""
+
+    model: str
+    unit: Unit
+    role: Role
+    batch: float
+    longest: int
+
+    @property
+    def servers(self) -> int:
+        """Boxes of eight chips."""
+        return math.ceil(self.unit.chips / BOX)
+
+    @property
+    def per_group(self) -> int:
+        """Sequences of an attention group, rounded up."""
+        return max(1, math.ceil(self.batch / self.unit.dp))
+
+    @property
+    def expert_parallel(self) -> bool:
+        """Whether experts are spread over all chips rather than split."""
+        return self.unit.ep > 1 and self.unit.moe_tp == 1
+
+
+def longest(lengths: Lengths, fits: float | None) -> int:
+    """Tokens of the longest request that a server is started for: four mean ones, or what memory holds."""
+    wanted = math.ceil(LONGER * (lengths.isl + lengths.osl) / ROUND) * ROUND
+    return wanted if fits is None else max(1, min(wanted, int(fits)))
+
+
+def launch_lines(one: Launched) -> dict[str, str]:
+    """Engine -> command, '$RANK' and '$HOST' where there are several servers."""
+    return {"vllm": _vllm(one), "sglang": _sglang(one), "trt": _trt(one)}
+
+
+def _vllm(one: Launched) -> str:
+    unit = one.unit
+    words = ["vllm serve", one.model, f"--tensor-parallel-size {unit.tp}"]
+    words += [f"--pipeline-parallel-size {unit.pp}"] if unit.pp > 1 else []
+    words += [f"--data-parallel-size {unit.dp}"] if unit.dp > 1 else []
+    words += ["--enable-expert-parallel"] if one.expert_parallel else []
+    if one.servers > 1 and unit.dp > 1:
+        local = max(1, BOX // unit.tp)
+        words += [f"--data-parallel-size-local {local}", f"--data-parallel-start-rank $(({local} * RANK))"]
+        words += ["--data-parallel-address $HOST"]
+        words += ["--all2all-backend deepep_high_throughput" if one.role == "prefill" else
+                  "--all2all-backend deepep_low_latency"]  # fmt: skip
+    elif one.servers > 1:
+        words += [f"--nnodes {one.servers}", "--node-rank $RANK", "--master-addr $HOST"]
+    words += ["--enable-dbo"] if unit.overlapped else []
+    words += ["--enable-eplb"] if unit.redundant else []
+    words += [f"--max-num-seqs {one.per_group}", f"--max-num-batched-tokens {CHUNK}"]
+    words += [f"--max-model-len {one.longest}", f"--gpu-memory-utilization {USABLE_MEMORY:g}"]
+    words += [f"--kv-transfer-config '{KV_TRANSFER}'"] if one.role != "both" else []
+    return " ".join(words)
+
+
+def _sglang(one: Launched) -> str:
+    unit = one.unit
+    words = ["python -m sglang.launch_server", f"--model-path {one.model}", f"--tp-size {unit.tp * unit.dp}"]
+    words += [f"--pp-size {unit.pp}"] if unit.pp > 1 else []
+    words += [f"--attn-dp-size {unit.dp}"] if unit.dp > 1 else []
+    words += [f"--ep-size {unit.ep}"] if unit.ep > 1 else []
+    words += ["--moe-a2a-backend deepep"] if one.expert_parallel and unit.dp > 1 else []
+    words += ["--enable-two-batch-overlap"] if unit.overlapped else []
+    words += [f"--ep-num-redundant-experts {unit.redundant}"] if unit.redundant else []
+    if one.servers > 1:
+        words += [f"--nnodes {one.servers}", "--node-rank $RANK", "--dist-init-addr $HOST:5000"]
+    words += [f"--max-running-requests {one.per_group * unit.dp}", f"--chunked-prefill-size {CHUNK}"]
+    words += [f"--context-length {one.longest}", f"--mem-fraction-static {USABLE_MEMORY:g}"]
+    words += [f"--disaggregation-mode {one.role}"] if one.role != "both" else []
+    return " ".join(words)
+
+
+def _trt(one: Launched) -> str:
+    unit = one.unit
+    settings = ["enable_attention_dp: true"] if unit.dp > 1 else []
+    settings += ["cache_transceiver_config: {backend: DEFAULT}"] if one.role != "both" else []
+    settings += ["disable_overlap_scheduler: true"] if one.role == "prefill" else []
+    words = ["trtllm-serve", one.model, f"--tp_size {unit.tp * unit.dp}"]
+    words += [f"--pp_size {unit.pp}"] if unit.pp > 1 else []
+    words += [f"--ep_size {unit.ep}"] if unit.ep > 1 else []
+    words += [f"--gpus_per_node {BOX}"] if one.servers > 1 else []
+    words += [f"--max_batch_size {one.per_group}", f"--max_num_tokens {CHUNK}", f"--max_seq_len {one.longest}"]
+    words += [f"--kv_cache_free_gpu_memory_fraction {USABLE_MEMORY:g}"]
+    if not settings:
+        return " ".join(words)
+    lines = r"\n".join(settings)
+    return f"printf '{lines}\\n' > unit.yaml && {' '.join([*words, '--config unit.yaml'])}"
