@@ -115,6 +115,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "money",
         "keys add --budget",
         "--staff",
+        "plan train --budget",
     ),
     "budget": ("train --budget", "quickstart --budget"),
     # words
@@ -157,6 +158,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--undecodable",
         "--set",
         "--fail-over",
+        "--deadline",
     ),
     # anything is right
     "free": (

@@ -48,8 +48,8 @@ class Verb:
 STEP = "docs/plan-formulas.md#step"
 VERBS = {
     "train": Verb(
-        "training.plan",
-        "training.report",
+        "training.planner",
+        "training.means_report",
         ("docs/plan-formulas.md#micro-batch", STEP, "docs/plan-formulas.md#memory", "docs/plan-formulas.md#goodput"),
     ),
     "serve": Verb("serving.planner", "serving.report", ("docs/plan-serving.md",)),

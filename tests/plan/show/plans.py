@@ -24,6 +24,8 @@ from centime.plan.lifetime.request import LifetimeRequest
 from centime.plan.serving.planner import plan_serving
 from centime.plan.serving.request import Demand, ServingRequest
 from centime.plan.training.case import case
+from centime.plan.training.means import Means
+from centime.plan.training.means_search import afford
 from centime.plan.training.plan import plan_training
 from centime.plan.training.request import TrainingRequest
 
@@ -44,6 +46,7 @@ def made() -> Sequence[Callable[[], Any]]:
             lambda: plan_training(
                 TrainingRequest("deepseek-v4-flash", 1e12, "gb200", 64, date="2025-02-01", region="cn"), quick=True
             ),
+            lambda: afford(Means(TrainingRequest("deepseek-v2-lite", 0, "", 0), 2e12, None, 64, "$90k", "20d")),
             lambda: plan_serving(ServingRequest("deepseek-v3", "h800", demand=DAY, context=4989, prices="deepseek-r1")),
             lambda: plan_serving(ServingRequest("llama-3.1-70b", "h20", gpus=3)),
             lambda: explain(case("v3-h800"), case("llama-405b-h100")),

@@ -29,6 +29,7 @@ from centime.plan import verbs
 from centime.plan.lifetime.scaling_laws import LOSS_LAWS, MOE_LAWS
 from centime.plan.show.language import french, spaced, writer
 from centime.plan.show.terminal import print_sections
+from centime.plan.training.means import AffordedPlan
 
 HERE = Path(centime.__file__).parent
 ROOMS = ("plan", "catalogue", "charts")
@@ -217,6 +218,8 @@ SECTIONS = st.from_regex(r"arXiv 2[0-9]{3}\.[0-9]{5}, section [0-9]\.[0-9]\.[0-9
 def renamed(plan: Any, name: str) -> Any:
     """The plan with its model or chip, or whatever else it names, called otherwise."""
     match plan.verb:
+        case "train" if isinstance(plan, AffordedPlan):
+            return replace(plan, chosen=renamed(plan.chosen, name))
         case "train":
             named = replace(plan.arch, name=name), replace(plan.chip, name=name)
             return replace(plan, arch=named[0], chip=named[1], sources=(name,), assumptions=(name,))

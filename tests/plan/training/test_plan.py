@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.show.sections import Table, Timeline
-from centime.plan.training.plan import from_inputs, plan_training
+from centime.plan.training.plan import plan_training
+from centime.plan.training.planner import from_inputs
 from centime.plan.training.post_training import Reinforcement
 from centime.plan.training.request import TrainingRequest, default_batch
 

@@ -11,9 +11,20 @@ from centime.cli.plan.common import MODEL, AsJson, CardFile, Html, Lang, emit
 
 def train(
     model: Annotated[str, typer.Option("--model", help=MODEL)],
-    tokens: Annotated[str, typer.Option("--tokens", help="Of pre-training: 14.8T.")],
-    gpu: Annotated[str, typer.Option("--gpu", help="A chip of the catalogue: h800, h100, b200, ...")],
-    gpus: Annotated[str, typer.Option("--gpus", help="How many: 2048.")],
+    tokens: Annotated[
+        str | None, typer.Option("--tokens", help="Of pre-training: 14.8T; with --budget: what it buys.")
+    ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option("--gpu", help="A chip of the catalogue: h800, h100, ...; with --deadline: the cheapest."),
+    ] = None,
+    gpus: Annotated[
+        str | None, typer.Option("--gpus", help="How many: 2048; with --deadline: as many as finish by then.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="Money there is for it: '$300k'.")] = None,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", help="When it must have ended: 2026-12-31, or 30d from the start.")
+    ] = None,
     seq: Annotated[int | None, typer.Option("--seq", help="Tokens a sequence; else the makers', else 4096.")] = None,
     global_batch: Annotated[int | None, typer.Option("--global-batch", help="Sequences a step.")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="bf16, fp8, mxfp8, nvfp4, ...")] = None,
@@ -39,16 +50,21 @@ def train(
     card: CardFile = None,
 ) -> None:
     """What a training run takes: GPU-hours, days, money, step time, memory; by stage, with intervals."""
+    from centime.errors import UserError
+    from centime.plan.training.means import Means
+    from centime.plan.training.means_search import afford
     from centime.plan.training.plan import plan_training
     from centime.plan.training.post_training import parse_reinforcement
     from centime.plan.training.request import TrainingRequest, whole
     from centime.units import parse_count
 
+    counted = None if tokens is None else parse_count(tokens)
+    chips = None if gpus is None else whole("gpus", parse_count(gpus))
     asked = TrainingRequest(
         model=model,
-        tokens=parse_count(tokens),
-        gpu=gpu,
-        gpus=whole("gpus", parse_count(gpus)),
+        tokens=counted or 0.0,
+        gpu=gpu or "",
+        gpus=chips or 0,
         seq=seq,
         global_batch=global_batch,
         precision=precision,
@@ -60,4 +76,11 @@ def train(
         sft_tokens=None if sft_tokens is None else parse_count(sft_tokens),
         rl=None if rl is None else parse_reinforcement(rl),
     )
-    emit(plan_training(asked), as_json=as_json, html=html, lang=lang, card=card)
+    if budget is None and deadline is None:
+        missing = [flag for flag, given in (("tokens", tokens), ("gpu", gpu), ("gpus", gpus)) if given is None]
+        if missing:
+            raise UserError(f"missing: --{', --'.join(missing)}; give them, or --budget and --deadline to find them.")
+        emit(plan_training(asked), as_json=as_json, html=html, lang=lang, card=card)
+        return
+    means = Means(asked, counted, gpu, chips, budget, deadline)
+    emit(afford(means), as_json=as_json, html=html, lang=lang, card=card)

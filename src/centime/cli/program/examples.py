@@ -12,6 +12,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "plan train": (
         "centime plan train --model deepseek-v3 --tokens 14.8T --gpu h800 --gpus 2048",
         "centime plan train --model deepseek-v3 --tokens 14.8T --gpu h100 --gpus 4096 --price '$2/h' --json",
+        "centime plan train --model deepseek-v2-lite --tokens 2T --deadline 30d",
     ),
     "plan serve": (
         "centime plan serve --model deepseek-v3 --gpu h800 --gpus 2224 --isl 4989 --osl 1000",

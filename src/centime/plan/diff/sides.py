@@ -93,6 +93,11 @@ def _of_card(path: Path, options: Options) -> Side:
             f"{COMPARED[-1]}."
         )
     inputs = dict(card["inputs"])
+    if "means" in inputs:
+        raise UserError(
+            f"{path} asks what money or time is enough for; give cards of `plan train` that have --tokens, --gpu and "
+            "--gpus instead of --budget and --deadline."
+        )
     if verb == "train":
         inputs = _completed(inputs, options)
     cost = card["figures"].get({"train": "cost", "serve": "cost_per_day"}.get(verb, ""))

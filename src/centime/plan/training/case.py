@@ -192,6 +192,11 @@ def _from_card(path: Path) -> RunInputs:
     card = read_card(path)
     if card["verb"] != "train":
         raise UserError(f"{path} is the card of `plan {card['verb']}`; `plan explain` compares cards of `plan train`.")
+    if "means" in card["inputs"]:
+        raise UserError(
+            f"{path} asks what money or time is enough for; `plan explain` compares cards of `plan train` without "
+            "--budget and --deadline."
+        )
     inputs = {field.name for field in dataclasses.fields(RunInputs)}
     found = {key: value for key, value in card["inputs"].items() if key in inputs}
     return from_json(_with_currency(found), str(path))

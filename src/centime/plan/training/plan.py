@@ -26,7 +26,6 @@ from centime.plan.step.times import TRAFFIC
 from centime.plan.training.goodput import Goodput, goodput
 from centime.plan.training.request import TrainingRequest, check, filled_in, recipes
 from centime.plan.training.stages import PlannedStage, stage_of_extension, stage_of_rl, stage_of_tokens
-from centime.plan.typed_inputs import typed
 
 FIRST_PRINCIPLES = said(
     "Context extension is counted at the speed of its steps alone; published hours are higher, since such short stages "
@@ -140,11 +139,6 @@ class TrainingPlan:
             "assumptions": list(self.assumptions),
             "sources": list(self.sources),
         }
-
-
-def from_inputs(inputs: dict[str, Any]) -> TrainingPlan:
-    """The plan of a card's inputs. Raises UserError on keys and values that are none of a request."""
-    return plan_training(typed(TrainingRequest, inputs, "inputs of train"))
 
 
 def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan:
