@@ -51,6 +51,7 @@ WHERE = {
     "case": "case.toml",
     "scenario": "scenario.toml",
     "statement": "metrics.txt",
+    "hardware": "hardware.csv",
 }
 
 

@@ -27,7 +27,9 @@ REFUSED: dict[str, set[str]] = {
     **dict.fromkeys(("whole", "real", "seed", "quantity", "duration", "money", "budget"), _NO_NUMBER),
     "date": {"nothing", "word", "no such day", "year 0", "year 99999"},
     "word": {"nothing", "unknown", "long"},
-    **dict.fromkeys(("recipe", "case", "scenario", "card", "runs", "statement"), _NOTHING_TO_READ | _NO_CONTENT),
+    **dict.fromkeys(
+        ("recipe", "case", "scenario", "card", "runs", "statement", "hardware"), _NOTHING_TO_READ | _NO_CONTENT
+    ),
     **dict.fromkeys(("model", "tokenizer", "data"), _NOTHING_TO_READ),
     "text": _NOTHING_TO_READ,
     "out file": {"nothing", "under a file", "read-only", "closed", "loop", "long", "full disk", "a folder"},

@@ -32,6 +32,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "case": ("plan explain a", "plan explain b", "plan diff a", "plan diff b"),
     "scenario": ("plan fleet --scenario",),
     "statement": ("bill --import",),
+    "hardware": ("catalogue update --from",),
     "run": ("bill run",),
     # written
     "out file": ("--html", "--card", "--focus", "--gguf", "calibrate --out"),
@@ -153,6 +154,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--upstream",
         "--upstream-device",
         "catalogue price price_list",
+        "catalogue update --source",
         "keys revoke name",
         "keys top-up name",
         "--undecodable",
@@ -201,6 +203,7 @@ RIGHT: dict[str, dict[str, str]] = {
     "serve": {"model": "model", "--port": "0"},
     "catalogue price": {"price_list": "deepseek-flash"},
     "catalogue vectors": {},
+    "catalogue update": {"--source": "epoch", "--from": "hardware.csv"},
     "keys add": {"name": "bob"},
     "keys list": {},
     "keys revoke": {"name": "alice"},

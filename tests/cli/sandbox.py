@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from tests.catalogue.updates.made import EPOCH
 from tests.cli.process import Zygote
 from tests.ledger.imports.reports import VLLM
 from tests.ledger.made import made
@@ -41,6 +42,7 @@ def build(folder: Path, zygote: Zygote, scenario: Path) -> None:
     (folder / "scenario.toml").write_bytes(scenario.read_bytes())
     (folder / "runs.csv").write_text("\n".join((",".join(RUNS), ",".join(RUNS.values()))) + "\n")
     (folder / "metrics.txt").write_text(VLLM)
+    (folder / "hardware.csv").write_text("".join(EPOCH.splitlines(keepends=True)[:2]))
     (folder / "pairs.jsonl").write_text(
         "".join(
             json.dumps({"messages": [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": "sat"}]})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from centime.catalogue.prices import aged
-from centime.csv_files import read_rows
+from centime.catalogue.refreshed import Stamp, refreshed_path, refreshed_rows, stamp
+from centime.csv_files import Row, read_rows
 from centime.errors import UserError, nearest
 from centime.messages import Said, said
 from centime.units import parse_count
@@ -56,8 +58,33 @@ class PriceList:
 
 
 @functools.cache
-def price_lists() -> tuple[PriceList, ...]:
+def shipped_lists() -> tuple[PriceList, ...]:
     """All lists of the catalogue that price input and output."""
+    return _lists(read_rows(TABLE))
+
+
+def price_lists() -> tuple[PriceList, ...]:
+    """Those of the catalogue, and those that `centime catalogue update` fetched."""
+    return shipped_lists() + _fetched(stamp("litellm"))
+
+
+@functools.lru_cache(maxsize=4)
+def _fetched(_found: Stamp | None) -> tuple[PriceList, ...]:
+    """The fetched lists, but those of a model that the catalogue has of another provider, or with hours or instants:
+    a table without them would be asked at the wrong ones."""
+    try:
+        found = _lists(refreshed_rows("litellm"))
+    except ValueError as error:
+        path = refreshed_path("litellm")
+        raise UserError(f"{path}: {error}; run `centime catalogue update` again, or delete the file.") from None
+    providers = {row.model.lower(): row.provider for row in shipped_lists()}
+    exact = {row.model.lower() for row in shipped_lists() if row.effective or row.terms.startswith(OFF_PEAK)}
+    return tuple(
+        row for row in found if providers.get(row.model, row.provider) == row.provider and row.model not in exact
+    )
+
+
+def _lists(rows: Iterable[Row]) -> tuple[PriceList, ...]:
     return tuple(
         PriceList(
             row["id"],
@@ -72,14 +99,17 @@ def price_lists() -> tuple[PriceList, ...]:
             row["source"],
             row["effective"],
         )
-        for row in read_rows(TABLE)
+        for row in rows
         if row["miss"] and row["output"]
     )
 
 
 def lists_of(model: str) -> list[PriceList]:
-    """Every list of a model, off-peak ones too, oldest first."""
-    return sorted((row for row in price_lists() if row.model == model), key=lambda row: (row.date, row.effective))
+    """Every list of a model, however its name is capitalised, off-peak ones too, oldest first."""
+    wanted = model.lower()
+    return sorted(
+        (row for row in price_lists() if row.model.lower() == wanted), key=lambda row: (row.date, row.effective)
+    )
 
 
 def price_list(text: str, date: str | None = None) -> PriceList:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from centime.catalogue.home import centime_home
+from centime.catalogue.refreshed import refreshed_rows
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 from centime.messages import said
@@ -169,6 +170,17 @@ def _filled(chip: Chip, assumed: list[tuple[str, float, str]]) -> Chip:
     return replace(chip, **{field: value for field, value, _ in missing}, assumptions=notes)  # type: ignore[arg-type]
 
 
+def _bought(chip: Chip) -> Chip:
+    """The chip with its release price, where its own row has no purchase price and one was fetched."""
+    if chip.purchase_usd is not None:
+        return chip
+    for row in refreshed_rows("epoch"):
+        if row["device"] == chip.name:
+            note = f"release price of {row['date']}, {row['source']}, read {row['read']}"
+            return replace(chip, purchase_usd=float(row["purchase_usd"]), purchase_note=note)
+    return chip
+
+
 def _spelling(name: str) -> str:
     """'NVIDIA H200-SXM-141GB' and 'h200_sxm_141gb' are one."""
     return re.sub(r"[^a-z0-9.]", "", name.lower().removeprefix("nvidia").removeprefix("amd"))
@@ -188,10 +200,10 @@ def chip(name: str) -> Chip:
     assumptions. Raises UserError with the nearest names where there is none."""
     for table in (_by_spelling(_overlay()), _planned()):
         if _spelling(name) in table:
-            return table[_spelling(name)]
+            return _bought(table[_spelling(name)])
     by_driver = chip_for(name)
     if by_driver is not None:
-        return _planned()[_spelling(by_driver.name)]
+        return _bought(_planned()[_spelling(by_driver.name)])
     choices = chip_names()
     spoken = [alias for found in (*_overlay(), *chips()) for alias in found.aliases.split("|")]
     raise UserError(

@@ -22,7 +22,9 @@ from centime.catalogue.prices import (
     overlay_path,
     price_given,
     read_overlay,
+    refreshed_prices,
 )
+from centime.catalogue.refreshed import Stamp, stamp
 from centime.csv_files import read_rows
 from centime.errors import UserError
 from centime.messages import said
@@ -44,12 +46,16 @@ class _Dated:
     cite: str
 
 
-@functools.cache
 def _dated(name: str) -> tuple[_Dated, ...]:
     """Every dated figure of a chip, oldest first."""
+    return _dated_with(name, stamp("skypilot"))
+
+
+@functools.lru_cache(maxsize=1024)
+def _dated_with(name: str, _fetched: Stamp | None) -> tuple[_Dated, ...]:
     rows = [
         _Dated(row.kind, row.provider, row.date, row.per_hour, row.terms, row.confidence, cited(row.id, row.source))
-        for row in catalogue_rows()
+        for row in (*catalogue_rows(), *refreshed_prices())
         if row.device == name
     ]
     rows += [
@@ -64,11 +70,11 @@ def _dated(name: str) -> tuple[_Dated, ...]:
 def gpu_hour(found: Chip, date: str | None = None, given: str | None = None) -> Price:
     """The price of an hour of a chip in force on `date` (None: the newest known).
 
-    Order: `given` ('$2/h'), which is of `date`; the user's own table; the newest median or market figure (a primary one
-    where there is one) or lower median of offers not after `date`, or the first of them if all are later; the same of
-    the chip that stands for this one; a rent that the chip's own row states; an owner's cost; at last the purchase
-    price at the ratio of rent to purchase of an H100, assumed. Raises UserError where none of these is known, or `date`
-    is none.
+    Order: `given` ('$2/h'), which is of `date`; the user's own table; the newest median or market figure (a primary or
+    a fetched one where there is one) or lower median of offers not after `date`, or the first of them if all are later;
+    the same of the chip that stands for this one; a rent that the chip's own row states; an owner's cost; at last the
+    purchase price at the ratio of rent to purchase of an H100, assumed. Raises UserError where none of these is known,
+    or `date` is none.
     """
     if date:
         day(date)
@@ -92,7 +98,7 @@ def _market(found: Chip, date: str | None) -> Price | None:
     pool = before or [row for row in rows if row.date == rows[0].date]
     general = [row for row in pool if row.kind != "rental"]
     if general:
-        row = ([row for row in general if row.confidence == "primary"] or general)[-1]
+        row = ([row for row in general if row.confidence in ("primary", "refreshed")] or general)[-1]
         note = said(
             "{device}, {provider}, {terms}", device=found.name, provider=said(row.provider), terms=said(row.terms)
         )

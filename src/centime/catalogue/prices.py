@@ -1,7 +1,8 @@
 """Dated prices per device-hour: given on the command line, from the user's overlay, from the catalogue; never invented.
 
-Order of precedence: `--price`, then $CENTIME_HOME/prices.toml (or prices.csv), then the catalogue's prices.csv. A
-device that none of them knows has no price, and the verbs then show device-time alone.
+Order of precedence: `--price`, then $CENTIME_HOME/prices.toml (or prices.csv), then the newest of what `centime
+catalogue update` fetched and the catalogue's prices.csv. A device that none of them knows has no price, and the verbs
+then show device-time alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any, Protocol
 
 from centime.catalogue.chips import HERE, chip_for, names_match, words
 from centime.catalogue.home import centime_home
-from centime.csv_files import read_rows
+from centime.catalogue.refreshed import refreshed_path, refreshed_rows
+from centime.csv_files import Row, read_rows
 from centime.errors import UserError, nearest
 from centime.messages import Amount, Said, said
 from centime.units import format_money, parse_price_per_hour
@@ -153,7 +155,7 @@ def _from_catalogue(device: DeviceLike) -> Price | None:
     if device.kind == "cpu":
         return _cpu_price(device)
     chip = chip_for(device.name)
-    rows = [row for row in catalogue_rows() if row.kind != "cpu"]
+    rows = [row for row in (*refreshed_prices(), *catalogue_rows()) if row.kind != "cpu"]
     found = [row for row in rows if chip and row.device == chip.name]
     if not found and not chip:  # a GPU that is priced but has no row among the chips: its most precise namesakes
         namesakes = [row for row in rows if names_match(row.device, device.name)]
@@ -211,6 +213,16 @@ def cited(id: str, source: str) -> Said:
 def catalogue_rows() -> tuple[PriceRow, ...]:
     """Every row of the catalogue's prices.csv."""
     return tuple(_row(line, "prices.csv") for line in read_rows(HERE / "prices.csv"))
+
+
+def refreshed_prices() -> tuple[PriceRow, ...]:
+    """Every price of an hour that was fetched since (`centime.catalogue.refreshed`). Raises UserError for a file that
+    is not as it was written."""
+    return _refreshed(refreshed_rows("skypilot"), str(refreshed_path("skypilot")))
+
+
+def _refreshed(rows: tuple[Row, ...], where: str) -> tuple[PriceRow, ...]:
+    return tuple(_row(row, f"{where}, price {number}") for number, row in enumerate(rows, 1))
 
 
 def read_overlay(path: Path) -> list[PriceRow]:

@@ -18,6 +18,44 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/catalogue
 
 
 @app.command()
+def update(
+    source: Annotated[
+        str | None,
+        typer.Option(help="skypilot (hours of chips), litellm (model APIs) or epoch (chips); all if left out."),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="With --source: another address of it, or a copy on this machine.", metavar="URL|PATH"
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch newer prices from public catalogues into your own data; plans then answer with them, and say their age."""
+    from centime.catalogue.updates import SOURCES
+    from centime.catalogue.updates import update as fetch
+    from centime.errors import UserError
+
+    if from_ is not None and source is None:
+        raise UserError("--from is where one source is read: name it with --source skypilot, litellm or epoch.")
+    if from_ == "":
+        raise UserError("--from is empty; give an address (https://...) or a path.")
+    done, failed = [], []
+    for one in [source] if source is not None else SOURCES:
+        try:
+            done.append(fetch(one, from_))
+        except UserError as error:
+            failed.append(str(error))
+        else:
+            if not as_json:
+                typer.echo(str(done[-1]))
+    if as_json and not failed:
+        typer.echo(json.dumps([one.as_json() for one in done], indent=2))
+    if failed:
+        raise UserError(" ".join(failed))
+
+
+@app.command()
 def price(
     price_list: Annotated[
         str,

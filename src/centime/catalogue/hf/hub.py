@@ -11,18 +11,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from centime.catalogue.home import centime_home
+from centime.catalogue.web import read_answer
 from centime.errors import UserError
 from centime.files.durable import whole_file
 from centime.json_files import kind, parse_json
 
 if TYPE_CHECKING:
-    from http.client import HTTPResponse
     from urllib.request import Request
 
 ENDPOINT = "https://huggingface.co"
@@ -158,22 +157,8 @@ def _content(url: str) -> bytes:
     request = Request(url, headers={"User-Agent": "centime", "Accept-Encoding": "identity"})
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
-    until = time.monotonic() + 3 * seconds
     with build_opener(SameServer).open(request, timeout=seconds) as answer:
-        return _read(answer, until)
-
-
-def _read(answer: HTTPResponse, until: float) -> bytes:
-    found = bytearray()
-    while piece := answer.read1(65536):
-        found += piece
-        if len(found) > MOST_BYTES:
-            raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
-        if time.monotonic() > until:
-            raise TimeoutError
-    if answer.length:  # what it announced and did not send
-        raise ValueError("it was cut short")
-    return bytes(found)
+        return read_answer(answer, MOST_BYTES, 3 * seconds)
 
 
 def _patience() -> float:

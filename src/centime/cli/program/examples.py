@@ -46,6 +46,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "centime catalogue price deepseek-v4-pro --at 2026-08-22T16:00Z",
         "centime catalogue price deepseek-flash --hit 900000 --miss 100000 --output 20000",
     ),
+    "catalogue update": (
+        "centime catalogue update",
+        "centime catalogue update --source skypilot",
+        "centime catalogue update --source epoch --from ml_hardware.csv",
+    ),
     "catalogue vectors": ("centime catalogue vectors",),
     "keys add": ("centime keys add alice --budget '$5' --price-list deepseek-v4.1-flash",),
     "keys list": ("centime keys list --json",),

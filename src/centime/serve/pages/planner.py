@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from centime.catalogue.api_prices import price_lists
+from centime.catalogue.api_prices import shipped_lists
 from centime.catalogue.chips import chip_names
 from centime.catalogue.models import names
 from centime.errors import UserError
@@ -31,7 +31,7 @@ class PlanRequest(BaseModel):
 
 def choices() -> dict[str, Any]:
     """What the form offers: names of models, chips and price lists of the catalogue."""
-    lists = sorted({row.model for row in price_lists()})
+    lists = sorted({row.model for row in shipped_lists()})
     return {"models": sorted(names(), key=str.lower), "chips": sorted(chip_names()), "prices": lists}
 
 

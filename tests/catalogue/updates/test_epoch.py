@@ -1,0 +1,26 @@
+"""Release prices of chips, for those that the catalogue has no purchase price of."""
+
+from __future__ import annotations
+
+from tests.catalogue.updates.made import Catalogues
+
+from centime.catalogue.chips import chip
+from centime.catalogue.hourly_prices import gpu_hour
+from centime.catalogue.updates import update
+
+
+def test_a_price_that_was_lacking_is_filled_and_says_where_from(server: Catalogues) -> None:
+    assert chip("t4").purchase_usd is None
+    kept = chip("h100").purchase_usd
+    done = update("epoch", server.address + "/epoch.csv")
+    assert {row["device"]: row["purchase_usd"] for row in done.found.rows} == {
+        "H100 PCIe 80GB": "29000",
+        "H100 SXM 80GB": "33600",
+        "T4": "2295",
+    }
+    assert done.as_json()["unknown"] == {"NVIDIA GeForce GTX 1080 Ti": 1}
+    assert done.as_json()["unused"] == {"without a release price": 1}
+    assert chip("t4").purchase_usd == 2295
+    assert "release price of 2018-09-13, Epoch AI" in chip("t4").purchase_note
+    assert chip("h100").purchase_usd == kept  # its own row goes before
+    assert "release price" in gpu_hour(chip("t4")).source

@@ -1,0 +1,68 @@
+"""Offers of clouds as prices of chips: which chip an offer is of, and what plans then answer with."""
+
+from __future__ import annotations
+
+import datetime
+
+from tests.catalogue.updates.made import Catalogues
+
+from centime.catalogue.chips import chip, chip_names
+from centime.catalogue.hourly_prices import gpu_hour, rent_range
+from centime.catalogue.prices import price_for
+from centime.catalogue.updates import update
+from centime.catalogue.updates.skypilot import CHIPS, TPUS
+from centime.ledger.device import Device
+
+TODAY = datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def test_every_name_leads_to_a_chip_of_the_catalogue() -> None:
+    assert {*CHIPS.values(), *(device for device, _ in TPUS.values())} <= set(chip_names())
+
+
+def test_offers_are_told_apart_by_chip_and_counted(server: Catalogues) -> None:
+    done = update("skypilot", server.address + "/sky")
+    medians = {row["device"]: row["per_hour"] for row in done.found.rows if row["kind"] == "median"}
+    assert medians == {
+        "GH200 96GB": "1.99",
+        "H100 PCIe 80GB": "1.99",  # 1.99 and 3.29: the lower
+        "H100 SXM 80GB": "2.69",  # 2.69 and 3.99
+        "TPU v5p": "4.2",  # a slice of eight cores is four chips
+        "TPU v6e Trillium": "2.7",
+    }
+    assert done.as_json()["unknown"] == {"A40": 2, "tpu-v2": 1}
+    assert done.as_json()["unused"] == {"without a price on demand": 1, "without an accelerator": 1}
+    assert "runpod" not in done.as_json()["missing"]
+    assert "3 entries of 2 names: A40, tpu-v2" in str(done)
+
+
+def test_plans_answer_with_the_newer_price_and_its_source(server: Catalogues) -> None:
+    before = gpu_hour(chip("h100"))
+    update("skypilot", server.address + "/sky")
+    price = gpu_hour(chip("h100"))
+    assert (price.per_device_hour, price.date, price.kind) == (2.69, TODAY, "catalogue")
+    assert "lambda, runpod" in price.source
+    assert gpu_hour(chip("h100"), before.date) == before  # an earlier date has the price of its day
+    found = price_for(Device("NVIDIA H100 80GB HBM3", "gpu", 1, 0, None, "", None))
+    assert found is not None
+    assert found.per_device_hour == 2.69
+    spread = rent_range(chip("gh200"))
+    assert spread is not None
+    assert spread[0] <= 1.99 <= spread[1]
+
+
+def test_ones_own_price_still_goes_before(server: Catalogues) -> None:
+    from centime.catalogue.prices import overlay_path
+
+    update("skypilot", server.address + "/sky")
+    overlay_path().write_text('[[price]]\ndevice = "H100"\nper_hour = 1.1\ncurrency = "EUR"\ndate = "2026-10"\n')
+    assert gpu_hour(chip("h100")).per_device_hour == 1.1
+
+
+def test_another_fetch_replaces_the_first(server: Catalogues) -> None:
+    update("skypilot", server.address + "/sky")
+    server.answers["/sky/lambda/vms.csv"] = (404, b"")
+    server.answers["/sky/runpod/vms.csv"] = (404, b"")
+    update("skypilot", server.address + "/sky")
+    assert gpu_hour(chip("h100")).date < TODAY
+    assert gpu_hour(chip("TPU v5p")).per_device_hour == 4.2
