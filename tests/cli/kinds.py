@@ -52,6 +52,7 @@ WHERE = {
     "scenario": "scenario.toml",
     "statement": "metrics.txt",
     "hardware": "hardware.csv",
+    "trace": "trace.csv",
 }
 
 

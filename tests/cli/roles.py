@@ -33,6 +33,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "scenario": ("plan fleet --scenario",),
     "statement": ("bill --import",),
     "hardware": ("catalogue update --from",),
+    "trace": ("plan breakeven --trace",),
     "run": ("bill run",),
     # written
     "out file": ("--html", "--card", "--focus", "--gguf", "calibrate --out"),
@@ -188,13 +189,7 @@ RIGHT: dict[str, dict[str, str]] = {
     "plan fleet": {"--scenario": "scenario.toml", "--draws": "3", "--years": "0.5"},
     "plan budget": {"--capex": "1M$"},
     "plan compare": {"--models": "centime-d2", "--chips": "h800", "--gpus": "8", "--tokens": "1B"},
-    "plan breakeven": {
-        "--model": "centime-d2",
-        "--gpu": "h800",
-        "--api": "deepseek-v3.2",
-        "--isl": "100",
-        "--osl": "10",
-    },
+    "plan breakeven": {"--model": "centime-d2", "--gpu": "h800", "--api": "deepseek-v3.2"},
     "plan frontier": {"--model": "centime-d2", "--chips": "h800", "--isl": "99", "--osl": "9"},
     "plan check": {"file": "runs.csv"},
     "plan rerun": {"card": "card.json"},

@@ -41,6 +41,9 @@ def build(folder: Path, zygote: Zygote, scenario: Path) -> None:
     (folder / "case.toml").write_text(CASE)
     (folder / "scenario.toml").write_bytes(scenario.read_bytes())
     (folder / "runs.csv").write_text("\n".join((",".join(RUNS), ",".join(RUNS.values()))) + "\n")
+    (folder / "trace.csv").write_text(
+        "time,prompt_tokens,output_tokens\n" + "".join(f"{10 * i},99,9\n" for i in range(9))
+    )
     (folder / "metrics.txt").write_text(VLLM)
     (folder / "hardware.csv").write_text("".join(EPOCH.splitlines(keepends=True)[:2]))
     (folder / "pairs.jsonl").write_text(

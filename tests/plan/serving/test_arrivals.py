@@ -7,12 +7,13 @@ import pytest
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.serving.arrivals import Latency, StepClock, highest_load, simulate
+from centime.plan.serving.arrivals import Latency, StepClock, simulate
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel, decoding, prefilling
 from centime.plan.serving.roofline import Load
 from centime.plan.serving.speeds import ServingSoftware, speeds
+from centime.plan.serving.trial import highest_load
 from centime.plan.serving.units import Unit, number_format
 
 KIND = chip("h100")

@@ -33,6 +33,7 @@ RUNS = Path(__file__).resolve().parents[3] / "scripts" / "same_as" / "runs.csv"
 RUN = {"model": "deepseek-v3", "tokens": 14.8e12, "gpu": "h800", "gpus": 2048}
 SERVED = {"model": "deepseek-v2-lite", "gpu": "h800", "gpus": 8, "isl": 1000.0, "osl": 500.0}
 MEASURED = Path(__file__).with_name("served.csv")
+TRACED = Path(__file__).with_name("trace.csv")
 DAY = Demand(608e9, 168e9, 0.563)
 
 
@@ -65,6 +66,7 @@ def made() -> Sequence[Callable[[], Any]]:
             lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("deepseek-v4-flash",), staff=2e4)),
             lambda: plan_frontier(FrontierRequest("llama-3.1-70b", ("h100", "910c"), measured=str(MEASURED), isl=1024)),
             lambda: plan_frontier(FrontierRequest("deepseek-v3", ("rtx 4090",), precisions=("int4",), price="$1/h")),
+            lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("1,2,3",), trace=str(TRACED))),
             lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("0.01,0.01,0.01",), bought=True)),
         )
     ]

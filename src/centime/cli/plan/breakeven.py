@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,9 +17,15 @@ def breakeven(
         list[str],
         typer.Option("--api", help="A price list: a name such as deepseek-v3.2, or hit,miss,output; repeat it."),
     ],
-    isl: Annotated[str, typer.Option("--isl", help="Mean prompt, in tokens.")] = "4096",
-    osl: Annotated[str, typer.Option("--osl", help="Mean answer, in tokens.")] = "1024",
-    hit: Annotated[float, typer.Option("--hit", help="Share of prompts in the cache, here and at the API.")] = 0.0,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", help="A file of requests, CSV or JSON lines: docs/plan-breakeven.md#trace."),
+    ] = None,
+    isl: Annotated[str | None, typer.Option("--isl", help="Mean prompt, in tokens; else 4096.")] = None,
+    osl: Annotated[str | None, typer.Option("--osl", help="Mean answer, in tokens; else 1024.")] = None,
+    hit: Annotated[
+        float | None, typer.Option("--hit", help="Share of prompts in the cache, here and at the API.")
+    ] = None,
     ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token, 99th percentile.")] = "5s",
     tpot: Annotated[str, typer.Option("--tpot", help="Limit of the mean time per output token.")] = "50ms",
     precision: Annotated[str | None, typer.Option("--precision", help="bf16, fp8, fp4, mxfp4 or int4.")] = None,
@@ -46,7 +53,6 @@ def breakeven(
     from centime.plan.breakeven.planner import plan_breakeven
     from centime.plan.breakeven.request import BreakevenRequest
     from centime.plan.budget.inputs import in_dollars
-    from centime.plan.serving.plan import PEAK_TO_MEAN
     from centime.plan.serving.request import parse_milliseconds
     from centime.units import parse_count, parse_money
 
@@ -54,15 +60,15 @@ def breakeven(
         model=model,
         gpu=gpu,
         apis=tuple(api),
-        isl=parse_count(isl),
-        osl=parse_count(osl),
+        isl=None if isl is None else parse_count(isl),
+        osl=None if osl is None else parse_count(osl),
         hit=hit,
         ttft_s=parse_milliseconds(ttft, "--ttft"),
         tpot_s=parse_milliseconds(tpot, "--tpot"),
         precision=precision,
         layout=layout,
         engine=engine,
-        peak_to_mean=PEAK_TO_MEAN if peak_to_mean is None else peak_to_mean,
+        peak_to_mean=peak_to_mean,
         peak_share=peak_share,
         price=price,
         bought=buy,
@@ -71,5 +77,6 @@ def breakeven(
         staff=0.0 if staff is None else parse_money(staff)[0],
         most=parse_count(most),
         date=date,
+        trace=None if trace is None else str(trace),
     )
     emit(plan_breakeven(request), as_json=as_json, html=html, lang=lang, card=card)

@@ -9,6 +9,7 @@ from centime.catalogue.api_prices import PriceList, price_list
 from centime.catalogue.tariffs import MILLION, PICO, Tariff, TokenPrices, tariff_for
 from centime.messages import Said, said
 from centime.plan.breakeven.request import BreakevenRequest
+from centime.plan.breakeven.trace import Trace
 
 WEEK_START = datetime.datetime(2026, 1, 5, tzinfo=datetime.UTC)  # a Monday
 HALF_HOUR_S = 1800  # the smallest step in which lists change hours
@@ -38,11 +39,11 @@ class ApiCost:
         )
 
 
-def api_cost(text: str, request: BreakevenRequest) -> ApiCost:
+def api_cost(text: str, request: BreakevenRequest, trace: Trace | None = None) -> ApiCost:
     """The cost at the list that `text` names. Raises UserError for an unknown one.
 
-    Without a share of tokens in peak hours these are spread evenly over the week, and the ends are all of them at peak
-    and none.
+    The share of tokens in peak hours is given, or that of a trace with dates; without one these are spread evenly over
+    the week, and the ends are all of them at peak and none.
     """
     prices = price_list(text, request.date)
     if not prices.id:
@@ -53,9 +54,12 @@ def api_cost(text: str, request: BreakevenRequest) -> ApiCost:
     if tariff.off_peak is None:
         return ApiCost(prices, peak, peak, peak, None)
     off_peak = _mix(request, _per_million(tariff.off_peak))
-    share = peak_hours_share(tariff) if request.peak_share is None else request.peak_share
+    known = request.peak_share
+    if known is None and trace is not None and trace.dated:
+        known = trace.peak_share(tariff.hours)
+    share = peak_hours_share(tariff) if known is None else known
     mid = share * peak + (1 - share) * off_peak
-    low, high = (min(peak, off_peak), max(peak, off_peak)) if request.peak_share is None else (mid, mid)
+    low, high = (min(peak, off_peak), max(peak, off_peak)) if known is None else (mid, mid)
     return ApiCost(prices, low, mid, high, share)
 
 
@@ -74,5 +78,5 @@ def _per_million(prices: TokenPrices) -> tuple[float, float, float]:
 def _mix(request: BreakevenRequest, prices: tuple[float, float, float]) -> float:
     """A million tokens of which isl are prompt, `hit` of those cached, and osl answer."""
     hit, miss, output = prices
-    whole = request.isl * (request.hit * hit + (1 - request.hit) * miss) + request.osl * output
-    return whole / (request.isl + request.osl)
+    load = request.load
+    return (load.isl * (load.hit * hit + (1 - load.hit) * miss) + load.osl * output) / load.tokens

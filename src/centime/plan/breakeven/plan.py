@@ -13,7 +13,9 @@ from centime.plan.breakeven.api import ApiCost
 from centime.plan.breakeven.crossing import break_even
 from centime.plan.breakeven.fleet import FleetOption, OwnFleet
 from centime.plan.breakeven.hour import Hour, combined
+from centime.plan.breakeven.replay import Replayed
 from centime.plan.breakeven.request import BreakevenRequest
+from centime.plan.breakeven.trace import Trace
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.money import DAYS_PER_MONTH, MILLION
 from centime.units import SECONDS_PER_DAY
@@ -72,7 +74,8 @@ class BreakevenPlan:
     """A fleet of one's own, the APIs, and where they cross."""
 
     verb: ClassVar[str] = "breakeven"
-    request: BreakevenRequest
+    asked: BreakevenRequest
+    request: BreakevenRequest  # with the trace's lengths, hits and peak where there is one
     chip: Chip
     lengths: Lengths
     fleet: OwnFleet
@@ -81,6 +84,8 @@ class BreakevenPlan:
     speed: tuple[float, float]  # the 80 % interval of throughput, factors
     assumptions: tuple[str, ...]
     sources: tuple[str, ...]
+    trace: Trace | None = None
+    replayed: Replayed | None = None
 
     @property
     def tokens(self) -> float:
@@ -89,7 +94,7 @@ class BreakevenPlan:
 
     def rate(self, load: float) -> float:
         """Requests a second at the peak, of so many tokens a day."""
-        return load / self.tokens / SECONDS_PER_DAY * self.request.peak_to_mean
+        return load / self.tokens / SECONDS_PER_DAY * self.request.load.peak_to_mean
 
     def gpus(self, load: float, speed: float = 1.0) -> int:
         """Of whole units that serve so many tokens a day."""
@@ -101,7 +106,7 @@ class BreakevenPlan:
 
     def idle(self, load: float) -> float:
         """The share of the fleet's time in which it waits, on average."""
-        busy = self.option(load).gpus_per_rate * self.rate(load) / self.request.peak_to_mean
+        busy = self.option(load).gpus_per_rate * self.rate(load) / self.request.load.peak_to_mean
         return max(0.0, 1 - busy / self.gpus(load))
 
     def cost(self, load: float, at: Inputs | None = None) -> float:
@@ -152,10 +157,39 @@ class BreakevenPlan:
         share = self.per_million(1.0) / api.mid if api.mid else 2.0
         return share if share <= 1 else None
 
+    def _trace(self) -> dict[str, Any] | None:
+        trace, found = self.trace, self.replayed
+        if trace is None or found is None:
+            return None
+        return {
+            "requests": len(trace.requests),
+            "seconds": trace.seconds,
+            "start": trace.start(),
+            "tokens_per_day": trace.tokens_per_day,
+            "peak_to_mean": trace.peak_to_mean,
+            "columns": list(trace.columns),
+            "faults": list(trace.faults),
+            "layout": found.option.name,
+            "gpus": found.gpus,
+            "cost_per_day": self.day_of(found.gpus),
+            "units": [
+                {"role": kind.role, "gpus": kind.gpus, "units": kind.fixed, "ttft_s": dataclasses.asdict(kind.ttft)}
+                | {"tpot_s": dataclasses.asdict(kind.tpot) if kind.role != "prefill" else None}
+                for kind in found.kinds
+            ],
+            "hours": _hours(found),
+            "autoscaling_saves": found.saved,
+            "api_cost_per_day": {api.name: trace.tokens_per_day * api.mid / MILLION for api in self.apis},
+        }
+
+    def day_of(self, gpus: float) -> float:
+        """What so many GPUs cost a day, people included."""
+        return gpus * self.hour.price.per_device_hour * 24 + self.request.staff / DAYS_PER_MONTH
+
     def inputs(self) -> dict[str, Any]:
         """The request with every default that may change written out."""
-        found = dataclasses.asdict(self.request)
-        found["date"] = self.request.date or datetime.date.today().isoformat()
+        found = dataclasses.asdict(self.asked)
+        found["date"] = self.asked.date or datetime.date.today().isoformat()
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -183,7 +217,7 @@ class BreakevenPlan:
             "price_date": self.hour.price.date,
             "bought": self.request.bought,
             "staff_per_month": self.request.staff,
-            "peak_to_mean": self.request.peak_to_mean,
+            "peak_to_mean": self.request.load.peak_to_mean,
             "most_tokens_per_day": self.request.most,
             "crossings": [crossing.to_json() for crossing in self.crossings],
             "by_use": [{"used": share, "own_per_million": self.per_million(share)} for share in SHARES],
@@ -191,9 +225,17 @@ class BreakevenPlan:
             "layouts": [
                 {"layout": o.name, "kinds": [dataclasses.asdict(k) for k in o.kinds]} for o in self.fleet.options
             ],
+            "trace": self._trace(),
             "assumptions": list(self.assumptions),
             "sources": list(self.sources),
         }
+
+
+def _hours(replayed: Replayed) -> list[dict[str, Any]]:
+    return [
+        {"hour": hour, "gpus": gpus, "units": [kind.by_hour[hour] for kind in replayed.kinds]}
+        for hour, gpus in enumerate(replayed.gpus_by_hour)
+    ]
 
 
 def _interval(middle: float | None, ends: list[tuple[float | None, float | None]]) -> tuple[float | None, float | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from centime.catalogue.chips import chip
@@ -13,28 +15,39 @@ from centime.plan.breakeven.api import ApiCost, api_cost
 from centime.plan.breakeven.fleet import own_fleet
 from centime.plan.breakeven.hour import Hour, hour_of
 from centime.plan.breakeven.plan import BreakevenPlan
+from centime.plan.breakeven.replay import replayed
 from centime.plan.breakeven.request import BreakevenRequest
+from centime.plan.breakeven.trace import Trace
+from centime.plan.breakeven.trace_file import read_trace
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.interval import nearest_measured, spread
 from centime.plan.serving.units import usual_precision
 from centime.plan.typed_inputs import typed
 
+MOST_HIT = 0.999  # of a trace: something of every prompt is computed
+
 
 def plan_breakeven(request: BreakevenRequest) -> BreakevenPlan:
     """Plan it. Raises UserError for a model, chip or list nobody knows, and units that cannot serve in the limits."""
+    asked, trace = request, read_trace(Path(request.trace)) if request.trace is not None else None
     arch, kind = architecture(request.model), chip(request.gpu)
+    if trace is not None:
+        request = of_trace(request, trace)
     hour = hour_of(request, kind)
-    apis = tuple(api_cost(text, request) for text in request.apis)
+    apis = tuple(api_cost(text, request, trace) for text in request.apis)
     for api in apis:
         if api.prices.currency != hour.price.currency:
             raise UserError(
                 f"--api {api.name} is in {api.prices.currency}, the GPU-hour is in {hour.price.currency}; give one "
                 "currency."
             )
-    lengths = Lengths(request.isl, request.osl, request.hit)
+    load = request.load
+    lengths = Lengths(load.isl, load.osl, load.hit)
     date = request.date or datetime.date.today().isoformat()
     fleet = own_fleet(request.serving(), lengths, date)
+    limits = (request.ttft_s, request.tpot_s)
     return BreakevenPlan(
+        asked,
         request,
         kind,
         lengths,
@@ -42,8 +55,10 @@ def plan_breakeven(request: BreakevenRequest) -> BreakevenPlan:
         hour,
         apis,
         spread(arch.name, kind),
-        (nearest_measured(arch.name, kind), *_assumed(request, hour, apis), *map(said, arch.assumptions)),
+        (nearest_measured(arch.name, kind), *_assumed(request, hour, apis, trace), *map(said, arch.assumptions)),
         tuple(dict.fromkeys(s for s in (arch.source, kind.source, *(api.prices.source for api in apis)) if s)),
+        trace,
+        replayed(fleet, trace, lengths, limits) if trace is not None else None,
     )
 
 
@@ -52,21 +67,27 @@ def from_inputs(inputs: dict[str, Any]) -> BreakevenPlan:
     return plan_breakeven(typed(BreakevenRequest, inputs, "inputs of breakeven"))
 
 
-def _assumed(request: BreakevenRequest, hour: Hour, apis: tuple[ApiCost, ...]) -> list[str]:
+def of_trace(request: BreakevenRequest, trace: Trace) -> BreakevenRequest:
+    """The question with the trace's lengths, hits and peak in place of the trace."""
+    hit = min(trace.hit, MOST_HIT)
+    return replace(request, trace=None, isl=trace.isl, osl=trace.osl, hit=hit, peak_to_mean=trace.peak_to_mean)
+
+
+def _assumed(request: BreakevenRequest, hour: Hour, apis: tuple[ApiCost, ...], trace: Trace | None) -> list[str]:
     found: list[str] = [
         said(
             "Requests of {isl:,.0f} tokens in, {hit:.0%} of them cached, and {osl:,.0f} out; first token within "
             "{ttft:g} s for 99 of 100, a token each {tpot:g} ms",
-            isl=request.isl,
-            hit=request.hit,
-            osl=request.osl,
+            isl=request.load.isl,
+            hit=request.load.hit,
+            osl=request.load.osl,
             ttft=request.ttft_s,
             tpot=request.tpot_s * 1e3,
         ),
         said(
             "The fleet is rented or owned around the clock and holds the peak, {ratio:.3f} times the mean, in whole "
             "units",
-            ratio=request.peak_to_mean,
+            ratio=request.load.peak_to_mean,
         ),
         hour.note,
     ]
@@ -77,7 +98,18 @@ def _assumed(request: BreakevenRequest, hour: Hour, apis: tuple[ApiCost, ...]) -
         found.append(said("People who run the fleet: {staff:money} a month", staff=staff))
     else:
         found.append(said("No people are counted; --staff adds what those who run the fleet cost a month"))
-    if any(api.peak_share is not None for api in apis) and request.peak_share is None:
+    weighed = request.peak_share is not None or (trace is not None and trace.dated)
+    if any(api.peak_share is not None for api in apis) and not weighed:
         found.append(said("Tokens come evenly over the week, as the API's peak hours see them (assumption)"))
+    if trace is not None:
+        found.append(
+            said(
+                "Trace: {n:,} requests over {hours:,.1f} hours; columns {columns}; dealt to units in turn, the busiest "
+                "hour replayed, hours held by their busiest ten minutes, units ready when they are needed",
+                n=len(trace.requests),
+                hours=trace.seconds / 3600,
+                columns=list(trace.columns),
+            )
+        )
     found.append(said("Not counted: network, storage, spare GPUs for failures, and what the API's answers are worth"))
     return found

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from centime.messages import Amount, Writer
 from centime.plan.breakeven.api import ApiCost
 from centime.plan.breakeven.plan import SHARES, BreakevenPlan, Crossing
+from centime.plan.breakeven.trace_report import trace_sections
 from centime.plan.serving.money import DAYS_PER_MONTH, MILLION
 from centime.plan.show.sections import Figure, Figures, Line, LineChart, Notes, Section, Table
 
-AROUND = 100.0  # the chart goes from a hundredth of the crossing to a hundred times it
+AROUND = 50.0  # times less and more than the crossings: what the charts show
 POINTS = 120  # of a line
 INPUTS = {"speed": "speed of the fleet", "hour": "price of a GPU-hour", "api": "hours of the API's prices"}
 
@@ -20,8 +23,8 @@ def title(plan: BreakevenPlan, w: Writer) -> str:
 
 def sections(plan: BreakevenPlan, w: Writer) -> list[Section]:
     """The answer, the chart, the APIs one by one, the loads, and what it depends on."""
-    found: list[Section] = [_figures(plan, w), _chart(plan, w), _apis(plan, w), _loads(plan, w), _use(plan, w)]
-    found += [_depends(plan, w)]
+    found: list[Section] = [_figures(plan, w), _per_million(plan, w), _chart(plan, w), *trace_sections(plan, w)]
+    found += [_apis(plan, w), _loads(plan, w), _use(plan, w), _depends(plan, w)]
     found.append(Notes(w.say("Assumptions"), [w.say(line) for line in plan.assumptions]))
     lists = [w.say(api.sentence()) for api in plan.apis]
     sources = [w.say(source) for source in plan.sources]
@@ -108,7 +111,6 @@ def _chart(plan: BreakevenPlan, w: Writer) -> LineChart:
         [(x, *plan.cost_range(x)) for x in loads],
     )
     lines = [own, *(_line(api, loads) for api in plan.apis)]
-    marks = [(c.load, c.api.name) for c in plan.crossings if c.load is not None and c.load > plan.tokens]
     return LineChart(
         w.say("Cost a day over load"),
         currency,
@@ -118,16 +120,45 @@ def _chart(plan: BreakevenPlan, w: Writer) -> LineChart:
         w.count,
         log_x=True,
         log_y=True,
-        marks=marks,
+        marks=_marks(plan),
         note=w.say("Bands: 80 %. The fleet grows by whole units; below one unit it costs what one costs."),
     )
 
 
-def _line(api: ApiCost, loads: list[float]) -> Line:
-    points = [(x, x * api.mid / MILLION) for x in loads]
+def _per_million(plan: BreakevenPlan, w: Writer) -> LineChart:
+    """What a million tokens cost at each load: on the fleet less and less, at an API always the same."""
+    currency, loads = plan.hour.price.currency, _grid(plan, POINTS)
+    own = Line(
+        w.say("own fleet"),
+        [(x, plan.cost(x) / x * MILLION) for x in loads],
+        [(x, low / x * MILLION, high / x * MILLION) for x in loads for low, high in [plan.cost_range(x)]],
+    )
+    return LineChart(
+        w.say("Cost of a million tokens over load"),
+        currency,
+        w.say("tokens a day"),
+        [own, *(_line(api, loads, lambda load: MILLION / load) for api in plan.apis)],
+        lambda value: w.money(value, currency),
+        w.count,
+        log_x=True,
+        log_y=True,
+        marks=_marks(plan),
+        note=w.say("Prompts and answers counted alike. Bands: 80 %."),
+    )
+
+
+def _marks(plan: BreakevenPlan) -> list[tuple[float, str]]:
+    return [(c.load, c.api.name) for c in plan.crossings if c.load is not None and c.load > plan.tokens]
+
+
+def _line(api: ApiCost, loads: list[float], scale: Callable[[float], float] = lambda load: 1.0) -> Line:
+    def at(price: float, load: float) -> float:
+        return load * price / MILLION * scale(load)
+
+    points = [(x, at(api.mid, x)) for x in loads]
     if api.low == api.high:
         return Line(api.name, points)
-    return Line(api.name, points, [(x, x * api.low / MILLION, x * api.high / MILLION) for x in loads])
+    return Line(api.name, points, [(x, at(api.low, x), at(api.high, x)) for x in loads])
 
 
 def _apis(plan: BreakevenPlan, w: Writer) -> Table:

@@ -10,7 +10,23 @@ from centime.errors import UserError
 from centime.plan.serving.plan import PEAK_TO_MEAN
 from centime.plan.serving.request import MOST_A_DAY, ServingRequest
 
+DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
 MOST_STAFF = 1e12  # a month, in any currency
+
+
+@dataclass(frozen=True)
+class TypicalLoad:
+    """Mean tokens of a prompt and an answer, the share of prompts in the cache, the peak over the mean."""
+
+    isl: float
+    osl: float
+    hit: float
+    peak_to_mean: float
+
+    @property
+    def tokens(self) -> float:
+        """Of a request."""
+        return self.isl + self.osl
 
 
 @dataclass(frozen=True)
@@ -25,15 +41,15 @@ class BreakevenRequest:
     model: str
     gpu: str
     apis: tuple[str, ...]
-    isl: float = 4096.0
-    osl: float = 1024.0
-    hit: float = 0.0
+    isl: float | None = None
+    osl: float | None = None
+    hit: float | None = None
     ttft_s: float = 5.0  # 99th percentile
     tpot_s: float = 0.05  # mean
     precision: str | None = None
     layout: str = "auto"
     engine: str = ""
-    peak_to_mean: float = PEAK_TO_MEAN
+    peak_to_mean: float | None = None
     peak_share: float | None = None
     price: str | None = None  # of a rented GPU-hour
     bought: bool = False
@@ -42,8 +58,13 @@ class BreakevenRequest:
     staff: float = 0.0
     most: float = 1e13
     date: str | None = None
+    trace: str | None = None  # a file of requests, whose lengths, hits and peak are taken
 
     def __post_init__(self) -> None:
+        if self.trace is not None:
+            for flag in ("isl", "osl", "hit", "peak_to_mean"):
+                if getattr(self, flag) is not None:
+                    raise UserError(f"--{flag.replace('_', '-')} is of the trace; leave it out, or leave --trace out.")
         self.serving()  # whose words are checked there
         if not self.apis:
             raise UserError("--api: none is given; name a price list such as deepseek-v3.2, or hit,miss,output.")
@@ -55,7 +76,7 @@ class BreakevenRequest:
             raise UserError(
                 f"--staff {self.staff:g} is no cost of a month; give an amount from 0 on such as '$20,000'."
             )
-        if not self.isl + self.osl <= self.most <= MOST_A_DAY:
+        if not self.load.tokens <= self.most <= MOST_A_DAY:
             raise UserError(
                 f"--most {self.most:g} is less than a request a day, or above {MOST_A_DAY:g}; give tokens a day."
             )
@@ -67,20 +88,30 @@ class BreakevenRequest:
             if value is not None and not 0 < value < math.inf:
                 raise UserError(f"{flag} is above 0; found {value:g}.")
 
+    @property
+    def load(self) -> TypicalLoad:
+        """Lengths, hits and peak, with the defaults where none is given."""
+        return TypicalLoad(
+            DEFAULT_ISL if self.isl is None else self.isl,
+            DEFAULT_OSL if self.osl is None else self.osl,
+            self.hit or 0.0,
+            PEAK_TO_MEAN if self.peak_to_mean is None else self.peak_to_mean,
+        )
+
     def serving(self) -> ServingRequest:
         """The request of `plan serve` for a GPU of it: the same model, lengths and limits."""
         return ServingRequest(
             model=self.model,
             gpu=self.gpu,
             gpus=1,
-            isl=self.isl,
-            osl=self.osl,
-            hit=self.hit,
+            isl=self.load.isl,
+            osl=self.load.osl,
+            hit=self.load.hit,
             ttft_s=self.ttft_s,
             tpot_s=self.tpot_s,
             precision=self.precision,
             layout=self.layout,
-            peak_to_mean=self.peak_to_mean,
+            peak_to_mean=self.load.peak_to_mean,
             price=self.price,
             date=self.date,
             engine=self.engine,

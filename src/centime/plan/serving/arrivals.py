@@ -14,11 +14,10 @@ import heapq
 import math
 import random
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from centime.errors import UserError
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.roofline import Load, StepTime
@@ -129,8 +128,36 @@ def simulate(
     alike = max(1.0, engine.unit.dp / GROUPS) if role == "decode" else 1.0
     unit = _Unit(engine, clock, role, most / alike, chunk, alike)
     requests = REQUESTS + int(0 if role == "prefill" else 4 * most / alike)
-    found = unit.run(requests_per_s / alike, _lengths(dice, isl * (1 - hit)), _lengths(dice, osl), dice, requests)
-    return replace(found, requests_per_s=requests_per_s)
+    prompt = _lengths(dice, isl * (1 - hit)) if role != "decode" else lambda: 0.0
+    ttft, tpot = unit.run(_poisson(requests_per_s / alike, (prompt, _lengths(dice, osl)), dice, requests))
+    return Simulated(requests_per_s, ttft, tpot)
+
+
+def replay(
+    engine: EngineModel, requests: Sequence[Arrival], lengths: Lengths, role: Role, chunk: float, batch: float | None
+) -> Simulated:
+    """Run a unit with the requests that came, all of them counted. lengths: their means; the rest as `simulate`.
+
+    Of a unit that only decodes, as many groups are run as there, with as large a share of the requests.
+    """
+    most = batch if batch is not None else max(1.0, engine.room(lengths.isl + lengths.osl / 2))
+    clock = StepClock(engine, lengths, 0.0 if role == "prefill" else most, 0.0 if role == "decode" else chunk)
+    alike = max(1, round(engine.unit.dp / GROUPS)) if role == "decode" else 1
+    unit = _Unit(engine, clock, role, most / alike, chunk, alike)
+    queue = (_Request(one.at_s, 0.0 if role == "decode" else one.prompt, one.answer, True) for one in requests[::alike])
+    ttft, tpot = unit.run(queue)
+    seconds = max(requests[-1].at_s - requests[0].at_s, 1e-9)
+    return Simulated(len(requests) / seconds, ttft, tpot)
+
+
+def _poisson(
+    rate: float, draw: tuple[Callable[[], float], Callable[[], float]], dice: random.Random, requests: int
+) -> Iterator[_Request]:
+    """So many requests; draw: prompt tokens to prefill, and answers."""
+    at = dice.expovariate(rate)
+    for number in range(requests):
+        yield _Request(at, draw[0](), draw[1](), number >= requests // 2)
+        at += dice.expovariate(rate)
 
 
 def _lengths(dice: random.Random, mean: float) -> Callable[[], float]:
@@ -138,6 +165,15 @@ def _lengths(dice: random.Random, mean: float) -> Callable[[], float]:
     spread = math.sqrt(math.log(1 + VARIATION**2))
     middle = math.log(max(mean, 1.0)) - spread**2 / 2
     return lambda: max(1.0, dice.lognormvariate(middle, spread))
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request that came: when, its prompt tokens that no cache held, and its answer's."""
+
+    at_s: float
+    prompt: float
+    answer: float
 
 
 @dataclass
@@ -168,29 +204,28 @@ class _Unit:
         self.ttft: list[float] = []
         self.tpot: list[float] = []
 
-    def run(
-        self, rate: float, prompt: Callable[[], float], answer: Callable[[], float], dice: random.Random, requests: int
-    ) -> Simulated:
-        """Until `requests` have arrived and left."""
-        now, arrived, left = 0.0, 0, 0
-        upcoming = dice.expovariate(rate)
-        while left < requests:
-            while upcoming <= now and arrived < requests:
-                tokens = prompt() if self.prefill else 0.0
-                self._arrive(_Request(upcoming, tokens, answer(), arrived >= requests // 2))
-                arrived += 1
-                upcoming += dice.expovariate(rate)
+    def run(self, arrivals: Iterator[_Request]) -> tuple[Latency, Latency]:
+        """Until all have arrived and left: times to first token, and times per token after it."""
+        now, waited, left = 0.0, 0, 0
+        upcoming = next(arrivals, None)
+        while upcoming is not None or left < waited:
+            while upcoming is not None and upcoming.arrived <= now:
+                self._arrive(upcoming)
+                waited += 1
+                upcoming = next(arrivals, None)
             while self.ready and len(self.running) < self.most:
                 self._start(self.ready.popleft(), now)
             through, fullest, mean = self._take()
-            seconds = self.clock(len(self.running) * self.alike, fullest, mean)
             if not self.running and fullest == 0:
-                now = upcoming
+                assert upcoming is not None, "nothing runs, nothing waits and nobody comes"
+                now = upcoming.arrived
                 continue
-            steps = 1 if fullest else self._until_next(upcoming - now if arrived < requests else math.inf, seconds)
+            seconds = self.clock(len(self.running) * self.alike, fullest, mean)
+            wait = math.inf if upcoming is None else upcoming.arrived - now
+            steps = 1 if fullest else self._until_next(wait, seconds)
             now += steps * seconds
             left += self._finish(now, through, steps)
-        return Simulated(rate, Latency.of(self.ttft), Latency.of(self.tpot))
+        return Latency.of(self.ttft), Latency.of(self.tpot)
 
     def _until_next(self, wait: float, seconds: float) -> int:
         """Steps, all alike, until a request arrives or an answer ends: nothing else changes what decodes."""
@@ -247,29 +282,3 @@ class _Unit:
         for request in through:
             self._start(request, now)
         return left if self.decode else len(through)
-
-
-def highest_load(
-    ceiling: float, within: Callable[[Simulated], bool], run: Callable[[float], Simulated], rounds: int = 5
-) -> Simulated:
-    """The highest load up to `ceiling` requests a second that `within` accepts, by bisection.
-
-    Raises UserError where even a fiftieth of it is too much.
-    """
-    found = run(ceiling)
-    if within(found):
-        return found
-    low, high, best = 0.0, ceiling, run(ceiling / 50)
-    if not within(best):
-        raise UserError(
-            f"one unit misses the time to first token at any load: {best.ttft.p99:.3g} s for the slowest hundredth of "
-            "requests, alone; raise --ttft, or take wider units."
-        )
-    for _ in range(rounds):
-        middle = (low + high) / 2
-        found = run(middle)
-        if within(found):
-            low, best = middle, found
-        else:
-            high = middle
-    return best

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from centime.errors import UserError
-from centime.plan.serving.arrivals import Simulated, highest_load, simulate
+from centime.plan.serving.arrivals import Simulated, simulate
 from centime.plan.serving.choice import Choice, Lengths, Mixed, Split, burden
 from centime.plan.serving.engine import CHUNK, EngineModel
 
@@ -81,3 +81,29 @@ def chunk_of(engine: EngineModel) -> float:
     chunked-prefill size by the data-parallel size.
     """
     return max(SMALLEST_CHUNK, CHUNK / engine.unit.dp)
+
+
+def highest_load(
+    ceiling: float, within: Callable[[Simulated], bool], run: Callable[[float], Simulated], rounds: int = 5
+) -> Simulated:
+    """The highest load up to `ceiling` requests a second that `within` accepts, by bisection.
+
+    Raises UserError where even a fiftieth of it is too much.
+    """
+    found = run(ceiling)
+    if within(found):
+        return found
+    low, high, best = 0.0, ceiling, run(ceiling / 50)
+    if not within(best):
+        raise UserError(
+            f"one unit misses the time to first token at any load: {best.ttft.p99:.3g} s for the slowest hundredth of "
+            "requests, alone; raise --ttft, or take wider units."
+        )
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        found = run(middle)
+        if within(found):
+            low, best = middle, found
+        else:
+            high = middle
+    return best
