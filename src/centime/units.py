@@ -11,6 +11,7 @@ HOUR_NS = 3_600_000_000_000  # nanoseconds in an hour
 SECONDS_PER_DAY = 86400.0
 
 _SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12, "p": 1e15}
+_FRENCH_SCALES = {r"[Mm]illiards?(?:\s+d[e'])?|Mds?": "B", r"[Mm]illions?(?:\s+d[e'])?": "M"}
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _CURRENCY = {"$": "USD", "€": "EUR", "¥": "CNY", "£": "GBP"}
 
@@ -40,8 +41,13 @@ def parse_duration(text: str) -> float:
 
 
 def parse_money(text: str) -> tuple[float, str]:
-    """'$0.05' -> (0.05, 'USD'); '0.05 EUR' -> (0.05, 'EUR'). Raises UserError on anything else."""
+    """'$0.05' -> (0.05, 'USD'); '0.05 EUR' -> (0.05, 'EUR'); '80 Md$' or '80 milliards $' -> (8e10, 'USD').
+
+    Raises UserError on anything else.
+    """
     stripped = text.strip()
+    for words, letter in _FRENCH_SCALES.items():
+        stripped = re.sub(rf"(?<=\d)\s*(?:{words})\s*(?=[$€¥£]|[A-Z]{{3}}$)", letter, stripped)
     match = re.fullmatch(r"([$€¥£])(.+)|(.+?)\s*(?:([A-Z]{3})|([$€¥£]))", stripped)
     try:
         if match is not None:

@@ -107,7 +107,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "plan lifetime --max-tokens",
         "--limit",
     ),
-    "duration": ("--ttft", "--tpot"),
+    "duration": ("--interrupted-every", "--ttft", "--tpot"),
     "money": (
         "--price",
         "--serve-price",
@@ -162,6 +162,8 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--set",
         "--fail-over",
         "--deadline",
+        "--market",
+        "--currency",
     ),
     # anything is right
     "free": (

@@ -26,7 +26,7 @@ from centime.catalogue.prices import (
 )
 from centime.catalogue.refreshed import Stamp, stamp
 from centime.csv_files import read_rows
-from centime.errors import UserError
+from centime.errors import UserError, nearest
 from centime.messages import said
 
 HISTORY = Path(__file__).parent / "price_history.csv"
@@ -67,26 +67,53 @@ def _dated_with(name: str, _fetched: Stamp | None) -> tuple[_Dated, ...]:
     return tuple(sorted(rows, key=lambda row: first_day(row.date)))
 
 
-def gpu_hour(found: Chip, date: str | None = None, given: str | None = None) -> Price:
+ON_DEMAND = "on-demand"
+MARKETS = {ON_DEMAND: "", "reserved": "3 years", "spot": "spot"}  # how chips are rented -> the kind of its rows
+
+
+def check_market(market: str) -> None:
+    """Raises UserError on a word that is none of MARKETS."""
+    if market not in MARKETS:
+        raise UserError(f"--market {market!r} is none of {', '.join(MARKETS)}.{nearest(market, MARKETS)}")
+
+
+def gpu_hour(found: Chip, date: str | None = None, given: str | None = None, market: str = ON_DEMAND) -> Price:
     """The price of an hour of a chip in force on `date` (None: the newest known).
 
     Order: `given` ('$2/h'), which is of `date`; the user's own table; the newest median or market figure (a primary or
     a fetched one where there is one) or lower median of offers not after `date`, or the first of them if all are later;
     the same of the chip that stands for this one; a rent that the chip's own row states; an owner's cost; at last the
     purchase price at the ratio of rent to purchase of an H100, assumed. Raises UserError where none of these is known,
-    or `date` is none.
+    or `date` is none. market: of `reserved` and `spot` the newest rent of that kind alone, where nothing is given.
     """
+    check_market(market)
     if date:
         day(date)
     if given is not None:
         price = price_given(given)
         return replace(price, date=date) if date else price
+    if market != ON_DEMAND:
+        return _of_market(found, market)
     path = overlay_path()
     if path.exists():
         for row in read_overlay(path):
             if row.device == found.name or words(row.device) <= words(found.name):
                 return Price(row.per_hour, row.currency, row.date, row.source or str(path), "overlay", row.device)
     return _market(found, date) or _like(found, date) or _stated(found) or _owned(found) or _from_purchase(found)
+
+
+def _of_market(found: Chip, market: str) -> Price:
+    """The newest rent of a chip under a long contract, or of what may be taken back. Raises UserError where none is."""
+    rows = [row for row in _dated(found.name) if row.kind == MARKETS[market]]
+    if not rows:
+        priced = [row["device"] for row in read_rows(HISTORY) if row["kind"] == MARKETS[market]]
+        raise UserError(
+            f"No {market} price of an hour is known for {found.name}; known are those of "
+            f"{', '.join(dict.fromkeys(priced))}. Give one with --price '$2/h'."
+        )
+    row = rows[-1]
+    note = said("{device}, {provider}, {terms}", device=found.name, provider=said(row.provider), terms=said(row.terms))
+    return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
 
 
 def _market(found: Chip, date: str | None) -> Price | None:

@@ -211,8 +211,11 @@ def test_texts_that_are_no_amounts_are_refused() -> None:
     assert in_dollars("80B$", "--capex") == 80e9
     assert in_dollars("$2/h", "--price") == 2.0
     assert in_dollars("$0.08/kWh", "--power-price") == 0.08
-    with pytest.raises(UserError, match="in EUR"):
-        in_dollars("80B€", "--capex")
+    assert in_dollars("80B€", "--capex") == pytest.approx(80e9 * 1.146)  # the central bank's of 2026-09-18
+    for text in ("80Md$", "80 milliards $", "80 milliards de $", "80 Mds USD", "80000 millions $"):
+        assert in_dollars(text, "--capex") == 80e9
+    with pytest.raises(UserError, match="'XXX'"):
+        in_dollars("80B XXX", "--capex")
     with pytest.raises(UserError, match="not an amount of money"):
         in_dollars("eighty billion", "--capex")
     with pytest.raises(UserError, match="not an amount of money"):

@@ -53,7 +53,7 @@ def test_the_head(plan: ServingPlan, told: dict[str, Any]) -> None:
         "Cost a day, around the clock": (
             dollars(fleet["cost_per_day"]),
             f"{fleet['gpus']:,} GPUs, {100 * fleet['idle']:.0f}% of their time idle; "
-            f"{dollars(fleet['cost_per_month'])} a month",
+            f"{dollars(fleet['cost_per_month'])} a month, {dollars(fleet['cost_per_year'])} a year",
         ),
         "Per million output tokens, all in": (
             dollars(told["cost_per_million_output_all_in"]),

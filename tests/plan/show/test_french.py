@@ -110,6 +110,7 @@ def texts() -> frozenset[str]:
         "chip_assumptions": ("why",),
         "prices": ("provider", "terms", "source"),
         "price_history": ("provider", "terms", "source"),
+        "currencies": ("source",),
         "export_rules": ("status", "rule", "note"),
         "api_prices": ("terms", "source"),
     }.items():

@@ -39,6 +39,13 @@ def test_the_tokens_that_money_buys_cost_that_money() -> None:
     assert means["tokens_high"] / found["tokens"] == pytest.approx(300e3 / found["interval"]["cost_low"], rel=1e-6)
 
 
+def test_a_budget_in_another_currency_is_answered_in_it() -> None:
+    found = asked(*H100, "--budget", "300k EUR", "--price", "$2/h")
+    assert (found["currency"], found["cost"]) == ("EUR", pytest.approx(300e3, rel=1e-6))
+    dollars = asked(*H100, "--budget", "$300k", "--price", "$2/h")
+    assert found["tokens"] == pytest.approx(1.146 * dollars["tokens"], rel=1e-6)
+
+
 def test_later_stages_are_paid_first() -> None:
     plain = asked(*H100, "--budget", "$300k", "--price", "$2/h")
     tuned = asked(*H100, "--budget", "$300k", "--price", "$2/h", "--post-hours", "50K")
@@ -119,7 +126,7 @@ def test_a_card_computes_it_again(tmp_path: Path) -> None:
         (["--budget", "$1M", "--gpu", "h100"], "--gpus"),
         ([*H100, "--budget", "300k"], "--budget '300k'"),
         ([*H100, "--budget", "$0"], "above zero"),
-        ([*H100, "--budget", "300k EUR"], "EUR"),
+        ([*H100, "--budget", "300k XXX"], "XXX"),
         ([*H100, "--tokens", "1T", "--deadline", "soon"], "--deadline 'soon'"),
         ([*H100, "--tokens", "1T", "--deadline", "2020-01-01"], "not after the start"),
         (["--tokens", "1T", "--deadline", "30d", "--price", "$2/h"], "--gpu"),

@@ -10,7 +10,7 @@ from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
 
 
 def budget(
-    capex: Annotated[str, typer.Option("--capex", help="The amount, in dollars: '80B$'.")],
+    capex: Annotated[str, typer.Option("--capex", help="The amount: '80B$', '80 Md€'.")],
     years: Annotated[int, typer.Option("--years", help="Horizon of the investor's figures.")] = 5,
     gpu: Annotated[str, typer.Option("--gpu", help="The chip that is bought.")] = "gb200",
     split: Annotated[str, typer.Option("--split", help="Shares of the GPU-hours.")] = "train=0.3,serve=0.7",
@@ -35,7 +35,7 @@ def budget(
     card: CardFile = None,
 ) -> None:
     """What a budget buys: chips, power, training runs, tokens; rent against own, depreciation, NPV, a tornado chart."""
-    from centime.plan.budget.inputs import BudgetRequest, in_dollars, parse_split
+    from centime.plan.budget.inputs import BudgetRequest, in_dollars, parse_split, rate_note
     from centime.plan.budget.plan import plan_budget
 
     train, serve = parse_split(split)
@@ -51,6 +51,7 @@ def budget(
         serve_model=serve_model,
         chip_price=None if chip_price is None else in_dollars(chip_price, "--chip-price"),
         rent=None if price is None else in_dollars(price, "--price"),
+        rates=tuple(filter(None, (rate_note(text) for text in (capex, chip_price, price, power_price) if text))),
         usd_per_kwh=None if power_price is None else in_dollars(power_price, "--power-price"),
     )
     emit(plan_budget(asked), as_json=as_json, html=html, lang=lang, card=card)

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from centime.plan.verbs import Plan
 
 MODEL = "A name of the catalogue or the Hub (owner/name), a folder with config.json, or sizes: 16B-A3B,layers=27."
+Market = Annotated[
+    str, typer.Option("--market", help="How the chips are rented: on-demand, reserved (for three years) or spot.")
+]
+Currency = Annotated[
+    str | None, typer.Option("--currency", help="Of the money: EUR, CNY or USD, at a dated exchange rate.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (docs/plan.md names its keys).")]
 Html = Annotated[
     Path | None, typer.Option("--html", help="Also write a page with charts to this file.", dir_okay=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
+from centime.cli.plan.common import AsJson, CardFile, Currency, Html, Lang, Market, emit
 
 
 def compare(
@@ -36,6 +36,8 @@ def compare(
     hit: Annotated[float, typer.Option("--hit", help="Share of prompts found in the cache.")] = 0.0,
     ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token.")] = "5s",
     tpot: Annotated[str, typer.Option("--tpot", help="Limit of the time per output token.")] = "50ms",
+    market: Market = "on-demand",
+    currency: Currency = None,
     as_json: AsJson = False,
     html: Html = None,
     lang: Lang = "en",
@@ -70,5 +72,7 @@ def compare(
         hit=hit,
         ttft_s=parse_milliseconds(ttft, "--ttft"),
         tpot_s=parse_milliseconds(tpot, "--tpot"),
+        market=market,
+        currency=currency,
     )
     emit(compared(request), as_json=as_json, html=html, lang=lang, card=card)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import MODEL, AsJson, CardFile, Html, Lang, emit
+from centime.cli.plan.common import MODEL, AsJson, CardFile, Currency, Html, Lang, Market, emit
 
 
 def serve(
@@ -35,6 +35,8 @@ def serve(
         str | None, typer.Option("--prices", help="API price list: a name such as deepseek-r1, or hit,miss,output.")
     ] = None,
     engine: Annotated[str, typer.Option("--engine", help="vllm, sglang or trt, where it is known.")] = "",
+    market: Market = "on-demand",
+    currency: Currency = None,
     as_json: AsJson = False,
     html: Html = None,
     lang: Lang = "en",
@@ -65,5 +67,7 @@ def serve(
         date=date,
         prices=prices,
         engine=engine,
+        market=market,
+        currency=currency,
     )
     emit(plan_serving(asked), as_json=as_json, html=html, lang=lang, card=card)

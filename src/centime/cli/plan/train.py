@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import MODEL, AsJson, CardFile, Html, Lang, emit
+from centime.cli.plan.common import MODEL, AsJson, CardFile, Currency, Html, Lang, Market, emit
 
 
 def train(
@@ -44,6 +44,12 @@ def train(
         str | None, typer.Option("--date", help="Of the start: 2025-01-31. Prices and software are of then.")
     ] = None,
     region: Annotated[str, typer.Option("--region", help="Who buys: cn, us or any; says what may be bought.")] = "any",
+    market: Market = "on-demand",
+    interrupted_every: Annotated[
+        str | None,
+        typer.Option("--interrupted-every", help="Of a spot market: how often chips are taken back: 24h."),
+    ] = None,
+    currency: Currency = None,
     as_json: AsJson = False,
     html: Html = None,
     lang: Lang = "en",
@@ -56,7 +62,7 @@ def train(
     from centime.plan.training.plan import plan_training
     from centime.plan.training.post_training import parse_reinforcement
     from centime.plan.training.request import TrainingRequest, whole
-    from centime.units import parse_count
+    from centime.units import parse_count, parse_duration
 
     counted = None if tokens is None else parse_count(tokens)
     chips = None if gpus is None else whole("gpus", parse_count(gpus))
@@ -75,6 +81,9 @@ def train(
         post_hours=None if post_hours is None else parse_count(post_hours),
         sft_tokens=None if sft_tokens is None else parse_count(sft_tokens),
         rl=None if rl is None else parse_reinforcement(rl),
+        market=market,
+        interrupted_every=None if interrupted_every is None else parse_duration(interrupted_every) / 3600,
+        currency=currency,
     )
     if budget is None and deadline is None:
         missing = [flag for flag, given in (("tokens", tokens), ("gpu", gpu), ("gpus", gpus)) if given is None]

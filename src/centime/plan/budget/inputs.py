@@ -14,11 +14,12 @@ from importlib.resources import files
 from typing import Any
 
 from centime.catalogue.chips import Chip
+from centime.catalogue.currencies.exchange import converted, exchange_rate
 from centime.catalogue.hourly_prices import gpu_hour, rent_range
 from centime.catalogue.market import figure
 from centime.catalogue.prices import aged
 from centime.errors import UserError
-from centime.messages import Said, said
+from centime.messages import Amount, said
 from centime.plan.fleet.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw, is_rack, purchase_usd, rest_share
 from centime.plan.fleet.demand import DAYS_PER_MONTH
 from centime.plan.fleet.uncertain import Uncertain
@@ -109,6 +110,7 @@ class BudgetRequest:
     chip_price: float | None = None  # USD
     rent: float | None = None  # USD per GPU-hour
     usd_per_kwh: float | None = None
+    rates: tuple[str, ...] = ()  # sentences: at which exchange rates the amounts were taken
     overrides: dict[str, Uncertain] = field(default_factory=dict)  # by the names of LABELS
 
     def __post_init__(self) -> None:
@@ -147,13 +149,28 @@ def parse_split(text: str) -> tuple[float, float]:
 
 
 def in_dollars(text: str, option: str) -> float:
-    """'80B$', '$2/h', '$0.08/kWh' -> the number of dollars. Raises UserError on anything else, other currencies too."""
-    amount, currency = parse_money(re.sub(r"\s*/\s*(h|hour|hr|kwh)\s*$", "", text.strip(), flags=re.IGNORECASE))
-    if currency != "USD":
-        raise UserError(f"{option} {text!r} is in {currency}; the catalogue's prices are in dollars, so write dollars.")
+    """'80B$', '80 Md€', '$2/h' -> the number of dollars, at the catalogue's exchange rate where it is another currency.
+
+    Raises UserError on anything else, and on a currency without a rate.
+    """
+    amount = converted(_amount(text), "USD").value
     if amount > MOST_USD:
         raise UserError(f"{option} {text!r} is beyond any budget; expected at most ${MOST_USD:,.0f}.")
     return amount
+
+
+def rate_note(text: str) -> str:
+    """What an amount in another currency is taken for, and at which exchange rate; empty for dollars."""
+    amount = _amount(text)
+    if amount.currency == "USD":
+        return ""
+    return said(
+        "{text} are taken for dollars at {rate}.", text=text, rate=exchange_rate(amount.currency, "USD").sentence()
+    )
+
+
+def _amount(text: str) -> Amount:
+    return Amount(*parse_money(re.sub(r"\s*/\s*(h|hour|hr|kwh)\s*$", "", text.strip(), flags=re.IGNORECASE)))
 
 
 def levers(request: BudgetRequest, chip: Chip, prefill: Uncertain, decode: Uncertain) -> dict[str, Uncertain]:
@@ -224,10 +241,11 @@ def _rent(request: BudgetRequest, chip: Chip) -> Uncertain:
     return Uncertain(low=low, mid=middle, high=high, source=source)
 
 
-def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_day: float) -> list[Said]:
+def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_day: float) -> list[str]:
     """What the budget assumes, a sentence each. per_day: tokens in and out that the fleet serves."""
     google = figure(GOOGLE)
     return [
+        *request.rates,
         said("All capex is spent at once and serves from the first day; taxes and financing are left out."),
         said(
             "The price of ${price:,.0f} is {covers}; with the rest of the IT and {kw:.2f} kW of building a GPU costs "

@@ -13,6 +13,7 @@ from typing import Any
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
+from centime.catalogue.currencies.exchange import in_currency
 from centime.catalogue.export_rules import BUYERS, Status, sale_windows, status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
@@ -24,6 +25,7 @@ from centime.plan.counts.architecture import count_architecture
 from centime.plan.fleet.build_cost import facility_kw
 from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
 from centime.plan.serving.interval import spread
+from centime.plan.serving.money import DAYS_PER_MONTH
 from centime.plan.serving.speeds import NEWEST, ServingSoftware, year
 from centime.plan.serving.units import usual_precision
 from centime.plan.step.prediction import software_at
@@ -82,6 +84,13 @@ class Column:
             return None
 
     @property
+    def rent_per_month(self) -> float | None:
+        """Of the chips that train, around the clock; a twelfth of a year of 365.25 days."""
+        if self.price is None or self.training is None:
+            return None
+        return self.training.request.gpus * self.price.per_device_hour * 24 * DAYS_PER_MONTH
+
+    @property
     def megawatts(self) -> float | None:
         """Of the chips that train, servers, network and cooling included."""
         power = self.kilowatts
@@ -110,6 +119,8 @@ class Column:
             "training": _training_json(training) if training else None,
             "training_cost": self.cost,
             "serving": dataclasses.asdict(serving) if serving else None,
+            "rent_per_month": self.rent_per_month,
+            "rent_per_year": None if self.rent_per_month is None else 12 * self.rent_per_month,
             "input_price_per_million": self.per_million("input"),
             "output_price_per_million": self.per_million("output"),
             "megawatts": self.megawatts,
@@ -199,7 +210,9 @@ def _column(request: CompareRequest, name: str, model: str, device: str, layout:
     reasons: list[str] = []
     assert request.date is not None
     try:
-        price: Price | None = gpu_hour(which, request.date, request.price)
+        price: Price | None = in_currency(
+            gpu_hour(which, request.date, request.price, request.market), request.currency
+        )
     except UserError as error:
         price = None
         reasons.append(error.args[0])
@@ -215,7 +228,8 @@ def _column(request: CompareRequest, name: str, model: str, device: str, layout:
                 global_batch=request.global_batch,
                 precision=request.precision,
                 layout=layout,
-                price=f"{price.per_device_hour:g} {price.currency}/h" if price else UNPRICED,
+                price=f"{price.per_device_hour:.15g} {price.currency}/h" if price else UNPRICED,
+                market=request.market,
                 software_date=request.software_date,
                 extension=(),
                 post_hours=0.0,

@@ -144,6 +144,15 @@ def _per_million(which: str) -> Cell:
     return cell
 
 
+def _rent(months: int) -> Cell:
+    def cell(w: Writer, column: Column) -> str | None:
+        if column.rent_per_month is None or column.price is None:
+            return None
+        return w.money(months * column.rent_per_month, column.price.currency, ",.0f")
+
+    return cell
+
+
 def _serving_interval(w: Writer, column: Column) -> str | None:
     known = _serving_cost(column)
     if known is None or column.price is None:
@@ -169,6 +178,8 @@ ROWS: tuple[tuple[str, Cell], ...] = (
     ("Training: GPU-hours", _training(lambda w, plan: w.count(plan.gpu_hours))),
     ("Interval, 80 %", _training(lambda w, plan: f"{w.count(plan.low_hours)} – {w.count(plan.high_hours)}")),
     ("Training: cost", _money),
+    ("Rent of its chips a month", _rent(1)),
+    ("Rent of its chips a year", _rent(12)),
     ("Training: days", _training(lambda w, plan: w.number(plan.days, ".1f"))),
     ("MFU", _training(lambda w, plan: w.percent(plan.step.mfu))),
     ("Layout", _training(_layout)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from centime.catalogue.export_rules import BUYERS
+from centime.catalogue.hourly_prices import ON_DEMAND, check_market
 from centime.catalogue.prices import price_given
 from centime.errors import UserError
 from centime.plan.serving.request import require_service
@@ -18,7 +19,8 @@ class CompareRequest:
     """What `centime plan compare` asks. Exactly one of models, chips and layouts may hold several.
 
     tokens of pre-training; gpus: the chips that train; price: of an hour, for one chip alone; date: of prices and
-    export rules (None: today); region: whose purchase is asked about; isl, osl, ttft_s, tpot_s: as `plan serve`.
+    export rules (None: today); region: whose purchase is asked about; isl, osl, ttft_s, tpot_s: as `plan serve`;
+    market: how chips are rented, on-demand, reserved or spot; currency: of the money, converted where it is another.
     """
 
     models: tuple[str, ...]
@@ -39,6 +41,8 @@ class CompareRequest:
     hit: float = 0.0
     ttft_s: float = 5.0
     tpot_s: float = 0.05
+    market: str = ON_DEMAND
+    currency: str | None = None
 
 
 def varying(request: CompareRequest) -> list[str]:
@@ -47,6 +51,7 @@ def varying(request: CompareRequest) -> list[str]:
     Raises UserError where several vary, and on a word that means nothing in any column: the fault of the question, not
     of a column.
     """
+    check_market(request.market)
     several = [name for name in ("models", "chips", "layouts") if len(getattr(request, name)) > 1]
     if len(several) > 1:
         raise UserError(f"{' and '.join(several)} vary at once; compare one of them, the others fixed.")

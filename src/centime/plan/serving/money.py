@@ -41,6 +41,11 @@ class RentedFleet:
         """A twelfth of a year of 365.25 days."""
         return self.cost_per_day * DAYS_PER_MONTH
 
+    @property
+    def cost_per_year(self) -> float:
+        """Of 365.25 days."""
+        return self.cost_per_day * DAYS_PER_MONTH * 12
+
 
 def rented(gpus: int, gpus_mean: float, output_per_day: float, price: Price) -> RentedFleet:
     """What `gpus` cost around the clock, of which `gpus_mean` serve on average."""

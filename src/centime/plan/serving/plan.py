@@ -81,7 +81,7 @@ class ServingPlan:
         """The request with every default that may change written out."""
         found = dataclasses.asdict(self.request)
         found["date"] = self.request.date or datetime.date.today().isoformat()  # the software is of that day too
-        found["price"] = f"{self.price.per_device_hour:g} {self.price.currency}/h"
+        found["price"] = f"{self.price.per_device_hour:.15g} {self.price.currency}/h"
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -108,7 +108,8 @@ class ServingPlan:
             "cost_per_day": money.cost_per_day,
             "per_million": {"hit": money.hit_per_m, "miss": money.miss_per_m, "output": money.output_per_m},
             "cost_per_million_output_all_in": money.all_in_per_m_output,
-            "fleet": dataclasses.asdict(fleet) | {"cost_per_month": fleet.cost_per_month},
+            "fleet": dataclasses.asdict(fleet)
+            | {"cost_per_month": fleet.cost_per_month, "cost_per_year": fleet.cost_per_year},
             "revenue_usd_per_day": money.revenue_per_day,
             "margin": money.margin,
             "price_list": self.prices.name if self.prices else None,

@@ -12,6 +12,7 @@ from typing import Any
 
 from centime.catalogue.api_prices import price_list
 from centime.catalogue.chips import chip
+from centime.catalogue.currencies.exchange import in_currency
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
 from centime.catalogue.prices import Price
@@ -54,7 +55,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     ordered = choices(engine, lengths, request.ttft_s, request.tpot_s, given, request.gpus)
     choice, simulated = best_tried(ordered, lengths, request.ttft_s, request.tpot_s, request.gpus)
     demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
-    price = gpu_hour(kind, request.date, request.price)
+    price = in_currency(gpu_hour(kind, request.date, request.price, request.market), request.currency)
     prices = price_list(request.prices, request.date) if request.prices else None
     if prices and price.currency != prices.currency:
         raise UserError(f"--prices are in {prices.currency}, the GPU-hour is in {price.currency}; give one currency.")
@@ -154,4 +155,6 @@ def _assumed(request: ServingRequest, precision: str, price: Price, choice: Choi
         found.append(said("No speculation; --mtp 1 drafts a token a step where the model has an MTP module."))
     if price.kind == "assumed":
         found.append(price.sentence())
+    if request.market == "spot":
+        found.append(said("Requests that are lost when a spot market takes chips back are not counted."))
     return found

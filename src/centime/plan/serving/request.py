@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from centime.catalogue.hourly_prices import ON_DEMAND, check_market
 from centime.catalogue.prices import day
 from centime.errors import UserError, nearest
 from centime.plan.serving.units import Unit
@@ -68,6 +69,8 @@ class ServingRequest:
     date: str | None = None  # of price and software
     prices: str | None = None  # API price list
     engine: str = ""
+    market: str = ON_DEMAND  # how the chips are rented: on-demand, reserved or spot
+    currency: str | None = None  # of the money, converted where the price is in another
 
     def __post_init__(self) -> None:
         if (self.gpus is None) == (self.demand is None):
@@ -81,6 +84,7 @@ class ServingRequest:
                 "--context gives the lengths by the ratio of input to output in --demand; with --gpus, or beside --isl "
                 "or --osl, leave it out and give --isl and --osl."
             )
+        check_market(self.market)
         if self.date:
             day(self.date)
         if self.engine not in ("", *ENGINES):

@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
+from centime.catalogue.currencies.exchange import converted
 from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.messages import Amount
@@ -103,7 +104,7 @@ class AffordedPlan:
         money = self.means.money
         if money is None or self.bought is not None:
             return None
-        return verdict(*costs(self.chosen), money.value)
+        return verdict(*costs(self.chosen), in_currency_of(self.chosen.price, money))
 
     @property
     def by_deadline(self) -> Verdict | None:
@@ -167,10 +168,5 @@ def verdict(low: float, middle: float, high: float, limit: float) -> Verdict:
 
 
 def in_currency_of(price: Price, money: Amount) -> float:
-    """The budget in the price's currency. Raises UserError where it is another one."""
-    if price.currency != money.currency:
-        raise UserError(
-            f"--budget is in {money.currency} and an hour is priced in {price.currency}; give both in one currency, "
-            f"such as --price '2 {money.currency}/h'."
-        )
-    return money.value
+    """The budget in the price's currency. Raises UserError where no exchange rate is known."""
+    return converted(money, price.currency).value

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from centime.catalogue import models
 from centime.catalogue.chips import Chip, chip, chip_names
+from centime.catalogue.currencies.exchange import in_currency
 from centime.catalogue.export_rules import status as export_status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
@@ -41,6 +42,8 @@ class _Estimate:
 def afford(means: Means) -> AffordedPlan:
     """The plan of what there is. Raises UserError where too little is said, or nothing can be planned at all."""
     money, days = means.money, means.days
+    if money is not None and means.run.currency is None:  # the answer speaks the budget's currency
+        means = replace(means, run=replace(means.run, currency=money.currency))
     if money is None and days is None:
         raise UserError("neither --budget nor --deadline is given; give at least one of them.")
     if means.tokens is None and money is None:
@@ -98,7 +101,7 @@ def _pool(means: Means, rejected: list[TriedChips]) -> Iterator[Chip]:
             rejected.append(TriedChips(name, 0, None, said(status.status)))
             continue
         try:
-            gpu_hour(device, means.run.date)
+            gpu_hour(device, means.run.date, market=means.run.market)
         except UserError:
             rejected.append(TriedChips(name, 0, None, said("no price is known")))
             continue
@@ -110,7 +113,8 @@ def _estimates(means: Means, rejected: list[TriedChips]) -> Iterator[_Estimate]:
     arch = models.architecture(means.run.model)
     recipe = recipes().get(arch.name, {})
     for device in _pool(means, rejected):
-        price = gpu_hour(device, means.run.date, means.run.price)
+        run = means.run
+        price = in_currency(gpu_hour(device, run.date, run.price, run.market), run.currency)
         budget = None if means.money is None else in_currency_of(price, means.money)
         reason = ""
         for gpus in _counts(means):

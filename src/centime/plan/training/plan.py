@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from centime.catalogue import models
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
+from centime.catalogue.currencies.exchange import in_currency
 from centime.catalogue.export_rules import status as export_status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.prices import Price
@@ -23,7 +24,7 @@ from centime.plan.step.job import Job
 from centime.plan.step.layout import parse, validate
 from centime.plan.step.prediction import StepPrediction, check_precision, predict_step, software_of
 from centime.plan.step.times import TRAFFIC
-from centime.plan.training.goodput import Goodput, goodput
+from centime.plan.training.goodput import Goodput, goodput, interruptions, spot_hours
 from centime.plan.training.request import TrainingRequest, check, filled_in, recipes
 from centime.plan.training.stages import PlannedStage, stage_of_extension, stage_of_rl, stage_of_tokens
 
@@ -116,6 +117,9 @@ class TrainingPlan:
             "mfu": step.mfu,
             "precision": step.precision,
             "goodput": self.goodput.share,
+            "market": self.request.market,
+            "hours_between_interruptions": self.goodput.hours_between_interruptions,
+            "hours_between_checkpoints": self.goodput.hours_between_checkpoints,
             "start": self.request.date,
             "end": self.end,
             "memory_gib_per_gpu": step.memory_gib,
@@ -165,7 +169,8 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         layout = parse(request.layout or "", request.gpus)
         validate(layout, arch, device)
         step = predict_step(job, layout, recompute_as_needed="recompute" not in (request.layout or ""))
-    long = goodput(request.gpus)
+    taken = (request.interrupted_every or spot_hours(request.gpus)) if request.market == "spot" else None
+    long = goodput(request.gpus, taken)
     stages = [stage_of_tokens("pretrain", request.tokens, step, request.gpus, long)]
     for longer_stage in request.extension or ():
         stages.append(stage_of_extension(job, step, longer_stage, request.gpus, long))
@@ -189,15 +194,7 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         stages.append(PlannedStage("post", 0.0, 0.0, None, hours, hours, hours))
         assumptions.append(said("Post-training takes {hours:,.0f} GPU-hours: an input, not a result.", hours=hours))
     assumptions += step.assumptions
-    assumptions.append(
-        said(
-            "A failure every {hours:.0f} hours on {gpus:,|chip|chips}, as Llama-3.1-405B saw them: {share:.1%} of the "
-            "time trains.",
-            hours=long.hours_between_interruptions,
-            gpus=request.gpus,
-            share=long.share,
-        )
-    )
+    assumptions.append(interruptions(long, request.gpus, taken, measured=request.interrupted_every is None))
     status = export_status(device, request.date or str(datetime.date.today()), request.region)
     if not status.may_buy:
         assumptions.append(
@@ -208,7 +205,7 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
                 status=status.sentence(),
             )
         )
-    price = gpu_hour(device, request.date, request.price)
+    price = in_currency(gpu_hour(device, request.date, request.price, request.market), request.currency)
     sources = [source for source in (arch.source, device.source, recipe.get("source"), price.sentence()) if source]
     sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/step/constants.json (published runs)")
     return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), found)

@@ -13,6 +13,7 @@ from typing import Any
 from centime.catalogue import models
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
+from centime.catalogue.hourly_prices import ON_DEMAND, check_market
 from centime.errors import UserError
 from centime.messages import said
 from centime.plan.step.layout import parse, validate
@@ -23,6 +24,7 @@ RECIPES = Path(models.__file__).with_name("training_recipes.toml")
 SEQ = 4096  # tokens a sequence, where nothing says more: DeepSeek-V3's and most published recipes
 BATCH_TOKENS = 4_194_304  # a step, where nothing says more: Llama 1 to 3 (arXiv 2302.13971, 2307.09288, 2407.21783)
 BATCH_TOKENS_A_CHIP = 8192
+LEAST_HOURS = 1 / 60  # between interruptions
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class TrainingRequest:
     tokens of pre-training; layout: 'auto' or 'pp=16,ep=64,...'; price: '$2/h'; date: of the start, ISO 8601, and of
     the software where no software_date says otherwise;
     region: who buys, cn, us or any: what may be bought on the date is stated;
-    post_hours: chip-hours of post-training, an assumed input; sft_tokens, rl: post-training to predict instead.
+    post_hours: chip-hours of post-training, an assumed input; sft_tokens, rl: post-training to predict instead;
+    market: how the chips are rented, on-demand, reserved or spot; interrupted_every: hours between the instants at
+    which a spot market takes some back (None: as was measured); currency: of the money, converted where it is another.
     """
 
     model: str
@@ -60,6 +64,9 @@ class TrainingRequest:
     region: str = "any"
     sft_tokens: float | None = None
     rl: Reinforcement | None = None
+    market: str = ON_DEMAND
+    interrupted_every: float | None = None
+    currency: str | None = None
 
 
 @lru_cache(maxsize=1)
@@ -89,6 +96,15 @@ def check(request: TrainingRequest) -> None:
         raise UserError(f"post_hours is {request.post_hours}; expected zero or more.")
     if request.rl is not None:
         request.rl.check()
+    check_market(request.market)
+    if request.interrupted_every is not None:
+        if request.market != "spot":
+            raise UserError("--interrupted-every is of a spot market; give --market spot too, or leave it out.")
+        if not LEAST_HOURS <= request.interrupted_every <= MOST["tokens"]:
+            raise UserError(
+                f"--interrupted-every {request.interrupted_every:g} hours is too short to mean anything; give a minute "
+                "or more."
+            )
     if request.date is not None:
         try:
             datetime.date.fromisoformat(request.date)
