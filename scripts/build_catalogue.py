@@ -72,6 +72,7 @@ DRIVER_NAMES = {
     "H800 SXM 80GB": "H800",
     "H200 NVL 141GB": "H200 NVL",
     "H200 SXM 141GB": "H200",
+    "H20-3e 141GB": "H20 3E",
     "H20 96GB": "H20",
     "B200 SXM 180GB": "B200",
     "B300 SXM 288GB": "B300",

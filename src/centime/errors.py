@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
@@ -21,3 +21,13 @@ def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     spelled = {choice.casefold(): choice for choice in reversed([*choices]) if choice}
     match = difflib.get_close_matches(word.casefold(), spelled, n=1, cutoff=cutoff)
     return f" Did you mean {spelled[match[0]]!r}?" if match else ""
+
+
+def nearest_name(word: str, choices: Iterable[str], spelled: Callable[[str], str], kin: Iterable[str]) -> str:
+    """As `nearest`, of names: one of `choices` that holds the whole of what was written, else the nearest of `kin`.
+
+    spelled: a name as names are compared, without case and punctuation; what is shorter than two is held by too many.
+    """
+    asked = spelled(word)
+    held = [choice for choice in choices if len(asked) > 1 and asked in spelled(choice)]
+    return nearest(word, held, 0.0) or nearest(word, kin)

@@ -14,6 +14,8 @@ from centime.catalogue.chips import Chip, chip, chip_for, chip_names, chips, ove
 from centime.catalogue.export_rules import BUYERS, TABLE, sale_windows, status
 from centime.catalogue.market import figure, figures, market
 from centime.errors import UserError
+from centime.plan.serving.planner import plan_serving
+from centime.plan.serving.request import ServingRequest
 
 # What reports hide, or leave out.
 UNNAMED = {"high-end device D", "lower-spec devices", ""}
@@ -32,6 +34,12 @@ UNNAMED = {"high-end device D", "lower-spec devices", ""}
         ("H100 SXM 96GB HBM2e 500W (Meta Grand Teton)", "H100 SXM 96GB 500W"),
         ("NVIDIA H100 80GB HBM3", "H100 SXM 80GB"),
         ("910c", "Ascend 910C"),
+        ("NVIDIA H20-3e", "H20-3e 141GB"),
+        ("NVIDIA H20", "H20 96GB"),
+        ("NVIDIA GeForce RTX 4070 Ti SUPER", "RTX 4070 Ti SUPER"),
+        ("NVIDIA GeForce RTX 4080", "RTX 4080"),
+        ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada 48GB"),
+        ("RTX A6000", "A6000"),
     ],
 )
 def test_one_chip_has_many_names(name: str, meant: str) -> None:
@@ -52,9 +60,28 @@ def test_chips_of_the_published_runs_are_known(shared: Path) -> None:
 
 
 def test_an_unknown_chip_gets_the_nearest() -> None:
-    for name, meant in (("H8000", "H800"), ("h900", "H"), ("mi400x", "MI")):
+    for name, meant in (
+        *(
+            ("H8000", "H800"),
+            ("h900", "H"),
+            ("mi400x", "MI"),
+            ("3090", "RTX 3090"),
+            ("mi350", "MI350X"),
+            ("v5e", "TPU"),
+        ),
+        *(("b100", "B"), ("rtx 6000", "RTX 6000 Ada"), ("RTX 3080", "RTX"), ("rubin ultra", "Rubin"), ("a10", "A10G")),
+    ):
         with pytest.raises(UserError, match=f"Did you mean '{meant}"):
             chip(name)
+    with pytest.raises(UserError, match=r"no chip called 'trainium2'\. Known"):
+        chip("trainium2")
+
+
+@pytest.mark.parametrize("name", ["RTX 4090 D", "NVIDIA GeForce RTX 4090 Laptop GPU", "RTX 3090 Ti", "RTX 4080 Ti"])
+def test_another_card_of_a_name_is_not_taken_for_it(name: str) -> None:
+    assert chip_for(name) is None
+    with pytest.raises(UserError, match="no chip called"):
+        chip(name)
 
 
 def test_h800_is_an_h100_with_less_than_half_of_its_links() -> None:
@@ -120,14 +147,45 @@ def test_a_users_own_chips_come_first() -> None:
     assert chip("Ours").peak() == 100e12
     assert "ours" in chip_names()
     for text, sentence in (
-        ("name,bf16\nours,100\n", "unknown column 'bf16'"),
-        ("name,bf16_tflops\nours,fast\n", "bf16_tflops of 'ours' is 'fast'"),
-        ("name,bf16_tflops\nours,-1\n", "not negative"),
+        ("name,bf16\nours,100\n", "unknown column 'bf16'.* Did you mean 'bf16_tflops'"),
+        ("name;bf16_tflops\nours;100\n", "Columns are between commas"),
+        ("name,bf16_tflops\nours,fast\n", "bf16_tflops of 'ours' is 'fast'; expected 0.01 to 1e.06 dense TFLOPS"),
+        ("name,bf16_tflops\nours,-1\n", "bf16_tflops of 'ours' is -1; expected"),
+        ("name,bf16_tflops\nours,nan\n", "bf16_tflops of 'ours' is nan; expected"),
+        ("name,bf16_tflops\nours,inf\n", "bf16_tflops of 'ours' is inf; expected"),
+        ("name,memory_tb_s\nours,0\n", "memory_tb_s of 'ours' is 0; expected"),
+        ("name,memory_tb_s\nours,3350\n", r"is 3350; expected 0.005 to 500 TB/s \(an H100 has 3.35\)"),
+        ("name,memory_gb\nours,85899345920\n", r"expected 0.5 to 100000 GB \(an H100 has 80\)"),
+        (
+            "name,bf16_tflops,fp8_tflops\nours,100,50\n",
+            "fp8_tflops of 'ours' is 50; expected at least bf16_tflops, 100",
+        ),
+        ("name,bf16_tflops\nours,1\nours,2\n", "'ours' has two rows"),
+        ("name,bf16_tflops\nours,1,2\n", "the row of 'ours' has more fields than the heading"),
         ("name,bf16_tflops\n,1\n", "no name"),
     ):
         overlay_path().write_text(text)
         with pytest.raises(UserError, match=sentence):
             chip("ours")
+
+
+OWN = """name,aliases,vendor,launched,source
+ours,Our Chip,us,2026,our own sheet of 2026-10-01
+"""
+FIGURES = {"bf16_tflops": 400, "fp8_tflops": 800, "memory_gb": 96, "memory_tb_s": 4, "tdp_watts": 500,
+           "scaleup_gb_s": 200, "scaleup_domain": 8, "scaleout_gb_s": 25, "purchase_usd": 12000}  # fmt: skip
+
+
+def test_a_users_own_chip_is_planned_with() -> None:
+    head, row = OWN.splitlines()
+    overlay_path().write_text(f"{head},{','.join(FIGURES)}\n{row},{','.join(map(str, FIGURES.values()))}\n")
+    ours = chip("our chip")
+    assert {key: getattr(ours, key) for key in FIGURES} == FIGURES
+    plan = plan_serving(ServingRequest("llama-3.1-8b", "ours", gpus=8))
+    assert plan.chip == ours
+    assert "our own sheet of 2026-10-01" in plan.sources
+    with pytest.raises(UserError, match="Did you mean 'Our Chip'"):
+        chip("our chap")
 
 
 @pytest.mark.parametrize(
@@ -149,6 +207,12 @@ def test_a_users_own_chips_come_first() -> None:
         ("910C", "2026", "any", "allowed"),
         ("RTX 5090", "2025-06", "cn", "banned"),  # derived from its TPP
         ("T4", "2025", "cn", "allowed"),
+        ("H20-3e", "2025-05", "cn", "banned"),
+        ("H20-3e", "2026", "cn", "licence"),
+        ("B30A", "2026", "cn", "banned"),
+        ("MI350X", "2026", "cn", "banned"),
+        ("RTX 5080", "2026", "cn", "allowed"),  # derived from its TPP
+        ("RTX 6000 Ada", "2023-06", "cn", "allowed"),
         ("TPU v5p", "2025", "us", "cloud only"),
     ],
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from centime.catalogue.home import centime_home
 from centime.catalogue.refreshed import refreshed_rows
-from centime.csv_files import read_rows
-from centime.errors import UserError, nearest
+from centime.csv_files import BEYOND, read_rows
+from centime.errors import UserError, nearest, nearest_name
 from centime.messages import said
 
 HERE = Path(__file__).parent
@@ -21,6 +23,8 @@ _PEAK_OF = {
     "bf16": "bf16", "fp16": "bf16", "fp8": "fp8", "fp8-cs": "fp8", "fp8-sc": "fp8", "fp8-block": "fp8",
     "fp8_block": "fp8", "mxfp8": "fp8", "int8": "fp8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4",
 }  # fmt: skip
+# Words that make another card of a name: an RTX 4080 SUPER is no RTX 4080.
+_APART = frozenset({"TI", "SUPER", "D", "3E", "LAPTOP", "MOBILE"})
 _NARROWER = {"fp4": "fp8", "fp8": "bf16"}  # a chip without a precision computes it at the next wider one
 
 
@@ -83,6 +87,19 @@ class Chip:
             wanted = _NARROWER[wanted]
 
 
+# column -> (least, most, unit, an example): a slip of units leaves these
+_PEAK = (0.01, 1e6, "dense TFLOPS", "an H100 has 989 in bf16")
+_BOUNDS = {
+    **dict.fromkeys(("bf16_tflops", "fp8_tflops", "fp4_tflops"), _PEAK),
+    "memory_gb": (0.5, 1e5, "GB", "an H100 has 80"),
+    "memory_tb_s": (0.005, 500.0, "TB/s", "an H100 has 3.35"),
+    "tdp_watts": (1.0, 1e5, "W", "an H100 has 700"),
+    "scaleup_gb_s": (0.05, 1e5, "GB/s in one direction", "an H100 has 450"),
+    "scaleup_domain": (1.0, 1e6, "chips", "an H100 has 8"),
+    "scaleout_gb_s": (0.005, 1e4, "GB/s in one direction", "an H100 has 50"),
+    "power_kw_all_in": (0.001, 100.0, "kW", "an H100 has 1.73"),
+    "tpp": (1.0, 1e7, "TFLOPS x bits", "an H100 has 15,832"),
+}
 _TEXTS = {field.name for field in fields(Chip) if field.type == "str"}
 
 
@@ -103,38 +120,66 @@ def words(name: str) -> frozenset[str]:
 
 
 def names_match(pattern: str, device_name: str) -> bool:
-    """Whether any of the alternatives in `pattern` ('A B|C') has all its words in the device's name."""
+    """Whether any of the alternatives in `pattern` ('A B|C') has all its words in the device's name.
+
+    A word of the name that makes another card of it must be one of the alternative's.
+    """
     have = words(device_name)
-    return any(words(alternative) <= have for alternative in pattern.split("|") if words(alternative))
+    wanted = [words(alternative) for alternative in pattern.split("|")]
+    return any(alternative and alternative <= have and not (have - alternative) & _APART for alternative in wanted)
 
 
 @functools.cache
 def chips() -> tuple[Chip, ...]:
     """Every chip of the catalogue as its sources have it, in the order in which driver names are tried."""
-    return tuple(_chip(row, "chips.csv") for row in read_rows(HERE / "chips.csv"))
+    return _read_table(HERE / "chips.csv", "chips.csv")
 
 
-def _chip(row: Mapping[str, str], where: str) -> Chip:
+def _read_table(path: Path, where: str) -> tuple[Chip, ...]:
+    """The chips of a table. Raises UserError naming row and column, what was found and what was expected."""
+    found = tuple(_chip(row, where) for row in read_rows(path))
+    names = [one.name for one in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{where}: {twice!r} has two rows; keep one of them.")
+    return found
+
+
+def _chip(row: Mapping[str, Any], where: str) -> Chip:
     known = {field.name for field in fields(Chip)} - {"assumptions"}
+    name = (row.get("name") or "").strip()
     values: dict[str, str | float | None] = {}
     for key, text in row.items():
+        if key == BEYOND:
+            raise UserError(f"{where}: the row of {name!r} has more fields than the heading; quote one with a comma.")
         if key not in known:
-            raise UserError(f"{where}: unknown column {key!r}.{nearest(str(key), known)}")
-        if key in _TEXTS:
-            values[key] = text or ""
-            continue
-        try:
-            number = float(text) if text else None
-        except ValueError:
-            raise UserError(f"{where}: {key} of {row.get('name')!r} is {text!r}; expected a number.") from None
-        values[key] = number
-        if number is not None and not number >= 0:
-            raise UserError(f"{where}: {key} of {row.get('name')!r} is {text}; a figure is not negative.")
-    if not values.get("name"):
+            meant = " Columns are between commas." if ";" in key or "\t" in key else nearest(key, known)
+            raise UserError(f"{where}: unknown column {key!r}.{meant} Known: {', '.join(known)}.")
+        values[key] = (text or "").strip() if key in _TEXTS else _figure(key, (text or "").strip(), name, where)
+    if not name:
         raise UserError(f"{where}: a chip has no name.")
     for field in known - values.keys():
         values[field] = "" if field in _TEXTS else None
-    return Chip(**values)  # type: ignore[arg-type]
+    chip = Chip(**values)  # type: ignore[arg-type]
+    for narrow, wide in (("fp4_tflops", "fp8_tflops"), ("fp8_tflops", "bf16_tflops")):
+        low, high = getattr(chip, wide), getattr(chip, narrow)
+        if low is not None and high is not None and high < low:
+            raise UserError(f"{where}: {narrow} of {name!r} is {high:g}; expected at least {wide}, {low:g}.")
+    return chip
+
+
+def _figure(key: str, text: str, name: str, where: str) -> float | None:
+    if not text:
+        return None
+    least, most, unit, example = _BOUNDS.get(key, (0.0, 1e9, "", ""))
+    expected = f"expected {least:g} to {most:g}{f' {unit}' if unit else ''}{f' ({example})' if example else ''}"
+    try:
+        number = float(text)
+    except ValueError:
+        raise UserError(f"{where}: {key} of {name!r} is {text!r}; {expected}.") from None
+    if not least <= number <= most:
+        raise UserError(f"{where}: {key} of {name!r} is {text}; {expected}.")
+    return number
 
 
 def overlay_path() -> Path:
@@ -149,7 +194,7 @@ def _overlay() -> tuple[Chip, ...]:
 
 @functools.lru_cache(maxsize=4)
 def _read_overlay(path: Path, _changed: int) -> tuple[Chip, ...]:
-    return tuple(_chip(row, str(path)) for row in read_rows(path))
+    return _read_table(path, str(path))
 
 
 @functools.cache
@@ -204,12 +249,25 @@ def chip(name: str) -> Chip:
     by_driver = chip_for(name)
     if by_driver is not None:
         return _bought(_planned()[_spelling(by_driver.name)])
-    choices = chip_names()
-    spoken = [alias for found in (*_overlay(), *chips()) for alias in found.aliases.split("|")]
     raise UserError(
-        f"There is no chip called {name!r}.{nearest(name, [*spoken, *choices])} Known: {', '.join(choices)}; "
-        f"or add it to {overlay_path()}."
+        f"There is no chip called {name!r}.{_meant(name)} Known: {', '.join(chip_names())}; or add it to "
+        f"{overlay_path()}."
     )
+
+
+def _meant(name: str) -> str:
+    """' Did you mean X?' with the chip that a person may have meant: one whose name holds what was written, else one
+    of the same letters, spelt nearly so; '' where there is none."""
+    aliases = [alias for found in (*_overlay(), *chips()) for alias in found.aliases.split("|") if alias]
+    choices = [*aliases, *chip_names()]
+    first = _letters(name)
+    kin = [choice for choice in choices if not first or _letters(choice) == first]
+    return nearest_name(name, choices, _spelling, kin)
+
+
+def _letters(name: str) -> str:
+    """What a chip's name begins with: 'mi' of MI300X, nothing of 910C."""
+    return "".join(itertools.takewhile(str.isalpha, name.lower().removeprefix("nvidia").removeprefix("amd").strip()))
 
 
 def chip_names() -> list[str]:

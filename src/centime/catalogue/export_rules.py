@@ -118,6 +118,11 @@ def _rows(found: Chip, buyer: str) -> tuple[_Row, ...]:
     return (_Row(start, "", "banned", rule, derived),)
 
 
+def where(buyer: str) -> Said:
+    """Where a buyer buys, for a sentence: 'in China'."""
+    return {"cn": said("in China"), "us": said("in the US"), "any": said("in China or the US")}[buyer]
+
+
 def status(found: Chip, date: str, buyer: str = "cn") -> Status:
     """What `buyer` ('cn', 'us', or 'any': the freer of the two) may do about a chip on `date`.
 

@@ -32,7 +32,7 @@ from centime.catalogue.architecture import (
 from centime.catalogue.home import centime_home
 from centime.catalogue.layer_pattern import blocks_of
 from centime.csv_files import read_rows
-from centime.errors import UserError, nearest
+from centime.errors import UserError, nearest, nearest_name
 from centime.messages import said
 
 if TYPE_CHECKING:  # pydantic takes 0.1 s to import
@@ -98,7 +98,7 @@ def architecture(name: str, ask_hub: bool = True) -> Architecture:
     if is_stated(name):
         return derived(read_stated(name))
     choices = names()
-    hint = nearest(name, _kin(name, choices))
+    hint = nearest_name(name, choices, lambda text: spellings(text)[0], _kin(name, choices))
     if ask_hub and "/" in name:
         from centime.catalogue.hf.hub import is_hub_name
 

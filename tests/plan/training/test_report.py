@@ -149,7 +149,7 @@ def test_what_is_assumed_is_said(plan: TrainingPlan, shown: list[Section]) -> No
     assert f"A failure every {hours:.0f} hours on 2,048 chips" in said
     assert "May not be bought" not in said
     barred = plan_training(replace(V3, region="cn", extension=()))
-    assert any(line.startswith("May not be bought by cn on 2025-01-01") for line in barred.assumptions)
+    assert any(line.startswith("May not be bought in China on 2025-01-01") for line in barred.assumptions)
     plain = " ".join(plan_training(replace(V3, extension=(), post_hours=0.0)).assumptions)
     for word in ("Supervised", "Rollouts", "Post-training", "first principles"):
         assert word not in plain

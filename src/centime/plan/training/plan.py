@@ -16,6 +16,7 @@ from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.currencies.exchange import in_currency
 from centime.catalogue.export_rules import status as export_status
+from centime.catalogue.export_rules import where
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.prices import Price
 from centime.messages import said
@@ -199,8 +200,8 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     if not status.may_buy:
         assumptions.append(
             said(
-                "May not be bought by {buyer} on {date:date}: {status}.",
-                buyer=said(status.buyer),
+                "May not be bought {where} on {date:date}: {status}.",
+                where=where(status.buyer),
                 date=status.date,
                 status=status.sentence(),
             )
