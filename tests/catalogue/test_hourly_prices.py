@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+from dataclasses import replace
+
 import pytest
 
 from centime.catalogue.api_prices import price_list, price_lists
 from centime.catalogue.chips import chip
-from centime.catalogue.hourly_prices import gpu_hour, rent_range
+from centime.catalogue.hourly_prices import gpu_hour, how_old, rent_range
 from centime.catalogue.prices import overlay_path
 from centime.errors import UserError
 
@@ -67,5 +70,21 @@ def test_price_lists() -> None:
     assert price_list("deepseek-v3").date == "2025-02-08"
     assert price_list("deepseek-v3 off-peak").date == "2025-02-26"
     assert all(row.miss >= 0 and row.output >= 0 and row.source for row in price_lists())
+    given = price_list("0.1,0.5,2 EUR")
+    assert (given.hit, given.miss, given.output, given.currency) == (0.1, 0.5, 2.0, "EUR")
     with pytest.raises(UserError, match="Did you mean 'deepseek-v3'"):
         price_list("deepseek-v33")
+
+
+def test_how_old_an_answers_prices_are() -> None:
+    today = datetime.date.today()
+    old, new = (str(today - datetime.timedelta(days)) for days in (40, 3))
+    price = gpu_hour(chip("h100"), given="$2/h")
+    assert how_old([price]) == []
+    [said] = how_old([replace(price, kind="catalogue", date=new), replace(price, kind="assumed", date=old)])
+    assert said == f"Prices here are up to 40 days old ({old}); `centime catalogue update` fetches newer."
+    assert how_old([replace(price, kind="catalogue", date=new)], lists=[old]) == [said]
+    [own] = how_old([replace(price, kind="overlay", date=new)], fixed=[old])
+    assert own == f"Prices of your own here are up to 40 days old ({old})."
+    assert len(how_old([replace(price, kind="catalogue", date=new), replace(price, kind="overlay", date=old)])) == 2
+    assert how_old([replace(price, kind="catalogue")]) == []  # of today

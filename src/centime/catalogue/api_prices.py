@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,13 +116,15 @@ def lists_of(model: str) -> list[PriceList]:
 def price_list(text: str, date: str | None = None) -> PriceList:
     """A model's list ('deepseek-r1'; 'deepseek-v4-pro off-peak'), an id ('D003'), or amounts: '0.14,0.55,2.19'.
 
-    Of a model's dated lists, the newest that is not after `date` (else the first of all). Amounts are dollars per
-    million tokens: hit, miss, output. Raises UserError for an unknown name, nearest offered.
+    Of a model's dated lists, the newest that is not after `date` (else the first of all). Amounts are per million
+    tokens: hit, miss, output, in dollars unless a currency follows ('0.1,0.5,2 EUR'). Raises UserError for an unknown
+    name, nearest offered.
     """
-    parts = text.replace("$", "").split(",")
+    amounts, currency = _currency(text)
+    parts = amounts.replace("$", "").split(",")
     if len(parts) == 3:
         hit, miss, output = (parse_count(part) for part in parts)
-        return PriceList("", text, "", "", hit, miss, output, "USD", "given", "the command line")
+        return PriceList("", text, "", "", hit, miss, output, currency, "given", "the command line")
     wanted = text.strip().lower()
     off_peak = wanted.endswith(OFF_PEAK)
     model = wanted.removesuffix(OFF_PEAK).strip()
@@ -135,3 +138,9 @@ def price_list(text: str, date: str | None = None) -> PriceList:
             f"tokens as hit,miss,output such as 0.14,0.55,2.19.{nearest(model, names)}"
         )
     return next((row for row in reversed(own) if date is None or row.date <= date), own[0])
+
+
+def _currency(text: str) -> tuple[str, str]:
+    """Given amounts, and the currency behind them."""
+    match = re.fullmatch(r"(.*,.*\S)\s+([A-Z]{3})\s*", text)
+    return (match[1], match[2]) if match else (text, "USD")

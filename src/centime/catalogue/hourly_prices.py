@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from centime.catalogue.prices import (
 from centime.catalogue.refreshed import Stamp, stamp
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
-from centime.messages import said
+from centime.messages import Said, said
 
 HISTORY = Path(__file__).parent / "price_history.csv"
 
@@ -193,3 +194,26 @@ def rent_range(found: Chip) -> tuple[float, float] | None:
     """The lowest and the highest offer for an hour of a chip, in USD; None where the catalogue has no offers."""
     prices = [row.per_hour for row in _dated(found.name) if row.kind == "rental"]
     return (min(prices), max(prices)) if prices else None
+
+
+def how_old(prices: Iterable[Price], lists: Iterable[str] = (), fixed: Iterable[str] = ()) -> list[Said]:
+    """How old what an answer rests on is today, and how to renew it: a sentence, none where all was given or is of
+    today. lists, fixed: dates of price lists, and of prices that a file of the person's own states."""
+    prices, today = [*prices], datetime.date.today()
+    dates = [*lists, *(price.date for price in prices if price.kind in ("catalogue", "assumed"))]
+    own = [*fixed, *(price.date for price in prices if price.kind == "overlay")]
+    renewed, kept = (max(((today - first_day(date)).days, date) for date in (*of, str(today))) for of in (dates, own))
+    found = []
+    if renewed[0]:
+        found.append(
+            said(
+                "Prices here are up to {days:,|day|days} old ({date:date}); `centime catalogue update` fetches newer.",
+                days=renewed[0],
+                date=renewed[1],
+            )
+        )
+    if kept[0]:
+        found.append(
+            said("Prices of your own here are up to {days:,|day|days} old ({date:date}).", days=kept[0], date=kept[1])
+        )
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.plan.show.shown import notes, one, rows
 
+from centime.catalogue.hourly_prices import how_old
 from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.compare.plan import Comparison, compare
@@ -116,7 +117,7 @@ def test_bars_notes_and_who_may_buy(found: Comparison, shown: list[Section], tol
     assert notes(shown, "Assumptions") == [str(line) for line in found.assumptions]
     price = found.columns[0].price
     assert price is not None
-    assert notes(shown, "Prices") == [f"{found.columns[0].name}: {price.sentence()}"]
+    assert notes(shown, "Prices") == [f"{found.columns[0].name}: {price.sentence()}", *how_old([price])]
 
 
 def test_columns_are_named_by_what_varies_and_a_chip_where_nothing_does(found: Comparison) -> None:

@@ -199,3 +199,10 @@ def test_lengths_follow_from_what_is_given(asked: dict[str, float], lengths: tup
     said = [line for line in made.assumptions if "Lengths" in line or "Answers" in line or "Requests" in line]
     assert [line.startswith(says) for line in said] == ([True] if says else [])
     assert made.demand == Demand(3e9, 1e9)
+
+
+def test_list_prices_are_in_their_own_currency() -> None:
+    plan = plan_serving(replace(ASKED, layout=LAYOUTS["mixed"], price="2€/h", prices="0.1,0.5,2 EUR"))
+    cells = [cell for row in one(verbs.sections(plan, "en"), Table, "Money").rows for cell in row]
+    assert W.money(2.0, "EUR") in cells
+    assert not any("$" in cell for cell in cells)

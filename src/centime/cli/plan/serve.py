@@ -32,7 +32,11 @@ def serve(
     price: Annotated[str | None, typer.Option("--price", help="Of a GPU-hour: '$2/h'.")] = None,
     date: Annotated[str | None, typer.Option("--date", help="Of price and software: 2025-02-27.")] = None,
     prices: Annotated[
-        str | None, typer.Option("--prices", help="API price list: a name such as deepseek-r1, or hit,miss,output.")
+        str | None,
+        typer.Option(
+            "--prices",
+            help="API price list: a name such as deepseek-r1, or hit,miss,output (then EUR, ... if not dollars).",
+        ),
     ] = None,
     engine: Annotated[str, typer.Option("--engine", help="vllm, sglang or trt, where it is known.")] = "",
     market: Market = "on-demand",

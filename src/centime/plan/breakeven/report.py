@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from centime.catalogue.hourly_prices import how_old
 from centime.messages import Amount, Writer
 from centime.plan.breakeven.api import ApiCost
 from centime.plan.breakeven.plan import SHARES, BreakevenPlan, Crossing
@@ -28,7 +29,8 @@ def sections(plan: BreakevenPlan, w: Writer) -> list[Section]:
     found.append(Notes(w.say("Assumptions"), [w.say(line) for line in plan.assumptions]))
     lists = [w.say(api.sentence()) for api in plan.apis]
     sources = [w.say(source) for source in plan.sources]
-    found.append(Notes(w.say("Sources"), [*sources, *lists, w.say(plan.hour.price.sentence())]))
+    ages = how_old([plan.hour.price], [api.prices.date for api in plan.apis if api.prices.date])
+    found.append(Notes(w.say("Sources"), [*sources, *lists, *map(w.say, (plan.hour.price.sentence(), *ages))]))
     return found
 
 

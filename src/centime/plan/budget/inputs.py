@@ -15,7 +15,7 @@ from typing import Any
 
 from centime.catalogue.chips import Chip
 from centime.catalogue.currencies.exchange import converted, exchange_rate
-from centime.catalogue.hourly_prices import gpu_hour, rent_range
+from centime.catalogue.hourly_prices import gpu_hour, how_old, rent_range
 from centime.catalogue.market import figure
 from centime.catalogue.prices import aged
 from centime.errors import UserError
@@ -247,6 +247,7 @@ def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_
     return [
         *request.rates,
         said("All capex is spent at once and serves from the first day; taxes and financing are left out."),
+        *how_old([] if request.rent is not None else [gpu_hour(chip)]),
         said(
             "The price of ${price:,.0f} is {covers}; with the rest of the IT and {kw:.2f} kW of building a GPU costs "
             "${total:,.0f} all-in.",

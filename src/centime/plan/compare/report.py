@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from centime.catalogue.hourly_prices import how_old
 from centime.messages import Writer, said
 from centime.plan.compare.plan import Column, Comparison
 from centime.plan.lifetime.report import cost
@@ -51,6 +52,7 @@ def sections(found: Comparison, w: Writer) -> list[Section]:
         out.append(Notes(w.say("What stands in the way"), reasons))
     out.append(Notes(w.say("Assumptions"), [w.say(line) for line in found.assumptions]))
     prices = [w.say("{name}: {what}", name=c.name, what=c.price.sentence()) for c in found.columns if c.price]
+    prices += [w.say(line) for line in how_old([c.price for c in found.columns if c.price])]
     out.append(Notes(w.say("Prices"), list(dict.fromkeys(prices))))
     return out
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from centime.catalogue.hourly_prices import how_old
 from centime.errors import UserError
 from centime.plan.diff.causes import TOGETHER, Change, Compared, Quantity, Values, split
 from centime.plan.fleet.plan import FleetPlan
@@ -58,6 +59,7 @@ def compare_serving(a: Inputs, b: Inputs) -> Compared:
     resolved = before.inputs(), after.inputs()
     causes, notes = _swapped(resolved[0], resolved[1], SERVING, lambda inputs: values(serving_of(inputs)))
     notes += list(dict.fromkeys(plan.price.sentence() for plan in (before, after)))
+    notes += how_old([before.price, after.price])
     return Compared(quantities, causes, currency, notes)
 
 

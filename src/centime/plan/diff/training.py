@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from centime.catalogue.hourly_prices import how_old
 from centime.errors import UserError
 from centime.messages import said
 from centime.plan.diff.causes import NEGLIGIBLE, TOGETHER, Change, Compared, Quantity, logarithmic_mean
@@ -30,7 +31,7 @@ def compare_training(a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
         Quantity("Step", "s", before.step.step_time_s, after.step.step_time_s),
         Quantity("Memory of the fullest chip", "GiB", before.step.memory_gib["total"], after.step.memory_gib["total"]),
     ]
-    notes = [plan.price.sentence() for plan in (before, after)]
+    notes = [plan.price.sentence() for plan in (before, after)] + how_old([before.price, after.price])
     try:
         causes = _causes(before, after)
     except UserError:  # a model of one size in the other's shape cannot be made

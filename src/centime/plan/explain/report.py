@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from centime.catalogue.hourly_prices import how_old
 from centime.messages import Amount, Said, Writer, said
 from centime.plan.explain.plan import Explanation
 from centime.plan.explain.run import ExplainedRun
@@ -89,6 +90,7 @@ def sections(found: Explanation, w: Writer) -> list[Section]:
         out.append(Notes(w.say("The paradox in numbers"), [w.say(line) for line in lines]))
     notes = [w.say(line) for line in found.assumptions]
     notes += [w.say(run.price_note) for run in (found.a, found.b) if run.price_note]
+    notes += [w.say(line) for line in how_old([run.hour for run in (found.a, found.b) if run.hour])]
     if notes:
         out.append(Notes(w.say("Assumptions"), list(dict.fromkeys(notes))))
     sources = list(dict.fromkeys((*found.a.case.sources, *found.b.case.sources)))

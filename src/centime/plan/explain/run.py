@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from centime.catalogue.hourly_prices import gpu_hour
+from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.messages import said
 from centime.plan.training.case import RunInputs
@@ -28,6 +29,7 @@ class ExplainedRun:
     price: float  # per chip-hour
     price_note: str
     spread: tuple[float, float] = (1.0, 1.0)  # factors on `seconds`: the ends of the 80 % interval
+    hour: Price | None = None  # where its price is from
 
     @property
     def gpu_hours(self) -> float:
@@ -97,4 +99,4 @@ def run_of(case: RunInputs, searcher: Searcher) -> ExplainedRun:
     stage = plan.stages[0]
     spread = stage.low_hours / stage.gpu_hours, stage.high_hours / stage.gpu_hours
     seconds = stage.gpu_hours * 3600 / case.tokens
-    return ExplainedRun(resolved, at, seconds, searcher(at), price.per_device_hour, note, spread)
+    return ExplainedRun(resolved, at, seconds, searcher(at), price.per_device_hour, note, spread, price)

@@ -8,8 +8,8 @@ import numpy as np
 
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.export_rules import sale_windows
-from centime.catalogue.hourly_prices import gpu_hour, rent_range
-from centime.catalogue.prices import day
+from centime.catalogue.hourly_prices import gpu_hour, how_old, rent_range
+from centime.catalogue.prices import Price, day
 from centime.messages import Said, said
 from centime.plan.fleet.build_cost import BUILDING_USD_PER_KW, build_cost, facility_kw
 from centime.plan.fleet.paths import Draw, Hardware
@@ -24,6 +24,7 @@ ALWAYS, NEVER = -(10**6), 10**6  # a month before all others, and one after them
 def resolve(scenario: FleetScenario) -> tuple[FleetScenario, list[Said]]:
     """The scenario with every number stated, and a sentence for each that was filled in."""
     said_of: list[Said] = []
+    prices: list[tuple[Chip, Price]] = []
     changes: dict[str, Any] = {}
     first = chip(scenario.serving.chip)
     if scenario.serving.input_tokens_per_s_per_gpu is None or scenario.serving.output_tokens_per_s_per_gpu is None:
@@ -39,8 +40,8 @@ def resolve(scenario: FleetScenario) -> tuple[FleetScenario, list[Said]]:
         changes["power.it_kw_per_gpu"] = _number(kw / scenario.power.pue.mid, "catalogue: chips.csv, power_kw_all_in")
         said_of.append(note)
     if scenario.money.gpu_hour is None:
-        changes["money.gpu_hour"], note = _hour(first, scenario.start)
-        said_of.append(note)
+        changes["money.gpu_hour"], price = _hour(first, scenario.start)
+        prices.append((first, price))
     if scenario.money.mode == "own" and scenario.money.capex_per_gpu is None:
         changes["money.capex_per_gpu"], note = _capex(first)
         said_of.append(note)
@@ -51,12 +52,13 @@ def resolve(scenario: FleetScenario) -> tuple[FleetScenario, list[Said]]:
             changes[f"generations.{index}.speed"] = speed.model_dump()
             said_of.append(note)
         if generation.gpu_hour is None:
-            changes[f"generations.{index}.gpu_hour"], note = _hour(later, generation.available)
-            said_of.append(note)
+            changes[f"generations.{index}.gpu_hour"], price = _hour(later, generation.available)
+            prices.append((later, price))
         if scenario.money.mode == "own" and generation.capex_per_gpu is None:
             changes[f"generations.{index}.capex_per_gpu"], note = _capex(later)
             said_of.append(note)
-    return replaced(scenario, changes), said_of
+    said_of += (said("{chip}: {price}", chip=bought.name, price=price.sentence()) for bought, price in prices)
+    return replaced(scenario, changes), [*said_of, *how_old(price for _, price in prices)]
 
 
 def hardware(scenario: FleetScenario, draw: Draw) -> list[Hardware]:
@@ -104,13 +106,13 @@ def _index(scenario: FleetScenario, date: str) -> int:
     return scenario.index(day(date).isoformat()[:7])
 
 
-def _hour(bought: Chip, date: str) -> tuple[dict[str, Any], Said]:
+def _hour(bought: Chip, date: str) -> tuple[dict[str, Any], Price]:
     """The catalogue's price of a GPU-hour, with the spread of its offers where that contains the price."""
     price, offers = gpu_hour(bought, date), rent_range(bought)
-    mid, note = price.per_device_hour, said("{chip}: {price}", chip=bought.name, price=price.sentence())
+    mid = price.per_device_hour
     if offers and offers[0] <= mid <= offers[1]:
-        return Uncertain(low=offers[0], mid=mid, high=offers[1], source=price.source).model_dump(), note
-    return _number(mid, price.source), note
+        return Uncertain(low=offers[0], mid=mid, high=offers[1], source=price.source).model_dump(), price
+    return _number(mid, price.source), price
 
 
 def _capex(bought: Chip) -> tuple[dict[str, Any], Said]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from centime.catalogue.hourly_prices import how_old
 from centime.messages import Writer
 from centime.plan.fleet.demand import DAYS_PER_MONTH
 from centime.plan.fleet.plan import Band, FleetPlan
@@ -54,7 +55,8 @@ def sections(plan: FleetPlan, w: Writer) -> list[Section]:
     if plan.drives:
         out.append(_drives(plan, w))
     out.append(Notes(w.say("Assumptions"), [w.say(text) for text in plan.assumptions]))
-    out.append(Notes(w.say("Sources"), [w.say(source) for source in plan.sources]))
+    ages = how_old([], fixed=[plan.scenario.money.price_date])
+    out.append(Notes(w.say("Sources"), [w.say(source) for source in (*plan.sources, *ages)]))
     return out
 
 

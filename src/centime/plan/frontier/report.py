@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from centime.catalogue.hourly_prices import how_old
 from centime.messages import Writer, said
 from centime.plan.frontier.layouts import SHOWN, Tried
 from centime.plan.frontier.measured import Measured
@@ -41,6 +42,7 @@ def sections(plan: FrontierPlan, w: Writer) -> list[Section]:
         found.append(Notes(w.say("What stands in the way"), reasons))
     found.append(Notes(w.say("Assumptions"), [w.say(line) for line in plan.assumptions]))
     prices = [w.say("{name}: {what}", name=c.chip.name, what=c.price.sentence()) for c in plan.curves if c.price]
+    prices += [w.say(line) for line in how_old([c.price for c in plan.curves if c.price])]
     found.append(Notes(w.say("Prices"), list(dict.fromkeys(prices))))
     found.append(Notes(w.say("Sources"), [w.say(source) for source in plan.sources]))
     return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import chip
-from centime.catalogue.hourly_prices import gpu_hour
+from centime.catalogue.hourly_prices import gpu_hour, how_old
 from centime.errors import UserError
 from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
@@ -89,6 +89,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
             days=TRAIN_DAYS, least=LEAST_CHIPS, most=MOST_CHIPS,
         ),
         said("A narrower serving precision is taken to cost no quality; post-training is left out"),
+        *how_old([paid, served]),
     ]  # fmt: skip
     resolved = replace(
         request,

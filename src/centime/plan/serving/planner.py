@@ -58,7 +58,10 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     price = in_currency(gpu_hour(kind, request.date, request.price, request.market), request.currency)
     prices = price_list(request.prices, request.date) if request.prices else None
     if prices and price.currency != prices.currency:
-        raise UserError(f"--prices are in {prices.currency}, the GPU-hour is in {price.currency}; give one currency.")
+        raise UserError(
+            f"--prices are in {prices.currency}, the GPU-hour is in {price.currency}; give one currency, such as "
+            f"--prices '1,2,3 {price.currency}'."
+        )
     idle = (request.gpus or 0) - busy_gpus(request, choice, prefill_gpus, decode_gpus) if request.gpus else 0
     if idle > 0:
         notes.append(said("{idle} of {gpus} GPUs are left idle: units are whole", idle=idle, gpus=request.gpus))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from centime.catalogue.hourly_prices import how_old
 from centime.messages import Amount, Writer
 from centime.plan.serving.choice import Mixed
 from centime.plan.serving.engine import EngineModel, decoding, steady
@@ -19,7 +20,9 @@ def sections(plan: ServingPlan, w: Writer) -> list[Section]:
     found: list[Section] = [_figures(plan, w), _units(plan, w), _steps(plan, w)]
     found += [_money(plan, w), _latency(plan, w), _frontier(plan, w)]
     found.append(Notes(w.say("Assumptions"), [w.say(text) for text in plan.assumptions]))
-    found.append(Notes(w.say("Sources"), [w.say(source) for source in (*plan.sources, plan.price.sentence())]))
+    lists = [plan.prices.date] if plan.prices and plan.prices.date else []
+    sources = (*plan.sources, plan.price.sentence(), *how_old([plan.price], lists))
+    found.append(Notes(w.say("Sources"), [w.say(source) for source in sources]))
     return found
 
 
@@ -96,7 +99,7 @@ def _money(plan: ServingPlan, w: Writer) -> Table:
     ]
 
     def dollars(amount: float | None) -> str:
-        return "–" if amount is None else w.money(amount, "USD")
+        return "–" if amount is None else w.money(amount, prices.currency if prices else currency)
 
     rows = [
         [

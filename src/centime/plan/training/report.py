@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from centime.catalogue.hourly_prices import how_old
 from centime.messages import Writer
 from centime.plan.show.sections import Figure, Figures, Notes, Section, StackedBars, Table
 from centime.plan.training.layout_report import pipeline_section, search_sections
@@ -67,7 +68,7 @@ def sections(plan: TrainingPlan, w: Writer) -> list[Section]:
         *_drawn(plan, w),
         *_searched(plan, w),
         Notes(w.say("Assumptions"), [w.say(line) for line in plan.assumptions]),
-        Notes(w.say("Sources"), [w.say(line) for line in plan.sources]),
+        Notes(w.say("Sources"), [w.say(line) for line in (*plan.sources, *how_old([plan.price]))]),
     ]
 
 
