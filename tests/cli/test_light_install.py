@@ -37,6 +37,8 @@ WORK = (
     "plan lifetime --quality-of deepseek-v3 --served-tokens 100T --gpu h800 --price '$2/h'",
     "plan compare --models deepseek-v3 --chips h800,h20 --gpus 2048 --tokens 14.8T",
     "plan fleet --scenario deepseek-day6 --years 1",
+    "plan breakeven --model deepseek-v3 --gpu h200 --api deepseek-v3.2",
+    "plan frontier --model deepseek-v3 --chips h200,b200",
     "plan budget --capex '80B$' --gpu gb200",
     "keys add alice --budget '$5'",
     "bill",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.plan.breakeven.crossing import break_even
+from centime.plan.breakeven.crossing import break_even, first_paying
 
 MOST = 2000.0
 
@@ -22,9 +22,17 @@ def test_from_there_on_the_fleet_pays_and_not_before(unit: int, price: int, peop
     cost = fleet(unit, price, people)
     found = break_even(cost, api, 1.0, MOST)
     pays = [cost(load) <= api * load for load in range(1, int(MOST) + 1)]
+    first = first_paying(cost, api, 1.0, MOST)
+    if first is None:
+        assert not any(pays)
+    else:
+        assert cost(first) <= api * first * (1 + 1e-9)
+        assert not any(paid for load, paid in enumerate(pays, 1) if load < first * (1 - 1e-9))
     if found is None:
         assert not pays[-1]
         return
+    assert first is not None
+    assert first <= found * (1 + 1e-9)
     assert all(paid for load, paid in enumerate(pays, 1) if load >= found)
     if found > 1:
         assert cost(found) == pytest.approx(api * found)

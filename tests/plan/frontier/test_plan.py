@@ -45,6 +45,14 @@ def test_money_is_the_price_of_an_hour(plan: FrontierPlan) -> None:
     assert replace(curve, price=None).per_dollar(100.0) is None
 
 
+def test_a_price_is_of_the_chip_that_it_names() -> None:
+    found = plan_frontier(replace(REQUEST, prices=("b200=$7/h",)))
+    assert [curve.price.kind for curve in found.curves[:2]] == ["catalogue", "given"]
+    assert found.curves[1].price.per_device_hour == 7
+    alone = plan_frontier(replace(REQUEST, chips=("h100",), prices=("$3/h",)))
+    assert alone.curves[0].price.per_device_hour == 3
+
+
 def test_the_best_layout_is_near_what_plan_serve_takes(plan: FrontierPlan) -> None:
     served = plan_serving(
         ServingRequest("llama-3.1-70b", "h100", demand=Demand(1e9, 1e9), isl=1024, osl=1024, date="2026-06-01")
@@ -148,7 +156,10 @@ def test_the_page_has_a_bar_of_memory_for_each_chip_that_serves(plan: FrontierPl
         ({"engines": ("ollama",)}, "--engines: 'ollama'"),
         ({"precisions": ("fp3",)}, "fp3"),
         ({"gpus": 0}, "--gpus 0"),
-        ({"price": "$2/h"}, "--price is of one chip's hour"),
+        ({"prices": ("$2/h",)}, "is of no chip that is asked about"),
+        ({"prices": ("h20=$2/h",)}, "is of no chip"),
+        ({"prices": ("h100=2 EUR/h",)}, "one currency"),
+        ({"prices": ("h100=two",)}, "not a price of an hour"),
         ({"chips": ("h100",) * 25}, "25 curves"),
         ({"chips": ("h1000",)}, "h1000"),
         ({"osl": 0.0}, "--osl"),

@@ -65,7 +65,9 @@ def made() -> Sequence[Callable[[], Any]]:
             lambda: check_file(RUNS),
             lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("deepseek-v4-flash",), staff=2e4)),
             lambda: plan_frontier(FrontierRequest("llama-3.1-70b", ("h100", "910c"), measured=str(MEASURED), isl=1024)),
-            lambda: plan_frontier(FrontierRequest("deepseek-v3", ("rtx 4090",), precisions=("int4",), price="$1/h")),
+            lambda: plan_frontier(
+                FrontierRequest("deepseek-v3", ("rtx 4090",), precisions=("int4",), prices=("$1/h",))
+            ),
             lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("1,2,3",), trace=str(TRACED))),
             lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("0.01,0.01,0.01",), bought=True)),
         )

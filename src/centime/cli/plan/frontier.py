@@ -23,7 +23,10 @@ def frontier(
     hit: Annotated[float, typer.Option("--hit", help="Share of prompts in the cache.")] = 0.0,
     ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token, 99th percentile.")] = "5s",
     tpot: Annotated[str, typer.Option("--tpot", help="Limit of the mean time per output token.")] = "50ms",
-    price: Annotated[str | None, typer.Option("--price", help="Of a GPU-hour, for one chip: '$2/h'.")] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option("--price", help="Of a GPU-hour: '$2/h' for one chip, 'b200=$5/h' of several; repeat it."),
+    ] = None,
     measured: Annotated[
         Path | None, typer.Option("--measured", help="A CSV of measured points, in the columns of docs/plan.md#check.")
     ] = None,
@@ -53,7 +56,7 @@ def frontier(
         hit=hit,
         ttft_s=parse_milliseconds(ttft, "--ttft"),
         tpot_s=parse_milliseconds(tpot, "--tpot"),
-        price=price,
+        prices=tuple(price or ()),
         measured=None if measured is None else str(measured),
         date=date,
     )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from centime.catalogue.chips import Chip
 from centime.plan.breakeven.api import ApiCost
-from centime.plan.breakeven.crossing import break_even
+from centime.plan.breakeven.crossing import break_even, first_paying
 from centime.plan.breakeven.fleet import FleetOption, OwnFleet
 from centime.plan.breakeven.hour import Hour, combined
 from centime.plan.breakeven.replay import Replayed
@@ -32,6 +32,7 @@ class Crossing:
 
     api: ApiCost
     load: float | None
+    first: float | None  # the least load at which it costs no more, if not at every larger one
     low: float | None
     high: float | None
     ends: dict[str, tuple[float | None, float | None]]
@@ -51,6 +52,7 @@ class Crossing:
             "peak_share": self.api.peak_share,
             "verdict": self.verdict,
             "tokens_per_day": self.load,
+            "first_tokens_per_day": self.first,
             "interval": {"low": self.low, "high": self.high, "confidence": 0.8},
             "ends": {name: list(pair) for name, pair in self.ends.items()},
         }
@@ -138,13 +140,14 @@ class BreakevenPlan:
             return break_even(lambda load: self.cost(load, inputs), price, self.tokens, self.request.most)
 
         middle = at(Inputs())
+        first = first_paying(self.cost, api.mid / MILLION, self.tokens, self.request.most)
         hour, mid = self.hour.price.per_device_hour or 1.0, api.mid or 1.0
         ends = {
             "speed": (at(Inputs(speed=self.speed[1])), at(Inputs(speed=self.speed[0]))),
             "hour": (at(Inputs(hour=self.hour.low / hour)), at(Inputs(hour=self.hour.high / hour))),
             "api": (at(Inputs(api=api.high / mid)), at(Inputs(api=api.low / mid))),
         }
-        return Crossing(api, middle, *_interval(middle, list(ends.values())), ends, self.tokens)
+        return Crossing(api, middle, first, *_interval(middle, list(ends.values())), ends, self.tokens)
 
     def per_million(self, share: float) -> float:
         """A million tokens of a large fleet of which so much is used on average."""

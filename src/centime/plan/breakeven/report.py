@@ -174,12 +174,16 @@ def _apis(plan: BreakevenPlan, w: Writer) -> Table:
                 w.date(crossing.api.prices.date) if crossing.api.prices.date else "–",
                 w.money(crossing.api.mid, currency),
                 verdict(plan, crossing, w),
+                "–" if crossing.first is None else w.count(crossing.first),
                 _interval(plan, crossing, w).removeprefix("80 %: "),
                 w.say("not at any") if share is None else w.percent(share, ",.0f"),
             ]
         )
-    head = map(w.say, ("List of", "per M tokens", "own fleet pays", "80 %", "use to be even"))
-    note = w.say("Use to be even: of a large fleet's time, people not counted.")
+    head = map(w.say, ("List of", "per M tokens", "own fleet pays", "first at", "80 %", "use to be even"))
+    note = w.say(
+        "First at: the least load at which it pays, while its units are full enough. Use to be even: of a large "
+        "fleet's time, people not counted."
+    )
     return Table(w.say("Against each API"), ["", *head], rows, note)
 
 

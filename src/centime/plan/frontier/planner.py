@@ -34,11 +34,14 @@ def plan_frontier(request: FrontierRequest) -> FrontierPlan:
     lengths = Lengths(request.isl, request.osl, request.hit)
     date = request.date or datetime.date.today().isoformat()
     curves = tuple(
-        _curve(request, arch, kind, (engine, precision), date)
-        for kind in kinds
+        _curve(request, arch, kind, (engine, precision, request.price_of(name)), date)
+        for name, kind in zip(request.chips, kinds, strict=True)
         for engine in request.engines
         for precision in request.precisions
     )
+    currencies = sorted({curve.price.currency for curve in curves if curve.price})
+    if len(currencies) > 1:
+        raise UserError(f"--price: hours are in {' and '.join(currencies)}; give all of them in one currency.")
     found = measured(Path(request.measured), arch.name, kinds, lengths) if request.measured else None
     sources = dict.fromkeys(s for s in (arch.source, *(kind.source for kind in kinds)) if s)
     return FrontierPlan(
@@ -57,11 +60,13 @@ def from_inputs(inputs: dict[str, Any]) -> FrontierPlan:
     return plan_frontier(typed(FrontierRequest, inputs, "inputs of frontier"))
 
 
-def _curve(request: FrontierRequest, arch: Architecture, kind: Chip, run: tuple[str, str], date: str) -> Curve:
-    engine_name, asked = run
+def _curve(
+    request: FrontierRequest, arch: Architecture, kind: Chip, run: tuple[str, str, str | None], date: str
+) -> Curve:
+    engine_name, asked, given = run
     precision = asked or usual_precision(kind)
     low, high = spread(arch.name, kind)
-    price = _price(kind, request)
+    price = _price(kind, request.date, given)
     try:
         form = computed_on(kind, number_format(precision, arch.is_mixture))
         software = ServingSoftware(engine_name, year(date))
@@ -79,9 +84,9 @@ def _curve(request: FrontierRequest, arch: Architecture, kind: Chip, run: tuple[
     return Curve(kind, engine_name, precision, price, low, high, tuple(line), tuple(layouts), why)
 
 
-def _price(kind: Chip, request: FrontierRequest) -> Price | None:
+def _price(kind: Chip, date: str | None, given: str | None) -> Price | None:
     try:
-        return gpu_hour(kind, request.date, request.price)
+        return gpu_hour(kind, date, given)
     except UserError:
         return None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from centime.catalogue.prices import day, price_given
 from centime.errors import UserError
-from centime.plan.serving.request import ENGINES, MOST_GPUS, ServingRequest, require_service
+from centime.plan.serving.request import ENGINES, MOST_GPUS, require_service
 from centime.plan.serving.units import number_format
 
 MOST_CURVES = 24  # that a chart can hold apart: twice its colours
@@ -15,7 +15,8 @@ MOST_CURVES = 24  # that a chart can hold apart: twice its colours
 @dataclass(frozen=True)
 class FrontierRequest:
     """All inputs. chips x engines x precisions are the curves; an engine of '' is whatever serves well, a precision of
-    '' what the chip usually serves in. gpus: the most that a layout may take. price: of an hour, for a single chip.
+    '' what the chip usually serves in. gpus: the most that a layout may take. prices: of an hour,
+    as "chip=$2/h", or "$2/h" for a single chip.
     """
 
     model: str
@@ -28,7 +29,7 @@ class FrontierRequest:
     hit: float = 0.0
     ttft_s: float = 5.0
     tpot_s: float = 0.05
-    price: str | None = None
+    prices: tuple[str, ...] = ()
     measured: str | None = None  # a file of published runs
     date: str | None = None
 
@@ -46,28 +47,21 @@ class FrontierRequest:
                 number_format(precision, mixture=False)
         if self.gpus is not None and not 1 <= self.gpus <= MOST_GPUS:
             raise UserError(f"--gpus {self.gpus} is not a number of GPUs; give 1 to {MOST_GPUS:,}.")
-        if self.price is not None:
-            price_given(self.price)
-            if len(self.chips) > 1:
-                raise UserError("--price is of one chip's hour; leave it out, or ask about a single chip.")
+        for text in self.prices:
+            name, _, amount = text.rpartition("=")
+            price_given(amount)
+            if (not name and len(self.chips) > 1) or (name and name not in self.chips):
+                raise UserError(
+                    f"--price {text!r} is of no chip that is asked about; write it as {self.chips[0]}=$2/h, of "
+                    f"{', '.join(self.chips)}."
+                )
         if self.date:
             day(self.date)
         curves = len(self.chips) * len(self.engines) * len(self.precisions)
         if curves > MOST_CURVES:
             raise UserError(f"--chips: {curves} curves are asked for; a chart holds at most {MOST_CURVES}.")
 
-    def serving(self, chip: str, engine: str, precision: str) -> ServingRequest:
-        """The request of `plan serve` for one curve."""
-        return ServingRequest(
-            model=self.model,
-            gpu=chip,
-            gpus=self.gpus or MOST_GPUS,
-            isl=self.isl,
-            osl=self.osl,
-            hit=self.hit,
-            ttft_s=self.ttft_s,
-            tpot_s=self.tpot_s,
-            precision=precision or None,
-            date=self.date,
-            engine=engine,
-        )
+    def price_of(self, chip: str) -> str | None:
+        """What was given as the price of an hour of the chip, as it was named."""
+        given = dict(text.rpartition("=")[::2] for text in self.prices)
+        return given.get(chip, given.get(""))
