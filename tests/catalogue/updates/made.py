@@ -14,8 +14,8 @@ RUNPOD = HEAD + (
     "1x_H100_SECURE,H100,1.0,8.0,94.0,US,1.5,1.99,US-1,\"{'Gpus': [{'Name': 'H100 PCIe', 'Count': 1}]}\"\n"
     "1x_H100-SXM_SECURE,H100-SXM,1.0,16.0,125.0,US,2.0,2.69,US-1,\"{'Gpus': [{'Name': 'H100 SXM', 'Count': 1}]}\"\n"
     "8x_H100-SXM_SECURE,H100-SXM,8.0,128.0,1000.0,IN,16.0,21.52,IN-1,\"{'Gpus': [{'Name': 'H100 SXM', 'Count': 8}]}\"\n"
-    "1x_A40_SECURE,A40,1.0,9.0,50.0,US,0.2,0.4,US-1,\"{'Gpus': [{'Name': 'A40', 'Count': 1}]}\"\n"
-    "1x_A40_COMMUNITY,A40,1.0,9.0,50.0,US,0.2,0.35,US-1,\"{'Gpus': [{'Name': 'A40', 'Count': 1}]}\"\n"
+    "1x_A4000_SECURE,A4000,1.0,9.0,50.0,US,0.2,0.4,US-1,\"{'Gpus': [{'Name': 'A4000', 'Count': 1}]}\"\n"
+    "1x_A4000_COMMUNITY,A4000,1.0,9.0,50.0,US,0.2,0.35,US-1,\"{'Gpus': [{'Name': 'A4000', 'Count': 1}]}\"\n"
 )
 # other columns, in another order, as the clouds' tables have them
 LAMBDA = (
@@ -24,12 +24,19 @@ LAMBDA = (
     "gpu_8x_h100_sxm5,H100,8.0,208.0,1800.0,31.92,us-east-1,,\n"
     "gpu_1x_h100_pcie,H100,1.0,26.0,200.0,3.29,us-east-1,,\n"
     "gpu_8x_h100_sxm5,H100,8.0,208.0,1800.0,,us-west-1,,9.1\n"
+    "gpu_8x_a100,A100,8.0,124.0,1800.0,10.32,us-east-1,\"{'Gpus': [{'MemoryInfo': {'SizeInMiB': 40960}}]}\",\n"
+    "gpu_8x_a100_80gb,A100,8.0,240.0,1800.0,14.32,us-east-1,\"{'Gpus': [{'MemoryInfo': {'SizeInMiB': 81920}}]}\",\n"
     "gpu_1x_gh200,GH200,1.0,64.0,432.0,1.99,us-east-3,,\n"
 )
-GCP = HEAD + (
-    ",tpu-v6e-8,1.0,,,us-east5,8.64,21.6,us-east5-a,tpu-v6e-8\n"
-    ",tpu-v5p-8,1.0,,,us-east5,4.2,16.8,us-east5-a,tpu-v5p-8\n"
-    ",tpu-v2-8,1.0,,,us-central1,1.35,4.5,us-central1-b,tpu-v2-8\n"
+# a machine and its accelerators on lines of their own, slices of TPUs whole, and 700 where there are none
+GCP = (
+    "InstanceType,vCPUs,MemoryGiB,AcceleratorName,AcceleratorCount,GpuInfo,Region,AvailabilityZone,Price,SpotPrice\n"
+    "a3-highgpu-8g,208.0,1872.0,,,,us-east4,us-east4-a,9.46006,2.15966\n"
+    ",,,H100,8.0,H100,us-east4,us-east4-a,78.8,14.9\n"
+    ",,,tpu-v6e-16,1,tpu-v6e-16,us-east1,us-east1-d,43.2,8.70733\n"
+    ",,,tpu-v6e-16,1,tpu-v6e-16,us-central2,us-central2-b,700.0,700.0\n"
+    ",,,tpu-v5p-8,1,tpu-v5p-8,us-east5,us-east5-a,16.8,4.2\n"
+    ",,,tpu-v2-8,1,tpu-v2-8,us-central1,us-central1-b,4.5,1.35\n"
 )
 LITELLM = json.dumps(
     {

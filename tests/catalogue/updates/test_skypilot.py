@@ -24,16 +24,22 @@ def test_offers_are_told_apart_by_chip_and_counted(server: Catalogues) -> None:
     done = update("skypilot", server.address + "/sky")
     medians = {row["device"]: row["per_hour"] for row in done.found.rows if row["kind"] == "median"}
     assert medians == {
+        "A100 SXM 40GB": "1.29",
+        "A100 SXM 80GB": "1.79",
         "GH200 96GB": "1.99",
         "H100 PCIe 80GB": "1.99",  # 1.99 and 3.29: the lower
         "H100 SXM 80GB": "2.69",  # 2.69 and 3.99
         "TPU v5p": "4.2",  # a slice of eight cores is four chips
         "TPU v6e Trillium": "2.7",
     }
-    assert done.as_json()["unknown"] == {"A40": 2, "tpu-v2": 1}
-    assert done.as_json()["unused"] == {"without a price on demand": 1, "without an accelerator": 1}
+    assert done.as_json()["unknown"] == {"A4000": 2, "tpu-v2": 1}
+    assert done.as_json()["unused"] == {
+        "without a price on demand": 2,
+        "without an accelerator": 2,
+        "without the machine around it": 1,
+    }
     assert "runpod" not in done.as_json()["missing"]
-    assert "3 entries of 2 names: A40, tpu-v2" in str(done)
+    assert "3 entries of 2 names: A4000, tpu-v2" in str(done)
 
 
 def test_plans_answer_with_the_newer_price_and_its_source(server: Catalogues) -> None:

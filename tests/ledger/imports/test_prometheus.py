@@ -11,13 +11,25 @@ import pytest
 from tests.ledger.imports.reports import SGLANG, START, VLLM, saved
 from tests.ledger.made import HOUR
 
-from centime.catalogue.tariffs import tariff_for
+from centime.catalogue.tariffs import instant_ns, tariff_for
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.billing import bill_of
 from centime.ledger.imported import Imported
 from centime.ledger.imports import Terms, read_statements
 from centime.ledger.imports.prometheus import read_prometheus
+
+
+def test_a_page_is_priced_by_the_list_of_its_moment() -> None:
+    """A page saved before a list was in force is not charged by it."""
+    terms = Terms(tariff=tariff_for("deepseek-v4-pro"))
+    before, after = (instant_ns(text) for text in ("2026-08-16T15:59:59Z", "2026-08-16T16:00:00Z"))
+    (old,) = read_prometheus(VLLM, "page", before, terms)
+    (new,) = read_prometheus(VLLM, "page", after, terms)
+    hit, miss, output = old.hit_tokens, old.prompt_tokens - old.hit_tokens, old.output_tokens
+    assert old.list_pico == 3_625 * hit + 435_000 * miss + 870_000 * output
+    assert new.list_pico == 44_000 * hit + 1_320_000 * miss + 3_960_000 * output
+    assert new.tariff == "deepseek-v4-pro (2026-08-16)"
 
 
 def test_a_page_of_vllm(tmp_path: Path) -> None:

@@ -23,19 +23,23 @@ CLOUDS = (
 NEEDED = ("InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "Region")
 OVER_CLOUDS = "median over clouds"
 MOST_USD = 1000  # an hour of one chip; more is a mistake of the table
+NOT_OFFERED = Decimal(700)  # what Google's table says of a slice of TPUs in a zone that has none
 
 # What SkyPilot calls an accelerator -> the chip, where the instance's name says no other form of it.
 CHIPS = {
     "A100": "A100 SXM 40GB", "A100-40GB": "A100 SXM 40GB", "A100-80GB": "A100 SXM 80GB",
     "A100-80GB-SXM": "A100 SXM 80GB", "A800": "A800 SXM 80GB",
+    "A10G": "A10G 24GB", "A40": "A40 48GB", "A6000": "A6000", "RTXA6000": "A6000",
     "B200": "B200 SXM 180GB", "B300": "B300 SXM 288GB", "GB200": "GB200 NVL72", "GB300": "GB300 NVL72",
     "GH200": "GH200 96GB", "H20": "H20 96GB",
     "H100": "H100 SXM 80GB", "H100-80GB": "H100 SXM 80GB", "H100-SXM": "H100 SXM 80GB", "H100-MEGA": "H100 SXM 80GB",
     "H100-NVLINK": "H100 SXM 80GB", "H100-NVL": "H100 NVL 94GB", "H100-PCIe": "H100 PCIe 80GB",
     "H200": "H200 SXM 141GB", "H200-SXM": "H200 SXM 141GB", "H200-NVL": "H200 NVL 141GB",
     "L4": "L4", "L20": "L20", "L40S": "L40S", "T4": "T4", "V100-32GB": "V100 SXM2 32GB",
-    "MI300X": "MI300X", "MI325X": "MI325X", "MI355X": "MI355X",
+    "MI300X": "MI300X", "MI325X": "MI325X", "MI350X": "MI350X", "MI355X": "MI355X",
     "RTX3090": "RTX 3090", "RTX4090": "RTX 4090", "RTX5090": "RTX 5090",
+    "RTX4080": "RTX 4080", "RTX5080": "RTX 5080",
+    "RTX6000-Ada": "RTX 6000 Ada 48GB", "RTX6000Ada": "RTX 6000 Ada 48GB",
     "RTXPRO6000S": "RTX PRO 6000 Blackwell Server", "RTXPRO6000": "RTX PRO 6000 Blackwell Server",
 }  # fmt: skip
 _FORMS = {
@@ -96,12 +100,15 @@ def _offer(row: Mapping[str, str], cloud: str, offers: dict[str, dict[str, list[
     if device is None:
         found.unknown[re.sub(r"^(tpu-v\w+?)-\d+$", r"\1", name)] += 1
         return
+    if not row["InstanceType"] and not name.startswith("tpu"):  # Google's machines are priced on lines of their own
+        found.unused["without the machine around it"] += 1
+        return
     try:
         price, count = Decimal(row["Price"] or "NaN"), Decimal(row["AcceleratorCount"] or "NaN")
     except InvalidOperation:
         price = count = Decimal("NaN")
     each = price / (count * chips_each) if count.is_finite() and count > 0 else Decimal("NaN")
-    if each.is_finite() and 0 < each <= MOST_USD:
+    if each.is_finite() and 0 < each <= MOST_USD and not (name.startswith("tpu") and price == NOT_OFFERED):
         offers[device][cloud].append(each.quantize(Decimal("0.0001")).normalize())
     else:
         found.unused["without a price on demand"] += 1
@@ -116,6 +123,8 @@ def _chip(row: Mapping[str, str]) -> tuple[str | None, Decimal]:
         return device, Decimal(int(slice_of[2])) / cores
     base = CHIPS.get(name)
     said = f"{row['InstanceType']} {row.get('GpuInfo', '')}".lower()
+    if base == "A100 SXM 40GB" and re.search(r"'sizeinmib': 8[0-9]", said):
+        base = "A100 SXM 80GB"
     form = next(
         (chip for (of, word), chip in _FORMS.items() if of == base and re.search(rf"{word}(?!ink)", said)), base
     )

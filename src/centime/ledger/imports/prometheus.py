@@ -100,8 +100,9 @@ def _statement(
         terms.cost(NamedDevice(terms.device or ""), device_ns) if device_ns else (None, "", "")
     )
     list_pico = None
-    if terms.tariff is not None:
-        rates = terms.tariff.peak  # counters do not say at which hours
+    tariff = None if terms.tariff is None else terms.tariff.in_force(moment_ns)
+    if tariff is not None:
+        rates = tariff.peak  # counters do not say at which hours
         list_pico = hit * rates.hit + (prompt - hit) * rates.miss + output * rates.output
     identity = origin if start is None else str(start_ns)
     return Imported(
@@ -120,9 +121,9 @@ def _statement(
         cost_pico=cost,
         cost_currency=cost_currency,
         cost_source=cost_source,
-        tariff=terms.tariff.name if terms.tariff else "",
+        tariff=tariff.name if tariff else "",
         list_pico=list_pico,
-        currency=terms.tariff.currency if terms.tariff else "",
+        currency=tariff.currency if tariff else "",
         counts_up=start is None,
     )
 
