@@ -130,6 +130,17 @@ class LayerGroup:
 
 
 @dataclass(frozen=True)
+class StoredWeights:
+    """In what format a checkpoint holds its weights: 'fp8', 'fp4' (NVFP4), 'mxfp4', 'int8' (activations too), 'int8
+    weights', 'int4' or 'bf16'. `experts` is that of routed experts, of a dense model that of feed-forwards.
+    """
+
+    method: str  # quantization_config's: fp8, mxfp4, modelopt, awq, ...
+    experts: str
+    rest: str
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A whole model. `published_*` are what its makers state, in parameters; None where nobody does.
 
@@ -150,6 +161,7 @@ class Architecture:
     assumptions: tuple[str, ...] = ()  # what was filled in, a sentence each
     mtp_blocks: tuple[LayerGroup, ...] = ()  # what an MTP module consists of; empty: one layer like the last block's
     streams: int = 1  # residual streams of D elements, mixed by hyper-connections where there are several
+    stored: StoredWeights | None = None  # how its checkpoint is quantised; None: in 16 bits, or unknown
     norm_bias: bool = False  # LayerNorm with a bias, and biases in every linear layer (GPT-3's kind)
 
     @property

@@ -13,6 +13,7 @@ from centime.catalogue.decoders.feed_forwards import UNGATED, FeedForward, feed_
 from centime.catalogue.decoders.keys import MOST_LAYERS, ConfigKeys
 from centime.catalogue.decoders.layer_kinds import LayerKind, layer_kinds, single_parts
 from centime.catalogue.decoders.mixers import mixers_of
+from centime.catalogue.decoders.stored_weights import stored_weights
 from centime.catalogue.decoders.unread import refuse_uncounted, refuse_unread
 from centime.json_files import read_object
 from centime.messages import said
@@ -79,6 +80,7 @@ def architecture_of(raw: Mapping[str, Any], name: str = "", where: str = "config
         streams=keys.whole("hc_mult", default=1) or 1,
         source="its configuration",
         assumptions=tuple(_left_out(outer, keys)),
+        stored=stored_weights(outer, keys),
         norm_bias=family in _BIASED_NORMS,
     )
     refuse_unread(keys, family.removesuffix("_text"), family in UNGATED)

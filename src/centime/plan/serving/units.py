@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from centime.catalogue.architecture import Architecture, ExpertsSpec, ShortConvolution, SoftmaxAttention, StateSpace
+from centime.catalogue.architecture import (
+    Architecture,
+    ExpertsSpec,
+    ShortConvolution,
+    SoftmaxAttention,
+    StateSpace,
+    StoredWeights,
+)
 from centime.catalogue.chips import Chip
 from centime.errors import UserError, nearest
 from centime.plan.serving.costs import ModelCost
@@ -90,6 +97,32 @@ def computed_on(chip: Chip, form: NumberFormat) -> NumberFormat:
             "which weights alone are in four bits."
         )
     return served(chip, form)
+
+
+_STORED = _FORMATS | {
+    "mxfp4": replace(_FORMATS["mxfp4"], dense_bytes=0.53125, dense_compute="fp4"),
+    "int8 weights": NumberFormat("int8", 1.0, 1.0, 2.0, "bf16", "bf16"),
+}
+
+
+def stored_format(chip: Chip, stored: StoredWeights, model: ModelCost) -> NumberFormat:
+    """The format that a checkpoint's weights are in, computed as the chip can: where it has no units for a format,
+    weights are unpacked and meet bf16, as engines' kernels for weights alone do.
+
+    A dense model whose attention is in another format takes the mean of both by their parameters, and its
+    feed-forwards' products.
+    """
+    experts, rest = _STORED[stored.experts], _STORED[stored.rest]
+    has = {"bf16": True, "fp8": chip.fp8_tflops, "fp4": chip.fp4_tflops}
+    has["int8"] = not chip.name.startswith(WITHOUT_INT8)
+    dense_bytes, dense = rest.dense_bytes, rest.dense_compute
+    if not model.is_mixture:
+        mixers = sum(layer.repeat * layer.mixer_params for layer in model.layers)
+        others = sum(layer.repeat * layer.dense_params for layer in model.layers)
+        dense_bytes = (mixers * rest.dense_bytes + others * experts.dense_bytes) / (mixers + others)
+        dense = experts.dense_compute
+    dense, routed = (how if has[how] else "bf16" for how in (dense, experts.expert_compute))
+    return NumberFormat(experts.name, dense_bytes, experts.expert_bytes, 2.0, dense, routed)
 
 
 @dataclass(frozen=True)
