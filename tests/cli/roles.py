@@ -164,6 +164,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--deadline",
         "--market",
         "--currency",
+        "--efficiency",
     ),
     # anything is right
     "free": (

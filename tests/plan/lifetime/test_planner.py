@@ -146,3 +146,18 @@ def test_in_measured_money_on_h800():
 def test_bad_input_is_a_sentence(change: dict[str, object], says: str):
     with pytest.raises(UserError, match=says):
         plan_lifetime(LifetimeRequest(**{"quality_of": "deepseek-v3", "served_tokens": 1e14, **change}))
+
+
+def said_of(served: float, **changed: float) -> list[str]:
+    found = plan_lifetime(LifetimeRequest("deepseek-v3", served, **changed), unit_costs())  # type: ignore[arg-type]
+    return [note for note in found.assumptions if "tried" in note or "published run" in note]
+
+
+def test_an_answer_at_the_edge_of_the_search_says_so():
+    inside, at_the_edge = said_of(1e13), said_of(1e19)
+    assert not any("smallest" in note for note in inside)
+    assert any("smallest that was tried" in note and "no number of tokens" in note for note in at_the_edge)
+    assert any("more than any published run" in note for note in at_the_edge)
+    kept = said_of(1e19, max_tokens=30e12)
+    assert any("--max-tokens allows" in note for note in kept)
+    assert not any("published run" in note for note in kept)

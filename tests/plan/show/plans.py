@@ -47,6 +47,9 @@ def made() -> Sequence[Callable[[], Any]]:
             lambda: plan_training(
                 TrainingRequest("deepseek-v4-flash", 1e12, "gb200", 64, date="2025-02-01", region="cn"), quick=True
             ),
+            lambda: plan_training(
+                TrainingRequest("deepseek-v2-lite", 1e12, "h100", 64, market="spot", currency="EUR", first_run=True)
+            ),
             lambda: afford(Means(TrainingRequest("deepseek-v2-lite", 0, "", 0), 2e12, None, 64, "$90k", "20d")),
             lambda: plan_serving(ServingRequest("deepseek-v3", "h800", demand=DAY, context=4989, prices="deepseek-r1")),
             lambda: plan_serving(ServingRequest("llama-3.1-70b", "h20", gpus=3)),
@@ -61,7 +64,7 @@ def made() -> Sequence[Callable[[], Any]]:
             lambda: compare(CompareRequest(("deepseek-v3",), ("h800", "910c"), date="2025-02-01")),
             lambda: plan_fleet("google-tokens", draws=20),
             lambda: plan_fleet("startup", draws=20, years=1),
-            lambda: plan_budget(BudgetRequest(80e9, of="Microsoft")),
+            lambda: plan_budget(BudgetRequest(80e9, of="Microsoft", efficiency=10)),
             lambda: check_file(RUNS),
             lambda: plan_breakeven(BreakevenRequest("llama-3.1-8b", "h100", ("deepseek-v4-flash",), staff=2e4)),
             lambda: plan_frontier(FrontierRequest("llama-3.1-70b", ("h100", "910c"), measured=str(MEASURED), isl=1024)),

@@ -29,6 +29,9 @@ def budget(
     price: Annotated[str | None, typer.Option("--price", help="Rent of a GPU-hour: '$2/h'.")] = None,
     power_price: Annotated[str | None, typer.Option("--power-price", help="Of a kWh: '$0.08'.")] = None,
     discount: Annotated[float, typer.Option("--discount", help="Yearly discount rate.")] = 0.1,
+    efficiency: Annotated[
+        str | None, typer.Option("--efficiency", help="If a GPU serves so many times the tokens: how many GPUs: 10x.")
+    ] = None,
     as_json: AsJson = False,
     html: Html = None,
     lang: Lang = "en",
@@ -37,6 +40,7 @@ def budget(
     """What a budget buys: chips, power, training runs, tokens; rent against own, depreciation, NPV, a tornado chart."""
     from centime.plan.budget.inputs import BudgetRequest, in_dollars, parse_split, rate_note
     from centime.plan.budget.plan import plan_budget
+    from centime.plan.budget.questions import parse_gain
 
     train, serve = parse_split(split)
     asked = BudgetRequest(
@@ -51,6 +55,7 @@ def budget(
         serve_model=serve_model,
         chip_price=None if chip_price is None else in_dollars(chip_price, "--chip-price"),
         rent=None if price is None else in_dollars(price, "--price"),
+        efficiency=None if efficiency is None else parse_gain(efficiency),
         rates=tuple(filter(None, (rate_note(text) for text in (capex, chip_price, price, power_price) if text))),
         usd_per_kwh=None if power_price is None else in_dollars(power_price, "--power-price"),
     )

@@ -50,6 +50,9 @@ def train(
         typer.Option("--interrupted-every", help="Of a spot market: how often chips are taken back: 24h."),
     ] = None,
     currency: Currency = None,
+    first_run: Annotated[
+        bool, typer.Option("--first-run", help="Also show what failed runs, ablations and evaluation come to.")
+    ] = False,
     as_json: AsJson = False,
     html: Html = None,
     lang: Lang = "en",
@@ -84,6 +87,7 @@ def train(
         market=market,
         interrupted_every=None if interrupted_every is None else parse_duration(interrupted_every) / 3600,
         currency=currency,
+        first_run=first_run,
     )
     if budget is None and deadline is None:
         missing = [flag for flag, given in (("tokens", tokens), ("gpu", gpu), ("gpus", gpus)) if given is None]

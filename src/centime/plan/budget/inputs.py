@@ -110,6 +110,7 @@ class BudgetRequest:
     chip_price: float | None = None  # USD
     rent: float | None = None  # USD per GPU-hour
     usd_per_kwh: float | None = None
+    efficiency: float | None = None  # times more tokens a GPU, whose GPUs are asked for
     rates: tuple[str, ...] = ()  # sentences: at which exchange rates the amounts were taken
     overrides: dict[str, Uncertain] = field(default_factory=dict)  # by the names of LABELS
 

@@ -22,6 +22,7 @@ from centime.plan.budget.inputs import (
     training_run,
 )
 from centime.plan.budget.model import BudgetOutcome, outcome
+from centime.plan.budget.questions import EfficiencyGain, PublishedSplit, efficiency_gain, published_splits
 from centime.plan.fleet.uncertain import Uncertain, three_of
 from centime.plan.serving.request import Demand, ServingRequest
 from centime.plan.typed_inputs import typed
@@ -58,6 +59,8 @@ class BudgetPlan:
     frontier: Sequence[tuple[float, Mapping[str, float], float, float]]  # train share, runs a year, tokens a day, NPV
     swings: Sequence[Swing]
     actuals: Sequence[MarketFigure]
+    splits: Sequence[tuple[PublishedSplit, float, float]]  # as published; tokens a day and NPV of this fleet so split
+    gain: EfficiencyGain | None
     assumptions: Sequence[str]
     sources: Sequence[str]
 
@@ -125,6 +128,11 @@ class BudgetPlan:
             "cash_flows_usd": list(self.base.flows),
             "depreciation_per_gpu_usd": self.depreciation(),
             "tornado_npv_usd": [asdict(swing) for swing in self.swings],
+            "splits": [
+                {**asdict(split), "output_tokens_per_day": tokens, "npv_usd": worth}
+                for split, tokens, worth in self.splits
+            ],
+            "efficiency": self.gain.to_json() if self.gain else None,
             "actuals": [
                 {"id": row.id, "metric": row.metric, "period": row.period, "low": row.low, "high": row.high,
                  "unit": row.unit, "note": row.note, "source": row.source}
@@ -202,6 +210,10 @@ def _planned(
         frontier=_frontier(request, middle, run_hours),
         swings=_swings(request, inputs, middle),
         actuals=actuals,
+        splits=_splits(request, middle),
+        gain=None
+        if request.efficiency is None
+        else efficiency_gain(request.efficiency, base.gpus, request.serve, DRAWS, SEED),
         assumptions=assumptions,
         sources=list(dict.fromkeys(s for s in listed if not s.startswith("assumption"))),
     )
@@ -235,6 +247,15 @@ def _frontier(
         runs = {model: mixed.train_hours / hours.mid for model, hours in run_hours.items()}
         out.append((share, runs, mixed.output_per_day, mixed.npv))
     return out
+
+
+def _splits(request: BudgetRequest, middle: Mapping[str, float]) -> list[tuple[PublishedSplit, float, float]]:
+    """What the fleet comes to under each split that somebody publishes."""
+    found = []
+    for split in published_splits():
+        so = outcome(replace(request, train=split.train, serve=1 - split.train), middle)
+        found.append((split, so.output_per_day, so.npv))
+    return found
 
 
 def _swings(request: BudgetRequest, inputs: Mapping[str, Uncertain], middle: Mapping[str, float]) -> list[Swing]:

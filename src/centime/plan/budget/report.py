@@ -9,6 +9,7 @@ from centime.messages import Writer, said
 from centime.plan.budget.finance import break_even_months, break_even_utilisation
 from centime.plan.budget.inputs import LABELS
 from centime.plan.budget.plan import BudgetPlan
+from centime.plan.budget.questions_report import question_sections
 from centime.plan.fleet.uncertain import stated
 from centime.plan.show.sections import (
     Figure,
@@ -53,6 +54,7 @@ def sections(plan: BudgetPlan, w: Writer) -> list[Section]:
         _figures(plan, w),
         _capex(plan, w),
         _mixes(plan, w),
+        *question_sections(plan, w),
         _investor(plan, w),
         _depreciation(plan, w),
         _tornado(plan, w),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from centime.catalogue.architecture import Architecture, ExpertsSpec
 from centime.catalogue.models import architecture
 from centime.errors import UserError
+from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.counts.reshape import resized, sparsity
 from centime.plan.lifetime.plan import Option
@@ -18,6 +19,8 @@ DENSE_SHAPE, MOE_SHAPE = "llama-3.1-405b", "deepseek-v3"
 EXPERTS = (64, 128, 256)  # of which a token visits 8 and the shared one: activation 14 %, 7 %, 3.5 %
 STEP = 1.25  # between sizes
 SIZES = (0.5e9, 4e12)  # parameters in all
+MOST_TRAINED = 36e12  # tokens of a published run: Qwen3, arXiv 2505.09388
+PUBLIC_TEXT = 300e12  # tokens, adjusted for quality and repetition: Epoch AI, arXiv 2211.04325
 LARGEST = 2.5  # times the bar's effective size: a larger one costs more to train and to serve under every law
 
 
@@ -68,6 +71,38 @@ def options(found: list[tuple[str, Architecture, float]], costs: Costs) -> list[
             train, train_range = costs.train(arch, tokens)
             made += [_option(kind, arch, tokens, p, train, serve, (train_range, r)) for p, (serve, r) in priced]
     return made
+
+
+def edges(best: Option, found: list[Option], most_tokens: float | None) -> list[Said]:
+    """What is to be said of an answer at the edge of the search, or beyond what there is to train on."""
+    active = best.sparsity.activation
+    alike = [o.params for o in found if o.family == best.family and math.isclose(o.sparsity.activation, active)]
+    said_of = []
+    if best.params <= min(alike) and len(set(alike)) > 1:
+        said_of.append(
+            said(
+                "The cheapest is the smallest that was tried: a size {step:g} times smaller reaches the loss {why}, so "
+                "that more served tokens change the answer no further.",
+                step=STEP,
+                why=said("on no number of tokens under this law, or is not to be had")
+                if most_tokens is None
+                else said("on no more tokens than --max-tokens allows"),
+            )
+        )
+    if best.params >= max(alike) and len(set(alike)) > 1:
+        said_of.append(said("The cheapest is the largest that was tried; a larger one may be cheaper still."))
+    if best.tokens > MOST_TRAINED:
+        said_of.append(
+            said(
+                "{tokens:count} tokens are more than any published run has seen (Qwen3: {most:count}, arXiv "
+                "2505.09388), and the stock of public text is put at {stock:count} (Epoch AI, arXiv 2211.04325). "
+                "--max-tokens keeps to what there is.",
+                tokens=best.tokens,
+                most=MOST_TRAINED,
+                stock=PUBLIC_TEXT,
+            )
+        )
+    return said_of
 
 
 def _option(

@@ -12,7 +12,7 @@ from centime.errors import UserError
 from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.counts.reshape import sparsity
-from centime.plan.lifetime.options import LARGEST, candidates, options
+from centime.plan.lifetime.options import LARGEST, candidates, edges, options
 from centime.plan.lifetime.plan import Lifetime, Option, cheapest
 from centime.plan.lifetime.prices import planner_costs
 from centime.plan.lifetime.request import Costs, LifetimeRequest, flop_costs
@@ -94,6 +94,7 @@ def plan_lifetime(request: LifetimeRequest, costs: Costs | None = None) -> Lifet
         )
     )
     loss = law.loss(params, sparse, trained_on)
+    notes += edges(cheapest(found, request.served_tokens), found, request.max_tokens)
     return Lifetime(request, loss, bar, tuple(found), tuple(by_law), costs.unit, tuple(notes), tuple(sources))
 
 

@@ -25,6 +25,7 @@ from centime.plan.step.job import Job
 from centime.plan.step.layout import parse, validate
 from centime.plan.step.prediction import StepPrediction, check_precision, predict_step, software_of
 from centime.plan.step.times import TRAFFIC
+from centime.plan.training.first_run import first_run
 from centime.plan.training.goodput import Goodput, goodput, interruptions, spot_hours
 from centime.plan.training.request import TrainingRequest, check, filled_in, recipes
 from centime.plan.training.stages import PlannedStage, stage_of_extension, stage_of_rl, stage_of_tokens
@@ -140,6 +141,7 @@ class TrainingPlan:
                 "cost_low": self.low_hours * rate,
                 "cost_high": self.high_hours * rate,
             },
+            "first_run": first_run(self.gpu_hours, rate) if self.request.first_run else [],
             "search": self.search.to_json() if self.search else {},
             "assumptions": list(self.assumptions),
             "sources": list(self.sources),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from centime.catalogue.hourly_prices import how_old
 from centime.messages import Writer
 from centime.plan.show.sections import Figure, Figures, Notes, Section, StackedBars, Table
+from centime.plan.training.first_run import COUNTED, note
 from centime.plan.training.layout_report import pipeline_section, search_sections
 from centime.plan.training.plan import TrainingPlan
 from centime.plan.training.stages import PlannedStage
@@ -47,6 +48,7 @@ def sections(plan: TrainingPlan, w: Writer) -> list[Section]:
     return [
         _figures(plan, w),
         _stages(plan, w),
+        *_first_run(plan, w),
         StackedBars(
             w.say("Where a step's time goes"),
             "s",
@@ -142,6 +144,25 @@ def _stages(plan: TrainingPlan, w: Writer) -> Table:
     ]
     rows = [*map(row, plan.stages), total]
     return Table(w.say("Cost by stage"), head, rows, w.say(plan.price.sentence()), total=True)
+
+
+def _first_run(plan: TrainingPlan, w: Writer) -> list[Section]:
+    """What is around a first run, apart from the tuned figures, where it is asked for."""
+    if not plan.request.first_run:
+        return []
+    rate, currency = plan.price.per_device_hour, plan.price.currency
+    rows = [
+        [
+            one.who,
+            f"x {w.number(one.factor, '.2g')}",
+            w.number(one.factor * plan.gpu_hours, ",.0f"),
+            _money(w, one.factor * plan.gpu_hours * rate, currency),
+        ]
+        for one in COUNTED
+    ]
+    head = [w.say("as counted by"), w.say("factor"), w.say("GPU-hours"), w.say("cost")]
+    lines = [w.say("{name}: {source}", name=one.who, source=one.source) for one in COUNTED]
+    return [Table(w.say("With what a first run takes besides"), head, rows, w.say(note())), Notes("", lines)]
 
 
 def _drawn(plan: TrainingPlan, w: Writer) -> list[Section]:

@@ -45,7 +45,8 @@ class TrainingRequest:
     region: who buys, cn, us or any: what may be bought on the date is stated;
     post_hours: chip-hours of post-training, an assumed input; sft_tokens, rl: post-training to predict instead;
     market: how the chips are rented, on-demand, reserved or spot; interrupted_every: hours between the instants at
-    which a spot market takes some back (None: as was measured); currency: of the money, converted where it is another.
+    which a spot market takes some back (None: as was measured); currency: of the money, converted where it is another;
+    first_run: whether what a first run takes beside the tuned one is asked for too.
     """
 
     model: str
@@ -67,6 +68,7 @@ class TrainingRequest:
     market: str = ON_DEMAND
     interrupted_every: float | None = None
     currency: str | None = None
+    first_run: bool = False
 
 
 @lru_cache(maxsize=1)
