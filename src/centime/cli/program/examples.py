@@ -30,6 +30,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "plan budget": ("centime plan budget --capex '80B$' --gpu gb200",),
     "plan compare": ("centime plan compare --models deepseek-v3 --chips h800,h100,h20 --gpus 2048 --tokens 14.8T",),
+    "plan frontier": ("centime plan frontier --model deepseek-v3 --chips h200,b200,mi300x",),
+    "plan breakeven": ("centime plan breakeven --model deepseek-v3 --gpu h200 --api deepseek-v3.2",),
     "plan check": ("centime plan check runs.csv",),
     "plan rerun": ("centime plan rerun card.json",),
     "calibrate": ("centime calibrate", "centime calibrate --out machine.json --json"),
