@@ -22,6 +22,7 @@ class SoftmaxAttention:
     bias: bool = False
     value_dim: int | None = None  # of a value head; None: head_dim
     shared_projection: bool = False  # keys and values are one projection, kept apart in the cache (Gemma 4)
+    shared_cache: bool = False  # keys and values are those of a layer before, projected and kept there (Gemma 3n, 4)
 
     @property
     def value_head(self) -> int:
@@ -154,6 +155,8 @@ class Architecture:
     blocks: tuple[LayerGroup, ...]
     tied: bool = False  # embedding and head are one matrix
     mtp_modules: int = 0  # each one `mtp_block` more, with a projection of 2 D -> D
+    layer_inputs: int = 0  # width of the embedding that every layer has of its own (Gemma 3n, 4)
+    layer_vocab: int = 0  # its rows
     learned_positions: int = 0  # rows of a learned position table (0: rotary or none)
     published_params: float | None = None
     published_active: float | None = None
@@ -168,6 +171,11 @@ class Architecture:
     def layers(self) -> int:
         """Layers of all blocks."""
         return sum(block.repeat for block in self.blocks)
+
+    @property
+    def other_tables(self) -> int:
+        """Parameters of the tables that a token is looked up in beside the embedding: positions, layers' own."""
+        return self.learned_positions * self.hidden + self.layer_vocab * self.layers * self.layer_inputs
 
     @property
     def is_mixture(self) -> bool:

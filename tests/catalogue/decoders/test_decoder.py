@@ -14,6 +14,7 @@ from centime.catalogue.decoders import architecture_of, read_architecture
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
+from centime.plan.serving.costs import model_cost
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama",
@@ -50,6 +51,7 @@ CACHES = [
     ("gemma3", {"sliding_window": 1024, "layer_types": WINDOWS}, 8 * 2 * 8 * 128),
     ("gemma4", {"sliding_window": 1024, "layer_types": WINDOWS, "global_head_dim": 512, "num_global_key_value_heads": 2,
                 "attention_k_eq_v": True}, 8 * 2 * 2 * 512),
+    ("gemma4_text", {"sliding_window": 512, "layer_types": WINDOWS, "num_kv_shared_layers": 3}, 5 * 2 * 8 * 128),
     ("qwen3_next", DELTA, 8 * 2 * 8 * 128),
     ("nemotron_h", MAMBA | {"hybrid_override_pattern": "M-M*" * 8}, 8 * 2 * 8 * 128),
     ("falcon", {"multi_query": True, "num_key_value_heads": None}, 32 * 2 * 1 * 128),
@@ -61,6 +63,24 @@ CACHES = [
 def test_what_a_token_takes_in_the_cache(family: str, changes: dict[str, Any], elements: int) -> None:
     arch = architecture_of(LLAMA | {"model_type": family} | changes)
     assert count_architecture(arch).kv_elements_per_token == elements
+
+
+def test_layers_with_embeddings_of_their_own_and_those_that_share_a_cache() -> None:
+    """Gemma 4's E2B: what is looked up is held and not multiplied; a shared cache is read though it holds nothing."""
+    plain = count_architecture(architecture_of(LLAMA))
+    own = {"hidden_size_per_layer_input": 256, "vocab_size_per_layer_input": 1000}
+    found = count_architecture(architecture_of(LLAMA | own))
+    products = 32 * (3 * 256 * 4096)
+    assert found.matmul_params - plain.matmul_params == products
+    assert found.total_params - plain.total_params == products + 32 * (1000 * 256 + 4096)
+    assert found.active_params - found.active_params_without_embedding == 4096 * 128256 + 32 * 1000 * 256
+    shared = architecture_of(LLAMA | {"num_kv_shared_layers": 8})
+    assert plain.total_params - count_architecture(shared).total_params == 8 * 4096 * 2 * 8 * 128
+    layers = model_cost(shared).layers
+    assert [layer.kv_elements(100) for layer in layers] == [100 * 2 * 8 * 128, 0]
+    assert [layer.decode_elements(100) for layer in layers] == [100 * 2 * 8 * 128] * 2
+    wide = architecture_of(LLAMA | {"num_kv_shared_layers": 8, "use_double_wide_mlp": True})
+    assert [block.feed_forward.width for block in wide.blocks] == [14336, 2 * 14336]  # type: ignore[union-attr]
 
 
 def test_active_parameters_with_and_without_the_table() -> None:
@@ -138,7 +158,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"hybrid_override_pattern": "MX" * 16}, "hybrid_override_pattern is"),
     ({"per_layer_config": {"99": {}}}, "per_layer_config.99 is"),
     ({"is_encoder_decoder": True}, "is_encoder_decoder: it is an encoder and a decoder"),
-    ({"num_kv_shared_layers": 20}, "num_kv_shared_layers: layers that share"),
+    ({"num_kv_shared_layers": 32}, "num_kv_shared_layers is 32; expected fewer than the 32 layers"),
+    ({"altup_num_inputs": 4}, "altup_num_inputs: alternating updates"),
     ({"text_config": 5}, "text_config is 5; expected an object"),
     ({"model_type": "jetmoe"}, "model_type is 'jetmoe'"),
     ({"model_type": "nobody", "expert_latent_rank": 64}, "expert_latent_rank is 64, which may change a size"),

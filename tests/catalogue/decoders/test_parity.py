@@ -51,6 +51,18 @@ def test_parameters_are_those_that_transformers_builds(kind: str) -> None:
     assert count_architecture(architecture_of(raw)).total_params == pytest.approx(theirs, rel=0.005)
 
 
+def test_gemma_4_with_layers_inputs_and_shared_caches() -> None:
+    sizes = {"num_hidden_layers": 35, "hidden_size": 1536, "intermediate_size": 6144, "num_attention_heads": 8}
+    heads = {"num_key_value_heads": 1, "head_dim": 256, "global_head_dim": 512, "num_kv_shared_layers": 20}
+    tables = {"vocab_size": 262144, "vocab_size_per_layer_input": 262144, "hidden_size_per_layer_input": 256}
+    types = {"layer_types": (["sliding_attention"] * 4 + ["full_attention"]) * 7, "use_double_wide_mlp": True}
+    raw, theirs = built("gemma4_text", sizes | heads | tables | types)
+    found = count_architecture(architecture_of(raw))
+    assert found.total_params == pytest.approx(theirs, rel=0.0005)
+    assert found.active_params_without_embedding == pytest.approx(2.28e9, rel=0.005)  # "E2B"
+    assert found.kv_elements_per_token == 3 * 2 * 512  # of 7 layers that see everything, 4 share
+
+
 @pytest.mark.long
 def test_every_family_of_transformers_is_counted_or_refused() -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES

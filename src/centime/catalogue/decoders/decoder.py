@@ -68,6 +68,7 @@ def architecture_of(raw: Mapping[str, Any], name: str = "", where: str = "config
         raise keys.refused(("word_embed_proj_dim",), keys.get("word_embed_proj_dim"), f"hidden_size, {hidden}")
     tied = keys.flag("tie_word_embeddings", "tie_embedding", default=family in _TIED)
     positions = keys.size("n_positions", "max_position_embeddings") if family in _POSITIONS else 0
+    layer_inputs = keys.whole("hidden_size_per_layer_input", default=0) or 0
     arch = Architecture(
         name=name,
         hidden=hidden,
@@ -76,6 +77,8 @@ def architecture_of(raw: Mapping[str, Any], name: str = "", where: str = "config
         tied=outer.flag("tie_word_embeddings", default=tied) if inside is not None else tied,
         mtp_modules=keys.whole(*_MTP, default=0) or 0,
         mtp_blocks=_prediction_blocks(keys, hidden),
+        layer_inputs=layer_inputs,
+        layer_vocab=keys.size("vocab_size_per_layer_input", *_VOCAB) if layer_inputs else 0,
         learned_positions=positions + _POSITIONS[family] if positions else 0,
         streams=keys.whole("hc_mult", default=1) or 1,
         source="its configuration",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from centime.catalogue.architecture import ExpertsSpec, FeedForwardSpec
 from centime.catalogue.decoders.keys import EXPERTS, TOP_K, ConfigKeys
+from centime.catalogue.decoders.mixers import shared_layers
 
 _WIDTH = ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", "d_ff")
 _DENSE_WIDTH = ("dense_intermediate_size", "prefix_dense_intermediate_size")  # where experts have the plain name
@@ -27,6 +28,9 @@ def feed_forwards_of(keys: ConfigKeys, kinds: list[str | None], hidden: int) -> 
         *_WIDTH, *_DENSE_WIDTH, *_EXPERT_WIDTH, "intermediate_size_mlp"
     )  # read, whether any layer is dense or none
     widths = _widths(keys, len(kinds), hidden) if "dense" in kinds else [0] * len(kinds)
+    if keys.flag("use_double_wide_mlp"):  # Gemma 4's E2B: where keys and values are another layer's
+        own = len(kinds) - shared_layers(keys, len(kinds))
+        widths = [width * (1 if layer < own else 2) for layer, width in enumerate(widths)]
     gated, bias = keys.text("model_type") not in UNGATED, keys.flag("mlp_bias")
     mixture = experts(keys, gated) if "experts" in kinds else None
     return [

@@ -60,6 +60,7 @@ class _Attention:
         self.family = keys.text("model_type").removesuffix("_text")
         self.heads = keys.per_layer(layers, *_HEADS)
         self.indexers = keys.words("indexer_types")
+        self.caches = layers - shared_layers(keys, layers)  # those after them take keys and values of one before
         inside = keys.inner("attn_config")  # DBRX's and MPT's
         default = inside.whole("kv_n_heads") if inside is not None else None
         if keys.flag("multi_query") and not keys.flag("new_decoder_architecture"):
@@ -95,7 +96,16 @@ class _Attention:
             bias=keys.flag("attention_bias", "qkv_bias", "add_qkv_bias", default=self.family in _BIASED),
             value_dim=value_dim if value_dim != head_dim else None,
             shared_projection=kind == "full" and keys.flag("attention_k_eq_v"),
+            shared_cache=layer >= self.caches,
         )
+
+
+def shared_layers(keys: ConfigKeys, layers: int) -> int:
+    """How many of the last layers have no keys and values of their own (Gemma 3n, Gemma 4's E2B and E4B)."""
+    found = keys.whole("num_kv_shared_layers", default=0) or 0
+    if found >= layers:
+        raise keys.refused(("num_kv_shared_layers",), found, f"fewer than the {layers} layers")
+    return found
 
 
 def latent_attention(keys: ConfigKeys, heads: int, shared: bool = False) -> LatentAttention:

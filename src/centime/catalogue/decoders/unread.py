@@ -10,8 +10,6 @@ from centime.json_files import brief
 _NOT_COUNTED = {
     "is_encoder_decoder": "it is an encoder and a decoder, and only decoders are planned",
     "type_vocab_size": "it is an encoder, and only decoders are planned",
-    "hidden_size_per_layer_input": "embeddings that each layer has of its own are not counted",
-    "num_kv_shared_layers": "layers that share other layers' keys and values are not counted",
     "cross_attention_layers": "attention to another model's states is not counted",
     "num_mem_blocks": "blocks that several layers share are not counted",
     "zero_expert_num": "experts that compute nothing, which change what a token costs, are not counted",

@@ -119,6 +119,8 @@ def kv_elements(mixer: Mixer | None, context: float) -> float:
     if mixer is None:
         return 0.0
     if isinstance(mixer, SoftmaxAttention):
+        if mixer.shared_cache:
+            return 0.0
         kept = min(context, mixer.window or context)
         return kept * mixer.kv_heads * (mixer.head_dim + mixer.value_head)
     if isinstance(mixer, LatentAttention):
@@ -149,6 +151,7 @@ def vectors(block: LayerGroup, arch: Architecture) -> int:
     each = 2 if arch.norm_bias else 1
     found = arch.hidden * each * sum(part is not None for part in (block.mixer, block.feed_forward))
     mixer, part = block.mixer, block.feed_forward
+    found += arch.hidden if arch.layer_inputs and mixer is not None else 0
     if isinstance(mixer, LatentAttention):
         found += mixer.kv_rank + (mixer.q_rank or 0) + (2 * mixer.index_dim if mixer.index_topk is not None else 0)
     elif isinstance(mixer, CompressedAttention):
@@ -209,7 +212,7 @@ def count_architecture(arch: Architecture, seq: int = 4096) -> ArchitectureCount
     mtp = [(block.repeat, block, _layer(block, arch)) for block in arch.mtp_layers] if arch.mtp_modules else []
     table = arch.vocab * arch.hidden
     final_norm = arch.hidden * (2 if arch.norm_bias else 1)
-    inputs = (0 if arch.tied else table) + arch.learned_positions * arch.hidden
+    inputs = (0 if arch.tied else table) + arch.other_tables
     outside = inputs + table + final_norm
     attention = sum(n * attention_flops(block.mixer, seq) for n, block, _ in layers)
     matmul = sum(n * layer.matmul for n, _, layer in layers) + table

@@ -18,7 +18,7 @@ from centime.catalogue.architecture import Architecture, LayerGroup
 from centime.catalogue.model_config import ModelConfig
 from centime.catalogue.models import from_config
 from centime.plan.counts.architecture import count_architecture, flops_per_key, idle_biases, vectors
-from centime.plan.counts.matrices import connection_gemms, feed_forward_gemms, mixer_gemms
+from centime.plan.counts.matrices import connection_gemms, feed_forward_gemms, layer_input_gemms, mixer_gemms
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ def _parts(block: LayerGroup, arch: Architecture) -> dict[str, ModuleParameters]
     connections = sum(gemm.params for gemm in connection_gemms(block, arch))
     if connections:
         found["hyper-connections"] = ModuleParameters(connections, connections, connections)
+    inputs = sum(gemm.params for gemm in layer_input_gemms(block, arch))
+    if inputs:
+        found["layer inputs"] = ModuleParameters(inputs, inputs, inputs)
     if block.mixer is not None:
         weights = sum(gemm.params for gemm in mixer_gemms(block.mixer, arch.hidden))
         small = vectors(LayerGroup(block.mixer, None), arch) - norm
@@ -114,6 +117,8 @@ def count(model: ModelConfig | Architecture, sequence_length: int = 4096, kv_byt
     parts["norms"] += ModuleParameters(final, final)
     positions = arch.learned_positions * arch.hidden
     parts["positions"] = ModuleParameters(positions, positions)
+    own = arch.other_tables - positions
+    parts["layers' embeddings"] = ModuleParameters(own, own)
     parts["head"] = ModuleParameters(vocabulary, vocabulary, vocabulary)
     if arch.mtp_modules:
         weights = sum(part.matmul for block in arch.mtp_layers for part in _parts(block, arch).values())

@@ -49,8 +49,8 @@ class Gemm:
 def mixer_gemms(mixer: Mixer, hidden: int) -> list[Gemm]:
     """A mixer's weight matrices, in the expanded (training) form of MLA."""
     if isinstance(mixer, SoftmaxAttention):
-        keys = mixer.kv_heads * mixer.head_dim
-        values = 0 if mixer.shared_projection else mixer.kv_heads * mixer.value_head
+        keys = 0 if mixer.shared_cache else mixer.kv_heads * mixer.head_dim
+        values = 0 if mixer.shared_projection or mixer.shared_cache else mixer.kv_heads * mixer.value_head
         out = mixer.heads * mixer.value_head
         gate = out if mixer.output_gate else 0
         return [
@@ -161,8 +161,18 @@ def connection_gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
     return [Gemm("hyper-connection", n * arch.hidden, 2 * n + n * n)] * parts if n > 1 else []
 
 
+def layer_input_gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
+    """What a layer does with an embedding of its own (Gemma 3n): P numbers from the model's input beside those that
+    are looked up, a gate on them from the layer's output, and back to D."""
+    if not arch.layer_inputs or block.mixer is None:
+        return []
+    inner = Gemm("layer input and gate", arch.hidden, 2 * arch.layer_inputs)
+    return [inner, Gemm("layer input back", arch.layer_inputs, arch.hidden)]
+
+
 def gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
-    """The weight matrices of one layer of `block`: mixer first, hyper-connections between, feed-forward last."""
+    """The weight matrices of one layer of `block`: mixer first, hyper-connections and layer inputs between,
+    feed-forward last."""
     found = mixer_gemms(block.mixer, arch.hidden) if block.mixer is not None else []
-    found += connection_gemms(block, arch)
+    found += connection_gemms(block, arch) + layer_input_gemms(block, arch)
     return found + (feed_forward_gemms(block.feed_forward, arch.hidden) if block.feed_forward is not None else [])

@@ -7,7 +7,7 @@ key; prefill in the expanded form, 2 H (nope + R + value) FLOPs a key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from centime.catalogue.architecture import (
@@ -56,6 +56,8 @@ class LayerCost:
             return (
                 min(context, mixer.index_topk or context) * (mixer.kv_rank + mixer.rope_dim) + context * mixer.index_dim
             )
+        if isinstance(self.mixer, SoftmaxAttention) and self.mixer.shared_cache:  # it reads another layer's
+            return kv_elements(replace(self.mixer, shared_cache=False), context)
         return self.kv_elements(context)
 
     def prefill_flops(self, tokens: float, cached: float) -> float:
@@ -73,7 +75,7 @@ class ModelCost:
     layers: tuple[LayerCost, ...]
     hidden: int  # D
     head_params: float
-    table_params: float  # the embedding, when it is not the head's own matrix
+    table_params: float  # the embedding, when it is not the head's own matrix, and what else is looked up
     mtp_params: float  # of one MTP module, its head shared
 
     @property
@@ -131,4 +133,5 @@ def model_cost(arch: Architecture) -> ModelCost:
     head = arch.hidden * arch.vocab
     last = layers[-1]
     module = last.mixer_params + last.dense_params + last.experts * last.expert_params + 2 * arch.hidden**2
-    return ModelCost(tuple(layers), arch.hidden, head, 0 if arch.tied else head, module if arch.mtp_modules else 0.0)
+    tables = (0 if arch.tied else head) + arch.other_tables
+    return ModelCost(tuple(layers), arch.hidden, head, tables, module if arch.mtp_modules else 0.0)

@@ -162,6 +162,6 @@ def work_of(arch: Architecture, seq: int) -> LayerWork:
     sums["linear_params"] += modules * 2.0 * hidden * hidden
     sums["head_flops"] = 2.0 * table * (1 + modules)
     sums["heads_of_vocab"] = float(arch.vocab) * (1 + modules)
-    sums["table_params"] = table * (1 if arch.tied else 2) + arch.learned_positions * hidden
+    sums["table_params"] = table * (1 if arch.tied else 2) + arch.other_tables
     sums["small_params"] += sums["sites"] * hidden
     return LayerWork(hidden=hidden, **sums)
