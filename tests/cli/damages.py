@@ -60,11 +60,11 @@ def _of_toml(content: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _of_csv(content: bytes) -> Iterator[tuple[str, bytes]]:
-    columns, row = csv.reader(content.decode().splitlines())
+    columns, row, *others = csv.reader(content.decode().splitlines())
     for i, column in enumerate(columns):
         for wrong in WRONG_CELLS:
-            yield f"{column}={wrong[:6]!r}", _csv(columns, [*row[:i], wrong, *row[i + 1 :]])
-        yield f"no {column}", _csv(columns[:i] + columns[i + 1 :], row[:i] + row[i + 1 :])
+            yield f"{column}={wrong[:6]!r}", _csv(columns, [*row[:i], wrong, *row[i + 1 :]], *others)
+        yield f"no {column}", _csv(*(line[:i] + line[i + 1 :] for line in (columns, row, *others)))
 
 
 def _each(tree: dict[str, Any], wrongs: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -90,7 +90,7 @@ def _toml(value: Any) -> str:
     return str(value) if isinstance(value, float) else json.dumps(value)
 
 
-def _csv(columns: list[str], row: list[str]) -> bytes:
+def _csv(*lines: list[str]) -> bytes:
     text = io.StringIO()
-    csv.writer(text).writerows([columns, row])
+    csv.writer(text).writerows(lines)
     return text.getvalue().encode()

@@ -151,6 +151,7 @@ def test_what_cannot_be_read_is_named_by_its_line(tmp_path: Path) -> None:
         ("time,prompt_tokens,output_tokens\nx,y,z\n", "no request could be read .line 2"),
         ("time,prompt_tokens,output_tokens\n", "no column"),
         ("time,prompt_tokens,output_tokens\n7,5,5\n7,5,5\n", "at one instant"),
+        ("time,prompt_tokens,output_tokens\n0,5,5\n9e9,5,5\n", "most 366"),
         ("", "no column"),
         ("{}\n{}\n", "no column"),
         ("[1, 2]", "no column"),

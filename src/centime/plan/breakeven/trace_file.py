@@ -20,6 +20,7 @@ from centime.input_files import read_text
 from centime.json_files import parse_json
 from centime.plan.breakeven.trace import Trace, TracedRequest
 from centime.plan.breakeven.trace_log import log_records
+from centime.units import SECONDS_PER_DAY
 
 WHAT = "a trace of requests: CSV or JSON lines with instants, prompt tokens and answer tokens"
 NAMES = {  # without case and signs, as columns of traces are called, the surest first
@@ -44,6 +45,7 @@ NAMES = {  # without case and signs, as columns of traces are called, the surest
 UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))  # above so much a number of the calendar is in ns, us, ms
 CALENDAR = 1e8  # seconds since the epoch from here on: 1973
 MOST_TOKENS = 1e9  # of a prompt or an answer
+MOST_DAYS = 366
 NO_INSTANT = "no instant such as 2026-11-30T08:00:00Z or seconds"
 NAMED = 3  # faults that are told; the others are counted
 
@@ -72,6 +74,12 @@ def read_trace(path: Path) -> Trace:
     found.sort(key=lambda one: one.at_s)
     if found[-1].at_s <= found[0].at_s:
         raise UserError(f"--trace {path}: all requests came at one instant, which is no load; give their times.")
+    days = (found[-1].at_s - found[0].at_s) / SECONDS_PER_DAY
+    if days > MOST_DAYS:
+        raise UserError(
+            f"--trace {path}: from the first request to the last are {days:,.0f} days by {columns['instant']}; expected "
+            f"at most {MOST_DAYS}: give instants as ISO 8601, or call the column by its unit, such as time_ms."
+        )
     told = faults[:NAMED] + ([f"and {len(faults) - NAMED} lines more"] if len(faults) > NAMED else [])
     return Trace(tuple(found), found[0].at_s >= CALENDAR, tuple(told), tuple(columns.values()))
 
