@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_named_by_its_line(tmp_path: Path) -> None:
     assert "line 3: time is 'soon'" in found.faults[0]
     assert "line 4: prompt_tokens is 'many'" in found.faults[1]
     assert "line 5: output_tokens is ''" in found.faults[2]
-    assert found.faults[3] == "and 1 lines more"
+    assert found.faults[3] == "and 1 line more"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from centime.plan.frontier.request import FrontierRequest
 from centime.plan.serving.planner import plan_serving
 from centime.plan.serving.request import Demand, ServingRequest
 from centime.plan.show.language import writer
-from centime.plan.show.sections import StackedBars
+from centime.plan.show.sections import StackedBars, Table
 
 MEASURED = Path(__file__).parents[1] / "show" / "served.csv"
 REQUEST = FrontierRequest("llama-3.1-70b", ("h100", "b200", "rtx 4090"), isl=1024, osl=1024, date="2026-06-01")
@@ -69,7 +69,18 @@ def test_each_layout_but_the_best_says_why_it_lost(plan: FrontierPlan) -> None:
     said = " ".join(layouts[-1].why for layouts in (curve.layouts for curve in plan.curves))
     assert "does not fit" in said  # 70 GB of weights on one chip
     slower = next(one for one in layouts[1:] if one.serves)
-    assert f"{layouts[0].per_chip / slower.per_chip:.2f} times slower" == slower.why
+    times = layouts[0].per_chip / slower.per_chip
+    assert slower.why == (f"{times:.2f} times slower" if times >= 1.1 else f"{1 - 1 / times:.1%} slower")
+
+
+def test_the_table_has_ten_that_serve_and_then_what_stands_in_the_way(plan: FrontierPlan) -> None:
+    tables = [section for section in verbs.sections(plan, "en") if isinstance(section, Table)]
+    table = next(one for one in tables if one.title == f"Layouts on {plan.curves[2].name}")
+    layouts = plan.curves[2].layouts
+    assert [row[0] for row in table.rows] == [one.layout for one in layouts[:10] if one.serves]
+    for one in layouts:
+        assert one.serves or f"{one.layout}" in table.note
+    assert table.note.count("does not fit") == 1
 
 
 def test_a_limit_that_a_layout_misses_is_named() -> None:

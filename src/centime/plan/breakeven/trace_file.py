@@ -18,6 +18,7 @@ from centime.csv_files import parse
 from centime.errors import UserError, nearest
 from centime.input_files import read_text
 from centime.json_files import parse_json
+from centime.messages import Said, said
 from centime.plan.breakeven.trace import Trace, TracedRequest
 from centime.plan.breakeven.trace_log import log_records
 from centime.units import SECONDS_PER_DAY
@@ -46,7 +47,6 @@ UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))  # above so much a number of 
 CALENDAR = 1e8  # seconds since the epoch from here on: 1973
 MOST_TOKENS = 1e9  # of a prompt or an answer
 MOST_DAYS = 366
-NO_INSTANT = "no instant such as 2026-11-30T08:00:00Z or seconds"
 NAMED = 3  # faults that are told; the others are counted
 
 Record = Mapping[str, Any]
@@ -62,12 +62,12 @@ def read_trace(path: Path) -> Trace:
     columns = _columns(records, path)
     scale = _scale(columns, records)
     found: list[TracedRequest] = []
-    faults: list[str] = []
+    faults: list[Said] = []
     for line, record in records:
         try:
             found.append(_request(record, columns, scale))
         except ValueError as error:
-            faults.append(f"line {line}: {error}")
+            faults.append(said("line {line}: {what}", line=line, what=error.args[0]))
     if not found:
         first = f" ({faults[0]})" if faults else ""
         raise UserError(f"--trace {path}: no request could be read{first}; expected {WHAT}.")
@@ -77,10 +77,10 @@ def read_trace(path: Path) -> Trace:
     days = (found[-1].at_s - found[0].at_s) / SECONDS_PER_DAY
     if days > MOST_DAYS:
         raise UserError(
-            f"--trace {path}: from the first request to the last are {days:,.0f} days by {columns['instant']}; expected "
+            f"--trace {path}: from the first request to the last {days:,.0f} days by {columns['instant']}; expected "
             f"at most {MOST_DAYS}: give instants as ISO 8601, or call the column by its unit, such as time_ms."
         )
-    told = faults[:NAMED] + ([f"and {len(faults) - NAMED} lines more"] if len(faults) > NAMED else [])
+    told = faults[:NAMED] + ([said("and {n:,|line|lines} more", n=len(faults) - NAMED)] if len(faults) > NAMED else [])
     return Trace(tuple(found), found[0].at_s >= CALENDAR, tuple(told), tuple(columns.values()))
 
 
@@ -207,7 +207,7 @@ def _scale(columns: Mapping[str, str], records: list[tuple[int, Record]]) -> flo
 def _request(record: Record, columns: Mapping[str, str], scale: float | None) -> TracedRequest:
     """Raises ValueError saying which column holds what."""
     if not record:
-        raise ValueError("it is no object or row")
+        raise ValueError(said("it is no object or row"))
     at_s = _instant(_value(record, columns["instant"]), columns["instant"], scale)
     prompt = _tokens(_value(record, columns["prompt"]), columns["prompt"], least=1)
     answer = _tokens(_value(record, columns["answer"]), columns["answer"], least=1)
@@ -223,7 +223,14 @@ def _tokens(value: Any, column: str, *, least: float) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if isinstance(value, bool) or not least <= number <= MOST_TOKENS:
-        raise ValueError(f"{column} is {str(value)[:40]!r}, not a number of tokens from {least:g} on")
+        raise ValueError(
+            said(
+                "{column} is {value}, not a number of tokens from {least:g} on",
+                column=column,
+                value=repr(str(value)[:40]),
+                least=least,
+            )
+        )
     return number
 
 
@@ -232,14 +239,22 @@ def _instant(value: Any, column: str, scale: float | None) -> float:
         try:
             moment = datetime.datetime.fromisoformat(value.strip().removesuffix(" UTC"))
         except ValueError:
-            raise ValueError(f"{column} is {value[:40]!r}, {NO_INSTANT}") from None
+            raise ValueError(_no_instant(column, value)) from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
     if isinstance(value, bool) or not 0 <= number < 1e20:
-        raise ValueError(f"{column} is {str(value)[:40]!r}, {NO_INSTANT}")
+        raise ValueError(_no_instant(column, value))
     if scale is None:
         scale = next((unit for above, unit in UNITS if number >= above), 1.0)
     return number * scale
+
+
+def _no_instant(column: str, value: Any) -> Said:
+    return said(
+        "{column} is {value}, no instant such as 2026-11-30T08:00:00Z or seconds",
+        column=column,
+        value=repr(str(value)[:40]),
+    )

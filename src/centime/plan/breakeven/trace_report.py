@@ -19,7 +19,7 @@ def trace_sections(plan: BreakevenPlan, w: Writer) -> list[Section]:
         return []
     out: list[Section] = [_figures(plan, trace, found, w), _hours(trace, found, w), _units(found, w)]
     if trace.faults:
-        out.append(Notes(w.say("Lines of the trace that were not read"), trace.faults))
+        out.append(Notes(w.say("Lines of the trace that were not read"), [w.say(fault) for fault in trace.faults]))
     return out
 
 

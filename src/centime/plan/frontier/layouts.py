@@ -14,6 +14,7 @@ from centime.plan.serving.engine import EngineModel, decoding, prefilling
 from centime.plan.serving.units import Unit, check_units, free_bytes, weight_bytes
 
 SHOWN = 10
+LITTLE = 1.1  # times: a difference below it is told as a share
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,14 @@ def tried_layouts(
             found.append(_split(decoded[unit], best, lengths))
     found.sort(key=lambda one: (-one.per_chip, one.chips))
     top = found[0].per_chip
-    return [
-        one
-        if one.why or one.per_chip == top
-        else replace(one, why=said("{times:.2f} times slower", times=top / one.per_chip))
-        for one in found
-    ]
+    return [replace(one, why=_slower(top / one.per_chip)) if 0 < one.per_chip < top else one for one in found]
+
+
+def _slower(times: float) -> Said:
+    """How far behind the best: as a share where that is little."""
+    if times < LITTLE:
+        return said("{less:.1%} slower", less=1 - 1 / times)
+    return said("{times:.2f} times slower", times=times)
 
 
 def _mixed(

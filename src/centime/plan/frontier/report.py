@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from centime.catalogue.hourly_prices import how_old
-from centime.messages import Writer, said
+from centime.messages import Said, Writer, said
 from centime.plan.frontier.layouts import SHOWN, Tried
 from centime.plan.frontier.measured import Measured
 from centime.plan.frontier.plan import MILLION, SPEEDS, Curve, FrontierPlan
@@ -17,13 +17,15 @@ PARTS = {  # of a chip's memory
     "kept_free": "kept free",
 }
 POINTS = 49  # of a line
+FEW = 3  # chips that a title names, curves whose launch lines are shown
 ROLES = {"both": "one unit", "prefill": "a prefill unit", "decode": "a decode unit"}
 ENGINE_NAMES = {"vllm": "vLLM", "sglang": "SGLang", "trt": "TensorRT-LLM"}
 
 
 def title(plan: FrontierPlan, w: Writer) -> str:
     """One line."""
-    chips = ", ".join(dict.fromkeys(curve.chip.name for curve in plan.curves))
+    names = list(dict.fromkeys(curve.chip.name for curve in plan.curves))
+    chips = ", ".join(names) if len(names) <= FEW else w.say("{n:,} chips", n=len(names))
     return w.say("{model}: speed against tokens of a chip, {chips}", model=plan.request.model, chips=chips)
 
 
@@ -36,7 +38,7 @@ def sections(plan: FrontierPlan, w: Writer) -> list[Section]:
     found += [_layouts(curve, w) for curve in plan.curves if curve.layouts]
     if any(curve.best for curve in plan.curves):
         found += [_memory(plan, w), _largest(plan, w)]
-        found += [_launch(plan, curve, w) for curve in plan.curves if curve.best]
+        found += [_launch(plan, curve, w) for curve in _started(plan)]
     reasons = [w.say("{name}: {what}", name=c.name, what=c.why_not) for c in plan.curves if c.why_not]
     if reasons:
         found.append(Notes(w.say("What stands in the way"), reasons))
@@ -146,7 +148,7 @@ def _layouts(curve: Curve, w: Writer) -> Table:
     money = [one.per_chip for one in curve.layouts[:SHOWN] if curve.per_dollar(one.per_chip)]
     currency = curve.price.currency if curve.price and money else ""
     rows = []
-    for one in curve.layouts[:SHOWN]:
+    for one in (layout for layout in curve.layouts[:SHOWN] if layout.serves):
         dollars = curve.per_dollar(one.per_chip)
         cost = [w.money(MILLION / dollars, currency) if dollars else "–"] if currency else []
         rows.append(
@@ -154,14 +156,23 @@ def _layouts(curve: Curve, w: Writer) -> Table:
         )
     head = [*map(w.say, ("chips", "sequences a chip", "token", "tokens/s per chip"))]
     head += [w.say("per M output")] if currency else []
-    left = len(curve.layouts) - SHOWN
-    note = w.say("{n:,} more were tried.", n=left) if left > 0 else ""
-    return Table(w.say("Layouts on {name}", name=curve.name), ["", *head, w.say("why not")], rows, note)
+    left = sum(one.serves for one in curve.layouts[SHOWN:])
+    notes = [w.say("{n:,} slower ones more were tried.", n=left)] if left > 0 else []
+    notes += [w.say("{layouts}: {why}.", layouts=names, why=why) for names, why in _refused(curve)]
+    return Table(w.say("Layouts on {name}", name=curve.name), ["", *head, w.say("why not")], rows, " ".join(notes))
+
+
+def _refused(curve: Curve) -> list[tuple[list[str], Said]]:
+    """Layouts that do not serve, those together that the same stands in the way of, with what it is for the widest."""
+    found: dict[str, tuple[list[str], Said]] = {}
+    for one in sorted((one for one in curve.layouts if not one.serves), key=lambda one: one.chips):
+        if one.why is not None:
+            names = found.get(one.why.template, ([], one.why))[0]
+            found[one.why.template] = ([*names, one.layout], one.why)
+    return list(found.values())
 
 
 def _figures(one: Tried, w: Writer) -> list[str]:
-    if not one.serves:
-        return ["–", "–", "–"]
     chips = one.engine.unit.chips
     return [w.plain(one.batch / chips), w.quantity(one.tpot_s * 1e3, ".3g", "ms"), w.plain(one.per_chip)]
 
@@ -187,6 +198,12 @@ def _largest(plan: FrontierPlan, w: Writer) -> Table:
     head = map(w.say, ("unit", "largest context, tokens", "most sequences of these lengths"))
     note = w.say("A sequence in each attention group; what the model itself was trained for may be less.")
     return Table(w.say("What fits"), ["", *head], rows, note)
+
+
+def _started(plan: FrontierPlan) -> list[Curve]:
+    """The curves whose launch lines are shown: all of a few, else the one that serves most."""
+    able = [curve for curve in plan.curves if curve.best]
+    return able if len(able) <= FEW else sorted(able, key=lambda c: -c.best.per_chip if c.best else 0.0)[:1]
 
 
 def _launch(plan: FrontierPlan, curve: Curve, w: Writer) -> Notes:
