@@ -44,6 +44,7 @@ WORK = (
     "bill",
     "model show deepseek-v3",
     "model list",
+    "catalogue price deepseek-flash --at 2026-10-01T02:00Z",
 )
 NEEDS_MORE = {
     "train recipe.toml": "train",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+import sys
 
 import pytest
 
@@ -30,6 +32,13 @@ def test_the_statute_of_a_year_to_come_as_others_have_it() -> None:
     days = {str(day) for day in china}
     assert {day for day in days if not any(first <= day <= last for first, last in ours.items())} == set()
     assert {*ours, *ours.values()} <= days
+
+
+def test_a_decreed_year_does_without_the_package() -> None:
+    asks = "import sys, datetime; from centime.catalogue.tariffs.chinese_days import kind_of; "
+    asks += "print(kind_of(datetime.date(2026, 11, 30)) == '', 'holidays' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_days_like_others() -> None:

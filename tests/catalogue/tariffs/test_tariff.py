@@ -139,6 +139,16 @@ def test_what_are_no_hours_gets_a_sentence(hours: str) -> None:
         tariff_for("1,2,3/1,2,3", hours=hours)
 
 
+def test_the_whole_day_is_a_window_and_none_of_it_is_not() -> None:
+    whole = peak_hours("00:00-24:00 Sun")
+    assert [whole.contain(at(f"2026-11-29T{clock}")) for clock in ("00:00", "23:59:59")] == [True, True]
+    assert not whole.contain(at("2026-11-30T00:00"))
+    for nothing in ("00:00-00:00", "05:00-05:00", "24:00-24:00"):
+        with pytest.raises(UserError, match="end when they begin"):
+            peak_hours(nothing)
+    assert str(peak_hours("23:00-01:00")) == "23:00-01:00 UTC"
+
+
 def test_peak_hours_of_one_price_mean_nothing() -> None:
     with pytest.raises(UserError, match="one price for all hours"):
         tariff_for("1,2,3", hours="01:00-02:00")

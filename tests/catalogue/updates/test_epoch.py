@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.catalogue.updates.made import Catalogues
+import pytest
+from tests.catalogue.updates.made import EPOCH, Catalogues
 
 from centime.catalogue.chips import chip
 from centime.catalogue.hourly_prices import gpu_hour
@@ -24,3 +25,22 @@ def test_a_price_that_was_lacking_is_filled_and_says_where_from(server: Catalogu
     assert "release price of 2018-09-13, Epoch AI" in chip("t4").purchase_note
     assert chip("h100").purchase_usd == kept  # its own row goes before
     assert "release price" in gpu_hour(chip("t4")).source
+
+
+@pytest.mark.parametrize(
+    ("usd", "date", "price"),
+    [
+        ("2,295", "2018", "2295"),
+        ("$2295.50", "2018-09", "2295.5"),
+        ("9999999", "2018-09-13", "9999999"),
+        ("10000000", "2018-09-13", None),
+        ("0", "2018-09-13", None),
+        ("free", "2018-09-13", None),
+        ("2295", "soon", None),
+    ],
+)
+def test_what_no_chip_costs_is_no_price(server: Catalogues, usd: str, date: str, price: str | None) -> None:
+    row = f'T4,,,{date},"{usd}",\nNVIDIA H100 PCIe,,,2022-09-20,29000,\n'
+    server.answers["/epoch.csv"] = (200, (EPOCH.splitlines()[0] + "\n" + row).encode())
+    found = update("epoch", f"{server.address}/epoch.csv").found
+    assert {row["device"]: row["purchase_usd"] for row in found.rows}.get("T4") == price

@@ -21,6 +21,8 @@ def test_what_is_priced_by_the_token_is_taken(server: Catalogues) -> None:
     assert done.as_json()["unused"] == {"not priced by the token": 1, "not text for text": 1}
     assert price_list("deepseek/deepseek-v4-pro").date == TODAY
     assert tariff_for("deepseek/deepseek-v4-pro").peak == TokenPrices(44_000, 1_320_000, 3_960_000)
+    tiers = [row["model"] for row in done.found.rows if "context tiers" in row["terms"]]
+    assert tiers == ["gpt-6-luna"]
     assert tariff_for("them/Plain").peak == TokenPrices(200_000, 200_000, 400_000)  # a hit costs what a miss does
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 
+import pytest
 from tests.catalogue.updates.made import Catalogues
 
 from centime.catalogue.chips import chip, chip_names
@@ -32,6 +33,11 @@ def test_offers_are_told_apart_by_chip_and_counted(server: Catalogues) -> None:
         "TPU v5p": "4.2",  # a slice of eight cores is four chips
         "TPU v6e Trillium": "2.7",
     }
+    rentals = {(row["device"], row["provider"]): row for row in done.found.rows if row["kind"] == "rental"}
+    assert rentals["H100 SXM 80GB", "lambda"]["per_hour"] == "3.99"
+    assert len(rentals) == 9
+    assert {row["source"] for row in rentals.values()} == {f"SkyPilot catalogue at {server.address}/sky"}
+    assert len({row["id"] for row in done.found.rows}) == len(done.found.rows)
     assert done.as_json()["unknown"] == {"A4000": 2, "tpu-v2": 1}
     assert done.as_json()["unused"] == {
         "without a price on demand": 2,
@@ -72,3 +78,24 @@ def test_another_fetch_replaces_the_first(server: Catalogues) -> None:
     update("skypilot", server.address + "/sky")
     assert gpu_hour(chip("h100")).date < TODAY
     assert gpu_hour(chip("TPU v5p")).per_device_hour == 4.2
+
+
+@pytest.mark.parametrize(
+    ("price", "count", "taken"),
+    [
+        ("1000", "1", True),
+        ("8000", "8.0", True),
+        ("1000.01", "1", False),
+        ("0", "1", False),
+        ("-2", "1", False),
+        ("nan", "1", False),
+        ("many", "1", False),
+        ("2", "0", False),
+        ("2", "", False),
+    ],
+)
+def test_what_no_hour_costs_is_no_offer(server: Catalogues, price: str, count: str, taken: bool) -> None:
+    rows = "InstanceType,AcceleratorName,AcceleratorCount,Price,Region\n" + f"one,B200,{count},{price},here\n"
+    server.answers["/sky/verda/vms.csv"] = (200, rows.encode())
+    found = update("skypilot", server.address + "/sky").found
+    assert ("B200 SXM 180GB" in {row["device"] for row in found.rows}) == taken

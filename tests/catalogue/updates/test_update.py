@@ -10,6 +10,7 @@ from tests.catalogue.updates.made import EPOCH, RUNPOD, Catalogues
 
 from centime.catalogue.refreshed import refreshed_path
 from centime.catalogue.updates import SOURCES, update
+from centime.catalogue.updates.found import named
 from centime.errors import UserError
 
 PATHS = {"skypilot": "/sky", "litellm": "/litellm.json", "epoch": "/epoch.csv"}
@@ -78,6 +79,12 @@ def test_a_copy_on_this_machine_is_of_the_day_it_was_written(tmp_path: Path) -> 
     assert update("epoch", str(copy)).as_json()["date"] >= "2026"
     with pytest.raises(UserError, match="No such file"):
         update("epoch", str(tmp_path / "other.csv"))
+
+
+def test_of_many_names_the_first_are_shown() -> None:
+    names = [f"chip{number}" for number in range(9)]
+    assert named(names[:8]) == ", ".join(names[:8])
+    assert named(reversed(names)) == ", ".join(names[:8]) + " and 1 more"
 
 
 def test_what_is_no_source() -> None:
