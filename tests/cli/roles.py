@@ -165,6 +165,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--market",
         "--currency",
         "--efficiency",
+        "--optimizer",
     ),
     # anything is right
     "free": (

@@ -32,6 +32,7 @@ def planned(path: Path) -> dict[str, Any]:
             for stage in recipe.context
         ],
         "post_hours": 0.0,
+        "optimizer": recipe.optimizer.name,
         "vocabulary": None if "vocab_size" in recipe.model.model_fields_set else recipe.model.vocab_size,
         "tuned": recipe.sft is not None,
     }

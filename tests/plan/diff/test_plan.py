@@ -69,6 +69,11 @@ def test_a_longer_context_stage_is_a_later_stage(recipe) -> None:
     assert found["change"] > 0
 
 
+def test_another_optimizer_is_a_cause_of_its_own(recipe) -> None:
+    found = asked(recipe(), recipe(("[run]", '[optimizer]\nname = "muon"\n\n[run]')), *ON)
+    assert causes(found).keys() >= {"optimizer"}
+
+
 def test_a_larger_model_is_the_model(recipe) -> None:
     found = asked(recipe(("depth = 2", "depth = 8")), recipe(("depth = 2", "depth = 10")), *ON)
     assert causes(found)["size"] > 0
@@ -166,6 +171,8 @@ def test_markdown_is_tables_that_no_text_breaks(tmp_path: Path) -> None:
         (["v3-h800", "no-such"], "no such file"),
         (["v3-h800", "v3-h20", "--fail-over", "5"], "5%"),
         (["v3-h800", "v3-h20", "--fail-over", "-5%"], "at least 0"),
+        (["v3-h800", "v3-h20", "--gpu", "h80"], "h80"),
+        (["v3-h800", "v3-h20", "--price", "2"], "'2'"),
         (["v3-h800", "v3-h20", "--markdown", "--json"], "--markdown and --json"),
         (["v3-h800", "model=deepseek-v3,gpu=h800,gpus=2048,tokens=1T,price=2 EUR/h"], "one currency"),
     ],

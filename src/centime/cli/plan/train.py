@@ -50,6 +50,7 @@ def train(
         typer.Option("--interrupted-every", help="Of a spot market: how often chips are taken back: 24h."),
     ] = None,
     currency: Currency = None,
+    optimizer: Annotated[str, typer.Option("--optimizer", help="adamw, adam8bit or muon.")] = "adamw",
     first_run: Annotated[
         bool, typer.Option("--first-run", help="Also show what failed runs, ablations and evaluation come to.")
     ] = False,
@@ -88,6 +89,7 @@ def train(
         interrupted_every=None if interrupted_every is None else parse_duration(interrupted_every) / 3600,
         currency=currency,
         first_run=first_run,
+        optimizer=optimizer,
     )
     if budget is None and deadline is None:
         missing = [flag for flag, given in (("tokens", tokens), ("gpu", gpu), ("gpus", gpus)) if given is None]

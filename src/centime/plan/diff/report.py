@@ -10,6 +10,7 @@ from centime.plan.show.sections import Figure, Figures, Notes, Section, Table, W
 
 LABELS = RUN_LABELS | {
     "later stages": "Later stages",
+    "optimizer": "Optimizer",
     "model": "Model",
     "load": "Load",
     "limits": "Limits on latency",

@@ -11,6 +11,7 @@ from typing import Any
 
 from centime.catalogue.chips import chip
 from centime.catalogue.hourly_prices import gpu_hour
+from centime.catalogue.prices import day, price_given
 from centime.errors import UserError
 from centime.input_files import parse_toml, read_text
 from centime.messages import said
@@ -29,7 +30,8 @@ RECIPE_TABLES = {"data", "train", "context", "sft", "optimizer", "run"}
 class Options:
     """What completes a side that does not say it itself: of a recipe the chips, of a config.json the tokens too.
 
-    isl or osl: a config.json is served, with requests of such lengths, instead of trained.
+    isl or osl: a config.json is served, with requests of such lengths, instead of trained. Raises UserError on a chip,
+    a price or a day that is none, whether a side needs it or not.
     """
 
     gpu: str | None = None
@@ -41,6 +43,14 @@ class Options:
     date: str | None = None
     isl: float | None = None
     osl: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.gpu is not None:
+            chip(self.gpu)
+        if self.price is not None:
+            price_given(self.price)
+        if self.date is not None:
+            day(self.date)
 
 
 @dataclass(frozen=True)

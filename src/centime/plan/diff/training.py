@@ -53,14 +53,24 @@ def _causes(a: TrainingPlan, b: TrainingPlan) -> list[Change]:
         on_more = shared if cause.name == "cluster" else 0.0
         by = {"Cost": cause.money, "GPU-hours": hours * of_time, "Days": days * (of_time - on_more)}
         out.append(Change(cause.name, cause.before, cause.after, by))
+    first = [plan.stages[0].gpu_hours for plan in (a, b)]
+    other = [own - run.gpu_hours for own, run in zip(first, (found.a, found.b), strict=True)]
+    if a.request.optimizer != b.request.optimizer:  # the causes of pre-training are those under AdamW
+        out.append(_apart("optimizer", (a.request.optimizer, b.request.optimizer), other, (a, b)))
     later = [sum(stage.gpu_hours for stage in plan.stages[1:]) for plan in (a, b)]
-    money = [hours * plan.price.per_device_hour for hours, plan in zip(later, (a, b), strict=True)]
-    if abs(money[1] - money[0]) > NEGLIGIBLE or abs(later[1] - later[0]) > NEGLIGIBLE:
-        texts = [said("{hours:count|GPU-hour|GPU-hours}", hours=hours) for hours in later]
-        spans = [hours / plan.request.gpus / 24 for hours, plan in zip(later, (a, b), strict=True)]
-        by = {"Cost": money[1] - money[0], "GPU-hours": later[1] - later[0], "Days": spans[1] - spans[0]}
-        out.append(Change("later stages", texts[0], texts[1], by))
+    texts = [said("{hours:count|GPU-hour|GPU-hours}", hours=hours) for hours in later]
+    apart = _apart("later stages", (texts[0], texts[1]), later, (a, b))
+    if any(abs(value) > NEGLIGIBLE for value in apart.by.values()):
+        out.append(apart)
     return out
+
+
+def _apart(name: str, texts: tuple[str, str], hours: list[float], plans: tuple[TrainingPlan, TrainingPlan]) -> Change:
+    """A cause that is so many chip-hours of either plan."""
+    money = [own * plan.price.per_device_hour for own, plan in zip(hours, plans, strict=True)]
+    days = [own / plan.request.gpus / 24 for own, plan in zip(hours, plans, strict=True)]
+    by = {"Cost": money[1] - money[0], "GPU-hours": hours[1] - hours[0], "Days": days[1] - days[0]}
+    return Change(name, *texts, by)
 
 
 def _run(plan: TrainingPlan) -> RunInputs:

@@ -62,7 +62,9 @@ class StepCost:
         """Bytes a chip of weights, gradients and optimizer. Micro-batch and recomputation play no part in them, and of
         the schedules DualPipe alone, which keeps a second copy of the model."""
         key = (layout.tp, layout.pp, layout.cp, layout.dp, layout.ep, layout.zero, layout.schedule == "dualpipe")
-        return _kept(self.states, key, lambda: sum(states_of(self.load.work, layout, self.job.software)))
+        return _kept(
+            self.states, key, lambda: sum(states_of(self.load.work, layout, self.job.software, self.job.optimizer))
+        )
 
     def passing_bytes(self, layout: Layout) -> float:
         """Bytes a chip of activations and buffers. `zero` and `ep` play no part in them."""

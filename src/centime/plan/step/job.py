@@ -21,6 +21,7 @@ class Job:
     global_batch: int
     precision: str
     software: TrainingSoftware
+    optimizer: str = "adamw"  # one of memory.OPTIMIZERS
 
 
 @dataclass(frozen=True, slots=True)

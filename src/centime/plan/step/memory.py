@@ -23,6 +23,9 @@ WEIGHT_BYTES = 2.0  # bf16 copy that kernels read
 GRADIENT_BYTES_SHARDED = 2.0  # FSDP reduces in the weights' type
 MOMENT_BYTES = 8.0  # AdamW's two in fp32
 MASTER_BYTES = 4.0
+# Bytes of the states of a parameter. AdamW's two in 8 bits have a 4-byte scale each for 2,048 of them (arXiv
+# 2110.02861); Muon keeps one in fp32 for matrices and AdamW's two for tables and vectors (arXiv 2502.16982).
+OPTIMIZERS = {"adamw": MOMENT_BYTES, "adam8bit": 2.0 * (1.0 + 4.0 / 2048), "muon": MOMENT_BYTES / 2}
 
 
 class Recomputed(NamedTuple):
@@ -107,10 +110,21 @@ def in_flight(layout: Layout, micro_batches: int) -> float:
 def memory_of(job: Job, layout: Layout, recomputed: Recomputed | None = None) -> Memory:
     """Bytes on the fullest chip. recomputed: None: as the layout says."""
     work = work_of(job.arch, job.seq)
-    return Memory(*states_of(work, layout, job.software), *passing_of(work, job, layout, recomputed))
+    return Memory(*states_of(work, layout, job.software, job.optimizer), *passing_of(work, job, layout, recomputed))
 
 
-def states_of(work: LayerWork, layout: Layout, software: TrainingSoftware) -> tuple[float, float, float]:
+def moment_bytes(work: LayerWork, optimizer: str) -> tuple[float, float]:
+    """Bytes of the optimizer's states of a dense parameter (tables included) and of an expert's."""
+    each = OPTIMIZERS[optimizer]
+    if optimizer != "muon":
+        return each, each
+    matrices = work.linear_params / (work.linear_params + work.small_params + work.table_params)
+    return each * matrices + MOMENT_BYTES * (1.0 - matrices), each
+
+
+def states_of(
+    work: LayerWork, layout: Layout, software: TrainingSoftware, optimizer: str = "adamw"
+) -> tuple[float, float, float]:
     """Bytes of weights, gradients and optimizer."""
     dense, expert = local_params(work, layout)
     held = dense + expert
@@ -123,7 +137,11 @@ def states_of(work: LayerWork, layout: Layout, software: TrainingSoftware) -> tu
     gradients = software.gradient_bytes * held
     if layout.zero >= 2:
         gradients = GRADIENT_BYTES_SHARDED * (shards + largest)
-    return weights, gradients, (MOMENT_BYTES + MASTER_BYTES) * shards
+    if optimizer == "adamw":
+        return weights, gradients, (MOMENT_BYTES + MASTER_BYTES) * shards
+    of_dense, of_expert = moment_bytes(work, optimizer)
+    owned = (dense / dp, expert / expert_dp) if layout.zero >= 1 else (dense, expert)
+    return weights, gradients, MASTER_BYTES * shards + of_dense * owned[0] + of_expert * owned[1]
 
 
 def passing_of(work: LayerWork, job: Job, layout: Layout, recomputed: Recomputed | None = None) -> tuple[float, float]:

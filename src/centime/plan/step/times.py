@@ -13,7 +13,7 @@ from centime.plan.step import collectives
 from centime.plan.step.efficiency import Constants, TrainingSoftware, below_one
 from centime.plan.step.job import Workload
 from centime.plan.step.layout import Layout
-from centime.plan.step.memory import local_params
+from centime.plan.step.memory import MOMENT_BYTES, local_params, moment_bytes
 from centime.plan.step.micro_batch import MicroBatchTimes, hop_seconds, joined
 from centime.plan.step.pipeline import Passes, Phases, layout_phases
 from centime.plan.step.stages import slowest
@@ -124,8 +124,36 @@ def once_of(load: Workload, layout: Layout, adapters: bool = False) -> Once:
     sharded = layout.zero >= 1
     owned = dense / (dense_group if sharded else 1) + expert / (expert_group if sharded else 1)
     optimizer = c.optimizer_passes * 4.0 * owned / r.memory
+    if load.job.optimizer != "adamw":
+        optimizer = _update_seconds(load, dense / (dense_group if sharded else 1), owned)
     optimizer += once_seconds(load.job.software, c) + rounds * c.doubling_us * 1e-6 * doublings
     return Once(traffic, scattered, optimizer, c.scale * doublings, layout.zero, micro_batches)
+
+
+def _update_seconds(load: Workload, dense: float, owned: float) -> float:
+    """Seconds of another optimizer's update of `owned` parameters, of which `dense` are no expert's.
+
+    Half of AdamW's passes read and write its two states of 4 bytes; another's are as many bytes as it keeps. Muon
+    besides takes five Newton-Schulz steps on every matrix (arXiv 2502.16982, section 2), of the experts' shape or of
+    [D, 3 D], each X X^T, its square, and their product with X, at the rate of products in bf16. Matrices are whole
+    where they are updated; gathering them is taken to hide.
+    """
+    work, c = load.work, load.constants
+    of_dense, of_expert = moment_bytes(work, load.job.optimizer)
+    kept = dense * of_dense + (owned - dense) * of_expert  # bytes of states
+    seconds = c.optimizer_passes * 4.0 / load.rates.memory * (owned + kept / MOMENT_BYTES) / 2
+    if load.job.optimizer == "muon":
+        hidden, held = float(work.hidden), max(1.0, work.experts * work.mixture_layers)
+        width = max(1.0, work.expert_params / held / 3.0 / hidden)  # of an expert's three matrices
+        flops = dense * newton_schulz(hidden, 3.0 * hidden)
+        flops += (owned - dense) * newton_schulz(min(width, hidden), max(width, hidden))
+        seconds += flops / load.rates.gemm_bf16
+    return seconds
+
+
+def newton_schulz(short: float, long: float) -> float:
+    """FLOPs of a parameter of a matrix [short, long] in five steps of Muon."""
+    return 5.0 * 2.0 * (2.0 * short + short * short / long)
 
 
 def exposed_traffic(running: float, once: Once, c: Constants) -> float:

@@ -118,6 +118,7 @@ class TrainingPlan:
             "tflops_per_gpu": step.tflops_per_gpu,
             "mfu": step.mfu,
             "precision": step.precision,
+            "optimizer": self.request.optimizer,
             "goodput": self.goodput.share,
             "market": self.request.market,
             "hours_between_interruptions": self.goodput.hours_between_interruptions,
@@ -161,7 +162,7 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     assert request.precision is not None
     check_precision(request.precision, device)
     software = software_of(request.software_date)
-    job = Job(arch, device, request.seq, request.global_batch, request.precision, software)
+    job = Job(arch, device, request.seq, request.global_batch, request.precision, software, request.optimizer)
     found: SearchResult | None = None
     if request.layout == "auto":
         found = search(job, request.gpus, priced=0 if quick else PRICED)
@@ -196,6 +197,13 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         hours = request.post_hours
         stages.append(PlannedStage("post", 0.0, 0.0, None, hours, hours, hours))
         assumptions.append(said("Post-training takes {hours:,.0f} GPU-hours: an input, not a result.", hours=hours))
+    if request.optimizer != "adamw":
+        assumptions.append(
+            said(
+                "{name}: the bytes of its states and the seconds of its update are counted, from no measured step.",
+                name=request.optimizer,
+            )
+        )
     assumptions += step.assumptions
     assumptions.append(interruptions(long, request.gpus, taken, measured=request.interrupted_every is None))
     status = export_status(device, request.date or str(datetime.date.today()), request.region)

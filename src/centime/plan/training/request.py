@@ -14,9 +14,10 @@ from centime.catalogue import models
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.catalogue.hourly_prices import ON_DEMAND, check_market
-from centime.errors import UserError
+from centime.errors import UserError, nearest
 from centime.messages import said
 from centime.plan.step.layout import parse, validate
+from centime.plan.step.memory import OPTIMIZERS
 from centime.plan.step.prediction import default_precision, software_at
 from centime.plan.training.post_training import Reinforcement
 
@@ -46,7 +47,7 @@ class TrainingRequest:
     post_hours: chip-hours of post-training, an assumed input; sft_tokens, rl: post-training to predict instead;
     market: how the chips are rented, on-demand, reserved or spot; interrupted_every: hours between the instants at
     which a spot market takes some back (None: as was measured); currency: of the money, converted where it is another;
-    first_run: whether what a first run takes beside the tuned one is asked for too.
+    first_run: whether what a first run takes beside the tuned one is asked for too; optimizer: of OPTIMIZERS.
     """
 
     model: str
@@ -69,6 +70,7 @@ class TrainingRequest:
     interrupted_every: float | None = None
     currency: str | None = None
     first_run: bool = False
+    optimizer: str = "adamw"
 
 
 @lru_cache(maxsize=1)
@@ -98,6 +100,9 @@ def check(request: TrainingRequest) -> None:
         raise UserError(f"post_hours is {request.post_hours}; expected zero or more.")
     if request.rl is not None:
         request.rl.check()
+    if request.optimizer not in OPTIMIZERS:
+        hint = nearest(request.optimizer, OPTIMIZERS)
+        raise UserError(f"--optimizer {request.optimizer!r} is none of {', '.join(OPTIMIZERS)}.{hint}")
     check_market(request.market)
     if request.interrupted_every is not None:
         if request.market != "spot":
