@@ -62,6 +62,11 @@ def test_the_head(plan: ServingPlan, told: dict[str, Any]) -> None:
         ),
         "Input tokens/s per GPU that prefills": (W.count(plan.input_rate), ""),
         "Output tokens/s per GPU that decodes": (W.count(plan.output_rate), ""),
+        "Parameters": (
+            W.count(told["parameters"]["total"], 4),
+            f"{W.count(told['parameters']['active'], 4)} for a token, "
+            f"{W.count(told['parameters']['active_without_embedding'], 4)} without the input embedding",
+        ),
         "Margin on cost": (f"{100 * told['margin']:,.0f} %", "at 0.1,0.5,2 prices"),
     }
 

@@ -51,6 +51,11 @@ def test_the_head(shown: list[Section], told: dict[str, Any]) -> None:
         "Speed": (f"{told['tokens_per_s_per_gpu']:,.0f}", "tokens/s per GPU"),
         "MFU": (f"{told['mfu']:.1%}", f"of the bf16 peak; {told['tflops_per_gpu']:.3g} TFLOP/s, fp8"),
         "Memory": (f"{told['memory_gib_per_gpu']['total']:.1f} GiB", ""),
+        "Parameters": (
+            W.count(told["parameters"]["total"], 4),
+            f"{W.count(told['parameters']['active'], 4)} for a token, "
+            f"{W.count(told['parameters']['active_without_embedding'], 4)} without the input embedding",
+        ),
     }
 
 

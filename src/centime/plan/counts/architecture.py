@@ -46,6 +46,14 @@ class ArchitectureCounts:
     full_attention_forward_flops_per_token: float  # attention counted over all S keys, causality ignored
     kv_elements_per_token: float  # what one more token adds once windows are full
 
+    def said(self) -> dict[str, int]:
+        """The parameters that a plan names: in all, for a token, and those without the tables it is looked up in."""
+        return {
+            "total": self.total_params,
+            "active": self.active_params,
+            "active_without_embedding": self.active_params_without_embedding,
+        }
+
     @property
     def train_flops_per_token(self) -> float:
         """Forward and backward, MTP left out."""

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from centime.catalogue.api_prices import PriceList
+from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.catalogue.prices import Price
+from centime.plan.counts.architecture import count_architecture
 from centime.plan.serving.arrivals import Simulated
 from centime.plan.serving.choice import Choice, Lengths, Mixed
 from centime.plan.serving.engine import prefilling
@@ -37,6 +39,7 @@ class ServingPlan:
 
     verb: ClassVar[str] = "serve"
     request: ServingRequest
+    arch: Architecture
     chip: Chip
     lengths: Lengths
     demand: Demand  # asked for, or what the GPUs given can serve
@@ -89,6 +92,7 @@ class ServingPlan:
         money, fleet = self.money, self.fleet
         return {
             "model": self.request.model,
+            "parameters": count_architecture(self.arch).said(),
             "gpu": self.chip.name,
             "isl": self.lengths.isl,
             "osl": self.lengths.osl,

@@ -75,6 +75,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     notes += [*weights, *_assumed(request, price, choice)]
     return ServingPlan(
         request,
+        arch,
         kind,
         lengths,
         demand,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from centime.catalogue.hourly_prices import how_old
 from centime.messages import Amount, Writer
+from centime.plan.counts.architecture import count_architecture
 from centime.plan.serving.choice import Mixed
 from centime.plan.serving.engine import EngineModel, decoding, steady
 from centime.plan.serving.plan import PARTS, ServingPlan, parts, percentiles, steps, units
@@ -30,6 +31,7 @@ def _figures(plan: ServingPlan, w: Writer) -> Figures:
     money, fleet, currency = plan.money, plan.fleet, plan.price.currency
     low, high = (plan.gpus_mean / factor for factor in (plan.high_factor, plan.low_factor))
     hour = w.say("{price:money} per device-hour, {date:date}", price=plan.price.amount, date=plan.price.date)
+    params = count_architecture(plan.arch).said()
     items = [
         Figure(
             w.say("GPUs, mean"),
@@ -60,6 +62,15 @@ def _figures(plan: ServingPlan, w: Writer) -> Figures:
         ),
         Figure(w.say("Input tokens/s per GPU that prefills"), w.count(plan.input_rate)),
         Figure(w.say("Output tokens/s per GPU that decodes"), w.count(plan.output_rate)),
+        Figure(
+            w.say("Parameters"),
+            w.count(params["total"], 4),
+            w.say(
+                "{active:count4} for a token, {without:count4} without the input embedding",
+                active=params["active"],
+                without=params["active_without_embedding"],
+            ),
+        ),
     ]
     if money.margin is not None and plan.prices is not None:
         note = w.say("at {name} prices", name=plan.prices.sentence())

@@ -20,6 +20,7 @@ from centime.catalogue.export_rules import where
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.prices import Price
 from centime.messages import said
+from centime.plan.counts.architecture import count_architecture
 from centime.plan.layouts.search import PRICED, SearchResult, search
 from centime.plan.step.job import Job
 from centime.plan.step.layout import parse, validate
@@ -103,6 +104,7 @@ class TrainingPlan:
         own = {name: seconds for name, seconds in step.breakdown_s.items() if name not in TRAFFIC}
         return {
             "model": self.arch.name,
+            "parameters": count_architecture(self.arch).said(),
             "gpu": self.chip.name,
             "gpus": self.request.gpus,
             "tokens": self.request.tokens,
