@@ -106,7 +106,9 @@ def test_bought_chips_cost_what_plan_budget_says_and_have_a_range() -> None:
 
 def test_the_price_list_of_another_currency_is_refused() -> None:
     with pytest.raises(UserError, match="give one currency"):
-        plan_breakeven(replace(REQUEST, price="2 EUR/h"))
+        plan_breakeven(replace(REQUEST, price="2 EUR/h", staff=0.0))
+    with pytest.raises(UserError, match="--staff is in EUR"):
+        plan_breakeven(replace(REQUEST, staff_currency="EUR"))
 
 
 @pytest.mark.parametrize(

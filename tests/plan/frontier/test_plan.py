@@ -43,6 +43,7 @@ def test_money_is_the_price_of_an_hour(plan: FrontierPlan) -> None:
     curve = plan.curves[0]
     assert curve.per_dollar(100.0) == pytest.approx(360_000 / curve.price.per_device_hour)
     assert replace(curve, price=None).per_dollar(100.0) is None
+    assert replace(curve, price=replace(curve.price, per_device_hour=1e-320)).per_dollar(100.0) is None
 
 
 def test_a_price_is_of_the_chip_that_it_names() -> None:

@@ -75,6 +75,7 @@ def breakeven(
         chip_price=None if chip_price is None else in_dollars(chip_price, "--chip-price"),
         power_price=None if power_price is None else in_dollars(power_price, "--power-price"),
         staff=0.0 if staff is None else parse_money(staff)[0],
+        staff_currency="USD" if staff is None else parse_money(staff)[1],
         most=parse_count(most),
         date=date,
         trace=None if trace is None else str(trace),

@@ -34,6 +34,10 @@ def plan_breakeven(request: BreakevenRequest) -> BreakevenPlan:
     if trace is not None:
         request = of_trace(request, trace)
     hour = hour_of(request, kind)
+    if request.staff and request.staff_currency != hour.price.currency:
+        raise UserError(
+            f"--staff is in {request.staff_currency}, the GPU-hour is in {hour.price.currency}; give one currency."
+        )
     apis = tuple(api_cost(text, request, trace) for text in request.apis)
     for api in apis:
         if api.prices.currency != hour.price.currency:

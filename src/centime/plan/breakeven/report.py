@@ -43,13 +43,13 @@ def verdict(plan: BreakevenPlan, crossing: Crossing, w: Writer) -> str:
     return w.say("from {load:count} tokens a day on", load=crossing.load)
 
 
-def _interval(plan: BreakevenPlan, crossing: Crossing, w: Writer) -> str:
+def _interval(crossing: Crossing, w: Writer) -> str:
     low, high = crossing.low, crossing.high
     if low is None and high is None:
-        return w.say("80 %: never up to there")
+        return w.say("never up to there")
     if high is None:
-        return w.say("80 %: {low:count} to never", low=low)
-    return w.say("80 %: {low:count} to {high:count}", low=low, high=high)
+        return w.say("{low:count} to never", low=low)
+    return w.say("{low:count} to {high:count}", low=low, high=high)
 
 
 def _figures(plan: BreakevenPlan, w: Writer) -> Figures:
@@ -58,7 +58,7 @@ def _figures(plan: BreakevenPlan, w: Writer) -> Figures:
     own = plan.cost(at)
     items = [
         Figure(w.say("Own fleet pays"), verdict(plan, first, w), w.say("against {api}", api=first.api.name)),
-        Figure(w.say("Interval of that"), _interval(plan, first, w).removeprefix("80 %: "), "80 %"),
+        Figure(w.say("Interval of that"), _interval(first, w), w.say("80 %")),
         Figure(
             w.say("GPUs there"),
             w.number(plan.gpus(at)),
@@ -175,7 +175,7 @@ def _apis(plan: BreakevenPlan, w: Writer) -> Table:
                 w.money(crossing.api.mid, currency),
                 verdict(plan, crossing, w),
                 "–" if crossing.first is None else w.count(crossing.first),
-                _interval(plan, crossing, w).removeprefix("80 %: "),
+                _interval(crossing, w),
                 w.say("not at any") if share is None else w.percent(share, ",.0f"),
             ]
         )

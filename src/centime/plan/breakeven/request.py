@@ -56,6 +56,7 @@ class BreakevenRequest:
     chip_price: float | None = None  # USD
     power_price: float | None = None  # USD per kWh
     staff: float = 0.0
+    staff_currency: str = "USD"
     most: float = 1e13
     date: str | None = None
     trace: str | None = None  # a file of requests, whose lengths, hits and peak are taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -51,9 +52,10 @@ class Curve:
         return self.layouts[0] if self.layouts and self.layouts[0].serves else None
 
     def per_dollar(self, per_chip: float) -> float | None:
-        """Output tokens for a unit of the currency, of a chip that gives so many a second; None without a price."""
+        """Output tokens for a unit of the currency, of a chip with so many a second; None without a price."""
         hour = self.price.per_device_hour if self.price else 0.0
-        return per_chip * 3600 / hour if hour else None
+        found = per_chip * 3600 / hour if hour else math.inf
+        return found if math.isfinite(found) else None
 
     def at(self, per_user: float) -> SpeedPoint | None:
         """The best point at a speed for a user."""
