@@ -63,7 +63,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=f"^--model .*{REFUSED[text]}"):
+    with pytest.raises(UserError, match=f"^model .*{REFUSED[text]}"):
         architecture(text)
 
 

@@ -49,6 +49,13 @@ def test_a_model_is_one_of_the_catalogue_and_no_folder_here() -> None:
         planned("serve", {**SERVE, "model": "/etc"})
 
 
+def test_a_model_may_be_sizes_and_none_of_the_hub() -> None:
+    found = planned("serve", {**SERVE, "model": "8B,layers=32"})
+    assert found["command"].startswith("centime plan serve --model 8B,layers=32")
+    with pytest.raises(UserError, match="There is no model called 'owner/name' in the catalogue"):
+        planned("serve", {**SERVE, "model": "owner/name"})
+
+
 def test_the_worker_says_a_mistake_as_json_and_by_its_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

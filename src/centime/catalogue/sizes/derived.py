@@ -42,7 +42,7 @@ def derived(sizes: StatedSizes) -> Architecture:
     frame = min(_frames(sizes), key=lambda one: one.off)
     if sizes.dense_layers and sizes.dense_layers >= frame.layers:
         raise UserError(
-            f"--model {sizes.name}: dense_layers={sizes.dense_layers} leaves none of {frame.layers} layers with "
+            f"model {sizes.name}: dense_layers={sizes.dense_layers} leaves none of {frame.layers} layers with "
             "experts; give fewer, or say how many layers there are."
         )
     dense, mixture = _feed_forwards(sizes, frame)
@@ -55,7 +55,7 @@ def derived(sizes: StatedSizes) -> Architecture:
     for what, named, found in (("parameters", sizes.total, total), ("active parameters", sizes.active, active)):
         if named is not None and abs(found / named - 1) > _OFF_BY[what]:
             raise UserError(
-                f"--model {sizes.name}: {sizes.given or 'usual shapes'} come to {format_count(found)} {what}, not "
+                f"model {sizes.name}: {sizes.given or 'usual shapes'} come to {format_count(found)} {what}, not "
                 f"{format_count(named)}; change one, or leave it out."
             )
     return Architecture(
@@ -201,7 +201,7 @@ def _left(sizes: StatedSizes, frame: _Frame, width: float, multiple: int = 64) -
     if width < 1:
         stated = sizes.active or sizes.total or 0
         raise UserError(
-            f"--model {sizes.name}: {frame.layers} layers of {frame.hidden} and a vocabulary of {frame.vocab:,} take "
+            f"model {sizes.name}: {frame.layers} layers of {frame.hidden} and a vocabulary of {frame.vocab:,} take "
             f"{format_count(frame.rest)} of {format_count(stated)} parameters before any feed-forward; give fewer "
             "layers, a smaller hidden or vocab, or more parameters."
         )

@@ -102,23 +102,21 @@ def read_stated(text: str) -> StatedSizes:
         key = _OTHER_WORDS.get(key, key)
         if not has or key not in KEYS:
             raise UserError(
-                f"--model {text}: {part.strip()!r} is no size, written as key=value.{nearest(key, KEYS)} Known: "
+                f"model {text}: {part.strip()!r} is no size, written as key=value.{nearest(key, KEYS)} Known: "
                 f"{', '.join(KEYS)}."
             )
         if key in found or (key == "attention" and attention):
-            raise UserError(f"--model {text}: {key} comes twice; give it once.")
+            raise UserError(f"model {text}: {key} comes twice; give it once.")
         if key == "attention":
             attention = value.lower()
             if attention not in ("gqa", "mha", "mla"):
-                raise UserError(f"--model {text}: attention is {value!r}; expected gqa, mha or mla.")
+                raise UserError(f"model {text}: attention is {value!r}; expected gqa, mha or mla.")
         else:
             found[key] = _whole(text, key, value)
     if attention == "mla" and {"kv_heads", "head_dim"} & found.keys():
-        raise UserError(
-            f"--model {text}: attention=mla keeps one latent for all heads; leave kv_heads and head_dim out."
-        )
+        raise UserError(f"model {text}: attention=mla keeps one latent for all heads; leave kv_heads and head_dim out.")
     if attention == "mha" and "kv_heads" in found:
-        raise UserError(f"--model {text}: attention=mha has as many key-value heads as heads; leave kv_heads out.")
+        raise UserError(f"model {text}: attention=mha has as many key-value heads as heads; leave kv_heads out.")
     sizes = StatedSizes(text, total, active, **found, latent=attention == "mla")
     if attention == "mha":
         sizes = StatedSizes(**{**vars(sizes), "kv_heads": sizes.heads or 0})  # 0: as many as there will be heads
@@ -129,15 +127,15 @@ def read_stated(text: str) -> StatedSizes:
 def _called(text: str, first: str) -> tuple[float, float | None]:
     match = _NAME.fullmatch(first.strip())
     if match is None:
-        raise UserError(f"--model {text}: {first!r} says no parameters; write such as 8B or 16B-A3B.")
+        raise UserError(f"model {text}: {first!r} says no parameters; write such as 8B or 16B-A3B.")
     total = float(match[1]) * _SCALE[match[2].upper()]
     active = float(match[3]) * _SCALE[match[4].upper()] if match[3] else None
     for what, value in (("parameters", total), ("active parameters", active)):
         if value is not None and not LEAST_PARAMS <= value <= MOST_PARAMS:
-            raise UserError(f"--model {text}: {format_count(value)} {what}; expected 1M to 1000T.")
+            raise UserError(f"model {text}: {format_count(value)} {what}; expected 1M to 1000T.")
     if active is not None and active >= total:
         raise UserError(
-            f"--model {text}: {format_count(active)} of {format_count(total)} parameters are active; a token uses "
+            f"model {text}: {format_count(active)} of {format_count(total)} parameters are active; a token uses "
             "fewer than there are. For a dense model leave -A out."
         )
     return total, active
@@ -147,13 +145,13 @@ def _whole(text: str, key: str, value: str) -> int:
     least, most = _BOUNDS[key]
     digits = value.replace("_", "")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and least <= int(digits) <= most):
-        raise UserError(f"--model {text}: {key} is {value!r}; expected a whole number of {least} to {most:,}.")
+        raise UserError(f"model {text}: {key} is {value!r}; expected a whole number of {least} to {most:,}.")
     return int(digits)
 
 
 def _require_together(sizes: StatedSizes) -> None:
     """Raises UserError on sizes that cannot be of one model."""
-    at = f"--model {sizes.name}:"
+    at = f"model {sizes.name}:"
     if sizes.experts and sizes.topk and sizes.topk > sizes.experts:
         raise UserError(f"{at} topk={sizes.topk} is more than experts={sizes.experts}; a token visits some of them.")
     if sizes.heads and sizes.kv_heads and sizes.heads % sizes.kv_heads:
