@@ -5,7 +5,8 @@
 Minimises sum(huber(log(predicted / actual))) + sum(((constant - prior) / spread)^2) by Gauss-Newton: robust, and
 regularised towards the priors of plan/serving/speeds.py (partial pooling: what no row speaks of stays at its prior).
 Then every (model, chip, engine) cell, every model and every chip is left out in turn, and the errors on what was left
-out are reported by file; they give the intervals. Cells are weighted so that a long sweep does not outvote single runs.
+out are reported by file; they give the intervals. Cells are weighted so that a long sweep does not outvote single runs,
+and rows that state the same load and differ are left to judge, not to fit: something that made them differ is not told.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import argparse
 import hashlib
 import json
 import math
+import multiprocessing
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +32,12 @@ HUBER = 1.5  # in units of the noise; beyond it a row pulls with constant force
 REWEIGHTED = 8  # steps of a reweighted fit
 ROUNDS = 8  # of Gauss-Newton
 FAR = {"seen": "fitted", "apart": "cell", "new model": "model", "new chip": "chip"}  # distance: the level left out
+CONTRADICTED = 0.14  # difference of logarithms between rows of one load, from which on none of them is fitted to
 SWEEP = 40  # samples of a cell that are fitted to: more of one sweep add time and no information
+DAMPING = (0.0, 0.1, 1.0, 10.0)  # of steps that are tried, times what a constant weighs by itself
 STEP = 0.03  # of a numerical derivative, in logarithms
+LOAD = ("model", "precision", "gpu", "n_gpus", "engine", "config", "isl", "osl", "concurrency_or_batch", "date")
+LOAD += ("tok_s_per_user",)
 IMPOSSIBLE = 3.0  # what a row that the constants make impossible counts as off by
 
 
@@ -60,13 +67,26 @@ class Fit:
     def _kept(self) -> np.ndarray:
         """Which samples are fitted to: of a cell of more than SWEEP, every n-th, with the weight of all."""
         keep = np.zeros(len(self.samples), dtype=bool)
+        clear = ~self._contradicted()
         for key in set(zip(self.groups["cell"], self.noise, strict=True)):
-            own = np.flatnonzero((self.groups["cell"] == key[0]) & (self.noise == key[1]))
+            own = np.flatnonzero((self.groups["cell"] == key[0]) & (self.noise == key[1]) & clear)
+            if not len(own):
+                continue
             own = own[np.argsort(self.actual[own], kind="stable")]
             every = max(1, round(len(own) / SWEEP))
             keep[own[::every]] = True
             self.weight[own] *= every
         return keep
+
+    def _contradicted(self) -> np.ndarray:
+        """Which samples others of the same load gainsay."""
+        loads: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for i, one in enumerate(self.samples):
+            loads[(one.target, *(one.row[name] for name in LOAD))].append(i)
+        found = np.zeros(len(self.samples), dtype=bool)
+        for own in loads.values():
+            found[own] = np.ptp(self.actual[own]) > CONTRADICTED
+        return found
 
     def _chain(self) -> np.ndarray:
         """d(effective base) / d(constant), [samples, bases, constants]: a term moves the bases of its group."""
@@ -90,34 +110,44 @@ class Fit:
 
     def jacobian(self, theta: np.ndarray, base: np.ndarray) -> np.ndarray:
         """d predict / d theta of what is fitted to: differences of the bases, and the chain rule for the terms."""
-        columns = []
-        for i in range(len(BASES)):
-            moved = theta.copy()
-            moved[i] += STEP
-            columns.append(np.clip((self.predict(moved, self.thinned) - base[self.thinned]) / STEP, -3, 3))
+        moved = [theta + STEP * (np.arange(len(theta)) == i) for i in range(len(BASES))]
+        with multiprocessing.get_context("fork").Pool() as pool:
+            there = pool.map(partial(self.predict, of=self.thinned), moved)
+        columns = [np.clip((found - base[self.thinned]) / STEP, -3, 3) for found in there]
         found = np.zeros((len(self.samples), len(self.names)))
         found[self.thinned] = np.einsum("sb,sbc->sc", np.array(columns).T, self.chain[self.thinned])
         return found
 
-    def linearised(self, theta: np.ndarray, base: np.ndarray, slope: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    def linearised(
+        self, theta: np.ndarray, base: np.ndarray, slope: np.ndarray, keep: np.ndarray, damping: float = 0.0
+    ) -> np.ndarray:
         """The constants that fit the samples of `keep` best where predictions were straight lines about `theta`.
 
-        Huber's loss by reweighting: a residual beyond HUBER pulls as hard as one at it.
+        Huber's loss by reweighting: a residual beyond HUBER pulls as hard as one at it. damping: Levenberg and
+        Marquardt's, by which each constant stays the nearer to `theta`.
         """
         move = np.zeros_like(theta)
         for _ in range(REWEIGHTED):
             residual = (self.actual - base - slope @ move) / self.noise
             robust = self.weight * keep / np.maximum(1.0, np.abs(residual) / HUBER)
             lhs = slope.T @ (slope * (robust / self.noise**2)[:, None]) + np.diag(self.spread**-2)
+            lhs += damping * np.diag(np.diag(lhs))
             pull = (theta + move - self.prior) / self.spread**2
+            pull = pull + damping * np.diag(lhs) / (1 + damping) * move  # the step in all is damped, not each of these
             move = move + np.linalg.solve(lhs, slope.T @ (robust * residual / self.noise) - pull)
         return theta + move
 
-    def loss(self, theta: np.ndarray, base: np.ndarray) -> float:
-        """What is minimised."""
+    def loss(self, theta: np.ndarray, base: np.ndarray, keep: np.ndarray | None = None) -> float:
+        """What is minimised: over all that is fitted to, or of these what `keep` marks."""
         r = np.abs(self.actual - base) / self.noise
-        huber = np.where(r < HUBER, r**2, HUBER * (2 * r - HUBER))
+        huber = np.where(r < HUBER, r**2, HUBER * (2 * r - HUBER)) * (1.0 if keep is None else keep)
         return float((self.weight * huber)[self.thinned].sum() + (((theta - self.prior) / self.spread) ** 2).sum())
+
+    def tried(self, theta: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """`base` with the predictions at `theta` where they are fitted to."""
+        found = base.copy()
+        found[self.thinned] = self.predict(theta, self.thinned)
+        return found
 
     def solve(self, start: np.ndarray, iterations: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The constants, the predictions there and their derivatives."""
@@ -129,16 +159,13 @@ class Fit:
         slope = self.jacobian(theta, base)
         for _ in range(iterations):
             best = (lowest, theta, base)
-            aim = self.linearised(theta, base, slope, keep)
-            for share in (1.0, 0.6, 0.3, 0.1):
-                tried = theta + share * (aim - theta)
-                there = base.copy()
-                there[self.thinned] = self.predict(tried, self.thinned)
-                if (found := self.loss(tried, there)) < best[0]:
-                    best = (found, tried, there)
-                elif best[0] < lowest:
-                    break
-            done = lowest - best[0] < 0.002 * lowest
+            aims = [self.linearised(theta, base, slope, keep, damping) for damping in DAMPING]
+            with multiprocessing.get_context("fork").Pool() as pool:
+                there = pool.starmap(self.tried, [(aim, base) for aim in aims])
+            for aim, predicted in zip(aims, there, strict=True):
+                if (found := self.loss(aim, predicted)) < best[0]:
+                    best = (found, aim, predicted)
+            done = lowest - best[0] < 0.0005 * lowest
             lowest, theta, base = best
             print(f"loss {lowest:.1f}", flush=True)
             if done:
@@ -147,14 +174,25 @@ class Fit:
         return theta, self.predict(theta), slope
 
     def left_out(self, theta: np.ndarray, base: np.ndarray, slope: np.ndarray, level: str) -> np.ndarray:
-        """Predictions of every sample by constants that saw nothing of its group (of the fit linearised at `theta`)."""
+        """Predictions of every sample by constants that saw nothing of its group.
+
+        One step of Gauss and Newton from the whole fit's, as if predictions were straight lines about it: errors on
+        what is left out come out too large rather than too small.
+        """
         found = base.copy()
-        for group in sorted(set(self.groups[level])):
-            own = self.groups[level] == group
-            keep = np.zeros(len(own))
-            keep[self.thinned] = ~own[self.thinned]
-            found[own] = self.predict(self.linearised(theta, base, slope, keep), np.flatnonzero(own))
+        groups = sorted(set(self.groups[level]))
+        with multiprocessing.get_context("fork").Pool() as pool:
+            parts = pool.map(partial(self._without, theta, base, slope, level), groups, chunksize=1)
+        for group, part in zip(groups, parts, strict=True):
+            found[self.groups[level] == group] = part
         return found
+
+    def _without(self, theta: np.ndarray, base: np.ndarray, slope: np.ndarray, level: str, group: str) -> np.ndarray:
+        """The predictions of a group by a fit to all others."""
+        own = self.groups[level] == group
+        keep = np.zeros(len(own))
+        keep[self.thinned] = ~own[self.thinned]
+        return self.predict(self.linearised(theta, base, slope, keep), np.flatnonzero(own))
 
 
 def sums(errors: np.ndarray) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from centime.errors import UserError
 from centime.plan.check.file import SERVING, number, sealed, target_of
-from centime.plan.check.serving import ServingRow, predict, read_case
+from centime.plan.check.serving import ServingRow, open_point, predict, read_case
+from centime.plan.serving.choice import WIDE_EXPERTS_SHOWN
 from centime.plan.serving.speeds import ServingConstants
 
 LEVELS = ("cell", "model", "chip")  # what is left out: a (model, chip, engine), all rows of a model, all of a chip
@@ -59,6 +60,8 @@ def read_serving_samples(paths: Sequence[Path], values: ServingConstants) -> lis
                     asked = sealed(SERVING, {**row, **dict.fromkeys(set(SERVING.targets) - {target}, "")})
                     try:
                         case = read_case(asked)
+                        if open_point(asked) and case.chips[0][0].vendor.lower() in WIDE_EXPERTS_SHOWN:
+                            raise UserError("a frontier of chips whose units cross boxes: of how many is not told")
                         predict(case, target, values)
                     except UserError as error:
                         print(f"{row['id']} {target}: left out: {error}", file=sys.stderr)

@@ -12,6 +12,7 @@ from centime.plan.check.published_run import precision_of, read_run, tuned_softw
 from centime.plan.check.row_prediction import RowPrediction
 from centime.plan.check.serving import predict_row, read_case
 from centime.plan.check.serving_rows import number, parse_layout, speculation, stated_batch
+from centime.plan.serving.units import Unit
 from centime.plan.serving.waiting import HEADROOM, busiest_prefill
 from centime.plan.step.memory import usable_bytes
 
@@ -168,9 +169,16 @@ def test_batches_and_speculation_as_sources_write_them() -> None:
     assert (layout.unit.chips, layout.units) == (2, 2)
     found = [stated_batch(text, layout) for text in ("256/device", "bs 128 per GPU", "64", "", "many")]
     assert found == [512, 256, 32, None, None]
-    assert [speculation(text) for text in ("", "MTP1 ~90% acc", "MTP", "MTP=3", "eagle")] == [
-        (0, 0.0), (1, 0.9), (1, 0.85), (3, 0.85), (1, 0.85),
+    texts = ("", "MTP1 ~90% acc", "MTP", "MTP=3", "eagle")
+    assert [speculation({"mtp_spec": text}, True, Unit()) for text in texts] == [
+        (0, None), (1, 0.9), (1, None), (3, None), (1, None),
     ]  # fmt: skip
+    release = {"engine": "TRTLLM 1.1.0rc2.post2", "date": "2026-01-14"}
+    assert speculation(release, True, Unit(tp=8)) == (3, None)
+    assert speculation(release, True, Unit(dp=8, ep=8)) == (1, None)
+    assert speculation(release, False, Unit(tp=8)) == (0, None)  # a model that has no module to draft with
+    assert speculation(release | {"date": "2025-12-15"}, True, Unit(tp=8)) == (0, None)
+    assert speculation(release | {"mtp_spec": "none"}, True, Unit(tp=8)) == (0, None)
     assert [number(text) for text in ("1,024", "", None, "nan", "x")] == [1024, None, None, None, None]
 
 

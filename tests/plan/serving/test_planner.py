@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,6 +40,19 @@ def day_6() -> ServingPlan:
 def test_the_nodes_of_day_6(day_6: ServingPlan) -> None:
     assert day_6.gpus_mean / 8 == pytest.approx(226.75, rel=0.15)
     assert day_6.gpus_peak / 8 == pytest.approx(278, rel=0.15)
+
+
+def test_day_6_from_demand_and_hardware_alone_shows_its_makers_layout_too() -> None:
+    """Our own layout may be better than theirs; theirs is within 15 % of what they used, and inside its interval."""
+    plan = plan_serving(ServingRequest("deepseek-v3", "h800", demand=DAY_6.demand, price="$2/h", date="2025-02-27"))
+    assert plan.makers is not None
+    assert plan.makers.gpus_mean / 8 == pytest.approx(226.75, rel=0.15)
+    assert plan.makers.gpus_mean / plan.high_factor < 1814 < plan.makers.gpus_mean / plan.low_factor
+    assert plan.gpus_mean <= plan.makers.gpus_mean
+    assert plan.to_json()["makers_layout"]["layout"] == "prefill=ep32,decode=ep144"
+    assert "prefill=ep32,decode=ep144" in str(verbs.sections(plan, "en")[0])
+    for other in ({"layout": "prefill=ep32,decode=ep144"}, {"gpu": "h20"}, {"demand": None, "gpus": 2048}):
+        assert plan_serving(replace(plan.request, **other)).makers is None
 
 
 def test_the_rates_of_day_6(day_6: ServingPlan) -> None:
@@ -118,9 +132,8 @@ def test_more_gpus_never_serve_fewer_tokens(gpus: int, more: int) -> None:
 
 
 def test_hits_cost_less_than_misses_and_save_gpus() -> None:
-    demand = Demand(1e9, 1e8, 0.0)
-    cold = small(gpus=None, demand=demand)
-    warm = small(gpus=None, demand=Demand(1e9, 1e8, 0.6))
+    cold = small(gpus=None, demand=Demand(1e9, 4e8, 0.0))
+    warm = small(gpus=None, demand=Demand(1e9, 4e8, 0.6))
     assert warm.gpus_mean < cold.gpus_mean
     assert warm.money.hit_per_m < warm.money.miss_per_m
 

@@ -191,7 +191,7 @@ def test_what_is_given_is_not_assumed(plan: ServingPlan) -> None:
     [
         ({"isl": 1200.0}, (1200, 400), ""),
         ({"osl": 200.0}, (600, 200), ""),
-        ({"isl": 1000.0, "osl": 100.0}, (1000, 100), ""),
+        ({"isl": 1000.0, "osl": 320.0}, (1000, 320), ""),
         ({"context": 3500.0}, (3000, 1000), "Lengths from the ratio of input to output"),
         ({}, (3072, 1024), "Answers of 1,024 tokens (assumption)"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +66,30 @@ def test_low_latency_dispatch_and_combine_are_those_of_deepep(nodes: int, publis
         PlacedModel(cost, kind, wide, number_format("fp8", True), speeds(kind, SOFTWARE)), load
     ).communication
     assert found / 58 * 1e6 == pytest.approx(published_us, rel=0.06)
+
+
+@pytest.mark.parametrize(("experts", "top_k"), [(128, 4), (8, 2), (256, 8), (4, 4)])
+def test_experts_of_unlike_popularity(experts: int, top_k: int) -> None:
+    """A Beta distribution of popularity: one token picks K, unlike experts are fewer, alike ones are independent."""
+    for popularity in (0.5, 3.0, 1e7, 1e300):
+        assert visited(experts, top_k, 1, popularity) == pytest.approx(top_k)
+    for tokens in (2, 7, 100, 1e5):
+        found = [visited(experts, top_k, tokens, popularity) for popularity in (0.5, 3.0, 100.0, 1e4, 1e7)]
+        assert found == sorted(found)
+        assert found[-1] == pytest.approx(visited(experts, top_k, tokens), rel=1e-3)
+    draws = np.random.default_rng(0).beta(3.0, 3.0 * (experts / top_k - 1), 200_000) if experts > top_k else np.ones(1)
+    by_chance = experts * (1 - ((1 - draws) ** 20).mean())
+    assert visited(experts, top_k, 20, 3.0) == pytest.approx(by_chance, rel=0.01)
+
+
+def test_drafts_cost_their_own_layers() -> None:
+    """A step that drafts n tokens and checks them takes longer than one that computes n + 1 queries alone."""
+    cost, kind = model_cost(architecture("DeepSeek-V3")), chip("H200 SXM 141GB")
+    placed = PlacedModel(cost, kind, Unit(tp=8), number_format("fp8", True), speeds(kind, SOFTWARE))
+    plain, one, three = (step_time(placed, Load(16, 2048, queries=q)).total for q in (1.0, 2.0, 4.0))
+    layer = plain / cost.depth
+    assert one - plain > layer
+    assert three - one > 2 * layer
 
 
 def test_experts_visited() -> None:

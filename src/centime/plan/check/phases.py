@@ -20,6 +20,7 @@ from centime.plan.check.serving_rows import (
     speculation,
     stated_batch,
 )
+from centime.plan.serving.choice import WIDE_EXPERTS_SHOWN, Lengths, choices
 from centime.plan.serving.costs import ModelCost
 from centime.plan.serving.engine import (
     CHUNK,
@@ -41,6 +42,7 @@ from centime.plan.serving.waiting import (
 )
 
 PROMPT = 1024  # tokens, where a row states no length
+FRONTIER_TTFT_S = 30.0  # a frontier's points keep to no limit of the first token; their loops end in half a minute
 ONLINE_TPOT_S = 0.05  # of a production unit that states no target: 20 tokens/s, the floor of D6's 20 to 22
 ONLINE_TTFT_S = 5.0  # of a production unit that states no target (99th percentile)
 ONLINE_CONTEXT = 4989  # mean cache length per output token (D6), where a production row states no lengths
@@ -63,12 +65,13 @@ def engine_of(case: ServingRow, unit: Unit, values: ServingConstants | None, *, 
     """The planner's engine on `unit`, in the row's precision and software; `even`: experts' load without imbalance."""
     kind = case.chips[0][0]
     mlperf = case.row.get("phase", "").lower() in ("offline", "server", "interactive")
-    form = served(kind, precision(case.row, case.mixture, mlperf or case.software.engine == "trt"))
+    eight_bit_cache = mlperf or case.software.engine == "trt" or bool(kind.fp4_tflops)  # as sources start them
+    form = served(kind, precision(case.row, case.mixture, eight_bit_cache))
     rates = speeds(kind, case.software, values)
     if even:
         rates = replace(rates, imbalance=1.0)
-    drafted, accepted = speculation(case.row.get("mtp_spec", ""))
-    return EngineModel(case.model, kind, unit, form, rates, drafted, accepted)
+    drafted, accepted = speculation(case.row, case.model.mtp_params > 0, unit)
+    return EngineModel(case.model, kind, unit, form, rates, drafted, accepted or rates.accepted)
 
 
 def _clients(case: ServingRow, layout: RowLayout) -> float | None:
@@ -192,6 +195,20 @@ def best_of_scenario(
     if best <= 0:
         raise UserError("no layout of these chips holds the model within the scenario's limits.")
     return best
+
+
+def at_user_speed(case: ServingRow, lengths: Lengths, speed: float, values: ServingConstants | None) -> float:
+    """Output tokens a second and chip of the planner's own best layout at which users get `speed` tokens a second.
+
+    For a point of a frontier, whose layout is not stated: the best inside one scale-up domain, as benchmarks are run,
+    or two boxes where units are shown to cross them.
+    """
+    kind = case.chips[0][0]
+    domain = int(kind.scaleup_domain or 1)
+    boxes = 2 if domain <= 8 and kind.vendor.lower() in WIDE_EXPERTS_SHOWN else 1
+    gpus = case.gpus or boxes * domain
+    engine = engine_of(case, Unit(), values)
+    return lengths.osl / choices(engine, lengths, FRONTIER_TTFT_S, 1 / speed, None, gpus)[0].gpu_seconds(lengths)
 
 
 def candidates(kind: Chip, gpus: int, mixture: bool, model: ModelCost) -> list[Unit]:

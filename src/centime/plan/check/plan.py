@@ -21,6 +21,7 @@ from centime.errors import UserError
 from centime.plan.check import serving, training
 from centime.plan.check.baselines import nearest_row, noise_floor
 from centime.plan.check.file import TRAINING, Row, RunFile, Schema, number, read_file, target_of
+from centime.plan.check.ranking import Ranking, ranking
 from centime.plan.check.row_prediction import RowPrediction
 
 Predictor = Callable[[Row], RowPrediction]
@@ -50,6 +51,7 @@ class Check:
     file: RunFile
     rows: list[RowPrediction]
     production: list[Production]
+    ranking: Ranking | None = None  # of chips, where it was asked for
 
     @cached_property
     def noise(self) -> dict[str, Any]:
@@ -84,7 +86,7 @@ class Check:
             "noise_floor": self.noise,
             "nearest_row": self.look_up,
             "production": [asdict(run) for run in self.production],
-        }
+        } | ({"ranking": self.ranking.to_json()} if self.ranking else {})
 
     def inputs(self) -> dict[str, Any]:
         """The file by path and content."""
@@ -92,12 +94,14 @@ class Check:
             "file": str(self.path),
             "kind": self.file.schema.kind,
             "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
-        }
+        } | ({"ranking": True} if self.ranking else {})
 
 
-def check_file(path: Path, kind: str | None = None) -> Check:
-    """Every row of the file predicted. Raises UserError as `read_file` does."""
+def check_file(path: Path, kind: str | None = None, *, ranked: bool = False) -> Check:
+    """Every row of the file predicted, and its chips ranked if asked. Raises UserError as `read_file` does."""
     file = read_file(path, kind)
+    if ranked and file.schema is TRAINING:
+        raise UserError(f"--ranking compares chips that serve, and {path} holds training runs; leave it out.")
     predict = predictor(file.schema)
     rows, production = [], []
     for row, fault in zip(file.rows, file.faults, strict=True):
@@ -109,13 +113,14 @@ def check_file(path: Path, kind: str | None = None) -> Check:
             rows.append(RowPrediction(row["id"], target, file.schema.targets.get(target or "", ""), reason=fault))
         else:
             rows.append(predict(row))
-    return Check(path, file, rows, production)
+    sound = [row for row, fault in zip(file.rows, file.faults, strict=True) if not fault]
+    return Check(path, file, rows, production, ranking(sound) if ranked else None)
 
 
 def from_inputs(inputs: dict[str, Any]) -> Check:
     """The check that a card describes. Raises UserError where the file is gone or no longer the same."""
     path = Path(inputs["file"])
-    done = check_file(path, inputs["kind"])
+    done = check_file(path, inputs["kind"], ranked=inputs.get("ranking", False))
     if done.inputs()["sha256"] != inputs["sha256"]:
         raise UserError(
             f"{path} is not the file that the card was made of: its content differs. Run `plan check` on it."

@@ -8,6 +8,7 @@ from typing import Any
 
 from centime.messages import Writer
 from centime.plan.check.plan import Check, sums
+from centime.plan.check.ranking_report import ranking_sections
 from centime.plan.check.row_prediction import RowPrediction
 from centime.plan.show.sections import Figure, Figures, Notes, Section, Table
 
@@ -28,6 +29,8 @@ def sections(check: Check, w: Writer) -> list[Section]:
     worst = sorted((row for row in check.rows if row.answered), key=lambda row: -abs(row.error or 0))[:WORST]
     if worst:
         out.append(_rows(w.say("The rows furthest off"), worst, w))
+    if check.ranking:
+        out += ranking_sections(check.ranking, w)
     out += _baselines(check, w)
     out += _production(check, w)
     reasons = Counter(row.reason for row in check.rows if row.reason)

@@ -15,9 +15,19 @@ from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.check.file import SERVING, Row
-from centime.plan.check.phases import ServingRow, apart, best_of_scenario, decode, engine_of, mixed, prefill
+from centime.plan.check.phases import (
+    ServingRow,
+    apart,
+    at_user_speed,
+    best_of_scenario,
+    decode,
+    engine_of,
+    mixed,
+    prefill,
+)
 from centime.plan.check.row_prediction import Figures, RowPrediction, row_prediction
 from centime.plan.check.serving_rows import SHORTHAND, RowLayout, mlperf_scenario, number, parse_layout, software
+from centime.plan.serving.choice import Lengths
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import static_batch
 from centime.plan.serving.interval import interval
@@ -62,6 +72,8 @@ def _one(case: ServingRow, target: str, values: ServingConstants | None) -> floa
         if scenario is None:
             raise UserError(f"model {row.get('model')!r}: no MLPerf scenario with its lengths and limits is known.")
         return best_of_scenario(case, scenario, phase, values) * (case.gpus if target == "total_tok_s" else 1)
+    if (speed := open_point(row)) and not layout_of(case, phase):
+        return _of_frontier(case, speed, target, values)
     layout = _layout(case, phase)
     if "prefill" in phase and target == "input_tok_s_per_gpu":
         return prefill(case, layout, values)
@@ -81,13 +93,47 @@ def _one(case: ServingRow, target: str, values: ServingConstants | None) -> floa
     return decode(case, layout, isl, values)
 
 
-def _layout(case: ServingRow, phase: str) -> RowLayout:
-    """The layout that a row states or that follows from its chips. Raises UserError where neither does."""
+def open_point(row: dict[str, str]) -> float | None:
+    """Tokens a second that a user gets, where that is the operating point of a row: it states no load.
+
+    Of a range ('20-22') the middle. The sealed row holds it only where no latency was measured that it derives from.
+    """
+    ends = [float(end) for end in re.findall(r"\d+(?:\.\d+)?", row.get("tok_s_per_user", ""))]
+    return sum(ends) / len(ends) if ends and min(ends) > 0 and not row.get("concurrency_or_batch") else None
+
+
+def _of_frontier(case: ServingRow, speed: float, target: str, values: ServingConstants | None) -> float:
+    """A point of a frontier in the target's unit: input and output tokens, or output alone."""
+    isl, osl = number(case.row.get("isl")), number(case.row.get("osl"))
+    if not (isl and osl) or target not in ("total_tok_s_per_gpu", "output_tok_s_per_gpu"):
+        raise UserError("a point at a speed for users (tok_s_per_user) needs isl, osl and a rate per GPU.")
+    rate = at_user_speed(case, Lengths(isl, osl), speed, values)
+    return rate * (isl + osl) / osl if target == "total_tok_s_per_gpu" else rate
+
+
+def chips_of(case: ServingRow) -> float:
+    """Chips of all units that a row's layout states, and of the copies of them that its clients beyond a batch are on.
+
+    Raises UserError where it states none.
+    """
+    layout = _layout(case, case.row.get("phase", "").lower())
+    clients, batch = number(case.row.get("concurrency_or_batch")), (layout.batch_per_group or 0) * layout.unit.dp
+    units = layout.units * max(1.0, clients / (batch * layout.units) if clients and batch else 1.0)
+    return layout.unit.chips * units + (layout.prefill.chips * layout.prefill_units if layout.prefill else 0)
+
+
+def layout_of(case: ServingRow, phase: str) -> RowLayout | None:
+    """The layout that a row states or that follows from its chips; None where neither does."""
     config, domain = case.row.get("config", ""), case.chips[0][0].scaleup_domain or 8
     doubtful = "doubtful" in case.row.get("confidence", "")
-    layout = parse_layout(config, case.gpus, case.mixture, domain, doubtful) or _whole_node(case, phase)
+    return parse_layout(config, case.gpus, case.mixture, domain, doubtful) or _whole_node(case, phase)
+
+
+def _layout(case: ServingRow, phase: str) -> RowLayout:
+    """The layout that a row states or that follows from its chips. Raises UserError where neither does."""
+    layout = layout_of(case, phase)
     if layout is None:
-        raise UserError(_open_point(case.row))
+        raise UserError(_no_point(case.row))
     if layout.unit.tp > WIDEST_TP:
         raise UserError(
             f"config states tensor parallelism over {layout.unit.tp} chips, which nobody serves with: how many chips "
@@ -96,13 +142,10 @@ def _layout(case: ServingRow, phase: str) -> RowLayout:
     return layout
 
 
-def _open_point(row: dict[str, str]) -> str:
-    """Why a row without a layout is not answered: what it measured at is a result, or is stated nowhere."""
-    if row.get("tok_s_per_user", "").strip() or "frontier" in row.get("config", "").lower():
-        return (
-            "config names no layout, and the operating point is a speed per user (tok_s_per_user): the inverse of "
-            "tpot_ms, a result, which is never an input."
-        )
+def _no_point(row: dict[str, str]) -> str:
+    """Why a row without a layout is not answered."""
+    if "frontier" in row.get("config", "").lower():
+        return "config names a frontier and no layout: its operating point, tok_s_per_user, is not stated."
     return "config and phase name neither a layout nor an operating point: a figure of a page, not of one run."
 
 

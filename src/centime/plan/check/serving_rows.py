@@ -65,6 +65,12 @@ RELEASES = (
 )
 
 
+# Releases that InferenceX ran with multi-token prediction alone from a date on, one draft where attention is
+# data-parallel and else three (its configs/nvidia-master.yaml and benchmarks/dsr1_*_trt_mtp.sh at 5d517074, 0aae52d4,
+# bf345672); tables of its points leave that out.
+DRAFTING = ((r"trt\S* 1\.2\.0rc6\.post3", ""), (r"trt\S* 1\.1\.0rc2\.post2", "2026-01-14"))
+
+
 def mlperf_scenario(model: str) -> BenchmarkScenario | None:
     """The requests of an MLPerf model name ('llama2-70b-99.9'), or None."""
     return next((found for name, found in MLPERF.items() if model.lower().startswith(name)), None)
@@ -97,7 +103,8 @@ def _released(engine: str, text: str) -> float | None:
 def precision(row: dict[str, str], mixture: bool, eight_bit_cache: bool) -> NumberFormat:
     """The number format a row states ('fp8', 'fp16/bf16', 'fp8 weights, 6-bit KV'); bf16 where it states none.
 
-    eight_bit_cache: an engine or scenario that keeps the cache in fp8 unless it says otherwise.
+    eight_bit_cache: an engine, a scenario or a chip (Blackwell, in all of InferenceX's scripts) that keeps the cache in
+    fp8 unless it says otherwise.
     """
     text = row.get("precision", "").lower()
     bits = re.search(r"(\d+)-bit kv", text)
@@ -198,13 +205,21 @@ def stated_batch(text: str, layout: RowLayout) -> float | None:
     return whole / layout.units if whole and layout.unit.dp == 1 else None
 
 
-def speculation(text: str) -> tuple[int, float]:
-    """'MTP1 ~90% acc' -> (1, 0.9); 'MTP' -> (1, 0.85, the V3 report's floor); blank -> (0, 0)."""
+def speculation(row: dict[str, str], has_mtp: bool, unit: Unit) -> tuple[int, float | None]:
+    """Tokens drafted each step, and the chance that one stands where the row states it.
+
+    'MTP1 ~90% acc' -> (1, 0.9); 'MTP' -> (1, None); blank -> (0, None), but for releases that DRAFTING knows.
+    """
+    text = row.get("mtp_spec", "")
+    if not text.strip() and has_mtp:
+        engine, when = row.get("engine", "").lower(), row.get("date", "")
+        known = any(re.search(version, engine) and when >= since for version, since in DRAFTING)
+        return ((1 if unit.dp > 1 else 3) if known else 0), None
     if not re.search(r"mtp|spec|eagle|dspark", text, re.IGNORECASE):
-        return 0, 0.0
+        return 0, None
     drafted = re.search(r"MTP\s*=?(\d)", text)
     chance = re.search(r"(\d+)\s*%", text)
-    return int(drafted[1]) if drafted else 1, int(chance[1]) / 100 if chance else 0.85
+    return int(drafted[1]) if drafted else 1, int(chance[1]) / 100 if chance else None
 
 
 def number(text: str | None) -> float | None:

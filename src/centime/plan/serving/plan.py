@@ -34,6 +34,16 @@ PARTS = {  # of a step, as StepTime names them
 
 
 @dataclass(frozen=True)
+class MakersLayout:
+    """What a demand takes on the units that a model's makers serve it with: GPUs at the mean load, and money a day."""
+
+    layout: str
+    gpus_mean: float
+    cost_per_day: float
+    source: str
+
+
+@dataclass(frozen=True)
 class ServingPlan:
     """What serving a demand takes: the units chosen, their GPUs at the mean and at the peak, latency, money."""
 
@@ -54,6 +64,7 @@ class ServingPlan:
     simulated: dict[str, Simulated]
     assumptions: tuple[str, ...]
     sources: tuple[str, ...]
+    makers: MakersLayout | None = None  # where the layout was found, and the makers' own is known
 
     @property
     def gpus_mean(self) -> float:
@@ -116,6 +127,7 @@ class ServingPlan:
             | {"cost_per_month": fleet.cost_per_month, "cost_per_year": fleet.cost_per_year},
             "revenue_usd_per_day": money.revenue_per_day,
             "margin": money.margin,
+            "makers_layout": dataclasses.asdict(self.makers) if self.makers else None,
             "price_list": self.prices.name if self.prices else None,
             "interval": {"low": self.gpus_mean / self.high_factor, "high": self.gpus_mean / self.low_factor},
             "assumptions": list(self.assumptions),

@@ -24,15 +24,24 @@ from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.interval import nearest_measured, spread
 from centime.plan.serving.money import spent
-from centime.plan.serving.plan import PEAK_TO_MEAN, ServingPlan, busy_gpus, peak_to_mean
+from centime.plan.serving.plan import PEAK_TO_MEAN, MakersLayout, ServingPlan, busy_gpus, peak_to_mean
 from centime.plan.serving.request import Demand, ServingRequest, parse_units
 from centime.plan.serving.speeds import ServingSoftware, speeds, year
 from centime.plan.serving.trial import best_tried
-from centime.plan.serving.units import Unit, check_units, computed_on, number_format, stored_format, usual_precision
+from centime.plan.serving.units import (
+    Unit,
+    check_units,
+    computed_on,
+    number_format,
+    published_layout,
+    stored_format,
+    usual_precision,
+)
 from centime.plan.typed_inputs import typed
 from centime.units import SECONDS_PER_DAY
 
 DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
+AGREE = 1.1  # times by which the ratio of lengths may differ from that of a demand: people round
 
 
 def plan_serving(request: ServingRequest) -> ServingPlan:
@@ -90,7 +99,24 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
         simulated,
         (*notes, *(said(text) for text in arch.assumptions)),
         tuple(dict.fromkeys(s for s in (arch.source, kind.source, price.source, prices.source if prices else "") if s)),
+        _as_its_makers(request, engine, lengths, price),
     )
+
+
+def _as_its_makers(request: ServingRequest, engine: EngineModel, lengths: Lengths, price: Price) -> MakersLayout | None:
+    """What the demand takes on the makers' own units; None where they are asked for, unknown, or too slow for it."""
+    published = published_layout(architecture(request.model).name, engine.chip)
+    if request.demand is None or request.layout != "auto" or published is None:
+        return None
+    layout, source = published
+    units = parse_units(layout, engine.model.is_mixture)
+    try:
+        choice = choices(engine, lengths, request.ttft_s, request.tpot_s, units, None)[0]
+    except UserError:
+        return None
+    demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
+    cost = spent(demand, lengths, choice, prefill_gpus, decode_gpus, price, None).cost_per_day
+    return MakersLayout(layout, prefill_gpus + decode_gpus, cost, source)
 
 
 def from_inputs(inputs: dict[str, Any]) -> ServingPlan:
@@ -113,6 +139,11 @@ def _lengths(request: ServingRequest) -> tuple[Lengths, list[str]]:
                 isl=isl,
                 osl=osl,
             )
+        )
+    if ratio and isl and osl and not 1 / AGREE < ratio * osl / isl < AGREE:
+        raise UserError(
+            f"--demand has {ratio:.3g} tokens in for each token out, --isl and --osl {isl / osl:.3g}; leave one of the "
+            "two lengths out, and it follows from the demand."
         )
     if ratio and isl and not osl:
         osl = isl / ratio

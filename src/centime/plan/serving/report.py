@@ -72,6 +72,16 @@ def _figures(plan: ServingPlan, w: Writer) -> Figures:
             ),
         ),
     ]
+    if plan.makers is not None:
+        mean = plan.makers.gpus_mean
+        note = w.say(
+            "GPUs, mean, on units of {layout}; 80 %: {low:count} to {high:count}; {cost:money} a day",
+            layout=plan.makers.layout,
+            low=mean / plan.high_factor,
+            high=mean / plan.low_factor,
+            cost=Amount(plan.makers.cost_per_day, currency),
+        )
+        items.insert(1, Figure(w.say("As its makers serve it"), w.count(mean), note))
     if money.margin is not None and plan.prices is not None:
         note = w.say("at {name} prices", name=plan.prices.sentence())
         items.append(Figure(w.say("Margin on cost"), w.percent(money.margin, ",.0f"), note))

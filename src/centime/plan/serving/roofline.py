@@ -8,12 +8,13 @@ layer is three kinds of work, each the slower of its two bounds:
 - collectives: latency + bytes / (link e_link), in the scale-up domain or over the NICs
 
 and the launch of its kernels. The routed experts that a step touches on a chip are those that any of its T tokens
-picked: E/ep (1 - (1 - K/E)^T) of them (each token picks K of E, independently). docs/plan-serving.md derives the rest.
+picked (`visited`). docs/plan-serving.md derives the rest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 from centime.catalogue.architecture import LatentAttention, SoftmaxAttention, StateSpace
 from centime.catalogue.chips import Chip
@@ -90,11 +91,25 @@ def peak(chip: Chip, precision: str) -> float:
     raise UserError(f"{chip.name}: the catalogue has no bf16 peak; add bf16_tflops to your own chips.csv.")
 
 
-def visited(experts: int, top_k: int, tokens: float) -> float:
-    """Distinct experts that `tokens` tokens pick when each picks `top_k` of `experts`: E (1 - (1 - K/E)^T)."""
+ALIKE = 1e4  # popularity beyond which experts are as good as alike, and the Gamma functions of their formula cancel
+
+
+def visited(experts: int, top_k: int, tokens: float, popularity: float = math.inf) -> float:
+    """Distinct experts that `tokens` tokens pick when each picks `top_k` of `experts`.
+
+    Were all experts alike, E (1 - (1 - K/E)^T). Some are picked more than others: their chances follow a Beta(a, b)
+    distribution of mean K/E and a = `popularity`, so that an expert is missed by all with
+    E[(1 - p)^T] = Gamma(a + b) Gamma(b + T) / (Gamma(b) Gamma(a + b + T)).
+    """
     if not experts:
         return 0.0
-    return experts * (1.0 - (1.0 - top_k / experts) ** tokens) if tokens >= 1 else top_k * tokens
+    if tokens < 1 or top_k >= experts:
+        return top_k * min(1.0, tokens)
+    if popularity > ALIKE:
+        return experts * (1.0 - math.pow(1.0 - top_k / experts, tokens))
+    a, b = popularity, popularity * (experts / top_k - 1)
+    missed = math.lgamma(a + b) - math.lgamma(b) + math.lgamma(b + tokens) - math.lgamma(a + b + tokens)
+    return experts * (1.0 - math.exp(min(0.0, missed)))
 
 
 def either(memory: float, compute: float) -> float:
@@ -110,11 +125,26 @@ def step_time(on: PlacedModel, load: Load) -> StepTime:
         _layer(time, layer, on, load, rows)
     sampled = (load.decode * load.queries + load.prefill / max(load.prompt, 1.0)) / unit.dp
     time.matrices += _matrix(on.model.head_params / unit.tp, 2.0, "bf16", sampled, on)
+    _draft(time, on, load)
     time.host = speeds.step_s + speeds.sequence_s * load.decode / unit.dp
     if unit.pp > 1:  # a token crosses the stages one after the other: times above are of the whole depth
         time.communication += (unit.pp - 1) * speeds.reduce_s
     _expose(time, unit, load, speeds)
     return time
+
+
+def _draft(time: StepTime, on: PlacedModel, load: Load) -> None:
+    """Adds what drafting costs: for every drafted token a layer like the last and the head, one after the other."""
+    drafted = load.queries - 1
+    if not (load.decode and drafted > 0):
+        return
+    rows = load.decode / on.unit.dp
+    alone = Load(load.decode, load.decode_context)
+    one = StepTime()
+    _layer(one, replace(on.model.layers[-1], repeat=1), on, alone, rows)
+    for part in ("matrices", "attention", "experts", "communication", "launch"):
+        setattr(time, part, getattr(time, part) + drafted * getattr(one, part))
+    time.matrices += drafted * _matrix(on.model.head_params / on.unit.tp, 2.0, "bf16", rows, on)
 
 
 def _expose(time: StepTime, unit: Unit, load: Load, speeds: Speeds) -> None:
@@ -197,7 +227,7 @@ def _experts(layer: LayerCost, on: PlacedModel, tokens: float) -> float:
     """Seconds of the routed experts of one layer on the busiest chip, `tokens` tokens over the whole unit."""
     chip, unit, form, speeds = on.chip, on.unit, on.form, on.speeds
     spread = unit.ep
-    held = visited(layer.experts, layer.top_k, tokens) / spread
+    held = visited(layer.experts, layer.top_k, tokens, speeds.popularity) / spread
     held = max(held, min(layer.top_k * tokens, 1.0) if spread > 1 else 0.0)
     share = layer.expert_params / unit.moe_tp
     work = layer.top_k * tokens / spread  # rows of all experts of a chip

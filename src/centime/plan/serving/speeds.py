@@ -47,6 +47,12 @@ BASES: dict[str, tuple[float, float, str]] = {
     ),
     "state_layer_s": (10e-6, 0.50, "the same of layers that carry a state in place of a cache"),
     "expert_layer_s": (15e-6, 0.50, "the same of a mixture's routing, sorting and grouped products"),
+    "popularity": (3.0, 0.7, "shape of the Beta distribution of experts' popularity: the larger, the more alike"),
+    "gathering": (
+        0.3,
+        0.5,
+        "exponent of attention groups by which a prompt begins later: groups wait for each other",
+    ),
     "step_s": (5e-4, 0.70, "seconds a step spends on the host: scheduling, sampling"),
     "sequence_s": (8e-6, 0.70, "seconds a step spends per sequence: sampling, detokenising, block tables"),
     "reduce_s": (
@@ -77,12 +83,13 @@ BASES: dict[str, tuple[float, float, str]] = {
         "seconds of a benchmark run, over which filling and draining are averaged; MLPerf: 600 or more",
     ),
     "token_tail": (1.15, 0.10, "99th percentile over mean of a request's token time: prompts come in bursts"),
+    "accepted": (0.75, 0.10, "chance that a drafted token stands where a source does not state it; V3 report: 0.85"),
     "overlap": (0.80, 0.20, "share of the hideable communication that two micro-batches hide"),
 }
 MOST = {  # of what a share may be, whatever was fitted
     **dict.fromkeys(("gemm_bf16", "gemm_fp8", "gemm_fp4", "attention_decode", "attention_prefill"), 0.9),
     **dict.fromkeys(("memory", "attention_memory", "link"), 0.95),
-    **dict.fromkeys(("uneven", "filled", "wave", "overlap"), 1.0),
+    **dict.fromkeys(("uneven", "filled", "wave", "overlap", "accepted"), 1.0),
 }
 LEAST = dict.fromkeys(("pass_rows", "imbalance", "token_tail", "mixing"), 1.0)  # prompts cost at least their own work
 GROUPS = {  # what the terms below act on
@@ -95,6 +102,7 @@ GROUPS = {  # what the terms below act on
     "experts": ("expert_memory",),
     "attention": ("attention_memory", "attention_decode", "attention_prefill"),
     "prompts": ("attention_prefill",),
+    "gathering": ("gathering",),
     "latent": ("latent_memory", "attention_decode"),
     "launch": ("layer_s", "latent_layer_s", "state_layer_s", "expert_layer_s", "reduce_s", "exchange_s"),
     "latent_launch": ("latent_layer_s",),
@@ -126,40 +134,20 @@ _FOREIGN_YEAR = {  # and what a year of their software makes of it
     "launch": (-0.3, 0.4),
 }
 _MAKER = {"memory": 0.2, "gemm": 0.3, "pass": 0.4, "attention": 0.4, "launch": 0.4}
-_GENERATION = {
-    **{
-        "memory": 0.1,
-        "gemm": 0.2,
-        "narrow": 0.2,
-        "eight": 0.2,
-        "pass": 0.3,
-        "rows": 0.3,
-        "experts": 0.2,
-        "attention": 0.2,
-    },
-    **{"prompts": 0.2, "latent": 0.2, "launch": 0.2, "latent_launch": 0.3, "expert_launch": 0.3, "reduce": 0.3},
-    **{"exchange": 0.3, "mixing": 0.2, "link": 0.2, "host": 0.3},
-}
-_ENGINE = {
-    **{
-        "memory": 0.1,
-        "gemm": 0.2,
-        "narrow": 0.2,
-        "eight": 0.2,
-        "pass": 0.3,
-        "rows": 0.3,
-        "experts": 0.2,
-        "attention": 0.2,
-    },
-    **{"prompts": 0.2, "latent": 0.2, "launch": 0.25, "latent_launch": 0.4, "expert_launch": 0.4, "reduce": 0.4},
-    **{"exchange": 0.4, "mixing": 0.3, "host": 0.5, "request": 0.7, "wave": 0.7},
-}
+_MAKER |= {"experts": 0.4, "latent": 0.4, "expert_launch": 0.5, "latent_launch": 0.5, "exchange": 0.5}
+_KERNELS = {"memory": 0.1, "gemm": 0.2, "narrow": 0.2, "eight": 0.2, "pass": 0.3, "rows": 0.3, "experts": 0.2}
+_KERNELS |= {"attention": 0.2, "prompts": 0.2, "latent": 0.2}
+_GENERATION = _KERNELS | {"launch": 0.2, "latent_launch": 0.3, "expert_launch": 0.3, "reduce": 0.3, "exchange": 0.3}
+_GENERATION |= {"mixing": 0.2, "link": 0.2, "host": 0.3}
+_ENGINE = _KERNELS | {"launch": 0.25, "latent_launch": 0.4, "expert_launch": 0.4, "reduce": 0.4, "exchange": 0.4}
+_ENGINE |= {"mixing": 0.3, "gathering": 0.3, "host": 0.5, "request": 0.7, "wave": 0.7}
 _YEAR = {
     **{"gemm": (0.03, 0.1), "attention": (0.05, 0.1), "launch": (-0.1, 0.15), "host": (-0.2, 0.2)},
     **{"experts": (0.0, 0.1), "expert_launch": (0.0, 0.2), "request": (0.0, 0.3), "mixing": (0.0, 0.2)},
     **{"memory": (0.0, 0.05), "reduce": (0.0, 0.2), "latent": (0.0, 0.1), "wave": (0.0, 0.3)},
 }
-_PAIR = ("memory", "gemm", "narrow", "attention", "prompts", "launch", "expert_launch", "reduce", "host")
+_NEW_YEAR = {"memory": 0.1, "eight": 0.2, "launch": 0.2, "expert_launch": 0.2, "prompts": 0.2}
+_PAIR = ("memory", "gemm", "narrow", "eight", "attention", "prompts", "launch", "expert_launch", "reduce", "host")
 # term.group: (prior mean, prior spread), in logarithms
 TERMS: dict[str, tuple[float, float]] = {
     **{f"foreign.{group}": prior for group, prior in _FOREIGN.items()},
@@ -173,6 +161,7 @@ TERMS: dict[str, tuple[float, float]] = {
     **{f"{engine}.{group}": (0.0, spread) for engine in ("vllm", "sglang", "trt") for group, spread in _ENGINE.items()},
     **{f"{engine}_blackwell.{group}": (0.0, 0.2) for engine in ("vllm", "sglang", "trt") for group in _PAIR},
     **{f"year.{group}": prior for group, prior in _YEAR.items()},
+    **{f"blackwell_year.{group}": (0.0, spread) for group, spread in _NEW_YEAR.items()},
 }
 
 
@@ -212,6 +201,8 @@ class Speeds:
     latent_layer_s: float
     state_layer_s: float
     expert_layer_s: float
+    popularity: float
+    gathering: float
     step_s: float
     sequence_s: float
     reduce_s: float
@@ -226,6 +217,7 @@ class Speeds:
     wait: float
     token_tail: float
     run_s: float
+    accepted: float
     overlap: float
 
     def gemm(self, precision: str, rows: float) -> float:
@@ -260,6 +252,8 @@ def terms(chip: Chip, software: ServingSoftware) -> dict[str, float]:
     if vendor == "nvidia":
         found["year"] = age
         found |= _generation(chip)
+        if "blackwell" in found:  # the newest generation's software changes faster
+            found["blackwell_year"] = age
     else:
         found["foreign"] = 1.0
         found["foreign_year"] = max(0.0, min(2.0, software.year - FOREIGN_EPOCH))

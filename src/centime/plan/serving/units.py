@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
+from centime import catalogue
 from centime.catalogue.architecture import (
     Architecture,
     ExpertsSpec,
@@ -13,9 +16,11 @@ from centime.catalogue.architecture import (
     StoredWeights,
 )
 from centime.catalogue.chips import Chip
+from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 from centime.plan.serving.costs import ModelCost
 
+PUBLISHED = Path(catalogue.__file__).parent / "production_layouts.csv"
 USABLE_MEMORY = 0.9  # of a chip's: vLLM's gpu_memory_utilization; TensorRT-LLM's default share of what is free
 WORKSPACE_BYTES = 2e9  # activations, graphs and communication buffers of a chip
 COPIES = 2  # of an expert, redundant ones included: DeepSeek's EP320 (V3 report, section 3.4.2) holds 1.25
@@ -219,3 +224,14 @@ def _check(unit: Unit, arch: Architecture) -> None:
     depth = sum(block.repeat for block in arch.blocks)
     if unit.pp > depth:
         raise UserError(f"--layout: pp {unit.pp} is more than the {depth} layers of {arch.name}.")
+
+
+@lru_cache(maxsize=1)
+def _published() -> dict[tuple[str, str], tuple[str, str]]:
+    return {(row["model"], row["chip"]): (row["layout"], row["source"]) for row in read_rows(PUBLISHED)}
+
+
+def published_layout(model: str, kind: Chip) -> tuple[str, str] | None:
+    """The units that a model's makers serve it with on a chip, as `--layout` takes them, and the source; None where
+    none are published."""
+    return _published().get((model, kind.name))

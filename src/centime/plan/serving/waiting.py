@@ -99,7 +99,7 @@ def _first_step(engine: EngineModel, state: Steady, isl: float, osl: float) -> f
     """Seconds from a request's turn to its first token: half a step, the prompts before its own, its own steps."""
     chunk = min(isl, float(CHUNK))
     load = Load(state.batch, isl + osl / 2, chunk * engine.unit.dp, isl, queries=1.0 + engine.drafted)
-    own = engine.step(load).total * isl / chunk
+    own = engine.step(load).total * isl / chunk * math.pow(engine.unit.dp, engine.speeds.gathering)
     busy = min(0.95, state.prefill_share)
     decode = state.tpot_s * engine.tokens_per_step * (1 - state.prefill_share)
     return decode / 2 + own * (1 + busy / (2 * (1 - busy)))
