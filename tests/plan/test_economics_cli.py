@@ -53,6 +53,8 @@ def test_tables_in_both_languages(verb: str, lang: str):
         (["plan", "explain", "v3-h800", "v3-h100", "--lang", "de"], "language"),
         (["plan", "lifetime", "--quality-of", "deepseek-v3", "--served-tokens", "lots"], "not a quantity"),
         (["plan", "compare", "--chips", "h800"], "models: none is given"),
+        ([*VERBS["compare"], "--currency", "no-such-thing"], "exchange rate"),
+        ([*VERBS["compare"], "--market", "auction"], "--market"),
     ],
 )
 def test_bad_input_is_a_sentence(arguments: list[str], says: str):

@@ -65,6 +65,8 @@ def _training_cost(column: Column) -> Interval | None:
     plan, cost = column.training, column.cost
     if plan is None or cost is None:
         return None
+    if not plan.gpu_hours:  # of so few tokens that nothing is left of their time
+        return cost, cost, cost
     return cost * plan.low_hours / plan.gpu_hours, cost, cost * plan.high_hours / plan.gpu_hours
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from centime.catalogue.currencies.exchange import exchange_rate
 from centime.catalogue.export_rules import BUYERS
 from centime.catalogue.hourly_prices import ON_DEMAND, check_market
 from centime.catalogue.prices import price_given
@@ -52,6 +53,8 @@ def varying(request: CompareRequest) -> list[str]:
     of a column.
     """
     check_market(request.market)
+    if request.currency is not None:
+        exchange_rate("USD", request.currency)
     several = [name for name in ("models", "chips", "layouts") if len(getattr(request, name)) > 1]
     if len(several) > 1:
         raise UserError(f"{' and '.join(several)} vary at once; compare one of them, the others fixed.")
