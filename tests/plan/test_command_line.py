@@ -36,7 +36,7 @@ def test_serve(tmp_path: Path) -> None:
         "model": "centime-d2", "gpu": "h800", "gpus": None, "isl": 100, "osl": 200, "context": None, "ttft_s": 3.0,
         "tpot_s": 0.04, "hit": 0.0, "precision": "bf16", "layout": "mixed=tp1", "mtp": 0, "acceptance": 0.8,
         "peak_to_mean": 1.5, "price": "3 USD/h", "date": "2026-01-15", "prices": "0.1,0.5,2", "engine": "vllm",
-        "demand": {"input_per_day": 1e9, "output_per_day": 2e9, "hit": 0.5},
+        "demand": {"input_per_day": 1e9, "output_per_day": 2e9, "hit": 0.5}, "market": "on-demand", "currency": None,
     }  # fmt: skip
     fleet = asked(tmp_path, *SERVE, "--gpus=8", "--hit=0.25")
     assert (fleet["gpus"], fleet["hit"], fleet["demand"], fleet["isl"], fleet["osl"]) == (8, 0.25, None, None, None)
@@ -75,7 +75,7 @@ def test_compare(tmp_path: Path) -> None:
         "models": ["centime-d2"], "chips": ["h800", "h100"], "layouts": ["zero=1,tp=1"], "gpus": 8, "tokens": 1e9,
         "seq": 2048, "global_batch": 64, "precision": "bf16", "serve_precision": "fp8", "price": None,
         "date": "2026-01-15", "software_date": "2025-02", "region": "us", "isl": 100, "osl": 200, "hit": 0.25,
-        "ttft_s": 3.0, "tpot_s": 0.04,
+        "ttft_s": 3.0, "tpot_s": 0.04, "market": "on-demand", "currency": None,
     }  # fmt: skip
 
 
@@ -92,12 +92,12 @@ def test_budget(tmp_path: Path) -> None:
     found = asked(
         tmp_path, "budget", "--capex=2M$", "--years=4", "--gpu=h100", "--split=train=0.5,serve=0.25", "--of=Meta",
         "--train-model=centime-d2=1B", "--serve-model=centime-d2", "--chip-price=$30000", "--price=$2/h",
-        "--power-price=$0.11", "--discount=0.12",
+        "--power-price=$0.11", "--discount=0.12", "--efficiency=10x",
     )  # fmt: skip
     assert found["request"] == {
         "capex": 2e6, "chip": "h100", "years": 4, "train": 0.5, "serve": 0.25, "discount": 0.12, "of": "Meta",
         "models": ["centime-d2=1B"], "serve_model": "centime-d2", "chip_price": 30_000, "rent": 2.0,
-        "usd_per_kwh": 0.11, "overrides": {},
+        "usd_per_kwh": 0.11, "overrides": {}, "efficiency": 10, "rates": [],
     }  # fmt: skip
     assert list(found["run_hours"]) == ["centime-d2"]
     for name, value in (("chip_price", 30_000), ("rent", 2.0), ("usd_per_kwh", 0.11)):

@@ -249,9 +249,9 @@ def chip(name: str) -> Chip:
     by_driver = chip_for(name)
     if by_driver is not None:
         return _bought(_planned()[_spelling(by_driver.name)])
+    known = dict.fromkeys(re.sub(r" \(.*|,? \d+ ?GB.*", "", each) for each in chip_names())
     raise UserError(
-        f"There is no chip called {name!r}.{_meant(name)} Known: {', '.join(chip_names())}; or add it to "
-        f"{overlay_path()}."
+        f"There is no chip called {name!r}.{_meant(name)} Known: {', '.join(known)}; or add it to {overlay_path()}."
     )
 
 

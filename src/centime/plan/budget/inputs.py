@@ -25,6 +25,7 @@ from centime.plan.fleet.demand import DAYS_PER_MONTH
 from centime.plan.fleet.uncertain import Uncertain
 from centime.units import parse_count, parse_money
 
+MOST_GAIN = 1e6  # times more tokens of a GPU, beyond which nothing is meant
 GOOGLE = "M030"  # the largest published number of tokens
 PROMPT_PER_OUTPUT = 608 / 168  # input tokens per token generated, DeepSeek's day (M047)
 HIT_SHARE = 0.563  # of them found in the cache (M047)
@@ -125,6 +126,8 @@ class BudgetRequest:
             )
         if not -0.5 < self.discount < 2:
             raise UserError(f"--discount {self.discount:g} is a yearly rate such as 0.1.")
+        if self.efficiency is not None and not 1 / MOST_GAIN <= self.efficiency <= MOST_GAIN:
+            raise UserError(f"--efficiency {self.efficiency:g} is no factor between 1/{MOST_GAIN:g} and {MOST_GAIN:g}.")
         for name, value in (
             ("--chip-price", self.chip_price),
             ("--price", self.rent),

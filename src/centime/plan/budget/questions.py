@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from centime.errors import UserError
 from centime.messages import said
-from centime.plan.budget.inputs import table
+from centime.plan.budget.inputs import MOST_GAIN, table
 from centime.plan.fleet.demand import rebound
 from centime.plan.fleet.uncertain import Uncertain, three_of
 
 Three = tuple[float, float, float]
-MOST = 1e6  # times more efficient
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def parse_gain(text: str) -> float:
         factor = float(number)
     except ValueError:
         factor = 0.0
-    if not 1 / MOST <= factor <= MOST or math.isnan(factor):
+    if not 1 / MOST_GAIN <= factor <= MOST_GAIN:
         raise UserError(f"--efficiency {text!r} is not a factor; write how many times more tokens a GPU serves: 10x.")
     return factor
 
