@@ -8,8 +8,8 @@ from statistics import median, quantiles
 
 import pytest
 
-from centime.plan.check.file import SERVING, target_of
-from centime.plan.check.serving import predict_row
+from centime.plan.check.file import SERVING, sealed, target_of
+from centime.plan.check.serving import open_point, predict_row
 from centime.plan.check.serving_rows import RowLayout, parse_layout, precision, software, stated_batch
 from centime.plan.serving.speeds import year
 from centime.plan.serving.units import Unit
@@ -80,14 +80,19 @@ def test_what_a_row_measured_is_no_input(runs: list[dict[str, str]]) -> None:
         target = target_of(SERVING, row)
         if target is None:
             continue
-        blank = {**row, **dict.fromkeys((*SERVING.targets, *SERVING.outcomes, "metric_note"), ""), target: "1"}
+        results = [name for name in SERVING.outcomes if sealed(SERVING, row)[name] == ""]
+        blank = {**row, **dict.fromkeys((*SERVING.targets, *results, "metric_note"), ""), target: "1"}
         assert predict_row(blank).predicted == predict_row(row).predicted, row["id"]
 
 
 def test_published_rows_in_the_fit(runs: list[dict[str, str]]) -> None:
-    found = [predict_row(row) for row in runs if target_of(SERVING, row)]
-    errors = [abs(p.error) for p in found if p.error is not None]
-    assert len(errors) / len(found) >= 0.85
+    """Points of a frontier at a speed for users apart: their layouts are not told."""
+    asked = [row for row in runs if target_of(SERVING, row)]
+    found = [predict_row(row) for row in asked]
+    pairs = zip(asked, found, strict=True)
+    errors = [abs(p.error) for row, p in pairs if p.error is not None and not open_point(sealed(SERVING, row))]
+    assert sum(p.answered for p in found) / len(found) >= 0.95
+    assert len(errors) >= 180
     assert median(errors) <= 0.092
     assert quantiles(errors, n=10)[-1] <= 0.40
     covered = [p.covered for p in found if p.answered]

@@ -43,7 +43,9 @@ def predict_row(row: Row, values: ServingConstants | None = None) -> RowPredicti
     def figures(sealed: Row, target: str) -> Figures:
         case = read_case(sealed)
         found = predict(case, target, values)
-        return found, *interval(case.arch_name, case.chips[0][0], found, target)
+        open_layout = open_point(sealed) and not layout_of(case, sealed["phase"].lower())
+        far = "neither" if open_layout else ""  # of what layouts its frontier was made is not told
+        return found, *interval(case.arch_name, case.chips[0][0], found, target, far)
 
     return row_prediction(SERVING, row, figures)
 

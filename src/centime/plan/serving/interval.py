@@ -55,15 +55,18 @@ def interval_kind(far: str, kind: Chip, target: str = "") -> str:
     return far if usual(kind) else f"{far}, thin"
 
 
-def spread(model: str, kind: Chip, target: str = "") -> tuple[float, float]:
-    """Factors from a predicted throughput of `model` on a chip to the low and the high end of its interval."""
-    low, high = _fitted().get("interval", {}).get(interval_kind(distance(model, kind), kind, target), WIDEST)
+def spread(model: str, kind: Chip, target: str = "", far: str = "") -> tuple[float, float]:
+    """Factors from a predicted throughput of `model` on a chip to the low and the high end of its interval.
+
+    far: the distance from what was measured, where it is another than that of the model on the chip.
+    """
+    low, high = _fitted().get("interval", {}).get(interval_kind(far or distance(model, kind), kind, target), WIDEST)
     return math.exp(low), math.exp(high)
 
 
-def interval(model: str, kind: Chip, predicted: float, target: str = "") -> tuple[float, float]:
+def interval(model: str, kind: Chip, predicted: float, target: str = "", far: str = "") -> tuple[float, float]:
     """Low and high around `predicted`: a throughput, or a time where the target is one (long where speed is low)."""
-    low, high = spread(model, kind, target)
+    low, high = spread(model, kind, target, far)
     return (predicted / high, predicted / low) if target.endswith("_ms") else (predicted * low, predicted * high)
 
 
