@@ -36,8 +36,20 @@ CONTRADICTED = 0.14  # difference of logarithms between rows of one load, from w
 SWEEP = 40  # samples of a cell that are fitted to: more of one sweep add time and no information
 DAMPING = (0.0, 0.1, 1.0, 10.0)  # of steps that are tried, times what a constant weighs by itself
 STEP = 0.03  # of a numerical derivative, in logarithms
-LOAD = ("model", "precision", "gpu", "n_gpus", "engine", "config", "isl", "osl", "concurrency_or_batch", "date")
-LOAD += ("tok_s_per_user",)
+# What two rows of the same load have in common.
+LOAD = (
+    "model",
+    "precision",
+    "gpu",
+    "n_gpus",
+    "engine",
+    "config",
+    "isl",
+    "osl",
+    "concurrency_or_batch",
+    "tok_s_per_user",
+    "date",
+)
 IMPOSSIBLE = 3.0  # what a row that the constants make impossible counts as off by
 
 

@@ -5,54 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.plan.check.test_benchmark_point import row
 from tests.plan.show.shown import figures, notes
 
 from centime.errors import UserError
 from centime.plan import verbs
-from centime.plan.check.file import SERVING
 from centime.plan.check.plan import check_file, from_inputs
-from centime.plan.check.ranking import RankedChip, RankedLoad, benchmark_point, ranking
-
-POINT = {
-    "id": "a", "model": "Llama-3.1-8B", "gpu": "H100 SXM 80GB", "n_gpus": "1", "precision": "fp8", "engine": "vllm",
-    "config": "agg TP1 PP1 attnDP1 moeTP1 EP1 bs32", "phase": "agg", "isl": "1024", "osl": "512",
-    "concurrency_or_batch": "32", "ttft_ms": "200", "tpot_ms": "10",
-}  # fmt: skip
-
-
-def row(**changed: str) -> dict[str, str]:
-    return dict.fromkeys(SERVING.columns, "") | POINT | changed
-
-
-def test_what_a_point_is() -> None:
-    point = benchmark_point(row())
-    assert point is not None
-    assert point.user_speed == 100
-    assert point.rate == pytest.approx(32 * 512 / (0.2 + 512 * 0.01))
-    half = benchmark_point(row(config="agg TP2 PP1 attnDP1 moeTP1 EP1 bs32", n_gpus="2"))
-    assert half is not None
-    assert half.rate == pytest.approx(point.rate / 2)
-    copies = benchmark_point(row(concurrency_or_batch="64"))  # twice the batch: another unit that is not counted
-    assert copies is not None
-    assert copies.rate == pytest.approx(point.rate)
-    stated = benchmark_point(row(tpot_ms="", tok_s_per_user="25", total_tok_s_per_gpu="300"))
-    assert stated is not None
-    assert (stated.user_speed, stated.rate) == (25, pytest.approx(100))
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"tpot_ms": ""},
-        {"ttft_ms": "60000"},
-        {"confidence": "layout as told; doubtful"},
-        {"gpu": "Z9000"},
-        {"concurrency_or_batch": ""},
-        {"model": "DeepSeek-V3", "mtp_spec": "MTP=3"},
-    ],
-)
-def test_what_no_point_is(changed: dict[str, str]) -> None:
-    assert benchmark_point(row(**changed)) is None
+from centime.plan.check.ranking import RankedChip, RankedLoad, ranking
 
 
 def test_between_two_points_of_a_layout_and_not_of_two() -> None:
@@ -79,6 +38,11 @@ def test_pairs_that_differ_and_their_order() -> None:
         ("b", "c", True),
         ("b", "a", False),
     ]
+
+
+def test_points_whose_users_wait_too_long_do_not_count() -> None:
+    with pytest.raises(UserError, match="no two chips"):
+        ranking([row(), row(gpu="H200 SXM 141GB", ttft_ms="60000")])
 
 
 def test_a_file_of_one_chip_or_of_training_runs_is_refused(tmp_path: Path) -> None:

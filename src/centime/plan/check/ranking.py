@@ -3,14 +3,12 @@
 The measured points of a (model, prompt, answer) give every chip's best at a speed: the most output tokens a second and
 chip where users get at least so many tokens a second, between two points of one layout by a power law. The planner
 answers with its own best layout of as many chips as were measured, in the precision and the software of the measured
-best. Points with drafted tokens are left out, those where users wait longer than TTFT_S, and those whose source doubts
-its layout: their chips are not sure.
+best. Points where users wait longer than TTFT_S are left out.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,10 +17,10 @@ from statistics import median
 from typing import Any
 
 from centime.errors import UserError
+from centime.plan.check.benchmark_point import BenchmarkPoint, benchmark_point
 from centime.plan.check.file import Row
-from centime.plan.check.phases import ServingRow, engine_of
-from centime.plan.check.serving import chips_of, read_case
-from centime.plan.check.serving_rows import number, speculation
+from centime.plan.check.phases import engine_of
+from centime.plan.check.serving_rows import number
 from centime.plan.serving.choice import Choice, Lengths, Mixed, choices
 from centime.plan.serving.interval import spread
 from centime.plan.serving.units import Unit
@@ -30,24 +28,6 @@ from centime.plan.serving.units import Unit
 USER_SPEEDS = (20.0, 40.0, 60.0, 100.0)  # tokens/s that a user gets
 DIFFERENT = 1.3  # times by which two chips' measured bests differ where there is an order to get right
 TTFT_S = 10.0  # limit of the time to first token, of measured points and planned ones
-
-
-@dataclass(frozen=True)
-class BenchmarkPoint:
-    """A row as a point of a chip's frontier."""
-
-    id: str
-    case: ServingRow
-    gpus: float
-    lengths: tuple[float, float]
-    user_speed: float  # tokens/s of one user
-    rate: float  # output tokens/s and chip
-
-    @property
-    def series(self) -> tuple[str, ...]:
-        """What it has in common with points of other loads."""
-        row = self.case.row
-        return row["engine"], row["precision"], re.sub(r"\bbs\d+", "", row["config"]), row["group"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +86,8 @@ def ranking(rows: Sequence[Row]) -> Ranking:
     """The ranking of the serving rows. Raises UserError where no two chips were measured at one load."""
     points: defaultdict[tuple[str, float, float], list[BenchmarkPoint]] = defaultdict(list)
     for row in rows:
-        if (point := benchmark_point(row)) is not None:
+        point = benchmark_point(row)
+        if isinstance(point, BenchmarkPoint) and (number(row["ttft_ms"]) or 0.0) <= 1e3 * TTFT_S:
             points[(point.case.arch_name, *point.lengths)].append(point)
     loads = tuple(load for own in points.values() for speed in USER_SPEEDS if (load := _ranked(own, speed)))
     if not loads:
@@ -117,36 +98,12 @@ def ranking(rows: Sequence[Row]) -> Ranking:
     return Ranking(loads)
 
 
-def benchmark_point(row: Row) -> BenchmarkPoint | None:
-    """The row as a point; None where it states no such point, or one that cannot be compared."""
-    isl, osl, tpot = number(row["isl"]), number(row["osl"]), number(row["tpot_ms"])
-    user = 1e3 / tpot if tpot else number(row["tok_s_per_user"])
-    if not (isl and osl and user) or "doubtful" in row["confidence"]:
-        return None
-    try:
-        case = read_case(row)
-        gpus = chips_of(case)
-    except UserError:
-        return None
-    if len(case.chips) > 1 or speculation(row, case.model.mtp_params > 0, Unit())[0]:
-        return None
-    rate, total = number(row["output_tok_s_per_gpu"]), number(row["total_tok_s_per_gpu"])
-    clients, ttft = number(row["concurrency_or_batch"]), number(row["ttft_ms"])
-    if ttft and ttft > 1e3 * TTFT_S:
-        return None
-    if rate is None and total is not None:
-        rate = total * osl / (isl + osl)
-    if rate is None and clients and tpot and ttft:
-        rate = clients * osl / (ttft + osl * tpot) * 1e3 / gpus
-    return BenchmarkPoint(row["id"], case, gpus, (isl, osl), user, rate) if rate else None
-
-
 def _ranked(points: Sequence[BenchmarkPoint], speed: float) -> RankedLoad | None:
     """The chips that were measured at a speed for users, or None where there are not two."""
     own: defaultdict[str, list[BenchmarkPoint]] = defaultdict(list)
     for point in points:
-        own[point.case.chips[0][0].name].append(point)
-    fast = [found for found in own.values() if any(point.user_speed >= speed for point in found)]
+        own[point.chip].append(point)
+    fast = [found for found in own.values() if any(point.per_user >= speed for point in found)]
     if len(fast) < 2:
         return None
     first = points[0]
@@ -156,31 +113,33 @@ def _ranked(points: Sequence[BenchmarkPoint], speed: float) -> RankedLoad | None
 
 def _best(points: Sequence[BenchmarkPoint], speed: float) -> BenchmarkPoint:
     """The most tokens a second and chip at a speed for users, as a point of the layout that gave it."""
-    found = [point for point in points if point.user_speed >= speed]
+    found = [point for point in points if point.per_user >= speed]
     series: defaultdict[tuple[str, ...], list[BenchmarkPoint]] = defaultdict(list)
     for point in points:
         series[point.series].append(point)
     for own in series.values():
-        for slow, fast in pairwise(sorted(own, key=lambda point: point.user_speed)):
-            if slow.user_speed < speed < fast.user_speed:
-                share = math.log(speed / slow.user_speed) / math.log(fast.user_speed / slow.user_speed)
-                found.append(replace(fast, user_speed=speed, rate=slow.rate ** (1 - share) * fast.rate**share))
-    return max(found, key=lambda point: point.rate)
+        for slow, fast in pairwise(sorted(own, key=lambda point: point.per_user)):
+            if slow.per_user < speed < fast.per_user:
+                share = math.log(speed / slow.per_user) / math.log(fast.per_user / slow.per_user)
+                found.append(
+                    replace(fast, per_user=speed, per_chip=slow.per_chip ** (1 - share) * fast.per_chip**share)
+                )
+    return max(found, key=lambda point: point.per_chip)
 
 
 def _chip(points: Sequence[BenchmarkPoint], speed: float) -> RankedChip:
     best = _best(points, speed)
     kind = best.case.chips[0][0]
-    most = int(max(point.gpus for point in points))
+    most = int(max(point.gpus for point in points)) or None
     lengths = Lengths(*best.lengths)
     try:
         engine = engine_of(best.case, Unit(), None)
         choice = choices(engine, lengths, TTFT_S, 1 / speed, None, most)[0]
     except UserError:
-        return RankedChip(kind.name, best.id, best.rate, None, None, None, "")
+        return RankedChip(kind.name, best.id, best.per_chip, None, None, None, "")
     planned = lengths.osl / choice.gpu_seconds(lengths)
     low, high = spread(best.case.arch_name, kind)
-    return RankedChip(kind.name, best.id, best.rate, planned, planned * low, planned * high, _layout(choice))
+    return RankedChip(kind.name, best.id, best.per_chip, planned, planned * low, planned * high, _layout(choice))
 
 
 def _layout(choice: Choice) -> str:

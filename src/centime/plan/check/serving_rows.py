@@ -213,8 +213,9 @@ def speculation(row: dict[str, str], has_mtp: bool, unit: Unit) -> tuple[int, fl
     text = row.get("mtp_spec", "")
     if not text.strip() and has_mtp:
         engine, when = row.get("engine", "").lower(), row.get("date", "")
-        known = any(re.search(version, engine) and when >= since for version, since in DRAFTING)
-        return ((1 if unit.dp > 1 else 3) if known else 0), None
+        if not any(re.search(version, engine) and when >= since for version, since in DRAFTING):
+            return 0, None
+        return (1 if unit.dp > 1 else 3), None
     if not re.search(r"mtp|spec|eagle|dspark", text, re.IGNORECASE):
         return 0, None
     drafted = re.search(r"MTP\s*=?(\d)", text)

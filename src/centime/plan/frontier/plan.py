@@ -132,7 +132,7 @@ class FrontierPlan:
             "tpot_s": self.request.tpot_s,
             "best_per_chip": max(best, default=None),
             "curves": [self._curve(curve) for curve in self.curves],
-            "measured": [dataclasses.asdict(point) for point in self.measured.points] if self.measured else [],
+            "measured": [point.to_json() for point in self.measured.points] if self.measured else [],
             "measured_left_out": self.measured.left_out if self.measured else {},
             "assumptions": list(self.assumptions),
             "sources": list(self.sources),

@@ -8,6 +8,7 @@ from centime.plan.counts.architecture import count_architecture
 from centime.plan.serving.choice import Mixed
 from centime.plan.serving.engine import EngineModel, decoding, steady
 from centime.plan.serving.plan import PARTS, ServingPlan, parts, percentiles, steps, units
+from centime.plan.show.parameters import parameters_figure
 from centime.plan.show.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table
 
 
@@ -62,15 +63,7 @@ def _figures(plan: ServingPlan, w: Writer) -> Figures:
         ),
         Figure(w.say("Input tokens/s per GPU that prefills"), w.count(plan.input_rate)),
         Figure(w.say("Output tokens/s per GPU that decodes"), w.count(plan.output_rate)),
-        Figure(
-            w.say("Parameters"),
-            w.count(params["total"], 4),
-            w.say(
-                "{active:count4} for a token, {without:count4} without the input embedding",
-                active=params["active"],
-                without=params["active_without_embedding"],
-            ),
-        ),
+        parameters_figure(params, w),
     ]
     if plan.makers is not None:
         mean = plan.makers.gpus_mean

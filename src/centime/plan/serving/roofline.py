@@ -140,10 +140,13 @@ def _draft(time: StepTime, on: PlacedModel, load: Load) -> None:
         return
     rows = load.decode / on.unit.dp
     alone = Load(load.decode, load.decode_context)
-    one = StepTime()
-    _layer(one, replace(on.model.layers[-1], repeat=1), on, alone, rows)
-    for part in ("matrices", "attention", "experts", "communication", "launch"):
-        setattr(time, part, getattr(time, part) + drafted * getattr(one, part))
+    layer = StepTime()
+    _layer(layer, replace(on.model.layers[-1], repeat=1), on, alone, rows)
+    time.matrices += drafted * layer.matrices
+    time.attention += drafted * layer.attention
+    time.experts += drafted * layer.experts
+    time.communication += drafted * layer.communication
+    time.launch += drafted * layer.launch
     time.matrices += drafted * _matrix(on.model.head_params / on.unit.tp, 2.0, "bf16", rows, on)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from centime.catalogue.hourly_prices import how_old
 from centime.messages import Writer
 from centime.plan.counts.architecture import count_architecture
+from centime.plan.show.parameters import parameters_figure
 from centime.plan.show.sections import Figure, Figures, Notes, Section, StackedBars, Table
 from centime.plan.training.first_run import COUNTED, note
 from centime.plan.training.layout_report import pipeline_section, search_sections
@@ -111,15 +112,7 @@ def _figures(plan: TrainingPlan, w: Writer) -> Figures:
             Figure(w.say("Speed"), w.plain(step.tokens_per_s_per_gpu), w.say("tokens/s per GPU")),
             Figure(w.say("MFU"), w.number(step.mfu, ".1%"), speed),
             Figure(w.say("Memory"), w.quantity(step.memory_gib["total"], ".1f", "GiB")),
-            Figure(
-                w.say("Parameters"),
-                w.count(params["total"], 4),
-                w.say(
-                    "{active:count4} for a token, {without:count4} without the input embedding",
-                    active=params["active"],
-                    without=params["active_without_embedding"],
-                ),
-            ),
+            parameters_figure(params, w),
         ]
     )
 
