@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import forked
 
 from centime.cli import main
 
@@ -144,19 +145,12 @@ def test_a_file_without_its_columns_is_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
+def test_every_command_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = re.findall(r"^centime plan (.*)$", (ROOT / "docs" / "plan.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(shown) > 5
+    monkeypatch.chdir(tmp_path)
     for line in shown:
-        done = subprocess.run(
-            f"{sys.executable} -m centime plan {line} --html page.html",
-            shell=True,
-            cwd=tmp_path,
-            env=os.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = forked.centime("plan", *shlex.split(line), "--html", "page.html")
         assert done.returncode == 0, f"{line}: {done.stderr[-500:]}"
         page = (tmp_path / "page.html").read_text(encoding="utf-8")
         assert "<svg" in page or 'class="bars"' in page, f"{line}: nothing is drawn"

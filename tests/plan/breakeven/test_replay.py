@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from dataclasses import replace
@@ -19,23 +20,24 @@ from centime.plan.breakeven.trace import Trace, TracedRequest
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.request import ServingRequest
 
-LENGTHS = Lengths(1000, 100)
+LENGTHS = Lengths(4000, 400)  # long enough that a unit's hour has thousands of requests, not more
 LIMITS = (2.0, 0.03)
 FLEET = own_fleet(
-    ServingRequest("llama-3.1-8b", "h100", gpus=1, isl=1000, osl=100, ttft_s=2.0, tpot_s=0.03, layout="mixed=tp1"),
+    ServingRequest("llama-3.1-8b", "h100", gpus=1, isl=4000, osl=400, ttft_s=2.0, tpot_s=0.03, layout="mixed=tp1"),
     LENGTHS,
     "2026-06-01",
 )
 HOLDS = FLEET.options[0].kinds[0].rate  # requests a second of a unit, by random arrivals
 
 
+@functools.cache
 def trace(units: float, hours: int = 2, quiet: float = 0.1, seed: int = 0) -> Trace:
     """So many units' load in the last hour, a share of it before."""
     dice, at, found = random.Random(seed), 0.0, []
     while at < 3600 * hours:
         rate = units * HOLDS * (1.0 if at >= 3600 * (hours - 1) else quiet)
         at += dice.expovariate(rate)
-        found.append(TracedRequest(at, max(1.0, dice.gauss(1000, 200)), max(1.0, dice.gauss(100, 20))))
+        found.append(TracedRequest(at, max(1.0, dice.gauss(4000, 800)), max(1.0, dice.gauss(400, 80))))
     return Trace(tuple(found), dated=False)
 
 
@@ -60,8 +62,8 @@ def test_following_the_load_takes_fewer_in_the_quiet_hours() -> None:
 
 def test_a_burst_takes_more_than_its_mean() -> None:
     """As many requests in the same ten minutes, but all in its first seconds."""
-    even = [TracedRequest(600.0 * i / 900, 1000.0, 100.0) for i in range(900)]
-    burst = [TracedRequest(3.0 * i / 900, 1000.0, 100.0) for i in range(899)] + [TracedRequest(600.0, 1000.0, 100.0)]
+    even = [TracedRequest(600.0 * i / 900, 4000.0, 400.0) for i in range(900)]
+    burst = [TracedRequest(3.0 * i / 900, 4000.0, 400.0) for i in range(899)] + [TracedRequest(600.0, 4000.0, 400.0)]
     one, other = (replayed(FLEET, Trace(tuple(found), dated=False), LENGTHS, LIMITS) for found in (even, burst))
     assert other.gpus > one.gpus
     assert other.kinds[0].ttft.p99 <= LIMITS[0]
@@ -73,7 +75,7 @@ def test_limits_that_one_request_misses_alone_are_said() -> None:
 
 
 def test_units_apart_are_counted_apart() -> None:
-    request = ServingRequest("llama-3.1-8b", "h100", gpus=2, isl=1000, osl=100, layout="prefill=tp1,decode=tp1")
+    request = ServingRequest("llama-3.1-8b", "h100", gpus=2, isl=4000, osl=400, layout="prefill=tp1,decode=tp1")
     fleet = own_fleet(request, LENGTHS, "2026-06-01")
     found = replayed(fleet, trace(3.0), LENGTHS, (2.0, 0.05))
     assert [kind.role for kind in found.kinds] == ["prefill", "decode"]
@@ -83,7 +85,7 @@ def test_units_apart_are_counted_apart() -> None:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "trace.csv"
-    rows = [f"{one.at_s:.3f},{one.prompt:.0f},{one.answer:.0f},500" for one in trace(2.0, hours=1).requests]
+    rows = [f"{one.at_s:.3f},{one.prompt:.0f},{one.answer:.0f},2000" for one in trace(2.0, hours=1).requests]
     path.write_text("\n".join(["time,prompt_tokens,output_tokens,hit_tokens", *rows, "9,x,1,1"]) + "\n")
     return path
 
@@ -91,8 +93,8 @@ def file(tmp_path: Path) -> Path:
 def test_a_plan_takes_lengths_hits_and_peak_from_the_trace(file: Path) -> None:
     asked = BreakevenRequest("llama-3.1-8b", "h100", ("0.1,0.1,0.1",), price="$2/h", trace=str(file), date="2026-06-01")
     plan = plan_breakeven(asked)
-    assert plan.lengths.isl == pytest.approx(1000, rel=0.05)
-    assert plan.lengths.osl == pytest.approx(100, rel=0.05)
+    assert plan.lengths.isl == pytest.approx(4000, rel=0.05)
+    assert plan.lengths.osl == pytest.approx(400, rel=0.05)
     assert plan.lengths.hit == pytest.approx(0.5, rel=0.05)
     found = plan.to_json()
     told = found["trace"]

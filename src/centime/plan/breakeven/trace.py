@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,7 +108,8 @@ class Trace:
         wide = HOUR_S / 2
         while True:
             low, high = start + PEAK_S / 2 - wide, start + PEAK_S / 2 + wide
-            found = [one for one in self.requests if low <= one.at_s <= high]
-            if len(found) <= most or wide <= PEAK_S / 2:
-                return found[-most:] if len(found) > most else found
+            first = bisect_left(self.requests, low, key=lambda one: one.at_s)
+            after = bisect_right(self.requests, high, key=lambda one: one.at_s)
+            if after - first <= most or wide <= PEAK_S / 2:
+                return self.requests[max(first, after - most) : after]
             wide /= 2

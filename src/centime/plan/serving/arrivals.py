@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -87,22 +88,29 @@ class StepClock:
     def __call__(self, decode: float, fullest: float, mean: float | None = None) -> float:
         """Seconds of a step that decodes so many sequences; fullest and mean: prompt tokens of a group."""
         i, x = _between(self.decodes, decode)
-        return self._at(self.own, i, x, fullest) + self._at(self.shared, i, x, fullest if mean is None else mean)
+        j, y = _between(self.prefills, fullest)
+        own = _at(self.own, i, x, j, y)
+        if mean is not None and mean != fullest:
+            j, y = _between(self.prefills, mean)
+        return own + _at(self.shared, i, x, j, y)
 
-    def _at(self, rows: list[list[float]], i: int, x: float, prefill: float) -> float:
-        j, y = _between(self.prefills, prefill)
-        then = min(j + 1, len(self.prefills) - 1)
-        low = rows[i][j] * (1 - y) + rows[i][then] * y
-        if x == 0:
-            return low
-        return low * (1 - x) + (rows[i + 1][j] * (1 - y) + rows[i + 1][then] * y) * x
+
+def _at(rows: list[list[float]], i: int, x: float, j: int, y: float) -> float:
+    """Between four points of a table: so far into interval i of its rows and interval j of their columns."""
+    row = rows[i]
+    low = row[j] if y == 0 else row[j] * (1 - y) + row[j + 1] * y
+    if x == 0:
+        return low
+    row = rows[i + 1]
+    high = row[j] if y == 0 else row[j] * (1 - y) + row[j + 1] * y
+    return low * (1 - x) + high * x
 
 
 def _between(points: list[float], value: float) -> tuple[int, float]:
     """The interval of `points` that holds `value`, and how far into it; beyond the last: the last."""
     if value >= points[-1]:
         return len(points) - 1, 0.0
-    i = max(k for k, point in enumerate(points) if point <= value)
+    i = bisect_right(points, value) - 1
     return i, (value - points[i]) / (points[i + 1] - points[i])
 
 
