@@ -183,6 +183,22 @@ def test_means_hits_and_the_peak() -> None:
     assert trace.tokens_per_day == pytest.approx(3600 / 1775 * 86400)
 
 
+@pytest.mark.parametrize(("seconds", "last"), [(1499.0, 4 / 899), (1500.0, 2 / 300), (1799.0, 2 / 599)])
+def test_five_minutes_are_a_stretch_of_their_own_and_less_are_not(seconds: float, last: float) -> None:
+    found = made([0.0, 1.0, 2.0, 600.0, 700.0, 1201.0, seconds])
+    assert found.stretches[0] == 3 / 600
+    assert found.stretches[-1] == pytest.approx(last)
+    assert len(found.stretches) == (2 if seconds < 1500 else 3)
+
+
+def test_the_busiest_requests_are_no_more_than_asked_for() -> None:
+    trace = made([60.0 * i for i in range(60)] + [3600 + 10.0 * i for i in range(360)])
+    assert [one.at_s for one in trace.busiest(most=10_000)][::209] == [5100, 7190], "around the last ten minutes"
+    few = trace.busiest(most=5)
+    assert len(few) == 5
+    assert few[-1].at_s - few[0].at_s == 40
+
+
 def test_hours_are_held_by_their_busiest_ten_minutes() -> None:
     trace = made([60.0 * i for i in range(60)] + [3600 + 10.0 * i for i in range(360)])
     assert len(trace.hours) == 2

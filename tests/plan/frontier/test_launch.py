@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,29 @@ def test_units_of_several_servers_name_the_first_one() -> None:
         assert "$HOST" in four[engine]
     assert "--nnodes 4 " in four["sglang"]
     assert "--data-parallel-size-local 8" in four["vllm"]
+    assert ("--gpus_per_node 8 " in one["trt"], "--gpus_per_node 8 " in four["trt"]) == (False, True)
+    sixteen = launch_lines(Launched("a/b", Unit(tp=16, moe_tp=16), "both", 9.0, 8192))
+    assert "--nnodes 2 --node-rank $RANK --master-addr $HOST" in sixteen["vllm"]
+    assert "--data-parallel" not in sixteen["vllm"]
+
+
+def test_what_a_unit_does_besides_is_switched_on() -> None:
+    wide_one = replace(Unit(dp=32, ep=32), overlapped=True, redundant=32)
+    plain, more = (launch_lines(Launched("a/b", unit, "decode", 9.0, 8192)) for unit in (Unit(dp=8, ep=8), wide_one))
+    for engine, flags in (
+        ("vllm", ("--enable-dbo", "--enable-eplb", "--all2all-backend deepep_low_latency")),
+        ("sglang", ("--enable-two-batch-overlap", "--ep-num-redundant-experts 32")),
+    ):
+        for flag in flags:
+            assert flag not in plain[engine]
+            assert flag in more[engine]
+    prefill = launch_lines(Launched("a/b", wide_one, "prefill", 9.0, 8192))
+    assert "deepep_high_throughput" in prefill["vllm"]
+    assert "disable_overlap_scheduler: true" in prefill["trt"]
+    assert "disable_overlap_scheduler" not in more["trt"]
+    assert "deepep" in plain["sglang"]
+    assert "deepep" not in launch_lines(Launched("a/b", Unit(tp=8, ep=8), "both", 9.0, 8192))["sglang"]
+    assert "yaml" not in launch_lines(Launched("a/b", Unit(tp=8), "both", 9.0, 8192))["trt"]
 
 
 def test_units_apart_hand_the_cache_over() -> None:

@@ -202,3 +202,19 @@ def test_gradients_are_sharded_where_a_step_is_one_micro_batch():
             once = shape.dp * shape.micro_batch
             assert sharding_of(shape, once) == (0, 1, 2, 3)
             assert sharding_of(shape, 2 * once) == (0, 1, 3)
+
+
+@pytest.mark.parametrize("keep", [1, 2, 7])
+def test_the_best_kept_are_the_first_of_all(keep: int):
+    job = replace(V3, arch=DENSE, global_batch=64)
+    every = search(job, 4, keep=100_000)
+    assert len(every.top) == every.feasible > 7
+    assert search(job, 4, keep=keep).top == every.top[:keep]
+
+
+def test_one_chip_one_sequence_one_token_is_a_machine():
+    one = search(replace(V3, arch=DENSE, seq=1, global_batch=1), 1)
+    assert one.best.layout.gpus == 1
+    for change in ({"seq": 0}, {"global_batch": 0}):
+        with pytest.raises(UserError, match="must be at least 1"):
+            search(replace(V3, arch=DENSE, **change), 1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.plan.lifetime.chinchilla import optimal_tokens
 
 from centime.catalogue.architecture import Architecture
+from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.counts.architecture import count_architecture
@@ -45,6 +46,7 @@ def test_sardana_13b_quality_with_2t_served_tokens():
     assert found.best.params == pytest.approx(7e9, rel=0.25)  # sizes are a quarter apart
     assert found.best.tokens > 2 * found.bar.tokens
     assert found.saving == pytest.approx(0.17, abs=0.02)
+    assert found.sources[:2] == (architecture("llama-2-13b").source, SARDANA.source)
     assert found.bar.total(2e12) - found.best.total(2e12) == pytest.approx(1.7e22, rel=0.12)
     assert from_inputs(found.inputs()).to_json() == found.to_json()
 

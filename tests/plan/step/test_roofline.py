@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import json
+from dataclasses import asdict, fields, replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from centime.catalogue.chips import chip, chip_names
 from centime.catalogue.models import architecture
 from centime.plan.step.cost import StepCost
-from centime.plan.step.efficiency import Constants, TrainingSoftware, fitted, rates
+from centime.plan.step.efficiency import FILE, Constants, TrainingSoftware, fitted, rates
 from centime.plan.step.intervals import step_interval
 from centime.plan.step.job import Job, roofline_seconds
 from centime.plan.step.layout import Layout
@@ -72,3 +73,8 @@ def test_the_roofline_by_hand() -> None:
     attention = 32 * 4 * 4096 * 8192 / 2
     token = products / device.peak("fp8") + (head + attention) / device.peak("bf16")
     assert roofline_seconds(job, 8) == pytest.approx(3 * token * 8192, rel=0.001)
+
+
+def test_the_file_tells_what_each_constant_was_pulled_to():
+    told = json.loads(FILE.read_text(encoding="utf-8"))["constants"]
+    assert {name: told[name]["prior"] for name in told} == asdict(Constants())

@@ -65,7 +65,7 @@ def api_cost(text: str, request: BreakevenRequest, trace: Trace | None = None) -
 
 def peak_hours_share(tariff: Tariff) -> float:
     """The share of a week that lies in a tariff's peak hours."""
-    steps = range(7 * 86400 // HALF_HOUR_S)
+    steps = range(7 * 48)
     start = int(WEEK_START.timestamp())
     return sum(tariff.hours.contain((start + step * HALF_HOUR_S) * 10**9) for step in steps) / len(steps)
 

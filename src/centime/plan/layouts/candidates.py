@@ -129,6 +129,6 @@ def sharding_of(shape: Shape, global_batch: int, grid: Grid = WHOLE) -> tuple[in
     """
     if grid.zero is not None:
         return grid.zero
-    if shape.dp * shape.cp == 1 and shape.tp * shape.cp * shape.dp == shape.ep:
+    if shape.dp * shape.cp == 1 and shape.tp == shape.ep:
         return (0,)
     return (0, 1, 2, 3) if global_batch == shape.dp * shape.micro_batch else (0, 1, 3)

@@ -19,7 +19,7 @@ def title(found: Lifetime, w: Writer) -> str:
 
 
 def cost(w: Writer, value: float, unit: str) -> str:
-    """'$4.33 B', '$16.18 M', '$290,336', '$0.42'; FLOP in powers of ten."""
+    """'$4.33 B', '$16.18 M', '$290,336', '$0.420'; FLOP in powers of ten."""
     if unit == "FLOP":
         return w.quantity(value, ".3g", unit)
     for scale, letter in ((1e9, "B"), (1e6, "M")):

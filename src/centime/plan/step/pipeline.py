@@ -175,7 +175,7 @@ def phases(pipeline: Pipeline, passes: Passes, slowest: float = 1.0) -> Phases:
     f, b, w, unit = *passes[:3], passes.both
     count = m * (chunks if schedule == "interleaved" else 1)
     if schedule == "interleaved":
-        group = p + m % p if m >= p else m  # the largest
+        group = min(m, p + m % p)  # the largest
         warm = _held((chunks - 1) * group, 2, p, count) / p
         idle = (p - 1) * unit + max(0, p - m) * (chunks - 1) * unit
     elif schedule == "zb":
