@@ -17,7 +17,7 @@ from centime.catalogue.architecture import Architecture, ExpertsSpec, FeedForwar
 from centime.catalogue.chips import chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.layouts.candidates import RECOMPUTE, WHOLE, schedules_of, shapes, sharding_of
+from centime.plan.layouts.candidates import RECOMPUTE, WHOLE, families, schedules_of, shapes, sharding_of
 from centime.plan.layouts.search import SearchResult, search
 from centime.plan.show.language import writer
 from centime.plan.step.cost import StepCost
@@ -149,9 +149,19 @@ def test_prices_are_the_predictors_own(name):
         whole = StepCost(job).times(layout)
         assert cost.seconds(layout) == whole.total
         assert cost.least_seconds(layout) <= whole.total
-        assert not cost.is_slower(shape.layout(schedule, vp), whole.total)
+        assert cost.least_scheduled(shape.layout())(schedule, vp) <= whole.total
         memory = memory_of(job, layout)
         assert cost.fits(layout) == (memory.total <= usable_bytes(device))
+
+
+def test_a_familys_bound_is_one_of_every_member(v3):
+    cost = v3[1]
+    for family in random.Random(1).sample(list(families(V3, 2048)), 200):
+        fewest, most = family.ends()
+        bound = cost.least_seconds(most.layout(), fewest.layout().gpus)
+        members = list(family.shapes())
+        assert (members[0], members[-1]) == (fewest, most)
+        assert all(bound <= cost.least_seconds(shape.layout()) for shape in members)
 
 
 def test_sections_in_both_languages(v3):

@@ -13,8 +13,8 @@ from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.counts.architecture import attention_flops, count_architecture, gemms
 from centime.plan.step import schedules
-from centime.plan.step.layout import Layout
-from centime.plan.step.pipeline import Passes, Pipeline, layout_phases, phases, simulate
+from centime.plan.step.layout import BIDIRECTIONAL, Layout
+from centime.plan.step.pipeline import Passes, Pipeline, layout_phases, phases, simulate, whole_seconds
 from centime.plan.step.stages import slowest, split
 
 SCHEDULES = ("1f1b", "interleaved", "zb", "dualpipe", "dualpipev")
@@ -230,6 +230,18 @@ def test_phases_of_a_layout_take_the_whole_stage():
     one = layout_phases(Layout(8, pp=4), 16, Passes(1.0, 1.0, 1.0))
     four = layout_phases(Layout(8, pp=4, vp=4, schedule="interleaved"), 16, Passes(1.0, 1.0, 1.0))
     assert four.bubble == pytest.approx(one.bubble / 4)
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "interleaved", "zb", "dualpipe", "dualpipev"])
+@pytest.mark.parametrize("slowest", [1.0, 1.3])
+def test_the_seconds_alone_are_those_of_the_phases(schedule, slowest):
+    """What a search asks of thousands of layouts, of the whole model's passes, is the total of what it shows of two."""
+    passes = Passes(1.0, 1.2, 0.7, 2.5 if schedule in BIDIRECTIONAL else None)
+    vp = 3 if schedule == "interleaved" else 1
+    for pp, micro_batches in ((2, 4), (4, 8), (6, 40), (1, 5) if schedule == "1f1b" else (4, 10)):
+        shown = layout_phases(Layout(8, pp=pp, vp=vp, schedule=schedule), micro_batches, passes.cut(pp), slowest)
+        seconds = whole_seconds(Pipeline(schedule, pp, vp, micro_batches), passes, slowest)
+        assert seconds == pytest.approx(shown.total, rel=1e-12)
 
 
 @pytest.mark.parametrize(

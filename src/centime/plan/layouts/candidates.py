@@ -57,6 +57,29 @@ class Shape:
         return Layout(gpus, self.tp, self.pp, vp, self.cp, self.ep, zero, self.micro_batch, schedule, recompute)
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Shapes that differ in their replicas alone, the fewest first."""
+
+    tp: int
+    cp: int
+    pp: int
+    ep: int
+    micro_batch: int
+    replicas: tuple[int, ...]
+
+    def shapes(self) -> Iterator[Shape]:
+        """Its members, as many as `replicas`."""
+        return map(self._of, self.replicas)
+
+    def ends(self) -> tuple[Shape, Shape]:
+        """Those of the fewest and of the most replicas."""
+        return self._of(self.replicas[0]), self._of(self.replicas[-1])
+
+    def _of(self, dp: int) -> Shape:
+        return Shape(self.tp, self.cp, self.pp, dp, self.ep, self.micro_batch, dp == self.replicas[-1])
+
+
 @functools.cache
 def divisors(n: int) -> tuple[int, ...]:
     """The divisors of a number, rising."""
@@ -83,8 +106,8 @@ def _tried(degrees: Iterable[int], among: tuple[int, ...] | None) -> list[int]:
     return [degree for degree in degrees if among is None or degree in among]
 
 
-def shapes(job: Job, gpus: int, grid: Grid = WHOLE) -> Iterator[Shape]:
-    """All shapes on up to `gpus` chips whose replicas and micro-batches divide the batch."""
+def families(job: Job, gpus: int, grid: Grid = WHOLE) -> Iterator[Family]:
+    """All families on up to `gpus` chips whose replicas and micro-batches divide the batch."""
     arch, seq = job.arch, job.seq
     experts = [block.feed_forward.experts for block in arch.blocks if isinstance(block.feed_forward, ExpertsSpec)]
     expert_degrees = _tried(divisors(gcd(*experts)) if experts else (1,), grid.expert)
@@ -99,9 +122,15 @@ def shapes(job: Job, gpus: int, grid: Grid = WHOLE) -> Iterator[Shape]:
                         continue
                     replicas = [dp for dp in divisors(job.global_batch // micro_batch) if dp <= most]
                     for ep in expert_degrees:
-                        fitting = [dp for dp in replicas[-1 if grid.widest else 0 :] if tp * cp * dp % ep == 0]
-                        for dp in fitting:
-                            yield Shape(tp, cp, pp, dp, ep, micro_batch, dp == fitting[-1])
+                        fitting = tuple(dp for dp in replicas[-1 if grid.widest else 0 :] if tp * cp * dp % ep == 0)
+                        if fitting:
+                            yield Family(tp, cp, pp, ep, micro_batch, fitting)
+
+
+def shapes(job: Job, gpus: int, grid: Grid = WHOLE) -> Iterator[Shape]:
+    """All shapes on up to `gpus` chips whose replicas and micro-batches divide the batch."""
+    for family in families(job, gpus, grid):
+        yield from family.shapes()
 
 
 def schedules_of(shape: Shape, job: Job, grid: Grid = WHOLE) -> tuple[tuple[Schedule, int], ...]:

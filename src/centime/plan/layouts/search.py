@@ -8,15 +8,29 @@ has fewer replicas than could be had, or once `PRICED` layouts have been; that c
 
 from __future__ import annotations
 
+import functools
 import time
 from bisect import insort
+from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import count
 from operator import itemgetter
 from typing import Any
 
 from centime.errors import UserError
 from centime.messages import Said, said
-from centime.plan.layouts.candidates import RECOMPUTE, WHOLE, Grid, Shape, schedules_of, shapes, sharding_of
+from centime.plan.layouts.candidates import (
+    RECOMPUTE,
+    WHOLE,
+    Family,
+    Grid,
+    Shape,
+    families,
+    schedules_of,
+    shapes,
+    sharding_of,
+)
 from centime.plan.step.cost import StepCost
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, text
@@ -120,18 +134,20 @@ def search(
     cost = cost or StepCost(job)
     stop = time.monotonic() + max_seconds
     run = _Run(cost, grid, keep)
-    later = []  # by the seconds that their arithmetic alone takes
+    waiting: list[Waiting] = []
     complete = True
-    for shape in shapes(job, gpus, grid):
+    for shape in shapes(job, gpus, grid) if priced else ():
         if shape.widest and run.feasible < priced:
             run.price(shape)
         else:
-            later.append((cost.least_seconds(shape.layout()), shape))
+            waiting.append((cost.least_seconds(shape.layout()), len(waiting), shape))
         if run.top and time.monotonic() > stop:
             complete = False
             break
-    later.sort(key=itemgetter(0))
-    for least, shape in later:
+    for family in families(job, gpus, grid) if not priced else ():
+        fewest, most = family.ends()
+        waiting.append((cost.least_seconds(most.layout(), fewest.layout().gpus), len(waiting), family))
+    for least, shape in _in_turn(cost, waiting):
         if least > run.bound:
             break
         if run.top and time.monotonic() > stop:
@@ -156,6 +172,23 @@ def search(
     return SearchResult(gpus, run.tried, run.feasible, complete, top, times)
 
 
+# Seconds that the arithmetic alone takes, a number that tells equals apart, and what takes them.
+Waiting = tuple[float, int, Shape | Family]
+
+
+def _in_turn(cost: StepCost, waiting: list[Waiting]) -> Iterator[tuple[float, Shape]]:
+    """The shapes that wait, with their seconds, the least first; a family is opened when its turn comes."""
+    heapify(waiting)
+    numbers = count(len(waiting))
+    while waiting:
+        least, _, first = heappop(waiting)
+        if isinstance(first, Shape):
+            yield least, first
+            continue
+        for shape in first.shapes():
+            heappush(waiting, (cost.least_seconds(shape.layout()), next(numbers), shape))
+
+
 Order = tuple[float, int, int, int, int, int]
 
 
@@ -178,19 +211,19 @@ class _Run:
         cost, job = self.cost, self.cost.job
         sharding = sharding_of(shape, job.global_batch, self.grid)
         states: dict[bool, list[tuple[int, float]]] = {}  # what is left beside them, by DualPipe's second copy
+        least = functools.cache(lambda recompute: cost.least_scheduled(shape.layout(recompute=recompute)))
         for schedule, vp in schedules_of(shape, job, self.grid):
             self.tried += len(sharding) * len(RECOMPUTE)
+            if passing_over and least("none")(schedule, vp) > self.bound:
+                continue
             twice = schedule == "dualpipe"
             if twice not in states:
                 room = [(zero, cost.limit - cost.states_bytes(shape.layout(schedule, vp, zero))) for zero in sharding]
                 states[twice] = [(zero, left) for zero, left in room if left > 0]
-            if not states[twice]:
-                continue
-            for recompute in RECOMPUTE:
-                layout = shape.layout(schedule, vp, 1, recompute)
-                if passing_over and cost.is_slower(layout, self.bound):
+            for recompute in RECOMPUTE if states[twice] else ():
+                if passing_over and least(recompute)(schedule, vp) > self.bound:
                     break
-                needed = cost.passing_bytes(layout)
+                needed = cost.passing_bytes(shape.layout(schedule, vp, 1, recompute))
                 for zero, left in states[twice]:
                     if needed <= left:
                         self.feasible += 1

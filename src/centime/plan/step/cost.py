@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from centime.plan.step.efficiency import Constants, fitted
 from centime.plan.step.job import Job, workload
-from centime.plan.step.layout import Layout
+from centime.plan.step.layout import BIDIRECTIONAL, Layout, Schedule
 from centime.plan.step.memory import AS_STATED, Recomputed, passing_of, states_of, usable_bytes
 from centime.plan.step.micro_batch import MicroBatchTimes, whole_of
+from centime.plan.step.pipeline import Pipeline, whole_seconds
 from centime.plan.step.times import (
     Once,
     Passed,
@@ -20,6 +21,8 @@ from centime.plan.step.times import (
     once_of,
     once_seconds,
     pace,
+    passes_of,
+    sent_seconds,
     total_seconds,
 )
 
@@ -74,27 +77,30 @@ class StepCost:
         )
         return _kept(self.passing, key, lambda: sum(passing_of(self.load.work, self.job, layout)))
 
-    def least_seconds(self, layout: Layout) -> float:
+    def least_seconds(self, layout: Layout, fewest: int | None = None) -> float:
         """Seconds that every layout of these degrees and this micro-batch takes at least: its micro-batches on the mean
-        stage, with nothing recomputed, experts' traffic hidden as far as DualPipe hides it, and no bubble."""
-        whole, hidden = self._least(layout)
-        return self._at_least(layout, layout.micro_batches(self.job.global_batch) * (whole - hidden) / layout.pp)
+        stage, with nothing recomputed, experts' traffic hidden as far as DualPipe hides it, and no bubble.
 
-    def is_slower(self, layout: Layout, than: float) -> bool:
-        """Whether every layout of this shape, schedule and number of chunks, sharded in any way and recomputing at
-        least as much, takes more than `than` seconds. First without laying out the schedule: only its ramps, on even
-        stages."""
-        pp, schedule = layout.pp, layout.schedule
-        if pp > 1 and schedule not in ("dualpipe", "dualpipev"):
-            micro_batches, model = layout.micro_batches(self.job.global_batch), self._model(layout)
-            if schedule == "zb":
-                f, b, w = model.forward, model.input_gradient, model.weight_gradient
-                ramps = max((pp - 1) * (f + b) - (min(micro_batches, pp) - 1) * w, (pp - 1) * b)
-            else:
-                ramps = (pp - 1) * model.both / layout.vp
-            if self._at_least(layout, (micro_batches * sum(model.parts.values()) + ramps) / pp) > than:
-                return True
-        return self._at_least(layout, self._passed(layout).running) > than
+        fewest: also of those on fewer chips, by fewer replicas, down to so many.
+        """
+        whole, hidden = self._least(layout)
+        running = layout.micro_batches(self.job.global_batch) * (whole - hidden) / layout.pp
+        return self._at_least(layout.gpus if fewest is None else fewest, running)
+
+    def least_scheduled(self, layout: Layout) -> Callable[[Schedule, int], float]:
+        """By schedule and number of chunks: seconds that every layout of this shape takes at least, sharded in any way
+        and recomputing at least as much. Its micro-batches take that long, a step's end as long as it does at least."""
+        model, pp = self._model(layout), layout.pp
+        micro_batches = layout.micro_batches(self.job.global_batch)
+        passes = {both_ways: passes_of(self.load, model, both_ways) for both_ways in (False, True)}
+        sent = sent_seconds(self.load, layout) if pp > 1 else 0.0
+
+        def seconds(schedule: Schedule, vp: int) -> float:
+            pipeline = Pipeline(schedule, pp, vp, micro_batches)
+            running = whole_seconds(pipeline, passes[schedule in BIDIRECTIONAL], self._pace(schedule, pp, vp))
+            return self._at_least(layout.gpus, running + vp * sent)
+
+        return seconds
 
     def _least(self, layout: Layout) -> tuple[float, float]:
         """Seconds of a micro-batch through all stages with nothing recomputed, and those that DualPipe may hide."""
@@ -105,17 +111,17 @@ class StepCost:
 
         return _kept(self.least, (layout.tp, layout.cp, layout.ep, layout.micro_batch), find)
 
-    def _at_least(self, layout: Layout, running: float) -> float:
+    def _at_least(self, gpus: int, running: float) -> float:
         """With what a step's end and the machine's size add to any layout on so many chips."""
 
         def find() -> tuple[float, float]:
-            doublings = log2(max(1.0, layout.gpus / 8))
+            doublings = log2(max(1.0, gpus / 8))
             synchronised = once_seconds(self.job.software, self.constants)
             synchronised += 3.0 * self.constants.doubling_us * 1e-6 * doublings
             # sums in another order round otherwise
             return synchronised, (1.0 + self.constants.scale * doublings) * (1.0 - 1e-12)
 
-        synchronised, stretch = _kept(self.ends, layout.gpus, find)
+        synchronised, stretch = _kept(self.ends, gpus, find)
         return (running + synchronised) * stretch
 
     def _once(self, layout: Layout, adapters: bool = False) -> Once:
@@ -131,6 +137,9 @@ class StepCost:
         key = (layout.tp, layout.cp, layout.ep, layout.micro_batch, again, adapters)
         return _kept(self.models, key, lambda: whole_of(self.load, layout, again, adapters))
 
+    def _pace(self, schedule: Schedule, pp: int, vp: int) -> float:
+        return _kept(self.paces, (pp, schedule, vp), lambda: pace(self.load, schedule, pp, vp))
+
     def _stage(self, layout: Layout, again: Recomputed, adapters: bool) -> MicroBatchTimes:
         key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch, again, adapters)
         return _kept(self.stages, key, lambda: self._model(layout, again, adapters).cut(layout.pp))
@@ -144,8 +153,7 @@ class StepCost:
         )
         if key != self.last:
             stage = self._stage(layout, again, adapters)
-            slowed = _kept(self.paces, (layout.pp, layout.schedule, layout.vp), lambda: pace(self.load, layout))
-            self.passed = micro_batches_of(self.load, stage, layout, slowed)
+            self.passed = micro_batches_of(self.load, stage, layout, self._pace(layout.schedule, layout.pp, layout.vp))
             self.last = key
         return self.passed
 

@@ -11,6 +11,7 @@ from centime.catalogue.chips import Chip
 from centime.errors import UserError, nearest
 
 Schedule = Literal["1f1b", "interleaved", "zb", "dualpipe", "dualpipev"]
+BIDIRECTIONAL: frozenset[Schedule] = frozenset({"dualpipe", "dualpipev"})  # a forward beside another's backward
 Recompute = Literal["none", "selective", "full"]
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from centime.plan.step import schedules
-from centime.plan.step.layout import Layout, Schedule
+from centime.plan.step.layout import BIDIRECTIONAL, Layout, Schedule
 from centime.plan.step.schedules import Kind, ScheduleItem
 
 
@@ -170,27 +170,34 @@ def phases(pipeline: Pipeline, passes: Passes, slowest: float = 1.0) -> Phases:
     """
     schedules.check(*pipeline)
     schedule, p, chunks, m = pipeline
-    if schedule in ("dualpipe", "dualpipev"):
+    if schedule in BIDIRECTIONAL:
         return _phases_bidirectional(pipeline, passes, slowest)
     f, b, w, unit = *passes[:3], passes.both
-    count = m * (chunks if schedule == "interleaved" else 1)
+    count = m * chunks
     if schedule == "interleaved":
         group = min(m, p + m % p)  # the largest
         warm = _held((chunks - 1) * group, 2, p, count) / p
-        idle = (p - 1) * unit + max(0, p - m) * (chunks - 1) * unit
-    elif schedule == "zb":
-        warm = _held(1, 1, p, m) / p
-        # Three paths: through the ramps at both ends, or through one of them and the busy stage at its other end.
-        short = max(0, p - m)
-        idle = max((p - 1) * (f + b) - min(m, p) * w + w, (p - 1) * b + short * f, (p - 1) * f + short * b)
     else:
-        warm = _held(0, 1, p, m) / p
-        idle = (p - 1) * unit
-    idle += (count - 1) * (slowest - 1) * unit
+        warm = _held(1 if schedule == "zb" else 0, 1, p, m) / p
+    idle = _idle(pipeline, passes, slowest)
     steady = (count - warm) * unit
     if schedule == "zb":
         return Phases(warm * f, warm * b, warm * w, steady, idle)
     return Phases(warm * f, warm * (b + w), 0.0, steady, idle)
+
+
+def _idle(pipeline: Pipeline, passes: Passes, slowest: float) -> float:
+    """Seconds that the mean stage of a pipeline from one end does nothing."""
+    schedule, p, chunks, m = pipeline
+    f, b, w, unit = *passes[:3], passes.both
+    idle = (p - 1) * unit
+    if schedule == "interleaved":
+        idle += max(0, p - m) * (chunks - 1) * unit
+    elif schedule == "zb":
+        # Three paths: through the ramps at both ends, or through one of them and the busy stage at its other end.
+        short = max(0, p - m)
+        idle = max((p - 1) * (f + b) - min(m, p) * w + w, (p - 1) * b + short * f, (p - 1) * f + short * b)
+    return idle + (m * chunks - 1) * (slowest - 1) * unit
 
 
 @lru_cache(maxsize=4096)
@@ -210,20 +217,47 @@ def layout_phases(layout: Layout, micro_batches: int, passes: Passes, slowest: f
     return phases(pipeline, passes.cut(schedules.path_chunks(layout.schedule, layout.vp)), slowest)
 
 
-def _phases_bidirectional(pipeline: Pipeline, passes: Passes, slowest: float) -> Phases:
-    """DualPipe (half of the stages from either end) and DualPipeV (all of them from one end)."""
-    schedule, p, _, m = pipeline
+def whole_seconds(pipeline: Pipeline, passes: Passes, slowest: float = 1.0) -> float:
+    """The total of `layout_phases` but for rounding, of a schedule that is known to exist: a search asks for thousands.
+
+    passes: of a micro-batch through all stages.
+    """
+    schedule, stages, chunks, micro_batches = pipeline
+    if stages == 1:
+        return micro_batches * passes.both
+    if schedule in BIDIRECTIONAL:
+        whole = _bidirectional(pipeline, passes, slowest)
+    else:
+        whole = micro_batches * chunks * passes.both + _idle(pipeline, passes, slowest)
+    return whole / schedules.positions(schedule, stages, chunks)
+
+
+def _bidirectional(pipeline: Pipeline, passes: Passes, slowest: float) -> float:
+    """Seconds of a step of DualPipe or DualPipeV: the longest path, half of the pairs' steady state and the slower of
+    two ways in and out."""
+    half, each, pairs = _pairs(pipeline)
     f, b, w, both = *passes[:3], passes.together
+    total = (2 * each - half - 2) * both + 3 * w + max(2 * f + 3 * b, 3 * f + 2 * b + b / half) * half
+    return total + (pairs - 1) * (slowest - 1) * both
+
+
+def _pairs(pipeline: Pipeline) -> tuple[int, int, float]:
+    """Stages from one end to the turn, micro-batches from there, and how many pairs a mean stage overlaps."""
+    schedule, p, _, m = pipeline
     half, each = (p // 2, m // 2) if schedule == "dualpipe" else (p, m)
     # Means over the stages at distance 0 .. half - 1 from the end; in the middle one pair is not overlapped.
+    return half, each, 2 * each - 3 * half + (half - 1) / 2 + 1 - 1 / half
+
+
+def _phases_bidirectional(pipeline: Pipeline, passes: Passes, slowest: float) -> Phases:
+    """DualPipe (half of the stages from either end) and DualPipeV (all of them from one end)."""
+    f, b, w, both = *passes[:3], passes.together
+    half, _, pairs = _pairs(pipeline)
     near = (half - 1) / 2
     alone = 1 / half
     forwards = 3 * half - 1 - near + alone
     whole_backwards = half + alone
     put_off = 2 * half - 1 - near
-    pairs = 2 * each - 3 * half + near + 1 - alone
-    # The longest path: half of the pairs' steady state and the slower of two ways in and out.
-    total = (2 * each - half - 2) * both + 3 * w + max(2 * f + 3 * b, 3 * f + 2 * b + b / half) * half
-    total += (pairs - 1) * (slowest - 1) * both
+    total = _bidirectional(pipeline, passes, slowest)
     forward, backward = forwards * f, whole_backwards * (b + w) + put_off * b
     return Phases(forward, backward, put_off * w, pairs * both, total - forward - backward - put_off * w - pairs * both)

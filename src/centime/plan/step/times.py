@@ -12,7 +12,7 @@ from math import log2
 from centime.plan.step import collectives
 from centime.plan.step.efficiency import Constants, TrainingSoftware, below_one
 from centime.plan.step.job import Workload
-from centime.plan.step.layout import Layout
+from centime.plan.step.layout import BIDIRECTIONAL, Layout, Schedule
 from centime.plan.step.memory import MOMENT_BYTES, local_params, moment_bytes
 from centime.plan.step.micro_batch import MicroBatchTimes, hop_seconds, joined
 from centime.plan.step.pipeline import Passes, Phases, layout_phases
@@ -32,19 +32,19 @@ class StepTimes:
     passes: Passes
 
 
-def pace(load: Workload, layout: Layout) -> float:
+def pace(load: Workload, schedule: Schedule, pp: int, vp: int) -> float:
     """The time of the stage that sets the pace over the mean stage's: at least 1.
 
     The model's items in the order of the pipeline, in layers' worth of work: layers, then head with MTP module. The
     stage with most of them is waited for; software evens part of it out (`imbalance`).
     """
-    if layout.pp == 1:
+    if pp == 1:
         return 1.0
     work = load.work
     layers = max(1, round(work.layers))
     head = work.head_flops * layers / max(1.0, work.linear_flops + work.expert_flops + work.attention_flops)
     costs = (1.0,) * layers + (round(head, 2),)
-    return 1.0 + load.constants.imbalance * (slowest(costs, layout.schedule, layout.pp, max(1, layout.vp)) - 1.0)
+    return 1.0 + load.constants.imbalance * (slowest(costs, schedule, pp, max(1, vp)) - 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +59,35 @@ class Passed:
 
 def micro_batches_of(load: Workload, stage: MicroBatchTimes, layout: Layout, slowed: float) -> Passed:
     """The schedule of a step; how the states of a replica are sharded (`zero`) plays no part in it. slowed: `pace`."""
-    job, c = load.job, load.constants
-    micro_batches = layout.micro_batches(job.global_batch)
-    pp, tp, cp = layout.pp, layout.tp, layout.cp
+    micro_batches = layout.micro_batches(load.job.global_batch)
     parts = {name: micro_batches * seconds for name, seconds in stage.parts.items()}
 
-    dual = layout.schedule in ("dualpipe", "dualpipev")
-    overlapped = stage.both - (1.0 - c.overlapped_exposed) * stage.expert_traffic if dual else None
-    if pp > 1:
-        payload = 2.0 * load.work.streams * load.work.hidden * layout.micro_batch * job.seq / cp / tp
-        hops = 2.0 * micro_batches * max(1, layout.vp)
-        send = collectives.send_seconds(layout.gpus // pp, payload, load.rates) + hop_seconds(c)
-        parts["pipeline_send"] = c.pipeline_exposed * hops * send
-    passes = Passes(stage.forward, stage.input_gradient, stage.weight_gradient, overlapped)
+    if layout.pp > 1:
+        parts["pipeline_send"] = sent_seconds(load, layout)
+    passes = passes_of(load, stage, layout.schedule in BIDIRECTIONAL)
+    overlapped = passes.overlapped
     ph = layout_phases(layout, micro_batches, passes, slowed)
     if overlapped is not None:
         parts["expert_parallel"] -= ph.steady_1f1b * (stage.both / overlapped - 1.0)
     parts["bubble"] = ph.bubble
     return Passed(parts, sum(parts.values()), ph, passes)
+
+
+def passes_of(load: Workload, stage: MicroBatchTimes, both_ways: bool) -> Passes:
+    """A micro-batch's seconds by pass. both_ways: a forward beside another's backward, which hides experts' traffic."""
+    overlapped = None
+    if both_ways:
+        overlapped = stage.both - (1.0 - load.constants.overlapped_exposed) * stage.expert_traffic
+    return Passes(stage.forward, stage.input_gradient, stage.weight_gradient, overlapped)
+
+
+def sent_seconds(load: Workload, layout: Layout) -> float:
+    """Seconds that a step waits for what stages send to each other."""
+    work, c = load.work, load.constants
+    payload = 2.0 * work.streams * work.hidden * layout.micro_batch * load.job.seq / layout.cp / layout.tp
+    hops = 2.0 * layout.micro_batches(load.job.global_batch) * max(1, layout.vp)
+    send = collectives.send_seconds(layout.gpus // layout.pp, payload, load.rates) + hop_seconds(c)
+    return c.pipeline_exposed * hops * send
 
 
 @dataclass(frozen=True, slots=True)
