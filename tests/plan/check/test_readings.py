@@ -189,6 +189,11 @@ def predicted(id: str, error: float, *, covered: bool = True) -> RowPrediction:
     return RowPrediction(id, "t", "u", found, *ends, actual, error)
 
 
+@pytest.mark.parametrize(("actual", "inside"), [(89.0, False), (90.0, True), (110.0, True), (111.0, False)])
+def test_an_interval_holds_its_ends(actual: float, inside: bool) -> None:
+    assert RowPrediction("a", "t", "u", 100.0, 90.0, 110.0, actual, 0.0).covered == inside
+
+
 def test_the_sums_by_hand() -> None:
     rows = [predicted(str(i), error) for i, error in enumerate((-0.4, -0.1, 0.0, 0.2))]
     rows += [

@@ -10,7 +10,7 @@ import pytest
 
 from centime.plan.check.file import SERVING, sealed, target_of
 from centime.plan.check.serving import open_point, predict_row
-from centime.plan.check.serving_rows import RowLayout, parse_layout, precision, software, stated_batch
+from centime.plan.check.serving_rows import RowLayout, mlperf_scenario, parse_layout, precision, software, stated_batch
 from centime.plan.serving.speeds import year
 from centime.plan.serving.units import Unit
 
@@ -255,3 +255,24 @@ def test_engines_dates_and_formats() -> None:
     assert year("2024") == 2024.5
     assert precision({"precision": "fp8 weights, 6-bit KV"}, True, False).kv_bytes == 0.75
     assert precision({"precision": "fp8 GEMM+dispatch, bf16 MLA+combine"}, True, True).kv_bytes == 2.0
+
+
+@pytest.mark.parametrize(
+    ("model", "server", "interactive"),
+    [
+        ("llama2-70b-99.9", (2000, 200), (450, 40)),
+        ("llama3.1-8b-datacenter", (2000, 100), (500, 30)),
+        ("llama3.1-405b", (6000, 175), (4500, 80)),
+        ("mixtral-8x7b", (2000, 200), None),
+        ("deepseek-r1", (2000, 80), None),
+    ],
+)
+def test_mlperfs_limits_are_those_of_its_table_of_constraints(
+    model: str, server: tuple[int, int], interactive: tuple[int, int] | None
+) -> None:
+    """mlcommons/inference README, version 5.1, in milliseconds: first token, each token, of 99 in 100 requests."""
+    found = mlperf_scenario(model)
+    assert found is not None
+    told = {name: tuple(round(1e3 * seconds) for seconds in limits) for name, limits in found.limits.items()}
+    assert told == {"server": server} | ({"interactive": interactive} if interactive else {})
+    assert mlperf_scenario("gpt-j") is None
