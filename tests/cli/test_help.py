@@ -47,10 +47,14 @@ def test_short_help_shows_the_examples(verb: str, capsys: pytest.CaptureFixture[
     assert all(" ".join(line.split()) in " ".join(shown.split()) for line in EXAMPLES[verb])
 
 
-@pytest.mark.parametrize("group", ["data", "keys", "model", "tokenizer", "plan"])
-def test_no_summary_is_cut_short(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("group", ["catalogue", "data", "keys", "model", "tokenizer", "plan"])
+def test_no_summary_is_cut_short_and_completion_is_the_whole_programs(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run([group, "--help"]) == 0
-    assert "..." not in capsys.readouterr().out.partition("Verbs:")[2]
+    shown = capsys.readouterr().out
+    assert "..." not in shown.partition("Verbs:")[2]
+    assert "-completion" not in shown
 
 
 @pytest.mark.parametrize(

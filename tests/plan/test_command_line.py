@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,63 @@ def test_fleet_and_explain(tmp_path: Path) -> None:
     runs = [f"model=centime-d2,gpu={gpu},gpus=8,tokens=1B,price=$2/h" for gpu in ("h800", "h100")]
     explained = asked(tmp_path, "explain", *runs)
     assert (explained["a"]["gpu"], explained["b"]["gpu"]) == ("h800", "h100")
+
+
+def test_frontier(tmp_path: Path) -> None:
+    points = Path(__file__).with_name("show") / "served.csv"
+    found = asked(
+        tmp_path, "frontier", "--model=centime-d2", "--chips=h800, h100,", "--engines=vllm,any",
+        "--precisions=fp8, usual", "--gpus=1", "--isl=1K", "--osl=200", "--hit=0.25", "--ttft=3s", "--tpot=40ms",
+        "--price=h800=$2/h", "--price=h100=$3/h", "--date=2026-01-15", f"--measured={points}",
+    )  # fmt: skip
+    assert found == {
+        "model": "centime-d2", "chips": ["h800", "h100"], "engines": ["vllm", ""], "precisions": ["fp8", ""], "gpus": 1,
+        "isl": 1000, "osl": 200, "hit": 0.25, "ttft_s": 3.0, "tpot_s": 0.04, "prices": ["h800=$2/h", "h100=$3/h"],
+        "measured": str(points), "date": "2026-01-15",
+    }  # fmt: skip
+    bare = asked(tmp_path, "frontier", "--model=centime-d2", "--chips=h800", "--gpus=1")
+    assert (bare["engines"], bare["precisions"], bare["prices"], bare["measured"]) == ([""], [""], [], None)
+
+
+def test_breakeven(tmp_path: Path) -> None:
+    served = ["breakeven", "--model=centime-d2", "--gpu=h800", "--api=0.1,0.2,0.3", "--api=0.2,0.3,0.4"]
+    found = asked(
+        tmp_path, *served, "--isl=1K", "--osl=200", "--hit=0.25", "--ttft=3s", "--tpot=40ms", "--precision=bf16",
+        "--layout=mixed=tp1", "--engine=vllm", "--peak-to-mean=1.5", "--peak-share=0.5", "--price=$2/h",
+        "--staff=$20,000", "--most=1T", "--date=2026-01-15",
+    )  # fmt: skip
+    assert found == {
+        "model": "centime-d2", "gpu": "h800", "apis": ["0.1,0.2,0.3", "0.2,0.3,0.4"], "isl": 1000, "osl": 200,
+        "hit": 0.25, "ttft_s": 3.0, "tpot_s": 0.04, "precision": "bf16", "layout": "mixed=tp1", "engine": "vllm",
+        "peak_to_mean": 1.5, "peak_share": 0.5, "price": "$2/h", "bought": False, "chip_price": None,
+        "power_price": None, "staff": 20_000, "staff_currency": "USD", "most": 1e12, "date": "2026-01-15",
+        "trace": None,
+    }  # fmt: skip
+    bought = asked(tmp_path, *served, "--layout=mixed=tp1", "--buy", "--chip-price=$30000", "--power-price=$0.08")
+    assert (bought["bought"], bought["chip_price"], bought["power_price"]) == (True, 30_000, 0.08)
+    assert (bought["isl"], bought["osl"], bought["staff"], bought["staff_currency"]) == (None, None, 0.0, "USD")
+    trace = tmp_path / "trace.csv"
+    trace.write_text("time,prompt_tokens,output_tokens\n0,500,50\n30,700,60\n900,500,50\n")
+    assert asked(tmp_path, *served, "--layout=mixed=tp1", f"--trace={trace}")["trace"] == str(trace)
+
+
+def test_diff(tmp_path: Path) -> None:
+    run = "model=centime-d2,gpu=h800,gpus=8,tokens=1B,price=$2/h"
+    named = asked(tmp_path, "diff", run, run.replace("1B", "2B"), "--fail-over=200%")
+    assert (named["a"]["verb"], named["a"]["inputs"]["tokens"], named["b"]["inputs"]["tokens"]) == ("train", 1e9, 2e9)
+    assert named["limit"] == 2.0
+    config = tmp_path / "config.json"
+    config.write_text(files("centime.catalogue").joinpath("models/deepseek-v2-lite.json").read_text())
+    on = ["diff", str(config), str(config), "--gpu=h800", "--gpus=8", "--date=2026-01-15"]
+    served = asked(tmp_path, *on, "--isl=1K", "--osl=200", "--precision=bf16", "--price=$3/h")
+    expected = {
+        "model": str(config), "gpu": "h800", "gpus": 8, "isl": 1000, "osl": 200, "precision": "bf16", "price": "$3/h",
+        "date": "2026-01-15",
+    }  # fmt: skip
+    assert (served["a"]["verb"], served["limit"]) == ("serve", None)
+    assert {key: served["a"]["inputs"][key] for key in expected} == expected
+    trained = asked(tmp_path, *on, "--tokens=1B", "--layout=zero=3,ep=8")["a"]
+    assert (trained["verb"], trained["inputs"]["tokens"], trained["inputs"]["gpus"]) == ("train", 1e9, 8)
 
 
 def test_check_prints_its_table_and_keeps_to_the_kind_that_is_said(tmp_path: Path) -> None:
