@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -124,8 +125,14 @@ def test_of_more_than_three_curves_the_one_that_serves_most_is_started(plan: Fro
     assert started([replace(h100, layouts=())]) == []
 
 
-def test_a_cached_prompt_takes_no_longer_than_its_new_tokens() -> None:
+def test_half_a_prompt_in_the_cache_takes_about_half_as_long() -> None:
     asked = replace(REQUEST, chips=("h100",), isl=60_000, ttft_s=1.0)
-    cold, warm = (plan_frontier(replace(asked, hit=hit)).curves[0].layouts for hit in (0.0, 0.99))
-    assert any("a prompt takes" in str(one.why) for one in cold)
-    assert not any("a prompt takes" in str(one.why) for one in warm)
+
+    def seconds(hit: float) -> list[float]:
+        layouts = plan_frontier(replace(asked, hit=hit)).curves[0].layouts
+        return [float(found[1]) for one in layouts if (found := re.match("a prompt takes (.*) s, alone", str(one.why)))]
+
+    cold, warm = seconds(0.0), seconds(0.5)
+    assert len(cold) == len(warm) > 1
+    for one, other in zip(cold, warm, strict=True):
+        assert 0.4 * one < other < 0.7 * one
