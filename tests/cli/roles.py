@@ -132,6 +132,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--layout",
         "--layouts",
         "--rl",
+        "--lora",
         "--region",
         "--lang",
         "--demand",

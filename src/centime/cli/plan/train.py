@@ -51,6 +51,10 @@ def train(
     ] = None,
     currency: Currency = None,
     optimizer: Annotated[str, typer.Option("--optimizer", help="adamw, adam8bit or muon.")] = "adamw",
+    lora: Annotated[
+        str | None,
+        typer.Option("--lora", help="Tune adapters of this rank: 16, or 64,base=nf4,targets=q_proj+v_proj."),
+    ] = None,
     first_run: Annotated[
         bool, typer.Option("--first-run", help="Also show what failed runs, ablations and evaluation come to.")
     ] = False,
@@ -61,6 +65,7 @@ def train(
 ) -> None:
     """What a training run takes: GPU-hours, days, money, step time, memory; by stage, with intervals."""
     from centime.errors import UserError
+    from centime.plan.counts.adapters import parse_adapters
     from centime.plan.training.means import Means
     from centime.plan.training.means_search import afford
     from centime.plan.training.plan import plan_training
@@ -90,6 +95,7 @@ def train(
         currency=currency,
         first_run=first_run,
         optimizer=optimizer,
+        lora=None if lora is None else parse_adapters(lora),
     )
     if budget is None and deadline is None:
         missing = [flag for flag, given in (("tokens", tokens), ("gpu", gpu), ("gpus", gpus)) if given is None]

@@ -15,6 +15,7 @@ from centime.catalogue import models
 from centime.catalogue.architecture import Architecture, ExpertsSpec
 from centime.catalogue.chips import Chip, chip
 from centime.errors import UserError
+from centime.plan.counts.adapters import Adapters
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.layouts.candidates import divisors
 from centime.plan.layouts.usual import fastest_usual
@@ -27,6 +28,7 @@ from centime.plan.training.request import BATCH_TOKENS, SEQ, has_layout, recipes
 Row = Mapping[str, str]
 LEAST_TOKENS = 1024  # a chip and step: Llama-3.1-405B's 16M tokens on 16,384 chips (arXiv 2407.21783, table 4)
 DEFAULT_GPUS = 512
+FROZEN = Adapters(rank=0)  # LoRA: the sources tell no rank
 TODAY = TrainingSoftware(2026.5)  # in which a micro-batch that is not stated has to fit
 TUNED = ("nemo", "megatron", "transformer engine", "primus", "maxtext", "tpu", "mindformers", "mindspeed", "deepseek")
 SOFTWARE_LAG_YEARS = 2.1  # from a chip's launch to the software of an undated run on it
@@ -39,7 +41,6 @@ class PublishedRun:
     job: Job
     layout: Layout
     recomputed: Recomputed | None  # None: as the layout states
-    adapters: bool = False  # LoRA: the weights themselves are frozen
     known_layout: bool = True
     assumed: tuple[str, ...] = ()
 
@@ -219,10 +220,10 @@ def read_run(row: Row) -> PublishedRun:
         micro_batch=micro or 1,
         schedule=schedule or _schedule(row.get("schedule") or "", pp, vp),
     )
-    job = Job(arch, device, seq, batch, precision, software)
+    adapters = "lora" in (row.get("kind") or "").lower()
+    job = Job(arch, device, seq, batch, precision, software, adapters=FROZEN if adapters else None)
     recomputed: Recomputed | None
     recompute = _recompute(row.get("recompute") or "")
-    adapters = "lora" in (row.get("kind") or "").lower()
     if micro is None:
         layout = replace(layout, micro_batch=_micro_batch(job, layout, per_replica, recompute))
         assumed.append(f"micro_batch not stated: {layout.micro_batch}")
@@ -242,7 +243,7 @@ def read_run(row: Row) -> PublishedRun:
     else:
         layout = replace(layout, recompute=recompute)
         recomputed = None
-    return PublishedRun(job, layout, recomputed, adapters, known, tuple(assumed))
+    return PublishedRun(job, layout, recomputed, known, tuple(assumed))
 
 
 def _micro_batch(job: Job, layout: Layout, most: int, recompute: Recompute | None) -> int:

@@ -58,7 +58,7 @@ def value_of(row: Row, run: PublishedRun, target: str, seconds: float) -> float:
 
 def times_of(run: PublishedRun, constants: Constants | None = None) -> StepTimes:
     """The step of a run. constants: None: the shipped ones."""
-    return StepCost(run.job, constants).times(run.layout, run.recomputed, run.adapters)
+    return StepCost(run.job, constants).times(run.layout, run.recomputed)
 
 
 def interval(run: PublishedRun, times: StepTimes) -> tuple[float, float]:

@@ -33,8 +33,12 @@ def compare_training(a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
     ]
     notes = [plan.price.sentence() for plan in (before, after)] + how_old([before.price, after.price])
     try:
+        if before.request.lora or after.request.lora:
+            raise UserError("adapters are compared as a whole")
         causes = _causes(before, after)
-    except UserError:  # a model of one size in the other's shape cannot be made
+    except (
+        UserError
+    ):  # adapters, of which `plan explain` knows nothing, or a model of one size in the other's shape cannot be made
         by = {q.name: q.b - q.a for q in quantities[:3]}
         causes = [Change("all together", before.arch.name, after.arch.name, by)]
         notes.append(TOGETHER)

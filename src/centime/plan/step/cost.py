@@ -48,10 +48,10 @@ class StepCost:
         self.last: tuple[object, ...] = ()
         self.passed: Passed
 
-    def times(self, layout: Layout, recomputed: Recomputed | None = None, adapters: bool = False) -> StepTimes:
-        """Seconds of one optimizer step, by part. recomputed: None: as the layout says; adapters: frozen weights."""
-        passed = self._passed(layout, recomputed or AS_STATED[layout.recompute], adapters)
-        return finished(passed, self._once(layout, adapters), self.constants)
+    def times(self, layout: Layout, recomputed: Recomputed | None = None) -> StepTimes:
+        """Seconds of one optimizer step, by part. recomputed: None: as the layout says."""
+        passed = self._passed(layout, recomputed or AS_STATED[layout.recompute])
+        return finished(passed, self._once(layout), self.constants)
 
     def seconds(self, layout: Layout) -> float:
         """The total of `times`."""
@@ -65,9 +65,7 @@ class StepCost:
         """Bytes a chip of weights, gradients and optimizer. Micro-batch and recomputation play no part in them, and of
         the schedules DualPipe alone, which keeps a second copy of the model."""
         key = (layout.tp, layout.pp, layout.cp, layout.dp, layout.ep, layout.zero, layout.schedule == "dualpipe")
-        return _kept(
-            self.states, key, lambda: sum(states_of(self.load.work, layout, self.job.software, self.job.optimizer))
-        )
+        return _kept(self.states, key, lambda: sum(states_of(self.load.work, self.job, layout)))
 
     def passing_bytes(self, layout: Layout) -> float:
         """Bytes a chip of activations and buffers. `zero` and `ep` play no part in them."""
@@ -124,35 +122,35 @@ class StepCost:
         synchronised, stretch = _kept(self.ends, gpus, find)
         return (running + synchronised) * stretch
 
-    def _once(self, layout: Layout, adapters: bool = False) -> Once:
+    def _once(self, layout: Layout) -> Once:
         key = (
             *(layout.gpus, layout.tp, layout.pp, layout.cp, layout.ep, layout.zero, layout.micro_batch),
-            *(layout.schedule == "dualpipe", adapters),
+            layout.schedule == "dualpipe",
         )
-        return _kept(self.once, key, lambda: once_of(self.load, layout, adapters))
+        return _kept(self.once, key, lambda: once_of(self.load, layout))
 
-    def _model(self, layout: Layout, again: Recomputed | None = None, adapters: bool = False) -> MicroBatchTimes:
+    def _model(self, layout: Layout, again: Recomputed | None = None) -> MicroBatchTimes:
         """One micro-batch through all stages: layouts that differ in `pp` share it."""
         again = again or AS_STATED[layout.recompute]
-        key = (layout.tp, layout.cp, layout.ep, layout.micro_batch, again, adapters)
-        return _kept(self.models, key, lambda: whole_of(self.load, layout, again, adapters))
+        key = (layout.tp, layout.cp, layout.ep, layout.micro_batch, again)
+        return _kept(self.models, key, lambda: whole_of(self.load, layout, again))
 
     def _pace(self, schedule: Schedule, pp: int, vp: int) -> float:
         return _kept(self.paces, (pp, schedule, vp), lambda: pace(self.load, schedule, pp, vp))
 
-    def _stage(self, layout: Layout, again: Recomputed, adapters: bool) -> MicroBatchTimes:
-        key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch, again, adapters)
-        return _kept(self.stages, key, lambda: self._model(layout, again, adapters).cut(layout.pp))
+    def _stage(self, layout: Layout, again: Recomputed) -> MicroBatchTimes:
+        key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch, again)
+        return _kept(self.stages, key, lambda: self._model(layout, again).cut(layout.pp))
 
-    def _passed(self, layout: Layout, again: Recomputed | None = None, adapters: bool = False) -> Passed:
+    def _passed(self, layout: Layout, again: Recomputed | None = None) -> Passed:
         """Layouts that differ in `zero` alone come one after the other: the last schedule is kept."""
         again = again or AS_STATED[layout.recompute]
         key = (
             *(layout.tp, layout.pp, layout.cp, layout.ep, layout.gpus, layout.micro_batch),
-            *(layout.schedule, layout.vp, again, adapters),
+            *(layout.schedule, layout.vp, again),
         )
         if key != self.last:
-            stage = self._stage(layout, again, adapters)
+            stage = self._stage(layout, again)
             self.passed = micro_batches_of(self.load, stage, layout, self._pace(layout.schedule, layout.pp, layout.vp))
             self.last = key
         return self.passed

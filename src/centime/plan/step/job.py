@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
+from centime.plan.counts.adapters import Adapters
 from centime.plan.step.efficiency import ChipRates, Constants, TrainingSoftware, rates
 from centime.plan.step.work import LayerWork, work_of
 
@@ -22,6 +23,7 @@ class Job:
     precision: str
     software: TrainingSoftware
     optimizer: str = "adamw"  # one of memory.OPTIMIZERS
+    adapters: Adapters | None = None  # what is trained in place of the weights; None: the weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,11 @@ def workload(job: Job, constants: Constants) -> Workload:
 
 
 def roofline_seconds(job: Job, gpus: int) -> float:
-    """Seconds below which no step of the job ends on so many chips: its products, forward and twice that backward, at
-    the peaks of their precisions, with nothing else in the way."""
+    """Seconds below which no step of the job ends on so many chips: its products, forward and twice that backward
+    (once, where the weights are frozen), at the peaks of their precisions, with nothing else in the way."""
     work, peak = work_of(job.arch, job.seq), job.chip.peak("bf16")
     narrow = work.linear_flops + work.expert_flops
-    wide = work.head_flops + work.router_flops + work.attention_flops + work.state_flops
-    seconds = narrow / job.chip.peak(job.precision.removesuffix("-row")) + wide / peak
-    return 3.0 * seconds * job.global_batch * job.seq / gpus
+    wide, mixing = work.head_flops + work.router_flops, work.attention_flops + work.state_flops
+    passes = 2.0 if job.adapters else 3.0
+    seconds = passes * (narrow / job.chip.peak(job.precision.removesuffix("-row")) + wide / peak) + 3.0 * mixing / peak
+    return seconds * job.global_batch * job.seq / gpus

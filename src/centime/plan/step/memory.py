@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from centime.catalogue.chips import Chip
-from centime.plan.step.efficiency import TrainingSoftware
+from centime.plan.counts.adapters import BASES, DTYPES, adapter_sizes
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, Recompute
 from centime.plan.step.work import LayerWork, work_of
@@ -110,7 +110,7 @@ def in_flight(layout: Layout, micro_batches: int) -> float:
 def memory_of(job: Job, layout: Layout, recomputed: Recomputed | None = None) -> Memory:
     """Bytes on the fullest chip. recomputed: None: as the layout says."""
     work = work_of(job.arch, job.seq)
-    return Memory(*states_of(work, layout, job.software, job.optimizer), *passing_of(work, job, layout, recomputed))
+    return Memory(*states_of(work, job, layout), *passing_of(work, job, layout, recomputed))
 
 
 def moment_bytes(work: LayerWork, optimizer: str) -> tuple[float, float]:
@@ -122,10 +122,11 @@ def moment_bytes(work: LayerWork, optimizer: str) -> tuple[float, float]:
     return each * matrices + MOMENT_BYTES * (1.0 - matrices), each
 
 
-def states_of(
-    work: LayerWork, layout: Layout, software: TrainingSoftware, optimizer: str = "adamw"
-) -> tuple[float, float, float]:
+def states_of(work: LayerWork, job: Job, layout: Layout) -> tuple[float, float, float]:
     """Bytes of weights, gradients and optimizer."""
+    if job.adapters is not None:
+        return _frozen_states(work, job, layout)
+    software, optimizer = job.software, job.optimizer
     dense, expert = local_params(work, layout)
     held = dense + expert
     copies = 2.0 if layout.schedule == "dualpipe" else 1.0  # DualPipe runs the model from both ends (V3, section 3.2.1)
@@ -142,6 +143,44 @@ def states_of(
     of_dense, of_expert = moment_bytes(work, optimizer)
     owned = (dense / dp, expert / expert_dp) if layout.zero >= 1 else (dense, expert)
     return weights, gradients, MASTER_BYTES * shards + of_dense * owned[0] + of_expert * owned[1]
+
+
+def local_adapters(job: Job, layout: Layout) -> tuple[float, float]:
+    """Parameters of a stage's adapters on a chip: beside dense matrices and beside experts, mean over stages."""
+    if job.adapters is None:
+        return 0.0, 0.0
+    sizes = adapter_sizes(job.arch, job.adapters)
+    return sizes.dense / (layout.tp * layout.pp), sizes.expert / (layout.ep * layout.pp)
+
+
+def frozen_bytes(work: LayerWork, job: Job, layout: Layout) -> tuple[float, float]:
+    """Bytes of a stage's frozen weights on a chip as they are kept: dense (tables included) and experts."""
+    assert job.adapters is not None
+    each = BASES[job.adapters.base]
+    dense = each * work.linear_params + WEIGHT_BYTES * (work.small_params + work.table_params)
+    return dense / (layout.tp * layout.pp), each * work.expert_params / (layout.ep * layout.pp)
+
+
+def _frozen_states(work: LayerWork, job: Job, layout: Layout) -> tuple[float, float, float]:
+    """`states_of` a job whose weights are frozen: gradients and optimizer are the adapters' alone. A matrix that is
+    kept in fewer bits is unpacked to 16 before it is used, one at a time."""
+    assert job.adapters is not None
+    copies = 2.0 if layout.schedule == "dualpipe" else 1.0
+    dense, expert = frozen_bytes(work, job, layout)
+    trained, trained_expert = local_adapters(job, layout)
+    dp, expert_dp = layout.dp * layout.cp, max(1, layout.gpus // (layout.pp * layout.ep))
+    own = trained / dp + trained_expert / expert_dp  # of a chip, where states are sharded
+    whole = trained + trained_expert
+    each = DTYPES[job.adapters.dtype]
+    if layout.zero == 3:
+        largest = (dense + expert) * layout.pp / max(1.0, work.layers)  # one layer, gathered
+        weights = dense / dp + expert / expert_dp + 2.0 * largest + each * own
+    else:
+        weights = (dense + expert + each * whole) * copies
+    if job.adapters.base != "bf16":
+        weights += WEIGHT_BYTES * adapter_sizes(job.arch, job.adapters).widest / layout.tp
+    gradients = each * (own if layout.zero >= 2 else whole)
+    return weights, gradients, OPTIMIZERS[job.optimizer] * (own if layout.zero >= 1 else whole)
 
 
 def passing_of(work: LayerWork, job: Job, layout: Layout, recomputed: Recomputed | None = None) -> tuple[float, float]:

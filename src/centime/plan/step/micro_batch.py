@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from centime.plan.counts.adapters import BASES, adapter_sizes
 from centime.plan.step import collectives
 from centime.plan.step.efficiency import Constants
 from centime.plan.step.job import Workload
@@ -50,9 +51,8 @@ def joined(a: float, b: float, power: float) -> float:
     return float(high * (1.0 + (low / high) ** power) ** (1.0 / power)) if high else 0.0
 
 
-def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool = False) -> MicroBatchTimes:
-    """Time one micro-batch through all stages, of any number. again: what runs a second time in the backward;
-    adapters: the weights themselves are frozen (LoRA)."""
+def whole_of(load: Workload, layout: Layout, again: Recomputed) -> MicroBatchTimes:
+    """Time one micro-batch through all stages, of any number. again: what runs a second time in the backward."""
     job, work, r, c = load.job, load.work, load.rates, load.constants
     tp, ep, cp = layout.tp, layout.ep, layout.cp
     group_tokens = layout.micro_batch * job.seq / cp  # of one tensor-parallel group
@@ -122,14 +122,16 @@ def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool =
     mixtures = (r.host_mixture_s + r.host_expert_s * work.experts / ep) * (1.0 - r.graph * (1.0 - c.mixture_graph))
     host = r.host_site_s * work.sites + mixtures * work.mixture_layers + r.host_state_s * work.state_layers
 
-    forward = products + attention + scores + scan + bound + tails + tensor + exchange + context
+    adapters = job.adapters is not None
+    own, unpacked = beside_frozen(load, layout, tokens)
+    forward = products + attention + scores + scan + bound + tails + tensor + exchange + context + own + unpacked
     twice = again.full * (forward - head - logits) + again.light * c.selective * forward
     # The weights' gradient needs operands cast again, transposed, and is read and written where it accumulates; frozen
     # weights need none (LoRA, arXiv 2106.09685).
     held = work.linear_params / tp + work.expert_params / ep
     accumulate = 2.0 * job.software.gradient_bytes * held / r.memory
     cast_again = c.weight_passes * c.backward_passes * bound
-    weight_gradient = 0.0 if adapters else (1.0 + c.gemm_weight) * products + tails + cast_again + accumulate
+    weight_gradient = own if adapters else (1.0 + c.gemm_weight) * products + tails + cast_again + accumulate
     input_gradient = (
         products
         + attention_backward * (attention + scores)
@@ -139,6 +141,8 @@ def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool =
         + 1.5 * tensor
         + exchange
         + 2.0 * context
+        + own
+        + unpacked
         + twice
     )
     device = forward + input_gradient + weight_gradient
@@ -154,9 +158,28 @@ def whole_of(load: Workload, layout: Layout, again: Recomputed, adapters: bool =
         "context_parallel": 3.0 * context,
         "launch": waited,
     }
+    if own:
+        parts["adapters"] = 3.0 * own
+    if unpacked:
+        parts["unpacking"] = 2.0 * unpacked
     return MicroBatchTimes(
         forward * stretch, input_gradient * stretch, weight_gradient * stretch, parts, 2.0 * exchange
     )
+
+
+def beside_frozen(load: Workload, layout: Layout, tokens: float) -> tuple[float, float]:
+    """Seconds that a forward of `tokens` takes beside frozen weights: the adapters' own products, and the weights
+    unpacked to 16 bits where they are kept in fewer. Nothing where the weights are trained."""
+    job, work, r = load.job, load.work, load.rates
+    if job.adapters is None:
+        return 0.0, 0.0
+    sizes = adapter_sizes(job.arch, job.adapters)
+    own = 2.0 * sizes.met * tokens / r.gemm_bf16 + 2.0 * sizes.moved * tokens / r.memory
+    base = job.adapters.base
+    if base == "bf16" or (base == "fp8" and job.precision != "bf16"):
+        return own, 0.0
+    held = work.linear_params / layout.tp + work.expert_params / layout.ep
+    return own, (BASES[base] + 2.0) * held / r.memory
 
 
 def hop_seconds(c: Constants) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.messages import said
+from centime.plan.counts.adapters import adapter_sizes
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.step.cost import StepCost
 from centime.plan.step.efficiency import TrainingSoftware
@@ -96,6 +97,16 @@ def check_precision(precision: str, chip: Chip) -> None:
         )
 
 
+def trained_flops(job: Job) -> float:
+    """FLOPs of a token, forward and backward; frozen weights have no gradients, their adapters and attention do."""
+    counts = count_architecture(job.arch, job.seq)
+    if job.adapters is None:
+        return counts.train_flops_per_token
+    mixing = counts.attention_forward_flops_per_token
+    frozen = 2.0 * (counts.forward_flops_per_token - mixing)
+    return frozen + 3.0 * (mixing + 2.0 * adapter_sizes(job.arch, job.adapters).met)
+
+
 def predict_step(
     job: Job, layout: Layout, recompute_as_needed: bool = False, times: StepTimes | None = None
 ) -> StepPrediction:
@@ -134,7 +145,7 @@ def predict_step(
     times = times or StepCost(job).times(layout, again)
     fast, slow = step_interval(job, layout, times)
     speed = global_batch * seq / times.total / layout.gpus
-    rate = speed * count_architecture(arch, seq).train_flops_per_token
+    rate = speed * trained_flops(job)
     return StepPrediction(
         layout=layout,
         seq=seq,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log2
 
+from centime.plan.counts.adapters import DTYPES
 from centime.plan.step import collectives
 from centime.plan.step.efficiency import Constants, TrainingSoftware, below_one
 from centime.plan.step.job import Workload
 from centime.plan.step.layout import BIDIRECTIONAL, Layout, Schedule
-from centime.plan.step.memory import MOMENT_BYTES, local_params, moment_bytes
+from centime.plan.step.memory import MOMENT_BYTES, frozen_bytes, local_adapters, local_params, moment_bytes
 from centime.plan.step.micro_batch import MicroBatchTimes, hop_seconds, joined
 from centime.plan.step.pipeline import Passes, Phases, layout_phases
 from centime.plan.step.stages import slowest
@@ -109,16 +110,17 @@ def once_seconds(software: TrainingSoftware, c: Constants) -> float:
     return (c.step_ms if software.tuned else c.step_plain_ms) * 1e-3
 
 
-def once_of(load: Workload, layout: Layout, adapters: bool = False) -> Once:
+def once_of(load: Workload, layout: Layout) -> Once:
     """Seconds that a step takes once: weights and gradients between replicas, the optimizer on what a chip owns, and
     what grows with the machine's size."""
     work, r, c = load.work, load.rates, load.constants
     micro_batches = layout.micro_batches(load.job.global_batch)
-    dense, expert = (0.0, 0.0) if adapters else local_params(work, layout)
+    adapters = load.job.adapters
+    dense, expert = local_adapters(load.job, layout) if adapters else local_params(work, layout)
     copies = 2.0 if layout.schedule == "dualpipe" else 1.0  # each with gradients that are summed
     dense_group = layout.dp * layout.cp
     expert_group = max(1, layout.gpus // (layout.pp * layout.ep))
-    gradient = load.job.software.gradient_bytes
+    gradient = DTYPES[adapters.dtype] if adapters else load.job.software.gradient_bytes
     doublings = log2(max(1.0, layout.gpus / 8))
     rounds = 3.0
     if layout.zero == 3:
@@ -127,6 +129,10 @@ def once_of(load: Workload, layout: Layout, adapters: bool = False) -> Once:
         once += 2.0 * collectives.gather_seconds(expert_group, layout.ep, expert, r)
         often = micro_batches if layout.pp == 1 else 1.0 + c.shard_pipeline * (micro_batches - 1)
         traffic, scattered = 3.0 * once * often, once * often
+        if adapters:  # frozen weights are gathered as they are kept, and have no gradients
+            frozen, frozen_expert = frozen_bytes(work, load.job, layout)
+            gathered = collectives.gather_seconds(dense_group, layout.tp, frozen, r)
+            traffic += 2.0 * often * (gathered + collectives.gather_seconds(expert_group, layout.ep, frozen_expert, r))
         rounds += 3.0 * work.layers / layout.pp * often
     else:
         whole = collectives.gather_seconds(dense_group, layout.tp, dense, r)

@@ -197,6 +197,8 @@ def _from_card(path: Path) -> RunInputs:
             f"{path} asks what money or time is enough for; `plan explain` compares cards of `plan train` without "
             "--budget and --deadline."
         )
+    if card["inputs"].get("lora"):
+        raise UserError(f"{path} tunes adapters; `plan explain` compares runs that train the whole model.")
     inputs = {field.name for field in dataclasses.fields(RunInputs)}
     found = {key: value for key, value in card["inputs"].items() if key in inputs}
     return from_json(_with_currency(found), str(path))

@@ -21,7 +21,7 @@ from centime.errors import UserError
 from centime.messages import Amount, said
 from centime.plan.training.means import AffordedPlan, Means, TriedChips, costs, in_currency_of, spans, verdict
 from centime.plan.training.plan import TrainingPlan, plan_training
-from centime.plan.training.request import check, filled_in, recipes
+from centime.plan.training.request import check, filled_in, recipe_of, tuned
 from centime.plan.training.searched_step import SearchedStep, Searcher
 
 A_TRILLION = 1e12  # tokens of a first plan, whose cost by token a budget is divided by
@@ -110,8 +110,8 @@ def _pool(means: Means, rejected: list[TriedChips]) -> Iterator[Chip]:
 
 def _estimates(means: Means, rejected: list[TriedChips]) -> Iterator[_Estimate]:
     searcher = Searcher()
-    arch = models.architecture(means.run.model)
-    recipe = recipes().get(arch.name, {})
+    arch = tuned(models.architecture(means.run.model), means.run)
+    recipe = recipe_of(arch, means.run)
     for device in _pool(means, rejected):
         run = means.run
         price = in_currency(gpu_hour(device, run.date, run.price, run.market), run.currency)
@@ -133,6 +133,8 @@ def _estimates(means: Means, rejected: list[TriedChips]) -> Iterator[_Estimate]:
                     filled.precision,
                     None,
                     filled.software_date or "",
+                    run.optimizer,
+                    run.lora,
                 )
                 hours = searcher(at) / 3600  # chip-hours of a token
             except UserError as error:

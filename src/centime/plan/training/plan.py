@@ -26,9 +26,10 @@ from centime.plan.step.job import Job
 from centime.plan.step.layout import parse, validate
 from centime.plan.step.prediction import StepPrediction, check_precision, predict_step, software_of
 from centime.plan.step.times import TRAFFIC
+from centime.plan.training.adapters import adapters_assumed, adapters_json
 from centime.plan.training.first_run import first_run
 from centime.plan.training.goodput import Goodput, goodput, interruptions, spot_hours
-from centime.plan.training.request import TrainingRequest, check, filled_in, recipes
+from centime.plan.training.request import TrainingRequest, check, filled_in, recipe_of, tuned
 from centime.plan.training.stages import PlannedStage, stage_of_extension, stage_of_rl, stage_of_tokens
 
 FIRST_PRINCIPLES = said(
@@ -121,6 +122,7 @@ class TrainingPlan:
             "mfu": step.mfu,
             "precision": step.precision,
             "optimizer": self.request.optimizer,
+            "adapters": adapters_json(self.arch, self.request.lora),
             "goodput": self.goodput.share,
             "market": self.request.market,
             "hours_between_interruptions": self.goodput.hours_between_interruptions,
@@ -155,8 +157,8 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     """Predict the stages of a training run. quick: a layout that is searched for is the same, with fewer priced beside
     it. Raises UserError on what cannot be: unknown names, negative quantities, layouts that do not divide or fit."""
     check(request)
-    arch, device = models.architecture(request.model), chip(request.gpu)
-    recipe = recipes().get(arch.name, {})
+    arch, device = tuned(models.architecture(request.model), request), chip(request.gpu)
+    recipe = recipe_of(arch, request)
     assumptions: list[str] = []
     request = filled_in(request, arch, device, recipe, assumptions)
     assert request.seq is not None
@@ -164,7 +166,8 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     assert request.precision is not None
     check_precision(request.precision, device)
     software = software_of(request.software_date)
-    job = Job(arch, device, request.seq, request.global_batch, request.precision, software, request.optimizer)
+    seq, batch, way = request.seq, request.global_batch, (request.optimizer, request.lora)
+    job = Job(arch, device, seq, batch, request.precision, software, *way)
     found: SearchResult | None = None
     if request.layout == "auto":
         found = search(job, request.gpus, priced=0 if quick else PRICED)
@@ -177,7 +180,7 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
         step = predict_step(job, layout, recompute_as_needed="recompute" not in (request.layout or ""))
     taken = (request.interrupted_every or spot_hours(request.gpus)) if request.market == "spot" else None
     long = goodput(request.gpus, taken)
-    stages = [stage_of_tokens("pretrain", request.tokens, step, request.gpus, long)]
+    stages = [stage_of_tokens("adapters" if request.lora else "pretrain", request.tokens, step, request.gpus, long)]
     for longer_stage in request.extension or ():
         stages.append(stage_of_extension(job, step, longer_stage, request.gpus, long))
     if request.extension:
@@ -206,6 +209,8 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
                 name=request.optimizer,
             )
         )
+    if request.lora:
+        assumptions += adapters_assumed(arch, request.lora)
     assumptions += step.assumptions
     assumptions.append(interruptions(long, request.gpus, taken, measured=request.interrupted_every is None))
     status = export_status(device, request.date or str(datetime.date.today()), request.region)

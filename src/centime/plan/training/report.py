@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from centime.catalogue.hourly_prices import how_old
 from centime.messages import Writer
+from centime.plan.counts.adapters import adapter_sizes
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.show.parameters import parameters_figure
 from centime.plan.show.sections import Figure, Figures, Notes, Section, StackedBars, Table
@@ -14,6 +15,7 @@ from centime.plan.training.stages import PlannedStage
 
 NAMES = {
     "pretrain": "Pre-training",
+    "adapters": "Tuning of adapters",
     "extension": "Context extension",
     "sft": "Supervised tuning",
     "rl": "Reinforcement learning",
@@ -113,8 +115,18 @@ def _figures(plan: TrainingPlan, w: Writer) -> Figures:
             Figure(w.say("MFU"), w.number(step.mfu, ".1%"), speed),
             Figure(w.say("Memory"), w.quantity(step.memory_gib["total"], ".1f", "GiB")),
             parameters_figure(params, w),
+            *_adapters(plan, w),
         ]
     )
+
+
+def _adapters(plan: TrainingPlan, w: Writer) -> list[Figure]:
+    """What is trained, where that is not the model."""
+    if plan.request.lora is None:
+        return []
+    sizes, params = adapter_sizes(plan.arch, plan.request.lora), count_architecture(plan.arch).total_params
+    of = w.say("{share:.2%} of the model's, rank {rank}", share=sizes.parameters / params, rank=plan.request.lora.rank)
+    return [Figure(w.say("Trained parameters"), w.count(sizes.parameters), of)]
 
 
 def _stages(plan: TrainingPlan, w: Writer) -> Table:

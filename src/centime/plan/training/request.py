@@ -16,6 +16,7 @@ from centime.catalogue.chips import Chip
 from centime.catalogue.hourly_prices import ON_DEMAND, check_market
 from centime.errors import UserError, nearest
 from centime.messages import said
+from centime.plan.counts.adapters import Adapters
 from centime.plan.step.layout import parse, validate
 from centime.plan.step.memory import OPTIMIZERS
 from centime.plan.step.prediction import default_precision, software_at
@@ -25,6 +26,7 @@ RECIPES = Path(models.__file__).with_name("training_recipes.toml")
 SEQ = 4096  # tokens a sequence, where nothing says more: DeepSeek-V3's and most published recipes
 BATCH_TOKENS = 4_194_304  # a step, where nothing says more: Llama 1 to 3 (arXiv 2302.13971, 2307.09288, 2407.21783)
 BATCH_TOKENS_A_CHIP = 8192
+ADAPTER_BATCH = 16  # sequences a step, at least a chip's: QLoRA's (arXiv 2305.14314, appendix B.2)
 LEAST_HOURS = 1 / 60  # between interruptions
 
 
@@ -47,7 +49,8 @@ class TrainingRequest:
     post_hours: chip-hours of post-training, an assumed input; sft_tokens, rl: post-training to predict instead;
     market: how the chips are rented, on-demand, reserved or spot; interrupted_every: hours between the instants at
     which a spot market takes some back (None: as was measured); currency: of the money, converted where it is another;
-    first_run: whether what a first run takes beside the tuned one is asked for too; optimizer: of OPTIMIZERS.
+    first_run: whether what a first run takes beside the tuned one is asked for too; optimizer: of OPTIMIZERS; lora:
+    adapters that are tuned in place of the weights, `tokens` being those of tuning.
     """
 
     model: str
@@ -71,6 +74,7 @@ class TrainingRequest:
     currency: str | None = None
     first_run: bool = False
     optimizer: str = "adamw"
+    lora: Adapters | None = None
 
 
 @lru_cache(maxsize=1)
@@ -103,6 +107,8 @@ def check(request: TrainingRequest) -> None:
     if request.optimizer not in OPTIMIZERS:
         hint = nearest(request.optimizer, OPTIMIZERS)
         raise UserError(f"--optimizer {request.optimizer!r} is none of {', '.join(OPTIMIZERS)}.{hint}")
+    if request.lora is not None:
+        _check_adapters(request, request.lora)
     check_market(request.market)
     if request.interrupted_every is not None:
         if request.market != "spot":
@@ -117,6 +123,27 @@ def check(request: TrainingRequest) -> None:
             datetime.date.fromisoformat(request.date)
         except ValueError:
             raise UserError(f"date {request.date!r} is not a date; write it as 2025-01-31.") from None
+
+
+def _check_adapters(request: TrainingRequest, adapters: Adapters) -> None:
+    """Raises UserError on what does not go with adapters."""
+    adapters.check()
+    if request.optimizer == "muon":
+        raise UserError("--optimizer muon trains whole matrices; with --lora give adamw or adam8bit.")
+    other = [name for name in ("sft_tokens", "rl", "post_hours") if getattr(request, name)]
+    if other:
+        flag = other[0].replace("_", "-")
+        raise UserError(f"--lora is tuning by itself, of --tokens; leave out --{flag}, or plan it without --lora.")
+
+
+def recipe_of(arch: Architecture, request: TrainingRequest) -> dict[str, Any]:
+    """How a model's makers trained it; nothing of it holds where adapters are tuned."""
+    return {} if request.lora else recipes().get(arch.name, {})
+
+
+def tuned(arch: Architecture, request: TrainingRequest) -> Architecture:
+    """The model as it is trained: adapters are tuned without the modules that predict further tokens."""
+    return replace(arch, mtp_modules=0) if request.lora else arch
 
 
 def default_batch(gpus: int, seq: int, searched: bool) -> int:
@@ -138,7 +165,7 @@ def filled_in(
     filled: dict[str, Any] = {}
 
     def take(name: str, default: Any) -> None:
-        if getattr(request, name) is not None:
+        if getattr(request, name) is not None or name in filled:
             return
         filled[name] = recipe.get(name, default)
         if name in recipe:
@@ -151,6 +178,9 @@ def filled_in(
     layout = request.layout
     if layout is None:
         layout = recipe["layout"] if has_layout(recipe, arch, device, request.gpus) else "auto"
+    if request.lora:
+        take("global_batch", ADAPTER_BATCH * ceil(request.gpus / ADAPTER_BATCH))
+        take("precision", "bf16")
     take("global_batch", default_batch(request.gpus, seq, searched=layout == "auto"))
     precision = recipe.get("precision")
     if request.precision is None and precision == "fp8" and not device.fp8_tflops:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
+from centime.plan.counts.adapters import Adapters
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.layouts.candidates import POWERS, Grid
 from centime.plan.layouts.search import SearchResult, search
@@ -38,12 +39,16 @@ class SearchedStep:
     precision: str
     schedule: Schedule | None
     software_date: str
+    optimizer: str = "adamw"
+    adapters: Adapters | None = None
 
     @property
     def job(self) -> Job:
         """What its step computes."""
         software = software_of(self.software_date or None)
-        return Job(self.arch, self.chip, self.seq, self.global_batch, self.precision, software)
+        return Job(
+            self.arch, self.chip, self.seq, self.global_batch, self.precision, software, self.optimizer, self.adapters
+        )
 
     @property
     def total_params(self) -> float:

@@ -1,0 +1,144 @@
+"""LoRA and QLoRA: parameters as PEFT counts them, bytes of what is frozen and what is trained, and a plan of both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from centime.catalogue.chips import chip
+from centime.catalogue.models import architecture
+from centime.errors import UserError
+from centime.plan.card import make_card, write_card
+from centime.plan.counts.adapters import BASES, Adapters, adapter_sizes, parse_adapters
+from centime.plan.step.cost import StepCost
+from centime.plan.step.job import Job, roofline_seconds
+from centime.plan.step.layout import parse
+from centime.plan.step.memory import memory_of
+from centime.plan.step.prediction import software_of, trained_flops
+from centime.plan.training.case import case
+from centime.plan.training.plan import plan_training
+from centime.plan.training.request import TrainingRequest
+
+ONE = parse("micro_batch=2,zero=0", 1)
+SHARDED = parse("micro_batch=1,zero=3", 8)
+
+
+def job(lora: str | None, model: str = "llama-3.1-70b", gpu: str = "h100", optimizer: str = "adamw") -> Job:
+    adapters = None if lora is None else parse_adapters(lora)
+    return Job(architecture(model), chip(gpu), 2048, 16, "bf16", software_of(None), optimizer, adapters)
+
+
+@pytest.mark.parametrize(
+    ("model", "lora", "parameters"),
+    [
+        # Llama 3.1 8B: D 4096, keys and values 1024, F 14336, 32 layers; PEFT 0.21.2 prints the same
+        ("llama-3.1-8b", "8,targets=q_proj+v_proj", 32 * 8 * (2 * 4096 + 4096 + 1024)),
+        ("llama-3.1-8b", "16", 41_943_040),
+        ("llama-3.1-70b", "16", 207_093_760),
+        # DeepSeek-V2-Lite: no query latent; L 512, R 64, 16 heads of 128 + 64 and 128, one dense layer of 27
+        ("deepseek-v2-lite", "4,targets=kv_b_proj", 27 * 4 * (512 + 16 * 256)),
+        ("deepseek-v2-lite", "4,targets=experts", 26 * 64 * 4 * ((2048 + 2 * 1408) + (1408 + 2048))),
+    ],
+)
+def test_parameters_are_those_of_peft(model: str, lora: str, parameters: int) -> None:
+    assert adapter_sizes(architecture(model), parse_adapters(lora)).parameters == parameters
+
+
+def test_groups_add_up_and_experts_have_none_unless_they_are_named() -> None:
+    arch = architecture("deepseek-v2-lite")
+    each = {
+        name: adapter_sizes(arch, Adapters(8, (name,))).parameters
+        for name in ("all-linear", "attention", "mlp", "experts")
+    }
+    assert each["all-linear"] == each["attention"] + each["mlp"]
+    both = adapter_sizes(arch, Adapters(8, ("all-linear", "experts")))
+    assert (both.dense, both.expert) == (each["all-linear"], each["experts"])
+    assert both.met < both.parameters / 4  # 6 of 64 experts are met
+
+
+def test_a_frozen_base_is_kept_in_its_own_bits_and_only_adapters_have_states() -> None:
+    parameters = adapter_sizes(architecture("llama-3.1-70b"), Adapters(16)).parameters
+    bf16, nf4, eight = (
+        memory_of(job(*asked), ONE)
+        for asked in (("16",), ("16,base=nf4",), ("16,base=nf4", "llama-3.1-70b", "h100", "adam8bit"))
+    )
+    matrices = 80 * (8192 * (8192 + 2048) + 8192**2 + 3 * 8192 * 28672)
+    unpacked = 2 * 8192 * 28672
+    assert bf16.weights - nf4.weights == pytest.approx((2 - BASES["nf4"]) * matrices - unpacked)
+    assert BASES["nf4"] * 8 == pytest.approx(4.127, abs=0.0005)
+    assert bf16.gradients == nf4.gradients == 4 * parameters
+    assert (nf4.optimizer, eight.optimizer) == (8 * parameters, pytest.approx(2 * (1 + 4 / 2048) * parameters))
+    half = memory_of(job("16,base=nf4,dtype=bf16"), ONE)
+    assert nf4.weights - half.weights == half.gradients == 2 * parameters
+    whole = memory_of(job(None), SHARDED)
+    shards = memory_of(job("16"), SHARDED)
+    assert shards.activations == whole.activations
+    assert shards.total < whole.total / 2
+
+
+def test_a_step_of_adapters_is_shorter_than_one_of_the_weights_and_above_the_roofline() -> None:
+    whole, none, lora, packed = (
+        StepCost(one).times(SHARDED)
+        for one in (job(None), replace(job("1"), adapters=Adapters(0)), job("16"), job("16,base=nf4"))
+    )
+    assert none.total < lora.total < whole.total
+    assert whole.parts["compute"] / none.parts["compute"] == pytest.approx(1.5, rel=0.1)  # no gradients of the weights
+    assert "adapters" not in whole.parts
+    assert lora.parts["adapters"] > 0
+    assert packed.parts["unpacking"] > 0
+    assert packed.parts["data_parallel"] < lora.parts["data_parallel"]  # gathered in fewer bytes
+    for one in (job("16"), job("256,targets=all-linear", "llama-3.1-8b")):
+        assert StepCost(one).times(SHARDED).total > roofline_seconds(one, 8)
+        frozen, trained = trained_flops(one), trained_flops(replace(one, adapters=None))
+        assert 2 / 3 < frozen / trained < 1
+
+
+def test_seventy_billion_fit_one_card_of_80_gb_in_four_bits_alone() -> None:
+    asked = TrainingRequest("llama-3.1-70b", 1e7, "h100", 1, seq=2048, lora=parse_adapters("16,base=nf4"))
+    plan = plan_training(asked)
+    assert 40 < plan.step.memory_gib["total"] < 75
+    assert [stage.name for stage in plan.stages] == ["adapters"]
+    found = plan.to_json()
+    assert found["adapters"] == {
+        **{"rank": 16, "targets": ("all-linear",), "base": "nf4", "dtype": "fp32"},
+        "parameters": 207_093_760,
+    }
+    assert (plan.request.global_batch, found["precision"]) == (16, "bf16")
+    assert any("no measured step" in line for line in plan.assumptions)
+    with pytest.raises(UserError, match="No layout"):
+        plan_training(replace(asked, lora=parse_adapters("16")))
+    with pytest.raises(UserError, match="No layout"):
+        plan_training(replace(asked, lora=None))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "expected a whole number"),
+        ("0", "from 1 to"),
+        ("sixteen", "'sixteen'; expected a whole number"),
+        ("16,base=nf3", "base 'nf3' is none of bf16, fp8, nf4. Did you mean 'nf4'"),
+        ("16,dtype=fp16", "dtype 'fp16' is none of"),
+        ("16,target=q_proj", "Did you mean 'targets'"),
+        ("16,rank=8", "given twice"),
+    ],
+)
+def test_what_is_no_adapter_is_told(text: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        parse_adapters(text)
+
+
+def test_what_does_not_go_with_adapters_is_told(tmp_path: Path) -> None:
+    asked = TrainingRequest("llama-3.1-8b", 1e7, "h100", 1, lora=Adapters(8, ("query_proj",)))
+    with pytest.raises(UserError, match=r"no 'query_proj' to adapt.*Did you mean"):
+        plan_training(asked)
+    with pytest.raises(UserError, match="muon trains whole matrices"):
+        plan_training(replace(asked, lora=Adapters(8), optimizer="muon"))
+    with pytest.raises(UserError, match="leave out --sft-tokens"):
+        plan_training(replace(asked, lora=Adapters(8), sft_tokens=1e6))
+    card = tmp_path / "card.json"
+    write_card(card, make_card(plan_training(replace(asked, lora=Adapters(8)))))
+    with pytest.raises(UserError, match="tunes adapters"):
+        case(str(card))
