@@ -36,7 +36,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "trace": ("plan breakeven --trace",),
     "run": ("bill run",),
     # written
-    "out file": ("--html", "--card", "--focus", "--gguf", "calibrate --out"),
+    "out file": ("--html", "--card", "--focus", "--requests", "--gguf", "calibrate --out"),
     "out folder": (
         "train --out",
         "data prepare --out",

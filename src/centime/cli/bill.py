@@ -24,6 +24,12 @@ def bill(
     focus: Path = typer.Option(
         None, "--focus", help="Also write the charges to this CSV file, as FinOps FOCUS 1.2.", dir_okay=False
     ),
+    requests: Path = typer.Option(
+        None,
+        "--requests",
+        help="Also write every request that was served to this CSV file: what `plan breakeven --trace` reads.",
+        dir_okay=False,
+    ),
     imports: list[str] = typer.Option(
         [],
         "--import",
@@ -43,7 +49,7 @@ def bill(
     from centime.catalogue.prices import price_given
     from centime.catalogue.tariffs import tariff_for
     from centime.errors import UserError
-    from centime.ledger.billing import bill_of, focus_file, table_of, write_focus
+    from centime.ledger.billing import bill_of, focus_file, requests_file, table_of, write_focus, write_requests
     from centime.ledger.book import Book, default_book_path
     from centime.ledger.imports import Terms
     from centime.units import plural
@@ -52,8 +58,11 @@ def bill(
         raise UserError("--device, --devices and --price-list say what an import does not; give them with --import.")
     if focus is not None:
         focus_file(focus, [Path(source) for source in imports]).require_writable()
+    if requests is not None:
+        requests_file(requests, [Path(source) for source in imports]).require_writable()
     path = default_book_path()
-    if not path.exists() and not as_json and run is None and focus is None and not imports:
+    writes = focus is not None or requests is not None
+    if not path.exists() and not as_json and run is None and not writes and not imports:
         typer.echo(
             f"Nothing has been booked yet: there is no ledger at {path}. `centime quickstart` writes its first lines."
         )
@@ -66,6 +75,8 @@ def bill(
         made = bill_of(book, run, given)
         if focus is not None:
             written, left_out = write_focus(book, focus, run, given)
+        if requests is not None:
+            listed = write_requests(book, requests, run)
     if as_json:
         import json
 
@@ -77,6 +88,8 @@ def bill(
     if focus is not None:
         missing = f"; {plural(left_out, 'interval')} without a price left out" if left_out else ""
         typer.echo(f"{focus}: {plural(written, 'charge')} in FOCUS 1.2{missing}.", err=True)
+    if requests is not None:
+        typer.echo(f"{requests}: {plural(listed, 'request')}, each as it came.", err=True)
 
 
 def _take_in(book: Book, sources: list[str], terms: Terms) -> None:

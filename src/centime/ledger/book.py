@@ -18,7 +18,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,12 @@ from centime.ledger.imported import SCHEMA as IMPORTED_SCHEMA
 from centime.ledger.imported import Imported, imported_rows, write_imported
 from centime.ledger.interval import COLUMNS, HEARTBEAT_NS, OPEN, RECOVERED, Interval
 from centime.ledger.process import Identity, alive
+from centime.ledger.requests import SCHEMA as REQUESTS_SCHEMA
+from centime.ledger.requests import ServedRequest, served_requests
 from centime.ledger.served import SCHEMA as SERVED_SCHEMA
 from centime.ledger.served import EngineHour, Served, engine_hours, served_rows
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BUSY_SECONDS = 10.0
 
 _TYPES = {
@@ -51,6 +53,7 @@ CREATE INDEX IF NOT EXISTS intervals_open ON intervals (state) WHERE state = 'op
 CREATE TABLE IF NOT EXISTS plans (
   run TEXT NOT NULL, run_path TEXT NOT NULL, wall_ns INTEGER NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (run, run_path));
 {SERVED_SCHEMA}
+{REQUESTS_SCHEMA}
 {IMPORTED_SCHEMA}
 """
 _UPSERT = (
@@ -171,6 +174,11 @@ class Book:
         """Finished requests by hour, key and price list, oldest first."""
         with self._lock:
             return served_rows(self._connection)
+
+    def requests(self) -> Iterator[ServedRequest]:
+        """Finished requests one by one, in the order in which they came; read them before the book is closed."""
+        with self._lock:
+            yield from served_requests(self._connection)
 
     def engine_hours(self) -> list[EngineHour]:
         """How engines divided their time, oldest hour first."""

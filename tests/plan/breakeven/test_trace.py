@@ -12,6 +12,7 @@ import pytest
 
 from centime.catalogue.tariffs.peak_hours import peak_hours
 from centime.errors import UserError
+from centime.ledger.billing.requests_file import COLUMNS
 from centime.plan.breakeven.trace import Trace, TracedRequest
 from centime.plan.breakeven.trace_file import read_trace
 
@@ -41,8 +42,8 @@ def lines(records: list[dict[str, object]]) -> str:
 
 FORMS = {
     "a bill's requests": table(
-        ["admitted", "key", "prompt_tokens", "hit_tokens", "output_tokens", "charge"],
-        [[moment(s).isoformat(), "alice", p, c, a, 1] for s, p, a, c in REQUESTS],
+        list(COLUMNS),
+        [[moment(s).isoformat(), "alice", "m", p, c, a, 0.1, 9, 1, "USD", "list"] for s, p, a, c in REQUESTS],
     ),
     "LiteLLM": lines(
         [

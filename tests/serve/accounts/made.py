@@ -22,6 +22,8 @@ class Use:
     hit_tokens: int = 0
     output_tokens: int = 10
     machine_ns: int = 1_000_000
+    first_token_ns: int = 2_000_000
+    total_ns: int = 5_000_000
 
 
 def flat(amounts: str = "1,2,3") -> Tariff:

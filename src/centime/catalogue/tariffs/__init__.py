@@ -5,7 +5,7 @@ A request is priced by the moment at which it was admitted: by the list in force
 what they cost, for whoever computes the same.
 """
 
-from centime.catalogue.tariffs.amounts import MILLION, MOST, PICO, TokenPrices, picos
+from centime.catalogue.tariffs.amounts import MILLION, MOST, PICO, TokenPrices, decimal, picos
 from centime.catalogue.tariffs.instants import instant_ns
 from centime.catalogue.tariffs.named import tariff_for
 from centime.catalogue.tariffs.peak_hours import PeakHours, peak_hours
@@ -20,6 +20,7 @@ __all__ = [
     "PeakHours",
     "Tariff",
     "TokenPrices",
+    "decimal",
     "instant_ns",
     "peak_hours",
     "picos",

@@ -66,3 +66,10 @@ def per_token(*amounts: str) -> TokenPrices:
             )
         found.append(whole)
     return TokenPrices(*found)
+
+
+def decimal(pico: int) -> str:
+    """2_500_000_000_000 -> '2.5': exact, in the currency's unit, no exponent."""
+    whole, _, digits = format(Decimal(pico).scaleb(-12), "f").partition(".")
+    digits = digits.rstrip("0")
+    return f"{whole}.{digits}" if digits else whole

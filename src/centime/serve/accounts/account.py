@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from centime.catalogue.tariffs import Tariff
-from centime.serve.accounts.charge import decimal
+from centime.catalogue.tariffs import Tariff, decimal
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,20 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
+from centime.catalogue.tariffs import decimal
+from centime.ledger.requests import ServedRequest, add_request
 from centime.ledger.served import Served, add_served
-from centime.serve.accounts.charge import decimal
 from centime.serve.accounts.store import LOWEST, Store
 
 
 @dataclass(eq=False)
 class Booking:
-    """The end of a request: its reservation is let go, and `row` charged; without a row it cost nothing."""
+    """The end of a request: its reservation is let go, `row` charged, and the request `itself` kept; without a row it
+    cost nothing."""
 
     reservation: int
     row: Served | None = None
+    itself: ServedRequest | None = None
     tried: bool = False  # by somebody, whether or not it went in
 
 
@@ -102,6 +105,8 @@ def _write(connection: sqlite3.Connection, booking: Booking) -> None:
     row = booking.row
     if row is not None:
         add_served(connection, row)
+        if booking.itself is not None:
+            add_request(connection, booking.itself)
         found = connection.execute("SELECT balance FROM keys WHERE name = ?", (row.key,)).fetchone()
         if found is not None and found[0] is not None:
             left = max(LOWEST, found[0] - row.list_pico)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from centime.catalogue.prices import Price
-from centime.catalogue.tariffs import MOST, PICO, Hours, TokenPrices
+from centime.catalogue.tariffs import MOST, PICO, Hours, TokenPrices, decimal
 from centime.units import HOUR_NS
 
 MOST_PICO = MOST * PICO  # of one request; every sum of two is below 2^64, every one alone below 2^63
@@ -26,6 +26,10 @@ class Used(Protocol):
     def output_tokens(self) -> int: ...
     @property
     def machine_ns(self) -> int: ...
+    @property
+    def first_token_ns(self) -> int: ...
+    @property
+    def total_ns(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,3 @@ def machine_cost(machine_ns: int, devices: int, price: Price | None) -> int | No
         return None
     per_hour = int(Decimal(repr(price.per_device_hour)) * PICO)
     return (machine_ns * devices * per_hour + HOUR_NS // 2) // HOUR_NS
-
-
-def decimal(pico: int) -> str:
-    """2_500_000_000_000 -> '2.5': exact, in the currency's unit, no exponent."""
-    whole, _, digits = format(Decimal(pico).scaleb(-12), "f").partition(".")
-    digits = digits.rstrip("0")
-    return f"{whole}.{digits}" if digits else whole

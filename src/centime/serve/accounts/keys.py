@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from centime.catalogue.tariffs import MOST, PICO, Tariff
+from centime.catalogue.tariffs import MOST, PICO, Tariff, decimal
 from centime.errors import UserError, nearest
-from centime.serve.accounts.charge import decimal
 from centime.serve.accounts.limits import dead, held
 from centime.serve.accounts.store import Store, server_currencies
 from centime.units import parse_money

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from centime.catalogue.prices import Price
 from centime.catalogue.tariffs import Asked
+from centime.ledger.requests import ServedRequest
 from centime.ledger.served import Served, hour_of
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.charge import MOST_PICO, Charge, Used, check_use, machine_cost
@@ -24,8 +25,10 @@ class Pricing:
     price: Price | None
     devices: int
 
-    def charge(self, account: Account, asked: Asked, used: Used) -> tuple[Charge, Served]:
-        """What a request is charged, and its line on the bill. Raises ValueError for a use that cannot be.
+    def charge(self, account: Account, asked: Asked, used: Used) -> tuple[Charge, Served, ServedRequest]:
+        """What a request that ends now is charged, its line on the bill, and itself.
+
+        Raises ValueError for a use that cannot be.
 
         asked: the prices at which it was admitted, and which of the list's they are.
         """
@@ -44,9 +47,15 @@ class Pricing:
         )
         if charge.list_price > MOST_PICO:
             raise ValueError(f"a request of {used} costs more than any may")
+        now = time.time_ns()
         row = Served(
-            hour_of(time.time_ns()), self.run, self.run_path, account.name, charge.price_list,
+            hour_of(now), self.run, self.run_path, account.name, charge.price_list,
             charge.currency, charge.hours, 1, used.prompt_tokens, used.hit_tokens, used.output_tokens,
             used.machine_ns * self.devices, charge.hit_amount, charge.miss_amount, charge.output_amount,
         )  # fmt: skip
-        return charge, row
+        itself = ServedRequest(
+            self.run, self.run_path, account.name, charge.price_list, charge.currency, now - used.total_ns,
+            used.prompt_tokens, used.hit_tokens, used.output_tokens, used.first_token_ns, used.total_ns,
+            charge.list_price,
+        )  # fmt: skip
+        return charge, row, itself

@@ -54,9 +54,9 @@ class Ticket:
         with self._changing:
             if not self._forgotten.alive:
                 raise RuntimeError("a request is settled or released once")
-            charge, row = self._pricing.charge(self.account, self._asked, used)
+            charge, row, itself = self._pricing.charge(self.account, self._asked, used)
             self._forgotten.detach()
-        self._reservations.bookings.book(Booking(self._number, row))
+        self._reservations.bookings.book(Booking(self._number, row, itself))
         return charge
 
     def release(self) -> None:
