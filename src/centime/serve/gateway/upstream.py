@@ -63,6 +63,7 @@ class Upstream:
             # let go of before the other side does (uvicorn, and so vLLM, after 5 s): a request must not meet its end
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
             trust_env=False,  # its address is given; a proxy for the web is not meant
+            verify=scheme == "https",  # without TLS the world's certificates need not be read
             cookies=no_cookies,  # what it gives to one client is not brought along by the next
         )
 
