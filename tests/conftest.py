@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -26,6 +27,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("certificate.pem"))
 # A shell that starts the suite in the background has Ctrl-C ignored, for it and for every command a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from centime.plan.training.plan import plan_training
 from centime.plan.training.request import TrainingRequest
 
 RUNS = Path(__file__).resolve().parents[3] / "scripts" / "same_as" / "runs.csv"
-RUN = {"model": "deepseek-v3", "tokens": 14.8e12, "gpu": "h800", "gpus": 2048}
+RUN = {"model": "deepseek-v2-lite", "tokens": 1e12, "gpu": "h800", "gpus": 64}
 SERVED = {"model": "deepseek-v2-lite", "gpu": "h800", "gpus": 8, "isl": 1000.0, "osl": 500.0}
 MEASURED = Path(__file__).with_name("served.csv")
 TRACED = Path(__file__).with_name("trace.csv")
@@ -53,7 +54,11 @@ def made() -> Sequence[Callable[[], Any]]:
             lambda: afford(Means(TrainingRequest("deepseek-v2-lite", 0, "", 0), 2e12, None, 64, "$90k", "20d")),
             lambda: plan_serving(ServingRequest("deepseek-v3", "h800", demand=DAY, context=4989, prices="deepseek-r1")),
             lambda: plan_serving(ServingRequest("llama-3.1-70b", "h20", gpus=3)),
-            lambda: explain(case("v3-h800"), case("llama-405b-h100")),
+            # every cause there is, on few chips: 256 searches
+            lambda: explain(
+                replace(case("v3-h800"), model="deepseek-v2-lite", gpus=8, global_batch=64, layout="ep=8,zero=1"),
+                replace(case("llama-405b-h100"), model="llama-3.1-8b", gpus=16, global_batch=32, layout="tp=2,pp=2"),
+            ),
             lambda: diff(
                 Side("a.toml", "train", RUN | {"post_hours": 5e3}), Side("b.toml", "train", RUN | {"gpu": "h20"}), 0.05
             ),

@@ -37,6 +37,7 @@ def spaced(line: str) -> str:
     return line.replace("« ", "«\u00a0").replace(" %", f"{THIN}%").replace(" $", f"{THIN}$")
 
 
+@functools.cache
 def french() -> dict[str, str]:
     """Every French line of plan/show/french/*.toml by its English sentence."""
     found: dict[str, str] = {}

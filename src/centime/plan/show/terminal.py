@@ -97,7 +97,9 @@ def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int]:
     natural = [max(map(len, column)) for column in columns]
     for _ in range(max(0, width - sum(found) - GAP * (len(found) - 1))):
         wanting = max(range(len(found)), key=lambda i: (natural[i] - found[i]) * (1 if i else 2))
-        found[wanting] += found[wanting] < natural[wanting]
+        if found[wanting] >= natural[wanting]:
+            break
+        found[wanting] += 1
     return found
 
 

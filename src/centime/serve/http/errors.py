@@ -123,8 +123,16 @@ class AnthropicErrorBody(TypedDict):
 
 
 def error_responses(statuses: Sequence[int], body: type[Any] = ErrorBody) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these statuses, for the OpenAPI description."""
-    return {status: {"model": body, "description": http.HTTPStatus(status).phrase} for status in statuses}
+    """The `responses` of a route that may answer with these statuses, for the OpenAPI description.
+
+    The first names the model and the others refer to it: FastAPI builds a validator for every model that is named, and
+    those of errors, which validate nothing, took most of a server's start.
+    """
+    reference = {"schema": {"$ref": f"#/components/schemas/{body.__name__}"}}
+    described = {status: {"description": http.HTTPStatus(status).phrase} for status in statuses}
+    first, *others = statuses
+    named: dict[int | str, dict[str, Any]] = {first: {"model": body, **described[first]}}
+    return named | {status: {**described[status], "content": {"application/json": reference}} for status in others}
 
 
 GENERATES = (400, 401, 402, 404, 422, 429, 500, 503)  # what a route that runs the model may answer besides 200
