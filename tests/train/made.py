@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Transformer
 from centime.recipe import Optimizer
 from centime.train.engine import SingleDevice, Trainer
+from centime.train.forecast import timing
 from centime.train.run import command as train_command
 from centime.train.stages import Batch, StepSettings
 
@@ -115,9 +117,12 @@ def write_recipe(folder: Path, corpus: Path, text: str = RECIPE) -> Path:
 
 
 def train(recipe: Path, folder: Path | None, *settings: str, **options: Any) -> int:
-    """`centime train` in this process; its exit code."""
+    """`centime train` in this process; its exit code. Steps are timed for a moment, not for half as long as the run."""
     stated = {"resume": False, "budget": None, "price": "$1/h"} | options
-    return train_command.train(recipe, list(settings), folder, **stated).code
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "WARM_UP", 1)
+        patch.setattr(timing, "SHARE", 0.02)
+        return train_command.train(recipe, list(settings), folder, **stated).code
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
