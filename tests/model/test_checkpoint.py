@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -240,11 +241,16 @@ def test_a_write_that_fails_leaves_the_old_model(tmp_path: Path, monkeypatch: py
     assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
 
 
+# For every line that it reads, a writer that saves until it is killed: its process, turns, and an end.
 SAVER = """
-import sys, torch, centime
+import os, sys, torch, centime
 from centime.catalogue.presets import preset
 from centime.model import Transformer
 model, turn = Transformer(preset("centime-d2", vocab_size=64)), 0
+while sys.stdin.readline() and (writer := os.fork()):
+    os.waitpid(writer, 0)
+    print("ended", flush=True)
+print(os.getpid(), flush=True)
 while True:
     with torch.no_grad():
         for tensor in model.state_dict().values():
@@ -259,14 +265,18 @@ while True:
 def test_kill_at_random_instants_leaves_a_whole_model(tmp_path: Path) -> None:
     """Whatever instant the writer dies at, the folder is one complete model, the last announced or the one after."""
     chance = random.Random(0)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    parent = subprocess.Popen([sys.executable, "-c", SAVER, str(tmp_path / "m")], text=True, **pipes)
+    assert parent.stdin is not None
+    assert parent.stdout is not None
     for _ in range(6):
-        writer = subprocess.Popen([sys.executable, "-c", SAVER, str(tmp_path / "m")], stdout=subprocess.PIPE, text=True)
-        assert writer.stdout is not None
-        writer.stdout.readline()
+        print(file=parent.stdin, flush=True)
+        writer, first = int(parent.stdout.readline()), parent.stdout.readline()
         time.sleep(chance.random() * 0.4)
-        writer.send_signal(signal.SIGKILL)
-        announced = int(([0, *writer.stdout.read().split()])[-1])
-        writer.wait()
+        os.kill(writer, signal.SIGKILL)
+        announced = int([first, *iter(parent.stdout.readline, "ended\n")][-1])
         values = {float(tensor.min()) for tensor in centime.load(tmp_path / "m").state_dict().values()}
         values |= {float(tensor.max()) for tensor in centime.load(tmp_path / "m").state_dict().values()}
         assert values in ({float(announced)}, {float(announced + 1)})
+    parent.kill()
+    parent.communicate()

@@ -104,8 +104,8 @@ def test_a_reader_that_fails_and_a_trainer_that_is_killed() -> None:
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten million letters in words that never come twice: many minutes of merging."""
-    letters = random.Random(0).choices("abcdefghijklmnopqrstuvwxyz", k=10_000_000)
+    """Three million letters in words that never come twice: many minutes of merging."""
+    letters = random.Random(0).choices("abcdefghijklmnopqrstuvwxyz", k=3_000_000)
     path = tmp_path_factory.mktemp("words") / "words.txt"
     path.write_text(" ".join("".join(letters[at : at + 12]) for at in range(0, len(letters), 12)))
     return path
