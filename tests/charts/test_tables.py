@@ -57,6 +57,21 @@ FILLED: list[tuple[Chart, list[str], list[list[str]], bool]] = [
         [["1", "10", "5 – 15", "–"], ["2", "20", "15 – 25", "30"]],
         False,
     ),
+    (
+        LineChart("T", "t/s", "speed", [Line("seen", [(1, 10), (3, 20)], dots=True)], note="N"),
+        ["speed", "seen"],
+        [["1", "10"], ["3", "20"]],
+        False,
+    ),
+    (
+        LineChart(
+            "T", "t/s", "speed",
+            [Line("seen", [(1, 10), (2, 11), (3, 20)], dots=True), Line("said", [(1, 9), (4, 4)])], note="N",
+        ),
+        ["speed", "seen", "said"],
+        [["1", "10", "9"], ["4", "–", "4"]],
+        False,
+    ),
 ]  # fmt: skip
 
 

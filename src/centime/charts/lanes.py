@@ -24,7 +24,7 @@ def draw_lanes(chart: Timeline) -> Picture:
             boxes = (f"M{short(a)} {row * LANE + 1}H{short(b)}v{LANE - 3}H{short(a)}z" for a, b in ends)
             if ends:
                 shapes.append(element("path", d="".join(boxes), class_=f"part {tone(index)}"))
-    body.append(stretched(0, max(1, low), shapes))
+    body.append(stretched(0, low, shapes))
     legend = [(kind, tone(index), "") for index, kind in enumerate(chart.kinds)]
     said = f"{', '.join(chart.kinds)}; {chart.format(end)} {chart.unit}"
     longest = max((label for label, _ in chart.lanes), key=len, default="")

@@ -17,6 +17,7 @@ from centime.errors import UserError
 from centime.plan.check.file import TRAINING
 from centime.plan.check.published_run import read_run
 from centime.plan.check.training import interval, predict_row, times_of, value_of
+from centime.plan.layouts.usual import fastest_usual
 from centime.plan.step.efficiency import TrainingSoftware, fitted, rates
 from centime.plan.step.intervals import errors, model_family
 
@@ -204,3 +205,16 @@ def test_a_run_of_production_had_its_makers_layout() -> None:
     run = read_run(row | {"kind": "production-pretrain"})
     assert (run.layout.pp, run.layout.ep, run.job.global_batch) == (16, 64, 15_360)
     assert read_run(row).job.global_batch != 15_360
+
+
+def test_a_run_without_a_layout_has_the_fastest_usual_one_and_where_none_fits_one_that_shards() -> None:
+    row = {"model": "Llama-3.1-70B", "gpu": "H100 SXM", "n_gpus": "64", "global_batch_seqs": "128", "seq_len": "8192"}
+    run = read_run(row)
+    found = fastest_usual(run.job, 64, lambda _: 128, 128)
+    assert found is not None
+    degrees = ("gpus", "tp", "pp", "vp", "ep", "zero")
+    assert [getattr(run.layout, one) for one in degrees] == [getattr(found, one) for one in degrees]
+    assert (run.layout.tp, run.layout.zero) != (1, 0)
+    few = read_run(row | {"model": "DeepSeek-V3", "n_gpus": "8"})
+    assert fastest_usual(few.job, 8, lambda _: 128, 128) is None
+    assert few.layout.gpus == 8

@@ -42,6 +42,15 @@ def test_any_usage_has_sane_counts_or_none(usage: Any) -> None:
     assert all(isinstance(text, str) for text in texts_of(usage))
 
 
+@pytest.mark.parametrize(("count", "known"), [(0, True), (2**40, True), (2**40 + 1, False), (-1, False), (1.5, False)])
+def test_a_count_is_whole_and_one_that_a_machine_can_have_made(count: float, known: bool) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": count}
+    assert counts_of(usage) == (TokenCounts(7, 0, int(count)) if known else None)
+    assert output_of({"output_tokens": count}) == (count if known else None)
+    told = timed_counts({"cache_n": 2, "prompt_n": count, "predicted_n": 1})
+    assert told == (TokenCounts(2 + int(count), 2, 1) if known else None)
+
+
 EVENTS = st.lists(st.sampled_from([b"data: {}", b": ping", b"event: x\ndata: 1", b"data: a\ndata: b"]), max_size=6)
 
 

@@ -82,6 +82,13 @@ def test_the_longest_answer_counts_every_sequence_that_is_made(fields: dict[str,
     assert inbound.most_output(1000) == most
 
 
+@pytest.mark.parametrize(("counted", "left"), [(None, 10), (95, 5), (100, 0), (200, 0), (20, 10)])
+def test_an_answer_is_no_longer_than_what_the_prompt_leaves_of_the_context(counted: int | None, left: int) -> None:
+    fields = {"max_tokens": 10, "n": 3}
+    inbound = parse_inbound("completions", ChatBody.model_validate(fields), fields, 100)
+    assert inbound.most_output(100, counted) == 3 * left
+
+
 IMAGE = {"type": "image_url", "image_url": {"url": "http://x/y"}}
 
 
