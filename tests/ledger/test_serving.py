@@ -228,6 +228,17 @@ def test_a_reading_that_comes_late_says_nothing_new(book: Book) -> None:
     assert [(hour.requests_ns, hour.idle_ns) for hour in book.engine_hours()] == [(10, 25), (2, 1)]
 
 
+def test_an_hour_that_stands_in_the_ledger_is_not_looked_for_again(book: Book) -> None:
+    connection = connect(book.path)
+    clock = EngineTime("tiny", None)
+    report(clock, connection, 1, 2, at("2026-06-15T12:00"))
+    clock.write(connection)
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    clock.write(connection)
+    assert asked == []
+
+
 class Unwritable:
     """A ledger that fails at the first write, or takes all of them and fails at the commit."""
 
