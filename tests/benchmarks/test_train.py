@@ -66,10 +66,14 @@ def test_an_absent_peer_is_named_with_the_command_that_brings_it(monkeypatch: py
     assert absent["torchtitan"].startswith("pip install ")
 
 
-def test_an_unknown_peer_is_refused(root: Path) -> None:
-    done = _bench(root, "--peers", "nobody")
-    assert done.returncode == 2
-    assert "'nobody'" in done.stderr
+def test_an_unknown_peer_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import train
+
+    monkeypatch.setattr(sys, "argv", ["train.py", "--peers", "nobody"])
+    with pytest.raises(SystemExit) as left:
+        train.main()
+    assert left.value.code == 2
+    assert "'nobody'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
