@@ -35,6 +35,7 @@ class ChatEncoder:
         closed = [control for control in signed if not control[-1].isalnum()]
         self._endings = {control[at:] for control in closed for at in range(1, len(control))}
         self._longest = max(map(len, signed), default=1)
+        self._firsts, self._lasts = {end[0] for end in self._endings}, {begun[-1] for begun in self._beginnings}
         # Makes what it needs, with DeepSeek-V3's vocabulary for two seconds in which no other thread runs: now, not at
         # the first text that spells a control token.
         tokenizer.encode("", parse_special=False)
@@ -86,9 +87,10 @@ class ChatEncoder:
 
     def _guarded(self, text: str) -> str:
         text = self._parted(text.translate(_ESCAPE) if _MARK in text or "\ufdd1" in text else text)
-        if any(text[:length] in self._endings for length in range(1, self._longest)):
+        lengths = range(1, self._longest)
+        if text[:1] in self._firsts and any(text[:length] in self._endings for length in lengths):
             text = _MARK + text
-        if any(text[-length:] in self._beginnings for length in range(1, self._longest)):
+        if text[-1:] in self._lasts and any(text[-length:] in self._beginnings for length in lengths):
             text += _MARK
         return text
 

@@ -28,7 +28,7 @@ from centime.train.forecast import (
     require_rows,
 )
 from centime.train.run.evaluation import require_held_out
-from centime.train.stages import StagePlan, plan_stages, resolve
+from centime.train.stages import PairRows, StagePlan, plan_stages, resolve
 
 
 class AlreadyFinished(Exception):
@@ -73,6 +73,7 @@ class Setup:
         tokens_only = self.budget is not None and self.budget.kind == "tokens"
         self.allowed_tokens = self.budget.amount if self.budget and tokens_only else float("inf")
         self.factors: list[float] | None = info.get("fitted")
+        self._pairs: PairRows | None = None
         self.stages = self.plan(self.factors)
         require_held_out(self.recipe, self.stages, self.tokenizer)
         for stage in self.stages:
@@ -97,7 +98,10 @@ class Setup:
 
     def plan(self, factors: list[float] | None) -> list[StagePlan]:
         """The stages, each of its factor times the tokens that the recipe states."""
-        return plan_stages(self.recipe, self.tokenizer, factors, self.order)
+        stages = plan_stages(self.recipe, self.tokenizer, factors, self.order, self._pairs)
+        last = stages[-1].rows
+        self._pairs = last if isinstance(last, PairRows) else None
+        return stages
 
     def _micro_batch(self, plan: StagePlan) -> int:
         largest = -(-int(plan.schedule.rows.max()) // self.ranks.world)

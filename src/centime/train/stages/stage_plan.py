@@ -110,9 +110,15 @@ def stage_configs(recipe: Recipe) -> list[ModelConfig]:
 
 
 def plan_stages(
-    recipe: Recipe, tokenizer: Tokenizer, factors: Sequence[float] | None = None, order: int = ORDER
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    factors: Sequence[float] | None = None,
+    order: int = ORDER,
+    pairs: PairRows | None = None,
 ) -> list[StagePlan]:
     """The stages of a resolved recipe, each of its factor times its stated tokens; the rows come in this order.
+
+    pairs: those of its sft, where they have been read before, which takes seconds.
 
     The order depends on the stated tokens and not on the factors, which change while a stage with a budget runs. Opens
     the data. Raises UserError where it is missing, empty or made with another tokenizer.
@@ -133,7 +139,7 @@ def plan_stages(
         name = "pretrain" if i == 0 else "context" if len(text) == 2 else f"context-{i}"
         plans.append(StagePlan(name, stage, configs[i], schedule, rows, i > 0, order))
     if recipe.sft is not None:
-        pairs = pair_rows(recipe.sft, tokenizer, seed, depth)
+        pairs = pairs or pair_rows(recipe.sft, tokenizer, seed, depth)
         tokens = round(recipe.sft.epochs * pairs.loader.pairs * recipe.sft.sequence_length)
         schedule = make_schedule(recipe.sft, tokens, max(1, round(tokens * (factors[-1] if factors else 1))))
         plans.append(StagePlan("sft", recipe.sft, configs[-1], schedule, pairs, False, order))
