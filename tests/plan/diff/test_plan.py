@@ -52,8 +52,10 @@ def recipe(tmp_path: Path):
 
 def causes(found: dict) -> dict[str, float]:
     cost = found["cost"]
-    total = sum(cause["by"][cost] for cause in found["causes"])
-    assert total == pytest.approx(found["cost_b"] - found["cost_a"], rel=1e-6, abs=1e-9)
+    whole = {quantity["name"]: quantity["b"] - quantity["a"] for quantity in found["quantities"]}
+    for name in found["causes"][0]["by"]:
+        total = sum(cause["by"][name] for cause in found["causes"])
+        assert total == pytest.approx(whole[name], rel=1e-6, abs=1e-9), name
     return {cause["cause"]: cause["by"][cost] for cause in found["causes"]}
 
 

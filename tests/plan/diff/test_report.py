@@ -95,6 +95,7 @@ def test_the_limit_is_passed_by_more_than_it() -> None:
     assert figures(made())[3] == ""
     assert parse_limit(" 5% ") == 0.05
     assert parse_limit("0%") == 0
+    assert parse_limit("100000000%") == 1e6
     assert made(0.05).to_json()["over"] is True
 
 

@@ -8,9 +8,13 @@ from dataclasses import replace
 import pytest
 from tests.plan.frontier.test_plan import MEASURED, REQUEST
 
+from centime.catalogue.chips import chip
+from centime.catalogue.models import architecture
+from centime.plan.frontier.measured import measured
 from centime.plan.frontier.plan import FrontierPlan
 from centime.plan.frontier.planner import plan_frontier
 from centime.plan.frontier.report import sections, title
+from centime.plan.serving.choice import Lengths
 from centime.plan.show.language import writer
 from centime.plan.show.sections import LineChart, Notes, Table
 
@@ -123,6 +127,21 @@ def test_of_more_than_three_curves_the_one_that_serves_most_is_started(plan: Fro
     assert len(started([h100, h100, b200])) == 3
     assert started([h100, h100, b200, h100]) == [f"To start it: {b200.name}"]
     assert started([replace(h100, layouts=())]) == []
+
+
+def test_what_the_layouts_keep_to_is_said(plan: FrontierPlan) -> None:
+    (notes,) = [one for one in sections(plan, ENGLISH) if isinstance(one, Notes) and one.title == "Assumptions"]
+    assert "Requests of 1,024 tokens in, 0 % of them cached, and 1,024 out" in notes.lines[0].replace("0%", "0 %")
+    assert "first token within 5 s for 99 of 100, a token each 50 ms" in notes.lines[2]
+
+
+@pytest.mark.parametrize(("wanted", "drawn"), [(1024.0, 1), (1280.0, 1), (820.0, 1), (1290.0, 0), (800.0, 0)])
+def test_a_point_is_of_the_load_where_lengths_are_a_quarter_off_at_most(wanted: float, drawn: int) -> None:
+    kind = chip("h100")
+    for lengths in (Lengths(wanted, 1024.0), Lengths(1024.0, wanted)):
+        found = measured(MEASURED, architecture("llama-3.1-70b").name, (kind,), lengths)
+        assert len(found.points) == drawn
+        assert found.left_out.get("other lengths", 0) == 2 - drawn
 
 
 def test_half_a_prompt_in_the_cache_takes_about_half_as_long() -> None:
