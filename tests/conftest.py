@@ -29,6 +29,11 @@ os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("certificate.pem"))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The README's commands take a minute in one test: first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: item.name != "test_every_command_of_the_readme_runs")
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: the collector need not look through it again and again."""
     gc.collect()
