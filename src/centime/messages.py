@@ -71,18 +71,21 @@ def said(template: str, **values: Any) -> Said:
 
 class Writer(string.Formatter):
     """Says messages and writes figures in one language. Digits are Python's, rounded alike in every language; symbols,
-    the place of a currency, dates and plurals are Babel's."""
+    the place of a currency, dates and plurals of any language but English are Babel's."""
 
     def __init__(self, lang: str, lines: Mapping[str, str] | None = None) -> None:
+        self.lang, self.lines = lang, lines or {}
+        if lang == "en":  # as Python writes them: Babel takes a tenth of a plan's time to import
+            self._symbols, self._percent, self._currency_first, self._space = {}, "%", True, " "
+            return
         from babel import Locale
 
-        self.lang, self.lines = lang, lines or {}
         self.locale = Locale(lang)
         symbols = self.locale.number_symbols["latn"]
         self._symbols = str.maketrans({",": symbols["group"], ".": symbols["decimal"]})
         self._percent = self.locale.percent_formats[None].pattern.removeprefix("#,##0").replace("\u00a0", THIN)
         self._currency_first = self.locale.currency_formats["standard"].pattern.startswith("¤")
-        self._space = " " if lang == "en" else THIN
+        self._space = THIN
 
     def say(self, message: str, /, **values: Any) -> str:
         """The message, or a `Said` with its own values, in the language. Text without a line stays as it is."""
@@ -160,7 +163,8 @@ class Writer(string.Formatter):
     def counted(self, written: str, value: float, nouns: Sequence[str]) -> str:
         """A figure with its noun, the first of `nouns` where it counts one. A million is a noun in French: 'M de
         jetons', 'Md d'heures'."""
-        noun = nouns[0] if self.locale.plural_form(value) == "one" else nouns[-1]
+        single = abs(value) == 1 if self.lang == "en" else self.locale.plural_form(value) == "one"
+        noun = nouns[0] if single else nouns[-1]
         link = " "
         if self.lang == "fr" and written.endswith(("M", "Md")):
             link = " d'" if noun[0] in "aeiouyé" or noun.startswith("heure") else " de "

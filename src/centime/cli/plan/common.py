@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,29 +37,19 @@ CardFile = Annotated[
 
 def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path | None, markdown: bool = False) -> None:
     """Prints the plan (a table, Markdown, or JSON with its card), and writes the page and the card where asked."""
-    from centime.plan.card import card_file, make_card, write_card
     from centime.plan.show.language import writer
     from centime.plan.verbs import sections, title
 
     writer(lang)  # an unknown language is said before anything is written, and so is a file that cannot be
-    if card is not None:
-        card_file(card).require_writable()
-    if html is not None:
-        from centime.plan.show.page import page_file
+    if as_json or html is not None or card is not None:
+        made = _card(plan, html, card)
+        if html is not None:
+            from centime.plan.show.page import write_page
 
-        page_file(html).require_writable()
-        if card is not None and os.path.realpath(html) == os.path.realpath(card):
-            raise UserError(f"--html and --card both name {html}; give each a file of its own.")
-    made = make_card(plan, sys.argv[1:])
-    if card is not None:
-        write_card(card, made)
-    if html is not None:
-        from centime.plan.show.page import write_page
-
-        write_page(html, title(plan, lang), sections(plan, lang), lang, made)
-    if as_json:
-        typer.echo(json.dumps({**plan.to_json(), "card": made}, indent=2))
-        return
+            write_page(html, title(plan, lang), sections(plan, lang), lang, made)
+        if as_json:
+            typer.echo(json.dumps({**plan.to_json(), "card": made}, indent=2))
+            return
     if markdown:
         from centime.plan.show.markdown import markdown as written
 
@@ -73,3 +63,21 @@ def emit(plan: Plan, *, as_json: bool, html: Path | None, lang: str, card: Path 
     console.print(title(plan, lang), style="bold")
     console.print()
     print_sections(console, sections(plan, lang))
+
+
+def _card(plan: Plan, html: Path | None, card: Path | None) -> dict[str, Any]:
+    """The plan's card, written where it was asked for, once it is known that both files can be."""
+    from centime.plan.card import card_file, make_card, write_card
+
+    if card is not None:
+        card_file(card).require_writable()
+    if html is not None:
+        from centime.plan.show.page import page_file
+
+        page_file(html).require_writable()
+        if card is not None and os.path.realpath(html) == os.path.realpath(card):
+            raise UserError(f"--html and --card both name {html}; give each a file of its own.")
+    made = make_card(plan, sys.argv[1:])
+    if card is not None:
+        write_card(card, made)
+    return made

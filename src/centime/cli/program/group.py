@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from centime.cli.program.examples import EXAMPLES
 from centime.cli.program.verbs import VERBS
@@ -30,6 +30,9 @@ class VerbGroup(TyperGroup):
     from a copy inside itself, by its version."""
 
     path = ""  # what a person types before the sub-verb; else its context knows
+
+    def get_params(self, ctx: Any) -> Any:
+        return [_read_plainly(parameter) for parameter in super().get_params(ctx)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The verb's command, its examples under its help. Raises UserError with the nearest one for a name unknown."""
@@ -59,6 +62,13 @@ class VerbGroup(TyperGroup):
         return " ".join((self.found(ctx, name).help or "").split("\n\n")[0].split())
 
 
+class VerbCommand(TyperCommand):
+    """A verb."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return [_read_plainly(parameter) for parameter in super().get_params(ctx)]
+
+
 class LazyGroup(VerbGroup):
     """Imports <package>.<verb> when the verb is asked for, not before: its function of that name, or `app` where it has
     sub-verbs of its own."""
@@ -86,7 +96,7 @@ class LazyGroup(VerbGroup):
 def _alone(verb: Callable[..., None]) -> typer.Typer:
     """The parser of a verb that has no sub-verbs."""
     parser = typer.Typer(add_completion=False, rich_markup_mode=None)
-    parser.command()(verb)
+    parser.command(cls=VerbCommand)(verb)
     return parser
 
 
@@ -95,6 +105,25 @@ def _is_path(parameter: Any) -> bool:
     described = getattr(parameter, "type_descriptor", None)
     kind = type(getattr(parameter, "type", None)).__name__
     return bool(getattr(described, "is_path", False)) or kind.endswith("Path")
+
+
+def _read_plainly(parameter: Any) -> Any:
+    """What is left out, and what is text and meant as text, is taken as it stands: typer asks pydantic, which takes as
+    long to import as a whole plan."""
+    described = getattr(parameter, "type_descriptor", None)
+    several = parameter.multiple or parameter.nargs != 1
+    if described is None or several or getattr(parameter, "read_plainly", False):
+        return parameter
+    read, callback = parameter.process_value, parameter.callback
+    text = described.annotation is str and described.parameter_info.parser is None
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        if (value is None and not parameter.required) or (text and isinstance(value, str)):
+            return value if callback is None else callback(ctx, parameter, value)
+        return read(ctx, value)
+
+    parameter.process_value, parameter.read_plainly = process_value, True
+    return parameter
 
 
 def _refuse_empty(parameter: Any) -> None:

@@ -12,11 +12,6 @@ from math import log
 from typing import Any
 
 from centime.errors import UserError, nearest
-from centime.plan.serving.choice import units_to_try
-from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import EngineModel, draining_batch
-from centime.plan.serving.speeds import ServingSoftware, speeds
-from centime.plan.serving.units import Unit, number_format
 from centime.plan.step.job import Job
 from centime.plan.step.prediction import StepPrediction
 from centime.units import parse_count
@@ -106,6 +101,13 @@ def rollout_seconds(job: Job, gpus: int, rl: Reinforcement) -> float:
     The weights are in the precision of training, bf16 or eight bits. Raises UserError where no unit of so many chips
     holds the model with a sequence.
     """
+    # of the few plans that ask for rollouts; the others answer at once
+    from centime.plan.serving.choice import units_to_try
+    from centime.plan.serving.costs import model_cost
+    from centime.plan.serving.engine import EngineModel, draining_batch
+    from centime.plan.serving.speeds import ServingSoftware, speeds
+    from centime.plan.serving.units import Unit, number_format
+
     arch, chip = job.arch, job.chip
     form = number_format("bf16" if job.precision == "bf16" else "fp8", arch.is_mixture)
     engine = EngineModel(model_cost(arch), chip, Unit(), form, speeds(chip, ServingSoftware("", job.software.year)))
