@@ -119,6 +119,7 @@ class ExpertsSpec:
     groups: int = 1  # routing is limited to `top_groups` of them
     top_groups: int = 1
     bias: bool = False
+    zero_experts: int = 0  # others that the router may choose and that compute nothing (LongCat)
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,8 @@ class Architecture:
     mtp_modules: int = 0  # each one `mtp_block` more, with a projection of 2 D -> D
     layer_inputs: int = 0  # width of the embedding that every layer has of its own (Gemma 3n, 4)
     layer_vocab: int = 0  # its rows
+    alternating: int = 1  # residual streams of which a layer works on one and mends the others (AltUp, Gemma 3n)
+    side_rank: int = 0  # of a product beside every layer's attention, D -> rank -> D (LAuReL, Gemma 3n)
     learned_positions: int = 0  # rows of a learned position table (0: rotary or none)
     published_params: float | None = None
     published_active: float | None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from centime.catalogue.architecture import LatentAttention, SoftmaxAttention, StateSpace
+from centime.catalogue.architecture import ExpertsSpec, LatentAttention, SoftmaxAttention, StateSpace
 from centime.catalogue.decoders import architecture_of, read_architecture
 from centime.catalogue.models import architecture
 from centime.errors import UserError
@@ -39,6 +39,9 @@ DELTA = {
 }
 MAMBA = {"mamba_num_heads": 128, "mamba_head_dim": 64, "ssm_state_size": 128, "n_groups": 8}
 
+LONGCAT = {"n_routed_experts": 512, "zero_expert_num": 256, "moe_topk": 12, "expert_ffn_hidden_size": 2048,
+           "ffn_hidden_size": 12288}  # fmt: skip
+
 # model_type, what it adds to LLAMA, and the elements that one more token adds to the cache, layer by layer by hand
 CACHES = [
     ("llama", {}, 32 * 2 * 8 * 128),
@@ -55,6 +58,12 @@ CACHES = [
     ("qwen3_next", DELTA, 8 * 2 * 8 * 128),
     ("nemotron_h", MAMBA | {"hybrid_override_pattern": "M-M*" * 8}, 8 * 2 * 8 * 128),
     ("falcon", {"multi_query": True, "num_key_value_heads": None}, 32 * 2 * 1 * 128),
+    ("gemma3n_text", {"layer_types": WINDOWS, "sliding_window": 512, "num_kv_shared_layers": 4, "altup_num_inputs": 4,
+                      "laurel_rank": 64, "hidden_size_per_layer_input": 256}, 4 * 2 * 8 * 128),
+    ("longcat_flash", LATENT | LONGCAT, 2 * 32 * (512 + 64)),
+    ("laguna", {"num_attention_heads_per_layer": [32, 48] * 16, "head_dim": 128}, 32 * 2 * 8 * 128),
+    ("minimax_m3_vl_text", {"index_topk_blocks": 16, "index_n_heads": 4, "index_head_dim": 128}, 32 * 2 * 8 * 128),
+    ("minicpm3", LATENT | {"scale_emb": 12, "kv_lora_rank": 256, "qk_rope_head_dim": 32}, 32 * (256 + 32)),
     ("mimo_v2_flash", {"hybrid_layer_pattern": [0, 1, 1, 1] * 8, "sliding_window": 128, "v_head_dim": 64}, 8 * 8 * 192),
 ]  # fmt: skip
 
@@ -81,6 +90,28 @@ def test_layers_with_embeddings_of_their_own_and_those_that_share_a_cache() -> N
     assert [layer.decode_elements(100) for layer in layers] == [100 * 2 * 8 * 128] * 2
     wide = architecture_of(LLAMA | {"num_kv_shared_layers": 8, "use_double_wide_mlp": True})
     assert [block.feed_forward.width for block in wide.blocks] == [14336, 2 * 14336]  # type: ignore[union-attr]
+
+
+def test_experts_that_compute_nothing_are_chosen_and_cost_nothing() -> None:
+    """LongCat: of 12 that a token chooses among 768, 8 are among the 512 that compute; two attentions a layer."""
+    arch = architecture_of(LLAMA | LATENT | LONGCAT | {"model_type": "longcat_flash"})
+    assert arch.layers == 3 * 32
+    (mixture,) = (block.feed_forward for block in arch.blocks if isinstance(block.feed_forward, ExpertsSpec))
+    assert (mixture.experts, mixture.top_k, mixture.zero_experts) == (512, 8, 256)
+    assert "256 of the 768 experts that a token may choose compute nothing" in arch.assumptions[0]
+    plain = architecture_of(LLAMA | LATENT | LONGCAT | {"model_type": "longcat_flash", "zero_expert_num": 0})
+    more, less = count_architecture(arch), count_architecture(plain)
+    assert more.total_params - less.total_params == 32 * 256 * 4096  # the router's rows
+    assert less.active_params - more.active_params == 32 * (4 * 3 * 4096 * 2048 - 256 * 4096)
+
+
+def test_streams_that_take_turns() -> None:
+    """Gemma 3n: three more streams made and joined once, each layer's weights of four, a product of rank 64."""
+    plain = count_architecture(architecture_of(LLAMA))
+    found = count_architecture(architecture_of(LLAMA | {"altup_num_inputs": 4, "laurel_rank": 64}))
+    each = 2 * 64 * 4096 + 4 * 4096 + 4 * (4 + 16)
+    assert found.total_params - plain.total_params == 32 * each + 6 * 4096**2
+    assert found.matmul_params - plain.matmul_params == 32 * each + 6 * 4096**2
 
 
 def test_active_parameters_with_and_without_the_table() -> None:
@@ -159,7 +190,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"per_layer_config": {"99": {}}}, "per_layer_config.99 is"),
     ({"is_encoder_decoder": True}, "is_encoder_decoder: it is an encoder and a decoder"),
     ({"num_kv_shared_layers": 32}, "num_kv_shared_layers is 32; expected fewer than the 32 layers"),
-    ({"altup_num_inputs": 4}, "altup_num_inputs: alternating updates"),
     ({"text_config": 5}, "text_config is 5; expected an object"),
     ({"model_type": "jetmoe"}, "model_type is 'jetmoe'"),
     ({"model_type": "nobody", "expert_latent_rank": 64}, "expert_latent_rank is 64, which may change a size"),

@@ -9,8 +9,8 @@ from typing import Any
 
 from centime.catalogue.architecture import Architecture, LayerGroup, Mixer
 from centime.catalogue.decoders.block_configs import pruned_layers
-from centime.catalogue.decoders.feed_forwards import UNGATED, FeedForward, feed_forwards_of
-from centime.catalogue.decoders.keys import MOST_LAYERS, ConfigKeys
+from centime.catalogue.decoders.feed_forwards import UNGATED, FeedForward, doubled_layer, feed_forwards_of
+from centime.catalogue.decoders.keys import EXPERTS, MOST_LAYERS, ConfigKeys
 from centime.catalogue.decoders.layer_kinds import LayerKind, layer_kinds, single_parts
 from centime.catalogue.decoders.mixers import mixers_of
 from centime.catalogue.decoders.stored_weights import stored_weights
@@ -28,6 +28,7 @@ _ENCODERS = ("vision_config", "audio_config", "vision_tower", "speech_config")
 # Families that use one matrix for embedding and head where the file says nothing.
 _TIED = frozenset(
     {
+        *("gemma3n", "gemma3n_text"),
         *("gemma", "gemma2", "gemma3", "gemma3_text", "gemma4", "gemma4_text", "gpt2", "gpt_neo", "gpt_bigcode", "opt"),
         *("bloom", "falcon", "cohere", "cohere2", "mpt", "starcoder2", "xglm", "biogpt", "mamba", "mamba2", "lfm2"),
         *("lfm2_moe", "falcon_mamba", "gpt-sw3"),
@@ -60,9 +61,11 @@ def architecture_of(raw: Mapping[str, Any], name: str = "", where: str = "config
         raise keys.refused(_LAYERS, layers, f"at most {MOST_LAYERS:,} layers")
     mixers, parts = _every_layer(keys, layers, hidden)
     repeats: dict[LayerGroup, int] = {}
+    doubled = family == "longcat_flash"
     for several, part in zip(mixers, parts, strict=True):
         last = several[-1] if several else None
-        for group in [LayerGroup(mixer, None) for mixer in several[:-1]] + [LayerGroup(last, part)]:
+        groups = [LayerGroup(mixer, None) for mixer in several[:-1]] + [LayerGroup(last, part)]
+        for group in doubled_layer(keys, last, part) if doubled else groups:
             repeats[group] = repeats.get(group, 0) + 1
     if keys.size("word_embed_proj_dim", default=hidden) != hidden:  # OPT-350m's
         raise keys.refused(("word_embed_proj_dim",), keys.get("word_embed_proj_dim"), f"hidden_size, {hidden}")
@@ -79,6 +82,8 @@ def architecture_of(raw: Mapping[str, Any], name: str = "", where: str = "config
         mtp_blocks=_prediction_blocks(keys, hidden),
         layer_inputs=layer_inputs,
         layer_vocab=keys.size("vocab_size_per_layer_input", *_VOCAB) if layer_inputs else 0,
+        alternating=keys.size("altup_num_inputs", default=1),
+        side_rank=keys.whole("laurel_rank", default=0) or 0,
         learned_positions=positions + _POSITIONS[family] if positions else 0,
         streams=keys.whole("hc_mult", default=1) or 1,
         source="its configuration",
@@ -136,3 +141,15 @@ def _left_out(outer: ConfigKeys, keys: ConfigKeys) -> Iterator[str]:
         yield said("the language model alone, without {parts}", parts=", ".join(encoders))
     if keys.inner("sparse_attention_config") is not None:
         yield said("attention is counted dense")
+    if keys.whole("index_topk_blocks"):  # MiniMax-M3: its keys' indexer has a thousandth of the model's parameters
+        keys.get("index_n_heads", "index_head_dim", "index_block_size", "index_local_blocks")
+        yield said("attention is counted dense")
+    if keys.whole("altup_num_inputs"):
+        yield said("the traffic of alternating streams is not counted, only their products")
+    if zero := keys.whole("zero_expert_num"):
+        yield said(
+            "{zero:,} of the {all:,} experts that a token may choose compute nothing: it visits its share of the "
+            "others",
+            zero=zero,
+            all=zero + keys.size(*EXPERTS),
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from centime.catalogue.architecture import ExpertsSpec, FeedForwardSpec
+from centime.catalogue.architecture import ExpertsSpec, FeedForwardSpec, LayerGroup, Mixer
 from centime.catalogue.decoders.keys import EXPERTS, TOP_K, ConfigKeys
 from centime.catalogue.decoders.mixers import shared_layers
 
@@ -61,10 +61,11 @@ def experts(keys: ConfigKeys, gated: bool) -> ExpertsSpec:
     if inside is not None and inside.whole("moe_num_experts"):  # DBRX
         return ExpertsSpec(inside.size("moe_num_experts"), inside.size("moe_top_k"), inside.size("ffn_hidden_size"))
     width = keys.size(*_EXPERT_WIDTH, *_WIDTH)
-    count = keys.size(*EXPERTS)
+    count, zero = keys.size(*EXPERTS), keys.whole("zero_expert_num", default=0) or 0
+    visited = max(1, round(keys.size(*TOP_K) * count / (count + zero)))  # of those that compute, all chosen alike
     return ExpertsSpec(
         count,
-        min(keys.size(*TOP_K), count),
+        min(visited, count),
         width,
         shared_width(keys, width),
         gated,
@@ -73,7 +74,14 @@ def experts(keys: ConfigKeys, gated: bool) -> ExpertsSpec:
         groups=keys.size("n_group", "num_expert_group", default=1),
         top_groups=keys.size("topk_group", default=1),
         bias=keys.text("model_type") == "gpt_oss",
+        zero_experts=zero,
     )
+
+
+def doubled_layer(keys: ConfigKeys, mixer: Mixer | None, part: FeedForward) -> list[LayerGroup]:
+    """A layer of LongCat: attention and a dense feed-forward twice, and the experts beside them (arXiv 2509.01322)."""
+    dense = FeedForwardSpec(keys.size("ffn_hidden_size"))
+    return [LayerGroup(mixer, dense), LayerGroup(mixer, dense), LayerGroup(None, part)]
 
 
 def shared_width(keys: ConfigKeys, width: int) -> int:

@@ -12,7 +12,7 @@ from centime.catalogue.architecture import (
 )
 from centime.catalogue.decoders.keys import ConfigKeys
 
-_HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+_HEADS = ("num_attention_heads", "attention_heads", "n_head", "n_heads", "num_heads")
 _KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_attention_groups", "multi_query_group_num")
 _HEAD_DIM = ("head_dim", "attention_head_dim", "kv_channels")
 _GATED = {
@@ -58,7 +58,8 @@ class _Attention:
     def __init__(self, keys: ConfigKeys, layers: int, hidden: int) -> None:
         self.keys, self.hidden = keys, hidden
         self.family = keys.text("model_type").removesuffix("_text")
-        self.heads = keys.per_layer(layers, *_HEADS)
+        apart = keys.get("num_attention_heads_per_layer") is not None  # Laguna's, beside the plain name
+        self.heads = keys.per_layer(layers, *(("num_attention_heads_per_layer",) if apart else _HEADS))
         self.indexers = keys.words("indexer_types")
         self.caches = layers - shared_layers(keys, layers)  # those after them take keys and values of one before
         inside = keys.inner("attn_config")  # DBRX's and MPT's

@@ -12,8 +12,6 @@ _NOT_COUNTED = {
     "type_vocab_size": "it is an encoder, and only decoders are planned",
     "cross_attention_layers": "attention to another model's states is not counted",
     "num_mem_blocks": "blocks that several layers share are not counted",
-    "zero_expert_num": "experts that compute nothing, which change what a token costs, are not counted",
-    "altup_num_inputs": "alternating updates of several streams are not counted",
     "depth_decoder_config": "a decoder within a decoder is not counted",
 }
 _FAMILIES_NOT_COUNTED = {"jetmoe": "experts of attention heads are not counted"}
@@ -31,6 +29,8 @@ _HARMLESS = frozenset(
         *("hc_sinkhorn_iters", "floor_scale", "index_share_for_mtp_iteration", "index_skip_topk_offset"),
         *("latent_moe_use_norm", "attn_res_block_size", "moe_shared_expert_overlap", "full_attn_idxs"),
         *("vocab_size_per_layer_input", "pruned_heads", "num_beams", "num_beam_groups", "num_return_sequences"),
+        *("do_layer_norm_before", "layer_norm_elementwise_affine", "scale_emb", "dim_model_base", "mla_scale_q_lora"),
+        *("mla_scale_kv_lora",),
         *("attention_types", "enable_moe_fp32_combine", "linear_allow_neg_eigval"),
     }
 )  # fmt: skip
@@ -49,7 +49,7 @@ _SAID_BY_LAYERS = frozenset({"window", "pattern", "period", "interval", "global"
 _OTHER_ACTIVATIONS = frozenset(
     {
         *("gemma", "gemma2", "gemma3", "gemma4", "gemma4_unified", "vaultgemma", "bitnet", "kimi_linear", "stablelm"),
-        *("minimax_m3", "minimax_m3_vl", "gpt_oss", "phimoe", "modernbert-decoder"),
+        *("minimax_m3", "minimax_m3_vl", "gpt_oss", "phimoe", "modernbert-decoder", "gemma3n"),
     }
 )  # fmt: skip
 

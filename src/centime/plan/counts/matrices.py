@@ -134,7 +134,7 @@ def feed_forward_gemms(part: FeedForwardSpec | ExpertsSpec, hidden: int) -> list
     fan = 2 if part.gated else 1
     if isinstance(part, FeedForwardSpec):
         return [Gemm("up", hidden, fan * part.width), Gemm("down", part.width, hidden)]
-    found = [Gemm("router", hidden, part.experts, kind="router")]
+    found = [Gemm("router", hidden, part.experts + part.zero_experts, kind="router")]
     inside = hidden
     if part.latent_dim is not None:
         inside = part.latent_dim
@@ -170,9 +170,19 @@ def layer_input_gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
     return [inner, Gemm("layer input back", arch.layer_inputs, arch.hidden)]
 
 
+def side_gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
+    """What stands beside a layer's attention in Gemma 3n: LAuReL's product of low rank (arXiv 2411.07501), and how
+    AltUp (arXiv 2301.13310) weighs its streams, from the one that the layer works on."""
+    if block.mixer is None:
+        return []
+    rank, n = arch.side_rank, arch.alternating
+    found = [Gemm("LAuReL down", arch.hidden, rank), Gemm("LAuReL up", rank, arch.hidden)] if rank else []
+    return found + ([Gemm("AltUp", arch.hidden, n), Gemm("AltUp streams", n, n + n * n)] if n > 1 else [])
+
+
 def gemms(block: LayerGroup, arch: Architecture) -> list[Gemm]:
     """The weight matrices of one layer of `block`: mixer first, hyper-connections and layer inputs between,
     feed-forward last."""
     found = mixer_gemms(block.mixer, arch.hidden) if block.mixer is not None else []
-    found += connection_gemms(block, arch) + layer_input_gemms(block, arch)
+    found += connection_gemms(block, arch) + layer_input_gemms(block, arch) + side_gemms(block, arch)
     return found + (feed_forward_gemms(block.feed_forward, arch.hidden) if block.feed_forward is not None else [])
