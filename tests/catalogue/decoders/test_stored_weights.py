@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from centime.catalogue.architecture import StoredWeights
 from centime.catalogue.chips import chip
 from centime.catalogue.decoders import architecture_of
 from centime.errors import UserError
+from centime.plan.breakeven.planner import plan_breakeven
+from centime.plan.breakeven.request import BreakevenRequest
 from centime.plan.card import make_card
+from centime.plan.compare.plan import compare
+from centime.plan.compare.request import CompareRequest
+from centime.plan.frontier.planner import plan_frontier
+from centime.plan.frontier.request import FrontierRequest
 from centime.plan.rerun import rerun
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.planner import plan_serving
@@ -109,3 +116,23 @@ def test_a_plan_serves_weights_as_they_are_stored_and_says_so(tmp_path: Path) ->
         "cost_per_million_output_all_in"
     ] != pytest.approx(plan.to_json()["cost_per_million_output_all_in"])
     assert rerun(json.loads(json.dumps(make_card(plan)))).same
+
+
+def test_the_other_plans_of_serving_take_stored_weights_too(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(LLAMA | {"quantization_config": {"quant_method": "awq"}}))
+    name, day = str(folder), "2026-01-15"
+    said = "Weights in int4, as its config.json says that they are stored (awq); --precision for another"
+    line, asked = (plan_frontier(FrontierRequest(name, ("h100",), precisions=(p,), date=day)) for p in ("", "int4"))
+    assert [said in plan.assumptions for plan in (line, asked)] == [True, False]
+    assert line.to_json()["curves"] == asked.to_json()["curves"]
+    compared, fixed = (
+        compare(CompareRequest((name,), ("h100",), gpus=8, serve_precision=p, date=day)) for p in (None, "int4")
+    )
+    assert [said in plan.assumptions for plan in (compared, fixed)] == [True, False]
+    assert compared.columns[0].serving == fixed.columns[0].serving
+    evens = BreakevenRequest(name, "h100", ("0.05,0.05,0.1",), isl=1000, osl=200, price="$2/h", date=day)
+    own, stated = (plan_breakeven(replace(evens, precision=p)) for p in (None, "int4"))
+    assert [said in plan.assumptions for plan in (own, stated)] == [True, False]
+    assert own.to_json()["tokens_per_day"] == stated.to_json()["tokens_per_day"]

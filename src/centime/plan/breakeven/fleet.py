@@ -15,7 +15,7 @@ from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.request import ServingRequest, parse_units
 from centime.plan.serving.speeds import ServingSoftware, speeds, year
 from centime.plan.serving.trial import tried_out
-from centime.plan.serving.units import Unit, check_units, computed_on, number_format, usual_precision
+from centime.plan.serving.units import Unit, check_units, weights_form
 
 LOADS = (
     12  # from one request in ten seconds on, a factor of ROOM apart: where layouts are compared before they are tried
@@ -77,9 +77,10 @@ class OwnFleet:
 def engine_of(request: ServingRequest, date: str) -> EngineModel:
     """The model on the chip in the precision asked for, at the speeds of the date's software. Raises UserError."""
     arch, kind = architecture(request.model), chip(request.gpu)
-    form = computed_on(kind, number_format(request.precision or usual_precision(kind), arch.is_mixture))
+    cost = model_cost(arch)
+    form, _ = weights_form(kind, arch, cost, request.precision)
     software = ServingSoftware(request.engine, year(date))
-    return EngineModel(model_cost(arch), kind, Unit(), form, speeds(kind, software))
+    return EngineModel(cost, kind, Unit(), form, speeds(kind, software))
 
 
 def own_fleet(request: ServingRequest, lengths: Lengths, date: str) -> OwnFleet:

@@ -20,8 +20,9 @@ from centime.plan.breakeven.request import BreakevenRequest
 from centime.plan.breakeven.trace import Trace
 from centime.plan.breakeven.trace_file import read_trace
 from centime.plan.serving.choice import Lengths
+from centime.plan.serving.costs import model_cost
 from centime.plan.serving.interval import nearest_measured, spread
-from centime.plan.serving.units import usual_precision
+from centime.plan.serving.units import weights_form
 from centime.plan.typed_inputs import typed
 
 MOST_HIT = 0.999  # of a trace: something of every prompt is computed
@@ -95,8 +96,8 @@ def _assumed(request: BreakevenRequest, hour: Hour, apis: tuple[ApiCost, ...], t
         ),
         hour.note,
     ]
-    if request.precision is None:
-        found.append(said("Weights in {precision} (assumption)", precision=usual_precision(chip(request.gpu))))
+    arch = architecture(request.model)
+    found += weights_form(chip(request.gpu), arch, model_cost(arch), request.precision)[1]
     if request.staff:
         staff = Amount(request.staff, hour.price.currency)
         found.append(said("People who run the fleet: {staff:money} a month", staff=staff))

@@ -27,7 +27,7 @@ from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
 from centime.plan.serving.interval import spread
 from centime.plan.serving.money import DAYS_PER_MONTH
 from centime.plan.serving.speeds import NEWEST, ServingSoftware, year
-from centime.plan.serving.units import usual_precision
+from centime.plan.serving.units import as_stored
 from centime.plan.step.prediction import software_at
 from centime.plan.training.plan import TrainingPlan, plan_training
 from centime.plan.training.request import TrainingRequest
@@ -201,6 +201,8 @@ def compare(request: CompareRequest) -> Comparison:
             ttft=request.ttft_s, tpot=1e3 * request.tpot_s,
         ),
     )  # fmt: skip
+    if request.serve_precision is None:
+        assumptions |= dict.fromkeys(line for column in columns for line in as_stored(column.arch))
     powers = dict.fromkeys(column.kilowatts[1] for column in columns if column.training and column.kilowatts)
     return Comparison(request, tuple(columns), (*notes, *assumptions, *powers))
 
@@ -248,17 +250,26 @@ def _column(request: CompareRequest, name: str, model: str, device: str, layout:
 
 
 def _serving(request: CompareRequest, arch: Architecture, which: Chip) -> ServingFigures:
-    precision = request.serve_precision or usual_precision(which)
     software = ServingSoftware("", year(request.software_date or NEWEST))
     lengths = Lengths(request.isl, request.osl, request.hit)
-    choice = cheapest_units(arch, which, precision, lengths, request.ttft_s, request.tpot_s, software)
+    choice = cheapest_units(arch, which, request.serve_precision, lengths, request.ttft_s, request.tpot_s, software)
     if isinstance(choice, Mixed):
-        state, chips, speed = choice.state, choice.engine.unit.chips, choice.tokens_per_s_per_gpu
+        engine, state, speed = choice.engine, choice.state, choice.tokens_per_s_per_gpu
+        chips = engine.unit.chips
         whole = choice.gpu_seconds(lengths)
         into, out = whole * state.prefill_share / request.isl, whole * (1 - state.prefill_share) / request.osl
     else:
+        engine = choice.decode.engine
         chips = choice.prefill.engine.unit.chips + choice.decode.engine.unit.chips
         speed = choice.decode.tokens_per_s_per_gpu
         into, out = 1 / choice.prefill.tokens_per_s_per_gpu, 1 / speed
     low, high = spread(arch.name, which)
-    return ServingFigures(precision, chips, 1e6 * into / 3600, 1e6 * out / 3600, speed, 1 / high, 1 / low)
+    return ServingFigures(
+        request.serve_precision or engine.form.name,
+        chips,
+        1e6 * into / 3600,
+        1e6 * out / 3600,
+        speed,
+        1 / high,
+        1 / low,
+    )

@@ -23,7 +23,7 @@ from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.interval import nearest_measured, spread
 from centime.plan.serving.speeds import ServingSoftware, speeds, year
-from centime.plan.serving.units import Unit, computed_on, number_format, usual_precision
+from centime.plan.serving.units import Unit, as_stored, usual_precision, weights_form
 from centime.plan.typed_inputs import typed
 
 
@@ -50,7 +50,12 @@ def plan_frontier(request: FrontierRequest) -> FrontierPlan:
         lengths,
         curves,
         found,
-        (*_assumed(request), *(nearest_measured(arch.name, kind) for kind in kinds), *map(said, arch.assumptions)),
+        (
+            *_assumed(request),
+            *(as_stored(arch) if "" in request.precisions else ()),
+            *(nearest_measured(arch.name, kind) for kind in kinds),
+            *map(said, arch.assumptions),
+        ),
         tuple(sources),
     )
 
@@ -64,13 +69,15 @@ def _curve(
     request: FrontierRequest, arch: Architecture, kind: Chip, run: tuple[str, str, str | None], date: str
 ) -> Curve:
     engine_name, asked, given = run
+    cost = model_cost(arch)
     precision = asked or usual_precision(kind)
     low, high = spread(arch.name, kind)
     price = _price(kind, request.date, given)
     try:
-        form = computed_on(kind, number_format(precision, arch.is_mixture))
+        form, _ = weights_form(kind, arch, cost, asked)
+        precision = asked or form.name
         software = ServingSoftware(engine_name, year(date))
-        engine = EngineModel(model_cost(arch), kind, Unit(), form, speeds(kind, software))
+        engine = EngineModel(cost, kind, Unit(), form, speeds(kind, software))
         units = possible(units_to_try(kind, arch.is_mixture, request.gpus), arch)
         lengths = Lengths(request.isl, request.osl, request.hit)
         layouts = tried_layouts(engine, arch, units, lengths, (request.ttft_s, request.tpot_s))

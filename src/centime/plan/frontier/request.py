@@ -15,8 +15,8 @@ MOST_CURVES = 24  # that a chart can hold apart: twice its colours
 @dataclass(frozen=True)
 class FrontierRequest:
     """All inputs. chips x engines x precisions are the curves; an engine of '' is whatever serves well, a precision of
-    '' what the chip usually serves in. gpus: the most that a layout may take. prices: of an hour,
-    as "chip=$2/h", or "$2/h" for a single chip.
+    '' that of the stored weights, else what the chip usually serves in. gpus: the most that a layout may take.
+    prices: of an hour, as "chip=$2/h", or "$2/h" for a single chip.
     """
 
     model: str

@@ -13,7 +13,7 @@ from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel, Steady, decoding, largest_batch
 from centime.plan.serving.request import LONGEST, SHORTEST, wide
 from centime.plan.serving.speeds import ServingSoftware, speeds
-from centime.plan.serving.units import Unit, computed_on, free_bytes, number_format, weight_bytes
+from centime.plan.serving.units import Unit, free_bytes, weight_bytes, weights_form
 from centime.plan.serving.waiting import HEADROOM, busiest_load, busiest_prefill
 
 # Makers of chips that were shown to serve experts across scale-up domains: DeepSeek and SGLang, CloudMatrix on Ascend.
@@ -260,7 +260,7 @@ def _token_time(engine: EngineModel, unit: Unit, lengths: Lengths) -> float:
 def cheapest_units(
     arch: Architecture,
     which: Chip,
-    precision: str,
+    precision: str | None,
     lengths: Lengths,
     ttft_s: float,
     tpot_s: float,
@@ -268,8 +268,10 @@ def cheapest_units(
 ) -> Choice:
     """The cheapest units that serve a model within the limits, as `plan serve` chooses them before it simulates.
 
-    Raises UserError that says what stands in the way.
+    precision: of its weights; None: as they are stored, else the chip's usual one. Raises UserError that says what
+    stands in the way.
     """
-    form = computed_on(which, number_format(precision, arch.is_mixture))
-    engine = EngineModel(model_cost(arch), which, Unit(), form, speeds(which, software), 0, 0.0)
+    cost = model_cost(arch)
+    form, _ = weights_form(which, arch, cost, precision)
+    engine = EngineModel(cost, which, Unit(), form, speeds(which, software), 0, 0.0)
     return choices(engine, lengths, ttft_s, tpot_s, None, None)[0]

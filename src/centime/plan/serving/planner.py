@@ -11,7 +11,6 @@ import datetime
 from typing import Any
 
 from centime.catalogue.api_prices import price_list
-from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import chip
 from centime.catalogue.currencies.exchange import in_currency
 from centime.catalogue.hourly_prices import gpu_hour
@@ -28,15 +27,7 @@ from centime.plan.serving.plan import PEAK_TO_MEAN, MakersLayout, ServingPlan, b
 from centime.plan.serving.request import Demand, ServingRequest, parse_units
 from centime.plan.serving.speeds import ServingSoftware, speeds, year
 from centime.plan.serving.trial import best_tried
-from centime.plan.serving.units import (
-    Unit,
-    check_units,
-    computed_on,
-    number_format,
-    published_layout,
-    stored_format,
-    usual_precision,
-)
+from centime.plan.serving.units import Unit, check_units, published_layout, weights_form
 from centime.plan.typed_inputs import typed
 from centime.units import SECONDS_PER_DAY
 
@@ -49,12 +40,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     arch, kind = architecture(request.model), chip(request.gpu)
     cost = model_cost(arch)
     lengths, notes = _lengths(request)
-    if request.precision is None and arch.stored is not None:
-        form, weights = stored_format(kind, arch.stored, cost), _as_stored(arch)
-    else:
-        precision = request.precision or usual_precision(kind)
-        form = computed_on(kind, number_format(precision, arch.is_mixture))
-        weights = [] if request.precision else [said("Weights in {precision} (assumption)", precision=precision)]
+    form, weights = weights_form(kind, arch, cost, request.precision)
     date = request.date or datetime.date.today().isoformat()
     software = ServingSoftware(request.engine, year(date))
     drafts = request.mtp
@@ -170,30 +156,6 @@ def _sized(request: ServingRequest, lengths: Lengths, choice: Choice) -> tuple[D
         return demand, 0.0, per_second / choice.tokens_per_s_per_gpu
     prefill = demand.input_per_day / SECONDS_PER_DAY / choice.prefill.tokens_per_s_per_gpu
     return demand, prefill, per_second / choice.decode.tokens_per_s_per_gpu
-
-
-def _as_stored(arch: Architecture) -> list[str]:
-    """What is said of weights that are served as their checkpoint holds them."""
-    stored = arch.stored
-    assert stored is not None  # its caller asked
-    if stored.experts == stored.rest:
-        return [
-            said(
-                "Weights in {rest}, as its config.json says that they are stored ({method}); --precision for another",
-                rest=stored.rest,
-                method=stored.method,
-            )
-        ]
-    return [
-        said(
-            "{part} in {experts}, all else in {rest}, as its config.json says that they are stored ({method}); "
-            "--precision for another",
-            part=said("Experts") if arch.is_mixture else said("Feed-forwards"),
-            experts=stored.experts,
-            rest=stored.rest,
-            method=stored.method,
-        )
-    ]
 
 
 def _assumed(request: ServingRequest, price: Price, choice: Choice) -> list[str]:

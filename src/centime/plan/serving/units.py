@@ -18,6 +18,7 @@ from centime.catalogue.architecture import (
 from centime.catalogue.chips import Chip
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
+from centime.messages import Said, said
 from centime.plan.serving.costs import ModelCost
 
 PUBLISHED = Path(catalogue.__file__).parent / "production_layouts.csv"
@@ -128,6 +129,40 @@ def stored_format(chip: Chip, stored: StoredWeights, model: ModelCost) -> Number
         dense = experts.dense_compute
     dense, routed = (how if has[how] else "bf16" for how in (dense, experts.expert_compute))
     return NumberFormat(experts.name, dense_bytes, experts.expert_bytes, 2.0, dense, routed)
+
+
+def weights_form(
+    chip: Chip, arch: Architecture, model: ModelCost, asked: str | None
+) -> tuple[NumberFormat, list[Said]]:
+    """The format that weights are served in and what is assumed of it: as asked, else as the checkpoint stores them,
+    else the chip's usual one. Raises UserError for a precision that nobody serves in, or that the chip lacks."""
+    if asked:
+        return computed_on(chip, number_format(asked, arch.is_mixture)), []
+    if arch.stored is not None:
+        return stored_format(chip, arch.stored, model), as_stored(arch)
+    precision = usual_precision(chip)
+    form = computed_on(chip, number_format(precision, arch.is_mixture))
+    return form, [said("Weights in {precision} (assumption)", precision=precision)]
+
+
+def as_stored(arch: Architecture) -> list[Said]:
+    """What is said of weights that are served as their checkpoint holds them; nothing where it does not say how."""
+    stored = arch.stored
+    if stored is None:
+        return []
+    if stored.experts == stored.rest:
+        line = "Weights in {rest}, as its config.json says that they are stored ({method}); --precision for another"
+        return [said(line, rest=stored.rest, method=stored.method)]
+    return [
+        said(
+            "{part} in {experts}, all else in {rest}, as its config.json says that they are stored ({method}); "
+            "--precision for another",
+            part=said("Experts") if arch.is_mixture else said("Feed-forwards"),
+            experts=stored.experts,
+            rest=stored.rest,
+            method=stored.method,
+        )
+    ]
 
 
 @dataclass(frozen=True)
