@@ -131,6 +131,17 @@ def test_more_gpus_never_serve_fewer_tokens(gpus: int, more: int) -> None:
         assert bool(idle) == (plan.gpus_peak < there)
 
 
+def test_a_small_demand_is_not_told_to_rent_one_vast_unit() -> None:
+    """What costs least a token may be a unit of hundreds of GPUs: a demand that keeps tens busy takes smaller ones."""
+    asked = {"isl": 5000, "osl": 1000, "price": "$2/h", "date": "2026-06-01"}
+    plan = plan_serving(ServingRequest("MiniMax-M2.5", "gh200", demand=Demand(10e9, 2e9, 0.5), **asked))  # type: ignore[arg-type]
+    assert plan.gpus_peak < 3 * plan.gpus_mean
+    assert plan.gpus_peak >= plan.gpus_mean * 1.2
+    more = plan_serving(replace(plan.request, demand=Demand(1e12, 2e11, 0.5)))
+    assert more.gpus_peak < 1.5 * 1.3 * more.gpus_mean
+    assert more.gpus_mean < 101 * plan.gpus_mean
+
+
 def test_hits_cost_less_than_misses_and_save_gpus() -> None:
     cold = small(gpus=None, demand=Demand(1e9, 4e8, 0.0))
     warm = small(gpus=None, demand=Demand(1e9, 4e8, 0.6))

@@ -8,6 +8,7 @@ derives every formula.
 from __future__ import annotations
 
 import datetime
+import math
 from typing import Any
 
 from centime.catalogue.api_prices import price_list
@@ -26,12 +27,13 @@ from centime.plan.serving.money import spent
 from centime.plan.serving.plan import PEAK_TO_MEAN, MakersLayout, ServingPlan, busy_gpus, peak_to_mean
 from centime.plan.serving.request import Demand, ServingRequest, parse_units
 from centime.plan.serving.speeds import ServingSoftware, speeds, year
-from centime.plan.serving.trial import best_tried
+from centime.plan.serving.trial import Tried, best_tried
 from centime.plan.serving.units import Unit, check_units, published_layout, weights_form
 from centime.plan.typed_inputs import typed
 from centime.units import SECONDS_PER_DAY
 
 DEFAULT_ISL, DEFAULT_OSL = 4096.0, 1024.0
+OVERSIZED = 1.5  # times the GPUs that a demand keeps busy at its peak
 AGREE = 1.1  # times by which the ratio of lengths may differ from that of a demand: people round
 
 
@@ -54,6 +56,8 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
         check_units(given, arch, request.gpus)
     ordered = choices(engine, lengths, request.ttft_s, request.tpot_s, given, request.gpus)
     choice, simulated = best_tried(ordered, lengths, request.ttft_s, request.tpot_s, request.gpus)
+    if request.demand is not None and given is None:
+        choice, simulated = _on_fewer(request, engine, lengths, (choice, simulated))
     demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
     price = in_currency(gpu_hour(kind, request.date, request.price, request.market), request.currency)
     prices = price_list(request.prices, request.date) if request.prices else None
@@ -87,6 +91,25 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
         tuple(dict.fromkeys(s for s in (arch.source, kind.source, price.source, prices.source if prices else "") if s)),
         _as_its_makers(request, engine, lengths, price),
     )
+
+
+def _on_fewer(request: ServingRequest, engine: EngineModel, lengths: Lengths, cheapest: Tried) -> Tried:
+    """The units that serve a small demand on far fewer GPUs than whole units of those that cost least a token; else
+    these. A unit of hundreds of GPUs is cheapest where it is busy, and stands idle where tens of them would do."""
+    prefill, decode = _sized(request, lengths, cheapest[0])[1:]
+    least = (prefill + decode) * peak_to_mean(request)
+    most = busy_gpus(request, cheapest[0], prefill, decode) / OVERSIZED
+    gpus = math.ceil(least)
+    while gpus <= most:
+        try:
+            ordered = choices(engine, lengths, request.ttft_s, request.tpot_s, None, gpus)
+            tried = best_tried(ordered, lengths, request.ttft_s, request.tpot_s, gpus)
+        except UserError:  # nothing that holds the model, or keeps to the limits, on so few
+            tried = cheapest
+        if busy_gpus(request, tried[0], *_sized(request, lengths, tried[0])[1:]) <= most:
+            return tried
+        gpus = math.ceil(1.25 * gpus)
+    return cheapest
 
 
 def _as_its_makers(request: ServingRequest, engine: EngineModel, lengths: Lengths, price: Price) -> MakersLayout | None:
