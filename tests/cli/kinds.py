@@ -53,6 +53,7 @@ WHERE = {
     "statement": "metrics.txt",
     "hardware": "hardware.csv",
     "trace": "trace.csv",
+    "company": "company.toml",
 }
 
 

@@ -28,7 +28,8 @@ REFUSED: dict[str, set[str]] = {
     "date": {"nothing", "word", "no such day", "year 0", "year 99999"},
     "word": {"nothing", "unknown", "long"},
     **dict.fromkeys(
-        ("recipe", "case", "scenario", "card", "runs", "statement", "hardware", "trace"), _NOTHING_TO_READ | _NO_CONTENT
+        ("recipe", "case", "scenario", "card", "runs", "statement", "hardware", "trace", "company"),
+        _NOTHING_TO_READ | _NO_CONTENT,
     ),
     **dict.fromkeys(("model", "tokenizer", "data"), _NOTHING_TO_READ),
     "text": _NOTHING_TO_READ,

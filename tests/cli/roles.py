@@ -34,6 +34,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "statement": ("bill --import",),
     "hardware": ("catalogue update --from",),
     "trace": ("plan breakeven --trace",),
+    "company": ("plan budget --company",),
     "run": ("bill run",),
     # written
     "out file": ("--html", "--card", "--focus", "--requests", "--gguf", "calibrate --out"),
@@ -83,6 +84,9 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--peak-to-mean",
         "--peak-share",
         "plan fleet --years",
+        "--ramp",
+        "--tax",
+        "--write-off",
         "--discount",
         "--cache",
         "--disk-size",

@@ -44,6 +44,7 @@ def build(folder: Path, zygote: Zygote, scenario: Path) -> None:
     (folder / "trace.csv").write_text(
         "time,prompt_tokens,output_tokens\n" + "".join(f"{10 * i},99,9\n" for i in range(9))
     )
+    (folder / "company.toml").write_text("[[year]]\nyear = 2027\ncapex = 1e9\n[[year]]\nyear = 2028\nrevenue = 2e9\n")
     (folder / "metrics.txt").write_text(VLLM)
     (folder / "hardware.csv").write_text("".join(EPOCH.splitlines(keepends=True)[:2]))
     (folder / "pairs.jsonl").write_text(

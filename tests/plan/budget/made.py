@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from centime.catalogue.chips import chip
 from centime.plan.budget.inputs import BudgetRequest, levers
 from centime.plan.budget.model import BudgetOutcome, outcome
@@ -20,7 +22,7 @@ def inputs(request: BudgetRequest) -> dict[str, Uncertain]:
 
 def plan(request: BudgetRequest) -> BudgetPlan:
     saved = {
-        "request": {key: getattr(request, key) for key in request.__dataclass_fields__} | {"overrides": {}},
+        "request": asdict(request) | {"overrides": {}},
         "inputs": {name: value.model_dump() for name, value in inputs(request).items()},
         "run_hours": RUNS,
         "assumptions": [],

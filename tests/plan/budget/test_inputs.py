@@ -18,12 +18,12 @@ from centime.plan.budget.inputs import (
     PROMPT_PER_OUTPUT,
     in_dollars,
     in_range,
-    notes,
     parse_split,
     table,
     token_revenue,
     training_run,
 )
+from centime.plan.budget.notes import notes
 from centime.plan.fleet.uncertain import Uncertain
 
 

@@ -11,7 +11,7 @@ from tests.plan.show.shown import figures, notes, one, rows
 
 from centime.plan import verbs
 from centime.plan.budget.plan import BudgetPlan
-from centime.plan.budget.report import SHOWN, dollars, megawatts
+from centime.plan.budget.report import SHOWN, amount, megawatts
 from centime.plan.show.language import writer
 from centime.plan.show.sections import LineChart, Section, StackedBars, Table, Tornado
 
@@ -34,7 +34,7 @@ def shown(made: BudgetPlan) -> list[Section]:
 
 
 def test_amounts_have_a_scale_from_a_thousand_on() -> None:
-    assert [dollars(W, value) for value in (-12.3e9, 1000, 999.99, -2.5)] == [
+    assert [amount(W, value, "USD") for value in (-12.3e9, 1000, 999.99, -2.5)] == [
         "-$12.3 B",
         "$1.00 K",
         "$999.99",
@@ -50,7 +50,7 @@ def test_the_head(shown: list[Section], told: dict[str, Any]) -> None:
         return f"80 %: {form(bands[key][0])} to {form(bands[key][2])}"
 
     def money(value: float) -> str:
-        return dollars(W, value)
+        return amount(W, value, "USD")
 
     def watts(value: float) -> str:
         return W.watts(value * 1e6)
@@ -77,7 +77,7 @@ def test_the_investors_table(shown: list[Section], told: dict[str, Any]) -> None
         return f"{form(bands[key][0])} – {form(bands[key][2])}"
 
     def money(value: float) -> str:
-        return dollars(W, value)
+        return amount(W, value, "USD")
 
     hour = "owner_cost_per_gpu_hour_usd"
     rented = "npv_rented_out_usd"
@@ -119,7 +119,7 @@ def test_the_mixes(shown: list[Section], told: dict[str, Any]) -> None:
     found = rows(shown, "Mixes of training and serving")
     for mix, cells in zip(told["frontier"], found.values(), strict=True):
         runs, tokens = mix["runs_per_year"]["deepseek-v3"], mix["output_tokens_per_day"]
-        assert cells == [W.count(runs), W.count(tokens), dollars(W, mix["npv_usd"])]
+        assert cells == [W.count(runs), W.count(tokens), amount(W, mix["npv_usd"], "USD")]
     assert list(found) == [f"{mix['train_share']:.0%}" for mix in told["frontier"]]
 
 
@@ -155,7 +155,7 @@ def test_what_was_announced_buys_at_this_plans_cost(shown: list[Section], told: 
         ends = [value * 1e9 for value in sorted({row["low"], row["high"]})]
         assert cells == [
             row["period"],
-            " – ".join(dollars(W, value) for value in ends),
+            " – ".join(amount(W, value, "USD") for value in ends),
             " – ".join(W.count(value * each) for value in ends),
             " – ".join(W.watts(value * power * 1e6) for value in ends),
         ]

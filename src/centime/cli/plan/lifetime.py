@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
+from centime.cli.plan.common import AsJson, CardFile, Currency, Html, Lang, emit
 
 
 def lifetime(
@@ -44,6 +44,7 @@ def lifetime(
     law: Annotated[str, typer.Option("--law", help="Scaling law: besiroglu, hoffmann or sardana.")] = "besiroglu",
     moe_law: Annotated[str, typer.Option("--moe-law", help="Of mixtures: ling, clark or krajewski.")] = "ling",
     flops: Annotated[bool, typer.Option("--flops", help="Count FLOPs instead of money, as Sardana et al. do.")] = False,
+    currency: Currency = None,
     as_json: AsJson = False,
     html: Html = None,
     lang: Lang = "en",
@@ -74,6 +75,7 @@ def lifetime(
         hit=hit,
         ttft_s=parse_milliseconds(ttft, "--ttft"),
         tpot_s=parse_milliseconds(tpot, "--tpot"),
+        currency=currency,
         law=law,
         moe=moe_law,
         mode="flops" if flops else "money",

@@ -76,6 +76,11 @@ def economic_value(cost: float, falls_per_year: float, rate: float, life: float,
     Rents fall by `falls_per_year`; their value over the rest of a life of `life` years, discounted, is scaled so that
     it equals the cost at the start. Older, the asset earns less and for a shorter time.
     """
+    return [worth_at(cost, falls_per_year, rate, life, year) for year in range(years + 1)]
+
+
+def worth_at(cost: float, falls_per_year: float, rate: float, life: float, age: float) -> float:
+    """The `economic_value` at an age in years."""
     keep = (1 - falls_per_year) / (1 + rate)
 
     def remaining(year: float) -> float:
@@ -87,7 +92,36 @@ def economic_value(cost: float, falls_per_year: float, rate: float, life: float,
         return float((1 - falls_per_year) ** year) * worth
 
     whole = remaining(0)
-    return [cost * remaining(year) / whole if whole else 0.0 for year in range(years + 1)]
+    return cost * remaining(age) / whole if whole else 0.0
+
+
+def in_use(year: int, ramp: float, life: float) -> float:
+    """The share of a fleet that is in use on average in a year (1 is the first), where it comes into use evenly over
+    `ramp` years and each part lives `life` years."""
+
+    def come(until: float) -> float:  # the integral of the share that has come
+        if ramp <= 0 or until <= 0:
+            return max(0.0, until)
+        return until * until / (2 * ramp) if until < ramp else until - ramp / 2
+
+    return come(year) - come(year - 1) - (come(year - life) - come(year - 1 - life))
+
+
+def arrivals(ramp: float) -> list[tuple[float, float]]:
+    """The share that comes in each year of a ramp, and when its mean part does, in years from the start."""
+    if ramp <= 0:
+        return [(1.0, 0.0)]
+    ends = [(float(year), min(year + 1.0, ramp)) for year in range(math.ceil(ramp))]
+    return [((high - low) / ramp, (low + high) / 2) for low, high in ends]
+
+
+def taxes(profits: Sequence[float], rate: float) -> list[float]:
+    """The tax on each year's profit; a loss is carried forward, and set against the profits to come."""
+    found, carried = [], 0.0
+    for profit in profits:
+        carried = min(0.0, carried) + profit
+        found.append(rate * max(0.0, carried))
+    return found
 
 
 @dataclass(frozen=True)

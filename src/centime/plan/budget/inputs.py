@@ -15,13 +15,12 @@ from typing import Any
 
 from centime.catalogue.chips import Chip
 from centime.catalogue.currencies.exchange import converted, exchange_rate
-from centime.catalogue.hourly_prices import gpu_hour, how_old, rent_range
-from centime.catalogue.market import figure
+from centime.catalogue.hourly_prices import gpu_hour, rent_range
 from centime.catalogue.prices import aged
 from centime.errors import UserError
 from centime.messages import Amount, said
-from centime.plan.fleet.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw, is_rack, purchase_usd, rest_share
-from centime.plan.fleet.demand import DAYS_PER_MONTH
+from centime.plan.budget.company import Company
+from centime.plan.fleet.build_cost import BERNSTEIN, BUILDING_USD_PER_KW, facility_kw, purchase_usd, rest_share
 from centime.plan.fleet.uncertain import Uncertain
 from centime.units import parse_count, parse_money
 
@@ -57,6 +56,7 @@ LABELS = {
 }
 
 
+MOST_WRITE_OFF = 50  # years
 MOST_USD = 1e15  # ten times the world's yearly product
 DIVISORS = {"chip_price", "kw", "prefill", "decode", "serve_use", "life_it", "life_building", "rent"}
 SHARES = {
@@ -111,6 +111,11 @@ class BudgetRequest:
     chip_price: float | None = None  # USD
     rent: float | None = None  # USD per GPU-hour
     usd_per_kwh: float | None = None
+    ramp: float = 0.0  # years over which the fleet comes into use, each part paid as it comes
+    tax: float = 0.0  # share of the profits
+    write_off: float = 5.0  # years over which chips and all that goes with them are written off for it
+    company: Company | None = None  # whose own figures stand beside
+    currency: str | None = None  # in which amounts are shown, at a dated rate; None: USD
     efficiency: float | None = None  # times more tokens a GPU, whose GPUs are asked for
     rates: tuple[str, ...] = ()  # sentences: at which exchange rates the amounts were taken
     overrides: dict[str, Uncertain] = field(default_factory=dict)  # by the names of LABELS
@@ -126,6 +131,14 @@ class BudgetRequest:
             )
         if not -0.5 < self.discount < 2:
             raise UserError(f"--discount {self.discount:g} is a yearly rate such as 0.1.")
+        if not 0 <= self.ramp <= self.years:
+            raise UserError(f"--ramp {self.ramp:g} is no number of years from 0 to the {self.years} of --years.")
+        if not 1 <= self.write_off <= MOST_WRITE_OFF:
+            raise UserError(f"--write-off {self.write_off:g} is no number of years from 1 to {MOST_WRITE_OFF}.")
+        if not 0 <= self.tax < 1:
+            raise UserError(f"--tax {self.tax:g} is a share of the profits from 0 to below 1, such as 0.21.")
+        if self.currency is not None:
+            exchange_rate("USD", self.currency)
         if self.efficiency is not None and not 1 / MOST_GAIN <= self.efficiency <= MOST_GAIN:
             raise UserError(f"--efficiency {self.efficiency:g} is no factor between 1/{MOST_GAIN:g} and {MOST_GAIN:g}.")
         for name, value in (
@@ -243,29 +256,3 @@ def _rent(request: BudgetRequest, chip: Chip) -> Uncertain:
         age=aged(price.date),
     )
     return Uncertain(low=low, mid=middle, high=high, source=source)
-
-
-def notes(request: BudgetRequest, chip: Chip, inputs: dict[str, Uncertain], per_day: float) -> list[str]:
-    """What the budget assumes, a sentence each. per_day: tokens in and out that the fleet serves."""
-    google = figure(GOOGLE)
-    return [
-        *request.rates,
-        said("All capex is spent at once and serves from the first day; taxes and financing are left out."),
-        *how_old([] if request.rent is not None else [gpu_hour(chip)]),
-        said(
-            "The price of ${price:,.0f} is {covers}; with the rest of the IT and {kw:.2f} kW of building a GPU costs "
-            "${total:,.0f} all-in.",
-            price=inputs["chip_price"].mid,
-            covers=said("the rack's share per GPU") if is_rack(chip) else said("the bare chip's"),
-            kw=inputs["kw"].mid,
-            total=inputs["chip_price"].mid * (1 + inputs["rest_of_it"].mid) + inputs["kw"].mid * inputs["building"].mid,
-        ),
-        said("Training hours are valued at the rent that they save, served tokens at list prices, all of them sold."),
-        said("The prompts come in DeepSeek's mix: {n:.2f} per token generated, {hit:.1%} cached.",
-             n=PROMPT_PER_OUTPUT, hit=HIT_SHARE),
-        said(
-            "The fleet's tokens are {share:.1f} times all of Google's of {period:date} ({id}): whether the market "
-            "takes them at the list price is not modelled.",
-            share=per_day * DAYS_PER_MONTH / (google.middle * 1e12), period=google.period, id=google.id,
-        ),
-    ]  # fmt: skip

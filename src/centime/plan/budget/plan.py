@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from centime.catalogue.chips import chip as chip_called
+from centime.catalogue.currencies.exchange import exchange_rate
 from centime.catalogue.market import MarketFigure, figures
 from centime.errors import UserError, nearest
+from centime.plan.budget.company import CompanyOutcome, company_outcome
 from centime.plan.budget.finance import break_even_months, break_even_utilisation, economic_value, straight_line
 from centime.plan.budget.inputs import (
     CONTEXT,
@@ -18,10 +20,10 @@ from centime.plan.budget.inputs import (
     BudgetRequest,
     in_range,
     levers,
-    notes,
     training_run,
 )
 from centime.plan.budget.model import BudgetOutcome, outcome
+from centime.plan.budget.notes import notes
 from centime.plan.budget.questions import EfficiencyGain, PublishedSplit, efficiency_gain, published_splits
 from centime.plan.fleet.uncertain import Uncertain, three_of
 from centime.plan.serving.request import Demand, ServingRequest
@@ -73,6 +75,24 @@ class BudgetPlan:
             "run_hours": {model: hours.model_dump() for model, hours in self.run_hours.items()},
             "assumptions": [str(text) for text in self.assumptions],
         }
+
+    @property
+    def company(self) -> CompanyOutcome | None:
+        """What the company's own figures come to, where they are given."""
+        asked = self.request
+        if asked.company is None:
+            return None
+        return company_outcome(asked.company, asked.discount, asked.tax, asked.write_off)
+
+    @property
+    def currency(self) -> str:
+        """In which amounts are shown."""
+        return self.request.currency or "USD"
+
+    @property
+    def rate(self) -> float:
+        """What a dollar is in it."""
+        return exchange_rate("USD", self.currency).value
 
     def runs_per_year(self, model: str) -> float:
         """Training runs of a model a year, at the medians."""
@@ -126,6 +146,12 @@ class BudgetPlan:
                 for share, runs, tokens, worth in self.frontier
             ],
             "cash_flows_usd": list(self.base.flows),
+            "years_usd": [
+                {"in_use": share, "income": income, "tax": tax}
+                for share, income, tax in zip(self.base.in_use, self.base.income, self.base.tax, strict=True)
+            ],
+            "company": self.company.to_json(self.request.company) if self.company and self.request.company else None,
+            "shown": {"currency": self.currency, "per_usd": self.rate},
             "depreciation_per_gpu_usd": self.depreciation(),
             "tornado_npv_usd": [asdict(swing) for swing in self.swings],
             "splits": [

@@ -22,7 +22,7 @@ def _splits(plan: BudgetPlan, w: Writer) -> list[Section]:
             w.number(split.train, ".0%"),
             w.number(1 - split.train, ".0%"),
             w.count(tokens),
-            w.short_money(worth, "USD"),
+            w.short_money(worth * plan.rate, plan.currency),
         ]
         for split, tokens, worth in plan.splits
     ]

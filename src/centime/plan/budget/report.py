@@ -10,6 +10,7 @@ from centime.plan.budget.finance import break_even_months, break_even_utilisatio
 from centime.plan.budget.inputs import LABELS
 from centime.plan.budget.plan import BudgetPlan
 from centime.plan.budget.questions_report import question_sections
+from centime.plan.budget.years_report import year_sections
 from centime.plan.fleet.uncertain import stated
 from centime.plan.show.sections import (
     Figure,
@@ -28,9 +29,14 @@ from centime.plan.show.sections import (
 SHOWN = 12  # levers of the tornado
 
 
-def dollars(w: Writer, value: float) -> str:
-    """-12.3e9 -> '-$12.3 B'; below a thousand with cents."""
-    return w.money(value, "USD", ",.2f") if abs(value) < 1000 else w.short_money(value, "USD")
+def money_of(plan: BudgetPlan, w: Writer) -> Format:
+    """-12.3e9 dollars -> '-$12.3 B', or in the currency that is asked for; below a thousand with cents."""
+    return lambda dollars: amount(w, dollars * plan.rate, plan.currency)
+
+
+def amount(w: Writer, value: float, currency: str) -> str:
+    """-12.3e9 of a currency -> '-$12.3 B'."""
+    return w.money(value, currency, ",.2f") if abs(value) < 1000 else w.short_money(value, currency)
 
 
 def megawatts(w: Writer, value: float) -> str:
@@ -42,7 +48,7 @@ def title(plan: BudgetPlan, w: Writer) -> str:
     """One line: the amount, the chip, the years."""
     return w.say(
         "What {capex} buys in {chip}, over {years} years",
-        capex=dollars(w, plan.request.capex),
+        capex=money_of(plan, w)(plan.request.capex),
         chip=plan.chip,
         years=plan.request.years,
     )
@@ -56,6 +62,7 @@ def sections(plan: BudgetPlan, w: Writer) -> list[Section]:
         _mixes(plan, w),
         *question_sections(plan, w),
         _investor(plan, w),
+        *year_sections(plan, w),
         _depreciation(plan, w),
         _tornado(plan, w),
         *(_actuals(plan, w) if plan.actuals else []),
@@ -71,7 +78,7 @@ def _band(plan: BudgetPlan, key: str, w: Writer, form: Format) -> str:
 
 
 def _figures(plan: BudgetPlan, w: Writer) -> Figures:
-    base, money, watts = plan.base, partial(dollars, w), partial(megawatts, w)
+    base, money, watts = plan.base, money_of(plan, w), partial(megawatts, w)
     own = base.own
     items = [
         Figure(w.say("GPUs"), w.count(base.gpus), _band(plan, "gpus", w, w.count)),
@@ -102,11 +109,12 @@ def _figures(plan: BudgetPlan, w: Writer) -> Figures:
 def _capex(plan: BudgetPlan, w: Writer) -> StackedBars:
     base = plan.base
     parts = {
-        w.say("chips"): base.capex_chips,
-        w.say("server, network, storage"): base.capex_rest_of_it,
-        w.say("building and power"): base.capex_building,
+        w.say("chips"): base.capex_chips * plan.rate,
+        w.say("server, network, storage"): base.capex_rest_of_it * plan.rate,
+        w.say("building and power"): base.capex_building * plan.rate,
     }
-    return StackedBars(w.say("Where the capex goes"), "USD", [(plan.chip, parts)], format=partial(dollars, w))
+    shown = partial(amount, w, currency=plan.currency)
+    return StackedBars(w.say("Where the capex goes"), plan.currency, [(plan.chip, parts)], format=shown)
 
 
 def _mixes(plan: BudgetPlan, w: Writer) -> Table:
@@ -119,7 +127,7 @@ def _mixes(plan: BudgetPlan, w: Writer) -> Table:
             w.number(share, ".0%"),
             *(w.count(runs[model]) for model in plan.run_hours),
             w.count(tokens),
-            dollars(w, worth),
+            money_of(plan, w)(worth),
         ]
         for share, runs, tokens, worth in plan.frontier
     ]
@@ -133,7 +141,7 @@ def _investor(plan: BudgetPlan, w: Writer) -> Table:
     use = plan.inputs_used["rent_use"].mid
     months = break_even_months(own, rent, use, falls)
     full = break_even_months(own, rent, 1.0, falls)
-    money: Format = partial(dollars, w)
+    money = money_of(plan, w)
 
     def share(value: float | None) -> str:
         return w.say("none") if value is None else w.number(value, ".1%")
@@ -185,15 +193,15 @@ def _depreciation(plan: BudgetPlan, w: Writer) -> LineChart:
         "economic": w.say("by rents to come"),
     }
     lines = [
-        Line(names[key], [(float(year), value) for year, value in enumerate(values)])
+        Line(names[key], [(float(year), value * plan.rate) for year, value in enumerate(values)])
         for key, values in plan.depreciation().items()
     ]
     return LineChart(
         w.say("Book value of a GPU with its server and network"),
-        "USD",
+        plan.currency,
         w.say("year"),
         lines,
-        format=partial(dollars, w),
+        format=partial(amount, w, currency=plan.currency),
         format_x="{:.0f}".format,
     )
 
@@ -205,11 +213,19 @@ def _input(w: Writer, value: float) -> str:
 
 def _tornado(plan: BudgetPlan, w: Writer) -> Tornado:
     swings = [
-        Lever(w.say(LABELS[one.name]), one.low, one.high, _input(w, one.low_input), _input(w, one.high_input))
+        Lever(
+            w.say(LABELS[one.name]),
+            one.low * plan.rate,
+            one.high * plan.rate,
+            _input(w, one.low_input),
+            _input(w, one.high_input),
+        )
         for one in plan.swings[:SHOWN]
     ]
     note = w.say("Each input at its 10th and its 90th percentile, the others at their medians.")
-    return Tornado(w.say("What the NPV depends on most"), "USD", plan.base.npv, swings, partial(dollars, w), note)
+    shown = partial(amount, w, currency=plan.currency)
+    middle = plan.base.npv * plan.rate
+    return Tornado(w.say("What the NPV depends on most"), plan.currency, middle, swings, shown, note)
 
 
 def _actuals(plan: BudgetPlan, w: Writer) -> list[Section]:
@@ -223,7 +239,7 @@ def _actuals(plan: BudgetPlan, w: Writer) -> list[Section]:
         [
             f"{row.id} {w.say(row.metric)}",
             w.say(row.period),
-            both(row, partial(dollars, w)),
+            both(row, money_of(plan, w)),
             both(row, w.count, gpus),
             both(row, partial(megawatts, w), watts),
         ]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import chip
+from centime.catalogue.currencies.exchange import in_currency
 from centime.catalogue.hourly_prices import gpu_hour, how_old
 from centime.errors import UserError
 from centime.messages import Said, said
@@ -31,11 +32,13 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
     """Costs in money, the request with what it left open written out, and what was assumed."""
     trains, serves = chip(request.gpu), chip(request.serve_gpu or request.gpu)
     request = replace(request, software_date=request.software_date or software_at(request.date))
-    paid = gpu_hour(trains, request.date, request.price)
-    served = gpu_hour(serves, request.date, request.serve_price or (request.price if serves == trains else None))
+    paid = in_currency(gpu_hour(trains, request.date, request.price), request.currency)
+    asked = request.serve_price or (request.price if serves == trains else None)
+    served = in_currency(gpu_hour(serves, request.date, asked), request.currency)
     if paid.currency != served.currency:
         raise UserError(
-            f"Training is priced in {paid.currency} and serving in {served.currency}; give both prices in one currency."
+            f"Training is priced in {paid.currency} and serving in {served.currency}; give both prices in one "
+            "currency, or --currency."
         )
     precision = request.precision or default_precision(trains)
     check_precision(precision, trains)
@@ -95,7 +98,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
         request,
         precision=precision,
         precisions=formats,
-        price=f"{paid.per_device_hour:g} {paid.currency}/h",
-        serve_price=f"{served.per_device_hour:g} {served.currency}/h",
+        price=f"{paid.per_device_hour:.12g} {paid.currency}/h",
+        serve_price=f"{served.per_device_hour:.12g} {served.currency}/h",
     )
     return Costs(paid.currency, formats, train, serve), resolved, notes

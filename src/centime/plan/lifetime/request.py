@@ -31,6 +31,7 @@ class LifetimeRequest:
     precisions: tuple[str, ...] | None = None
     price: str | None = None
     serve_price: str | None = None
+    currency: str | None = None  # of the money, converted where a price is in another
     date: str | None = None
     software_date: str | None = None
     isl: float = 4096.0
