@@ -17,21 +17,25 @@ import json
 import math
 import multiprocessing
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from operator_samples import OperatorSample, read_operator_samples
+from serving_errors import coverage, intervals, report
 from serving_samples import LEVELS, ServingSample, read_serving_samples
+from serving_terms import TERMS
 
-from centime.plan.serving.interval import interval_kind, usual
-from centime.plan.serving.speeds import BASES, CONSTANTS, GROUPS, TERMS, ServingConstants, terms
+from centime.plan.serving.speeds import BASES, CONSTANTS, GROUPS, ServingConstants, terms
 
 NOISE = 0.08  # the spread of a row's logarithm that the model is not meant to follow
 NOISE_FIRST = 0.5  # the same of a time to first token
+NOISE_OPERATOR = 0.4  # the same of a single operator, whose time steps with its shape
 HUBER = 1.5  # in units of the noise; beyond it a row pulls with constant force
 REWEIGHTED = 8  # steps of a reweighted fit
 ROUNDS = 8  # of Gauss-Newton
-FAR = {"seen": "fitted", "apart": "cell", "new model": "model", "new chip": "chip"}  # distance: the level left out
 CONTRADICTED = 0.14  # difference of logarithms between rows of one load, from which on none of them is fitted to
 SWEEP = 40  # samples of a cell that are fitted to: more of one sweep add time and no information
 DAMPING = (0.0, 0.1, 1.0, 10.0)  # of steps that are tried, times what a constant weighs by itself
@@ -50,7 +54,19 @@ LOAD = (
     "tok_s_per_user",
     "date",
 )
+_forked: dict[str, Callable[[Any], Any]] = {}  # what `in_parallel` has its processes do
 IMPOSSIBLE = 3.0  # what a row that the constants make impossible counts as off by
+
+
+def in_parallel(work: Callable[[Any], Any], of: Sequence[Any]) -> list[Any]:
+    """`work` of each, in processes that are forked here, so that only what it is asked of and answers is passed on."""
+    _forked["work"] = work
+    with multiprocessing.get_context("fork").Pool() as pool:
+        return pool.map(_do, of, chunksize=1)
+
+
+def _do(one: Any) -> Any:
+    return _forked["work"](one)
 
 
 def priors() -> dict[str, float]:
@@ -62,14 +78,17 @@ def priors() -> dict[str, float]:
 class Fit:
     """Samples, constants and their derivatives."""
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: list[Path], operators: Path | None) -> None:
         self.names = [*BASES, *TERMS]
         start = priors()
         self.prior = np.array([start[n] for n in self.names])
         self.spread = np.array([BASES[n][1] if n in BASES else TERMS[n][1] for n in self.names])
-        self.samples = read_serving_samples(paths, ServingConstants(start))
+        self.samples: list[ServingSample | OperatorSample] = [*read_serving_samples(paths, ServingConstants(start))]
+        self.samples += read_operator_samples(operators) if operators else []
         self.actual = np.array([one.actual for one in self.samples])
-        self.noise = np.array([NOISE_FIRST if one.target == "ttft_ms" else NOISE for one in self.samples])
+        noises = {"ttft_ms": NOISE_FIRST, "operator": NOISE_OPERATOR}
+        self.noise = np.array([noises.get(one.target, NOISE) for one in self.samples])
+        self.of_servers = np.array([isinstance(one, ServingSample) for one in self.samples])
         self.groups = {level: np.array([one.group(level) for one in self.samples]) for level in LEVELS}
         sizes = Counter(zip(self.groups["cell"], self.noise, strict=True))
         self.weight = np.array([sizes[key] ** -0.5 for key in zip(self.groups["cell"], self.noise, strict=True)])
@@ -123,8 +142,7 @@ class Fit:
     def jacobian(self, theta: np.ndarray, base: np.ndarray) -> np.ndarray:
         """d predict / d theta of what is fitted to: differences of the bases, and the chain rule for the terms."""
         moved = [theta + STEP * (np.arange(len(theta)) == i) for i in range(len(BASES))]
-        with multiprocessing.get_context("fork").Pool() as pool:
-            there = pool.map(partial(self.predict, of=self.thinned), moved)
+        there = in_parallel(partial(self.predict, of=self.thinned), moved)
         columns = [np.clip((found - base[self.thinned]) / STEP, -3, 3) for found in there]
         found = np.zeros((len(self.samples), len(self.names)))
         found[self.thinned] = np.einsum("sb,sbc->sc", np.array(columns).T, self.chain[self.thinned])
@@ -172,8 +190,7 @@ class Fit:
         for _ in range(iterations):
             best = (lowest, theta, base)
             aims = [self.linearised(theta, base, slope, keep, damping) for damping in DAMPING]
-            with multiprocessing.get_context("fork").Pool() as pool:
-                there = pool.starmap(self.tried, [(aim, base) for aim in aims])
+            there = in_parallel(partial(self.tried, base=base), aims)
             for aim, predicted in zip(aims, there, strict=True):
                 if (found := self.loss(aim, predicted)) < best[0]:
                     best = (found, aim, predicted)
@@ -192,9 +209,8 @@ class Fit:
         what is left out come out too large rather than too small.
         """
         found = base.copy()
-        groups = sorted(set(self.groups[level]))
-        with multiprocessing.get_context("fork").Pool() as pool:
-            parts = pool.map(partial(self._without, theta, base, slope, level), groups, chunksize=1)
+        groups = sorted(set(self.groups[level][self.of_servers]))  # an operator is never judged alone
+        parts = in_parallel(partial(self._without, theta, base, slope, level), groups)
         for group, part in zip(groups, parts, strict=True):
             found[self.groups[level] == group] = part
         return found
@@ -207,62 +223,11 @@ class Fit:
         return self.predict(self.linearised(theta, base, slope, keep), np.flatnonzero(own))
 
 
-def sums(errors: np.ndarray) -> str:
-    """Median, 90th percentile and bias of predicted / actual - 1, from its logarithm."""
-    off = np.exp(errors) - 1
-    size = np.abs(off)
-    return f"{np.median(size):6.1%} {np.quantile(size, 0.9):7.1%} {np.median(off):+7.1%}"
-
-
-def report(samples: list[ServingSample], errors: dict[str, np.ndarray], by: str = "table") -> None:
-    """A line for every file and kind of figure; a column for the fit and for each level that is left out."""
-    rows: dict[str, list[int]] = defaultdict(list)
-    for i, one in enumerate(samples):
-        rows[one.table if by == "table" else one.group(by)].append(i)
-    print(f"{'median, 90 % within, bias':44}    n  " + "  ".join(f"{name:>22}" for name in errors))
-    for name, own in sorted(rows.items()):
-        print(f"{name:44} {len(own):4}  " + "  ".join(sums(found[own]) for found in errors.values()))
-
-
-def intervals(samples: list[ServingSample], errors: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """Logarithms of actual over predicted throughput that hold the middle 80 % of what was left out, by distance.
-
-    Where neither model nor chip was measured, what the farther of the two adds to a cell left out is added again.
-    """
-    signs = np.array([1.0 if one.target.endswith("_ms") else -1.0 for one in samples])
-    found: dict[str, list[float]] = {}
-    kinds = {"": lambda one: usual(one.case.chips[0][0]), ", thin": lambda one: not usual(one.case.chips[0][0])}
-    for suffix, belongs in (kinds | {", first token": None}).items():
-        first = belongs is None
-        own = [i for i, one in enumerate(samples) if (one.target == "ttft_ms") == first and (first or belongs(one))]
-        for far, level in FAR.items():
-            found[far + suffix] = [float(q) for q in np.quantile((signs * errors[level])[own], [0.1, 0.9])]
-        for i in (0, 1):
-            near, far = (
-                abs(found["apart" + suffix][i]),
-                max(abs(found[f"new {what}{suffix}"][i]) for what in LEVELS[1:]),
-            )
-            found.setdefault("neither" + suffix, [0.0, 0.0])[i] = (2 * i - 1) * (far + max(0.0, far - near))
-    return {name: [round(q, 4) for q in ends] for name, ends in found.items()}
-
-
-def coverage(samples: list[ServingSample], errors: dict[str, np.ndarray], ranges: dict[str, list[float]]) -> None:
-    """The share of 80 % intervals that hold the actual figure, for each set that was left out."""
-    for far, level in FAR.items():
-        held: dict[str, list[bool]] = defaultdict(list)
-        for one, error in zip(samples, errors[level], strict=True):
-            low, high = ranges[interval_kind(far, one.case.chips[0][0], one.target)]
-            covered = low <= (error if one.target.endswith("_ms") else -error) <= high
-            held[one.table].append(covered)
-            held["all but first tokens" if one.target != "ttft_ms" else "first tokens"].append(covered)
-        print(f"{level}: " + ", ".join(f"{name} {np.mean(found):.1%}" for name, found in sorted(held.items())))
-
-
 def write(fit: Fit, theta: np.ndarray, ranges: dict[str, list[float]], paths: list[Path]) -> None:
     """The constants, the intervals and the cells that were seen, into the package."""
     kept = {name: round(float(value), 5) for name, value in zip(fit.names, theta, strict=True)}
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
-    cells = sorted({(one.case.arch_name, one.case.chips[0][0].name) for one in fit.samples})
+    cells = sorted({(one.case.arch_name, one.case.chips[0][0].name) for one in fit.samples if one.target != "operator"})
     found = {"data_sha256": digest, "constants": kept, "interval": ranges, "cells": cells}
     CONSTANTS.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -271,13 +236,16 @@ def main() -> None:
     """Fit, report, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--operators", type=Path, help="aiconfigurator's systems/data: measured operators to fit to")
     parser.add_argument("--judge", action="store_true", help="keep the shipped constants: judge, do not fit")
     parser.add_argument("--by", choices=["table", *LEVELS], default="table", help="the lines of the report")
+    parser.add_argument("--from-priors", action="store_true", help="begin there, not at the shipped constants")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    fit = Fit(given.runs)
+    fit = Fit(given.runs, given.operators)
     shipped = json.loads(CONSTANTS.read_text())["constants"]
-    start = np.array([shipped.get(name, value) for name, value in priors().items()])
+    known = {} if given.from_priors else shipped
+    start = np.array([known.get(name, value) for name, value in priors().items()])
     theta, base, slope = fit.solve(start, 0 if given.judge else ROUNDS)
     errors = {"fitted": base - fit.actual}
     if not given.judge:
@@ -285,8 +253,10 @@ def main() -> None:
     report(fit.samples, errors, given.by)
     if given.judge:
         return
-    ranges = intervals(fit.samples, errors)
-    coverage(fit.samples, errors, ranges)
+    served = [one for one in fit.samples if isinstance(one, ServingSample)]
+    errors = {level: found[fit.of_servers] for level, found in errors.items()}
+    ranges = intervals(served, errors)
+    coverage(served, errors, ranges)
     for name, value, prior in zip(fit.names, theta, fit.prior, strict=True):
         print(f"{name:28} {value:8.3f}  prior {prior:8.3f}")
     if given.write:

@@ -98,7 +98,8 @@ def test_budget(tmp_path: Path) -> None:
     assert found["request"] == {
         "capex": 2e6, "chip": "h100", "years": 4, "train": 0.5, "serve": 0.25, "discount": 0.12, "of": "Meta",
         "models": ["centime-d2=1B"], "serve_model": "centime-d2", "chip_price": 30_000, "rent": 2.0,
-        "usd_per_kwh": 0.11, "overrides": {}, "efficiency": 10, "rates": [],
+        "usd_per_kwh": 0.11, "overrides": {}, "efficiency": 10, "rates": [], "company": None,
+        "currency": None, "ramp": 0.0, "tax": 0.0, "write_off": 5.0,
     }  # fmt: skip
     assert list(found["run_hours"]) == ["centime-d2"]
     for name, value in (("chip_price", 30_000), ("rent", 2.0), ("usd_per_kwh", 0.11)):

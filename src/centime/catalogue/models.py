@@ -28,6 +28,7 @@ from centime.catalogue.architecture import (
     LayerGroup,
     Mixer,
     SoftmaxAttention,
+    StoredWeights,
 )
 from centime.catalogue.home import centime_home
 from centime.catalogue.layer_pattern import blocks_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # pydantic takes 0.1 s to import
     from centime.catalogue.model_config import ModelConfig
 
 TABLE = Path(__file__).parent / "models.csv"
+RELEASED_WEIGHTS = TABLE.parent / "released_weights.csv"
 
 _HEADING = """
     name aliases pattern hidden vocab heads kv_heads head_dim value_dim window window_heads window_kv_heads
@@ -153,7 +155,11 @@ def overlay_path() -> Path:
 
 @functools.cache
 def _catalogue() -> dict[str, Architecture]:
-    return read_table(TABLE)
+    """The catalogue's models, with the format of those of which no weights of 16 bits were ever published."""
+    released = {
+        row["name"]: StoredWeights(row["method"], row["experts"], row["rest"]) for row in read_rows(RELEASED_WEIGHTS)
+    }
+    return {form: replace(arch, stored=released.get(arch.name)) for form, arch in read_table(TABLE).items()}
 
 
 def _overlay(path: Path) -> dict[str, Architecture]:

@@ -210,3 +210,16 @@ def test_the_sums_by_hand() -> None:
     widths = sorted((row.high - row.low) / 2 / row.predicted for row in rows[:5])  # type: ignore[operator]
     assert found["median_width"] == pytest.approx(widths[2])
     assert sums(rows[5:]) == {"n": 1, "answered": 0} | dict.fromkeys(list(found)[2:])
+
+
+def test_a_dual_board_is_two_chips_counted_once() -> None:
+    row = {"model": "llama-3.1-8b", "gpu": "[MAXSUN] MS-Intel Arc Pro B60 Dual 48G Turbo", "n_gpus": "4"}
+    assert [n for _, n in read_case(row).chips] == [8]
+    assert [n for _, n in read_case({**row, "gpu": "Arc Pro B60"}).chips] == [4]
+
+
+def test_weights_that_were_published_in_four_bits_are_read_so_whatever_a_row_calls_its_products() -> None:
+    row = {"model": "gpt-oss-120b", "gpu": "H100 SXM", "n_gpus": "4", "precision": "fp8", "engine": "TensorRT-LLM 1.2"}
+    form = engine_of(read_case(row), Unit(), None).form
+    assert (form.name, form.expert_bytes, form.expert_compute, form.kv_bytes) == ("mxfp4", 0.53125, "bf16", 1.0)
+    assert engine_of(read_case({**row, "model": "deepseek-v3"}), Unit(), None).form.name == "fp8"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.errors import UserError
-from centime.plan.serving.costs import ModelCost, model_cost
+from centime.plan.serving.costs import ModelCost, busiest, model_cost, visited
 from centime.plan.serving.engine import EngineModel, decoding, prefilling, steady
-from centime.plan.serving.roofline import Load, PlacedModel, bandwidth, peak, step_time, visited
+from centime.plan.serving.roofline import Load, PlacedModel, bandwidth, experts_seconds, peak, step_time
 from centime.plan.serving.speeds import BASES, ServingConstants, ServingSoftware, Speeds, constants, speeds
 from centime.plan.serving.units import Unit, computed_on, kv_bytes_per_sequence, number_format, weight_bytes
 
@@ -139,7 +139,7 @@ def test_longer_is_never_faster(model: str, on: str, isl: float, factor: float) 
     assert decoding(one, 64.0, isl * factor, 500.0).tpot_s >= decoding(one, 64.0, isl, 500.0).tpot_s * (1 - 1e-9)
     short, long = (steady(one, 64.0, n, 500.0).tpot_s for n in (isl, isl * factor))
     assert long >= short * (1 - 1e-9)
-    assert prefilling(one, isl * factor, 8192.0) >= prefilling(one, isl, 8192.0) * (1 - 1e-9)
+    assert prefilling(one, isl * factor, isl * factor) >= prefilling(one, isl, isl) * (1 - 1e-9)
 
 
 def test_hits_make_prefill_of_the_whole_prompt_cheaper() -> None:
@@ -189,7 +189,8 @@ def test_no_constants_lift_a_unit_above_the_peak(
     """Tokens a second times the FLOPs of a token stay below the chips' peak, and a step reads what it must."""
     kind, arch = chip(on), architecture(model)
     least = {name: -50.0 for name in BASES if name.endswith("_s")} | {"narrow_heads": -50.0, "imbalance": -50.0}
-    limitless = ServingConstants(constants() | dict.fromkeys(BASES, 50.0) | least | {"mixing": -50.0, "uneven": -50.0})
+    least |= dict.fromkeys(("mixing", "uneven", "passes", "moves", "own_keys"), -50.0)
+    limitless = ServingConstants(constants() | dict.fromkeys(BASES, 50.0) | least)
     form = number_format(precision, arch.is_mixture)
     one = EngineModel(model_cost(arch), kind, Unit(), form, speeds(kind, SOFTWARE, limitless))
     state = steady(one, batch, isl, osl)
@@ -198,6 +199,40 @@ def test_no_constants_lift_a_unit_above_the_peak(
     assert state.tokens_per_s * (1 + isl / osl) * 2 * dense <= fastest * (1 + 1e-9)
     always = sum(n.repeat * (n.mixer_params + n.dense_params) for n in one.model.layers) * form.dense_bytes
     assert state.tpot_s >= always / bandwidth(kind) * (1 - 1e-9)
+
+
+@given(st.integers(1, 320), st.integers(1, 512), st.floats(0.0, 1.0))
+def test_the_busiest_rank_is_the_further_above_the_mean_the_more_ranks_share_the_experts(
+    ranks: int, experts: int, spread: float
+) -> None:
+    assert busiest(1, experts, spread) == 1.0
+    assert 1.0 <= busiest(ranks, experts, spread) <= busiest(ranks + 1, experts, spread)
+    assert busiest(32, 256, 0.19) == pytest.approx(59.3 / 50.3, abs=0.01), "SGLang, with and without perfect balance"
+
+
+def test_grouped_products_take_longer_than_one_of_their_size_and_longer_still_to_unpack() -> None:
+    """Beyond what reading their weights takes, which the same bytes in one matrix take too."""
+    one = engine("gpt-oss-120b", "h100", Unit())
+    layer, rates = one.model.layers[0], one.speeds
+    tokens = 65536.0
+    work = 2.0 * layer.expert_params * layer.top_k * tokens
+
+    def seconds(name: str, **other: float) -> float:
+        form = computed_on(one.chip, number_format(name, True))
+        return experts_seconds(
+            layer, dataclasses.replace(one, form=form, speeds=dataclasses.replace(rates, **other)), tokens
+        )
+
+    assert seconds("bf16") > work / (peak(one.chip, "bf16") * rates.gemm("bf16", tokens))
+    assert seconds("bf16", grouped=1.0) < seconds("bf16") < seconds("bf16", moves=2 * rates.moves)
+    assert seconds("mxfp4") > seconds("mxfp4", unpacked=1.0) > 0.9 * seconds("bf16")
+
+
+def test_experts_that_a_bias_balances_are_visited_more() -> None:
+    balanced, free = (model_cost(architecture(name)).layers[-1].balanced for name in ("deepseek-v3", "gpt-oss-120b"))
+    assert (balanced, free) == (True, False)
+    rates = engine().speeds
+    assert visited(256, 8, 64, rates.balanced_popularity) > visited(256, 8, 64, rates.popularity)
 
 
 def test_int8_has_its_own_weights_and_what_a_chip_lacks_is_refused() -> None:

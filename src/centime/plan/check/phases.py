@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 
+from centime.catalogue.architecture import StoredWeights
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
 from centime.plan.check.serving_rows import (
@@ -31,7 +32,7 @@ from centime.plan.serving.engine import (
     steady,
 )
 from centime.plan.serving.speeds import ServingConstants, ServingSoftware, speeds
-from centime.plan.serving.units import Unit, most_sequences, served
+from centime.plan.serving.units import Unit, most_sequences, served, stored_format
 from centime.plan.serving.waiting import (
     HEADROOM,
     ClosedLoop,
@@ -59,6 +60,7 @@ class ServingRow:
     software: ServingSoftware
     mixture: bool
     arch_name: str
+    stored: StoredWeights | None = None  # the only format that its weights were published in
 
 
 def engine_of(case: ServingRow, unit: Unit, values: ServingConstants | None, *, even: bool = False) -> EngineModel:
@@ -67,9 +69,11 @@ def engine_of(case: ServingRow, unit: Unit, values: ServingConstants | None, *, 
     mlperf = case.row.get("phase", "").lower() in ("offline", "server", "interactive")
     eight_bit_cache = mlperf or case.software.engine == "trt" or bool(kind.fp4_tflops)  # as sources start them
     form = served(kind, precision(case.row, case.mixture, eight_bit_cache))
+    if case.stored and form.name in ("bf16", "fp8"):  # that is then of activations and cache
+        form = replace(stored_format(kind, case.stored, case.model), kv_bytes=form.kv_bytes)
     rates = speeds(kind, case.software, values)
     if even:
-        rates = replace(rates, imbalance=1.0)
+        rates = replace(rates, imbalance=0.0)
     drafted, accepted = speculation(case.row, case.model.mtp_params > 0, unit)
     return EngineModel(case.model, kind, unit, form, rates, drafted, accepted or rates.accepted)
 
@@ -201,13 +205,16 @@ def at_user_speed(case: ServingRow, lengths: Lengths, speed: float, values: Serv
     """Output tokens a second and chip of the planner's own best layout at which users get `speed` tokens a second.
 
     For a point of a frontier, whose layout is not stated: the best inside one scale-up domain, as benchmarks are run,
-    or two boxes where units are shown to cross them.
+    or two boxes where units are shown to cross them. A frontier's best runs draft a token where the model has a module
+    for it, on the chips whose makers' engines serve such models so.
     """
     kind = case.chips[0][0]
+    shown = kind.vendor.lower() in WIDE_EXPERTS_SHOWN
     domain = int(kind.scaleup_domain or 1)
-    boxes = 2 if domain <= 8 and kind.vendor.lower() in WIDE_EXPERTS_SHOWN else 1
-    gpus = case.gpus or boxes * domain
+    gpus = case.gpus or (2 if domain <= 8 and shown else 1) * domain
     engine = engine_of(case, Unit(), values)
+    if shown and case.model.mtp_params and not engine.drafted:
+        engine = replace(engine, drafted=1, accepted=engine.speeds.accepted)
     return lengths.osl / choices(engine, lengths, FRONTIER_TTFT_S, 1 / speed, None, gpus)[0].gpu_seconds(lengths)
 
 

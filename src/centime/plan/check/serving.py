@@ -56,7 +56,7 @@ def read_case(row: dict[str, str]) -> ServingRow:
     count = number(row.get("n_gpus"))
     gpus = int(count) if count else 0
     kinds = _chips(row.get("gpu", ""), max(gpus, 1))
-    return ServingRow(row, model_cost(arch), kinds, gpus, software(row), arch.is_mixture, arch.name)
+    return ServingRow(row, model_cost(arch), kinds, gpus, software(row), arch.is_mixture, arch.name, arch.stored)
 
 
 def predict(case: ServingRow, target: str, values: ServingConstants | None = None) -> float:
@@ -174,7 +174,8 @@ def _chips(text: str, gpus: int) -> tuple[tuple[Chip, int], ...]:
         return tuple((chip(name.strip()), int(n)) for name, n in mixed)
     if not text.strip():
         raise UserError("gpu is blank: no chip, no prediction.")
-    name, each = SHORTHAND.get(text.strip().lower(), (text.strip(), 1))
+    board = 2 if re.search(r"\bdual\b", text, re.IGNORECASE) else 1  # of two chips, counted once by sources
+    name, each = SHORTHAND.get(text.strip().lower(), (text.strip(), board))
     return ((chip(name), gpus * each),)
 
 

@@ -148,7 +148,7 @@ def choices(
     given: dict[str, Unit] | None,
     most: int | None,
 ) -> list[Choice]:
-    """The best split and the best mixed units, or what `given` says, cheapest first.
+    """Split and mixed units, or what `given` says, cheapest first.
 
     `most`: GPUs there are; then the best are those whose whole units serve most on them, so that more GPUs never serve
     less, and otherwise those that serve a request in least GPU-seconds.
@@ -171,8 +171,7 @@ def choices(
     def cost(choice: Choice) -> float:
         return burden(choice, lengths, most)
 
-    options = [min(found, key=cost) for found in (splits, mixed) if found]
-    options = [option for option in options if math.isfinite(cost(option))]
+    options = [option for option in splits + mixed if math.isfinite(cost(option))]
     if not options:
         tried = [unit for found in roles.values() for unit in found] or units
         raise UserError(_why_none(engine, tried, lengths, ttft_s, tpot_s))

@@ -7,6 +7,7 @@ key; prefill in the expanded form, 2 H (nope + R + value) FLOPs a key.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -22,6 +23,35 @@ from centime.catalogue.architecture import (
 from centime.plan.counts.architecture import attention_flops, kv_elements
 from centime.plan.counts.matrices import gemms
 
+ALIKE = 1e4  # popularity beyond which experts are as good as alike, and the Gamma functions of their formula cancel
+
+
+def visited(experts: int, top_k: int, tokens: float, popularity: float = math.inf) -> float:
+    """Distinct experts that `tokens` tokens pick when each picks `top_k` of `experts`.
+
+    Were all experts alike, E (1 - (1 - K/E)^T). Some are picked more than others: their chances follow a Beta(a, b)
+    distribution of mean K/E and a = `popularity`, so that an expert is missed by all with
+    E[(1 - p)^T] = Gamma(a + b) Gamma(b + T) / (Gamma(b) Gamma(a + b + T)).
+    """
+    if not experts:
+        return 0.0
+    if tokens < 1 or top_k >= experts:
+        return top_k * min(1.0, tokens)
+    if popularity > ALIKE:
+        return experts * (1.0 - math.pow(1.0 - top_k / experts, tokens))
+    a, b = popularity, popularity * (experts / top_k - 1)
+    missed = math.lgamma(a + b) - math.lgamma(b) + math.lgamma(b + tokens) - math.lgamma(a + b + tokens)
+    return experts * (1.0 - math.exp(min(0.0, missed)))
+
+
+def busiest(ranks: int, experts: int, spread: float) -> float:
+    """The load of the busiest of `ranks` over the mean, whose experts' loads have the standard deviation `spread`.
+
+    A rank holds E / n experts, so that its own deviates by spread sqrt(n / E), and the largest of n such is some
+    sqrt(2 ln n) deviations above their mean.
+    """
+    return 1.0 + spread * math.sqrt(ranks / experts * 2.0 * math.log(ranks)) if experts else 1.0
+
 
 @dataclass(frozen=True)
 class LayerCost:
@@ -35,6 +65,16 @@ class LayerCost:
     experts: int  # E
     top_k: int  # K
     kv_heads: int  # over how many tensor-parallel ranks the cache can be split: 1 for a latent
+    balanced: bool = False  # whether a bias keeps its experts equally busy
+
+    @property
+    def key_flops(self) -> float:
+        """FLOPs of one token of a prompt against one key, of attention that meets all of them."""
+        if isinstance(self.mixer, SoftmaxAttention):
+            return 2.0 * self.mixer.heads * (self.mixer.head_dim + self.mixer.value_head)
+        if isinstance(self.mixer, LatentAttention):
+            return 2.0 * self.mixer.heads * (self.mixer.nope_dim + self.mixer.rope_dim + self.mixer.value_dim)
+        return 0.0
 
     def kv_elements(self, context: float) -> float:
         """Cache elements of one sequence of `context` tokens."""
@@ -118,16 +158,23 @@ def model_cost(arch: Architecture) -> ModelCost:
     layers = []
     for block in arch.blocks:
         found = gemms(block, arch)
-        part = block.feed_forward
+        routed = block.feed_forward if isinstance(block.feed_forward, ExpertsSpec) else None
         mixer_only = gemms(type(block)(block.mixer, None, 1), arch)
         mixer_params = sum(g.params for g in mixer_only)
-        experts = part.experts if isinstance(part, ExpertsSpec) else 0
+        experts = routed.experts if routed else 0
         expert_params = sum(g.params for g in found if g.kind == "expert") / experts if experts else 0.0
         dense = sum(g.params for g in found if g.kind != "expert") - mixer_params
-        top_k = part.top_k if isinstance(part, ExpertsSpec) else 0
         layers.append(
             LayerCost(
-                block.repeat, block.mixer, mixer_params, dense, expert_params, experts, top_k, _kv_heads(block.mixer)
+                repeat=block.repeat,
+                mixer=block.mixer,
+                mixer_params=mixer_params,
+                dense_params=dense,
+                expert_params=expert_params,
+                experts=experts,
+                top_k=routed.top_k if routed else 0,
+                kv_heads=_kv_heads(block.mixer),
+                balanced=routed.correction_bias if routed else False,
             )
         )
     head = arch.hidden * arch.vocab

@@ -13,13 +13,12 @@ picked (`visited`). docs/plan-serving.md derives the rest.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 
 from centime.catalogue.architecture import LatentAttention, SoftmaxAttention, StateSpace
 from centime.catalogue.chips import Chip
 from centime.errors import UserError
-from centime.plan.serving.costs import LayerCost, ModelCost
+from centime.plan.serving.costs import LayerCost, ModelCost, busiest, visited
 from centime.plan.serving.speeds import Speeds
 from centime.plan.serving.units import NumberFormat, Unit
 
@@ -91,45 +90,37 @@ def peak(chip: Chip, precision: str) -> float:
     raise UserError(f"{chip.name}: the catalogue has no bf16 peak; add bf16_tflops to your own chips.csv.")
 
 
-ALIKE = 1e4  # popularity beyond which experts are as good as alike, and the Gamma functions of their formula cancel
-
-
-def visited(experts: int, top_k: int, tokens: float, popularity: float = math.inf) -> float:
-    """Distinct experts that `tokens` tokens pick when each picks `top_k` of `experts`.
-
-    Were all experts alike, E (1 - (1 - K/E)^T). Some are picked more than others: their chances follow a Beta(a, b)
-    distribution of mean K/E and a = `popularity`, so that an expert is missed by all with
-    E[(1 - p)^T] = Gamma(a + b) Gamma(b + T) / (Gamma(b) Gamma(a + b + T)).
-    """
-    if not experts:
-        return 0.0
-    if tokens < 1 or top_k >= experts:
-        return top_k * min(1.0, tokens)
-    if popularity > ALIKE:
-        return experts * (1.0 - math.pow(1.0 - top_k / experts, tokens))
-    a, b = popularity, popularity * (experts / top_k - 1)
-    missed = math.lgamma(a + b) - math.lgamma(b) + math.lgamma(b + tokens) - math.lgamma(a + b + tokens)
-    return experts * (1.0 - math.exp(min(0.0, missed)))
-
-
 def either(memory: float, compute: float) -> float:
     """The slower bound, rounded where the two are near: the 4-norm, since a kernel overlaps them imperfectly."""
     return float((memory**4 + compute**4) ** 0.25)
 
 
 def step_time(on: PlacedModel, load: Load) -> StepTime:
-    """Seconds that one step takes on the unit."""
+    """Seconds that one step takes on the unit: of units that overlap two micro-batches, the faster of both ways."""
+    whole = _in_parts(on, load, 1)
+    if not on.unit.overlapped or on.unit.dp == 1:
+        return whole
+    halves = _in_parts(on, load, 2)
+    return halves if halves.total < whole.total else whole
+
+
+def _in_parts(on: PlacedModel, load: Load, parts: int) -> StepTime:
+    """A step in one or two micro-batches, each of which reads all weights; one's launches hide behind the other."""
     time, unit, speeds = StepTime(), on.unit, on.speeds
-    rows = (load.decode * load.queries + load.prefill) / unit.dp  # per attention group
+    part = replace(load, decode=load.decode / parts, prefill=load.prefill / parts)
+    rows = (part.decode * load.queries + part.prefill) / unit.dp  # per attention group
     for layer in on.model.layers:
-        _layer(time, layer, on, load, rows)
+        _layer(time, replace(layer, repeat=layer.repeat * parts), on, part, rows)
+    time.launch /= parts
     sampled = (load.decode * load.queries + load.prefill / max(load.prompt, 1.0)) / unit.dp
-    time.matrices += _matrix(on.model.head_params / unit.tp, 2.0, "bf16", sampled, on)
+    time.matrices += matrix_seconds(on.model.head_params / unit.tp, 2.0, "bf16", sampled, on)
     _draft(time, on, load)
     time.host = speeds.step_s + speeds.sequence_s * load.decode / unit.dp
     if unit.pp > 1:  # a token crosses the stages one after the other: times above are of the whole depth
         time.communication += (unit.pp - 1) * speeds.reduce_s
-    _expose(time, unit, load, speeds)
+    time.exposed_communication = time.communication
+    if parts > 1:
+        _hide(time, load, speeds)
     return time
 
 
@@ -147,14 +138,11 @@ def _draft(time: StepTime, on: PlacedModel, load: Load) -> None:
     time.experts += drafted * layer.experts
     time.communication += drafted * layer.communication
     time.launch += drafted * layer.launch
-    time.matrices += drafted * _matrix(on.model.head_params / on.unit.tp, 2.0, "bf16", rows, on)
+    time.matrices += drafted * matrix_seconds(on.model.head_params / on.unit.tp, 2.0, "bf16", rows, on)
 
 
-def _expose(time: StepTime, unit: Unit, load: Load, speeds: Speeds) -> None:
-    """Communication that computation does not hide; two micro-batches hide the smaller of the two, less a remainder."""
-    time.exposed_communication = time.communication
-    if not unit.overlapped or unit.dp == 1:
-        return
+def _hide(time: StepTime, load: Load, speeds: Speeds) -> None:
+    """Hides what of communication two micro-batches hide: the smaller of it and computation, less a remainder."""
     if load.prefill > load.decode:  # the kernels that move tokens take SMs from those that compute
         share = 1 / (1 - COMMUNICATION_SMS)
         time.matrices, time.attention, time.experts = (
@@ -163,47 +151,46 @@ def _expose(time: StepTime, unit: Unit, load: Load, speeds: Speeds) -> None:
             time.experts * share,
         )
     busy = time.matrices + time.attention + time.experts + time.launch
-    hidden = min(busy, time.communication) * speeds.overlap
-    time.exposed_communication = time.communication - hidden
+    time.exposed_communication -= min(busy, time.communication) * speeds.overlap
 
 
-def _matrix(params: float, element: float, precision: str, rows: float, on: PlacedModel) -> float:
+def matrix_seconds(params: float, element: float, precision: str, rows: float, on: PlacedModel) -> float:
     """Seconds of a product of [rows, k] with `params` weights of `element` bytes on one chip."""
-    memory = params * element / (bandwidth(on.chip) * on.speeds.memory)
-    return _product(memory, 2.0 * params * rows, precision, rows, on)
-
-
-def _product(memory: float, flops: float, precision: str, rows: float, on: PlacedModel) -> float:
-    """Seconds of a product whose weights take `memory` seconds to read once.
-
-    Kernels for few rows read the weights again for every `pass_rows` rows; kernels for many reach a share of the peak.
-    An engine picks the faster.
-    """
     if rows <= 0:
         return 0.0
-    skinny = memory * rows / on.speeds.pass_rows
-    large = flops / (peak(on.chip, precision) * on.speeds.gemm(precision, rows))
-    return either(memory, max(min(skinny, large), flops / peak(on.chip, precision)))  # never above the peak
+    memory = params * element / (bandwidth(on.chip) * on.speeds.memory)
+    compute = 2.0 * params * rows / peak(on.chip, precision)
+    return _product(memory, compute, on.speeds.gemm(precision, rows), rows / on.speeds.pass_rows)
+
+
+def _product(memory: float, compute: float, share: float, passes: float) -> float:
+    """Seconds of a product whose weights take `memory` seconds to read once, and whose FLOPs `compute` at the peak.
+
+    Kernels for few rows read the weights `passes` times over; kernels for many reach a `share` of the peak. An engine
+    picks the faster.
+    """
+    return either(memory, max(min(memory * passes, compute / share), compute))  # never above the peak
 
 
 def _layer(time: StepTime, layer: LayerCost, on: PlacedModel, load: Load, rows: float) -> None:
     n, form = layer.repeat, on.form
     for params in (layer.mixer_params, layer.dense_params):
         if params:
-            time.matrices += n * _matrix(params / on.unit.tp, form.dense_bytes, form.dense_compute, rows, on)
-    time.attention += n * _attention(layer, on, load)
+            time.matrices += n * matrix_seconds(params / on.unit.tp, form.dense_bytes, form.dense_compute, rows, on)
+    time.matrices += n * rows * on.model.hidden * 2 * on.speeds.passes / (bandwidth(on.chip) * on.speeds.memory)
+    time.attention += n * attention_seconds(layer, on, load)
     time.launch += n * on.speeds.layer_s
     if isinstance(layer.mixer, LatentAttention):
         time.launch += n * on.speeds.latent_layer_s
     elif isinstance(layer.mixer, StateSpace):
         time.launch += n * on.speeds.state_layer_s
     if layer.experts:
-        time.experts += n * _experts(layer, on, rows * on.unit.dp)
+        time.experts += n * experts_seconds(layer, on, rows * on.unit.dp)
         time.launch += n * on.speeds.expert_layer_s
     time.communication += n * _communication(layer, on, load, rows)
 
 
-def _attention(layer: LayerCost, on: PlacedModel, load: Load) -> float:
+def attention_seconds(layer: LayerCost, on: PlacedModel, load: Load) -> float:
     """Seconds of the attention core of one layer on one chip: decode reads the cache, prefill computes."""
     chip, unit, form, speeds = on.chip, on.unit, on.form, on.speeds
     if layer.mixer is None:
@@ -222,37 +209,55 @@ def _attention(layer: LayerCost, on: PlacedModel, load: Load) -> float:
         seconds += either(read / (bandwidth(chip) * share), compute)
     if load.prefill:
         flops = load.prefill / unit.dp * layer.prefill_flops(load.prompt, load.cached) / unit.tp
+        flops += load.prefill / unit.dp * speeds.own_keys * layer.key_flops / unit.tp
         seconds += flops / (peak(chip, "bf16") * speeds.attention_prefill * narrow)
     return seconds
 
 
-def _experts(layer: LayerCost, on: PlacedModel, tokens: float) -> float:
-    """Seconds of the routed experts of one layer on the busiest chip, `tokens` tokens over the whole unit."""
+def experts_seconds(layer: LayerCost, on: PlacedModel, tokens: float) -> float:
+    """Seconds of the routed experts of one layer on the busiest chip, `tokens` tokens over the whole unit.
+
+    Their products are grouped: of many small matrices with few rows each, so that they reach a share of what one
+    large product does.
+    """
     chip, unit, form, speeds = on.chip, on.unit, on.form, on.speeds
+    if tokens <= 0:
+        return 0.0
     spread = unit.ep
-    held = visited(layer.experts, layer.top_k, tokens, speeds.popularity) / spread
-    held = max(held, min(layer.top_k * tokens, 1.0) if spread > 1 else 0.0)
-    share = layer.expert_params / unit.moe_tp
+    popularity = speeds.balanced_popularity if layer.balanced else speeds.popularity
+    held = visited(layer.experts, layer.top_k, tokens, popularity) / spread
+    held = max(held, min(layer.top_k * tokens, 1.0) if spread > 1 else 0.0, 1e-9)
+    params = layer.expert_params / unit.moe_tp
     work = layer.top_k * tokens / spread  # rows of all experts of a chip
-    uneven = speeds.imbalance if spread > 1 else 1.0
-    memory = held * share * form.expert_bytes / (bandwidth(chip) * min(0.95, speeds.memory * speeds.expert_memory))
-    rows = work / max(held, 1e-9)
-    return _product(memory, 2.0 * share * work * uneven, form.expert_compute, rows, on)
+    uneven = busiest(spread, layer.experts, speeds.imbalance)
+    memory = held * params * form.expert_bytes / (bandwidth(chip) * min(0.95, speeds.memory * speeds.expert_memory))
+    compute = 2.0 * params * work * uneven / peak(chip, form.expert_compute)
+    rows = work / held
+    product = _product(memory, compute, speeds.grouped_gemm(form.expert_compute, rows), rows / speeds.pass_rows)
+    if form.expert_bytes < 1 and form.expert_compute != "fp4":
+        product /= speeds.unpacked
+    hidden = on.model.hidden
+    moved = work * uneven * (hidden + params / (3 * hidden)) * 2 * speeds.moves
+    return product + moved / (bandwidth(chip) * speeds.memory)
 
 
 def _communication(layer: LayerCost, on: PlacedModel, load: Load, rows: float) -> float:
     """Seconds of one layer's collectives: two all-reduces of a tensor-parallel layer, or dispatch and combine."""
     chip, unit, hidden, speeds = on.chip, on.unit, on.model.hidden, on.speeds
     seconds = 0.0
-    domain = chip.scaleup_domain or 1
     if unit.tp > 1:
         times = 1 if layer.experts and unit.dp > 1 else 2
-        moved = 2.0 * (unit.tp - 1) / unit.tp * rows * hidden * 2
-        latency = speeds.reduce_s if unit.tp <= domain else NIC_LATENCY_S
-        seconds += times * (latency + moved / _link(chip, unit.tp <= domain, speeds))
+        seconds += times * all_reduce_seconds(chip, unit.tp, rows * hidden * 2, speeds)
     if layer.experts and unit.dp > 1:
         seconds += _all_to_all(layer, on, load, rows / unit.tp)
     return seconds
+
+
+def all_reduce_seconds(chip: Chip, ranks: int, size: float, speeds: Speeds) -> float:
+    """Seconds of an all-reduce of `size` bytes over so many chips: a ring moves 2 (n - 1) / n of them."""
+    inside = ranks <= (chip.scaleup_domain or 1)
+    moved = 2.0 * (ranks - 1) / ranks * size
+    return (speeds.reduce_s if inside else NIC_LATENCY_S) + moved / _link(chip, inside, speeds)
 
 
 def _link(chip: Chip, inside: bool, speeds: Speeds) -> float:

@@ -1,8 +1,9 @@
 """How much of its chip a serving engine gets: fitted efficiencies and overheads, by chip maker, engine and date.
 
 Every speed is a product: exp(base + what non-NVIDIA chips differ by + the maker's own + the generation's + the
-engine's + years of software), each term fitted by scripts/fit_serving.py with a prior around zero, so that a chip or
-an engine nobody measured gets its group's value (partial pooling). No term belongs to a model, a source or a row.
+engine's + years of software), each term fitted by scripts/fit_serving.py with a prior around zero
+(scripts/serving_terms.py), so that a chip or an engine nobody measured gets its group's value (partial pooling). No
+term belongs to a model, a source or a row.
 """
 
 from __future__ import annotations
@@ -33,11 +34,17 @@ BASES: dict[str, tuple[float, float, str]] = {
         "rows that a skinny product handles for one read of its weights; tiles are 64 or 128 tall",
     ),
     "rows": (64.0, 0.50, "rows M at which a product reaches half of its large efficiency"),
+    "grouped": (0.5, 0.30, "share of a large product's efficiency that experts' grouped ones reach"),
+    "grouped_rows": (64.0, 0.50, "rows an expert at which they reach half of it"),
+    "unpacked": (0.5, 0.30, "share of that speed which experts reach whose four-bit weights meet wider operands"),
+    "passes": (12.0, 0.40, "times a layer reads or writes a token's hidden state outside its products: norms, sums"),
+    "moves": (4.0, 0.40, "times experts read or write a row of hidden and inner state: sorting, activation, sums"),
     "attention_memory": (0.65, 0.30, "share of bandwidth that cache reads reach; FlashMLA: 3,000 of 3,350 GB/s"),
     "latent_memory": (1.3, 0.2, "the same of a latent cache over that of keys and values: FlashMLA's 0.9 over 0.65"),
     "expert_memory": (0.85, 0.2, "the same of routed experts' weights over that of dense ones: many small products"),
     "attention_decode": (0.45, 0.30, "share of the bf16 peak of decode attention; FlashMLA: 660 of 989 TFLOPS"),
     "attention_prefill": (0.45, 0.30, "share of the bf16 peak of prefill attention; FlashAttention-3: up to 0.75"),
+    "own_keys": (400.0, 0.40, "keys that a prompt's token takes the time of by itself: reading, scaling, writing it"),
     "narrow_heads": (0.5, 0.5, "exponent of a head's width over 128, to which attention's shares fall below it"),
     "layer_s": (12e-6, 0.50, "seconds of a layer that no bound explains: kernel launch and drain, small kernels"),
     "latent_layer_s": (
@@ -47,7 +54,8 @@ BASES: dict[str, tuple[float, float, str]] = {
     ),
     "state_layer_s": (10e-6, 0.50, "the same of layers that carry a state in place of a cache"),
     "expert_layer_s": (15e-6, 0.50, "the same of a mixture's routing, sorting and grouped products"),
-    "popularity": (3.0, 0.7, "shape of the Beta distribution of experts' popularity: the larger, the more alike"),
+    "popularity": (1.5, 0.7, "shape of the Beta distribution of experts' popularity: the larger, the more alike"),
+    "balanced_popularity": (3.0, 0.7, "the same where a bias balances them (V3 report, section 2.1.2)"),
     "gathering": (
         0.3,
         0.5,
@@ -75,7 +83,7 @@ BASES: dict[str, tuple[float, float, str]] = {
     "request_s": (0.04, 0.70, "seconds from a request to its first step: tokenising, queues of the server"),
     "wave": (0.10, 0.70, "share of a closed loop's requests that arrive with all others at its start; 10 rounds: 0.1"),
     "link": (0.70, 0.30, "share of a link's rate; 160 of 200 GB/s on H800 (V3 report)"),
-    "imbalance": (1.18, 0.15, "busiest over mean expert rank; SGLang: 59.3 against 50.3 K tokens/s per node"),
+    "imbalance": (0.19, 0.40, "experts' loads' spread over their mean; SGLang: 59.3 against 50.3 K tokens/s at EP32"),
     "wait": (0.75, 0.30, "(1 + c2) / 2 of the wait's tail, c2 the squared variation of service times"),
     "run_s": (
         1200.0,
@@ -86,12 +94,15 @@ BASES: dict[str, tuple[float, float, str]] = {
     "accepted": (0.75, 0.10, "chance that a drafted token stands where a source does not state it; V3 report: 0.85"),
     "overlap": (0.80, 0.20, "share of the hideable communication that two micro-batches hide"),
 }
+# Products a second over those in bf16: a tile's take the less time, while its loads and its end do not.
+RATE = {"bf16": 1, "fp8": 2, "int8": 2, "fp4": 4}
 MOST = {  # of what a share may be, whatever was fitted
     **dict.fromkeys(("gemm_bf16", "gemm_fp8", "gemm_fp4", "attention_decode", "attention_prefill"), 0.9),
+    **dict.fromkeys(("grouped", "unpacked"), 1.0),
     **dict.fromkeys(("memory", "attention_memory", "link"), 0.95),
     **dict.fromkeys(("uneven", "filled", "wave", "overlap", "accepted"), 1.0),
 }
-LEAST = dict.fromkeys(("pass_rows", "imbalance", "token_tail", "mixing"), 1.0)  # prompts cost at least their own work
+LEAST = dict.fromkeys(("pass_rows", "token_tail", "mixing"), 1.0)  # prompts cost at least their own work
 GROUPS = {  # what the terms below act on
     "memory": ("memory",),
     "gemm": ("gemm_bf16", "gemm_fp8", "gemm_fp4"),
@@ -100,6 +111,8 @@ GROUPS = {  # what the terms below act on
     "pass": ("pass_rows",),
     "rows": ("rows",),
     "experts": ("expert_memory",),
+    "grouped": ("grouped",),
+    "unpacked": ("unpacked",),
     "attention": ("attention_memory", "attention_decode", "attention_prefill"),
     "prompts": ("attention_prefill",),
     "gathering": ("gathering",),
@@ -115,53 +128,6 @@ GROUPS = {  # what the terms below act on
     "wave": ("wave",),
     "link": ("link",),
     "imbalance": ("imbalance",),
-}
-_FOREIGN = {  # what chips of other makers than NVIDIA differ by in 2024, before any row is seen
-    "memory": (-0.4, 0.4),
-    "gemm": (-0.3, 0.4),
-    "pass": (-2.0, 0.8),
-    "rows": (4.0, 0.7),
-    "attention": (-0.5, 0.4),
-    "launch": (1.0, 0.8),
-    "host": (0.5, 0.6),
-}
-_FOREIGN_YEAR = {  # and what a year of their software makes of it
-    "memory": (0.1, 0.2),
-    "gemm": (0.1, 0.2),
-    "pass": (1.0, 0.5),
-    "rows": (-2.0, 0.7),
-    "attention": (0.2, 0.4),
-    "launch": (-0.3, 0.4),
-}
-_MAKER = {"memory": 0.2, "gemm": 0.3, "pass": 0.4, "attention": 0.4, "launch": 0.4}
-_MAKER |= {"experts": 0.4, "latent": 0.4, "expert_launch": 0.5, "latent_launch": 0.5, "exchange": 0.5}
-_KERNELS = {"memory": 0.1, "gemm": 0.2, "narrow": 0.2, "eight": 0.2, "pass": 0.3, "rows": 0.3, "experts": 0.2}
-_KERNELS |= {"attention": 0.2, "prompts": 0.2, "latent": 0.2}
-_GENERATION = _KERNELS | {"launch": 0.2, "latent_launch": 0.3, "expert_launch": 0.3, "reduce": 0.3, "exchange": 0.3}
-_GENERATION |= {"mixing": 0.2, "link": 0.2, "host": 0.3}
-_ENGINE = _KERNELS | {"launch": 0.25, "latent_launch": 0.4, "expert_launch": 0.4, "reduce": 0.4, "exchange": 0.4}
-_ENGINE |= {"mixing": 0.3, "gathering": 0.3, "host": 0.5, "request": 0.7, "wave": 0.7}
-_YEAR = {
-    **{"gemm": (0.03, 0.1), "attention": (0.05, 0.1), "launch": (-0.1, 0.15), "host": (-0.2, 0.2)},
-    **{"experts": (0.0, 0.1), "expert_launch": (0.0, 0.2), "request": (0.0, 0.3), "mixing": (0.0, 0.2)},
-    **{"memory": (0.0, 0.05), "reduce": (0.0, 0.2), "latent": (0.0, 0.1), "wave": (0.0, 0.3)},
-}
-_NEW_YEAR = {"memory": 0.1, "eight": 0.2, "launch": 0.2, "expert_launch": 0.2, "prompts": 0.2}
-_PAIR = ("memory", "gemm", "narrow", "eight", "attention", "prompts", "launch", "expert_launch", "reduce", "host")
-# term.group: (prior mean, prior spread), in logarithms
-TERMS: dict[str, tuple[float, float]] = {
-    **{f"foreign.{group}": prior for group, prior in _FOREIGN.items()},
-    **{f"foreign_year.{group}": prior for group, prior in _FOREIGN_YEAR.items()},
-    **{f"{maker}.{group}": (0.0, spread) for maker in ("amd", "intel") for group, spread in _MAKER.items()},
-    **{
-        f"{generation}.{group}": (0.0, spread)
-        for generation in ("ampere", "blackwell", "card")
-        for group, spread in _GENERATION.items()
-    },
-    **{f"{engine}.{group}": (0.0, spread) for engine in ("vllm", "sglang", "trt") for group, spread in _ENGINE.items()},
-    **{f"{engine}_blackwell.{group}": (0.0, 0.2) for engine in ("vllm", "sglang", "trt") for group in _PAIR},
-    **{f"year.{group}": prior for group, prior in _YEAR.items()},
-    **{f"blackwell_year.{group}": (0.0, spread) for group, spread in _NEW_YEAR.items()},
 }
 
 
@@ -191,17 +157,24 @@ class Speeds:
     gemms: tuple[float, float, float]  # bf16, fp8, fp4
     pass_rows: float
     rows: float
+    grouped: float
+    grouped_rows: float
+    unpacked: float
+    passes: float
+    moves: float
     attention_memory: float
     latent_memory: float
     expert_memory: float
     attention_decode: float
     attention_prefill: float
+    own_keys: float
     narrow_heads: float
     layer_s: float
     latent_layer_s: float
     state_layer_s: float
     expert_layer_s: float
     popularity: float
+    balanced_popularity: float
     gathering: float
     step_s: float
     sequence_s: float
@@ -221,9 +194,15 @@ class Speeds:
     overlap: float
 
     def gemm(self, precision: str, rows: float) -> float:
-        """Share of the peak that a product of so many rows reaches: half of the large one's at `self.rows` rows."""
-        large = self.gemms[{"bf16": 0, "fp8": 1, "int8": 1, "fp4": 2}[precision]]
-        return large * rows / (rows + self.rows)
+        """Share of the peak that a product of so many rows reaches: in bf16 half of the large one's at `self.rows`."""
+        return self._large(precision) * rows / (rows + self.rows * RATE[precision])
+
+    def grouped_gemm(self, precision: str, rows: float) -> float:
+        """The same of experts' products with so many rows each."""
+        return self._large(precision) * self.grouped * rows / (rows + self.grouped_rows * RATE[precision])
+
+    def _large(self, precision: str) -> float:
+        return self.gemms[{"bf16": 0, "fp8": 1, "int8": 1, "fp4": 2}[precision]]
 
 
 class ServingConstants(dict[str, float]):

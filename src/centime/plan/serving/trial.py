@@ -12,6 +12,8 @@ from centime.plan.serving.engine import CHUNK, EngineModel
 
 SMALLEST_CHUNK = 256.0  # prompt tokens: below it a step reads the weights for too little
 
+MOST_TRIED = 12  # choices, a tenth of a second each
+
 Tried = tuple[Choice, dict[str, Simulated]]
 
 
@@ -20,8 +22,9 @@ def best_tried(
 ) -> Tried:
     """The cheapest of the choices after each was simulated; one that cannot win any more is not tried.
 
+    Of split units and of mixed ones the cheapest is tried, and dearer ones only as long as none keeps to the limits.
     ordered: cheapest first before the simulation, which only lowers loads. gpus: that there are. Raises UserError where
-    none keeps to the time to first token at any load.
+    none of MOST_TRIED keeps to the time to first token at any load.
     """
 
     def cost(choice: Choice) -> float:
@@ -29,9 +32,13 @@ def best_tried(
 
     best: Tried | None = None
     refused: UserError | None = None
-    for choice in ordered:
+    kinds: set[type] = set()
+    for choice in ordered[:MOST_TRIED]:
         if best is not None and cost(best[0]) <= cost(choice):
             break
+        if best is not None and type(choice) in kinds:
+            continue
+        kinds.add(type(choice))
         try:
             tried = tried_out(choice, lengths, ttft_s, tpot_s)
         except UserError as error:

@@ -26,7 +26,7 @@ RECIPES = Path(models.__file__).with_name("training_recipes.toml")
 SEQ = 4096  # tokens a sequence, where nothing says more: DeepSeek-V3's and most published recipes
 BATCH_TOKENS = 4_194_304  # a step, where nothing says more: Llama 1 to 3 (arXiv 2302.13971, 2307.09288, 2407.21783)
 BATCH_TOKENS_A_CHIP = 8192
-ADAPTER_BATCH = 16  # sequences a step, at least a chip's: QLoRA's (arXiv 2305.14314, appendix B.2)
+ADAPTER_BATCH = 16  # sequences a step, at least a chip's: an assumption, as small sets of examples are tuned on
 LEAST_HOURS = 1 / 60  # between interruptions
 
 
