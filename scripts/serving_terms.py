@@ -29,18 +29,10 @@ _KERNELS |= {"grouped": 0.2, "unpacked": 0.3}
 _KERNELS |= {"attention": 0.2, "prompts": 0.2, "latent": 0.2}
 _GENERATION = _KERNELS | {"launch": 0.2, "latent_launch": 0.3, "expert_launch": 0.3, "reduce": 0.3, "exchange": 0.3}
 _GENERATION |= {"mixing": 0.2, "link": 0.2, "host": 0.3}
-# Engines call the same libraries for large products, which were near their best before these years.
-_ENGINE = _KERNELS | {
-    "gemm": 0.1,
-    "launch": 0.25,
-    "latent_launch": 0.4,
-    "expert_launch": 0.4,
-    "reduce": 0.4,
-    "exchange": 0.4,
-}
+_ENGINE = _KERNELS | {"launch": 0.25, "latent_launch": 0.4, "expert_launch": 0.4, "reduce": 0.4, "exchange": 0.4}
 _ENGINE |= {"mixing": 0.3, "gathering": 0.3, "host": 0.5, "request": 0.7, "wave": 0.7}
 _YEAR = {
-    **{"gemm": (0.03, 0.03), "attention": (0.05, 0.1), "launch": (-0.1, 0.15), "host": (-0.2, 0.2)},
+    **{"gemm": (0.03, 0.1), "attention": (0.05, 0.1), "launch": (-0.1, 0.15), "host": (-0.2, 0.2)},
     **{"experts": (0.0, 0.1), "expert_launch": (0.0, 0.2), "request": (0.0, 0.3), "mixing": (0.0, 0.2)},
     **{"memory": (0.0, 0.05), "reduce": (0.0, 0.2), "latent": (0.0, 0.1), "wave": (0.0, 0.3)},
 }

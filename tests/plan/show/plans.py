@@ -53,7 +53,7 @@ def made() -> Sequence[Callable[[], Any]]:
             ),
             lambda: afford(Means(TrainingRequest("deepseek-v2-lite", 0, "", 0), 2e12, None, 64, "$90k", "20d")),
             lambda: plan_serving(ServingRequest("deepseek-v3", "h800", demand=DAY, context=4989, prices="deepseek-r1")),
-            lambda: plan_serving(ServingRequest("llama-3.1-70b", "h20", gpus=3)),
+            lambda: plan_serving(ServingRequest("llama-3.1-70b", "h20", gpus=5)),
             # every cause there is, on few chips: 256 searches
             lambda: explain(
                 replace(case("v3-h800"), model="deepseek-v2-lite", gpus=8, global_batch=64, layout="ep=8,zero=1"),
