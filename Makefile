@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Test workers, one more than cores: a fifth of a worker's time goes by in waits for servers, browsers and signals.
-JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, (os.cpu_count() or 1) + 1))")
+# Test workers, one a core: with one more, pages and servers are waited for so long that their limits run out.
+JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 # Every command that a test starts reads the bytecode that the first one wrote, where a shell forbids to write it too.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
