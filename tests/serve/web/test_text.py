@@ -11,7 +11,7 @@ import pytest
 from tests.browser import NewPage
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,13 @@ def done(page: Page, number: int = 1) -> None:
 
 @pytest.mark.slow
 def test_a_model_that_does_not_chat_goes_on_with_a_text(new_page: NewPage, base: str) -> None:
+    """Of its answers none ends by itself: what was drawn to an end does not go on."""
     page = opened(new_page, base)
+
+    def endless(route: Route) -> None:
+        route.continue_(post_data={**route.request.post_data_json, "ignore_eos": True})
+
+    page.route("**/v1/completions", endless)
     assert page.is_checked("#mode-text")
     assert "not tuned to chat" in page.locator(".empty").inner_text()
     text = "the cat\n  sat on "
