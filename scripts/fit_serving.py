@@ -1,12 +1,13 @@
 """Fits the serving planner's constants to published runs, and says how far off they are on runs that they never saw.
 
-    python scripts/fit_serving.py serving_runs.csv serving_new.csv serving_silicon.csv [--write]
+    python scripts/fit_serving.py serving_silicon.csv serving_new.csv serving_runs.csv --operators DATA [--write]
 
 Minimises sum(huber(log(predicted / actual))) + sum(((constant - prior) / spread)^2) by Gauss-Newton: robust, and
-regularised towards the priors of plan/serving/speeds.py (partial pooling: what no row speaks of stays at its prior).
-Then every (model, chip, engine) cell, every model and every chip is left out in turn, and the errors on what was left
-out are reported by file; they give the intervals. Cells are weighted so that a long sweep does not outvote single runs,
-and rows that state the same load and differ are left to judge, not to fit: something that made them differ is not told.
+regularised towards the priors of plan/serving/speeds.py and serving_terms.py (partial pooling: what no row speaks of
+stays at its prior). Then every (model, chip, engine) cell, every model and every chip is left out in turn, and the
+errors on what was left out are reported by file; they give the intervals. Cells are weighted so that a long sweep does
+not outvote single runs, and rows that state the same load and differ are left to judge, not to fit: something that made
+them differ is not told. Operators (operator_samples.py) are fitted to beside the rows and never judged alone.
 """
 
 from __future__ import annotations
