@@ -16,6 +16,13 @@ def check(
     ranking: Annotated[
         bool, typer.Option("--ranking", help="Also rank the chips of serving rows, beside the planner's own ranking.")
     ] = False,
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Predict this column alone, such as ttft_ms; else the first.")
+    ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Another planner's estimates: a CSV of id and the columns predicted."),
+    ] = None,
     as_json: AsJson = False,
     html: Html = None,
     lang: Lang = "en",
@@ -24,4 +31,5 @@ def check(
     """Predict every row of a file of published runs, and say how far off."""
     from centime.plan.check.plan import check_file
 
-    emit(check_file(file, kind, ranked=ranking), as_json=as_json, html=html, lang=lang, card=card)
+    done = check_file(file, kind, ranked=ranking, target=target, peer=beside)
+    emit(done, as_json=as_json, html=html, lang=lang, card=card)

@@ -77,26 +77,46 @@ class _Seen:
         return float(nearest.row[self.target]) / float(self.row[self.target]) - 1
 
 
-def nearest_row(schema: Schema, rows: Sequence[Row], errors: Mapping[str, float | None]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class LookedUp:
+    """What the look-up's error is for one row (predicted / actual - 1), None where no other row states its column."""
+
+    alone: bool  # whether no other row is of its model and chip
+    nearest: float | None
+    foreign: float | None  # from rows of another model or chip only
+
+
+def look_up(schema: Schema, rows: Sequence[Row]) -> dict[str, LookedUp]:
+    """By row id, how far off the look-up is."""
+    seen = [_seen(schema, row, target) for row in rows if (target := target_of(schema, row)) and number(row[target])]
+    held = Counter(one.cell for one in seen)
+    found = {}
+    for one in seen:
+        others = sorted((o for o in seen if o is not one and number(o.row[one.target])), key=one.far)
+        foreign = next((other for other in others if other.cell != one.cell), None)
+        found[one.row["id"]] = LookedUp(
+            held[one.cell] == 1,
+            one.error_of(others[0]) if others else None,
+            one.error_of(foreign) if foreign else None,
+        )
+    return found
+
+
+def nearest_row(found: Mapping[str, LookedUp], errors: Mapping[str, float | None]) -> dict[str, Any]:
     """How far off the look-up is, beside the planner's `errors` (by row id) on the same rows.
 
     A cell is a (model, chip). `with_replicate`: rows whose cell holds another row, which the look-up may use.
     `without_replicate`: rows alone in their cell. `cell_left_out`: every row, answered from other cells only. In each,
     only rows that both answer are counted.
     """
-    seen = [_seen(schema, row, target) for row in rows if (target := target_of(schema, row)) and number(row[target])]
-    held = Counter(one.cell for one in seen)
     tables: dict[str, list[tuple[float, float]]] = {"with_replicate": [], "without_replicate": [], "cell_left_out": []}
-    for one in seen:
-        planned = errors.get(one.row["id"])
-        others = sorted((o for o in seen if o is not one and number(o.row[one.target])), key=one.far)
-        if planned is None or not others:
+    for name, one in found.items():
+        planned = errors.get(name)
+        if planned is None or one.nearest is None:
             continue
-        table = tables["without_replicate" if held[one.cell] == 1 else "with_replicate"]
-        table.append((one.error_of(others[0]), planned))
-        foreign = next((other for other in others if other.cell != one.cell), None)
-        if foreign:
-            tables["cell_left_out"].append((one.error_of(foreign), planned))
+        tables["without_replicate" if one.alone else "with_replicate"].append((one.nearest, planned))
+        if one.foreign is not None:
+            tables["cell_left_out"].append((one.foreign, planned))
     return {name: _both(pairs) for name, pairs in tables.items()}
 
 

@@ -97,10 +97,11 @@ class RunFile:
     faults: list[str]
 
 
-def read_file(path: Path, kind: str | None = None) -> RunFile:
+def read_file(path: Path, kind: str | None = None, target: str | None = None) -> RunFile:
     """The rows of a CSV file, every column of the schema in each ('' where the file lacks an optional one).
 
-    kind: 'train' or 'serve', else as the columns say. A row with a mangled cell is kept with its fault, which names
+    kind: 'train' or 'serve', else as the columns say. target: the only column to predict: the others are read as if
+    they were not there. A row with a mangled cell is kept with its fault, which names
     the field and the line. Raises UserError on a file that cannot be read, an unknown kind, a missing, doubled or
     misspelt column, and lines with more or fewer fields than columns throughout.
     """
@@ -110,11 +111,18 @@ def read_file(path: Path, kind: str | None = None) -> RunFile:
     head = [name.strip() for name in names]
     cells = [(number, line) for number, line in lines if any(cell.strip() for cell in line)]
     schema = _schema(path, head, kind)
+    if target is not None and target not in head:
+        raise UserError(f"--target {target!r} is no column of {path}.{nearest(target, schema.targets)}")
+    if target is not None and target not in schema.targets:
+        known = ", ".join(column for column in schema.targets if column in head)
+        raise UserError(f"--target {target!r} is not a column that is predicted; {path} has {known}.")
+    others = [column for column in schema.targets if target not in (None, column)]
     if not cells:
         raise UserError(f"{path} has a head and no rows; add the runs to predict.")
     out = RunFile(schema, [], [])
     for line, fields in cells:
         row = {name: cell.strip() for name, cell in zip(head, fields, strict=False)}
+        row |= dict.fromkeys(others, "")
         out.rows.append({column: row.get(column, "") for column in schema.columns})
         out.faults.append(_fault(schema, head, fields, out.rows[-1], line))
     return out

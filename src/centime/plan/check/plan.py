@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any, ClassVar
 
 from centime.errors import UserError
 from centime.plan.check import serving, training
-from centime.plan.check.baselines import nearest_row, noise_floor
+from centime.plan.check.baselines import LookedUp, look_up, nearest_row, noise_floor
 from centime.plan.check.file import TRAINING, Row, RunFile, Schema, number, read_file, target_of
+from centime.plan.check.peer import Peer, beside, spread
 from centime.plan.check.ranking import Ranking, ranking
 from centime.plan.check.row_prediction import RowPrediction
 
@@ -52,6 +53,8 @@ class Check:
     rows: list[RowPrediction]
     production: list[Production]
     ranking: Ranking | None = None  # of chips, where it was asked for
+    target: str | None = None  # the only column that is predicted; None: the first that a row fills
+    peer_path: Path | None = None  # another planner's estimates, to be judged beside
 
     @cached_property
     def noise(self) -> dict[str, Any]:
@@ -59,9 +62,25 @@ class Check:
         return noise_floor(self.file.schema, self._sound_rows())
 
     @cached_property
-    def look_up(self) -> dict[str, Any]:
+    def nearest(self) -> dict[str, Any]:
         """The error of the nearest-row look-up, beside the planner's on the same rows."""
-        return nearest_row(self.file.schema, self._sound_rows(), {row.id: row.error for row in self.rows})
+        return nearest_row(self._look_up, self._errors)
+
+    @cached_property
+    def peer(self) -> Peer | None:
+        """The peer's estimates judged, where there are some."""
+        if self.peer_path is None:
+            return None
+        foreign = {name: one.foreign for name, one in self._look_up.items() if one.foreign is not None}
+        return beside(self.peer_path, self.file.schema, self._sound_rows(), self._errors, foreign)
+
+    @cached_property
+    def _look_up(self) -> dict[str, LookedUp]:
+        return look_up(self.file.schema, self._sound_rows())
+
+    @property
+    def _errors(self) -> dict[str, float | None]:
+        return {row.id: row.error for row in self.rows}
 
     def _sound_rows(self) -> list[Row]:
         return [row for row, fault in zip(self.file.rows, self.file.faults, strict=True) if not fault]
@@ -84,9 +103,11 @@ class Check:
             "total": sums(self.rows),
             "groups": self.groups,
             "noise_floor": self.noise,
-            "nearest_row": self.look_up,
+            "nearest_row": self.nearest,
             "production": [asdict(run) for run in self.production],
-        } | ({"ranking": self.ranking.to_json()} if self.ranking else {})
+            **({"ranking": self.ranking.to_json()} if self.ranking else {}),
+            **({"beside": self.peer.to_json()} if self.peer else {}),
+        }
 
     def inputs(self) -> dict[str, Any]:
         """The file by path and content."""
@@ -94,12 +115,26 @@ class Check:
             "file": str(self.path),
             "kind": self.file.schema.kind,
             "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
-        } | ({"ranking": True} if self.ranking else {})
+            **({"ranking": True} if self.ranking else {}),
+            **({"target": self.target} if self.target else {}),
+            **({"beside": str(self.peer_path)} if self.peer_path else {}),
+        }
 
 
-def check_file(path: Path, kind: str | None = None, *, ranked: bool = False) -> Check:
-    """Every row of the file predicted, and its chips ranked if asked. Raises UserError as `read_file` does."""
-    file = read_file(path, kind)
+def check_file(
+    path: Path,
+    kind: str | None = None,
+    *,
+    ranked: bool = False,
+    target: str | None = None,
+    peer: Path | None = None,
+) -> Check:
+    """Every row of the file predicted, and its chips ranked if asked.
+
+    target: the only column to predict. peer: a file of another planner's estimates. Raises UserError as `read_file`
+    and `beside` do.
+    """
+    file = read_file(path, kind, target)
     if ranked and file.schema is TRAINING:
         raise UserError(f"--ranking compares chips that serve, and {path} holds training runs; leave it out.")
     predict = predictor(file.schema)
@@ -109,18 +144,22 @@ def check_file(path: Path, kind: str | None = None, *, ranked: bool = False) -> 
         if hours and not fault:
             production.append(_production(row, hours, predict))
         elif fault:
-            target = target_of(file.schema, row)
-            rows.append(RowPrediction(row["id"], target, file.schema.targets.get(target or "", ""), reason=fault))
+            stated = target_of(file.schema, row)
+            rows.append(RowPrediction(row["id"], stated, file.schema.targets.get(stated or "", ""), reason=fault))
         else:
             rows.append(predict(row))
     sound = [row for row, fault in zip(file.rows, file.faults, strict=True) if not fault]
-    return Check(path, file, rows, production, ranking(sound) if ranked else None)
+    done = Check(path, file, rows, production, ranking(sound) if ranked else None, target, peer)
+    _ = done.peer  # a file of estimates at fault is refused before anything is shown
+    return done
 
 
 def from_inputs(inputs: dict[str, Any]) -> Check:
     """The check that a card describes. Raises UserError where the file is gone or no longer the same."""
     path = Path(inputs["file"])
-    done = check_file(path, inputs["kind"], ranked=inputs.get("ranking", False))
+    peer = Path(inputs["beside"]) if "beside" in inputs else None
+    ranked, target = inputs.get("ranking", False), inputs.get("target")
+    done = check_file(path, inputs["kind"], ranked=ranked, target=target, peer=peer)
     if done.inputs()["sha256"] != inputs["sha256"]:
         raise UserError(
             f"{path} is not the file that the card was made of: its content differs. Run `plan check` on it."
@@ -149,15 +188,13 @@ def sums(rows: Sequence[RowPrediction]) -> dict[str, Any]:
     """The seven figures of a set of rows; None where nothing was answered."""
     with_target = [row for row in rows if row.target]
     answered = [row for row in with_target if row.error is not None]
-    off = sorted(abs(row.error) for row in answered if row.error is not None)
-    if not off:
+    if not answered:
         unknown = dict.fromkeys(("median_abs_error", "p90_abs_error", "bias", "coverage80", "median_width"))
         return {"n": len(with_target), "answered": 0, **unknown}
     return {
         "n": len(with_target),
         "answered": len(answered),
-        "median_abs_error": median(off),
-        "p90_abs_error": quantiles(off, n=10, method="inclusive")[-1] if len(off) > 1 else off[0],
+        **spread([row.error for row in answered if row.error is not None]),
         "bias": median(row.error for row in answered if row.error is not None),
         "coverage80": sum(row.covered for row in answered) / len(answered),
         "median_width": median((row.high - row.low) / (2 * row.predicted) for row in answered),  # type: ignore[operator]

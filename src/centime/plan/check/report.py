@@ -128,12 +128,26 @@ def _baselines(check: Check, w: Writer) -> list[Section]:
     }
     rows = [
         [names[name], str(of["n"]), _share(w, of["median_abs_error"]), _share(w, of["planner_median_abs_error"])]
-        for name, of in check.look_up.items()
+        for name, of in check.nearest.items()
         if of["n"]
     ]
     if rows:
         head = ["", w.say("rows"), w.say("nearest row"), w.say("planner")]
         out.append(Table(w.say("Against the nearest row of the file: median error"), head, rows))
+    if check.peer:
+        told = check.peer.to_json()
+        named = {"planner": w.say("planner"), "peer": check.peer.name}
+        named["nearest_row"] = w.say("the nearest row of another model or chip")
+        out.append(
+            Table(
+                w.say("Beside {name}, on the rows that both answer", name=check.peer.name),
+                ["", w.say("rows"), w.say("median error"), w.say("90 % within")],
+                [
+                    [name, str(told["n"]), *(_share(w, told[key][of]) for of in ("median_abs_error", "p90_abs_error"))]
+                    for key, name in named.items()
+                ],
+            )
+        )
     return out
 
 
