@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests import forked
 
+import centime as centime_package
 from centime.cli import VERBS
 
 LIGHT = ["bill", "model", "plan"]  # the verbs that need no torch
@@ -24,7 +26,10 @@ def centime(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_version() -> None:
     done = centime("--version")
     assert done.returncode == 0
-    assert done.stdout.startswith("centime ")
+    assert done.stdout.startswith(f"centime {importlib.metadata.version('centime')}")
+    assert centime_package.__version__ == importlib.metadata.version("centime")
+    with pytest.raises(AttributeError, match="no attribute 'weights'"):
+        _ = centime_package.weights
 
 
 def test_without_arguments_it_lists_every_verb() -> None:

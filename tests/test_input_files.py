@@ -47,6 +47,8 @@ def test_what_is_no_file_gets_a_sentence(tmp_path: Path, name: str, message: str
 
 def test_more_than_anybody_means_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_files, "MOST_BYTES", 10)
+    (tmp_path / "large").write_bytes(b"x" * 10)
+    assert read_input(tmp_path / "large") == b"x" * 10
     (tmp_path / "large").write_bytes(b"x" * 11)
     with pytest.raises(UserError, match="more than 10 bytes"):
         read_input(tmp_path / "large")

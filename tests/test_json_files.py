@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from centime.errors import UserError
-from centime.json_files import MAX_BYTES, MAX_DEPTH, brief, parse_json, read_json, read_object
+from centime.json_files import MAX_BYTES, MAX_DEPTH, brief, parse_json, read_json, read_object, whole_lines
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -92,6 +92,38 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
             read_json(tmp_path / name)
     with pytest.raises(UserError, match="268,435,457 bytes"):
         read_json(tmp_path / "huge")
+
+
+def test_a_file_of_the_most_bytes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("centime.json_files.MAX_BYTES", 8)
+    (tmp_path / "a.json").write_bytes(b"[123456]")
+    assert read_json(tmp_path / "a.json") == [123456]
+
+
+def test_infinite_numbers_are_read_where_they_may_stand(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": -Infinity}')
+    assert read_object(tmp_path / "a.json", infinite=True) == {"a": -math.inf}
+
+
+def test_lines_that_are_whole_objects_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b'{"a": 1}\n[2]\n' + b"[" * 100_000 + b'\n{"b": "\xff"}\n{"c": ')
+    assert [*whole_lines(tmp_path / "log")] == [{"a": 1}, {"b": "\ufffd"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("x" * 58, '"' + "x" * 58 + '"'),
+        ("x" * 59, '"' + "x" * 56 + "..."),
+        ([1] * 8, "[1, 1, 1, 1, 1, 1, 1, 1]"),
+        ([1] * 9, "a list of 9"),
+        (dict.fromkeys("abcdefghi"), "an object of 9"),
+        ("é", '"é"'),
+        (True, "true"),
+    ],
+)
+def test_a_value_in_a_sentence_is_whole_or_cut(value: Any, said: str) -> None:
+    assert brief(value) == said
 
 
 @given(VALUES)

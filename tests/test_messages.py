@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,6 +73,7 @@ def test_other_figures() -> None:
     assert (ENGLISH.percent(0.0123, "+.1f"), FRENCH.percent(0.0123, "+.1f")) == ("+1.2 %", f"+1,2{THIN}%")
     assert (ENGLISH.number(0.977, ".1%"), FRENCH.number(0.977, ".1%")) == ("97.7%", f"97,7{THIN}%")
     assert (ENGLISH.number(8.65e22, ".3g"), FRENCH.number(8.65e22, ".3g")) == ("8.65e+22", f"8,65{THIN}×{THIN}10²²")
+    assert [FRENCH.number(value, ".0e").replace(THIN, "") for value in (1e22, 2e-7)] == ["10²²", "2×10⁻⁷"]
     assert (ENGLISH.quantity(70.02, ".1f", "GiB"), FRENCH.quantity(70.02, ".1f", "GiB")) == (
         "70.0 GiB",
         f"70,0{THIN}Gio",
@@ -123,6 +125,31 @@ def test_text_is_never_looked_through() -> None:
     for name in ("Llama-3.1-405B", "arXiv 2412.19437, section 3.2", "$5 {x} 14.8 T, 1,000"):
         assert FRENCH.say(name) == name
         assert name in FRENCH.say("{share:.1%} of {n}", share=0.5, n=name)
+
+
+@pytest.mark.parametrize(
+    ("message", "value", "english", "french"),
+    [
+        ("{n}", 12345, "12345", "12_345"),
+        ("{n}", 12345.5, "12345.5", "12_345,5"),
+        ("{n:count4}", 249.7e9, "249.7 B", "249,7_Md"),
+        ("{n:T.1f} T", 14.8e12, "14.8 T", "14_800_Md T"),
+        ("{n:,|million|millions}", -1, "-1 million", "-1 million"),
+        ("{n:count|token|tokens}", 2e6, "2.00 M tokens", "2,00_M de tokens"),
+        ("{n:count|hour|heures}", 3e9, "3.00 B heures", "3,00_Md d'heures"),
+        ("{n:.1f}", [1.25, 2], "1.2, 2.0", "1,2, 2,0"),
+        ("{n}", None, "None", "None"),
+    ],
+)
+def test_a_figure_is_written_by_its_place(message: str, value: Any, english: str, french: str) -> None:
+    assert ENGLISH.say(message, n=value) == english
+    assert FRENCH.say(message, n=value).replace(THIN, "_") == french
+
+
+def test_plain_figures_have_three_digits_and_all_of_them_from_a_thousand_on() -> None:
+    assert [ENGLISH.plain(value) for value in (0.01234, 1.994, 432, 999.4, 1000, -12345.6)] == [
+        "0.0123", "1.99", "432", "999", "1,000", "-12,346",
+    ]  # fmt: skip
 
 
 @given(st.floats(-1e18, 1e18), st.sampled_from([",.0f", ".1%", ".3g", "+.2f", ",.3f", "g"]))

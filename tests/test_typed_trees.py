@@ -54,5 +54,8 @@ def test_every_fault_is_said_and_a_long_value_is_cut() -> None:
     with pytest.raises(ValidationError) as error:
         Bicycle.model_validate({"wheels": [{"spokes": "x" * 100}], "bell": True})
     found = explain(error.value, Bicycle, "a bicycle")
-    assert "... (102 characters), which does not fit" in found
-    assert "bell is not a key of a bicycle." in found
+    assert f"wheels.0.spokes is '{'x' * 59}... (102 characters), which does not fit" in found
+    assert "bell is not a key of a bicycle. Known here: spare, wheels." in found
+    with pytest.raises(ValidationError) as error:
+        Bicycle.model_validate({"wheels": [{"spokes": "x" * 78}]})
+    assert f"spokes is '{'x' * 78}', which" in explain(error.value, Bicycle, "a bicycle")

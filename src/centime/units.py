@@ -69,11 +69,12 @@ def parse_price_per_hour(text: str) -> tuple[float, str]:
 
 def format_count(value: float, significant: int = 3) -> str:
     """2_000_000 -> '2.00 M'; so many significant digits above a thousand, as it is below."""
-    if abs(value) < 1000:
+    thousand = 1000 - 0.5 * 10.0 ** (3 - significant)  # from there on these digits round up to it
+    if abs(value) < thousand:
         return f"{value:.0f}" if float(value).is_integer() else f"{value:.{significant}g}"
     scale = min(int(math.log10(abs(value)) // 3), 5)
     scaled = value / 1000**scale
-    if abs(scaled) >= 999.5 and scale < 5:
+    if abs(scaled) >= thousand and scale < 5:
         scale, scaled = scale + 1, scaled / 1000
     digits = max(0, significant - 1 - int(math.log10(abs(scaled))))
     return f"{scaled:.{digits}f} {('', 'K', 'M', 'B', 'T', 'P')[scale]}"

@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from centime.errors import UserError
 from centime.files.folder import whole_folder
+from centime.files.leftovers import is_abandoned
 from centime.files.lock import INSIDE, FolderLock, InUse, lock_beside
 from centime.files.marks import Kind
 
@@ -88,6 +90,17 @@ def test_a_child_that_was_forked_off_leaves_the_lock_to_its_parent(tmp_path: Pat
     lock_beside(tmp_path / "out", "wait").close()
 
 
+def test_a_process_without_standard_input_gives_its_lock_back_too(tmp_path: Path) -> None:
+    pid = os.fork()
+    if pid == 0:
+        os.close(0)  # the next file that is opened has this number
+        try:
+            lock_beside(tmp_path / "out", "wait").close()
+        finally:
+            os._exit(len(list(tmp_path.iterdir())))
+    assert os.waitpid(pid, 0)[1] == 0
+
+
 @pytest.mark.parametrize("content", ["my notes", '["pid"]', "lock: 7"])
 def test_a_file_of_somebody_elses_is_no_lock(tmp_path: Path, content: str) -> None:
     (tmp_path / INSIDE).write_text(content)
@@ -114,3 +127,22 @@ def test_without_locks_it_says_so_and_goes_on(
         (folder / "file").write_text("whole")
     assert f"the file system of {tmp_path / 'out'} has no locks" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("host", "hours", "given_up"),
+    [("elsewhere", 23.9, False), ("elsewhere", 24.1, True), ("here", 0, True), ("here and runs", 100, False)],
+)
+def test_without_locks_age_and_process_say_what_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, hours: float, given_up: bool
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    left, then = tmp_path / "left", time.time() - hours * 3600
+    (left / "within").mkdir(parents=True)
+    os.utime(left / "within", (then, then))
+    os.utime(left, (0, 0))  # the youngest of all that is in it counts
+    pid = os.getpid() if host == "here and runs" else 2**22 + 1
+    assert is_abandoned(left, "elsewhere" if host == "elsewhere" else os.uname().nodename, pid) is given_up

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from centime.errors import UserError
 from centime.files.folder import whole_folder
-from centime.files.marks import MARK, Kind
+from centime.files.marks import MARK, Kind, files_in, foreign, kept
 from centime.files.output import Output
 from centime.files.places import held_input
 
@@ -177,6 +177,13 @@ def test_a_mark_that_says_something_else_is_none(tmp_path: Path, mark: str) -> N
     with pytest.raises(UserError, match="not a folder of notes that centime wrote"):
         write(tmp_path / "out", overwrite=True)
     assert seen(tmp_path) == before
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    notes = Kind("notes", lambda _: set())
+    for looks in (files_in, lambda path: foreign(path, set(), notes), lambda path: kept(path, notes)):
+        with pytest.raises(FileNotFoundError):
+            looks(tmp_path / "gone")
 
 
 def test_a_folder_of_another_kind_stays(tmp_path: Path) -> None:
