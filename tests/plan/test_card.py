@@ -93,7 +93,7 @@ def test_a_card_is_read_alone_or_out_of_a_plans_json(tmp_path: Path, made: Plan,
     alone, inside = tmp_path / "card.json", tmp_path / "plan.json"
     card["inputs"]["model"] = "modèle"
     write_card(alone, card)
-    assert "modèle" in alone.read_text(encoding="utf-8")
+    assert alone.read_text(encoding="utf-8") == json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     inside.write_text(json.dumps({**made.to_json(), "card": card}))
     assert read_card(alone) == read_card(inside) == card
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from centime.cli import app
 from centime.errors import UserError
 from centime.plan.card import read_card
 from centime.plan.rerun import rerun
+from centime.plan.serving.request import Demand
+from centime.plan.typed_inputs import typed
 
 ASKED = {
     "train": [
@@ -91,3 +94,24 @@ def test_the_key_is_named(key: str, value: Any, said: str) -> None:
     with pytest.raises(UserError) as refused:
         rerun(card)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("of", "values", "made"),
+    [
+        (Demand, {"input_per_day": 1, "output_per_day": 2.0}, Demand(1.0, 2.0)),
+        (Demand, [1.0, 2.0], "inputs of x: the whole is [1.0, 2.0]; input should be an object."),
+        (Demand, {"inputs_per_day": 1.0}, "inputs of x: 'inputs_per_day' is unknown. Did you mean 'input_per_day'?"),
+        (dict[str, Demand], {"a": {"input_per_day": 1, "output_per_day": 2}}, {"a": Demand(1.0, 2.0)}),
+        (tuple[str, ...], ["a", "b"], ("a", "b")),
+        (list[str], {"a": "b"}, 'inputs of x: the whole is {"a": "b"}; input should be a valid array.'),
+        (int, 3, 3),
+        (int, 3.5, "inputs of x: the whole is 3.5"),
+    ],
+)
+def test_values_of_a_type_or_a_sentence(of: Any, values: Any, made: Any) -> None:
+    if isinstance(made, str):
+        with pytest.raises(UserError, match=re.escape(made)):
+            typed(of, values, "inputs of x")
+    else:
+        assert typed(of, values, "inputs of x") == made

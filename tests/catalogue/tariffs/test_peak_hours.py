@@ -30,6 +30,17 @@ def test_a_week_has_thirty_five_hours_of_peak_and_had_forty_nine() -> None:
         assert sum(map(hours.contain, minutes)) == expected * 60
 
 
+@pytest.mark.parametrize(
+    "text", ["16:30-00:30", "22:00-02:00 Fri-Sat", "23:00-01:15 Sun", "01:00-04:00,03:00-05:20 Mon-Fri", "00:00-24:00"]
+)
+@pytest.mark.parametrize("offset", [0, 480])
+def test_the_share_of_a_week_is_that_of_its_minutes(text: str, offset: int) -> None:
+    hours = replace(peak_hours(text), offset=offset)
+    monday = instant_ns("2026-11-02T00:00Z")
+    minutes = [hours.contain(monday + minute * 60 * 10**9) for minute in range(7 * 24 * 60)]
+    assert hours.share == sum(minutes) / len(minutes)
+
+
 def test_the_week_of_national_day_has_none() -> None:
     """Monday to Wednesday before it, then nothing until Thursday the 8th."""
     first = instant_ns("2026-09-28T00:30+08:00")

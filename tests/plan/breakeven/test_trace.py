@@ -14,7 +14,7 @@ from centime.catalogue.tariffs.peak_hours import peak_hours
 from centime.errors import UserError
 from centime.ledger.billing.requests_file import COLUMNS
 from centime.plan.breakeven.trace import Trace, TracedRequest
-from centime.plan.breakeven.trace_file import read_trace
+from centime.plan.breakeven.trace_file import _instant, _tokens, read_trace
 
 START = datetime.datetime(2026, 11, 24, 8, tzinfo=datetime.UTC)
 REQUESTS = [(0.0, 100, 10, 0), (1.5, 200, 20, 50), (60.25, 4000, 300, 1000)]
@@ -142,6 +142,36 @@ def test_what_cannot_be_read_is_named_by_its_line(tmp_path: Path) -> None:
     assert "line 4: prompt_tokens is 'many'" in found.faults[1]
     assert "line 5: output_tokens is ''" in found.faults[2]
     assert found.faults[3] == "and 1 line more"
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds"),
+    [
+        ("0", 0), ("99999999999", 99999999999), ("1e11", 1e8), ("99999999999999", 99999999999.999), ("1e14", 1e8),
+        ("9e16", 9e10), ("1e17", 1e8), ("9.9e19", 9.9e10), ("1e20", None), ("-1", None), (True, None),
+    ],
+)  # fmt: skip
+def test_a_number_is_an_instant_by_its_size(number: object, seconds: float | None) -> None:
+    """Seconds below 1e11, then milliseconds, micro- and nanoseconds of the calendar; no more than twenty digits."""
+    if seconds is None:
+        with pytest.raises(ValueError, match=r"time is .*, no instant"):
+            _instant(number, "time", None)
+    else:
+        assert _instant(number, "time", None) == pytest.approx(seconds, rel=1e-12)
+
+
+@pytest.mark.parametrize(("found", "least"), [("1", 1.0), ("1e9", 1.0), ("0", 0.0)])
+def test_tokens_of_a_request_at_their_bounds(found: str, least: float) -> None:
+    assert _tokens(found, "isl", least=least) == float(found)
+    for wrong in (least - 1e-9, 1e9 + 1, True, None):
+        with pytest.raises(ValueError, match=r"isl is .*, not a number of tokens"):
+            _tokens(wrong, "isl", least=least)
+
+
+def test_a_year_of_requests_is_a_trace_and_its_faults_are_told_up_to_three(tmp_path: Path) -> None:
+    found = read(tmp_path, f"time,prompt,answer\n0,5,5\n{366 * 86400},5,5\n" + "x,5,5\n" * 3)
+    assert found.requests[1].at_s == 366 * 86400
+    assert [fault.partition(":")[0] for fault in map(str, found.faults)] == ["line 4", "line 5", "line 6"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from tests.plan.budget.made import BILLION, inputs
 
 from centime.catalogue.chips import chip
+from centime.catalogue.currencies.exchange import exchange_rate
 from centime.catalogue.market import figure
 from centime.errors import UserError
 from centime.plan.budget.inputs import (
@@ -19,6 +20,7 @@ from centime.plan.budget.inputs import (
     in_dollars,
     in_range,
     parse_split,
+    rate_note,
     table,
     token_revenue,
     training_run,
@@ -37,6 +39,11 @@ from centime.plan.fleet.uncertain import Uncertain
         ("capex", (0.01, 1e15), (0.0, -1.0)),
         ("chip_price", (0.01, None), (0.0, -1.0)),
         ("usd_per_kwh", (0.01, None), (0.0, -1.0)),
+        ("rent", (0.01, None), (0.0, -1.0)),
+        ("ramp", (0.0, 5.0), (-0.01, 5.01)),
+        ("write_off", (1.0, 50.0), (0.99, 50.01)),
+        ("tax", (0.0, 0.99), (-0.01, 1.0)),
+        ("efficiency", (1e-6, 1e6, None), (0.0, 9e-7, 1.1e6)),
     ],
 )
 def test_the_ends_of_a_request(name: str, accepted: tuple[Any, ...], refused: tuple[Any, ...]) -> None:
@@ -52,6 +59,13 @@ def test_a_budget_may_be_as_large_as_any_and_no_larger() -> None:
     with pytest.raises(UserError, match="beyond any budget"):
         in_dollars(f"${MOST_USD + 1:.0f}", "--capex")
     assert pytest.approx(10, rel=0.2) == MOST_USD / 1e14  # the world's product: some $110 T
+
+
+@pytest.mark.parametrize(("text", "code"), [("80B$", ""), ("$2/h", ""), ("5 EUR", "EUR"), ("0.1 €/kWh", "EUR")])
+def test_an_amount_of_another_currency_says_its_rate(text: str, code: str) -> None:
+    note = rate_note(text)
+    assert note == (f"{text} are taken for dollars at {exchange_rate(code, 'USD').sentence()}." if code else "")
+    assert in_dollars("5 EUR", "--price") == 5 * exchange_rate("EUR", "USD").value
 
 
 def test_a_split_may_be_all_of_one() -> None:

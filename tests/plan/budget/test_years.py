@@ -110,6 +110,13 @@ def test_a_company_by_its_own_figures(tmp_path: Path) -> None:
         ("currency = 'XXX'\n[[year]]\nyear = 2027", "No exchange rate"),
         ("year = [1]", "has no years"),
         ("name = 3\n[[year]]\nyear = 2027", "name is 3"),
+        ("capex = 1\n[[year]]\nyear = 2027", "'capex' is none of its keys"),
+        ("[[year]]\nyear = 1899", "year is 1899"),
+        ("[[year]]\nyear = 2201", "year is 2201"),
+        ("[[year]]\nyear = 2027\nopex = nan", "opex is nan"),
+        ("[[year]]\nyear = 2027\nopex = 1.01e15", "opex is 1010000000000000"),
+        ("[[year]]\nyear = 2027\nopex = true", "opex is True"),
+        ("".join(f"[[year]]\nyear = {year}\n" for year in range(2000, 2041)), "has no years, or more than 40"),
     ],
 )
 def test_a_wrong_file_is_told(tmp_path: Path, text: str, sentence: str) -> None:
@@ -117,6 +124,15 @@ def test_a_wrong_file_is_told(tmp_path: Path, text: str, sentence: str) -> None:
     path.write_text(text)
     with pytest.raises(UserError, match=sentence):
         read_company(path)
+
+
+def test_the_years_and_amounts_that_a_file_may_have(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    for first, count in ((1900, 40), (2200, 1)):
+        path.write_text("".join(f"[[year]]\nyear = {first + i}\ncapex = 1e15\n" for i in range(count)))
+        company = read_company(path)
+        assert (company.name, company.years[-1].year) == ("acme", first + count - 1)
+        assert (company.capex, company.years[0].opex) == (count * 1e15, 0)
 
 
 def test_amounts_in_another_currency_are_the_same_amounts() -> None:

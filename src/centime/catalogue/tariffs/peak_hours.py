@@ -42,6 +42,18 @@ class PeakHours:
         """Why `contain` is what the list's words mean and not what they say, in a sentence; '' where they are plain."""
         return next(filter(None, map(self._unsaid, self._days(wall_ns))), "")
 
+    @property
+    def share(self) -> float:
+        """The share of a week without holidays that is of the peak."""
+        week = 7 * DAY_MINUTES
+        peak = {
+            (day * DAY_MINUTES + minute) % week
+            for day in self.days
+            for start, end in self.windows
+            for minute in range(start, end if start < end else end + DAY_MINUTES)
+        }
+        return len(peak) / week
+
     def _days(self, wall_ns: int) -> list[datetime.date]:
         """The days of the calendar, by the starts of the windows that a moment lies in."""
         moment = as_utc(wall_ns)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 
 from centime.catalogue.api_prices import PriceList, price_list
-from centime.catalogue.tariffs import MILLION, PICO, Tariff, TokenPrices, tariff_for
+from centime.catalogue.tariffs import MILLION, PICO, TokenPrices, tariff_for
 from centime.messages import Said, said
 from centime.plan.breakeven.request import BreakevenRequest
 from centime.plan.breakeven.trace import Trace
-
-WEEK_START = datetime.datetime(2026, 1, 5, tzinfo=datetime.UTC)  # a Monday
-HALF_HOUR_S = 1800  # the smallest step in which lists change hours
 
 
 @dataclass(frozen=True)
@@ -57,17 +53,10 @@ def api_cost(text: str, request: BreakevenRequest, trace: Trace | None = None) -
     known = request.peak_share
     if known is None and trace is not None and trace.dated:
         known = trace.peak_share(tariff.hours)
-    share = peak_hours_share(tariff) if known is None else known
+    share = tariff.hours.share if known is None else known
     mid = share * peak + (1 - share) * off_peak
     low, high = (min(peak, off_peak), max(peak, off_peak)) if known is None else (mid, mid)
     return ApiCost(prices, low, mid, high, share)
-
-
-def peak_hours_share(tariff: Tariff) -> float:
-    """The share of a week that lies in a tariff's peak hours."""
-    steps = range(7 * 48)
-    start = int(WEEK_START.timestamp())
-    return sum(tariff.hours.contain((start + step * HALF_HOUR_S) * 10**9) for step in steps) / len(steps)
 
 
 def _per_million(prices: TokenPrices) -> tuple[float, float, float]:

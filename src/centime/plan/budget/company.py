@@ -12,7 +12,6 @@ opex = "40M"
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -121,7 +120,7 @@ def _year(row: Mapping[str, Any], where: str, each: float) -> CompanyYear:
 
 def _amount(value: Any, where: str) -> float:
     number = parse_count(value) if isinstance(value, str) else value
-    if type(number) not in (int, float) or not 0 <= number <= MOST or math.isnan(number):
+    if type(number) not in (int, float) or not 0 <= number <= MOST:
         raise UserError(f"{where} is {value!r}; expected an amount from 0 to {MOST:g}.")
     return float(number)
 

@@ -100,8 +100,7 @@ def in_use(year: int, ramp: float, life: float) -> float:
     `ramp` years and each part lives `life` years."""
 
     def come(until: float) -> float:  # the integral of the share that has come
-        if ramp <= 0 or until <= 0:
-            return max(0.0, until)
+        until = max(0.0, until)
         return until * until / (2 * ramp) if until < ramp else until - ramp / 2
 
     return come(year) - come(year - 1) - (come(year - life) - come(year - 1 - life))
