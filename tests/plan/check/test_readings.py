@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from centime.catalogue.chips import chip
+from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.check.phases import ONLINE_CONTEXT, ONLINE_TTFT_S, engine_of
 from centime.plan.check.plan import sums
-from centime.plan.check.published_run import precision_of, read_run, tuned_software, whole, year_of
+from centime.plan.check.published_run import _default_layout, precision_of, read_run, tuned_software, whole, year_of
 from centime.plan.check.row_prediction import RowPrediction
 from centime.plan.check.serving import predict_row, read_case
 from centime.plan.check.serving_rows import number, parse_layout, speculation, stated_batch
@@ -70,6 +71,37 @@ def test_whole_numbers() -> None:
     for text in ("0", "0.5", "1.5", "-1"):
         with pytest.raises(UserError, match="whole number of at least 1"):
             whole({"a": text}, "a")
+
+
+@pytest.mark.parametrize(
+    ("model", "few", "many"),
+    [
+        ("llama-3.1-8b", (1, 1, 1, 3), (1, 1, 1, 3)),
+        ("qwen2.5-32b", (8, 1, 1, 1), (8, 2, 1, 1)),  # 4 B parameters on a chip
+        ("llama-3.1-70b", (8, 1, 1, 1), (8, 4, 1, 1)),
+        ("llama-3.1-405b", (8, 1, 1, 1), (8, 16, 1, 1)),
+        ("mixtral-8x7b", (1, 1, 8, 1), (1, 1, 8, 1)),  # as many as it has experts
+        ("deepseek-v2-lite", (1, 1, 8, 1), (1, 1, 8, 1)),
+        ("gpt-oss-120b", (1, 8, 1, 1), (1, 8, 64, 1)),
+        ("deepseek-v3", (1, 8, 1, 1), (1, 16, 64, 1)),
+    ],
+)
+def test_the_layout_of_what_fits_nowhere_is_by_size(
+    model: str, few: tuple[int, int, int, int], many: tuple[int, int, int, int]
+) -> None:
+    arch = architecture(model)
+    assert [_default_layout(arch, gpus, None) for gpus in (8, 2048)] == [few, many]
+    assert _default_layout(arch, 12, None) == (1, 1, 1, 3)
+    assert _default_layout(arch, 2048, 2) == (*many[:3], 2)
+
+
+@pytest.mark.parametrize(("tp", "pp", "gpus"), [("1", "1", 512), ("8", "3", 528), ("8", "128", 1024)])
+def test_gpus_that_are_not_stated_are_some_five_hundred_whole_copies(tp: str, pp: str, gpus: int) -> None:
+    row = DENSE | {"model": "llama-3.1-405b", "n_gpus": "", "tp": tp, "pp": pp, "global_batch_seqs": "2112"}
+    run = read_run(row)
+    assert run.layout.gpus == gpus
+    assert f"n_gpus not stated: {gpus}" in run.assumed
+    assert not run.known_layout
 
 
 @pytest.mark.parametrize(("text", "zero"), [("fsdp2", 3), ("0", 1), ("", 1), ("zero3", 3), ("hybrid_shard", 3)])

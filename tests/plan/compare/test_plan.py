@@ -42,6 +42,13 @@ def test_software_is_of_the_date():
     assert compare(replace(asked, software_date="2024-12")).request.software_date == "2024-12"
 
 
+@pytest.mark.parametrize("date", ["soon", "2026-13", ""])
+@pytest.mark.parametrize("stated", [{}, {"software_date": "2024-12", "price": "$2/h"}])
+def test_a_date_that_is_none_is_refused(date, stated):
+    with pytest.raises(UserError, match=f"^'{date}' is not a date"):
+        compare(CompareRequest(("deepseek-v3",), ("h800",), ("pp=16,ep=64",), date=date, **stated))
+
+
 def test_export_status_is_of_the_date(chips):
     def china(date: str) -> list[str]:
         found = compare(CompareRequest(chips=("h800", "h20", "h200"), layouts=("pp=16,ep=64",), date=date, **V3))

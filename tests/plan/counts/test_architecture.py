@@ -17,7 +17,6 @@ from centime.catalogue.architecture import (
     FeedForwardSpec,
     LatentAttention,
     LayerGroup,
-    Mixer,
     SoftmaxAttention,
     StateSpace,
 )
@@ -30,7 +29,6 @@ from centime.plan.counts.architecture import (
     flops_per_key,
     kv_elements,
     mean_keys,
-    vectors,
 )
 from centime.plan.counts.matrices import gemms
 
@@ -249,8 +247,6 @@ def test_flops_that_rows_of_published_runs_imply(shared: Path) -> None:
 
 
 STATE_SPACE = StateSpace(heads=6, head_dim=10, state_dim=20, groups=2, conv_width=4)
-COMPRESSED = CompressedAttention(heads=4, q_rank=32, head_dim=16, window=128, index_topk=None, compression=4)
-LATENT = LatentAttention(heads=4, q_rank=None, kv_rank=24, nope_dim=8, rope_dim=4, value_dim=8)
 
 
 def test_a_state_space_meets_no_keys_and_pays_for_its_state() -> None:
@@ -259,22 +255,3 @@ def test_a_state_space_meets_no_keys_and_pays_for_its_state() -> None:
     for seq in (10, 100_000):
         assert attention_flops(STATE_SPACE, seq) == 7 * 6 * 10 * 20
         assert attention_flops(replace(STATE_SPACE, delta=True), seq) == 8 * 6 * 10 * 20
-
-
-@pytest.mark.parametrize(
-    ("mixer", "elements"),
-    [
-        (SoftmaxAttention(4, 2, 16), 0),
-        (SoftmaxAttention(4, 2, 16, bias=True), 4 * 16 + 2 * (16 + 16)),
-        (LATENT, 24),
-        (replace(LATENT, q_rank=40), 24 + 40),
-        (COMPRESSED, 32 + 16 + 4),  # norms of the queries' rank and of the shared head, a sink a head
-        # a convolution with its bias over values, keys and queries; decay, step and skip a head; a norm at its end
-        (STATE_SPACE, 5 * (60 + 2 * 2 * 20) + 3 * 6 + 60),
-    ],
-)
-def test_elements_outside_the_matrices_by_hand(mixer: Mixer, elements: int) -> None:
-    block = LayerGroup(mixer, FeedForwardSpec(64))
-    arch = Architecture("one layer", 48, 100, (block,))
-    assert vectors(block, arch) == 2 * 48 + elements  # and a norm before each half of the layer
-    assert vectors(LayerGroup(mixer, None), arch) == 48 + elements

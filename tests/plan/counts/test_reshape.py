@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from centime.catalogue.architecture import ExpertsSpec, LatentAttention, SoftmaxAttention
+from centime.catalogue.architecture import (
+    CompressedAttention,
+    ExpertsSpec,
+    LatentAttention,
+    Mixer,
+    ShortConvolution,
+    SoftmaxAttention,
+    StateSpace,
+)
 from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.counts.architecture import count_architecture
-from centime.plan.counts.reshape import _scaled, resized, sparsity, with_attention
+from centime.plan.counts.reshape import _mixer, _scaled, resized, sparsity, with_attention
 
 V3, LLAMA = architecture("deepseek-v3"), architecture("llama-3.1-405b")
 
@@ -48,6 +59,50 @@ def test_attention_is_lent_with_heads_in_proportion():
     assert all(isinstance(block.mixer, SoftmaxAttention) for block in mixture.blocks)
     assert [b.feed_forward for b in mixture.blocks] == [b.feed_forward for b in V3.blocks]
     assert mixture.layers == V3.layers
+    wider = with_attention(V3, replace(V3, hidden=2 * V3.hidden))  # cut where V3 is
+    assert [block.repeat for block in wider.blocks] == [block.repeat for block in V3.blocks]
+    assert wider.blocks[0].mixer.heads == 64
+
+
+@pytest.mark.parametrize(
+    ("mixer", "half", "third"),
+    [
+        (SoftmaxAttention(96, 96, 128), (48, 48), (32, 32)),  # multi-head attention stays so
+        (SoftmaxAttention(96, 8, 128), (48, 8), (32, 8)),
+        (SoftmaxAttention(16, 8, 128), (8, 8), (8, 8)),
+        (SoftmaxAttention(1, 1, 128), (1, 1), (1, 1)),
+        (StateSpace(48, 64, 128, 8), (24,), (16,)),
+        (ShortConvolution(1024, 3), (512,), (341,)),
+        (LatentAttention(128, 1536, 512, 128, 64, 128), (64,), (40,)),  # in eights
+        (LatentAttention(12, None, 512, 128, 64, 128), (6,), (4,)),
+        (CompressedAttention(64, 64, 32, 16, None, out_groups=4), (32,), (20,)),
+    ],
+)
+def test_heads_follow_the_width_in_whole_groups(mixer: Mixer, half: tuple[int, ...], third: tuple[int, ...]):
+    for width, heads in ((1, None), (1 / 2, half), (1 / 3, third)):
+        found = _mixer(mixer, width)
+        if heads is None:
+            assert found == mixer
+        else:
+            changed = dict(zip(("heads", "kv_heads"), heads, strict=False))
+            assert found == replace(mixer, **changed)
+
+
+@pytest.mark.parametrize("model", ["deepseek-v3", "llama-3.1-405b"])
+@pytest.mark.parametrize("donor", ["Nemotron_3_Super", "Qwen3.5-397B-A17B", "DeepSeek-V4-Pro"])
+def test_kinds_of_layers_are_lent_in_proportion(model: str, donor: str):
+    arch, lender = architecture(model), architecture(donor)
+    found = with_attention(arch, lender)
+    assert found.layers == arch.layers
+    assert all(block.repeat > 0 for block in found.blocks)
+    lent, have = Counter(), Counter()
+    for block in lender.blocks:
+        if block.mixer is not None:
+            lent[type(block.mixer)] += block.repeat
+    for block in found.blocks:
+        have[type(block.mixer)] += block.repeat
+    for kind, number in lent.items():
+        assert have[kind] / arch.layers == pytest.approx(number / lent.total(), abs=2 / arch.layers)
 
 
 def test_sparsity_counts_shared_experts():

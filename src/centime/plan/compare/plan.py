@@ -17,7 +17,7 @@ from centime.catalogue.currencies.exchange import in_currency
 from centime.catalogue.export_rules import BUYERS, Status, sale_windows, status
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.models import architecture
-from centime.catalogue.prices import Price, day
+from centime.catalogue.prices import Price
 from centime.errors import UserError
 from centime.messages import Said, said
 from centime.plan.compare.request import CompareRequest, varying
@@ -180,8 +180,7 @@ def from_inputs(inputs: dict[str, Any]) -> Comparison:
 def compare(request: CompareRequest) -> Comparison:
     """Plan every column. Raises UserError for unknown names, and where more than one thing varies."""
     several = varying(request)
-    date = request.date or datetime.date.today().isoformat()
-    day(date)
+    date = datetime.date.today().isoformat() if request.date is None else request.date
     software = request.software_date or software_at(request.date) or NEWEST
     request = dataclasses.replace(request, date=date, software_date=software)
     what = several[0] if several else "chips"
