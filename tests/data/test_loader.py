@@ -67,6 +67,14 @@ def test_rows_are_dealt_in_shuffled_blocks_of_the_stream(
     assert block == 640 or (places[block : 2 * block] - block != places[:block]).any()
 
 
+def test_of_each_source_two_blocks_are_held_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader_module, "SHUFFLED", 10)
+    loader = Loader([(write_split(tmp_path / str(n), numbered([640])), 1.0) for n in range(2)], 8)
+    for row in range(0, 160, 5):
+        loader.rows(row, 5)
+        assert len(loader._blocks) <= 4
+
+
 def test_a_run_goes_on_in_the_order_that_it_was_begun_with(tmp_path: Path) -> None:
     """What the first order's loader gave, to the bit, and called it by."""
     sources = [(write_split(tmp_path / str(n), numbered([5, 9, 31] * 40, first=2000 * n)), n + 1.0) for n in range(2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from centime.errors import UserError
-from centime.files.folder import exchange, whole_folder
-from centime.files.leftovers import is_abandoned, remove_leftovers
+from centime.files.folder import exchange, recover, whole_folder
+from centime.files.leftovers import beside, is_abandoned, remove_leftovers
 from centime.files.marks import Kind
 
 NOTES = Kind("notes", lambda _: set())
@@ -57,6 +58,22 @@ def test_killed_at_any_call_leaves_the_old_or_the_new(tmp_path: Path, call: str,
         (folder / "file").write_text("third")
     assert (out / "file").read_text() == "third"
     assert list(tmp_path.iterdir()) == [out], "and what the killed one left is gone"
+
+
+@pytest.mark.parametrize(("stranger", "stays"), [(None, False), ("mine.txt", True)])
+def test_an_old_folder_set_aside_goes_once_the_new_one_stands(
+    tmp_path: Path, stranger: str | None, stays: bool
+) -> None:
+    """As after a kill between the last rename and the removal; but not with a file of somebody else's in it."""
+    out, aside = tmp_path / "out", beside(tmp_path / "out", "aside")
+    with whole_folder(out, NOTES) as folder:
+        (folder / "file").write_text("new")
+    shutil.copytree(out, aside)
+    if stranger:
+        (aside / stranger).touch()
+    recover(out, NOTES)
+    assert aside.exists() is stays
+    assert (out / "file").read_text() == "new"
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:

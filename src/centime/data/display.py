@@ -7,7 +7,15 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from centime.units import format_bytes, format_count
 
@@ -17,7 +25,7 @@ class SourceBar:
 
     def __init__(self, bar: Progress, title: str) -> None:
         self._bar = bar
-        self._task = bar.add_task(title, total=None, rate="", tokens="")
+        self._task = self._begun(title)
         self._start = time.monotonic()
 
     def show(self, read: int, total: int, text_bytes: int, tokens: int) -> None:
@@ -33,7 +41,11 @@ class SourceBar:
 
     def stage(self, title: str) -> None:
         """Another title, a moving bar and the time since it began."""
-        self._bar.reset(self._task, total=None, description=title, rate="", tokens="")
+        self._bar.remove_task(self._task)  # one that had a length keeps it, and would stand at 0 %
+        self._task = self._begun(title)
+
+    def _begun(self, title: str) -> TaskID:
+        return self._bar.add_task(title, total=None, rate="", tokens="")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from centime.data.loader import Loader
 from centime.data.shards import prepare as preparing
 from centime.data.shards.prepare import Preparation, Progress, prepare
 from centime.data.shards.shard_set import ShardSet
-from centime.data.sources import ReadOptions, Sources
+from centime.data.sources import LeftOut, ReadOptions, Sources, local_file
 from centime.data.split import digest, is_held_out
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
@@ -41,6 +41,19 @@ def source(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dozen batches out of a small source."""
     monkeypatch.setattr(preparing, "BATCH_CHARACTERS", 1 << 16)
+
+
+def test_batches_say_how_far_all_sources_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two texts of 2 letters fill a batch; a file is read by blocks, of which each of these is one."""
+    monkeypatch.setattr(preparing, "BATCH_CHARACTERS", 4)
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_text("".join(f'{{"text":"{text}"}}\n' for text in ("xy", "xz", "", "xw")))
+    files, left_out = [local_file(tmp_path / f"{name}.jsonl") for name in "ab"], LeftOut()
+    one = files[0].size
+    batches = list(preparing.read_batches(files, ReadOptions(), left_out))
+    assert [batch.texts for batch in batches] == [["xy", "xz"], ["xw", "xy"], ["xz", "xw"]]
+    assert [batch.source_bytes for batch in batches] == [one, 2 * one, 2 * one]
+    assert left_out.reasons == {"empty": 2}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
