@@ -20,7 +20,7 @@ import pytest
 from tests.data.sources.hub_server import COMMIT, Hub, serve
 
 from centime.data.shards import ShardSet
-from centime.data.sources.hub import dataset_files
+from centime.data.sources.hub import _training_files, dataset_files
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 
@@ -86,6 +86,20 @@ def test_a_dataset_is_streamed_by_ranges(hub: Hub, tokenizer: Tokenizer, tmp_pat
     assert all(f"/resolve/{COMMIT}/data/train-" in path and ranged for path, ranged in downloads)
     assert any(path.startswith("/api/datasets/someone/stories") for _, path, _ in hub.requests)
     assert any("/tree/" in path for _, path, _ in hub.requests)
+
+
+@pytest.mark.parametrize(
+    ("paths", "chosen"),
+    [
+        (["data/Train-0.parquet", "data/test-0.parquet", "train.jsonl"], ["data/Train-0.parquet"]),
+        (["a.JSONL.gz", "b.jsonl.zst", "b.txt"], ["a.JSONL.gz"]),
+        (["a.jsonl", "trained.jsonl", "retrain.jsonl"], ["a.jsonl", "trained.jsonl", "retrain.jsonl"]),
+        (["en/dataset_infos.json", "config.json", "a.json.xz"], ["a.json.xz"]),
+        (["a.png"], []),
+    ],
+)
+def test_of_the_best_form_the_training_split_is_chosen(paths: list[str], chosen: list[str]) -> None:
+    assert _training_files(paths) == chosen
 
 
 def test_files_by_glob_and_revision(hub: Hub, tokenizer: Tokenizer, tmp_path: Path) -> None:

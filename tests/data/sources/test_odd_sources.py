@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from centime.data.sources import json_records, source_file
+from centime.data.sources import json_records, readers, source_file
 from centime.data.sources.left_out import LeftOut, ReadOptions
 from centime.data.sources.readers import read_documents, records
 from centime.data.sources.signature import foreign
@@ -98,6 +98,19 @@ def test_json_met_in_a_source_tree_is_text_unless_it_holds_documents(tmp_path: P
     assert left_out.notes("text") == [
         "2 .json files met in folders: without documents under 'text' (--field), read as plain text."
     ]
+
+
+@pytest.mark.parametrize(("key", "documents"), [("text", ["x" * 300]), ("other", None)])
+def test_a_first_record_longer_than_what_is_looked_at_first_is_told_by_its_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, documents: list[str] | None
+) -> None:
+    for module in (source_file, readers):
+        monkeypatch.setattr(module, "BLOCK", 100)
+    raw = json.dumps([{key: "x" * 300}])
+    (tmp_path / "a.json").write_text(raw)
+    assert read(tmp_path) == (documents or [raw])
+    (tmp_path / "a.json").write_text('{"text": "cut')  # within the first look: no record, so a text
+    assert read(tmp_path) == ['{"text": "cut']
 
 
 def test_long_integers_and_other_keys_do_not_matter(tmp_path: Path) -> None:

@@ -75,6 +75,24 @@ def test_a_huge_text_file_is_cut_at_line_ends(tmp_path: Path, monkeypatch: pytes
     assert all(document.endswith("\n") for document in documents)
 
 
+@pytest.mark.parametrize(
+    ("block", "held", "at"),
+    [
+        (b"ab\ncd", 100, 3),
+        (b"ab cd", 124, 0),  # so far a line end is waited for
+        (b"ab cd", 125, 3),
+        ("abé".encode(), 125, 2),
+        (b"abcd", 125, 3),
+        (b"\x80" * 4, 125, 0),  # no character begins here
+    ],
+)
+def test_a_text_without_line_ends_is_cut_later_and_between_characters(
+    monkeypatch: pytest.MonkeyPatch, block: bytes, held: int, at: int
+) -> None:
+    monkeypatch.setattr(text_files, "LONGEST", 100)
+    assert text_files._place_to_cut(block, held) == at
+
+
 @pytest.mark.parametrize("block", [1, 7, 1 << 20])
 def test_a_separator_cuts_a_text_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     """Wherever the reads fall, within the separator or within a character."""
