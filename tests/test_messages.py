@@ -147,8 +147,8 @@ def test_a_figure_is_written_by_its_place(message: str, value: Any, english: str
 
 
 def test_plain_figures_have_three_digits_and_all_of_them_from_a_thousand_on() -> None:
-    assert [ENGLISH.plain(value) for value in (0.01234, 1.994, 432, 999.4, 1000, -12345.6)] == [
-        "0.0123", "1.99", "432", "999", "1,000", "-12,346",
+    assert [ENGLISH.plain(value) for value in (0.01234, 1.994, 432, 999.4, 999.5, 1000, -12345.6)] == [
+        "0.0123", "1.99", "432", "999", "1,000", "1,000", "-12,346",
     ]  # fmt: skip
 
 

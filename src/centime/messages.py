@@ -133,7 +133,7 @@ class Writer(string.Formatter):
 
     def plain(self, value: float) -> str:
         """Three significant digits: 0.0123, 1.99, 432; all of them from a thousand on."""
-        return self.number(value, ",.0f" if abs(value) >= 1000 else ".3g")
+        return self.number(value, ",.0f" if abs(value) >= 999.5 else ".3g")
 
     def percent(self, share: float, spec: str = ".1f") -> str:
         """0.123 -> '12.3 %'."""

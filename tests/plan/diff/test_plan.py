@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import tomllib
 from importlib.resources import files
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from centime.cli import app
+from centime.cli.plan.fleet import fleet
 from centime.errors import UserError
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"
@@ -143,6 +145,8 @@ def test_fleets_are_split_by_table(tmp_path: Path) -> None:
     months = tomllib.loads(text)["months"]
     other.write_text(text.replace(f"months = {months}", f"months = {months // 2}"))
     found = asked("startup", str(other))
+    defaults = {name: option.default for name, option in inspect.signature(fleet).parameters.items()}
+    assert all(found["card"]["inputs"]["a"]["inputs"][name] == defaults[name] for name in ("seed", "draws"))
     assert found["kind"] == "fleet"
     assert causes(found).keys() == {"months"}
     assert found["change"] < -0.3

@@ -28,6 +28,7 @@ def made(
         Quantity("GPU-hours", "", 3000.0, 2000.0),
         Quantity("Days", "", 1.5, 1.0),
         Quantity("Step", "s", 0.0, 1.0),
+        Quantity("Peak", "GPUs", 999.5, 1000.0),
     ]
     sides = (Side(name, "train", {}) for name in ("old", "new"))
     return Difference(*sides, Compared(quantities, causes, "USD", ("Prices of June.",)), limit)
@@ -60,6 +61,7 @@ def test_quantities_stand_before_and_after_with_their_units() -> None:
         ["GPU-hours", "3,000", "2,000", "-33.33 %"],
         ["Days", "1.5", "1", "-33.33 %"],
         ["Step, s", "0", "1", "–"],
+        ["Peak, GPUs", "1,000", "1,000", "+0.05 %"],
     ]
 
 

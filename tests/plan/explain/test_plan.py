@@ -122,6 +122,24 @@ def test_h800_against_h100_differs_in_links_and_price_alone():
         assert verbs.sections(found, lang)
     figures = next(one for one in verbs.sections(found, "en") if isinstance(one, Figures))
     assert f"({100 * off:+.1f} %)" in figures.items[0].small
+    told = found.to_json()
+    for side, run, shown in zip("ab", (found.a, found.b), figures.items, strict=False):
+        low, high = (told["interval"][side][end] for end in ("low", "high"))
+        assert low < told[f"cost_{side}"] == run.cost < high
+        assert shown.small.startswith(f"${low / 1e6:,.3f} M – ${high / 1e6:,.3f} M")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({}, "inputs of explain: 'a' is missing"),
+        ({"a": {}, "b": 1}, "inputs of explain: 'b' is missing"),
+        (dict.fromkeys("ab", case("v3-h800").to_json() | {"price": 0.0}), "costs 0.0; a ratio of costs needs prices"),
+    ],
+)
+def test_what_has_no_ratio_is_a_sentence(inputs: dict[str, object], says: str):
+    with pytest.raises(UserError, match=says):
+        from_inputs(inputs)
 
 
 def test_v3_against_a_dense_model_of_its_makers():

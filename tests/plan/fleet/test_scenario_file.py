@@ -123,6 +123,34 @@ def test_numbers_out_of_range_are_refused_by_name(change: dict[str, Any], words:
         small(**change)
 
 
+@pytest.mark.parametrize(
+    ("path", "least", "most"),
+    [
+        ("demand__cache_hit_share", 0.0, 0.999),
+        ("demand__growth_per_year", 1e-9, 1e6),
+        ("demand__growth_fades_per_year", 0.0, 1.0),
+        ("serving__utilisation_limit", 1e-9, 1.0),
+        ("serving__headroom", 0.0, 10.0),
+        ("efficiency__software_per_year", 1e-9, 1e3),
+        ("elasticity__price_elasticity", 0.0, 10.0),
+        ("elasticity__pass_through", 0.0, 1.0),
+        ("supply__lead_time_months", 0.0, 120.0),
+        ("failures__scrapped_per_year", 0.0, 0.99),
+        ("power__pue", 1.0, 10.0),
+        ("money__price_falls_per_year", 0.0, 0.99),
+        ("money__upkeep_per_year", 0.0, 1.0),
+    ],
+)
+def test_a_number_may_be_at_its_bounds_and_not_beyond(path: str, least: float, most: float) -> None:
+    for value in (least, most):
+        made = small(**{path: value}).number(path.replace("__", "."))
+        assert made is not None
+        assert made.mid == value
+    for value in (least - 1e-9, most * (1 + 1e-9)):
+        with pytest.raises(UserError, match=path.rpartition("__")[2]):
+            small(**{path: value})
+
+
 def test_nothing_fails_unless_it_is_said_to() -> None:
     text = re.sub(r"\[failures\][^\[]*", "", SMALL)
     assert parse(text, "sound").failures.failures_per_gpu_year.mid == 0

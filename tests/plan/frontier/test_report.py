@@ -93,6 +93,9 @@ def test_tables_tell_what_each_curve_gives_and_a_dash_beyond_it(plan: FrontierPl
         "best",
     ]
     unpriced = replace(plan, curves=tuple(replace(curve, price=None) for curve in plan.curves))
+    for several in (plan, unpriced):
+        tables = [one for one in sections(several, ENGLISH) if isinstance(one, Table)]
+        assert [one.title for one in tables for row in one.rows if len(row) != len(one.head)] == []
     assert len(table(unpriced, "Layouts on H100").rows[0]) == 6
     fits = table(plan, "What fits").rows
     for curve, row in zip(plan.curves, fits, strict=True):

@@ -208,7 +208,7 @@ def _depreciation(plan: BudgetPlan, w: Writer) -> LineChart:
 
 def _input(w: Writer, value: float) -> str:
     """An input of whatever unit: three digits."""
-    return w.number(value, ".3g") if value < 1000 else w.count(value)
+    return w.plain(value) if value < 1000 else w.count(value)
 
 
 def _tornado(plan: BudgetPlan, w: Writer) -> Tornado:

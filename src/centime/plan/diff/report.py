@@ -124,7 +124,7 @@ def _is_money(of: Quantity) -> bool:
 def _written(of: Quantity, value: float, w: Writer) -> str:
     """Money whole from a thousand on, in millions from a million on with the digits that a change is seen in."""
     if not _is_money(of):
-        return w.plain(value) if abs(value) >= 1000 or value % 1 else w.number(value, ",.0f")
+        return w.plain(value)
     if max(abs(of.a), abs(of.b)) >= 1e6:
         return w.money(value / 1e6, of.unit, ",.3f", "M")
     return w.money(value, of.unit, ",.0f" if max(abs(of.a), abs(of.b)) >= 1000 else "")

@@ -15,7 +15,7 @@ from centime.plan.serving.units import (
     weight_bytes,
 )
 
-LONGEST_CONTEXT = 1e9  # tokens: beyond it a cache does not grow with the context
+LONGEST_CONTEXT = 10**9  # tokens: beyond it a cache does not grow with the context
 GIB = 2.0**30
 
 
@@ -61,13 +61,13 @@ def largest_context(engine: EngineModel) -> float | None:
     """Tokens of one sequence in each attention group that the memory holds; None where the cache does not bound it."""
     free = free_bytes(engine.model, engine.chip, engine.unit, engine.form)
 
-    def fits(context: float) -> bool:
+    def fits(context: int) -> bool:
         return kv_bytes_per_sequence(engine.model, engine.unit, engine.form, context) <= free
 
     if fits(LONGEST_CONTEXT):
         return None
-    low, high = 0.0, LONGEST_CONTEXT
+    low, high = 0, LONGEST_CONTEXT
     while high - low > 1:
-        middle = (low + high) / 2
+        middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
-    return float(int(low))
+    return float(low)
