@@ -82,6 +82,27 @@ def test_a_waterfall_falls_from_where_it_stands() -> None:
     ]
 
 
+def whiskers(chart: Chart) -> list[list[tuple[str | None, str | None]]]:
+    """(from, to) of the lines of each row's whisker: its length, then a stroke across either end."""
+    holder = next(one for one in drawn(chart).iter() if one.get("class") == "bars")
+    return [
+        [(one.get("x1"), one.get("x2")) for one in bar.iter("line") if one.get("class") == "whisker"]
+        for bar in list(holder)[1::2]
+    ]
+
+
+def test_a_figure_with_an_interval_has_a_whisker_and_its_ends_in_words() -> None:
+    chart = BarChart("T", "s", [("one", 1.0), ("two", 3.0)], intervals={"two": (2.0, 4.0)})
+    assert bars(chart) == [("one", "1", [(0, 25, "c0")]), ("two", "3 (2 – 4)", [(0, 75, "c0")])]
+    assert whiskers(chart) == [[], [("50%", "100%"), ("50%", "50%"), ("100%", "100%")]]
+    parts = StackedBars("T", "s", [("step", {"a": 1.0, "b": 1.0})], intervals={"step": (1.0, 4.0)})
+    assert bars(parts) == [("step", "2 s (1 – 4)", [(0, 25, "c0"), (25, 25, "c1")])]
+    assert whiskers(parts) == [[("25%", "100%"), ("25%", "25%"), ("100%", "100%")]]
+    fall = Waterfall("T", "USD", ("A", 5.0), [("price", -1.0)], ("B", 4.0), intervals={"A": (3.0, 10.0), "B": (2, 6)})
+    assert [value for _, value, _ in bars(fall)] == ["5 (3 – 10)", "-1", "4 (2 – 6)"]
+    assert [each[:1] for each in whiskers(fall)] == [[("30%", "100%")], [], [("20%", "60%")]]
+
+
 def test_a_tornados_levers_reach_to_both_sides_of_its_base() -> None:
     chart = Tornado("T", "USD", 1.0, [Lever("load", 0.5, 1.5), Lever("price", -1.0, 3.0)])
     price, load = bars(chart)

@@ -29,6 +29,24 @@ FILLED: list[tuple[Chart, list[str], list[list[str]], bool]] = [
         True,
     ),
     (
+        StackedBars("T", "s", [("step", {"compute": 3.0}), ("other", {})], note="N", intervals={"step": (2.0, 5.0)}),
+        ["", "step", "other"],
+        [["compute", "3", "–"], ["s", "3 (2 – 5)", "0"]],
+        True,
+    ),
+    (
+        BarChart("T", "s", [("one", 1.0), ("two", 2.0)], note="N", intervals={"two": (1.5, 3.0)}),
+        ["", "s"],
+        [["one", "1"], ["two", "2 (1.5 – 3)"]],
+        False,
+    ),
+    (
+        Waterfall("T", "USD", ("A", 5.0), [("chip", 1.0)], ("B", 6.0), note="N", intervals={"B": (4.0, 8.0)}),
+        ["", "USD"],
+        [["A", "5"], ["chip", "+1"], ["B", "6 (4 – 8)"]],
+        True,
+    ),
+    (
         Tornado("T", "USD", 1.0, [Lever("load", 0.5, 1.5), Lever("price", -1.0, 3.0, "$1", "$2")], note="N"),
         ["USD: 1", "−", "+"],
         [["price", "-1 ($1)", "3 ($2)"], ["load", "0.5", "1.5"]],

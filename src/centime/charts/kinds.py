@@ -7,10 +7,12 @@ language already.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 Format = Callable[[float], str]
+Intervals = Mapping[str, tuple[float, float]]
+"""Low and high of the figures that have an interval, by the label of their bar: drawn as a whisker."""
 
 
 class Digits(Protocol):
@@ -44,17 +46,20 @@ class BarChart:
     bars: Sequence[tuple[str, float]]
     format: Format = plain
     note: str = ""
+    intervals: Intervals = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class StackedBars:
-    """One bar a label, of named parts (the same name has the same colour in every bar): a step's breakdown."""
+    """One bar a label, of named parts (the same name has the same colour in every bar): a step's breakdown. Intervals
+    are of the sums."""
 
     title: str
     unit: str
     bars: Sequence[tuple[str, Mapping[str, float]]]
     format: Format = plain
     note: str = ""
+    intervals: Intervals = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,8 @@ class Tornado:
 
 @dataclass(frozen=True)
 class Waterfall:
-    """From one total to another by causes: `start` + the sum of `steps` = `end`; labels name the two totals."""
+    """From one total to another by causes: `start` + the sum of `steps` = `end`; labels name the two totals, which may
+    have intervals."""
 
     title: str
     unit: str
@@ -138,6 +144,7 @@ class Waterfall:
     end: tuple[str, float]
     format: Format = plain
     note: str = ""
+    intervals: Intervals = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

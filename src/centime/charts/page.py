@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from centime.charts.picture import STYLE
+from centime.charts.unbroken import command, room_of, unbroken
 from centime.version import version
 
 
@@ -27,6 +28,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"unbroken": unbroken, "command": command, "room": room_of}
     here = files("centime.charts")
     environment.globals |= {
         "version": version(),

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from centime.charts.kinds import (
     BarChart,
     Chart,
+    Format,
+    Intervals,
     LineChart,
     StackedBars,
     Table,
@@ -24,7 +26,8 @@ def as_table(section: Chart | Table) -> Table:
         case Table():
             return section
         case BarChart():
-            return _made(section, ["", section.unit], [[label, section.format(v)] for label, v in section.bars])
+            rows = [[label, _figure(section, label, v)] for label, v in section.bars]
+            return _made(section, ["", section.unit], rows)
         case StackedBars():
             return _stacked(section)
         case LineChart():
@@ -32,9 +35,9 @@ def as_table(section: Chart | Table) -> Table:
         case Tornado():
             return _tornado(section)
         case Waterfall():
-            rows = [[section.start[0], section.format(section.start[1])]]
+            rows = [[section.start[0], _figure(section, *section.start)]]
             rows += [[label, signed(section.format(v), v)] for label, v in section.steps]
-            rows.append([section.end[0], section.format(section.end[1])])
+            rows.append([section.end[0], _figure(section, *section.end)])
             return _made(section, ["", section.unit], rows, total=True)
         case Timeline():
             return _timeline(section)
@@ -43,6 +46,18 @@ def as_table(section: Chart | Table) -> Table:
 def signed(text: str, value: float) -> str:
     """The text of an amount that is added: with a plus where it is positive."""
     return f"+{text}" if value > 0 else text
+
+
+def with_interval(text: str, label: str, intervals: Intervals, written: Format) -> str:
+    """The figure of a label, and its interval in brackets where it has one."""
+    if label not in intervals:
+        return text
+    low, high = intervals[label]
+    return f"{text} ({written(low)} – {written(high)})"
+
+
+def _figure(section: BarChart | StackedBars | Waterfall, label: str, value: float) -> str:
+    return with_interval(section.format(value), label, section.intervals, section.format)
 
 
 def _made(
@@ -59,7 +74,7 @@ def _stacked(section: StackedBars) -> Table:
     """Parts down, bars across; a part that a bar lacks is a dash, and the sums stand last."""
     parts = dict.fromkeys(part for _, of in section.bars for part in of)
     rows = [[part, *(section.format(of[part]) if part in of else "–" for _, of in section.bars)] for part in parts]
-    rows.append([section.unit, *(section.format(sum(of.values())) for _, of in section.bars)])
+    rows.append([section.unit, *(_figure(section, label, sum(of.values())) for label, of in section.bars)])
     return _made(section, ["", *(label for label, _ in section.bars)], rows, total=True)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from tests.browser import OUTSIDE, OVERLAPS, NewPage
+from tests.plan.show.plans import made
 
 from centime.errors import UserError
 from centime.plan.show.page import write_page
@@ -31,6 +32,7 @@ from centime.plan.show.sections import (
     Waterfall,
 )
 from centime.plan.show.terminal import show
+from centime.plan.verbs import sections, title
 
 SECTIONS: list[Section] = [
     Figures([Figure("Cost", "$5 M", "80 %: 4 to 6")]),
@@ -141,3 +143,52 @@ def test_a_narrow_terminal_cuts_no_text() -> None:
     assert shown.count("2,470,137 – 3,148,649") == shown.count("recompute=selective") == 5
     assert shown.count("Layout") > 1
     assert re.search(r"^0 F+B+$", shown, re.MULTILINE)
+
+
+# Of a page's bars: (title, label, whether its whisker crosses its end and lies within its row).
+WHISKERS = """() => [...document.querySelectorAll("figure .bars")].flatMap((bars) => {
+  const title = bars.closest("figure").querySelector("figcaption").firstChild.textContent.trim();
+  return [...bars.querySelectorAll(".named")].map((named) => {
+    const row = named.nextElementSibling;
+    const box = row.getBoundingClientRect();
+    const ends = [...row.querySelectorAll(".part")].map((part) => part.getBoundingClientRect().right);
+    const whisker = [...row.querySelectorAll(".whisker")].map((line) => line.getBoundingClientRect());
+    const [low, high] = [Math.min(...whisker.map((w) => w.left)), Math.max(...whisker.map((w) => w.right))];
+    const crosses = low - 2 <= Math.max(...ends) && Math.max(...ends) <= high + 2;
+    const within = box.left - 2 <= low && high <= box.right + 2;
+    return [title, named.firstChild.textContent, whisker.length === 3 && crosses && within];
+  });
+})"""
+# The charts whose every bar is a predicted figure; of waterfalls, the totals are.
+PREDICTED = {"Where a step's time goes", "Training", "Serving", "Training and serving"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_plan_scrolls_sideways_and_every_bar_with_an_interval_draws_it(
+    tmp_path: Path, new_page: NewPage, scheme: str
+) -> None:
+    seen: set[str] = set()
+    for number, maker in enumerate(made()):
+        plan = maker()
+        path = tmp_path / f"{number}.html"
+        shown = sections(plan, "en" if scheme == "light" else "fr")
+        write_page(path, title(plan, "en"), shown, "en", {"verb": plan.verb})
+        page = new_page(path.as_uri(), color_scheme=scheme)
+        page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+        for width in (390, 1000, 1600):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0, (plan.verb, width)
+            assert page.evaluate(OUTSIDE) == [], (plan.verb, width)
+        drawn = {(name, label) for name, label, whole in page.evaluate(WHISKERS) if whole}
+        charts = [one for one in shown if isinstance(one, BarChart | StackedBars | Waterfall)]
+        assert drawn == {(chart.title, label) for chart in charts for label in chart.intervals}, plan.verb
+        for chart in charts:
+            labels = {"A", "B"} if isinstance(chart, Waterfall) else {label for label, _ in chart.bars}
+            if isinstance(chart, Waterfall) or chart.title in PREDICTED:
+                seen.add(f"{plan.verb}: {chart.title}")
+                assert set(chart.intervals) == labels, (plan.verb, chart.title)
+                assert all(low <= high for low, high in chart.intervals.values())
+        page.context.close()
+    if scheme == "light":
+        assert {name.split(":")[0] for name in seen} == {"train", "serve", "explain", "diff", "compare", "lifetime"}

@@ -24,14 +24,17 @@ def sections(found: Comparison, w: Writer) -> list[Section]:
     """The table, bars of training and of serving, who may buy when, and notes."""
     rows = [[w.say(label), *(of(w, column) or "–" for column in found.columns)] for label, of in ROWS]
     out: list[Section] = [Table("", ["", *(column.name for column in found.columns)], rows)]
-    trained = [(c.name, c.cost) for c in found.columns if c.cost is not None]
-    served = [(c.name, price) for c in found.columns if (price := c.per_million("output")) is not None]
+    note = w.say("Whiskers: 80 %.")
     currency = next((c.price.currency for c in found.columns if c.price), "USD")
-    if trained:
-        out.append(BarChart(w.say("Training"), currency, trained, partial(cost, w, unit=currency)))
-    if served:
-        unit = w.say("{currency} per million output tokens", currency=currency)
-        out.append(BarChart(w.say("Serving"), unit, served, partial(w.money, currency=currency)))
+    per_token = w.say("{currency} per million output tokens", currency=currency)
+    for name, unit, of, written in (
+        (w.say("Training"), currency, _training_cost, partial(cost, w, unit=currency)),
+        (w.say("Serving"), per_token, _serving_cost, partial(w.money, currency=currency)),
+    ):
+        known = {c.name: ends for c in found.columns if (ends := of(c)) is not None}
+        if known:
+            bars = [(label, middle) for label, (_, middle, _) in known.items()]
+            out.append(BarChart(name, unit, bars, written, note, {label: (a, b) for label, (a, _, b) in known.items()}))
     verdicts = [line for what in (_training_cost, _serving_cost) if (line := ranking(found, what, w))]
     if verdicts:
         out.append(Notes(w.say("Ranking"), verdicts))

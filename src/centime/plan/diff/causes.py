@@ -16,12 +16,14 @@ MOST_EXACT = 6  # causes whose every subset is planned: 64 plans
 
 
 class Quantity(NamedTuple):
-    """A figure of both plans: its name, its unit (a currency for money), before and after."""
+    """A figure of both plans: its name, its unit (a currency for money), before and after, and the 80 % interval of
+    both where it has one."""
 
     name: str
     unit: str
     a: float
     b: float
+    intervals: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     @property
     def change(self) -> float | None:

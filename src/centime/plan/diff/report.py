@@ -93,6 +93,8 @@ def sections(found: Difference, w: Writer) -> list[Section]:
                 ],
                 ("B", cost.b),
                 lambda value: _written(cost, value, w),
+                w.say("Whiskers: 80 %.") if cost.intervals else "",
+                dict(zip("AB", cost.intervals, strict=True)) if cost.intervals else {},
             ),
         ]
     else:

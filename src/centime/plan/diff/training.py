@@ -23,8 +23,12 @@ def compare_training(a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
     currency = before.price.currency
     if currency != after.price.currency:
         raise UserError(f"A is priced in {currency} and B in {after.price.currency}; give both prices in one currency.")
+    ends = [
+        (plan.low_hours * plan.price.per_device_hour, plan.high_hours * plan.price.per_device_hour)
+        for plan in (before, after)
+    ]
     quantities = [
-        Quantity("Cost", currency, before.cost, after.cost),
+        Quantity("Cost", currency, before.cost, after.cost, (ends[0], ends[1])),
         Quantity("GPU-hours", "", before.gpu_hours, after.gpu_hours),
         Quantity("Days", "", before.days, after.days),
         Quantity("GPUs", "", before.request.gpus, after.request.gpus),

@@ -77,6 +77,11 @@ def sections(found: Explanation, w: Writer) -> list[Section]:
             [(w.say(LABELS[c.name]), c.money) for c in sorted(found.causes, key=lambda c: c.money < 0)],
             ("B", found.b.cost),
             money,
+            w.say("Whiskers: 80 %."),
+            {
+                name: (run.cost * run.spread[0], run.cost * run.spread[1])
+                for name, run in (("A", found.a), ("B", found.b))
+            },
         ),
         Table(
             w.say("Whose doing"),

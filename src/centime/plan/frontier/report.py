@@ -212,4 +212,4 @@ def _launch(plan: FrontierPlan, curve: Curve, w: Writer) -> Notes:
         for role, commands in plan.launches(curve)
         for engine, command in commands.items()
     ]
-    return Notes(w.say("To start it: {name}", name=curve.name), lines)
+    return Notes(w.say("To start it: {name}", name=curve.name), lines, commands=True)

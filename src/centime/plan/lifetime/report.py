@@ -39,7 +39,7 @@ def sections(found: Lifetime, w: Writer) -> list[Section]:
     money, short = partial(cost, w, unit=unit), partial(three_digits, w, unit=unit)
 
     def bare(value: float) -> str:
-        return w.number(value, ".3g") if unit == "FLOP" else w.count(value)
+        return w.number(value, ".3g")
 
     low, high = best.interval(served)
     figures = [
@@ -71,7 +71,9 @@ def sections(found: Lifetime, w: Writer) -> list[Section]:
                 (label, {w.say("training"): option.train, w.say("inference"): option.serve * served})
                 for label, option in rows
             ],
-            bare,
+            bare if unit == "FLOP" else short,
+            w.say("Whiskers: 80 %."),
+            {label: option.interval(served) for label, option in rows},
         ),
         LineChart(
             w.say("The cheapest life by demand"),

@@ -99,7 +99,10 @@ def _steps(plan: ServingPlan, w: Writer) -> StackedBars:
         (w.say(name), {w.say(PARTS[part]): seconds * 1e3 for part, seconds in parts(step).items()})
         for name, step in steps(plan).items()
     ]
-    return StackedBars(w.say("Where a step's time goes"), "ms", bars, w.plain)
+    # A step takes as much longer as fewer tokens come of it.
+    ends = {label: sum(of.values()) for label, of in bars}
+    intervals = {label: (ms / plan.high_factor, ms / plan.low_factor) for label, ms in ends.items()}
+    return StackedBars(w.say("Where a step's time goes"), "ms", bars, w.plain, w.say("Whiskers: 80 %."), intervals)
 
 
 def _money(plan: ServingPlan, w: Writer) -> Table:

@@ -45,10 +45,11 @@ class Figures:
 
 @dataclass(frozen=True)
 class Notes:
-    """Sentences in a list: assumptions, sources, what was left out."""
+    """Sentences in a list: assumptions, sources, what was left out. commands: each line is 'what: command'."""
 
     title: str
     lines: Sequence[str]
+    commands: bool = False
 
 
 Section = Figures | Table | Chart | Notes

@@ -11,8 +11,8 @@ from centime.plan.step.layout import Layout, text
 ROUNDS = 3  # of the pipeline: enough to see ramps and steady state
 
 
-def search_sections(result: SearchResult, w: Writer) -> list[Section]:
-    """The ten best layouts, and the best one's step beside the runner-up's."""
+def search_sections(result: SearchResult, interval: tuple[float, float], w: Writer) -> list[Section]:
+    """The ten best layouts, and the best one's step beside the runner-up's. interval: of the best one's seconds."""
     best = result.best.seconds
     rows = [
         (
@@ -41,7 +41,11 @@ def search_sections(result: SearchResult, w: Writer) -> list[Section]:
             (w.say("runner-up"), _translated(result.runner_up_parts, w)),
         ]
         title = w.say("A step of the best layout and of the runner-up")
-        sections.append(StackedBars(title, "s", bars, w.plain, w.say(result.why())))
+        sections.append(
+            StackedBars(
+                title, "s", bars, w.plain, f"{w.say(result.why())} {w.say('Whiskers: 80 %.')}", {bars[0][0]: interval}
+            )
+        )
     return sections
 
 

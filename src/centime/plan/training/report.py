@@ -58,6 +58,8 @@ def sections(plan: TrainingPlan, w: Writer) -> list[Section]:
             "s",
             [(w.say("step"), {w.say(name.replace("_", " ")): s for name, s in step.breakdown_s.items() if s > 0})],
             w.plain,
+            w.say("Whiskers: 80 %."),
+            {w.say("step"): (step.low_s, step.high_s)},
         ),
         Table(
             w.say("Phases of a step"),
@@ -193,7 +195,7 @@ def _searched(plan: TrainingPlan, w: Writer) -> list[Section]:
     """The ten fastest layouts, where they were asked for."""
     if plan.search is None:
         return []
-    return search_sections(plan.search, w)
+    return search_sections(plan.search, (plan.step.low_s, plan.step.high_s), w)
 
 
 def _layout(plan: TrainingPlan, w: Writer) -> list[list[str]]:
