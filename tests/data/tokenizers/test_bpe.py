@@ -60,6 +60,7 @@ def test_the_same_text_gives_the_same_tokenizer_in_another_process(tokenizer_fol
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "t")], check=True, env=environment, timeout=120)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         assert (tmp_path / "t" / name).read_bytes() == (tokenizer_folder / name).read_bytes()
+        assert "<｜begin▁of▁sentence｜>" in (tmp_path / "t" / name).read_text("utf-8"), "to be read by people too"
 
 
 @pytest.mark.parametrize("architecture", [None, "deepseek_v3", "llama"])
@@ -126,6 +127,8 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "taken" / "x").unlink()
     for overwrite in (False, True):
         write_tokenizer(train_tokenizer(["a"], 300), tmp_path / "taken", overwrite=overwrite)
+    with pytest.raises(UserError, match=r"taken already exists and is not empty.*--overwrite"):
+        write_tokenizer(train_tokenizer(["b"], 300), tmp_path / "taken")
     with pytest.raises(UserError, match=r"taken already exists and is not empty.*--overwrite"):
         train_on_sources(Sources([str(tmp_path / "a.txt")]), 300, tmp_path / "taken")
     assert {p.name for p in (tmp_path / "taken").iterdir()} == {"tokenizer.json", "tokenizer_config.json", MARK}

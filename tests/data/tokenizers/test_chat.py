@@ -76,7 +76,10 @@ def test_a_template_is_kept_in_its_sandbox() -> None:
     ("template", "says"),
     [
         ("{{ 'a' * 10**12 }}", "text or list of 1,000,000,000,000"),
+        ("{{ (16777217 * 'a') | length }}", "text or list of 16,777,217"),
         ("{{ 10**10**10 }}", "a power of more than 1000"),
+        ("{{ 1001 ** 2 }}", "a power of more than 1000"),
+        ("{{ 2 ** -1001 }}", "a power of more than 1000"),
         ("{{ 1 / 0 }}", "division by zero"),
         ("{{ messages.__class__.__mro__ }}", "failed on these messages"),
         ("{% for m in messages %}", "failed on these messages"),
@@ -87,3 +90,19 @@ def test_a_template_is_kept_in_its_sandbox() -> None:
 def test_a_template_of_any_kind_is_a_sentence(template: str, says: str) -> None:
     with pytest.raises(UserError, match=f"The chat template of m .*{says}"):
         render(template, CONVERSATIONS[0], where="m")
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ ('a' * 16777216) | length }}", "16777216"),
+        ("{{ ([1] * 3) | length }}", "3"),
+        ("{{ 1000 ** 2 }}", "1000000"),
+        ("{{ 123456789 * 1000 }}", "123456789000"),
+        ("{{ {'é': [1]} | tojson }}", '{"é": [1]}'),
+        ("{{ messages | map(attribute='role') | tojson(indent=1) }}", '[\n "user"\n]'),
+        ("{% for m in [1, 2] %}{% if m == 2 %}{% break %}{% endif %}\n  {{ m }}{% endfor %}", "  1"),
+    ],
+)
+def test_what_a_template_may_do(template: str, text: str) -> None:
+    assert render(template, CONVERSATIONS[0], where="m") == text

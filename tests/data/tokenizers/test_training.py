@@ -15,7 +15,7 @@ import pytest
 
 from centime.data.sources import Sources
 from centime.data.tokenizers.bpe import LARGEST, SMALLEST, require_vocabulary, train_tokenizer
-from centime.data.tokenizers.training import train_apart, train_on_sources
+from centime.data.tokenizers.training import _ended, train_apart, train_on_sources
 from centime.errors import UserError
 
 
@@ -135,3 +135,16 @@ def test_any_signal_ends_the_merging(words: Path, tmp_path: Path, number: signal
     wait_for(lambda: not trainer.is_running() or trainer.status() == "zombie", 10)
     assert not (tmp_path / "out").exists()
     assert number == signal.SIGKILL or not list(tmp_path.iterdir()), "what a kill -9 left, the next run removes"
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "reason"),
+    [
+        (-9, "", r"^The process that merges was killed \(signal 9\)"),
+        (1, "Traceback\nMemoryError: too much\n", r"could not be trained \(MemoryError: too much\); nothing"),
+        (0, " \n", r"could not be trained \(it said nothing\); nothing"),
+    ],
+)
+def test_why_the_trainer_ended_is_said(code: int, said: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        raise _ended(code, said)
