@@ -38,8 +38,10 @@ def quick(number: int) -> GrammarSpec:
 
 
 def workers(parent: int | None = None) -> list[psutil.Process]:
-    found = psutil.Process(parent).children(recursive=True)
-    return [one for one in found if one.is_running() and "centime.serve.grammar.worker" in one.cmdline()]
+    """The processes that compile for it: forks of the one that has imported xgrammar, which stays."""
+    found = psutil.Process(parent).children()
+    templates = [one for one in found if "xgrammar" in " ".join(one.cmdline())]
+    return [fork for one in templates for fork in one.children() if fork.is_running()]
 
 
 def test_the_same_masks_as_in_this_process(tokenizer: Tokenizer) -> None:

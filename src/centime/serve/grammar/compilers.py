@@ -1,39 +1,37 @@
 """Grammars compiled in processes that can be stopped, one at a time for each owner.
 
 A process starts when one is first needed, and is kept. It is killed, and another replaces it, when it takes longer than
-the limit or who asked has left.
+the limit or who asked has left. Where the system can, all are forked from one that has imported xgrammar, and with it
+torch and transformers: that takes seconds once, and their memory once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import multiprocessing
 import os
 import pickle
-import select
-import struct
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import psutil
 
-import centime
 from centime.children import deaf_to_interrupts
 from centime.errors import UserError
 from centime.serve.fair_pool import FairPool
 from centime.serve.grammar.gate import GrammarSpec
-from centime.serve.grammar.worker import HEAD, write
+from centime.serve.grammar.worker import serve
 
 PROCESSES = 2
 LOOK_SECONDS = 0.1  # between looks at what a process has used
 CLOCK = 3.0  # seconds by the clock to a second of processor time, on a machine that has other work
-START_SECONDS = 120.0  # a process imports torch and transformers first
+START_SECONDS = 120.0  # where nothing can be forked, a process imports torch and transformers first
 GRACE_SECONDS = 1.0  # what is nearly done when its asker leaves may end, and is kept for the next
 
 Made = TypeVar("Made")
@@ -122,19 +120,25 @@ def _stand_back() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
+@functools.cache
+def _context() -> Any:
+    """How processes begin: as forks of one that has imported what they need, where there are such."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["xgrammar"])
+    return context
+
+
 class _Process:
-    """One process and its pipes. `usable`: it waits for the next spec."""
+    """One process and our end of its pipe. `usable`: it waits for the next spec."""
 
     def __init__(self, vocabulary: bytes) -> None:
-        paths = [str(Path(centime.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        self._pipe, theirs = _context().Pipe()
         with deaf_to_interrupts():
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "centime.serve.grammar.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            )
+            self._process = _context().Process(target=serve, args=(theirs,), daemon=True)
+            self._process.start()
+        theirs.close()
         self._ready = self.usable = False
         self._send(vocabulary)
 
@@ -152,37 +156,26 @@ class _Process:
     def kill(self) -> None:
         """Ends it at once; may be called from any thread, and again."""
         self._process.kill()
-        self._process.wait()
+        self._process.join()
 
     def _send(self, data: bytes) -> None:
         with suppress(OSError):  # it has ended: so says its answer
-            write(_given(self._process.stdin), data)
+            self._pipe.send_bytes(data)
 
     def _receive(self, spec: GrammarSpec, seconds: float) -> bytes:
         limit = _Limit(self._process.pid, seconds)
-        (length,) = struct.unpack(HEAD, self._bytes(spec, struct.calcsize(HEAD), limit))
-        data = self._bytes(spec, length, limit)
-        if data[:1] == b"!":  # it could not begin
-            raise UserError(data[1:].decode())
-        return data
-
-    def _bytes(self, spec: GrammarSpec, length: int, limit: _Limit) -> bytes:
-        source = _given(self._process.stdout).fileno()
-        poll = select.poll()
-        poll.register(source, select.POLLIN | select.POLLHUP)
-        data = bytearray()
-        while len(data) < length:
-            if not poll.poll(LOOK_SECONDS * 1000):
+        try:
+            while not self._pipe.poll(LOOK_SECONDS):
                 if limit.over:
                     raise UserError(
                         f"{spec.name} cannot be used: it takes more than {limit.seconds:g} seconds to compile."
                     )
-                continue
-            piece = os.read(source, length - len(data))
-            if not piece:
-                raise UserError(f"{spec.name} cannot be used: its compiler ended, maybe for want of memory.")
-            data += piece
-        return bytes(data)
+            data = bytes(self._pipe.recv_bytes())
+        except (EOFError, OSError):
+            raise UserError(f"{spec.name} cannot be used: its compiler ended, maybe for want of memory.") from None
+        if data[:1] == b"!":  # it could not begin
+            raise UserError(data[1:].decode())
+        return data
 
 
 class _Limit:
@@ -211,8 +204,3 @@ def _text(answer: bytes) -> str:
     if answer[:1] == b"-":
         raise UserError(answer[1:].decode())
     return answer[1:].decode()
-
-
-def _given(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream is not None
-    return stream

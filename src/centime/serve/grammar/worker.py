@@ -1,7 +1,7 @@
 """Compiling grammars for a vocabulary, and the process that does so for a server.
 
-The process reads requests from its standard input and answers on its standard output: eight bytes with a length, then
-so many bytes. It ends when its input does, which is when the server has ended, however it ended.
+The process reads requests from a pipe and answers there. It ends when the pipe's other end is closed, which is when the
+server has ended, however it ended.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ import pickle
 import queue
 import random
 import re
-import struct
+import signal
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from centime.errors import UserError
 from centime.installation import needs
 from centime.serve.grammar.gate import GrammarSpec, held, reason
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from xgrammar import CompiledGrammar, GrammarCompiler, TokenizerInfo
 
 MAX_COMPILED = 64 * 2**20  # bytes of a compiled grammar; the schemas of the common tools take seven million
 AGAIN_SECONDS = 0.5  # of processor time: what compiles faster is compiled again by the server, the rest handed over
 MEMORY = 4 * 2**30  # bytes that compiling may take beyond what the process has taken by then
 TRIED, TRIED_SECONDS = 32, 0.5  # tokens, and what they may take; the usual schemas take a hundredth of it
-HEAD = "<Q"  # what comes before a message: its bytes
 
 
 @dataclass(frozen=True)
@@ -121,48 +122,35 @@ def _try(compiled: CompiledGrammar) -> None:
             )
 
 
-def write(sink: IO[bytes], data: bytes) -> None:
-    """One message."""
-    sink.write(struct.pack(HEAD, len(data)) + data)
-    sink.flush()
-
-
-def read(source: IO[bytes]) -> bytes:
-    """One message; raises EOFError at the end."""
-    head = source.read(struct.calcsize(HEAD))
-    if len(head) < struct.calcsize(HEAD):
-        raise EOFError
-    (length,) = struct.unpack(HEAD, head)
-    data = source.read(length)
-    if len(data) < length:
-        raise EOFError
-    return data
-
-
-def serve(source: IO[bytes], sink: IO[bytes]) -> None:
-    """First the vocabulary comes, then specs.
+def serve(pipe: Connection) -> None:
+    """The process. First the vocabulary comes, then specs.
 
     Answers "+" when ready, or "!" and why it is not; then to each spec "-" and a sentence, or "+", with the compiled
-    grammar as JSON where it took long.
+    grammar as JSON where it took long. What the compiler prints goes nowhere: it may be a client's text.
     """
-    vocabulary: Vocabulary = pickle.loads(read(source))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the server
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)
+    os.nice(5)
     waiting: queue.SimpleQueue[GrammarSpec] = queue.SimpleQueue()
+    with suppress(EOFError, OSError):
+        vocabulary: Vocabulary = pickle.loads(pipe.recv_bytes())
 
-    def work() -> None:
-        try:
-            vocabulary.warm()
-        except UserError as error:
-            write(sink, b"!" + str(error).encode())
-            return
-        _limit_memory()
-        write(sink, b"+")
-        while True:
-            write(sink, _answer(vocabulary, waiting.get()))
+        def work() -> None:
+            try:
+                vocabulary.warm()
+            except UserError as error:
+                pipe.send_bytes(b"!" + str(error).encode())
+                return
+            _limit_memory()
+            pipe.send_bytes(b"+")
+            while True:
+                pipe.send_bytes(_answer(vocabulary, waiting.get()))
 
-    threading.Thread(target=work, daemon=True).start()
-    with suppress(EOFError):
+        threading.Thread(target=work, daemon=True).start()
         while True:  # in a thread of its own, so that the end is seen while a grammar compiles
-            waiting.put(pickle.loads(read(source)))
+            waiting.put(pickle.loads(pipe.recv_bytes()))
     os._exit(0)
 
 
@@ -189,17 +177,3 @@ def _limit_memory() -> None:
 
         limit = psutil.Process().memory_info().vms + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def main() -> None:
-    """The process. What the compiler prints goes nowhere: it may be a client's text."""
-    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
-        os.dup2(nowhere, stream)
-    os.nice(5)
-    serve(source, sink)
-
-
-if __name__ == "__main__":
-    main()
