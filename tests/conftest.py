@@ -6,9 +6,11 @@ import gc
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from tests import forked
 
 pytest_plugins = ["tests.browser"]
 
@@ -27,6 +29,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("certificate.pem"))
 # A shell that starts the suite in the background has Ctrl-C ignored, for it and for every command a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_configure_node(node: Any) -> None:
+    """One process that has centime imported forks the commands of all workers."""
+    node.workerinput["zygote"] = forked.zygote() if forked.FORKS else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (address := getattr(config, "workerinput", {}).get("zygote")) is not None:
+        forked.share(address)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

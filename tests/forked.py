@@ -1,7 +1,8 @@
 """`centime` in real processes at the price of a fork: one process imports everything, each command is a fork of it.
 
-A command has its own process id, streams, folder, environment, signals and exit code, as one that a shell starts; only
-the seconds of importing torch are gone. Where those are what a test is about, it starts an interpreter instead.
+It imports when the first command is asked for, and forks those of all workers of a run: tests/conftest.py hands its
+address on. A command has its own process id, streams, folder, environment, signals and exit code, as one that a shell
+starts; only the seconds of importing torch are gone. Where those are what a test is about, it starts an interpreter.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import functools
 import gc
 import importlib
 import json
+import logging
+import multiprocessing.util
 import os
 import pkgutil
 import select
@@ -21,11 +24,13 @@ import socket
 import subprocess
 import sys
 import traceback
+import weakref
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LATE = ("torch._dynamo", "torch.distributed.fsdp", "uvloop", "xgrammar")  # what verbs import when they are under way
+MAIN = {"centime": "centime.cli"}  # module -> where its `main` is, if elsewhere
 MESSAGE = 2**17  # bytes of a request: arguments and environment
 # Once CUDA's driver was asked for anything a fork is of no use, and no other system forks as Linux does.
 FORKS = sys.platform == "linux" and not Path("/dev/nvidiactl").exists()
@@ -33,8 +38,13 @@ FORKS = sys.platform == "linux" and not Path("/dev/nvidiactl").exists()
 
 def centime_process(*arguments: object, **options: Any) -> subprocess.Popen[Any]:
     """`centime ARGUMENTS`, begun. options: subprocess.Popen's streams, cwd, env, start_new_session, kinds of text."""
-    words = list(map(str, arguments))
-    return Forked(words, **options) if FORKS else subprocess.Popen([sys.executable, "-m", "centime", *words], **options)
+    return python_process("centime", *map(str, arguments), **options)
+
+
+def python_process(module: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
+    """`python -m MODULE ARGUMENTS` of a module that has a `main`, begun, with everything of centime imported."""
+    command = [module, *arguments]
+    return Forked(command, **options) if FORKS else subprocess.Popen([sys.executable, "-m", *command], **options)
 
 
 def centime(*arguments: object, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +65,7 @@ RELAY = """\
 import json, os, socket, sys
 status = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 status.connect({address!r})
-wanted = dict(arguments=sys.argv[1:], folder=os.getcwd(), environment=dict(os.environ), session=False)
+wanted = dict(command=["centime", *sys.argv[1:]], folder=os.getcwd(), environment=dict(os.environ), session=False)
 socket.send_fds(status, [json.dumps(wanted).encode()], [0, 1, 2])
 status.recv(64)
 code = os.waitstatus_to_exitcode(int(status.recv(64)))
@@ -65,7 +75,7 @@ sys.exit(code if code >= 0 else 128 - code)
 
 def write_relay(path: Path) -> None:
     """Makes `path` a command that shells may run as `centime`, at the price of a fork."""
-    path.write_text(RELAY.format(python=sys.executable, address=_zygote()))
+    path.write_text(RELAY.format(python=sys.executable, address=zygote()))
     path.chmod(0o755)
 
 
@@ -76,13 +86,13 @@ class Forked(subprocess.Popen[Any]):
         """rest: Popen's own order, the same from Python 3.11 on."""
         _, _, _, _, cwd, env, _, _, _, *pipes = rest[:15]
         wanted = {
-            "arguments": args,
+            "command": args,
             "folder": os.path.abspath(cwd or "."),
             "environment": dict(os.environ if env is None else env),
             "session": rest[20],
         }
         self._status = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._status.connect(_zygote())
+        self._status.connect(zygote())
         own = (pipes[0], pipes[3], pipes[5])
         streams = [number if end == -1 else end for number, end in enumerate(own)]
         socket.send_fds(self._status, [json.dumps(wanted).encode()], streams)
@@ -108,23 +118,30 @@ class Forked(subprocess.Popen[Any]):
         return self.returncode
 
 
-@functools.cache
-def _zygote() -> str:
+def zygote() -> str:
     """The address (of Linux's abstract kind) of the process that forks, begun at the first need; it ends with us."""
-    name = f"centime-tests-{os.getpid()}"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
-    command = [sys.executable, "-m", "tests.forked", name]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"listening\n"
-    _kept.append(process)
-    return f"\0{name}"
+    if not _kept:
+        name = f"centime-tests-{os.getpid()}"
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
+        command = [sys.executable, "-m", "tests.forked", name]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"listening\n"
+        _kept.append((f"\0{name}", process))
+    return _kept[0][0]
 
 
-_kept: list[subprocess.Popen[bytes]] = []  # its standard input is open as long as we live
+def share(address: str) -> None:
+    """Commands are forked by the process at `address`, which somebody else began and ends."""
+    _kept.append((address, None))
 
 
-def _import_all() -> None:
+_kept: list[tuple[str, subprocess.Popen[bytes] | None]] = []  # its standard input is open as long as we live
+
+
+@functools.cache
+def import_all() -> None:
+    """Imports what any command would, and lets nothing of it have a last word when a command ends."""
     import centime
 
     names = [module.name for module in pkgutil.walk_packages(centime.__path__, "centime.")]
@@ -132,6 +149,12 @@ def _import_all() -> None:
         if not name.endswith("__main__"):
             with contextlib.suppress(ImportError):  # of an extra that is not here
                 importlib.import_module(name)
+    # What libraries take down at an exit, 174 of torch's tables first of all, takes longer than most commands.
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
+    atexit._clear()
+    for needed in (logging.shutdown, multiprocessing.util._exit_function, weakref.finalize._exitfunc):  # type: ignore[attr-defined]
+        atexit.register(needed)
     gc.collect()
     gc.freeze()  # pages that a collection need not touch stay shared
 
@@ -139,7 +162,6 @@ def _import_all() -> None:
 def serve(name: str) -> None:
     """Forks a command for every connection, tells it the process id and later how it ended, until its input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is for the commands
-    _import_all()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(f"\0{name}")
     listener.listen(64)
@@ -157,6 +179,7 @@ def serve(name: str) -> None:
             if sys.stdin in sources:
                 os._exit(0)  # without the words of libraries that are not used to leave
             if listener in sources:
+                import_all()
                 connection, _ = listener.accept()
                 message, streams, _, _ = socket.recv_fds(connection, MESSAGE, 3)
                 pid = os.fork()
@@ -189,12 +212,10 @@ def _become(wanted: dict[str, Any], connection: socket.socket, streams: list[int
     os.environ.update(wanted["environment"])
     connection.send(str(os.getpid()).encode())
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    sys.argv = ["centime", *wanted["arguments"]]
+    sys.argv = wanted["command"]
     code = 1
     try:
-        from centime.cli import main
-
-        main()
+        importlib.import_module(MAIN.get(sys.argv[0], sys.argv[0])).main()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:

@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cli.zygote import DISKS
+from tests.forked import python_process
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = float(os.environ.get("CENTIME_CELL_SECONDS", "60"))  # that a command may take; nothing here is large
@@ -36,8 +36,9 @@ class Zygote:
 
     def __enter__(self) -> Zygote:
         (self.scratch / "disks").mkdir()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.zygote", str(self.scratch / "disks")],
+        self.process = python_process(
+            "tests.cli.zygote",
+            str(self.scratch / "disks"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=open(self.scratch / "zygote", "w"),

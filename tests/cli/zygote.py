@@ -1,5 +1,4 @@
-"""Real processes at the price of a fork: `python -m tests.cli.zygote` imports centime once, then runs a command in a
-child of its own for every line of JSON that it reads.
+"""Real processes at the price of a fork, in a place of their own: a command for every line of JSON that is read.
 
 A child has its own descriptors, folder, environment and limits (memory, processor time, size of files), and as root it
 gives up every capability, so that a file without permissions is as closed to it as to anybody.
@@ -10,10 +9,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-import importlib
 import json
 import os
-import pkgutil
 import resource
 import signal
 import struct
@@ -21,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from tests.forked import import_all
 
 MEMORY = 3 * 2**30  # bytes that a command may take beside what the imports took
 PROCESSOR_SECONDS = 30
@@ -114,14 +113,9 @@ def mount(folder: Path) -> bool:
     return True
 
 
-def serve() -> None:
+def main() -> None:
     """Imports everything that a verb would, then answers requests until its input ends."""
-    import centime
-
-    for module in pkgutil.walk_packages(centime.__path__, "centime."):
-        if not module.name.endswith("__main__"):
-            with contextlib.suppress(ImportError):  # of an extra that is not here
-                importlib.import_module(module.name)
+    import_all()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     answers.write(json.dumps(mount(Path(sys.argv[1]))) + "\n")
@@ -132,4 +126,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    main()
