@@ -114,6 +114,7 @@ def test_the_step(shown: list[Section], told: dict[str, Any], plan: TrainingPlan
     assert sum(parts.values()) == pytest.approx(told["step_time_s"])
     assert all(seconds > 0 for seconds in parts.values())
     assert rows(shown, "Phases of a step") == {PHASES[k]: [f"{s:.2f}"] for k, s in told["phases_s"].items()}
+    assert all(s > 0 for s in told["phases_s"].values())
     ((_, memory),) = one(shown, StackedBars, "Memory of the fullest chip").bars
     assert list(memory.values()) == [gib for name, gib in told["memory_gib_per_gpu"].items() if name != "total"]
     layout = plan.step.layout
@@ -182,3 +183,15 @@ def test_the_search_is_shown_fastest_first() -> None:
     assert (of_best, of_next) == ("best", "runner-up")
     assert sum(first.values()) == pytest.approx(best, rel=1e-3)
     assert sum(second.values()) == pytest.approx(made.search.top[1].seconds, rel=1e-3)
+
+
+def test_phases_are_those_of_the_schedule() -> None:
+    """No line says 0.00 s: without a pipeline nothing runs alone, and no gradient waits where none is put off."""
+    asked = TrainingRequest("llama-3.1-8b", 1e12, "h100", 64)
+    turns = rows(verbs.sections(plan_training(replace(asked, layout="dp=64")), "en"), "Phases of a step")
+    assert list(turns) == ["forward and backward in turn", "optimizer"]
+    plain = rows(
+        verbs.sections(plan_training(replace(asked, layout="pp=4,dp=16,schedule=1f1b")), "en"), "Phases of a step"
+    )
+    assert [name for name in plain if "1W" in name] == []
+    assert "bubble" in plain

@@ -260,4 +260,5 @@ def _phases_bidirectional(pipeline: Pipeline, passes: Passes, slowest: float) ->
     put_off = 2 * half - 1 - near
     total = _bidirectional(pipeline, passes, slowest)
     forward, backward = forwards * f, whole_backwards * (b + w) + put_off * b
-    return Phases(forward, backward, put_off * w, pairs * both, total - forward - backward - put_off * w - pairs * both)
+    idle = max(0.0, total - forward - backward - put_off * w - pairs * both)  # which may round to less than nothing
+    return Phases(forward, backward, put_off * w, pairs * both, idle)

@@ -61,11 +61,7 @@ def sections(plan: TrainingPlan, w: Writer) -> list[Section]:
             w.say("Whiskers: 80 %."),
             {w.say("step"): (step.low_s, step.high_s)},
         ),
-        Table(
-            w.say("Phases of a step"),
-            [w.say("phase"), "s"],
-            [[w.say(PHASES[name]), w.number(s, ".2f")] for name, s in step.phases_s.items()],
-        ),
+        Table(w.say("Phases of a step"), [w.say("phase"), "s"], _phases(plan, w)),
         StackedBars(
             w.say("Memory of the fullest chip"),
             w.say("GiB"),
@@ -181,6 +177,12 @@ def _first_run(plan: TrainingPlan, w: Writer) -> list[Section]:
     head = [w.say("as counted by"), w.say("factor"), w.say("GPU-hours"), w.say("cost")]
     lines = [w.say("{name}: {source}", name=one.who, source=one.source) for one in COUNTED]
     return [Table(w.say("With what a first run takes besides"), head, rows, w.say(note())), Notes("", lines)]
+
+
+def _phases(plan: TrainingPlan, w: Writer) -> list[list[str]]:
+    """The phases that the schedule has; without a pipeline forwards and backwards take turns."""
+    names = PHASES if plan.step.layout.pp > 1 else PHASES | {"steady_1f1b": "forward and backward in turn"}
+    return [[w.say(names[name]), w.number(s, ".2f")] for name, s in plan.step.phases_s.items() if s > 0]
 
 
 def _drawn(plan: TrainingPlan, w: Writer) -> list[Section]:
