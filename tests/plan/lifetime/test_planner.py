@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,10 +15,12 @@ from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.counts.architecture import count_architecture
+from centime.plan.counts.reshape import DENSE, sparsity
+from centime.plan.lifetime.options import candidates
 from centime.plan.lifetime.plan import cheapest, envelope
-from centime.plan.lifetime.planner import from_inputs, plan_lifetime
+from centime.plan.lifetime.planner import _resolved, from_inputs, plan_lifetime
 from centime.plan.lifetime.request import Costs, LifetimeRequest
-from centime.plan.lifetime.scaling_laws import loss_law
+from centime.plan.lifetime.scaling_laws import QualityLaw, loss_law, moe_law
 
 SARDANA = loss_law("sardana")
 THIRTEEN = LifetimeRequest(
@@ -89,6 +92,23 @@ def test_every_option_reaches_the_bar_and_a_dearer_hour_moves_no_choice():
     assert {law for law, _ in found.by_law} >= {"besiroglu + clark", "hoffmann + ling"}
 
 
+def test_candidates_are_of_their_kind_and_each_of_a_size_of_its_own():
+    law = QualityLaw(SARDANA, moe_law("ling"))
+    loss = law.loss(37e9, DENSE, 15e12)
+    found = candidates("both", law, loss, math.inf)
+    kinds = {(kind, arch.name.partition(" resized")[0]): arch.is_mixture for kind, arch, _ in found}
+    mixtures = [f"DeepSeek-V3 of {experts} experts" for experts in (64, 128, 256)]
+    assert kinds == {("dense", architecture("llama-3.1-405b").name): False} | {("moe", name): True for name in mixtures}
+    assert len({arch.name for _, arch, _ in found}) == len(found)
+    for _, arch, tokens in found:
+        size = math.log(count_architecture(arch).total_params / 5e8, 1.25)
+        assert abs(size - round(size)) < 0.35, arch.name
+        assert law.loss(float(count_architecture(arch).active_params), sparsity(arch), tokens) == pytest.approx(loss)
+    few = candidates("dense", law, loss, 40e9)
+    assert {kind for kind, _, _ in few} == {"dense"}
+    assert 30e9 < max(count_architecture(arch).total_params for _, arch, _ in few) <= 40e9
+
+
 def test_dense_alone_is_dearer_than_a_mixture_and_dense_and_moe_are_kept_apart():
     dense, both = (
         plan_lifetime(LifetimeRequest("deepseek-v3", 1e14, family=f), unit_costs()) for f in ("dense", "both")
@@ -148,6 +168,16 @@ def test_in_measured_money_on_h800():
 def test_bad_input_is_a_sentence(change: dict[str, object], says: str):
     with pytest.raises(UserError, match=says):
         plan_lifetime(LifetimeRequest(**{"quality_of": "deepseek-v3", "served_tokens": 1e14, **change}))
+
+
+@pytest.mark.parametrize(("name", "most"), [("served_tokens", 1e21), ("max_tokens", 1e18), ("quality_tokens", 1e18)])
+def test_tokens_go_from_one_to_more_than_anybody_means(name: str, most: float):
+    request = LifetimeRequest("deepseek-v3", 1e14, quality_tokens=1e12)
+    for value in (1.0, most):
+        assert getattr(_resolved(replace(request, **{name: value}))[0], name) == value
+    for value in (0.99, most * 1.01):
+        with pytest.raises(UserError, match=f"{name} is .*; expected a number of at least 1, and at most"):
+            _resolved(replace(request, **{name: value}))
 
 
 def said_of(served: float, **changed: float) -> list[str]:

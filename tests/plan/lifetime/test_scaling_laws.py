@@ -63,6 +63,33 @@ def test_krajewski_leverage_passes_forty_at_1e25():
     assert krajewski_leverage(Sparsity(1 / 64, 8), 1e25 / 6 / 1e12, 1e12) > 40
 
 
+@pytest.mark.parametrize("activation", [0.0, 0.031, 0.25])
+@pytest.mark.parametrize("compute", [1e18, 1e22])
+def test_ling_by_hand_where_experts_are_as_wide_as_the_model(activation: float, compute: float):
+    """At G = 1 the exponent is a + d log10 C, and without a ceiling A_hat is A and what it starts from."""
+    exponent = 1.23 - 0.0761 * math.log10(compute)
+    by_hand = ((activation + 0.0163) / 1.0163) ** exponent
+    assert ling_leverage(Sparsity(activation, 1), compute / 6e12, 1e12) == pytest.approx(by_hand, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [8, 9, 11])
+def test_clark_of_any_number_of_experts_by_hand(size: int):
+    """E_hat goes from 1.847, of one expert, to 314.478."""
+    gain = -0.108 * math.log10(314.478 / 1.847) + 0.009 * size * math.log10(314.478)
+    by_hand = (-0.082 * size + gain) / (-0.082 + 0.009 * math.log10(1.847)) - size
+    assert clark_leverage(Sparsity(1e-12, 2), 10.0**size, 1e12) == pytest.approx(10**by_hand, rel=1e-6)
+    assert clark_leverage(Sparsity(1 / 128, 2), 1e13, 1e12) == 1, "beyond 937 B parameters there is no gain"
+
+
+def test_krajewskis_gain_is_shared_in_log_scale_and_finest_at_eight_of_ours():
+    def gain(expansion: float, granularity: float) -> float:
+        return krajewski_leverage(Sparsity(1 / expansion, granularity), 1e10, 1e12)
+
+    assert gain(8, 8) == pytest.approx(gain(64, 8) ** 0.5)
+    assert gain(64, 7) < gain(64, 8) == gain(64, 16) == gain(256, 8)
+    assert gain(64, 0.1) == gain(64, 0.5)
+
+
 @pytest.mark.parametrize("law", MOE_LAWS)
 def test_a_dense_model_has_no_leverage_and_sparsity_never_hurts(law: str):
     leverage = moe_law(law)
