@@ -60,6 +60,12 @@ def test_every_token_is_charged_once_and_with_its_context(length: int, window: i
     assert charged == list(range(1, length))
 
 
+@pytest.mark.parametrize(("length", "batches"), [(1, []), (2, [([[0, 1]], 0)]), (3, [([[0, 1, 2]], 0)])])
+def test_a_text_of_few_tokens(length: int, batches: list[tuple[list[list[int]], int]]) -> None:
+    found = _batches(np.arange(length, dtype=np.int64), 8, 4, 2)
+    assert [(rows.tolist(), first) for rows, first in found] == batches
+
+
 def test_one_window_is_the_plain_sum(model: Transformer, tokenizer: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("the cat sat")
     (tmp_path / "b.txt").write_text("é 猫")
