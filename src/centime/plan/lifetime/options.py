@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from centime.catalogue.architecture import Architecture, ExpertsSpec
 from centime.catalogue.models import architecture
-from centime.errors import UserError
 from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.counts.reshape import resized, sparsity
@@ -51,10 +50,7 @@ def candidates(family: str, law: QualityLaw, loss: float, most: float) -> list[t
     found = []
     for kind, shape in shapes(family):
         for k in range(round(math.log(SIZES[1] / SIZES[0], STEP))):
-            try:
-                arch = resized(shape, SIZES[0] * STEP**k)
-            except UserError:
-                continue  # smaller than its vocabulary
+            arch = resized(shape, SIZES[0] * STEP**k)
             active, sparse = float(count_architecture(arch).active_params), sparsity(arch)
             tokens = law.tokens_for(loss, active, sparse)
             if math.isfinite(tokens) and law.effective_params(active, sparse, tokens) <= most:
