@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.ledger.billing.printed import printed
@@ -13,6 +14,7 @@ from tests.ledger.made import made
 from centime.ledger import Book
 from centime.ledger.billing.bill import bill_of
 from centime.ledger.billing.plan_actual import state_in_words
+from centime.ledger.billing.table import _value
 from centime.ledger.interval import OPEN
 from centime.ledger.process import _started
 
@@ -63,3 +65,19 @@ def test_a_plan_without_tokens_says_nothing_of_them(book: Book) -> None:
     plan = bill_of(book, "/runs/tiny").plan
     assert plan
     assert (plan["done"], state_in_words(plan)) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "currency", "shown"),
+    [
+        ("cost", 1234.5, "USD", "$1,234.50"),
+        ("cost", 1234.5, None, "1.23 K"),
+        ("device_hours", 2.5, "USD", "2.5 h"),
+        ("energy_kwh", 1.0, "USD", "1 kWh"),
+        ("seconds", 65.0, "USD", "1m 05s"),
+        ("mfu", 0.4123, "USD", "41.2%"),
+        ("tokens", 2e6, "USD", "2.00 M"),
+    ],
+)
+def test_a_figure_of_a_plan_has_its_unit(key: str, value: float, currency: str | None, shown: str) -> None:
+    assert _value(key, value, currency) == shown

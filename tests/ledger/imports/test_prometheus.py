@@ -50,6 +50,18 @@ def test_a_page_of_sglang_knows_no_start(tmp_path: Path) -> None:
     assert (found.device_ns, found.cost_pico) == (0, None)
 
 
+def test_a_server_that_served_little_or_nothing_says_so() -> None:
+    """A counter that stands at 0, more hits than tokens (counted later), and the newest of two names for one thing."""
+    none, few = VLLM.replace("5.91508e+07", "0.0"), VLLM.replace("5.91508e+07", "0.5e3").replace("739935.0", "0")
+    named = few + 'vllm:prompt_tokens_cached_total{model_name="deepseek-ai/DeepSeek-V3"} 7\n'
+    pages = [read_prometheus(page, "page", START * 10**9, Terms(devices=3)) for page in (none, few, named)]
+    counts = [(one.prompt_tokens, one.hit_tokens, one.output_tokens) for (one,) in pages]
+    assert counts == [(0, 0, 739_935), (500, 500, 0), (500, 7, 0)]
+    assert [one.device_ns for (one,) in pages] == [0, 0, 0]
+    (later,) = read_prometheus(few, "page", START * 10**9 + 5, Terms())
+    assert later.device_ns == 5
+
+
 def test_a_device_gives_the_catalogues_price(tmp_path: Path) -> None:
     (found,) = read_statements(saved(tmp_path / "page", VLLM), Terms(device="H100"))
     assert found.cost_source == "catalogue"
