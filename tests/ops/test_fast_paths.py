@@ -14,6 +14,9 @@ from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy
 from centime.ops.latent_attention import QueryGroup, latent_attention, latent_attention_reference
 from centime.ops.linear import linear, pack
 from centime.ops.routed_experts import (
+    FEW,
+    SEGMENT,
+    Dispatch,
     dispatch,
     routed_experts,
     routed_experts_by_tile,
@@ -162,3 +165,39 @@ def test_linear_with_few_rows(rows: int, inputs: int, outputs: int, seed: int) -
         plain = torch.nn.functional.linear(x, weight)
         assert_same([linear(x, weight)], [plain])
         assert_same([linear(x, pack(weight))], [plain])
+
+
+def test_linear_of_no_rows() -> None:
+    weight = torch.randn(6, 5)
+    with torch.no_grad():
+        for product in (weight, pack(weight)):
+            assert linear(torch.zeros(2, 0, 5), product).shape == (2, 0, 6)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "dtype", "fewest"),
+    [
+        (FEW, torch.bfloat16, 1),
+        (FEW + 1, torch.bfloat16, SEGMENT),
+        (FEW, torch.float32, 1),
+        (FEW + 1, torch.float32, 1),
+    ],
+)
+def test_segments_are_padded_for_many_tokens_of_a_16_bit_type_alone(
+    monkeypatch: pytest.MonkeyPatch, tokens: int, dtype: torch.dtype, fewest: int
+) -> None:
+    """Where it saves time; the result is the same."""
+    asked: list[int] = []
+
+    def seen(ids: Tensor, experts: int, least: int) -> Dispatch:
+        asked.append(least)
+        return dispatch(ids, experts, least)
+
+    monkeypatch.setattr("centime.ops.routed_experts.dispatch", seen)
+    torch.manual_seed(0)
+    x, ids, gates = torch.randn(tokens, 4, dtype=dtype), torch.randint(2, (tokens, 1)), torch.rand(tokens, 1)
+    up, down = torch.randn(2, 2, 3, 4, dtype=dtype), torch.randn(2, 4, 3, dtype=dtype)
+    with torch.no_grad():
+        found = visited_experts(x, ids, gates, up, down)
+    assert_same([found], [routed_experts_reference(x, ids, gates, up, down)], rtol=0.02)
+    assert asked == [fewest]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import pytest
+
 from centime.serve.fair_pool import FairPool
 
 
@@ -37,5 +39,31 @@ def test_one_owners_work_before_the_engine_leaves_others_theirs() -> None:
         assert len(begun) == 12
         await asyncio.sleep(0)
         assert not pool._turns
+
+    asyncio.run(ask())
+
+
+def test_closing_waits_for_nothing_and_begins_nothing_more() -> None:
+    pool, begun, release = FairPool(1, "test"), threading.Event(), threading.Event()
+
+    def slow() -> bool:
+        begun.set()
+        return release.wait(30)
+
+    async def ask() -> None:
+        first, second = (asyncio.create_task(pool.run(owner, slow)) for owner in ("one", "another"))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        late = threading.Timer(5, release.set)  # who waits for the first sees it released
+        late.start()
+        pool.close()
+        assert not release.is_set()
+        late.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        release.set()
+        assert await first
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            await pool.run("one", slow)
 
     asyncio.run(ask())

@@ -105,3 +105,18 @@ def test_what_is_no_model_is_a_sentence(tmp_path: Path) -> None:
     assert loading.name_of(loading.open_folder(folder, "cpu")) == "small"
     with pytest.raises(UserError, match="dtype is 'int8'; give one of float32, bfloat16, float16"):
         loading.open_folder(folder, "cpu", "int8")
+
+
+def test_a_run_pays_for_its_model_and_its_other_models_are_told_apart(tmp_path: Path) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    for folder in (run / "model", run / "base", elsewhere / "model"):
+        folder.mkdir(parents=True)
+        (folder / "config.json").touch()
+    (run / "recipe.toml").touch()
+    (tmp_path / "link").symlink_to(run / "base")
+    assert loading.find_model(run) == (run / "model", run)
+    assert loading.find_model(run / "model") == (run / "model", run)
+    assert loading.find_model(run / "base") == (run / "base", "run-base")
+    assert loading.find_model(tmp_path / "link") == (tmp_path / "link", "run-base")
+    assert loading.find_model(elsewhere / "model") == (elsewhere / "model", elsewhere / "model")
+    assert loading.find_model(elsewhere) == (elsewhere / "model", elsewhere)

@@ -203,7 +203,20 @@ def test_what_llama_cpp_computes_otherwise_is_said(tokenizer: Path, tmp_path: Pa
     groups, mtp = export_gguf(model, tokenizer, tmp_path / "m.gguf")
     assert "sum of its two best" in groups
     assert "MTP" in mtp
-    assert not [name for name in Read(tmp_path / "m.gguf").tensors if name.startswith("blk.2")]
+    read = Read(tmp_path / "m.gguf")
+    assert not [name for name in read.tensors if name.startswith("blk.2")]
+    assert (read.fields["deepseek2.expert_group_count"], read.fields["deepseek2.expert_group_used_count"]) == (4, 2)
+
+
+@pytest.mark.parametrize(("bos", "eos"), [(0, 419), (420, 1), (None, 420), (419, None)])
+def test_ends_are_named_where_the_model_has_rows_for_them(
+    bos: int | None, eos: int | None, tokenizer: Path, tmp_path: Path
+) -> None:
+    export_gguf(build(bos_token_id=bos, eos_token_id=eos), tokenizer, tmp_path / "m.gguf")
+    fields = Read(tmp_path / "m.gguf").fields
+    named = [fields.get(f"tokenizer.ggml.{end}_token_id") for end in ("bos", "eos")]
+    assert named == [token if token is not None and token < 420 else None for token in (bos, eos)]
+    assert "deepseek2.expert_group_count" not in fields, "all groups are open"
 
 
 @pytest.mark.parametrize(
@@ -237,6 +250,8 @@ def test_vocabulary(tokenizer: Path) -> None:
     assert UNUSED not in full.kinds
     with pytest.raises(UserError, match=f"has ids up to {max(ids)}, but the model has {max(ids)} rows"):
         read_vocabulary(tokenizer, max(ids))
+    with pytest.raises(UserError, match=r"has no tokenizer\.json; a GGUF file carries its tokenizer"):
+        read_vocabulary(tokenizer.parent, 420)
 
 
 @pytest.mark.parametrize(("name", "pre"), [("deepseek-v3", "deepseek-v3"), ("deepseek-v2", "deepseek-llm")])
