@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from centime.catalogue.api_prices import OFF_PEAK, price_list
 from centime.errors import UserError
 from centime.plan import verbs
 from centime.plan.breakeven.plan import BreakevenPlan
@@ -89,6 +90,9 @@ def test_hours_of_a_list_are_weighed_by_when_tokens_come() -> None:
     asked = replace(REQUEST, apis=("deepseek-v4-flash",), date="2026-09-01")
     even = plan_breakeven(asked).apis[0]
     assert even.low < even.mid < even.high == pytest.approx(2 * even.low)
+    listed = price_list("deepseek-v4-flash", "2026-09-01")
+    assert not listed.terms.startswith(OFF_PEAK)
+    assert even.high == pytest.approx(0.8 * listed.miss + 0.2 * listed.output)  # of 1,250 tokens 250 are the answer
     assert even.peak_share == pytest.approx(7 * 5 / 168)  # seven hours of five days
     peak, off = (plan_breakeven(replace(asked, peak_share=share)).apis[0] for share in (1.0, 0.0))
     assert (peak.low, peak.mid, peak.high) == (even.high, even.high, even.high)

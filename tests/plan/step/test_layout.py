@@ -138,7 +138,12 @@ def test_layouts_that_can_run(h800):
     validate(parse("pp=4,tp=4,schedule=dualpipe", 64), DENSE, h800, 4096, 256)
     validate(parse("tp=8", 8), DENSE, h800)  # 4 key-value heads, each on two chips
     validate(parse("pp=2,ep=32,vp=3", 64), MIXTURE, h800, 4096, 64)
-    for field in ("gpus", "tp", "micro_batch"):
+    for zero in (0, 1, 2, 3):
+        validate(parse(f"zero={zero}", 8), DENSE, h800, 4096, 8)
+    validate(parse("pp=24", 24), DENSE, h800, 4096, 1)  # a stage a layer
+    validate(parse("cp=2", 2), DENSE, h800, 4, 1)
+    validate(parse("tp=16", 16), DENSE, replace(h800, scaleup_domain=None))
+    for field in ("gpus", "tp", "pp", "vp", "cp", "ep", "micro_batch"):
         assert next(objections(replace(Layout(8), **{field: 0}), DENSE, h800)).startswith(field)
 
 
