@@ -15,6 +15,7 @@ from centime.errors import UserError
 from centime.model import Transformer
 from centime.model.checkpoint import load, save
 from centime.ops import precision
+from centime.ops.linear import packs
 from centime.serve import loading
 
 HELPERS_LEFT = """
@@ -84,6 +85,14 @@ def test_weights_come_in_the_type_that_was_asked_for(
         loaded = loading.load_model(path, "cpu", asked)
         assert str(loaded.model.head_weight.dtype) == f"torch.{expected or (own if native else 'float32')}"
         assert not loaded.model.training
+
+
+def test_weights_are_packed_for_inference_alone(tmp_path: Path) -> None:
+    if not packs(torch.empty(1, 1, dtype=torch.bfloat16)):
+        pytest.skip("this processor multiplies no bf16")
+    found = loading.open_folder(small_folder(tmp_path / "model"), "cpu")
+    for read, packed in ((loading.load_weights, False), (loading.load_for_inference, True)):
+        assert read(found, "bfloat16").model.head_weight.is_mkldnn is packed
 
 
 def test_what_is_no_model_is_a_sentence(tmp_path: Path) -> None:

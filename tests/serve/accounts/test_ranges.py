@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sqlite3
 from contextlib import suppress
@@ -20,7 +21,9 @@ from centime.ledger.book import connect
 from centime.ledger.served import Served, add_served, served_rows
 from centime.ledger.serving import serving_bill
 from centime.serve.accounts import Accounts, Refused
-from centime.serve.accounts.keys import add_key, list_keys, top_up
+from centime.serve.accounts.account import Balance
+from centime.serve.accounts.charge import MOST_NS, MOST_TOKENS, check_use
+from centime.serve.accounts.keys import MOST_LIMIT, add_key, list_keys, top_up
 from centime.serve.accounts.store import Store
 
 COUNTS = st.integers(0, 2**70) | st.sampled_from([0, 1, 2**31, 2**62, 2**63 - 1, 2**63, 10**30, 10**400])
@@ -86,6 +89,51 @@ def test_top_ups_past_what_a_key_may_be_given_in_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"was given 9000000\. Make a new key"):
         top_up(Store(path), "alice", "$1")
     assert accounts.balance(account).left == (9_000_000 - 9_000) * DOLLAR
+
+
+def test_what_a_key_may_have_at_most_and_at_least(tmp_path: Path) -> None:
+    store = Store(tmp_path / "ledger.sqlite")
+    add_key(store, "a" * 64, tariff=flat("9,9,9"), budget="$8999999", per_minute=1, concurrency=MOST_LIMIT)
+    assert top_up(store, "a" * 64, "$1").balance == 9_000_000 * DOLLAR
+    with pytest.raises(UserError, match=r"a balance holds up to 9,000,000 USD; 'a+' has 9000000\."):
+        top_up(store, "a" * 64, "$0.01")
+    add_key(store, "b")
+    (free,) = (key for key in list_keys(store) if key.name == "b")
+    assert (free.balance, free.topped_up, free.per_minute, free.concurrency) == (None, 0, None, None)
+    for limits, said in (
+        ({"per_minute": 0}, "--per-minute 0 lets nothing through"),
+        ({"concurrency": MOST_LIMIT + 1}, "--concurrency 1000000001 is no limit"),
+    ):
+        with pytest.raises(UserError, match=said):
+            add_key(store, "c", **limits)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="cannot name a key"):
+        add_key(store, "a" * 65)
+
+
+def test_a_balance_is_there_as_long_as_something_is_left() -> None:
+    assert [Balance("USD", left, 0).available for left in (None, 1, 0, -1)] == [True, True, False, False]
+    assert [Balance("USD", left, 0).total for left in (None, 1_500_000_000_000, 0)] == [None, "1.5", "0"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "hit", "output", "machine_ns", "devices", "fits"),
+    [
+        (0, 0, 0, 0, 1, True),
+        (MOST_TOKENS, MOST_TOKENS, MOST_TOKENS, MOST_NS // 2, 2, True),
+        (MOST_TOKENS + 1, 0, 0, 0, 1, False),
+        (3, 4, 0, 0, 1, False),
+        (3, -1, 0, 0, 1, False),
+        (3, 0, MOST_TOKENS + 1, 0, 1, False),
+        (3, 0, -1, 0, 1, False),
+        (3, 0, 0, MOST_NS // 2 + 1, 2, False),
+        (3, 0, 0, -1, 1, False),
+    ],
+)
+def test_a_use_that_no_request_can_have_had(
+    prompt: int, hit: int, output: int, machine_ns: int, devices: int, fits: bool
+) -> None:
+    with contextlib.nullcontext() if fits else pytest.raises(ValueError, match="a request cannot have used"):
+        check_use(Use(prompt, hit, output, machine_ns), devices)
 
 
 @pytest.mark.parametrize(

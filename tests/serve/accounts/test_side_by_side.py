@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -174,6 +175,8 @@ def test_what_a_killed_process_held_can_be_spent_by_the_next(path: Path, root: P
     assert accounts.balance(account).held == 800 * 10**6
     accounts.admit(account, prompt_tokens=100, max_tokens=200).settle(Use())
     assert accounts.balance(account).held == 0
+    holders = sqlite3.connect(path).execute("SELECT pid FROM holders").fetchall()
+    assert holders == [(os.getpid(),)], "nothing is asked any more of who is gone"
 
 
 def test_closing_lets_go_of_what_runs(path: Path) -> None:
