@@ -59,6 +59,36 @@ def test_a_published_shape_is_met() -> None:
     assert isinstance(partly.blocks[1].mixer, LatentAttention)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "heads", "head_dim"),
+    [
+        ("", 32, 128),
+        ("heads=64", 64, 64),  # all of the width
+        ("heads=24", 24, 128),  # which does not divide it
+        ("head_dim=64", 64, 64),
+        ("heads=16,head_dim=256", 16, 256),
+    ],
+)
+def test_heads_share_the_width_where_they_divide_it(sizes: str, heads: int, head_dim: int) -> None:
+    mixer = architecture(f"layers=32,hidden=4096,{sizes},ffn=8192".replace(",,", ",")).blocks[0].mixer
+    assert mixer == SoftmaxAttention(heads, 8, head_dim)
+
+
+@pytest.mark.parametrize(("hidden", "heads", "head_dim"), [(1023, 16, 64), (1024, 8, 128), (512, 8, 64)])
+def test_narrow_models_have_narrow_heads(hidden: int, heads: int, head_dim: int) -> None:
+    mixer = architecture(f"layers=4,hidden={hidden},ffn=1024").blocks[0].mixer
+    assert isinstance(mixer, SoftmaxAttention)
+    assert (mixer.heads, mixer.head_dim) == (heads, head_dim)
+
+
+def test_experts_with_their_router_come_as_near_to_the_total_as_a_whole_width_does() -> None:
+    layers, hidden, experts = 32, 2048, 8192
+    for total in range(190, 211, 2):
+        arch = architecture(f"{total / 10}B,layers={layers},hidden={hidden},experts={experts},topk=64")
+        step = 3 * layers * hidden * experts
+        assert abs(count_architecture(arch).total_params - total * 1e8) <= 0.51 * step
+
+
 def test_what_is_given_is_kept_and_the_rest_is_said() -> None:
     arch = architecture("16B-A3B,layers=27,hidden=2048,experts=64,topk=6")
     part = arch.blocks[0].feed_forward

@@ -67,6 +67,23 @@ def test_what_is_refused(text: str) -> None:
         architecture(text)
 
 
+@pytest.mark.parametrize(
+    ("key", "least", "most"),
+    [
+        ("layers", 1, 10_000), ("hidden", 8, 2**20), ("heads", 1, 2**16), ("kv_heads", 1, 2**16),
+        ("head_dim", 1, 2**16), ("ffn", 1, 2**20), ("vocab", 1, 2**24), ("experts", 2, 2**16), ("topk", 1, 2**16),
+        ("expert_width", 1, 2**20), ("shared_width", 0, 2**20), ("dense_layers", 0, 10_000),
+    ],
+)  # fmt: skip
+def test_a_size_may_be_at_its_bounds_and_not_beyond(key: str, least: int, most: int) -> None:
+    beside = ",experts=65536" if key == "topk" else ""
+    for value in (least, most):
+        assert getattr(read_stated(f"16B-A3B,{key}={value}{beside}"), key) == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(UserError, match=f"{key} is '{value}'; expected a whole number of {least} to {most:,}"):
+            read_stated(f"16B-A3B,{key}={value}")
+
+
 def test_sizes_stay_with_their_model_between_others() -> None:
     line = "deepseek-v3, 16B-A3B,layers=27 ,experts=64,qwen3-8b,layers=4,hidden=64"
     assert split_names(line) == ["deepseek-v3", "16B-A3B,layers=27,experts=64", "qwen3-8b,layers=4,hidden=64"]
