@@ -88,3 +88,28 @@ def test_how_old_an_answers_prices_are() -> None:
     assert own == f"Prices of your own here are up to 40 days old ({old})."
     assert len(how_old([replace(price, kind="catalogue", date=new), replace(price, kind="overlay", date=old)])) == 2
     assert how_old([replace(price, kind="catalogue")]) == []  # of today
+
+
+def test_the_price_of_a_region_is_of_an_offer_there() -> None:
+    europe, us = (gpu_hour(chip("h200"), area=area) for area in ("europe", "us"))
+    assert (europe.per_device_hour, us.per_device_hour) == (3.39, 3.5)  # the lower of two; the only one
+    assert "in europe" in europe.note
+    assert "verda" in europe.source
+    overlay_path().write_text('[[price]]\ndevice = "H200"\nper_hour = 1.1\ncurrency = "EUR"\ndate = "2026-10"\n')
+    assert gpu_hour(chip("h200"), area="us") == us  # one's own prices say no region
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"area": "mars"}, "--price-region 'mars' is none of us, canada, europe"),
+        ({"area": "asia"}, "No price of an hour in asia is known for H200 SXM 141GB; known are those in us, europe. "),
+        ({"area": "us", "given": "$2/h"}, "beside --price leave it out"),
+        ({"area": "us", "market": "spot"}, "beside --market spot leave it out"),
+    ],
+)
+def test_a_region_without_prices_is_a_sentence(asked: dict[str, str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        gpu_hour(chip("h200"), **asked)
+    with pytest.raises(UserError, match="none that its source places in a region is known"):
+        gpu_hour(chip("mi300x"), area="us")

@@ -168,6 +168,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--fail-over",
         "--deadline",
         "--market",
+        "--price-region",
         "--currency",
         "--efficiency",
         "--optimizer",

@@ -25,7 +25,7 @@ from centime.catalogue.prices import (
     read_overlay,
     refreshed_prices,
 )
-from centime.catalogue.refreshed import Stamp, stamp
+from centime.catalogue.refreshed import AREAS, Stamp, stamp
 from centime.csv_files import read_rows
 from centime.errors import UserError, nearest
 from centime.messages import Said, said
@@ -38,7 +38,8 @@ _REFERENCE = "H100 SXM 80GB"
 
 @dataclass(frozen=True)
 class _Dated:
-    kind: str  # median, rental, history, tco hyperscaler, tco neocloud, 3 years; as: what the chip in `provider` costs
+    kind: str  # median, rental, history, tco hyperscaler, tco neocloud, 3 years, spot; in europe, ...: offers there;
+    # as: what the chip in `provider` costs
     provider: str
     date: str
     per_hour: float
@@ -78,15 +79,34 @@ def check_market(market: str) -> None:
         raise UserError(f"--market {market!r} is none of {', '.join(MARKETS)}.{nearest(market, MARKETS)}")
 
 
-def gpu_hour(found: Chip, date: str | None = None, given: str | None = None, market: str = ON_DEMAND) -> Price:
+def check_area(area: str | None, market: str, given: str | None) -> None:
+    """Raises UserError on a word that is none of AREAS, and on one beside what has no regions."""
+    if area is None:
+        return
+    if area not in AREAS:
+        raise UserError(f"--price-region {area!r} is none of {', '.join(AREAS)}.{nearest(area, AREAS)}")
+    if given is not None or market != ON_DEMAND:
+        other = "--price" if given is not None else f"--market {market}"
+        raise UserError(f"--price-region is of the catalogue's prices on demand; beside {other} leave it out.")
+
+
+def gpu_hour(
+    found: Chip,
+    date: str | None = None,
+    given: str | None = None,
+    market: str = ON_DEMAND,
+    area: str | None = None,
+) -> Price:
     """The price of an hour of a chip in force on `date` (None: the newest known).
 
     Order: `given` ('$2/h'), which is of `date`; the user's own table; the newest median or market figure (a primary or
     a fetched one where there is one) or lower median of offers not after `date`, or the first of them if all are later;
     the same of the chip that stands for this one; a rent that the chip's own row states; an owner's cost; at last the
     purchase price at the ratio of rent to purchase of an H100, assumed. Raises UserError where none of these is known,
-    or `date` is none. market: of `reserved` and `spot` the newest rent of that kind alone, where nothing is given.
+    or `date` is none. market: of `reserved` and `spot` the newest rent of that kind alone, where nothing is given;
+    area: what offers in that part of the world (AREAS) ask, and nothing else.
     """
+    check_area(area, market, given)
     check_market(market)
     if date:
         day(date)
@@ -95,6 +115,8 @@ def gpu_hour(found: Chip, date: str | None = None, given: str | None = None, mar
         return replace(price, date=date) if date else price
     if market != ON_DEMAND:
         return _of_market(found, market)
+    if area is not None:
+        return _within(found, area, date)
     path = overlay_path()
     if path.exists():
         for row in read_overlay(path):
@@ -114,6 +136,27 @@ def _of_market(found: Chip, market: str) -> Price:
         )
     row = rows[-1]
     note = said("{device}, {provider}, {terms}", device=found.name, provider=said(row.provider), terms=said(row.terms))
+    return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
+
+
+def _within(found: Chip, area: str, date: str | None) -> Price:
+    """The lower median of the newest offers in a part of the world, not after `date` where some are. Raises UserError
+    where none is known."""
+    rows = [row for row in _dated(found.name) if row.kind == f"in {area}"]
+    if not rows:
+        there = [one for one in AREAS if any(row.kind == f"in {one}" for row in _dated(found.name))]
+        known = (
+            f"known are those in {', '.join(there)}" if there else "none that its source places in a region is known"
+        )
+        raise UserError(
+            f"No price of an hour in {area} is known for {found.name}; {known}. `centime catalogue update --source "
+            "skypilot` fetches prices by region; or give one with --price '$2/h'."
+        )
+    limit = day(date) if date else datetime.date.max
+    pool = [row for row in rows if first_day(row.date) <= limit] or [row for row in rows if row.date == rows[0].date]
+    newest = sorted((row for row in pool if row.date == pool[-1].date), key=lambda row: row.per_hour)
+    row = newest[(len(newest) - 1) // 2]
+    note = said("{device}, {provider}, in {area}", device=found.name, provider=said(row.provider), area=said(area))
     return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
 
 

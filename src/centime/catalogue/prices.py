@@ -155,7 +155,7 @@ def _from_catalogue(device: DeviceLike) -> Price | None:
     if device.kind == "cpu":
         return _cpu_price(device)
     chip = chip_for(device.name)
-    rows = [row for row in (*refreshed_prices(), *catalogue_rows()) if row.kind != "cpu"]
+    rows = [row for row in (*refreshed_prices(), *catalogue_rows()) if row.kind in ("median", "rental")]
     found = [row for row in rows if chip and row.device == chip.name]
     if not found and not chip:  # a GPU that is priced but has no row among the chips: its most precise namesakes
         namesakes = [row for row in rows if names_match(row.device, device.name)]

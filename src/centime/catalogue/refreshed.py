@@ -13,6 +13,9 @@ from centime.catalogue.home import centime_home
 from centime.csv_files import Row, read_rows
 from centime.errors import UserError
 
+# Where in the world an offer stands, as far as prices are told apart.
+AREAS = ("us", "canada", "europe", "asia", "australia", "middle-east", "south-america", "africa")
+
 # source -> the columns of its file: those of the shipped table that it refreshes.
 COLUMNS = {
     "skypilot": (

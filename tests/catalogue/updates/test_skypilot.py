@@ -11,6 +11,7 @@ from centime.catalogue.chips import chip, chip_names
 from centime.catalogue.hourly_prices import gpu_hour, rent_range
 from centime.catalogue.prices import price_for
 from centime.catalogue.updates import update
+from centime.catalogue.updates.areas import area_of
 from centime.catalogue.updates.skypilot import CHIPS, TPUS
 from centime.ledger.device import Device
 
@@ -46,6 +47,53 @@ def test_offers_are_told_apart_by_chip_and_counted(server: Catalogues) -> None:
     }
     assert "runpod" not in done.as_json()["missing"]
     assert "3 entries of 2 names: A4000, tpu-v2" in str(done)
+
+
+def test_offers_are_told_apart_by_region(server: Catalogues) -> None:
+    """An H100 of RunPod in the US and in India, of Lambda in the US alone."""
+    done = update("skypilot", server.address + "/sky")
+    found = {(row["device"], row["kind"]): row["per_hour"] for row in done.found.rows if row["kind"].startswith("in ")}
+    assert found["H100 SXM 80GB", "in us"] == "2.69"  # 2.69 and 3.99: the lower
+    assert found["H100 SXM 80GB", "in asia"] == "2.69"
+    assert ("GH200 96GB", "in asia") not in found
+    assert gpu_hour(chip("h100"), area="asia").per_device_hour == 2.69
+    assert gpu_hour(chip("gh200"), area="us").source.endswith(": lambda")
+    assert gpu_hour(chip("h100"), area="europe").date == "2026"  # of the shipped table
+    assert price_for(Device("NVIDIA GH200 480GB", "gpu", 1, 0, None, "", None)) is not None
+
+
+@pytest.mark.parametrize(
+    ("region", "area"),
+    [
+        ("eu-north1", "europe"),
+        ("FIN-03", "europe"),
+        ("uksouth", "europe"),
+        ("westeurope", "europe"),
+        ("us-central1", "us"),
+        ("eastus2", "us"),
+        ("southcentralus", "us"),
+        ("usgovvirginia", "us"),
+        ("Georgia, US", "us"),
+        ("desmoines-usa-1", "us"),
+        ("northamerica-northeast1", "canada"),
+        ("CANADA-1", "canada"),
+        ("canadacentral", "canada"),
+        ("ap-south-1", "asia"),
+        ("ap-southeast-2", "australia"),
+        ("australiaeast", "australia"),
+        ("centralindia", "asia"),
+        ("IN", "asia"),
+        ("sa-east-1", "south-america"),
+        ("brazilsouth", "south-america"),
+        ("me-west-1", "middle-east"),
+        ("uaenorth", "middle-east"),
+        ("southafricanorth", "africa"),
+        ("", None),
+        ("zone 9", None),
+    ],
+)
+def test_a_region_lies_in_a_part_of_the_world(region: str, area: str | None) -> None:
+    assert area_of(region) == area
 
 
 def test_plans_answer_with_the_newer_price_and_its_source(server: Catalogues) -> None:

@@ -1,7 +1,8 @@
 """SkyPilot's catalogue: what each cloud asks for an instance with accelerators, by region (skypilot-catalog, v8).
 
 Of every cloud the lower median of its offers on demand, for one chip of an instance; of those the lower median over
-clouds. A price that somebody really asks, as the shipped table has it (`centime.catalogue.prices`).
+clouds; the same of the offers in each part of the world (kind `in europe`). A price that somebody really asks, as the
+shipped table has it (`centime.catalogue.prices`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
+from centime.catalogue.refreshed import AREAS
+from centime.catalogue.updates.areas import area_of
 from centime.catalogue.updates.found import Found
 from centime.catalogue.updates.places import CataloguePlace, Missing
 from centime.errors import UserError
@@ -24,6 +27,8 @@ NEEDED = ("InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "Regio
 OVER_CLOUDS = "median over clouds"
 MOST_USD = 1000  # an hour of one chip; more is a mistake of the table
 NOT_OFFERED = Decimal(700)  # what Google's table says of a slice of TPUs in a zone that has none
+
+Offers = dict[str, dict[str, dict[str | None, list[Decimal]]]]  # device -> cloud -> area, None where it is not known
 
 # What SkyPilot calls an accelerator -> the chip, where the instance's name says no other form of it.
 CHIPS = {
@@ -60,7 +65,8 @@ TPUS = {
 
 def read_skypilot(place: CataloguePlace) -> Found:
     """The prices of an hour of every chip. Raises UserError for a table that is broken, and where there is none."""
-    found, offers = Found(), defaultdict[str, dict[str, list[Decimal]]](lambda: defaultdict(list))
+    found = Found()
+    offers: Offers = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for cloud in CLOUDS:
         try:
             rows = place.table(NEEDED, f"{cloud}/vms.csv")
@@ -73,13 +79,20 @@ def read_skypilot(place: CataloguePlace) -> Found:
         raise UserError(f"{place.address} has no offer of a chip that centime knows; {place.mend}.")
     day = place.day()
     for device in sorted(offers):
-        clouds = {cloud: _median(prices) for cloud, prices in sorted(offers[device].items())}
+        by_area = sorted(offers[device].items())
+        clouds = {cloud: _median([one for prices in areas.values() for one in prices]) for cloud, areas in by_area}
         for cloud, price in clouds.items():
             found.rows.append(
                 _row(device, "rental", cloud, price) | {"source": f"SkyPilot catalogue at {place.address}"}
             )
         source = f"SkyPilot catalogue at {place.address}: {', '.join(clouds)}"
         found.rows.append(_row(device, "median", OVER_CLOUDS, _median([*clouds.values()])) | {"source": source})
+        for area in AREAS:
+            within = {cloud: _median(areas[area]) for cloud, areas in by_area if area in areas}
+            if within:
+                source = f"SkyPilot catalogue at {place.address}: {', '.join(within)}"
+                row = _row(device, f"in {area}", OVER_CLOUDS, _median([*within.values()]))
+                found.rows.append(row | {"source": source})
     for number, row in enumerate(found.rows, 1):
         row |= {"id": f"S{number:04d}", "date": day}
     return found
@@ -90,7 +103,7 @@ def _row(device: str, kind: str, provider: str, price: Decimal) -> dict[str, str
     return what | {"currency": "USD", "terms": "on demand", "confidence": "refreshed"}
 
 
-def _offer(row: Mapping[str, str], cloud: str, offers: dict[str, dict[str, list[Decimal]]], found: Found) -> None:
+def _offer(row: Mapping[str, str], cloud: str, offers: Offers, found: Found) -> None:
     """One line of a cloud's table: an offer on demand, something else, or of a chip that centime has no row for."""
     name = row["AcceleratorName"].strip()
     if not name:
@@ -109,7 +122,7 @@ def _offer(row: Mapping[str, str], cloud: str, offers: dict[str, dict[str, list[
         price = count = Decimal("NaN")
     each = price / (count * chips_each) if count.is_finite() and count > 0 else Decimal("NaN")
     if each.is_finite() and 0 < each <= MOST_USD and not (name.startswith("tpu") and price == NOT_OFFERED):
-        offers[device][cloud].append(each.quantize(Decimal("0.0001")).normalize())
+        offers[device][cloud][area_of(row["Region"])].append(each.quantize(Decimal("0.0001")).normalize())
     else:
         found.unused["without a price on demand"] += 1
 

@@ -19,6 +19,10 @@ MODEL = "A name of the catalogue or the Hub (owner/name), a folder with config.j
 Market = Annotated[
     str, typer.Option("--market", help="How the chips are rented: on-demand, reserved (for three years) or spot.")
 ]
+PriceRegion = Annotated[
+    str | None,
+    typer.Option("--price-region", help="Where the chips are rented: us, europe, asia, ...; anywhere if left out."),
+]
 Currency = Annotated[
     str | None, typer.Option("--currency", help="Of the money: EUR, CNY or USD, at a dated exchange rate.")
 ]

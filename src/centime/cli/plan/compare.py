@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import AsJson, CardFile, Currency, Html, Lang, Market, emit
+from centime.cli.plan.common import AsJson, CardFile, Currency, Html, Lang, Market, PriceRegion, emit
 
 
 def compare(
@@ -37,6 +37,7 @@ def compare(
     ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token.")] = "5s",
     tpot: Annotated[str, typer.Option("--tpot", help="Limit of the time per output token.")] = "50ms",
     market: Market = "on-demand",
+    price_region: PriceRegion = None,
     currency: Currency = None,
     as_json: AsJson = False,
     html: Html = None,
@@ -73,6 +74,7 @@ def compare(
         ttft_s=parse_milliseconds(ttft, "--ttft"),
         tpot_s=parse_milliseconds(tpot, "--tpot"),
         market=market,
+        price_region=price_region,
         currency=currency,
     )
     emit(compared(request), as_json=as_json, html=html, lang=lang, card=card)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import MODEL, AsJson, CardFile, Currency, Html, Lang, Market, emit
+from centime.cli.plan.common import MODEL, AsJson, CardFile, Currency, Html, Lang, Market, PriceRegion, emit
 
 
 def serve(
@@ -40,6 +40,7 @@ def serve(
     ] = None,
     engine: Annotated[str, typer.Option("--engine", help="vllm, sglang or trt, where it is known.")] = "",
     market: Market = "on-demand",
+    price_region: PriceRegion = None,
     currency: Currency = None,
     as_json: AsJson = False,
     html: Html = None,
@@ -72,6 +73,7 @@ def serve(
         prices=prices,
         engine=engine,
         market=market,
+        price_region=price_region,
         currency=currency,
     )
     emit(plan_serving(asked), as_json=as_json, html=html, lang=lang, card=card)

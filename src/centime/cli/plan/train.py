@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.plan.common import MODEL, AsJson, CardFile, Currency, Html, Lang, Market, emit
+from centime.cli.plan.common import MODEL, AsJson, CardFile, Currency, Html, Lang, Market, PriceRegion, emit
 
 
 def train(
@@ -45,6 +45,7 @@ def train(
     ] = None,
     region: Annotated[str, typer.Option("--region", help="Who buys: cn, us or any; says what may be bought.")] = "any",
     market: Market = "on-demand",
+    price_region: PriceRegion = None,
     interrupted_every: Annotated[
         str | None,
         typer.Option("--interrupted-every", help="Of a spot market: how often chips are taken back: 24h."),
@@ -91,6 +92,7 @@ def train(
         sft_tokens=None if sft_tokens is None else parse_count(sft_tokens),
         rl=None if rl is None else parse_reinforcement(rl),
         market=market,
+        price_region=price_region,
         interrupted_every=None if interrupted_every is None else parse_duration(interrupted_every) / 3600,
         currency=currency,
         first_run=first_run,

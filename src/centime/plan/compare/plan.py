@@ -212,7 +212,7 @@ def _column(request: CompareRequest, name: str, model: str, device: str, layout:
     assert request.date is not None
     try:
         price: Price | None = in_currency(
-            gpu_hour(which, request.date, request.price, request.market), request.currency
+            gpu_hour(which, request.date, request.price, request.market, request.price_region), request.currency
         )
     except UserError as error:
         price = None

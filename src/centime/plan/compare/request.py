@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from centime.catalogue.currencies.exchange import exchange_rate
 from centime.catalogue.export_rules import BUYERS
-from centime.catalogue.hourly_prices import ON_DEMAND, check_market
+from centime.catalogue.hourly_prices import ON_DEMAND, check_area, check_market
 from centime.catalogue.prices import price_given
 from centime.errors import UserError
 from centime.plan.serving.request import require_service
@@ -21,7 +21,8 @@ class CompareRequest:
 
     tokens of pre-training; gpus: the chips that train; price: of an hour, for one chip alone; date: of prices and
     export rules (None: today); region: whose purchase is asked about; isl, osl, ttft_s, tpot_s: as `plan serve`;
-    market: how chips are rented, on-demand, reserved or spot; currency: of the money, converted where it is another.
+    market: how chips are rented, on-demand, reserved or spot; price_region: where (None: anywhere);
+    currency: of the money, converted where it is another.
     """
 
     models: tuple[str, ...]
@@ -43,6 +44,7 @@ class CompareRequest:
     ttft_s: float = 5.0
     tpot_s: float = 0.05
     market: str = ON_DEMAND
+    price_region: str | None = None
     currency: str | None = None
 
 
@@ -53,6 +55,7 @@ def varying(request: CompareRequest) -> list[str]:
     of a column.
     """
     check_market(request.market)
+    check_area(request.price_region, request.market, request.price)
     if request.currency is not None:
         exchange_rate("USD", request.currency)
     several = [name for name in ("models", "chips", "layouts") if len(getattr(request, name)) > 1]

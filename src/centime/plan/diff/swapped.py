@@ -29,7 +29,7 @@ SERVING = {
     "precision": ("precision",),
     "layout": ("layout",),
     "software": ("mtp", "acceptance", "engine", "date"),
-    "price": ("price", "prices"),
+    "price": ("price", "prices", "market", "price_region"),
 }
 SAY_THEMSELVES = {"model", "gpu", "gpus", "precision", "layout", "price"}  # whose values need no name
 SHOWN = 3  # inputs of a cause that are named

@@ -59,7 +59,9 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     if request.demand is not None and given is None:
         choice, simulated = _on_fewer(request, engine, lengths, (choice, simulated))
     demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
-    price = in_currency(gpu_hour(kind, request.date, request.price, request.market), request.currency)
+    price = in_currency(
+        gpu_hour(kind, request.date, request.price, request.market, request.price_region), request.currency
+    )
     prices = price_list(request.prices, request.date) if request.prices else None
     if prices and price.currency != prices.currency:
         raise UserError(

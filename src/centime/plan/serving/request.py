@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from centime.catalogue.hourly_prices import ON_DEMAND, check_market
+from centime.catalogue.hourly_prices import ON_DEMAND, check_area, check_market
 from centime.catalogue.prices import day
 from centime.errors import UserError, nearest
 from centime.plan.serving.units import Unit
@@ -69,6 +69,7 @@ class ServingRequest:
     date: str | None = None  # of price and software
     prices: str | None = None  # API price list
     engine: str = ""
+    price_region: str | None = None  # the part of the world that they are rented in; None: any
     market: str = ON_DEMAND  # how the chips are rented: on-demand, reserved or spot
     currency: str | None = None  # of the money, converted where the price is in another
 
@@ -85,6 +86,7 @@ class ServingRequest:
                 "or --osl, leave it out and give --isl and --osl."
             )
         check_market(self.market)
+        check_area(self.price_region, self.market, self.price)
         if self.date:
             day(self.date)
         if self.engine not in ("", *ENGINES):

@@ -101,7 +101,7 @@ def _pool(means: Means, rejected: list[TriedChips]) -> Iterator[Chip]:
             rejected.append(TriedChips(name, 0, None, said(status.status)))
             continue
         try:
-            gpu_hour(device, means.run.date, market=means.run.market)
+            gpu_hour(device, means.run.date, market=means.run.market, area=means.run.price_region)
         except UserError:
             rejected.append(TriedChips(name, 0, None, said("no price is known")))
             continue
@@ -114,7 +114,7 @@ def _estimates(means: Means, rejected: list[TriedChips]) -> Iterator[_Estimate]:
     recipe = recipe_of(arch, means.run)
     for device in _pool(means, rejected):
         run = means.run
-        price = in_currency(gpu_hour(device, run.date, run.price, run.market), run.currency)
+        price = in_currency(gpu_hour(device, run.date, run.price, run.market, run.price_region), run.currency)
         budget = None if means.money is None else in_currency_of(price, means.money)
         reason = ""
         for gpus in _counts(means):

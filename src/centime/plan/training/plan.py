@@ -125,6 +125,7 @@ class TrainingPlan:
             "adapters": adapters_json(self.arch, self.request.lora),
             "goodput": self.goodput.share,
             "market": self.request.market,
+            "price_region": self.request.price_region,
             "hours_between_interruptions": self.goodput.hours_between_interruptions,
             "hours_between_checkpoints": self.goodput.hours_between_checkpoints,
             "start": self.request.date,
@@ -223,7 +224,9 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
                 status=status.sentence(),
             )
         )
-    price = in_currency(gpu_hour(device, request.date, request.price, request.market), request.currency)
+    price = in_currency(
+        gpu_hour(device, request.date, request.price, request.market, request.price_region), request.currency
+    )
     sources = [source for source in (arch.source, device.source, recipe.get("source"), price.sentence()) if source]
     sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/step/constants.json (published runs)")
     return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), found)

@@ -13,7 +13,7 @@ from typing import Any
 from centime.catalogue import models
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
-from centime.catalogue.hourly_prices import ON_DEMAND, check_market
+from centime.catalogue.hourly_prices import ON_DEMAND, check_area, check_market
 from centime.errors import UserError, nearest
 from centime.messages import said
 from centime.plan.counts.adapters import Adapters
@@ -47,7 +47,8 @@ class TrainingRequest:
     the software where no software_date says otherwise;
     region: who buys, cn, us or any: what may be bought on the date is stated;
     post_hours: chip-hours of post-training, an assumed input; sft_tokens, rl: post-training to predict instead;
-    market: how the chips are rented, on-demand, reserved or spot; interrupted_every: hours between the instants at
+    market: how the chips are rented, on-demand, reserved or spot; price_region: the part of the world that they are
+    rented in (None: any); interrupted_every: hours between the instants at
     which a spot market takes some back (None: as was measured); currency: of the money, converted where it is another;
     first_run: whether what a first run takes beside the tuned one is asked for too; optimizer: of OPTIMIZERS; lora:
     adapters that are tuned in place of the weights, `tokens` being those of tuning.
@@ -70,6 +71,7 @@ class TrainingRequest:
     sft_tokens: float | None = None
     rl: Reinforcement | None = None
     market: str = ON_DEMAND
+    price_region: str | None = None
     interrupted_every: float | None = None
     currency: str | None = None
     first_run: bool = False
@@ -110,6 +112,7 @@ def check(request: TrainingRequest) -> None:
     if request.lora is not None:
         _check_adapters(request, request.lora)
     check_market(request.market)
+    check_area(request.price_region, request.market, request.price)
     if request.interrupted_every is not None:
         if request.market != "spot":
             raise UserError("--interrupted-every is of a spot market; give --market spot too, or leave it out.")
