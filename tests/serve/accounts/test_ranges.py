@@ -23,7 +23,7 @@ from centime.ledger.serving import serving_bill
 from centime.serve.accounts import Accounts, Refused
 from centime.serve.accounts.account import Balance
 from centime.serve.accounts.charge import MOST_NS, MOST_TOKENS, check_use
-from centime.serve.accounts.keys import MOST_LIMIT, add_key, list_keys, top_up
+from centime.serve.accounts.keys import MOST_LIMIT, add_key, list_keys, revoke, top_up
 from centime.serve.accounts.store import Store
 
 COUNTS = st.integers(0, 2**70) | st.sampled_from([0, 1, 2**31, 2**62, 2**63 - 1, 2**63, 10**30, 10**400])
@@ -108,6 +108,11 @@ def test_what_a_key_may_have_at_most_and_at_least(tmp_path: Path) -> None:
             add_key(store, "c", **limits)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="cannot name a key"):
         add_key(store, "a" * 65)
+    with pytest.raises(UserError, match="a key 'b' exists; choose another name"):
+        add_key(store, "b")
+    revoke(store, "b")
+    with pytest.raises(UserError, match="a key 'b' is revoked, and its line on the bill stays its own; choose"):
+        add_key(store, "b")
 
 
 def test_a_balance_is_there_as_long_as_something_is_left() -> None:
