@@ -84,6 +84,21 @@ def test_the_only_request_of_an_owner_keeps_its_place_for_a_while(model: Transfo
         pass
     for request in (whole, other):
         assert request.tokens == brute_force(model, request.prompt, request.params.max_tokens)
+    assert served.stats().preemptions == 0, "it ended before it had gone on for so long"
+
+
+@pytest.mark.parametrize(("step_tokens", "budgets"), [(16, [8, 8]), (5, [2, 2]), (2, [1, 1]), (1, [1, 0, 1, 0])])
+def test_answers_have_half_of_a_step_while_a_prompt_is_read(
+    model: Transformer, tokenizer: Tokenizer, step_tokens: int, budgets: list[int]
+) -> None:
+    served = engine(model, tokenizer, step_tokens=step_tokens)
+    assert served.scheduler._decode_budget() == step_tokens
+    served.submit(Asked([3, *range(5, 45)], max_tokens=1))
+    served.step()
+    read = served.scheduler.running[0].computed
+    assert read == step_tokens, "a prompt has what answers leave"
+    served.scheduler._prompts_first = False
+    assert [served.scheduler._decode_budget() for _ in budgets] == budgets
 
 
 def test_places_are_shared_and_nothing_is_lost(model: Transformer, tokenizer: Tokenizer) -> None:
