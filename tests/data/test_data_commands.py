@@ -16,6 +16,7 @@ import pytest
 from tests import forked
 
 from centime.data.shards import ShardSet
+from centime.units import parse_count
 
 
 def centime(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -43,7 +44,9 @@ def test_from_text_to_checked_shards(corpus: Path, tmp_path: Path, centime_home:
     trained = centime(
         "tokenizer", "train", corpus, "--out", tok, "--vocab-size", "400", "--exclude", "bad.txt", "--price", "$1/h"
     )
-    assert "ids from" in trained.stdout
+    ids = re.search(r"tok: ([\d,]+) ids from", trained.stdout)
+    assert ids is not None
+    assert ("no more pairs to merge: 400 ids" in trained.stdout) == (parse_count(ids[1].replace(",", "")) < 400)
     assert "Spent" in trained.stdout
     assert "$" in trained.stdout.splitlines()[-1]
     shown = json.loads(centime("tokenizer", "show", tok, "The text", "--json").stdout)
@@ -51,15 +54,21 @@ def test_from_text_to_checked_shards(corpus: Path, tmp_path: Path, centime_home:
     assert "".join(shown["tokens"]) == "The text"
 
     arguments = (corpus, "--tokenizer", tok, "--out", out, "--fim", "0.1", "--holdout", "0.2", "--workers", "2")
-    prepared = centime("data", "prepare", *arguments, "--undecodable", "skip", "--price", "$1/h")
+    prepared = centime("data", "prepare", *arguments, "--undecodable", "skip", "--price", "$3600/h")
     assert "Documents left out: 1 not UTF-8" in prepared.stdout
-    assert "bytes per token" in prepared.stdout
+    told = re.search(r"([\d.]+) bytes per token; .*, ([\d.]+ ?[KMG]?) tokens/s", prepared.stdout)
+    seconds = re.search(r"\$([\d.,]+)\.$", prepared.stdout)  # at a dollar a second
+    assert told is not None
+    assert seconds is not None
     described = json.loads(centime("data", "show", out, "--json").stdout)
     train, held = described["splits"]
     assert (train["split"], held["split"]) == ("train", "holdout")
     assert train["documents"] + held["documents"] == 60
     assert train["bytes"] + held["bytes"] == sum(len(path.read_bytes()) for path in corpus.glob("[0-9]*.txt"))
     assert train["bytes_per_token"] == train["bytes"] / train["tokens"]
+    tokens = train["tokens"] + held["tokens"]
+    assert float(told[1]) == pytest.approx((train["bytes"] + held["bytes"]) / tokens, abs=0.01)
+    assert parse_count(told[2]) * float(seconds[1]) == pytest.approx(tokens, rel=0.05)
     assert described["made"]["fim"] == 0.1
     text = centime("data", "show", out).stdout
     assert f"{train['tokens']:,}" in text

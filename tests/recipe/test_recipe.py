@@ -112,6 +112,8 @@ def test_one_context_table_and_a_numbered_one_take_overrides() -> None:
         ("train.lr=" + "[" * 100_000, "nested too deeply"),
         ("train.lr=" + "9" * 5000, r"5,002 characters|valid number"),
         ("a." * 6000 + "b=1", "6,001 parts"),
+        ("sft.0.lr=1", r"the recipe has no \[\[sft\]\] yet, so none to number"),
+        ("data.held_out.0.path=x", r"has no \[\[data\.held_out\]\] yet"),
     ],
 )
 def test_refusals_are_sentences(override: str, message: str) -> None:

@@ -11,9 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from centime.catalogue import models
+from centime.catalogue.architecture import ExpertsSpec, FeedForwardSpec, Mixer, SoftmaxAttention
 from centime.catalogue.hf import to_hf
 from centime.catalogue.presets import names, preset
 from centime.cli import app
+from centime.cli.model import _stated
 from centime.errors import UserError
 from centime.plan.counts import count
 from centime.plan.counts.baseline import dense_baseline
@@ -124,3 +126,21 @@ def test_no_weight_and_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (None, "none"),
+        (FeedForwardSpec(4096), "feed forward: width 4,096"),
+        (FeedForwardSpec(4096, gated=False, bias=True), "feed forward: width 4,096, bias"),
+        (SoftmaxAttention(32, 8, 128), "softmax attention: heads 32, kv heads 8, head dim 128"),
+        (
+            SoftmaxAttention(32, 8, 128, window=1024),
+            "softmax attention: heads 32, kv heads 8, head dim 128, window 1,024",
+        ),
+        (ExpertsSpec(64, 6, 1408, 2816), "experts: experts 64, top k 6, width 1,408, shared width 2,816"),
+    ],
+)
+def test_a_part_of_a_layer_says_every_size_that_is_no_default(part: Mixer | ExpertsSpec | None, said: str) -> None:
+    assert _stated(part) == said

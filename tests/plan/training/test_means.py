@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,13 @@ def test_what_may_not_be_bought_is_not_advised() -> None:
     found = asked("--tokens", "2T", "--deadline", "60d", "--date", "2025-06-01", "--region", "cn")
     planned = {row["gpu"] for row in found["means"]["candidates"] if not row["why_not"]}
     assert not planned & {"H100 SXM 80GB", "B200 SXM 180GB", "H200 SXM 141GB"}
+
+
+def test_where_no_chip_is_on_sale_three_are_named() -> None:
+    said = refusal("--tokens", "2T", "--deadline", "30d", "--date", "2010-01-01")
+    start, *chips = re.split(r"planned for\. |; ", said)
+    assert start == "No chip was found that this run can be "
+    assert [chip.rpartition(": ")[2] for chip in chips] == ["not on sale"] * 3
 
 
 def test_more_chips_are_offered_where_the_interval_reaches_past() -> None:

@@ -88,6 +88,11 @@ def test_the_ends_of_a_request() -> None:
             with pytest.raises(UserError, match=f"{name} is "):
                 check(replace(V3, **{name: value}))
     check(replace(V3, post_hours=0.0))
+    for hours in (1 / 60, MOST["tokens"], None):
+        check(replace(V3, market="spot", interrupted_every=hours))
+    for hours in (0.99 / 60, 1.01 * MOST["tokens"]):
+        with pytest.raises(UserError, match="hours is too short or too long"):
+            check(replace(V3, market="spot", interrupted_every=hours))
     assert whole("gpus", 2048.0) == 2048
     with pytest.raises(UserError, match=r"gpus is 2048\.5; expected a whole number"):
         whole("gpus", 2048.5)

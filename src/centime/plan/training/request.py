@@ -118,8 +118,8 @@ def check(request: TrainingRequest) -> None:
             raise UserError("--interrupted-every is of a spot market; give --market spot too, or leave it out.")
         if not LEAST_HOURS <= request.interrupted_every <= MOST["tokens"]:
             raise UserError(
-                f"--interrupted-every {request.interrupted_every:g} hours is too short to mean anything; give a minute "
-                "or more."
+                f"--interrupted-every {request.interrupted_every:g} hours is too short or too long to mean "
+                "anything; give a minute or more."
             )
     if request.date is not None:
         try:
