@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
+from centime.cli.plan.service import TPOT, TTFT, Engine, Layout, PeakToMean, Precision, Tpot, Ttft
 
 
 def breakeven(
@@ -26,14 +27,12 @@ def breakeven(
     hit: Annotated[
         float | None, typer.Option("--hit", help="Share of prompts in the cache, here and at the API.")
     ] = None,
-    ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token, 99th percentile.")] = "5s",
-    tpot: Annotated[str, typer.Option("--tpot", help="Limit of the mean time per output token.")] = "50ms",
-    precision: Annotated[str | None, typer.Option("--precision", help="bf16, fp8, fp4, mxfp4 or int4.")] = None,
-    layout: Annotated[str, typer.Option("--layout", help="auto, prefill=ep32,decode=ep144 or mixed=tp8.")] = "auto",
-    engine: Annotated[str, typer.Option("--engine", help="vllm, sglang or trt, where it is known.")] = "",
-    peak_to_mean: Annotated[
-        float | None, typer.Option("--peak-to-mean", help="Load of the busiest time over the mean.")
-    ] = None,
+    ttft: Ttft = TTFT,
+    tpot: Tpot = TPOT,
+    precision: Precision = None,
+    layout: Layout = "auto",
+    engine: Engine = "",
+    peak_to_mean: PeakToMean = None,
     peak_share: Annotated[
         float | None, typer.Option("--peak-share", help="Share of the tokens in the API's peak hours.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from centime.cli.plan.common import AsJson, CardFile, Currency, Html, Lang, Market, PriceRegion, emit
+from centime.cli.plan.service import ISL, OSL, TPOT, TTFT, Hit, Isl, Osl, Tpot, Ttft
 
 
 def compare(
@@ -31,11 +32,11 @@ def compare(
         str | None, typer.Option("--software-date", help="Of the software, if another: 2025-02.")
     ] = None,
     region: Annotated[str, typer.Option("--region", help="Whose purchase: cn, us or any.")] = "any",
-    isl: Annotated[str, typer.Option("--isl", help="Mean prompt, in tokens.")] = "4096",
-    osl: Annotated[str, typer.Option("--osl", help="Mean answer, in tokens.")] = "1024",
-    hit: Annotated[float, typer.Option("--hit", help="Share of prompts found in the cache.")] = 0.0,
-    ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token.")] = "5s",
-    tpot: Annotated[str, typer.Option("--tpot", help="Limit of the time per output token.")] = "50ms",
+    isl: Isl[str] = ISL,
+    osl: Osl[str] = OSL,
+    hit: Hit[float] = 0.0,
+    ttft: Ttft = TTFT,
+    tpot: Tpot = TPOT,
     market: Market = "on-demand",
     price_region: PriceRegion = None,
     currency: Currency = None,

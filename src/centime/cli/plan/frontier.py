@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from centime.cli.plan.common import AsJson, CardFile, Html, Lang, emit
+from centime.cli.plan.service import ISL, OSL, TPOT, TTFT, Hit, Isl, Osl, Tpot, Ttft
 
 
 def frontier(
@@ -18,11 +19,11 @@ def frontier(
         str, typer.Option("--precisions", help="One, or several: fp8,fp4; else the chip's usual one.")
     ] = "usual",
     gpus: Annotated[int | None, typer.Option("--gpus", help="The most chips that a unit may take.")] = None,
-    isl: Annotated[str, typer.Option("--isl", help="Mean prompt, in tokens.")] = "4096",
-    osl: Annotated[str, typer.Option("--osl", help="Mean answer, in tokens.")] = "1024",
-    hit: Annotated[float, typer.Option("--hit", help="Share of prompts in the cache.")] = 0.0,
-    ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token, 99th percentile.")] = "5s",
-    tpot: Annotated[str, typer.Option("--tpot", help="Limit of the mean time per output token.")] = "50ms",
+    isl: Isl[str] = ISL,
+    osl: Osl[str] = OSL,
+    hit: Hit[float] = 0.0,
+    ttft: Ttft = TTFT,
+    tpot: Tpot = TPOT,
     price: Annotated[
         list[str] | None,
         typer.Option("--price", help="Of a GPU-hour: '$2/h' for one chip, 'b200=$5/h' of several; repeat it."),

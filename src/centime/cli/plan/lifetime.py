@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from centime.cli.plan.common import AsJson, CardFile, Currency, Html, Lang, emit
+from centime.cli.plan.service import ISL, OSL, TPOT, TTFT, Hit, Isl, Osl, Tpot, Ttft
 
 
 def lifetime(
@@ -36,11 +37,11 @@ def lifetime(
     software_date: Annotated[
         str | None, typer.Option("--software-date", help="Of the software, if another: 2025-02.")
     ] = None,
-    isl: Annotated[str, typer.Option("--isl", help="Mean prompt, in tokens.")] = "4096",
-    osl: Annotated[str, typer.Option("--osl", help="Mean answer, in tokens.")] = "1024",
-    hit: Annotated[float, typer.Option("--hit", help="Share of prompts found in the cache.")] = 0.0,
-    ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token.")] = "5s",
-    tpot: Annotated[str, typer.Option("--tpot", help="Limit of the time per output token.")] = "50ms",
+    isl: Isl[str] = ISL,
+    osl: Osl[str] = OSL,
+    hit: Hit[float] = 0.0,
+    ttft: Ttft = TTFT,
+    tpot: Tpot = TPOT,
     law: Annotated[str, typer.Option("--law", help="Scaling law: besiroglu, hoffmann or sardana.")] = "besiroglu",
     moe_law: Annotated[str, typer.Option("--moe-law", help="Of mixtures: ling, clark or krajewski.")] = "ling",
     flops: Annotated[bool, typer.Option("--flops", help="Count FLOPs instead of money, as Sardana et al. do.")] = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from centime.cli.plan.common import MODEL, AsJson, CardFile, Currency, Html, Lang, Market, PriceRegion, emit
+from centime.cli.plan.service import TPOT, TTFT, Engine, Isl, Layout, Osl, PeakToMean, Precision, Tpot, Ttft
 
 
 def serve(
@@ -14,21 +15,19 @@ def serve(
     gpu: Annotated[str, typer.Option("--gpu", help="A chip of the catalogue: h800, b200, mi300x, ...")],
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs there are at the peak; or give --demand.")] = None,
     demand: Annotated[str | None, typer.Option("--demand", help="608B-in/day,168B-out/day,hit=0.563")] = None,
-    isl: Annotated[str | None, typer.Option("--isl", help="Mean prompt, in tokens.")] = None,
-    osl: Annotated[str | None, typer.Option("--osl", help="Mean answer, in tokens.")] = None,
+    isl: Isl[str | None] = None,
+    osl: Osl[str | None] = None,
     context: Annotated[
         str | None, typer.Option("--context", help="Mean cache length per output token, instead of --isl and --osl.")
     ] = None,
     hit: Annotated[float, typer.Option("--hit", help="Share of prompts in the cache, with --gpus.")] = 0.0,
-    ttft: Annotated[str, typer.Option("--ttft", help="Limit of the time to first token, 99th percentile.")] = "5s",
-    tpot: Annotated[str, typer.Option("--tpot", help="Limit of the mean time per output token.")] = "50ms",
-    precision: Annotated[str | None, typer.Option("--precision", help="bf16, fp8, fp4, mxfp4 or int4.")] = None,
-    layout: Annotated[str, typer.Option("--layout", help="auto, prefill=ep32,decode=ep144 or mixed=tp8.")] = "auto",
+    ttft: Ttft = TTFT,
+    tpot: Tpot = TPOT,
+    precision: Precision = None,
+    layout: Layout = "auto",
     mtp: Annotated[int, typer.Option("--mtp", help="Tokens drafted each step by multi-token prediction.")] = 0,
     acceptance: Annotated[float, typer.Option("--acceptance", help="Chance that a drafted token stands.")] = 0.85,
-    peak_to_mean: Annotated[
-        float | None, typer.Option("--peak-to-mean", help="Load of the busiest time over the mean.")
-    ] = None,
+    peak_to_mean: PeakToMean = None,
     price: Annotated[str | None, typer.Option("--price", help="Of a GPU-hour: '$2/h'.")] = None,
     date: Annotated[str | None, typer.Option("--date", help="Of price and software: 2025-02-27.")] = None,
     prices: Annotated[
@@ -38,7 +37,7 @@ def serve(
             help="API price list: a name such as deepseek-r1, or hit,miss,output (then EUR, ... if not dollars).",
         ),
     ] = None,
-    engine: Annotated[str, typer.Option("--engine", help="vllm, sglang or trt, where it is known.")] = "",
+    engine: Engine = "",
     market: Market = "on-demand",
     price_region: PriceRegion = None,
     currency: Currency = None,
