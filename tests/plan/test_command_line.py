@@ -38,6 +38,7 @@ def test_serve(tmp_path: Path) -> None:
         "tpot_s": 0.04, "hit": 0.0, "precision": "bf16", "layout": "mixed=tp1", "mtp": 0, "acceptance": 0.8,
         "peak_to_mean": 1.5, "price": "3 USD/h", "date": "2026-01-15", "prices": "0.1,0.5,2", "engine": "vllm",
         "demand": {"input_per_day": 1e9, "output_per_day": 2e9, "hit": 0.5}, "market": "on-demand", "currency": None,
+        "price_region": None,
     }  # fmt: skip
     fleet = asked(tmp_path, *SERVE, "--gpus=8", "--hit=0.25")
     assert (fleet["gpus"], fleet["hit"], fleet["demand"], fleet["isl"], fleet["osl"]) == (8, 0.25, None, None, None)
@@ -76,7 +77,7 @@ def test_compare(tmp_path: Path) -> None:
         "models": ["centime-d2"], "chips": ["h800", "h100"], "layouts": ["zero=1,tp=1"], "gpus": 8, "tokens": 1e9,
         "seq": 2048, "global_batch": 64, "precision": "bf16", "serve_precision": "fp8", "price": None,
         "date": "2026-01-15", "software_date": "2025-02", "region": "us", "isl": 100, "osl": 200, "hit": 0.25,
-        "ttft_s": 3.0, "tpot_s": 0.04, "market": "on-demand", "currency": None,
+        "ttft_s": 3.0, "tpot_s": 0.04, "market": "on-demand", "currency": None, "price_region": None,
     }  # fmt: skip
 
 
