@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from centime.serve.formats.parser import AnswerParser, Start
+from centime.serve.formats.reader import overlap
 from centime.serve.formats.tool_calls import Calls, Delta, Json, Tags
 
 V3, V31, V32 = Json(fenced=True), Json(fenced=False), Tags()
@@ -149,3 +150,37 @@ def test_calls_that_break_off_or_lack_their_fence() -> None:
     assert parsed([begun + '```json\n{"a"'], "content", V3) == [Delta("call", "f"), Delta("arguments", '{"a"')]
     assert parsed(["\n<think>hm</think>yes"], "either", None) == [Delta("reasoning", "hm"), Delta("content", "yes")]
     assert parsed(["plain"], "either", None) == [Delta("content", "plain")]
+
+
+@pytest.mark.parametrize(
+    ("text", "marker", "length"),
+    [
+        ("a<th", "<think>", 3),
+        ("a<", "<think>", 1),
+        ("<think>", "<think>", 0),
+        ("a", "<think>", 0),
+        ("", "<think>", 0),
+        ("<<", "<<<", 2),
+        ("<<<<", "<<<", 2),
+        ("x", "x", 0),
+    ],
+)
+def test_a_marker_may_have_begun_at_the_end_of_a_text(text: str, marker: str, length: int) -> None:
+    assert overlap(text, marker) == length
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_grammar_has_a_tag_a_tool_and_at_least_one_call(syntax: str, parallel: bool) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    tools = [{"function": {"name": "f", "parameters": schema}}, {"function": {"name": "g"}}]
+    block = SYNTAXES[syntax].grammar(tools, parallel=parallel)
+    assert block["type"] == "tag"
+    content = block["content"]
+    assert (content["type"], content["at_least_one"]) == ("tags_with_separator", True)
+    assert content.get("stop_after_first", False) is not parallel
+    assert [tag["content"]["json_schema"] for tag in content["tags"]] == [schema, {"type": "object"}]
+    assert [tag["content"]["function"] for tag in content["tags"]] == ["f", "g"]
+    written = SYNTAXES[syntax].write([called("f", a=1)])
+    assert written.startswith(block["begin"] + content["tags"][0]["begin"])
+    assert written.endswith(content["tags"][0]["end"] + block["end"])

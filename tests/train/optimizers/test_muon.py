@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.train.made import SETTINGS, batch, model, trainer
 
 from centime.recipe import Optimizer
-from centime.train.optimizers.groups import group_parameters
+from centime.train.optimizers.adamw import AdamW
+from centime.train.optimizers.groups import build, group_parameters
 from centime.train.optimizers.muon import FIVE_STEPS, V4_STEPS, Muon, orthogonalise
 
 
@@ -69,6 +70,39 @@ def test_agrees_with_torch_on_two_dimensions() -> None:
         b.step()
         cosine = torch.nn.functional.cosine_similarity((ours - start).flatten(), (theirs - start).flatten(), dim=0)
         assert cosine.item() > 0.98
+
+
+def test_two_steps_are_those_of_the_formula() -> None:
+    """W (1 - lr decay) - lr rms sqrt(max(M, N)) orthogonalise(mu B + G), with B <- mu B + G."""
+    numbers = torch.Generator().manual_seed(0)
+    start, gradients = torch.randn(3, 5, generator=numbers), [torch.randn(3, 5, generator=numbers) for _ in range(2)]
+    p = torch.nn.Parameter(start.clone())
+    muon = Muon([p], momentum=0.5, weight_decay=0.4, update_rms=0.3, dtype=torch.float32)
+    expected, buffer = start, torch.zeros(3, 5)
+    for gradient in gradients:
+        p.grad = gradient.clone()
+        muon.step(0.25)
+        buffer = 0.5 * buffer + gradient
+        direction = orthogonalise(0.5 * buffer + gradient, V4_STEPS, torch.float32)
+        expected = expected * (1 - 0.25 * 0.4) - 0.25 * 0.3 * 5**0.5 * direction
+    torch.testing.assert_close(p.detach(), expected)
+    p.grad = None
+    muon.step(0.25)
+    torch.testing.assert_close(p.detach(), expected)
+
+
+@pytest.mark.parametrize(("steps", "bf16"), [("v4", True), ("5", False)])
+def test_what_is_built_has_the_recipe_s_settings(steps: str, bf16: bool) -> None:
+    matrix, embedding, norm = (torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2), (3, 2), (2,)))
+    recipe = Optimizer(name="muon", muon_steps=steps, muon_momentum=0.5, weight_decay=0.25, beta1=0.75, eps=1e-5)
+    muon, adamw = build(recipe, [matrix], [embedding], [norm], bf16)
+    assert isinstance(muon, Muon)
+    assert isinstance(adamw, AdamW)
+    assert (muon.coefficients, muon.dtype) == ((V4_STEPS, torch.bfloat16) if bf16 else (FIVE_STEPS, torch.float32))
+    assert (muon.momentum, muon.weight_decay, muon.update_rms) == (0.5, 0.25, recipe.muon_update_rms)
+    assert [(len(tensors), decay) for tensors, decay in adamw.groups] == [(1, 0.25), (1, 0.0)]
+    assert (adamw.betas, adamw.eps) == ((0.75, recipe.beta2), 1e-5)
+    assert len(build(recipe, [], [], [norm], bf16)) == 1
 
 
 def test_one_dimension_is_refused() -> None:
