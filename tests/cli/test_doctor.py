@@ -30,7 +30,8 @@ def test_a_library_that_ends_the_process_is_named_and_the_others_are_looked_at(
 ) -> None:
     (tmp_path / "crashes.py").write_text("import os; os.abort()")
     (tmp_path / "raises.py").write_text("import nothing_of_that_name")
-    (tmp_path / "chatters.py").write_text("print('[1, 2')")
+    chatter = r"import sys; print('[1, 2', 3, '[1, 2, 3]', sep='\n', flush=True); sys.stdout.buffer.write(b'caf\xe9\n')"
+    (tmp_path / "chatters.py").write_text(chatter)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     said = imported(["json", "crashes", "chatters", "raises", "string"])
     assert (said["json"], said["chatters"], said["string"]) == ("", "", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -39,10 +40,9 @@ def _ledger(path: Path) -> Finding:
         return Finding("ledger", ABSENT, "nothing has been booked yet", "", {"path": str(path)})
     values = {"path": str(path), "bytes": path.stat().st_size}
     try:
-        with sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             rows = connection.execute("SELECT count(*) FROM intervals").fetchone()[0]
-        connection.close()
     except sqlite3.Error as error:
         said, rows = str(error), 0
     if said != "ok":

@@ -61,18 +61,17 @@ def imported(modules: list[str]) -> dict[str, str]:
             done = subprocess.run(
                 [sys.executable, "-c", _PROGRAM, *left],
                 capture_output=True,
-                text=True,
                 timeout=IMPORT_SECONDS,
                 check=False,
             )
             lines, how = done.stdout, f"the process ended with {done.returncode}"
         except subprocess.TimeoutExpired as error:
-            lines, how = _decoded(error.stdout), f"it took more than {IMPORT_SECONDS:.0f} s"
+            lines, how = error.stdout or b"", f"it took more than {IMPORT_SECONDS:.0f} s"
         begun = None
         for line in lines.splitlines():
             try:
                 name, what = json.loads(line)
-            except ValueError:  # what a library prints by itself
+            except (ValueError, TypeError):  # what a library prints by itself
                 continue
             if what == "begun":
                 begun = name
@@ -138,7 +137,3 @@ def _version(name: str) -> str | None:
 
 def _short(text: str) -> str:
     return " ".join(text.split())[:200]
-
-
-def _decoded(output: str | bytes | None) -> str:
-    return output.decode("utf-8", "replace") if isinstance(output, bytes) else output or ""
