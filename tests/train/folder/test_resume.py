@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -20,6 +21,7 @@ from centime.ops.finite import first_not_finite, is_finite
 from centime.train.engine import StepResult, Trainer
 from centime.train.folder import as_model
 from centime.train.folder.checkpoints import Checkpoints
+from centime.train.folder.progress import RunProgress
 from centime.train.folder.resume import info_of, newest_good
 from centime.train.folder.run_folder import RunFolder
 from centime.train.run import command
@@ -243,3 +245,7 @@ def test_a_rate_that_breaks_the_weights_leaves_no_damaged_checkpoint(small: Path
         train(small, tmp_path / "run", "train.lr=1e6", "train.warmup_steps=0", "run.checkpoint_every=1", "run.keep=99")
     for path in (tmp_path / "run/checkpoints").iterdir():
         assert first_not_finite(load_file(path / "tensors.safetensors")) is None
+
+
+def test_a_new_run_is_nowhere_and_has_cost_nothing() -> None:
+    assert set(dataclasses.asdict(RunProgress()).values()) == {0}

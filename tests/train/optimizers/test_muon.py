@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.train.made import SETTINGS, batch, model, trainer
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import Placement, Replicate, Shard, distribute_tensor
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from centime.recipe import Optimizer
 from centime.train.optimizers.adamw import AdamW
 from centime.train.optimizers.groups import build, group_parameters
 from centime.train.optimizers.muon import FIVE_STEPS, V4_STEPS, Muon, orthogonalise
+from centime.train.optimizers.sharded_muon import ShardedMuon
 
 
 @settings(max_examples=20, deadline=None)
@@ -103,6 +110,35 @@ def test_what_is_built_has_the_recipe_s_settings(steps: str, bf16: bool) -> None
     assert [(len(tensors), decay) for tensors, decay in adamw.groups] == [(1, 0.25), (1, 0.0)]
     assert (adamw.betas, adamw.eps) == ((0.75, recipe.beta2), 1e-5)
     assert len(build(recipe, [], [], [norm], bf16)) == 1
+
+
+@pytest.fixture
+def two_ranks() -> Iterator[DeviceMesh]:
+    """A mesh of two processes, of which this is the first and the other answers nothing."""
+    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    yield init_device_mesh("cpu", (2,))
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("shape", "place", "whole"),
+    [
+        ((4, 6), Replicate(), (4, 6)),
+        ((4, 6), Shard(0), (4, 6)),
+        ((4, 6), Shard(1), (4, 6)),
+        ((2, 4, 6), Shard(0), (1, 4, 6)),
+        ((2, 4, 6), Shard(1), (2, 4, 6)),
+        ((2, 2, 4, 6), Shard(1), (2, 1, 4, 6)),
+    ],
+)
+def test_sharded_matrices_are_gathered_and_stacks_of_them_are_not(
+    two_ranks: DeviceMesh, shape: tuple[int, ...], place: Placement, whole: tuple[int, ...]
+) -> None:
+    update = distribute_tensor(torch.ones(shape), two_ranks, [place])
+    matrices = ShardedMuon([update]).whole_matrices(update)
+    assert tuple(matrices.shape) == whole
+    weight, own = ShardedMuon([update]).own_part(update, matrices)
+    assert own.shape == weight.shape == update.to_local().shape
 
 
 def test_one_dimension_is_refused() -> None:

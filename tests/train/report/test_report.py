@@ -20,7 +20,7 @@ from centime.charts.lines import MOST_POINTS
 from centime.charts.scale import linear_ticks, log_ticks, tick_labels
 from centime.errors import UserError
 from centime.train.report.bill import bill_table
-from centime.train.report.figures import count_of, decimal, figures_of
+from centime.train.report.figures import _percent, _scientific, count_of, decimal, figures_of
 from centime.train.report.page import read_run, write_report
 
 BILL = {
@@ -211,6 +211,19 @@ def test_a_picture_of_loads_has_a_column_for_each_of_as_many_moments(tmp_path: P
 )
 def test_powers_of_ten_stand_where_zeros_would_fill_the_line(value: float, text: str) -> None:
     assert decimal(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (100, "100"), (5e5, "500 K"), (1e6, "1 M"), (1.5e6, "1.5 M"), (16_384, "16.4 K")]
+)
+def test_a_tick_s_count_has_no_zeros_at_its_end(value: float, text: str) -> None:
+    assert count_of(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0015, "1.5e-3"), (0, "0"), (3e-4, "3e-4"), (100, "1e2")])
+def test_a_learning_rate_is_a_power_of_ten(value: float, text: str) -> None:
+    assert _scientific(value) == text
+    assert _percent(value / 100).endswith(" %")
 
 
 def test_a_folder_that_is_no_run_gets_a_sentence(tmp_path: Path) -> None:
