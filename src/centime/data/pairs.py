@@ -32,14 +32,16 @@ def segments(encoder: ChatEncoder, messages: list[dict[str, Any]], where: str) -
     A turn begins where the template, asked for a generation prompt, leaves off: training sees what generation will.
     Raises UserError naming `where`.
     """
-    whole = encoder.render(messages, add_generation_prompt=False)
+    guarded = encoder.guarded(messages)
+    whole = encoder.render_guarded(guarded, add_generation_prompt=False)
     cut: list[Segment] = []
     done = 0
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        before = encoder.render(messages[:number], add_generation_prompt=True)
-        after = encoder.render(messages[: number + 1], add_generation_prompt=False)
+        before = encoder.render_guarded(guarded[:number], add_generation_prompt=True)
+        to_here = guarded[: number + 1]
+        after = whole if to_here == guarded else encoder.render_guarded(to_here, add_generation_prompt=False)
         if not (whole.startswith(before) and whole.startswith(after) and len(before) < len(after)):
             raise UserError(
                 f"{where}: the chat template of {encoder.folder} writes this conversation differently once it goes on"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from tests.train.made import CONFIG, SETTINGS, batch, trainer
@@ -38,4 +40,8 @@ def test_switches_are_given_back() -> None:
             assert not torch.are_deterministic_algorithms_enabled()
         assert torch.are_deterministic_algorithms_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
+    compiler = importlib.import_module("torch._inductor.config")
+    with deterministic(True):
+        assert compiler.deterministic
+    assert not compiler.deterministic
     assert torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]

@@ -15,6 +15,8 @@ _MARK = "\ufdd0"
 _ESCAPED = {"\ufdd0": "\ufdd1\ufdd2", "\ufdd1": "\ufdd1\ufdd3"}
 _ESCAPE = str.maketrans(_ESCAPED)
 
+WORDS = ("role", "content", "system", "user", "assistant", "tool")
+"""Of every message, and looked at once."""
 THINK, THINK_END = "<think>", "</think>"
 
 
@@ -30,6 +32,7 @@ class ChatEncoder:
         self.folder = tokenizer.folder
         self._tokenizer = tokenizer
         self._controls = any_of(tokenizer.controls)
+        self._sound: set[str] = set()
         signed = [control for control in tokenizer.controls if not control[0].isalnum()]
         self._beginnings = {control[:length] for control in signed for length in range(1, len(control))}
         closed = [control for control in signed if not control[-1].isalnum()]
@@ -39,6 +42,7 @@ class ChatEncoder:
         # Makes what it needs, with DeepSeek-V3's vocabulary for two seconds in which no other thread runs: now, not at
         # the first text that spells a control token.
         tokenizer.encode("", parse_special=False)
+        self._sound = {word for word in WORDS if self._guarded(word) == word}
 
     def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
         """The ids of [{"role", "content"}, ...] under the tokenizer's chat template."""
@@ -46,8 +50,15 @@ class ChatEncoder:
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
         """The text of a chat, its messages guarded: for `encode` or `encode_batch` alone, in whole or in parts."""
-        guarded = [self.guard(self._apart(message)) for message in messages]
-        return self._tokenizer.render_chat(guarded, add_generation_prompt)
+        return self.render_guarded(self.guarded(messages), add_generation_prompt=add_generation_prompt)
+
+    def guarded(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages as a template may have them, for `render_guarded`, all or the first of them."""
+        return [self.guard(self._apart(message)) for message in messages]
+
+    def render_guarded(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+        """As `render`, of messages that `guarded` has gone through."""
+        return self._tokenizer.render_chat(messages, add_generation_prompt)
 
     def _apart(self, message: Message) -> Mapping[str, Any]:
         """An answer without its thought where the template would look for one: it cannot see it in a guarded text.
@@ -86,6 +97,8 @@ class ChatEncoder:
         return top[0]
 
     def _guarded(self, text: str) -> str:
+        if text in self._sound:
+            return text
         text = self._parted(text.translate(_ESCAPE) if _MARK in text or "\ufdd1" in text else text)
         lengths = range(1, self._longest)
         if text[:1] in self._firsts and any(text[:length] in self._endings for length in lengths):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,10 +23,22 @@ def deterministic(wanted: bool) -> Iterator[None]:
     filled = switches.fill_uninitialized_memory
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # NVIDIA: cuBLAS, "Results reproducibility"
-    torch.use_deterministic_algorithms(wanted, warn_only=True)
+        os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
+    _set(wanted, warn_only=True)
     switches.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        _set(before[0], warn_only=before[1])
         switches.fill_uninitialized_memory = filled
+
+
+def _set(mode: bool, *, warn_only: bool) -> None:
+    """torch.use_deterministic_algorithms, which imports PyTorch's compiler, for seconds, to set that too.
+
+    A compiler that is imported later reads the environment.
+    """
+    if "torch._inductor.config" in sys.modules:
+        torch.use_deterministic_algorithms(mode, warn_only=warn_only)
+    else:
+        torch._C._set_deterministic_algorithms(mode, warn_only=warn_only)
