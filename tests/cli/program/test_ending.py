@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from centime.cli.program.ending import FAULT, ending, run
+from centime.cli.program.streams import OUTPUT
 
 
 @pytest.mark.parametrize("mark", ["\x1b[31m", "\r", "\x07", "\x9b2J", "\u202e"])
@@ -55,3 +56,27 @@ def test_no_memory_is_a_sentence(error: Exception) -> None:
     assert code == 2
     assert "needs more memory than this process may take" in sentence
     assert ending(RuntimeError("shapes differ"), ["serve", "model"])[0] == FAULT
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "expected"),
+    [
+        (None, None, (0, "")),
+        (0, None, (0, "")),
+        (3, None, (3, "")),
+        ("gone", None, (1, "gone")),
+        (1, BrokenPipeError(), (141, "")),  # rich, whose reader has left
+    ],
+)
+def test_an_exit_is_as_the_interpreter_reads_it(
+    code: int | str | None, before: Exception | None, expected: tuple[int, str]
+) -> None:
+    left = SystemExit(code)
+    left.__context__ = before
+    assert ending(left, ["serve"]) == expected
+
+
+def test_an_interruption_and_a_reader_that_leaves_end_as_signals_do() -> None:
+    assert ending(KeyboardInterrupt(), ["serve"]) == (130, "interrupted.")
+    assert ending(BrokenPipeError(32, "Broken pipe", OUTPUT), ["serve"]) == (141, "")
+    assert ending(BrokenPipeError(32, "Broken pipe"), ["serve"])[0] == 2

@@ -52,6 +52,19 @@ def test_a_reader_that_leaves_is_no_error(command: str) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize(("stream", "arrives"), [("stderr", b"line\n"), ("stdout", b"")])
+def test_notes_arrive_line_by_line_and_answers_whole(stream: str, arrives: bytes) -> None:
+    """A process that is killed has said its lines, and prints no half of an answer into a pipe."""
+    program = f"import os, sys; settle(); print('line', file=sys.{stream}); sys.{stream}.write('half'); os._exit(0)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from centime.cli.program.streams import settle; {program}"],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert getattr(done, stream) == arrives
+
+
 @pytest.mark.slow
 def test_a_prompt_that_is_not_utf8_is_a_sentence(tmp_path: Path) -> None:
     done = shell(f"printf '\\xff' | centime generate {tmp_path}")
