@@ -18,7 +18,7 @@ from tests.serve.gateway.test_inbound import JSON
 from centime.serve.gateway.answer_meter import StreamMeter
 from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.sse import events_of
-from centime.serve.gateway.token_counts import TokenCounts, counts_of, output_of, texts_of, timed_counts
+from centime.serve.gateway.token_counts import TokenCounts, counts_of, output_of, texts_of, timed_counts, usage_body
 
 NAMES = st.sampled_from([
     "prompt_tokens", "completion_tokens", "prompt_tokens_details", "prompt_cache_hit_tokens", "cached_tokens",
@@ -49,6 +49,35 @@ def test_a_count_is_whole_and_one_that_a_machine_can_have_made(count: float, kno
     assert output_of({"output_tokens": count}) == (count if known else None)
     told = timed_counts({"cache_n": 2, "prompt_n": count, "predicted_n": 1})
     assert told == (TokenCounts(2 + int(count), 2, 1) if known else None)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 4, "prompt_cache_hit_tokens": 5}, (9, 5, 4)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 6}, "prompt_cache_hit_tokens": 5}, (9, 6, 0)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 12}}, (9, 9, 0)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": None}, (9, 0, 0)),
+        ({"input_tokens": 2, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 4}, (9, 3, 0)),
+        ({"completion_tokens": 4}, None),
+        ("prompt_tokens", None),
+    ],
+)
+def test_every_shape_of_usage(usage: Any, counts: tuple[int, int, int] | None) -> None:
+    assert counts_of(usage) == (None if counts is None else TokenCounts(*counts))
+
+
+def test_timings_are_counts_once_they_tell_what_was_predicted() -> None:
+    assert timed_counts({"cache_n": 2, "prompt_n": 3, "predicted_n": 4}) == TokenCounts(5, 2, 4)
+    for timings in ({"prompt_n": 3}, "predicted_n", ["predicted_n"], None):
+        assert timed_counts(timings) is None
+    for usage in ({"input_tokens": 1}, "output_tokens", ["output_tokens"]):
+        assert output_of(usage) is None
+
+
+@pytest.mark.parametrize("kind", ["messages", "chat"])
+def test_the_gateways_own_counting_reads_as_an_upstreams(kind: str) -> None:
+    assert counts_of(usage_body(TokenCounts(9, 4, 3), kind)) == TokenCounts(9, 4, 3)
 
 
 EVENTS = st.lists(st.sampled_from([b"data: {}", b": ping", b"event: x\ndata: 1", b"data: a\ndata: b"]), max_size=6)

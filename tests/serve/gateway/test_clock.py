@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.serve.gateway.clock import UpstreamClock
+from centime.serve.gateway.clock import Pace, UpstreamClock
 
 STEPS = st.lists(st.tuples(st.integers(0, 10**12), st.sampled_from(["enter", "leave", "look"])), max_size=60)
 
@@ -43,3 +43,18 @@ def test_side_by_side_they_share_equally() -> None:
     assert clock.leave(second) == 5 + 4
     now = 37
     assert clock.totals() == (25, 12)
+
+
+def test_the_pace_is_that_of_the_latest_answers() -> None:
+    """Each weighs nine tenths of the one after it; before there is any, a token takes a tenth of a second."""
+    pace = Pace()
+    assert [pace.tokens_in(ns) for ns in (0, 99_999_999, 100_000_000, 10**9)] == [0, 0, 1, 10]
+    pace.ended(1_000, 0)  # one without a token says nothing
+    assert pace.tokens_in(10**9) == 10
+    pace.ended(1_000, 10)
+    assert [pace.tokens_in(ns) for ns in (99, 100, 250)] == [0, 1, 2]
+    pace.ended(9_100, 1)  # (900 + 9,100) / (9 + 1)
+    assert [pace.tokens_in(ns) for ns in (999, 1_000, 2_500)] == [0, 1, 2]
+    at_once = Pace()
+    at_once.ended(0, 10)
+    assert at_once.tokens_in(7) == 7  # a nanosecond each at least

@@ -41,6 +41,11 @@ def receipt(cost: float | None = 0.021, price: Price | None = PRICE, **answered:
             "cut at --max-tokens",
         ),
         (
+            receipt(prefill_seconds=58.0, decode_seconds=2.0, tokens=[5]),
+            "1,300 prompt + 1 generated tokens in 1m 00s; 0.5 tokens/s after the first; 2.5 device-seconds; $0.0210; "
+            "$21,000.00 per million generated tokens; price given, of 2026-01-02",
+        ),
+        (
             receipt(tokens=[], finish="interrupted", prefill_seconds=0.0, decode_seconds=0.0),
             "1,300 prompt + 0 generated tokens in 0 s; 2.5 device-seconds; $0.0210; price given, of 2026-01-02; "
             "interrupted",
