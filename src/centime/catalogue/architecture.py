@@ -143,6 +143,15 @@ class StoredWeights:
 
 
 @dataclass(frozen=True)
+class Encoder:
+    """What stands beside a decoder for images or sounds: its part of config.json, and its parameters (None: not
+    counted)."""
+
+    part: str
+    parameters: int | None
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A whole model. `published_*` are what its makers state, in parameters; None where nobody does.
 
@@ -168,6 +177,7 @@ class Architecture:
     mtp_blocks: tuple[LayerGroup, ...] = ()  # what an MTP module consists of; empty: one layer like the last block's
     streams: int = 1  # residual streams of D elements, mixed by hyper-connections where there are several
     stored: StoredWeights | None = None  # how its checkpoint is quantised; None: in 16 bits, or unknown
+    encoders: tuple[Encoder, ...] = ()  # beside the decoder, in none of its counts
     norm_bias: bool = False  # LayerNorm with a bias, and biases in every linear layer (GPT-3's kind)
 
     @property

@@ -17,7 +17,9 @@ from centime.errors import UserError
 from centime.units import format_bytes, format_count, format_flops
 
 if TYPE_CHECKING:
-    from centime.catalogue.architecture import Architecture, ExpertsSpec, FeedForwardSpec, Mixer
+    from collections.abc import Sequence
+
+    from centime.catalogue.architecture import Architecture, Encoder, ExpertsSpec, FeedForwardSpec, Mixer
     from centime.catalogue.model_config import ModelConfig
     from centime.plan.counts import Counts
 
@@ -56,7 +58,7 @@ def show(
         typer.echo(json.dumps({"name": title, **sizes, "counts": counts.to_json()}, indent=2))
         return
     console = Console()
-    console.print(_figures(title, counts))
+    console.print(_figures(title, counts, () if dense else arch.encoders))
     console.print(_parts(counts))
     console.print(_sizes(config) if config is not None else _layers(arch))
     for assumption in arch.assumptions if not dense else ():
@@ -104,7 +106,7 @@ def list_names(as_json: Annotated[bool, typer.Option("--json", help="Print JSON 
     typer.echo("Training: FLOPs per token in sequences of 4,096, without MTP. KV cache: bytes per token in bf16.")
 
 
-def _figures(title: str, counts: Counts) -> Table:
+def _figures(title: str, counts: Counts, encoders: Sequence[Encoder]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan")
     table.add_column(justify="right")
@@ -122,6 +124,9 @@ def _figures(title: str, counts: Counts) -> Table:
             format_count(counts.mtp_params),
             f"{format_count(counts.mtp_active_params)} active, not in the above",
         )
+    for one in encoders:
+        counted = "not counted" if one.parameters is None else format_count(one.parameters, 4)
+        row(one.part, counted, "an encoder, not in the above")
     share = counts.attention_train_flops_per_token / counts.train_flops_per_token
     note = f"in sequences of {counts.sequence_length:,}; {share:.0%} is attention"
     row("training, per token", format_flops(counts.train_flops_per_token), note)

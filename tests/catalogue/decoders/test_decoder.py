@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from centime.catalogue.architecture import ExpertsSpec, LatentAttention, SoftmaxAttention, StateSpace
+from centime.catalogue.architecture import Encoder, ExpertsSpec, LatentAttention, SoftmaxAttention, StateSpace
 from centime.catalogue.decoders import architecture_of, read_architecture
 from centime.catalogue.models import architecture
 from centime.errors import UserError
@@ -143,7 +143,8 @@ def test_the_decoder_of_a_model_of_several_kinds_of_input() -> None:
     arch = architecture_of(raw)
     assert arch.layers == 32
     assert arch.tied
-    assert arch.assumptions == ("the language model alone, without vision_config",)
+    assert arch.assumptions == ("the language model alone, without vision_config, which is not counted",)
+    assert arch.encoders == (Encoder("vision_config", None),)
 
 
 def test_layers_with_sizes_of_their_own() -> None:

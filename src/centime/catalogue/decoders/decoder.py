@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from centime.catalogue.architecture import Architecture, LayerGroup, Mixer
+from centime.catalogue.architecture import Architecture, Encoder, LayerGroup, Mixer
 from centime.catalogue.decoders.block_configs import pruned_layers
+from centime.catalogue.decoders.encoders import encoder_parameters
 from centime.catalogue.decoders.feed_forwards import UNGATED, FeedForward, doubled_layer, feed_forwards_of
 from centime.catalogue.decoders.keys import EXPERTS, MOST_LAYERS, ConfigKeys
 from centime.catalogue.decoders.layer_kinds import LayerKind, layer_kinds, single_parts
@@ -88,6 +89,7 @@ def architecture_of(raw: Mapping[str, Any], name: str = "", where: str = "config
         streams=keys.whole("hc_mult", default=1) or 1,
         source="its configuration",
         assumptions=tuple(_left_out(outer, keys)),
+        encoders=encoders_of(outer, keys),
         stored=stored_weights(outer, keys),
         norm_bias=family in _BIASED_NORMS,
     )
@@ -135,10 +137,23 @@ def _prediction_blocks(keys: ConfigKeys, hidden: int) -> tuple[LayerGroup, ...]:
     return tuple(LayerGroup(some[0] if some else None, part) for some, part in zip(mixers, parts, strict=True))
 
 
+def encoders_of(outer: ConfigKeys, keys: ConfigKeys) -> tuple[Encoder, ...]:
+    """What encodes images and sounds beside the decoder, where `keys` are those of a part of a model."""
+    parts = [(key, outer.get(key)) for key in _ENCODERS] if keys is not outer else []
+    family = outer.text("model_type") or ""
+    return tuple(Encoder(key, encoder_parameters(raw, family)) for key, raw in parts if isinstance(raw, Mapping))
+
+
 def _left_out(outer: ConfigKeys, keys: ConfigKeys) -> Iterator[str]:
-    encoders = [key for key in _ENCODERS if isinstance(outer.get(key), Mapping)]
-    if keys is not outer and encoders:
-        yield said("the language model alone, without {parts}", parts=", ".join(encoders))
+    for one in encoders_of(outer, keys):
+        if one.parameters is None:
+            yield said("the language model alone, without {part}, which is not counted", part=one.part)
+        else:
+            yield said(
+                "the language model alone, without {part} of {parameters:count4} parameters",
+                part=one.part,
+                parameters=one.parameters,
+            )
     if keys.inner("sparse_attention_config") is not None:
         yield said("attention is counted dense")
     if keys.whole("index_topk_blocks"):  # MiniMax-M3: its keys' indexer has a thousandth of the model's parameters
