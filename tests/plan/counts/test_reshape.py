@@ -74,7 +74,8 @@ def test_attention_is_lent_with_heads_in_proportion():
         (StateSpace(48, 64, 128, 8), (24,), (16,)),
         (ShortConvolution(1024, 3), (512,), (341,)),
         (LatentAttention(128, 1536, 512, 128, 64, 128), (64,), (40,)),  # in eights
-        (LatentAttention(12, None, 512, 128, 64, 128), (6,), (4,)),
+        (LatentAttention(16, None, 512, 128, 64, 128), (8,), (8,)),
+        (LatentAttention(15, None, 512, 128, 64, 128), (8,), (5,)),  # fewer than sixteen one by one
         (CompressedAttention(64, 64, 32, 16, None, out_groups=4), (32,), (20,)),
     ],
 )

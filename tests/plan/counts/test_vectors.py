@@ -1,4 +1,4 @@
-"""What a layer holds outside its matrices, by hand: norms, biases, convolutions, gates."""
+"""What a layer holds outside its matrices and does beside them, by hand: norms, biases, convolutions, attention."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from centime.catalogue.architecture import (
 )
 from centime.catalogue.models import architecture
 from centime.plan.counts import count
-from centime.plan.counts.architecture import count_architecture, idle_biases, vectors
+from centime.plan.counts.architecture import (
+    attention_flops,
+    count_architecture,
+    idle_biases,
+    kv_elements,
+    vectors,
+)
 
 STATE_SPACE = StateSpace(heads=6, head_dim=10, state_dim=20, groups=2, conv_width=4)
 COMPRESSED = CompressedAttention(heads=4, q_rank=32, head_dim=16, window=128, index_topk=None, compression=4)
@@ -87,3 +93,31 @@ def test_gpt_3_has_a_bias_with_every_norm_and_matrix() -> None:
     assert parts["positions"].total == 2048 * h
     llama = architecture("llama-3.1-8b")
     assert count(llama).parts["norms"].total == (2 * 32 + 1) * 4096
+
+
+CONVOLUTION = ShortConvolution(heads=48, width=3)
+PLAIN, WINDOW = SoftmaxAttention(4, 2, 16), SoftmaxAttention(4, 2, 16, window=64)
+SPARSE = replace(LATENT, index_topk=64, index_heads=2, index_dim=6)
+CHOSEN = replace(COMPRESSED, index_topk=8, index_heads=2, index_dim=6)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "full", "cache"),
+    [
+        (CONVOLUTION, 2 * 48 * 3, 48 * 3),  # of the last positions, however long the sequence is
+        (PLAIN, 2 * 4 * (16 + 16) * 1000, 1000 * 2 * (16 + 16)),
+        (WINDOW, 2 * 4 * (16 + 16) * 64, 64 * 2 * (16 + 16)),
+        (replace(PLAIN, shared_cache=True), 2 * 4 * (16 + 16) * 1000, 0),
+        (LATENT, 2 * 4 * (8 + 4 + 8) * 1000, 1000 * (24 + 4)),
+        (SPARSE, 2 * 4 * (8 + 4 + 8) * 64 + 2 * 2 * 6 * 1000, 1000 * (24 + 4 + 6)),
+        (COMPRESSED, 4 * 4 * 16 * (128 + 250), 128 * 16 + 250 * 16),  # a window, and an entry for every four keys
+        (CHOSEN, 4 * 4 * 16 * (128 + 8) + 2 * 2 * 6 * 250, 128 * 16 + 250 * (16 + 6)),
+        (STATE_SPACE, 7 * 6 * 10 * 20, 60 * 20 + 4 * (60 + 2 * 2 * 20)),
+    ],
+)
+def test_a_token_after_a_thousand_others_by_hand(mixer: Mixer, full: float, cache: float) -> None:
+    assert attention_flops(mixer, 1000, full=True) == full
+    assert kv_elements(mixer, 1000) == cache
+    assert 0 < attention_flops(mixer, 1000) <= full
+    short = attention_flops(mixer, 10, full=True)
+    assert (short < full) == (not isinstance(mixer, ShortConvolution | StateSpace))
