@@ -8,7 +8,7 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart serve test install lint format test-unit test-room test-long test-torch test-mutants same-as focus-validator lm-eval schema-suite dist bench clean
+.PHONY: help quickstart serve test install lint format test-unit test-room test-long test-torch sanitize test-mutants same-as focus-validator lm-eval schema-suite dist bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ test-room: $(VENV)/.installed-dev ## the tests of one room, a minute or so: make
 
 test-long: $(VENV)/.installed-dev ## soak, fuzz and build runs of many minutes
 	$(PYTEST) -m long
+
+sanitize: $(VENV)/.installed-dev ## ThreadSanitizer, AddressSanitizer and UBSan on our own kernels; needs a C++ compiler
+	$(PYTEST) -n $(JOBS) -m long tests/native
 
 test-torch: ## the suite on another torch, in its own .venv-torch-V: make test-torch V=2.15.0
 	@test -n "$(V)" || { echo "test-torch: name a version, as in: make test-torch V=2.15.0" >&2; exit 2; }

@@ -234,3 +234,21 @@ def test_a_look_that_fails_is_broken_and_the_others_are_taken(monkeypatch: pytes
         "ok": True,
         "checks": [{"check": "a", "state": "warn", "found": "b", "todo": "", "values": {}}],
     }
+
+
+def test_kernels_by_name_and_by_what_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    from centime.doctor import kernels as looked
+
+    monkeypatch.setattr(looked, "is_to_build", lambda: True)
+    assert looked.kernels().state == ABSENT
+    monkeypatch.setattr(looked, "is_to_build", lambda: False)
+    if looked.library():
+        here = looked.kernels()
+        assert (here.state, here.found.partition(";")[0]) == (OK, here.values["kernels"])
+        assert here.values["product_bytes_per_s"] > 0
+        assert here.values["read_bytes_per_s"] > 0
+    monkeypatch.setattr(looked, "library", lambda: None)
+    for why, todo in (("no C++ compiler was found.", "install a C++ compiler"), ("CENTIME_NATIVE=0 turns", "unset")):
+        monkeypatch.setattr(looked, "reason", lambda why=why: why)
+        assert (looked.kernels().state, looked.kernels().values) == (WARN, {"kernels": None})
+        assert looked.kernels().todo.startswith(todo)

@@ -7,6 +7,8 @@ import torch
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Router, Transformer
+from centime.native.library import library
+from centime.ops.panels import panels
 
 
 def router(**changes: object) -> Router:
@@ -74,3 +76,29 @@ def test_every_moe_layer_has_its_routing_mtp_included() -> None:
     routings = features.routings + model.mtp_features(features.hidden, rows)[0].routings
     assert len(features.routings) == 2  # layers 2 and 4: not 0 (dense first), not 1 and 3 (frequency)
     assert len(routings) == len(model.routers()) == 3
+
+
+@pytest.mark.skipif(library() is None, reason="no kernels of our own here")
+@pytest.mark.parametrize("normed", [True, False])
+@pytest.mark.parametrize("groups", [(None, None), (4, 1), (4, 3), (2, 2)])
+@pytest.mark.parametrize(
+    ("method", "scoring"),
+    [("noaux_tc", "sigmoid"), ("group_limited_greedy", "softmax"), ("greedy", "softmax"), ("noaux_tc", "softmax")],
+)
+def test_a_router_in_panels_chooses_alike(
+    method: str, scoring: str, groups: tuple[int | None, int | None], normed: bool
+) -> None:
+    r = router(
+        topk_method=method, scoring_func=scoring, n_group=groups[0], topk_group=groups[1], norm_topk_prob=normed
+    ).bfloat16()
+    if method == "noaux_tc":
+        torch.nn.init.normal_(r.e_score_correction_bias)
+    x = torch.randn(2, 50, 8).bfloat16()
+    with torch.no_grad():
+        plain = r(x)
+        r.panels = panels(r.weight)
+        packed = r(x)
+    torch.testing.assert_close(packed.scores, plain.scores)
+    (ids, order), (plain_ids, plain_order) = packed.expert_ids.sort(-1), plain.expert_ids.sort(-1)
+    assert torch.equal(ids, plain_ids)
+    torch.testing.assert_close(packed.gates.gather(-1, order), plain.gates.gather(-1, plain_order))

@@ -18,6 +18,7 @@ def examine() -> list[Finding]:
         ("python", _look("machine", "python")),
         ("libraries", _look("libraries", "libraries")),
         ("devices", _look("machine", "devices")),
+        ("kernels", _look("kernels", "kernels")),
         ("price", _look("machine", "price")),
         ("disk", _look("machine", "disks")),
         ("CENTIME_HOME", _look("home", "home")),

@@ -10,8 +10,6 @@ W = L + R of an entry; C of a head where keys and values are alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -19,8 +17,9 @@ from centime.catalogue.model_config import ModelConfig
 from centime.model.cache import LayerCache, Queries
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import softmax_scale
+from centime.ops.absorbed import HeadMatrices, absorb, release
 from centime.ops.attention import causal_attention
-from centime.ops.latent_attention import QueryGroup, latent_attention
+from centime.ops.latent_attention import Past, paged_latent_attention
 from centime.ops.rope import apply_rope
 
 RopeTable = tuple[Tensor, Tensor]
@@ -54,6 +53,7 @@ class MultiHeadLatentAttention(nn.Module):
         self.kv_norm = RMSNorm(self.latent_dim, LATENT_NORM_EPS)
         self.kv_up = Linear(self.latent_dim, H * (self.nope + self.v_dim))
         self.out = Linear(H * self.v_dim, D)
+        self.by_heads: HeadMatrices | None = None  # W_UK and W_UV in panels, where weights are packed
 
     def forward(self, x_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None) -> Tensor:
         queries, entry = self.project(x_BSD, rope)
@@ -78,9 +78,9 @@ class MultiHeadLatentAttention(nn.Module):
         absorbed = S * self.latent_dim * (self.nope + self.v_dim) + S * T * (2 * self.latent_dim + self.rope_dim)
         return self._expanded(queries, stored_BTW) if expanded < absorbed else self._absorbed(queries, stored_BTW)
 
-    def decode(self, queries: Queries, groups: Sequence[QueryGroup]) -> Tensor:
+    def decode(self, queries: Queries, past: Past) -> Tensor:
         """N single tokens, each over entries [T_n, L + R] of its own; queries [1, N, H, .] -> [1, N, H * v]."""
-        context = latent_attention(self._absorb(queries)[0], groups, self.scale, self.latent_dim)
+        context = paged_latent_attention(self._absorb(queries)[0], past, self.scale, self.latent_dim)
         return self._release(context[None])
 
     def _expanded(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
@@ -108,16 +108,12 @@ class MultiHeadLatentAttention(nn.Module):
     def _absorb(self, queries: Queries) -> Tensor:
         """[q_nope W_UK; q_rope], queries in the space of entries [B, S, H, L + R]."""
         q_nope, q_rope = queries
-        w_uk_HNL = self.kv_up.weight.view(self.heads, -1, self.latent_dim)[:, : self.nope]
-        return torch.cat((torch.einsum("bshn,hnl->bshl", q_nope, w_uk_HNL), q_rope), dim=-1)
+        return absorb(q_nope, q_rope, self.by_heads or HeadMatrices.of(self.kv_up.weight, self.nope, self.v_dim))
 
     def _release(self, context_BSHL: Tensor) -> Tensor:
         """Weighted latents times W_UV -> [B, S, H * v]."""
-        w_uv_HVL = self.kv_up.weight.view(self.heads, -1, self.latent_dim)[:, self.nope :]
-        B, S = context_BSHL.shape[:2]
-        # W first: as the second operand, transposed and strided, a bf16 product on a CPU would copy it each time
-        heads_HVN = torch.bmm(w_uv_HVL, context_BSHL.flatten(0, 1).permute(1, 2, 0))
-        return heads_HVN.permute(2, 0, 1).reshape(B, S, -1)
+        by_heads = self.by_heads or HeadMatrices.of(self.kv_up.weight, self.nope, self.v_dim)
+        return release(context_BSHL, by_heads).flatten(2)
 
 
 class MultiHeadAttention(nn.Module):
@@ -148,10 +144,10 @@ class MultiHeadAttention(nn.Module):
         k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in stored_BTW.chunk(2, dim=-1))
         return causal_attention(queries[0].transpose(1, 2), k, v, self.scale).transpose(1, 2).flatten(2)
 
-    def decode(self, queries: Queries, groups: Sequence[QueryGroup]) -> Tensor:
+    def decode(self, queries: Queries, past: Past) -> Tensor:
         """N single tokens, each over entries of its own; queries [1, N, H, C] -> [1, N, H * C]."""
-        out = queries[0].new_empty(1, queries[0].shape[1], self.out.weight.shape[1])
-        for rows, stored_GTW, unseen_GT in groups:
+        out = queries[0].new_empty(1, queries[0].shape[1], self.heads * queries[0].shape[3])
+        for rows, stored_GTW, unseen_GT in past.groups():
             for i, row in enumerate(rows.tolist()):
                 stored_TW = stored_GTW[i] if unseen_GT is None else stored_GTW[i, ~unseen_GT[i]]
                 out[:, row] = self.over((queries[0][:, row : row + 1],), stored_TW[None])[:, 0]

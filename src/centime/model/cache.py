@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
-from centime.ops.latent_attention import QueryGroup
+from centime.ops.latent_attention import Past
 
 Queries = tuple[Tensor, ...]  # each [B, S, H, .]
 
@@ -19,7 +19,7 @@ class Attention(Protocol):
     def over(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
         """Attention of S queries over T entries, the last S of them their own -> [B, S, H * v]."""
 
-    def decode(self, queries: Queries, groups: Sequence[QueryGroup]) -> Tensor:
+    def decode(self, queries: Queries, past: Past) -> Tensor:
         """N single tokens, each over entries of its own; queries [1, N, H, .] -> [1, N, H * v]."""
 
 

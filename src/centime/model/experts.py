@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model.router import Router, Routing
-from centime.ops.linear import linear
+from centime.ops.feed_forward import feed_forward
 from centime.ops.routed_experts import routed_experts
-from centime.ops.swiglu import swiglu
 
 
 class FeedForward(nn.Module):
@@ -25,8 +24,7 @@ class FeedForward(nn.Module):
         self.down = nn.Parameter(torch.empty(hidden, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = linear(x, self.gate_up).chunk(2, dim=-1)
-        return linear(swiglu(gate, up), self.down)
+        return feed_forward(x, self.gate_up, self.down)
 
 
 class Experts(nn.Module):

@@ -6,11 +6,13 @@ rotated).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from centime.native.library import Library, library
 
 
 class QueryGroup(NamedTuple):
@@ -19,6 +21,16 @@ class QueryGroup(NamedTuple):
     rows: Tensor  # int64 [G], which queries
     stored_GTW: Tensor
     unseen_GT: Tensor | None = None  # bool, true where entries only fill a shorter one up: any numbers, but numbers
+
+
+class Past(NamedTuple):
+    """What N queries look back on: entries of each in pages of a few tokens, or gathered in groups by `groups`."""
+
+    stored_SW: Tensor  # all pages' entries
+    page: int  # tokens of a page
+    tables_NP: Tensor  # int64, each query's pages in order; what fills a shorter row up is not read
+    lengths_N: Tensor  # int64, entries that each query sees
+    groups: Callable[[], Sequence[QueryGroup]]
 
 
 def latent_attention_reference(q_NHW: Tensor, groups: Sequence[QueryGroup], scale: float, latent: int) -> Tensor:
@@ -46,6 +58,23 @@ def latent_attention(q_NHW: Tensor, groups: Sequence[QueryGroup], scale: float, 
         else:
             context_GHL = _together(q_GHW, stored_GTW, unseen_GT, latent)
         out.index_copy_(0, rows, context_GHL)
+    return out
+
+
+def paged_latent_attention(q_NHW: Tensor, past: Past, scale: float, latent: int) -> Tensor:
+    """The same over entries where they stand: each is read once, by our kernels, where there are some for q's type."""
+    kernels = library()
+    if kernels is None or q_NHW.dtype != torch.bfloat16 or q_NHW.device.type != "cpu" or q_NHW.shape[-1] % 2:
+        return latent_attention(q_NHW, past.groups(), scale, latent)
+    return _paged(kernels, q_NHW.contiguous(), past, scale, latent)
+
+
+def _paged(kernels: Library, q_NHW: Tensor, past: Past, scale: float, latent: int) -> Tensor:
+    out = q_NHW.new_empty(*q_NHW.shape[:2], latent)
+    kernels.latent_attention(
+        *(q_NHW.data_ptr(), *q_NHW.shape, latent, scale, past.stored_SW.data_ptr(), past.page),
+        *(past.tables_NP.data_ptr(), past.tables_NP.shape[1], past.lengths_N.data_ptr(), out.data_ptr()),
+    )
     return out
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from centime.ops.panels import Panels, can_panel, panel_linear, panels
 from centime.ops.precision import native_bf16
 
 FEW = 128  # rows up to which W x^T was the faster one in fp32 on an AVX2 processor, at every shape tried
@@ -24,6 +25,8 @@ def linear(x: Tensor, weight_OI: Tensor) -> Tensor:
     for one row it uses one thread. As W x^T, in pieces of W, weights are read once: 1.2 to 2.2 times as fast up to 64
     rows (docs/log.md).
     """
+    if isinstance(weight_OI, Panels):
+        return panel_linear(x, weight_OI)
     if weight_OI.is_mkldnn:
         return _packed_linear(x, weight_OI)
     weight_OI = weight_OI.flatten(0, -2)
@@ -37,20 +40,32 @@ def linear(x: Tensor, weight_OI: Tensor) -> Tensor:
 
 
 def packs(weight: Tensor) -> bool:
-    """Whether `pack` gains anything: for bf16 on a processor that multiplies it."""
+    """Whether `pack` gains anything: for bf16 where there are kernels for panels, or a processor that multiplies it."""
+    if can_panel(weight):
+        return True
     if weight.device.type != "cpu" or weight.dtype != torch.bfloat16 or not torch.backends.mkldnn.is_available():
         return False
     return native_bf16(weight.device)
 
 
 def pack(weight_OI: Tensor) -> Tensor:
-    """W in the blocks in which oneDNN reads it, for products without gradients; `to_dense` gives it back.
+    """W [O, I] (or [..., I], stacked: O is all of it) for products without gradients: in panels, or as oneDNN reads it.
 
-    From a plain W oneDNN makes these blocks anew in every product. Packed once, 1.2 to 1.9 times as fast up to 16
-    rows, never slower, and the same bits (docs/log.md).
+    From a plain W oneDNN makes its blocks anew in every product. Packed once, 1.2 to 1.9 times as fast up to 16 rows,
+    never slower, and the same bits (docs/log.md).
     """
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight_OI.detach().flatten(0, -2), ROWS)
+    flat_OI = weight_OI.detach().flatten(0, -2)
+    if can_panel(weight_OI):
+        return panels(flat_OI)
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(flat_OI, ROWS)
     return packed
+
+
+def unpack(packed: Tensor) -> Tensor:
+    """A packed matrix as it was."""
+    if isinstance(packed, Panels):
+        return packed.dense()
+    return packed.to_dense() if packed.is_mkldnn else packed.detach()
 
 
 def _packed_linear(x: Tensor, packed_OI: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from centime.ops.native import kernels_for
+
 
 def inverse_frequencies(rope_dim: int, theta: float, device: torch.device | None = None) -> Tensor:
     """theta^(-2i/R) for i = 0 .. R/2 - 1, float32 [R/2] (RoFormer eq. 15)."""
@@ -57,7 +59,7 @@ def rope_table(positions_S: Tensor, inverse_frequencies: Tensor, magnitude: floa
     return angles.cos() * magnitude, angles.sin() * magnitude
 
 
-def apply_rope(x_BSHR: Tensor, table: tuple[Tensor, Tensor], interleave: bool) -> Tensor:
+def apply_rope_reference(x_BSHR: Tensor, table: tuple[Tensor, Tensor], interleave: bool) -> Tensor:
     """Rotates x [B, S, H, R] by table [S, R/2]; the arithmetic is float32, the result has x's dtype.
 
     `interleave=True` rotates pairs (2i, 2i+1), as DeepSeek's weights expect; False rotates halves (i, i + R/2), as
@@ -72,3 +74,18 @@ def apply_rope(x_BSHR: Tensor, table: tuple[Tensor, Tensor], interleave: bool) -
         first, second = x.chunk(2, dim=-1)
         rotated = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
     return rotated.to(x_BSHR.dtype)
+
+
+def apply_rope(x_BSHR: Tensor, table: tuple[Tensor, Tensor], interleave: bool) -> Tensor:
+    """The same, in one call for a single sequence in bf16."""
+    kernels = kernels_for(x_BSHR)
+    B, S, H, R = x_BSHR.shape
+    if kernels is None or B > 1 or x_BSHR.stride(3) != 1:
+        return apply_rope_reference(x_BSHR, table, interleave)
+    cos, sin = (t.contiguous() for t in table)
+    y = x_BSHR.new_empty(x_BSHR.shape)
+    kernels.rope(
+        *(x_BSHR.data_ptr(), S, H, x_BSHR.stride(1), x_BSHR.stride(2), cos.data_ptr(), sin.data_ptr(), R // 2),
+        *(interleave, y.data_ptr(), H * R, R),
+    )
+    return y

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from centime.ops.feed_forward import swiglu
 from centime.ops.linear import ROWS, linear
-from centime.ops.swiglu import swiglu
+from centime.ops.panels import Panels, panel_experts
 
 # Segments are padded to a multiple of this many rows: GEMM libraries compile a kernel per shape, and routing would
 # otherwise show them a new shape for every expert in every step.
@@ -123,6 +124,8 @@ def visited_experts(
     Above FEW tokens in a 16-bit type that is SEGMENT rows, for the shapes' sake; with packed matrices, the fewest rows
     that they multiply at full speed; else none are added.
     """
+    if isinstance(gate_up_E2FD, Panels) and isinstance(down_EDF, Panels):
+        return panel_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
     T, K = expert_ids_TK.shape
     fewest = ROWS if gate_up_E2FD[0].is_mkldnn else 1
     plan = dispatch(expert_ids_TK, len(down_EDF), fewest if T <= FEW or x_TD.dtype == torch.float32 else SEGMENT)
@@ -140,7 +143,10 @@ def routed_experts_by_tile(
     """The same with every visited expert given all T tokens: with T constant, all its products have one shape.
 
     A token's result is then the same bits whichever tokens share its batch; it costs up to E / K times the arithmetic.
+    With matrices in panels it is so anyhow.
     """
+    if isinstance(gate_up_E2FD, Panels):
+        return visited_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
     y_TKD = x_TD.new_zeros(*expert_ids_TK.shape, x_TD.shape[1])
     for e in expert_ids_TK.unique().tolist():
         gate, up = linear(x_TD, gate_up_E2FD[e]).chunk(2, dim=-1)

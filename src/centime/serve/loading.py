@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +105,17 @@ def load_weights(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
 
 def load_for_inference(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
     """The same with weights packed where that is faster; for products without gradients."""
+    import torch
+
     from centime.model.packed import pack_weights
+    from centime.native.library import reason
     from centime.threads import in_passing_thread
 
     def read() -> LoadedModel:
         opened = load_weights(found, dtype)
         pack_weights(opened.model)
+        if opened.model.head_weight.dtype == torch.bfloat16 and opened.device.kind == "cpu" and reason():
+            print(f"centime: PyTorch computes everything, more slowly: {reason()}", file=sys.stderr)
         return opened
 
     return in_passing_thread(read, "centime-weights")

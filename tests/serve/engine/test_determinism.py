@@ -13,7 +13,9 @@ from tests.small import small_model, small_tokenizer
 from centime.data.tokenizers import Tokenizer
 from centime.model import Transformer
 from centime.model.packed import pack_weights
+from centime.native.library import library
 from centime.ops.linear import packs
+from centime.serve.engine.model_runner import TILE, DeterministicModelRunner
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_the_same_bits_in_any_company(model: Transformer, tokenizer: Tokenizer, 
 def test_by_default_answers_part_only_where_logits_are_close(tokenizer: Tokenizer) -> None:
     """In bf16 a greedy answer in company follows the one alone until the two best tokens are within a bound."""
     model = small_model(tokenizer, positions=128).bfloat16()
-    bound = 0.05  # nats; in bf16 a log-probability near 4 has steps of 0.016
+    bound = 0.1  # nats; from those of float32 either is off by 0.02 in the mean, by 0.12 at most
     parted = 0
     for seed in range(6):
         draw = random.Random(seed)
@@ -79,3 +81,14 @@ def test_by_default_answers_part_only_where_logits_are_close(tokenizer: Tokenize
                 break
             assert other[1] == pytest.approx(one[1], abs=bound)
     assert parted < 6
+
+
+def test_matrices_in_panels_need_no_tiles(tokenizer: Tokenizer) -> None:
+    model = small_model(tokenizer, positions=128).bfloat16()
+    runner = engine(model, tokenizer, deterministic=True).executor.runner
+    assert isinstance(runner, DeterministicModelRunner)
+    assert runner.tile == TILE
+    if library():
+        packed = engine(pack_weights(model), tokenizer, deterministic=True).executor.runner
+        assert isinstance(packed, DeterministicModelRunner)
+        assert packed.tile is None

@@ -70,6 +70,32 @@ def test_a_first_token_comes_within_the_bound(model: Transformer, tokenizer: Tok
     assert steps_until(served, quiet) <= most_steps(len(quiet.prompt), owners, step_tokens)
 
 
+@pytest.mark.parametrize(("ahead", "passes"), [(0, True), (151, True), (152, False)])
+def test_who_fits_its_share_passes_one_that_waits_for_room_and_only_so_often(
+    model: Transformer, tokenizer: Tokenizer, ahead: int, passes: bool
+) -> None:
+    """One answer holds half of the cache and another needs more than the rest of it: a short one need not wait for it,
+    until its owner was served more than what the large one asks for."""
+    served = engine(model, tokenizer, blocks=60, step_tokens=64)
+    large = Asked([3, *range(7, 157)], owner="b", max_tokens=4)
+    served.submit(Asked([3, *range(5, 125)], owner="a", max_tokens=80))
+    for _ in range(4):
+        served.step()
+    served.submit(large)
+    served.step()
+    assert not large.tokens
+    quiet = Asked([3, 9, 8], owner="quiet", max_tokens=4)
+    served.submit(quiet)
+    served.scheduler._served["quiet"] = served.scheduler._served["b"] + ahead
+    steps = steps_until(served, quiet)
+    assert (steps <= most_steps(3, 3, 64)) == passes
+    assert bool(large.tokens) != passes
+    while served.step():
+        pass
+    for request in (quiet, large):
+        assert request.tokens == brute_force(model, request.prompt, 4)
+
+
 def test_the_only_request_of_an_owner_keeps_its_place_for_a_while(model: Transformer, tokenizer: Tokenizer) -> None:
     """One answer holds the whole cache: another's comes when that one has gone on for a while; both are answered."""
     served = engine(model, tokenizer, blocks=60, step_tokens=64)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from centime.model import Transformer
 from centime.model.experts import Experts
+from centime.model.packed import is_in_panels
 from centime.ops.routed_experts import routed_experts_by_tile
 from centime.serve.kv_cache.paged_cache import Pages, StepCache, TokenSpan
 
@@ -71,40 +72,46 @@ class ModelRunner:
 
 
 class DeterministicModelRunner(ModelRunner):
-    """The same bits for a token whatever else is in the step: TILE rows in every product, an attention for every token.
+    """The same bits for a token whatever else is in the step: an attention for every token, and products alike.
 
-    A product of one shape treats each of its rows alike, and a token's attention depends on its position alone. Prompts
-    cost what decoding costs; docs/serve.md states how much that is.
+    Matrices in panels treat each row alike, however many there are. Others do so where the shape of the product is
+    always the same: TILE rows in every product, so that prompts cost what decoding costs; docs/serve.md states how much
+    that is. A token's attention depends on its position alone.
     """
 
     def __init__(self, model: Transformer, pages: Pages, vocabulary: int) -> None:
         super().__init__(model, pages, vocabulary)
+        self.tile = None if is_in_panels(model) else TILE
         for module in model.modules():
             if isinstance(module, Experts):
                 module.operation = routed_experts_by_tile
 
     def _states(self, spans: Sequence[TokenSpan], tokens: Sequence[int], before_ND: Tensor | None = None) -> Tensor:
-        rows = []
-        for number, (parts, ids) in enumerate(self._tiles(spans, tokens)):
-            before = None if before_ND is None else _padded(before_ND[number * TILE : (number + 1) * TILE])
+        rows, at = [], 0
+        for parts, ids in self._tiles(spans, tokens):
+            before = None if before_ND is None else _padded(before_ND[at : at + len(ids)], len(ids))
             cache = StepCache(self.pages, parts, together=1)
             rows.append(self._forward(torch.tensor([ids], device=self.device), cache, before))
+            at += len(ids)
         return torch.cat(rows)[: len(tokens)]
 
     @torch.inference_mode()
     def logits(self, hidden_RD: Tensor) -> Tensor:
-        tiles = [self.model.unembed(_padded(tile)) for tile in hidden_RD.split(TILE)]
+        if self.tile is None:
+            return super().logits(hidden_RD)
+        tiles = [self.model.unembed(_padded(tile, self.tile)) for tile in hidden_RD.split(self.tile)]
         return torch.cat(tiles)[: len(hidden_RD), : self.vocabulary]
 
     def _tiles(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> list[tuple[list[TokenSpan], list[int]]]:
-        """Single-token spans and their ids, TILE at a time, the last tile filled up with scratch."""
+        """Single-token spans and their ids: all at once, or a tile at a time, the last one filled up with scratch."""
         parts = [TokenSpan(span.table, span.start + i, 1) for span in spans for i in range(span.count)]
-        missing = -len(parts) % TILE
+        size = self.tile or len(parts)
+        missing = -len(parts) % size
         parts += [TokenSpan((SCRATCH,), 0, 1)] * missing
         ids = [*tokens, *[0] * missing]
-        return [(parts[i : i + TILE], ids[i : i + TILE]) for i in range(0, len(parts), TILE)]
+        return [(parts[i : i + size], ids[i : i + size]) for i in range(0, len(parts), size)]
 
 
-def _padded(rows_ND: Tensor) -> Tensor:
-    """[TILE, D] with rows of zeros behind."""
-    return torch.cat((rows_ND, rows_ND.new_zeros(TILE - len(rows_ND), rows_ND.shape[1])))
+def _padded(rows_ND: Tensor, size: int) -> Tensor:
+    """[size, D] with rows of zeros behind."""
+    return torch.cat((rows_ND, rows_ND.new_zeros(size - len(rows_ND), rows_ND.shape[1])))

@@ -105,13 +105,13 @@ class Scheduler:
         """The next step's work, single tokens first; empty when there is nothing to do."""
         plan = _Plan(self.step_tokens)
         self._decode(plan, self._decode_budget())
-        closed = False  # somebody whose turn it is finds no room: nobody else is let in before
+        refused: list[Generation] = []  # whose turn it is, and who find no room
         while plan.budget > 0:
-            prompt = self._next_prompt(plan, closed)
+            prompt = self._next_prompt(plan, refused)
             if prompt is None:
                 break
             if prompt not in self.running and not self._let_in(prompt):
-                closed = True
+                refused.append(prompt)
                 continue
             cost = SCORED_TOKENS if prompt.scores_prompt else 1
             self._add(plan, prompt, min(max(1, plan.budget // cost), prompt.pending), cost)
@@ -141,11 +141,24 @@ class Scheduler:
                 generation.draft = generation.draft[: plan.budget - kept - 1]
                 self._add(plan, generation, 1 + len(generation.draft))
 
-    def _next_prompt(self, plan: _Plan, closed: bool) -> Generation | None:
-        """Whose prompt goes on, or begins unless `closed`: the least served owner's; what runs before what waits."""
+    def _next_prompt(self, plan: _Plan, refused: list[Generation]) -> Generation | None:
+        """Whose prompt goes on or begins: the least served owner's; what runs before what waits."""
         inside = [g for g in self.running if g.pending > 1 and id(g) not in plan.taken]
-        heads = [] if closed else [self._waiting[owner][0] for owner in self._may_enter()]
+        heads = [g for g in (self._waiting[owner][0] for owner in self._may_enter()) if self._may_pass(g, refused)]
         return min(inside + [g for g in heads if id(g) not in plan.taken], key=self._turn, default=None)
+
+    def _may_pass(self, generation: Generation, refused: list[Generation]) -> bool:
+        """Whether a request goes in before others whose turn it is, and who wait for more room than there is.
+
+        It does where it fits its owner's share of the cache, and until its owner is ahead by what they ask for: then
+        nobody passes, and room comes together for them.
+        """
+        if not refused:
+            return True
+        owner = generation.request.owner
+        own = self._blocks()[owner] + self.cache.blocks_for(len(generation.tokens) + 1)
+        ahead = any(self._served[owner] > self._served[g.request.owner] + g.pending for g in refused)
+        return generation not in refused and own <= self._share_of(self.cache.usable) and not ahead
 
     def _may_enter(self) -> list[str]:
         """Owners who wait and have fewer than their share of the places; where none has, all, if a place is free."""

@@ -34,6 +34,7 @@ from torch import Tensor
 from centime import __version__
 from centime.model import Transformer
 from centime.model.digest import weights_digest
+from centime.native.library import kernels
 from centime.serve.kv_cache.block_pool import Key
 from centime.serve.kv_cache.cache_folder import PATIENCE_S, CacheFolder
 from centime.threads import in_passing_thread
@@ -57,7 +58,11 @@ def fingerprint(model: Transformer, deterministic: bool = False, weights: str | 
     weights: their digest, where it is known.
     """
     device = model.head_weight.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{torch.backends.cpu.get_cpu_capability()} {kernels()}"
+    )
     digest = weights if weights is not None else in_passing_thread(lambda: weights_digest(model), "centime-digest")
     threads = torch.get_num_threads() if deterministic and device.type == "cpu" else 0
     known = (model.config.model_dump_json(), digest, device.type, name, torch.__version__, __version__)
@@ -74,7 +79,7 @@ def open_disk(
     """
     folder = CacheFolder(path, PATIENCE_S)
     weight = model.head_weight
-    mark = None if files is None else f"{files} {weight.dtype} {weight.is_mkldnn} {__version__}"
+    mark = None if files is None else f"{files} {weight.dtype} {tuple(weight.shape)} {kernels()} {__version__}"
     try:
         digest = folder.digest(mark, lambda: in_passing_thread(lambda: weights_digest(model), "centime-digest"))
         return DiskTier(folder, limit, fingerprint(model, deterministic, digest), tuple(block.shape), block.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import accumulate
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model.cache import Attention, LayerCache, Queries, entry_width
-from centime.ops.latent_attention import QueryGroup
+from centime.ops.latent_attention import Past, QueryGroup
 
 SHORT = 512  # tokens of a past up to which attention together is worth bringing the entries together
 TOGETHER = 16
@@ -83,7 +83,7 @@ class StepCache:
         slots = [slot_of(span.table, place, pages.size) for span in spans for place in range(span.start, span.end)]
         self._positions = torch.tensor(at, device=device)
         self._slots = torch.tensor(slots, device=device)
-        self._groups = _groups(spans[: self.singles], together, pages.size, device)
+        self._single_spans, self._together = spans[: self.singles], together
         ends = list(accumulate(span.count for span in spans))
         self._longer = [
             (slice(end - span.count, end), _slots(span.table, span.end, pages.size, device))
@@ -106,11 +106,30 @@ class StepCache:
         parts = []
         if self.singles:
             first = tuple(q[:, : self.singles] for q in queries)
-            groups = [QueryGroup(rows, _read(stored_SW, where), unseen) for rows, where, unseen in self._groups]
-            parts.append(attention.decode(first, groups))
+            parts.append(attention.decode(first, self._past(stored_SW)))
         for rows, where in self._longer:
             parts.append(attention.over(tuple(q[:, rows] for q in queries), _read(stored_SW, where)))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _past(self, stored_SW: Tensor) -> Past:
+        """What the single tokens look back on in one layer."""
+
+        def gathered() -> list[QueryGroup]:
+            return [QueryGroup(rows, _read(stored_SW, where), unseen) for rows, where, unseen in self._groups]
+
+        return Past(stored_SW, self.pages.size, *self._tables, gathered)
+
+    @cached_property
+    def _tables(self) -> tuple[Tensor, Tensor]:
+        """Each single token's blocks [N, P], shorter rows filled up with block 0, and how many entries it sees [N]."""
+        spans, device = self._single_spans, self.pages.stored.device
+        longest = max(len(span.table) for span in spans)
+        tables = [[*span.table, *[0] * (longest - len(span.table))] for span in spans]
+        return torch.tensor(tables, device=device), torch.tensor([span.end for span in spans], device=device)
+
+    @cached_property
+    def _groups(self) -> list[tuple[Tensor, slice | Tensor, Tensor | None]]:
+        return _groups(self._single_spans, self._together, self.pages.size, self.pages.stored.device)
 
 
 def slot_of(table: Sequence[int], position: int, size: int) -> int:

@@ -1,0 +1,65 @@
+// What differs between processors: one table of functions for each kind.
+#pragma once
+
+#include <cstdint>
+
+#include "centime.h"
+
+namespace centime {
+
+using bf16 = centime_bf16;
+
+constexpr int PANEL = 32;        // outputs of a panel
+constexpr int HALF = PANEL / 2;  // of them in one vector
+constexpr int AHEAD = 4096;      // numbers from where a panel is read to where it is fetched: 8 KiB
+constexpr int MOST_ROWS = 32;    // rows that one pass over a panel multiplies, at most
+
+struct Kernels {
+  const char *name;
+  bool (*runs)();  // whether this processor has the instructions
+
+  int rows;        // how many one pass over a panel multiplies, at most MOST_ROWS
+
+  // out[r][o] = sum over i of x[r * stride + i] panel[o][i], for `count` rows, at most `rows`; inputs = 2 pairs.
+  void (*product)(const bf16 *panel, int64_t pairs, const bf16 *x, int64_t stride, int count, float (*out)[PANEL]);
+
+  // to[i] = from[i], rounded to the nearest, ties to even; `count` of them.
+  void (*narrow)(const float *from, bf16 *to, int64_t count);
+
+  // to[i] = silu(both[i]) * both[HALF + i] of a panel of a gated matrix, HALF of them.
+  void (*gated)(const float *both, bf16 *to);
+
+  // Rows [count, stride] as panels of `columns` outputs whose inputs are the rows: what a product with them sums over.
+  // `count` is even; outputs past `columns` are zero.
+  void (*interleave)(const bf16 *rows, int64_t stride, int64_t count, int64_t columns, bf16 *panels);
+
+  // One piece of an online softmax over 32 heads: weights[h * stride + i] = e^(scale scores[i][h] - m) for i below
+  // `count` and 0 up to `filled`, m the larger of largest[h] and of these scores; shrink[h] = e^(largest[h] - m);
+  // largest and sum are brought up to date.
+  void (*soften)(const float (*scores)[PANEL], int64_t count, int64_t filled, float scale, float *largest, float *sum,
+                 float *shrink, bf16 *weights, int64_t stride);
+
+  // y = x / sqrt(mean(x^2) + epsilon) * weight.
+  void (*normalise)(const bf16 *x, int64_t width, const bf16 *weight, float epsilon, bf16 *y);
+
+  // The exclusive or of the memory's whole blocks of 256 bytes, in words of 8.
+  uint64_t (*read)(const void *memory, int64_t bytes);
+};
+
+extern const Kernels PORTABLE;
+extern const Kernels AMX __attribute__((weak));  // those that the compiler or the processor's kind does not know are null
+extern const Kernels AVX512_BF16 __attribute__((weak));
+extern const Kernels AVX512 __attribute__((weak));
+extern const Kernels AVX2 __attribute__((weak));
+
+const Kernels &kernels();  // the best that this processor runs, or the ones that were chosen
+
+[[maybe_unused]] static inline float widen(bf16 number) {
+  union {
+    uint32_t bits;
+    float value;
+  } both = {static_cast<uint32_t>(number) << 16};
+  return both.value;
+}
+
+}  // namespace centime

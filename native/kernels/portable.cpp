@@ -1,0 +1,3 @@
+#include "vectors.h"
+
+const centime::Kernels centime::PORTABLE = centime::table("portable", [] { return true; }, centime::ROWS, centime::product);

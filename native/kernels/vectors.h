@@ -1,0 +1,201 @@
+// Kernels in the compiler's own vectors of 16 numbers: each file that includes this is compiled for one processor.
+#include <cstring>
+
+#include "../kernels.h"
+
+namespace centime {
+namespace {
+
+typedef float Floats __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+typedef uint32_t Words __attribute__((vector_size(64)));
+typedef uint16_t Halves __attribute__((vector_size(32)));
+
+template <typename Vector>
+inline Vector load(const void *from) {
+  Vector out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+
+// e^x within 2 units in the last place between -87 and 88, where it is held (Cephes' expf: range reduction by ln 2, a
+// polynomial of degree 5 for the rest); NaN stays NaN.
+inline Floats exponential(Floats x) {
+  const Floats top = Floats{} + 88.0f, bottom = Floats{} - 87.0f;
+  x = x > top ? top : x;
+  x = x < bottom ? bottom : x;
+  const Floats magic = Floats{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+  const Floats shifted = x * 1.44269504f + magic;
+  const Floats whole = shifted - magic;
+  Floats rest = x - whole * 0.693359375f;
+  rest -= whole * -2.12194440e-4f;
+  Floats power = Floats{} + 1.9875691500e-4f;
+  power = power * rest + 1.3981999507e-3f;
+  power = power * rest + 8.3334519073e-3f;
+  power = power * rest + 4.1665795894e-2f;
+  power = power * rest + 1.6666665459e-1f;
+  power = power * rest + 5.0000001201e-1f;
+  power = power * rest * rest + rest + 1.0f;
+  const Ints exponent = (Ints)shifted - (Ints)magic;
+  return power * (Floats)((exponent + 127) << 23);
+}
+
+inline Halves rounded(Floats value) {
+  const Words bits = (Words)value;
+  const Words even = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  const Words nan = bits >> 16 | 0x40u;
+  return __builtin_convertvector((Words)(value == value ? (Ints)even : (Ints)nan), Halves);
+}
+
+[[maybe_unused]] void narrow(const float *from, bf16 *to, int64_t count) {
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    const Halves out = rounded(load<Floats>(from + i));
+    std::memcpy(to + i, &out, sizeof out);
+  }
+  if (i < count) {
+    float last[16] = {};
+    std::memcpy(last, from + i, (count - i) * sizeof(float));
+    const Halves out = rounded(load<Floats>(last));
+    std::memcpy(to + i, &out, (count - i) * sizeof(bf16));
+  }
+}
+
+[[maybe_unused]] void gated(const float *both, bf16 *to) {
+  const Floats gate = load<Floats>(both), up = load<Floats>(both + HALF);
+  const Halves out = rounded(gate / (1.0f + exponential(-gate)) * up);
+  std::memcpy(to, &out, sizeof out);
+}
+
+[[maybe_unused]] void interleave(const bf16 *rows, int64_t stride, int64_t count, int64_t columns, bf16 *panels) {
+  for (int64_t first = 0; first < columns; first += HALF) {
+    bf16 *to = panels + first / PANEL * count * PANEL + first % PANEL * 2;
+    const int64_t some = columns - first < HALF ? columns - first : HALF;
+    for (int64_t i = 0; i < count; i += 2, to += 2 * PANEL) {
+      bf16 both[2][HALF] = {};
+      std::memcpy(both[0], rows + i * stride + first, some * sizeof(bf16));
+      std::memcpy(both[1], rows + (i + 1) * stride + first, some * sizeof(bf16));
+      const Words low = __builtin_convertvector(load<Halves>(both[0]), Words);
+      const Words high = __builtin_convertvector(load<Halves>(both[1]), Words);
+      const Words pairs = low | high << 16;
+      std::memcpy(to, &pairs, sizeof pairs);
+    }
+  }
+  if (columns % PANEL && columns % PANEL <= HALF)
+    for (int64_t i = 0; i < count / 2; ++i)
+      std::memset(panels + columns / PANEL * count * PANEL + i * 2 * PANEL + PANEL, 0, PANEL * sizeof(bf16));
+}
+
+[[maybe_unused]] void soften(const float (*scores)[PANEL], int64_t count, int64_t filled, float scale, float *largest,
+                             float *sum, float *shrink, bf16 *weights, int64_t stride) {
+  for (int half = 0; half < PANEL; half += HALF) {
+    const Floats before = load<Floats>(largest + half);
+    Floats top = before, total = {};
+    for (int64_t i = 0; i < count; ++i) {
+      const Floats score = load<Floats>(scores[i] + half) * scale;
+      top = score > top ? score : top;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const Halves weight = rounded(exponential(load<Floats>(scores[i] + half) * scale - top));
+      total += (Floats)(__builtin_convertvector(weight, Words) << 16);
+      for (int lane = 0; lane < HALF; ++lane) weights[(half + lane) * stride + i] = weight[lane];
+    }
+    for (int64_t i = count; i < filled; ++i)
+      for (int lane = 0; lane < HALF; ++lane) weights[(half + lane) * stride + i] = 0;
+    const Floats less = exponential(before - top);
+    const Floats all = load<Floats>(sum + half) * less + total;
+    std::memcpy(largest + half, &top, sizeof top);
+    std::memcpy(sum + half, &all, sizeof all);
+    std::memcpy(shrink + half, &less, sizeof less);
+  }
+}
+
+inline Floats widened(const bf16 *from) {
+  return (Floats)(__builtin_convertvector(load<Halves>(from), Words) << 16);
+}
+
+[[maybe_unused]] void normalise(const bf16 *x, int64_t width, const bf16 *weight, float epsilon, bf16 *y) {
+  Floats squares = {};
+  const int64_t whole = width / HALF * HALF;
+  for (int64_t i = 0; i < whole; i += HALF) {
+    const Floats some = widened(x + i);
+    squares += some * some;
+  }
+  float sum = 0.0f;
+  for (int lane = 0; lane < HALF; ++lane) sum += squares[lane];
+  for (int64_t i = whole; i < width; ++i) sum += widen(x[i]) * widen(x[i]);
+  const float scale = 1.0f / __builtin_sqrtf(sum / width + epsilon);
+  for (int64_t i = 0; i < whole; i += HALF) {
+    const Halves out = rounded(widened(x + i) * scale * widened(weight + i));
+    std::memcpy(y + i, &out, sizeof out);
+  }
+  float last[HALF] = {};
+  for (int64_t i = whole; i < width; ++i) last[i - whole] = widen(x[i]) * scale * widen(weight[i]);
+  narrow(last, y + whole, width - whole);
+}
+
+[[maybe_unused]] uint64_t read(const void *memory, int64_t bytes) {
+  typedef uint64_t Longs __attribute__((vector_size(64)));
+  Longs mixed[4] = {};
+  const char *at = static_cast<const char *>(memory), *end = at + bytes / 256 * 256;
+  for (; at < end; at += 256) {
+    for (int i = 0; i < 4; ++i) __builtin_prefetch(at + 8192 + 64 * i);
+    for (int i = 0; i < 4; ++i) mixed[i] ^= load<Longs>(at + 64 * i);
+  }
+  const Longs all = mixed[0] ^ mixed[1] ^ mixed[2] ^ mixed[3];
+  return all[0] ^ all[1] ^ all[2] ^ all[3] ^ all[4] ^ all[5] ^ all[6] ^ all[7];
+}
+
+template <int COUNT>
+[[maybe_unused]] void product_of(const bf16 *panel, int64_t pairs, const bf16 *x, int64_t stride, float (*out)[PANEL]) {
+  Floats low[COUNT], high[COUNT];
+#pragma GCC unroll 8
+  for (int r = 0; r < COUNT; ++r) low[r] = high[r] = Floats{};
+  for (int64_t k = 0; k < pairs; ++k, panel += 2 * PANEL) {
+    __builtin_prefetch(panel + AHEAD);
+    __builtin_prefetch(panel + AHEAD + PANEL);
+    const Words first = load<Words>(panel), second = load<Words>(panel + PANEL);
+    const Words odd_bits = Words{} + 0xffff0000u;
+#pragma GCC unroll 8
+    for (int r = 0; r < COUNT; ++r) {
+      const float even = widen(x[r * stride + 2 * k]), odd = widen(x[r * stride + 2 * k + 1]);
+      low[r] += (Floats)(first << 16) * even;
+      low[r] += (Floats)(first & odd_bits) * odd;
+      high[r] += (Floats)(second << 16) * even;
+      high[r] += (Floats)(second & odd_bits) * odd;
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < COUNT; ++r) {
+    std::memcpy(out[r], &low[r], sizeof(Floats));
+    std::memcpy(out[r] + HALF, &high[r], sizeof(Floats));
+  }
+}
+
+constexpr int ROWS = 8;
+
+// The function of as many rows as there are: `of` is a template of kernels.
+#define CENTIME_BY_ROWS(of)            \
+  switch (count) {                     \
+    case 1: return of<1>(panel, pairs, x, stride, out); \
+    case 2: return of<2>(panel, pairs, x, stride, out); \
+    case 3: return of<3>(panel, pairs, x, stride, out); \
+    case 4: return of<4>(panel, pairs, x, stride, out); \
+    case 5: return of<5>(panel, pairs, x, stride, out); \
+    case 6: return of<6>(panel, pairs, x, stride, out); \
+    case 7: return of<7>(panel, pairs, x, stride, out); \
+    default: return of<8>(panel, pairs, x, stride, out); \
+  }
+
+[[maybe_unused]] void product(const bf16 *panel, int64_t pairs, const bf16 *x, int64_t stride, int count,
+                              float (*out)[PANEL]) {
+  CENTIME_BY_ROWS(product_of)
+}
+
+// A table of kernels that differ in their product alone.
+[[maybe_unused]] constexpr Kernels table(const char *name, bool (*runs)(), int rows, decltype(Kernels::product) product) {
+  return {name, runs, rows, product, narrow, gated, interleave, soften, normalise, read};
+}
+
+}  // namespace
+}  // namespace centime

@@ -1,0 +1,143 @@
+"""The library is built once, by one, from the sources as they are; and what is said where it cannot be."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from centime.native import build as building
+from centime.native.build import COMPILERS, CannotBuild, build
+from centime.native.library import SOURCES, Library
+
+pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
+
+ANSWER = 'extern "C" __attribute__((visibility("default"))) int answer() { return %d; }\n'
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    folder = tmp_path / "native"
+    (folder / "kernels").mkdir(parents=True)
+    (folder / "answer.cpp").write_text(ANSWER % 42)
+    return folder
+
+
+def answer(library: Path) -> int:
+    return int(ctypes.CDLL(str(library)).answer())
+
+
+def test_built_once_by_several_at_a_time(sources: Path, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as several:
+        found = set(several.map(lambda _: build(sources, tmp_path / "cache"), range(4)))
+    (library,) = found
+    assert answer(library) == 42
+    made = library.stat().st_mtime_ns
+    assert build(sources, tmp_path / "cache").stat().st_mtime_ns == made
+    assert {path.name for path in library.parent.iterdir()} == {"lock", "libcentime.so"}
+
+
+def test_other_sources_and_flags_are_other_libraries(sources: Path, tmp_path: Path) -> None:
+    first = build(sources, tmp_path)
+    (sources / "answer.cpp").write_text(ANSWER % 43)
+    second = build(sources, tmp_path)
+    assert first != second
+    assert (answer(first), answer(second)) == (42, 43)
+    assert build(sources, tmp_path, ["-g"]) != second
+    (sources / "more.h").write_text("// nothing\n")
+    assert build(sources, tmp_path) != second
+
+
+@pytest.mark.parametrize(
+    ("compiler", "sentence"),
+    [("no-such-compiler", r"no C\+\+ compiler was found \(no-such-compiler\)"), ("false", "could not compile")],
+)
+def test_a_compiler_that_is_not_there_or_fails(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: str, sentence: str
+) -> None:
+    monkeypatch.setenv("CXX", compiler)
+    with pytest.raises(CannotBuild, match=sentence):
+        build(sources, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.so"))
+
+
+def test_the_flags_of_cxx_are_passed_on(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sources / "answer.cpp").write_text((ANSWER % 7).replace("7", "NUMBER"))
+    monkeypatch.setenv("CXX", "c++ -DNUMBER=9")
+    assert answer(build(sources, tmp_path / "cache")) == 9
+
+
+def test_kernels_that_a_compiler_does_not_know_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "old-compiler"
+    old.write_text(
+        '#!/bin/sh\ncase "$*" in *avx512*|*amx*) echo "error: unrecognized option" >&2; exit 1;; esac\nexec c++ "$@"\n'
+    )
+    old.chmod(0o755)
+    monkeypatch.setenv("CXX", str(old))
+    small = Library(build(SOURCES, tmp_path / "cache"))
+    assert small.kernels in ("avx2", "portable")
+    assert not small.choose("amx")
+    assert small.choose("portable")
+
+
+def test_an_error_in_the_sources_is_the_sentence(sources: Path, tmp_path: Path) -> None:
+    (sources / "answer.cpp").write_text("int f( {\n")
+    with pytest.raises(CannotBuild, match=r"could not compile the kernels: .*error"):
+        build(sources, tmp_path / "cache")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_cache_that_cannot_be_written(sources: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir(mode=0o500)
+    with pytest.raises(CannotBuild, match="cannot be written"):
+        build(sources, tmp_path / "cache")
+
+
+def test_a_cache_under_a_file(sources: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(CannotBuild, match="cannot be written"):
+        build(sources, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"), [({"CENTIME_NATIVE": "0"}, "CENTIME_NATIVE=0"), ({"CXX": "x-x"}, "x-x")]
+)
+def test_without_a_library_everything_is_computed_by_torch(
+    environment: dict[str, str], reason: str, tmp_path: Path
+) -> None:
+    program = (
+        "import torch; from centime.native.library import library, reason, kernels; "
+        "from centime.ops.linear import linear, pack; from centime.ops.rms_norm import rms_norm; "
+        "assert library() is None and kernels() == ''; print(reason()); "
+        "w = torch.ones(4, 2).bfloat16(); torch.set_grad_enabled(False); "
+        "assert rms_norm(w, w[0], 0.0).tolist() == w.tolist(); "
+        "assert linear(w[:1, :2], w).tolist() == [[2.0] * 4]"
+    )
+    known = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), **environment}
+    done = subprocess.run([sys.executable, "-c", program], env=known, capture_output=True, text=True, check=True)
+    assert reason in done.stdout
+
+
+def test_files_of_kernels_are_compiled_for_their_processor_alone() -> None:
+    assert {file.name for file in (SOURCES / "kernels").glob("*.cpp")} == {"portable.cpp", *building.X86}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
+def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
+    """Races of the pool, and reads or writes beside memory, on every kind of kernels that this processor runs."""
+    flags = [f"-fsanitize={sanitizer}", "-g", "-O1"]
+    library = build(SOURCES, tmp_path, flags)
+    program, races = tmp_path / "races", SOURCES / "checks" / "races.cpp"
+    linked = [str(races), str(library), f"-Wl,-rpath,{library.parent}", "-o", str(program)]
+    subprocess.run(["c++", *building.FLAGS, *flags, *linked], check=True)
+    known = {**os.environ, "TSAN_OPTIONS": "die_after_fork=0"}  # a child may have threads of its own
+    done = subprocess.run([str(program)], env=known, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "portable" in done.stdout

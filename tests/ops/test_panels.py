@@ -1,0 +1,182 @@
+"""Our own kernels, all that this processor runs, against references in float32; and the same bits in any company."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from centime.native.library import Library, library
+from centime.ops.absorbed import HeadMatrices, absorb, release
+from centime.ops.feed_forward import feed_forward, feed_forward_reference
+from centime.ops.latent_attention import Past, QueryGroup, latent_attention_reference, paged_latent_attention
+from centime.ops.linear import linear, pack, unpack
+from centime.ops.panels import Panels, gated_panels, panels
+from centime.ops.rms_norm import rms_norm, rms_norm_reference
+from centime.ops.rope import apply_rope, apply_rope_reference, rope_table
+from centime.ops.routed_experts import routed_experts_by_tile, routed_experts_reference, visited_experts
+
+found = library()
+pytestmark = pytest.mark.skipif(found is None, reason="no kernels of our own here")
+ALL = [
+    name for name in ("amx", "avx512_bf16", "avx512", "avx2", "portable") if found is not None and found.choose(name)
+]
+even = st.integers(1, 40).map(lambda n: 2 * n)
+quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(params=ALL, autouse=True)
+def kernels(request: pytest.FixtureRequest) -> Iterator[Library]:
+    assert found is not None
+    before = ALL[0]
+    assert found.choose(request.param)
+    found.use_threads(3)
+    with torch.no_grad():
+        yield found
+    found.use_threads(torch.get_num_threads())
+    found.choose(before)
+
+
+def random(*shape: int, scale: float = 1.0) -> torch.Tensor:
+    return (torch.randn(*shape) * scale).bfloat16()
+
+
+def assert_near(fast: torch.Tensor, exact: torch.Tensor, parts: float = 128.0) -> None:
+    """Within so many parts of the largest number: bf16 keeps 256 of them."""
+    assert fast.shape == exact.shape
+    bound = max(exact.abs().max().item(), 1e-3) / parts if exact.numel() else 0.0
+    assert (fast.float() - exact.float()).abs().max().item() <= bound if exact.numel() else True
+
+
+def test_what_runs_here(kernels: Library) -> None:
+    assert ALL[-1] == "portable"
+    assert kernels.kernels in ALL
+    assert not kernels.choose("x87")
+
+
+@quickly
+@given(st.integers(0, 70), st.integers(1, 100), even, st.integers(0, 2**31))
+def test_linear(T: int, outputs: int, inputs: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    weight, x = random(outputs, inputs), random(T, inputs)
+    packed = pack(weight)
+    assert isinstance(packed, Panels)
+    assert torch.equal(unpack(packed), weight)
+    y = linear(x, packed)
+    assert_near(y, x.float() @ weight.float().T)
+    for t in range(0, T, 9):
+        assert torch.equal(linear(x[t : t + 1], packed)[0], y[t])  # the same bits alone
+
+
+@quickly
+@given(st.integers(0, 50), st.integers(1, 6), even, even, st.data())
+def test_experts(T: int, E: int, D: int, width: int, data: st.DataObject) -> None:
+    K = data.draw(st.integers(1, E))
+    torch.manual_seed(data.draw(st.integers(0, 2**31)))
+    ids = torch.multinomial(torch.rand(max(T, 1), E) + 1e-6, K)[:T]
+    x, gates = random(T, D), torch.rand(T, K)
+    gate_up, down = random(E, 2, width, D, scale=0.2), random(E, D, width, scale=0.2)
+    packed = gated_panels(gate_up), panels(down)
+    assert torch.equal(packed[0].dense(), gate_up)
+    assert torch.equal(packed[1].dense(), down)
+    y = visited_experts(x, ids, gates, *packed)
+    exact = routed_experts_reference(x.float(), ids, gates, gate_up.float(), down.float())
+    assert_near(y, exact, parts=40)  # activations are bf16 in between
+    assert torch.equal(routed_experts_by_tile(x, ids, gates, *packed), y)
+    for t in range(0, T, 7):
+        assert torch.equal(visited_experts(x[t : t + 1], ids[t : t + 1], gates[t : t + 1], *packed)[0], y[t])
+
+
+@quickly
+@given(st.integers(1, 40), even, even, st.integers(0, 2**31))
+def test_feed_forward(T: int, D: int, width: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    x, gate_up, down = random(2, T, D), random(2, width, D, scale=0.2), random(D, width, scale=0.2)
+    y = feed_forward(x, gated_panels(gate_up[None]), panels(down[None]))
+    assert_near(y, feed_forward_reference(x.float(), gate_up.float(), down.float()), parts=40)
+
+
+@quickly
+@given(st.integers(1, 40), even, st.data())
+def test_attention_over_pages(heads: int, width: int, data: st.DataObject) -> None:
+    latent = data.draw(st.integers(1, width))
+    lengths = data.draw(st.lists(st.integers(1, 300) | st.just(2100), min_size=1, max_size=4))
+    page = data.draw(st.sampled_from([1, 4, 16]))
+    torch.manual_seed(data.draw(st.integers(0, 2**31)))
+    longest = max(-(-length // page) for length in lengths) + data.draw(st.integers(0, 2))
+    tables = torch.randperm(len(lengths) * longest).view(len(lengths), longest)
+    stored, q = random(len(lengths) * longest * page, width), random(len(lengths), heads, width)
+    groups = []
+    for row, length in enumerate(lengths):
+        slots = (tables[row, :, None] * page + torch.arange(page)).flatten()[:length]
+        groups.append(QueryGroup(torch.tensor([row]), stored[slots][None]))
+    past = Past(stored, page, tables, torch.tensor(lengths), lambda: groups)
+    out = paged_latent_attention(q, past, width**-0.5, latent)
+    assert_near(out, latent_attention_reference(q.float(), groups, width**-0.5, latent), parts=60)
+    alone = past._replace(tables_NP=tables[-1:].contiguous(), lengths_N=torch.tensor(lengths[-1:]))
+    assert torch.equal(paged_latent_attention(q[-1:], alone, width**-0.5, latent)[0], out[-1])
+
+
+@quickly
+@given(st.integers(1, 20), st.integers(1, 5), even, even, st.integers(1, 40), st.integers(0, 2**31))
+def test_matrices_by_heads(S: int, heads: int, nope: int, latent: int, values: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    plain = HeadMatrices.of(random(heads * (nope + values), latent, scale=0.3), nope, values)
+    packed = plain.packed()
+    assert packed is not None
+    q = random(1, S, heads, nope + 6)  # split as a projection's result is: heads further apart than they are long
+    exact = HeadMatrices(*(matrix.float() for matrix in plain))
+    parts = q[..., :nope], q[..., nope:]
+    assert_near(absorb(*parts, packed), absorb(*(part.float() for part in parts), exact))
+    context = random(1, S, heads, latent)
+    assert_near(release(context, packed), release(context.float(), exact))
+
+
+@quickly
+@given(st.integers(1, 5), st.integers(1, 100), st.integers(0, 30), st.integers(0, 2**31))
+def test_norm_of_rows_within_longer_ones(rows: int, width: int, more: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    x, weight = random(1, rows, width + more, scale=3.0)[..., :width], random(width)
+    assert_near(rms_norm(x, weight, 1e-6), rms_norm_reference(x.float(), weight.float(), 1e-6))
+
+
+@pytest.mark.parametrize("interleave", [True, False])
+@quickly
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 20), st.integers(0, 10), st.integers(0, 2**31))
+def test_rotation(interleave: bool, S: int, heads: int, half: int, more: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    x = random(1, S, heads, more + 2 * half)[..., more:]
+    table = rope_table(torch.randint(0, 9000, (S,)), 10000.0 ** -(torch.arange(half) / half), magnitude=1.2)
+    assert_near(apply_rope(x, table, interleave), apply_rope_reference(x.float(), table, interleave))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_stays_in_its_row(value: float) -> None:
+    torch.manual_seed(0)
+    weight, x = random(33, 64), random(20, 64)
+    clean = linear(x, pack(weight))
+    x[7, 3] = value
+    y = linear(x, pack(weight))
+    assert not y[7].isfinite().any()
+    assert torch.equal(torch.cat((y[:7], y[8:])), torch.cat((clean[:7], clean[8:])))
+    normed, plain = rms_norm(x, x[0], 1e-6), rms_norm_reference(x, x[0], 1e-6)
+    torch.testing.assert_close(normed, plain, rtol=0.02, atol=0.02, equal_nan=True)
+    gate_up, down = gated_panels(random(3, 2, 24, 64)), panels(random(3, 64, 24))
+    ids, gates = torch.arange(20)[:, None] % 3, torch.ones(20, 1)
+    out = visited_experts(x, ids, gates, gate_up, down)
+    assert out[7].isnan().any()
+    assert torch.cat((out[:7], out[8:])).isfinite().all()
+
+
+def test_an_expert_that_is_none_adds_nothing() -> None:
+    torch.manual_seed(0)
+    gate_up, down, x = gated_panels(random(2, 2, 16, 32)), panels(random(2, 32, 16)), random(3, 32)
+    gates = torch.ones(3, 2)
+    ids = torch.tensor([[0, -1], [5, 1], [-3, 2]])
+    out = visited_experts(x, ids, gates, gate_up, down)
+    assert torch.equal(out[0], visited_experts(x[:1], ids[:1, :1], gates[:1, :1], gate_up, down)[0])
+    assert torch.equal(out[1], visited_experts(x[1:2], ids[1:2, 1:], gates[:1, :1], gate_up, down)[0])
+    assert not out[2].any()
