@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 from tests.forked import centime
+from tests.ledger.made import CPU
 from tests.train.made import write_recipe
 
 from centime.catalogue.machine import read_profile
+from centime.train.forecast.by_profile import fits
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "threads", "dtype", "taken"),
+    [
+        ("cpu", "this one", 4, "bf16", True),
+        ("cpu", "this one", 2, "bf16", False),
+        ("gpu", "this one", 2, "bf16", True),  # its threads are nobody's concern
+        ("gpu", "another", 4, "bf16", False),
+        ("gpu", "this one", 4, "fp32", False),
+    ],
+)
+def test_a_profile_is_of_one_device_its_threads_and_a_type(
+    kind: Literal["cpu", "gpu"], name: str, threads: int, dtype: str, taken: bool
+) -> None:
+    profile: Any = SimpleNamespace(device="this one", threads=4, dtype="bf16")
+    assert fits(profile, dataclasses.replace(CPU, kind=kind, name=name), threads, dtype) is taken
 
 
 @pytest.mark.slow

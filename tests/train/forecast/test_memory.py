@@ -116,6 +116,33 @@ def test_a_default_micro_batch_is_of_four_thousand_tokens_or_the_whole_step() ->
     assert [default(512, 100), default(512, 8), default(512, 7), default(4096, 9), default(9999, 9)] == [8, 8, 7, 1, 1]
 
 
+def test_a_model_that_fits_to_the_byte_is_not_called_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sequence is; one byte less, and the model is."""
+    state = state_bytes(CONFIG, torch.float32, False)
+    exact = next(free for free in range(int(state / memory.RESERVE), 2 * state) if int(memory.RESERVE * free) == state)
+    with pytest.raises(UserError, match="Even one sequence of 512 tokens is too long: set run"):
+        fit(exact, 1, monkeypatch)
+    with pytest.raises(UserError, match="choose a smaller model"):
+        fit(exact - 2, 1, monkeypatch)
+
+
+def test_a_machine_with_nothing_free_has_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, found in ((0, 0), (-5, 0), (1, 1)):
+        monkeypatch.setattr(memory.psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        assert memory.available_bytes(CPU) == found
+
+
+def test_a_gpu_is_asked_for_what_is_free_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, free = torch.device("cuda"), 5 << 30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 << 30))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    assert memory.available_bytes(gpu) == free
+    assert memory.peak_bytes(gpu) == 7
+    one = activation_bytes(CONFIG, 512, 1, torch.bfloat16, False)
+    fits = min(65_536 // 512, int(0.5 * free / one))
+    assert default_micro_batch(CONFIG, 512, 10**6, gpu, torch.bfloat16, False) == fits > 8
+
+
 @pytest.mark.parametrize("world", [1, 2])
 def test_a_steps_rows_are_refused_where_they_do_not_fit(world: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three times eight bytes a token, of every rank on this host."""

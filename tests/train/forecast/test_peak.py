@@ -34,6 +34,19 @@ def test_it_is_measured_once(centime_home: Path, monkeypatch: pytest.MonkeyPatch
     assert peak.kept_peak(device, CPU, torch.float32) == first * 3
 
 
+def test_a_home_is_made_where_there_is_none_and_one_that_cannot_be_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = this_device("cpu")
+    monkeypatch.setenv("CENTIME_HOME", str(tmp_path / "new" / "home"))
+    assert peak.raise_peak(device, torch.float32, 5.0) == 5.0
+    assert peak.raise_peak(device, torch.float32, 3.0) == 5.0
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CENTIME_HOME", str(tmp_path / "file" / "home"))
+    assert peak.raise_peak(device, torch.float32, 5.0) == 5.0
+    assert peak.raise_peak(device, torch.float32, 3.0) == 3.0
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", "\0\0", '{"x": 3}'])
 def test_a_damaged_file_is_measured_anew(content: str, centime_home: Path) -> None:
     (centime_home / peak.FILE).write_text(content)

@@ -14,7 +14,7 @@ from centime.catalogue.model_config import YarnScaling
 from centime.catalogue.presets import preset
 from centime.errors import UserError
 from centime.recipe import Pretrain
-from centime.train.stages.schedule import make_schedule
+from centime.train.stages.schedule import Schedule, make_schedule
 from centime.train.stages.stage_plan import stage_configs
 
 
@@ -92,3 +92,16 @@ def test_a_fitted_stage_keeps_its_shape() -> None:
 def test_milestones_out_of_order_are_refused() -> None:
     with pytest.raises(UserError, match="put them in order"):
         make_schedule(Pretrain(constant_until=0.9, cosine_until=0.5), 10_000)
+
+
+def test_a_ratio_at_each_milestone_is_that_of_what_begins_there(root: Path) -> None:
+    stage = recipes.read(root / "recipes/deepseek-v3.toml").train.model_copy(update={"lr_end_ratio": 0.1})
+    milestones = {"constant_until": 0.25, "cosine_until": 0.5}
+    steps = np.ones(100, dtype=np.int64)
+    schedule = Schedule(stage, steps, np.arange(100), 4, milestones, [(0.75, 0.05), (1.0, 0.01)])
+    shares = (0.0, 0.24, 0.25, 0.375, 0.5, 0.74, 0.75, 1.0)
+    expected = [1.0, 1.0, 1.0, 0.55, 0.05, 0.05, 0.01, 0.01]
+    assert [schedule._lr_ratio(9, share) for share in shares] == pytest.approx(expected)
+    assert [schedule._lr_ratio(step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    bare = Schedule(stage, steps, np.arange(100), 0, milestones, [])
+    assert [bare._lr_ratio(0, share) for share in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.1, 0.1])

@@ -11,7 +11,7 @@ from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.errors import UserError
 from centime.plan.counts import count
 from centime.recipe import Recipe
-from centime.train.stages import StagePlan, plan_stages, resolve
+from centime.train.stages import StagePlan, TextRows, plan_stages, resolve
 
 
 @pytest.fixture
@@ -91,6 +91,10 @@ def test_a_steps_rows_are_shared_among_the_ranks(recipe: Recipe, tokenizer: Toke
         assert [row for part in parts for row in part.rows.tolist()] == alone.rows.tolist()
         assert max(len(part.rows) for part in parts) == -(-len(alone.rows) // 3), "no rank has more than its share"
         assert len(alone.rows) == alone.sequences == int(plan.schedule.rows[2])
+        if isinstance(plan.rows, TextRows):
+            ahead = 1 + plan.config.num_nextn_predict_layers  # the targets, and those of MTP
+            assert alone.rows.shape[1] == plan.stage.sequence_length + ahead
+            assert alone.tokens == alone.loss_tokens == alone.sequences * plan.stage.sequence_length
         for part in parts:
             assert (part.loss_tokens, part.sequences, part.tokens) == (
                 alone.loss_tokens, alone.sequences, alone.tokens,
