@@ -101,7 +101,8 @@ def test_a_terminal_gets_a_bar_and_a_pipe_none(corpus: Path, tokenizer_folder: P
 def test_check_names_what_is_wrong(corpus: Path, tmp_path: Path) -> None:
     tok, other, out = tmp_path / "tok", tmp_path / "other", tmp_path / "out"
     for folder, size in ((tok, 400), (other, 300)):
-        centime("tokenizer", "train", corpus / "*[0-9].txt", "--out", folder, "--vocab-size", str(size))
+        said = centime("tokenizer", "train", corpus / "*[0-9].txt", "--out", folder, "--vocab-size", str(size)).stdout
+        assert ("no more pairs" in said) == (f"{size} ids from" not in said)
     centime("data", "prepare", corpus / "*[0-9].txt", "--tokenizer", tok, "--out", out, "--workers", "1")
     wrong = centime("data", "check", out, "--tokenizer", other, code=2)
     assert "train was tokenised with another tokenizer" in wrong.stderr

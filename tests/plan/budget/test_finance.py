@@ -20,6 +20,7 @@ from centime.plan.budget.finance import (
     npv,
     payback,
     straight_line,
+    worth_at,
 )
 
 RATES = st.floats(-0.2, 0.6)
@@ -147,3 +148,24 @@ def test_a_dearer_rent_breaks_even_sooner(rent: float, use: float, falls: float)
 def test_break_even_months_by_hand() -> None:
     flat = own(capex_it=9_000.0, capex_building=0.0, upkeep=0.0, kw=0.0)
     assert break_even_months(flat, 2.0, 1.0, 0.0) == pytest.approx(9_000 / (2 * HOURS_PER_YEAR / 12))
+
+
+def test_rent_pays_to_the_last_of_ten_years_and_no_longer() -> None:
+    """1,200 a year of rent; what costs 12,000 is paid back with the last month, a cent more never."""
+    rent = 1200 / HOURS_PER_YEAR
+    bare = {"capex_building": 0.0, "upkeep": 0.0, "kw": 0.0}
+    assert break_even_months(own(capex_it=11_999.0, **bare), rent, 1.0, 0.0) == pytest.approx(119.99)
+    assert break_even_months(own(capex_it=12_000.01, **bare), rent, 1.0, 0.0) is None
+    assert break_even_months(own(capex_it=6_000.0, **bare), rent, 0.5, 0.0) == pytest.approx(120, abs=1e-6)
+    assert break_even_months(own(capex_it=100.0, capex_building=0.0, upkeep=20.0, kw=0.0), rent, 1.0, 0.0) is None
+
+
+@pytest.mark.parametrize(("falls", "rate"), [(0.0, 0.1), (0.3, 0.0), (0.3, 0.1), (0.1, 0.5), (0.0, 0.0)])
+@pytest.mark.parametrize("age", [0.0, 1.5, 4.0])
+def test_an_asset_is_worth_the_rents_it_still_earns_discounted(falls: float, rate: float, age: float) -> None:
+    def rents(begins: float, steps: int = 4000) -> float:
+        each = (5.0 - begins) / steps
+        middles = (begins + (step + 0.5) * each for step in range(steps))
+        return math.fsum((1 - falls) ** at / (1 + rate) ** (at - begins) * each for at in middles)
+
+    assert worth_at(1000, falls, rate, 5.0, age) == pytest.approx(1000 * rents(age) / rents(0.0), rel=1e-6)
