@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.cli.kinds import Kinds
 from tests.cli.outcomes import must_be_refused
@@ -16,6 +17,7 @@ from tests.cli.verbs import Argument, arguments
 
 GOES_ON = {"serve", "calibrate", "quickstart"}  # right arguments make these work on: they are stopped
 GOES_ON_SECONDS = 6.0
+WAITS = {"serve": "http://"}  # what says that it waits for requests
 LONG_BUT_RIGHT = {"train recipe: train.no tokens"}  # of which there are two million by default
 SAYS_MORE = {"data check", "quickstart"}  # part by part what is sound, or done, until one is not
 LONGEST = 1000  # characters of a sentence, a path of ours and a list of choices included
@@ -57,9 +59,13 @@ class Bench:
         value = cell.value()
         name = cell.argument.flag or cell.argument.name
         words = command(cell.argument.verb, {name: value})
-        goes_on = cell.argument.verb in GOES_ON
-        done = self.zygote.run(words, self.sandbox, seconds=GOES_ON_SECONDS if goes_on else SECONDS)
+        done = self.go(cell.argument.verb, words)
         return done, self.restore(), value
+
+    def go(self, verb: str, words: list[str], **around: Any) -> Done:
+        """How `words`, a command of `verb`, ends in the sandbox; one that goes on is stopped. around: of Zygote.run."""
+        seconds = GOES_ON_SECONDS if verb in GOES_ON else SECONDS
+        return self.zygote.run(words, self.sandbox, seconds=seconds, waits=WAITS.get(verb, ""), **around)
 
     def restore(self) -> list[str]:
         """Puts the sandbox back as it was; what had been created or changed in it."""

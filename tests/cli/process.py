@@ -77,10 +77,12 @@ class Zygote:
         home: Path | None = None,
         file_bytes: int | None = None,
         seconds: float = SECONDS,
+        waits: str = "",
     ) -> Done:
         """Runs `centime ARGUMENTS` in `folder`, its home in folder/home unless another is given.
 
-        stdin, stdout: another file, or None for closed. file_bytes: what any file may grow to.
+        stdin, stdout: another file, or None for closed. file_bytes: what any file may grow to. waits: on standard error
+        it says that the command waits for others, and is late soon.
         """
         out, err = self.scratch / "stdout", self.scratch / "stderr"
         out.write_bytes(b"")
@@ -93,6 +95,7 @@ class Zygote:
             "stderr": str(err),
             "file_bytes": file_bytes,
             "seconds": seconds,
+            "waits": waits,
         }
         assert self.process.stdin is not None
         assert self.process.stdout is not None

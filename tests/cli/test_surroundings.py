@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.cells import GOES_ON, GOES_ON_SECONDS, Bench
+from tests.cli.cells import GOES_ON, Bench
 from tests.cli.kinds import Kinds
-from tests.cli.process import SECONDS
 from tests.cli.roles import RIGHT, command
 
 STREAMS: dict[str, dict[str, Any]] = {
@@ -24,8 +23,7 @@ HOMES = ("closed", "read-only", "empty", "loop", "dangling")
 
 def ended_badly(bench: Bench, verb: str, **around: Any) -> list[str]:
     """What is wrong with how the verb ended there."""
-    seconds = GOES_ON_SECONDS if verb in GOES_ON else SECONDS
-    done = bench.zygote.run(command(verb, {}), bench.sandbox, seconds=seconds, **around)
+    done = bench.go(verb, command(verb, {}), **around)
     bench.restore()
     said = [line for line in done.stderr.splitlines() if line.startswith("centime: ")]
     found = []

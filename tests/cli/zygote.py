@@ -23,6 +23,7 @@ from tests.forked import import_all
 
 MEMORY = 3 * 2**30  # bytes that a command may take beside what the imports took
 PROCESSOR_SECONDS = 30
+WAITED = 0.5  # seconds that a command is left after it has said that it waits
 DISKS = {"full": "4k", "small": "64k"}  # name -> what it takes; the full one has taken it already
 MOUNT = (0x20000, 1 << 18 | 1 << 14)  # CLONE_NEWNS; MS_PRIVATE | MS_REC
 
@@ -83,15 +84,18 @@ def run(wanted: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(Exception):
             sys.stderr.flush()
         os._exit(code)
-    late = False
+    late, seconds = False, wanted["seconds"]
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             break
-        if time.monotonic() - started > wanted["seconds"]:
+        passed = time.monotonic() - started
+        if passed > seconds:
             late = True
             os.killpg(pid, signal.SIGKILL)
-        time.sleep(0.002)
+        elif wanted["waits"] and wanted["waits"] in Path(wanted["stderr"]).read_text(errors="replace"):
+            seconds = min(seconds, passed + WAITED)
+        time.sleep(0.005)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)  # nothing of it goes on
     return {"code": os.waitstatus_to_exitcode(status), "late": late, "seconds": time.monotonic() - started}
