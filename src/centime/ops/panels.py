@@ -23,17 +23,13 @@ class Panels(nn.Parameter):
     """
 
     outputs: int  # O, or F where gated
+    inputs: int  # I
     gated: bool
 
     def __new__(cls, panels: Tensor, outputs: int, gated: bool) -> Self:
         self: Self = super().__new__(cls, panels, requires_grad=False)
-        self.outputs, self.gated = outputs, gated
+        self.outputs, self.inputs, self.gated = outputs, 2 * panels.shape[-4], gated
         return self
-
-    @property
-    def inputs(self) -> int:
-        """I."""
-        return 2 * self.shape[-4]
 
     def dense(self) -> Tensor:
         """The matrices as they were, [..., O, I] or [..., 2, F, I]."""
@@ -67,11 +63,10 @@ def gated_panels(weight: Tensor) -> Panels:
 
 def panel_linear(x: Tensor, weight_OI: Panels) -> Tensor:
     """x [..., I] bf16 times W^T -> [..., O]."""
-    rows = x.reshape(-1, x.shape[-1]).contiguous()
-    y = x.new_empty(*x.shape[:-1], weight_OI.outputs)
-    kernels = library_of_panels()
-    size = (weight_OI.outputs, weight_OI.inputs)
-    kernels.linear(rows.data_ptr(), len(rows), size[1], weight_OI.data_ptr(), *size, y.data_ptr())
+    x, outputs, inputs = x.contiguous(), weight_OI.outputs, weight_OI.inputs
+    y = x.new_empty((*x.shape[:-1], outputs))
+    rows = x.numel() // inputs
+    library_of_panels().linear(x.data_ptr(), rows, inputs, weight_OI.data_ptr(), outputs, inputs, y.data_ptr())
     return y
 
 
