@@ -67,7 +67,7 @@ extern "C" void centime_experts(const bf16 *x, int64_t rows, int64_t width, cons
   for (size_t place = 0; place < plan.row.size(); ++place)
     std::memcpy(&taken[place * width], x + plan.row[place] * width, width * sizeof(bf16));
 
-  const int64_t step = std::max(panels_a_piece(gated_panels * visits, width / 2), (gated_panels + 63) / 64);
+  const int64_t step = panels_a_piece(gated_panels * visits, width / 2);
   const int64_t pieces = (gated_panels + step - 1) / step;
   shared(visits * pieces, [&](int64_t i) {
     const Visit &visit = plan.visits[i / pieces];

@@ -13,8 +13,7 @@ constexpr int64_t PIECE = 64 << 10;
 int64_t panels_a_piece(int64_t panels, int64_t pairs) {
   const int64_t fitting = PIECE / (pairs * 4 * PANEL), evenly = panels / (2 * threads());
   const int64_t most = fitting < evenly ? fitting : evenly;
-  const int64_t fewest = (panels + 65534) / 65535;
-  return most > fewest ? most : fewest > 1 ? fewest : 1;
+  return most > 1 ? most : 1;
 }
 
 }  // namespace centime
@@ -23,7 +22,7 @@ using namespace centime;
 
 extern "C" uint64_t centime_read(const void *memory, int64_t bytes) {
   const Kernels &kernel = kernels();
-  const int64_t step = bytes / 65535 / 256 * 256 + PIECE, count = (bytes + step - 1) / step;
+  const int64_t step = PIECE, count = (bytes + step - 1) / step;
   std::atomic<uint64_t> mixed{0};
   shared(count, [&](int64_t piece) {
     const int64_t first = piece * step, rest = bytes - first;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #if defined(__x86_64__)
@@ -14,6 +15,7 @@
 namespace centime {
 namespace {
 
+constexpr int64_t MOST = 65535;  // pieces of a loop that one ticket counts
 constexpr auto SPIN = std::chrono::microseconds(50);  // a helper's wait for the next loop before it sleeps
 
 void relax() {
@@ -81,8 +83,13 @@ class Pool {
       owner_ = getpid();
       helpers_ = 1;
     }
-    for (; helpers_ < wanted_.load(std::memory_order_relaxed); ++helpers_)
-      std::thread(&Pool::help, this, helpers_).detach();
+    for (; helpers_ < wanted_.load(std::memory_order_relaxed); ++helpers_) {
+      try {
+        std::thread(&Pool::help, this, helpers_).detach();
+      } catch (const std::system_error &) {  // no more threads are to be had: those that there are share the work
+        wanted_.store(helpers_, std::memory_order_relaxed);
+      }
+    }
   }
 
   std::mutex busy_;
@@ -104,7 +111,21 @@ Pool &pool() {
 }  // namespace
 
 void run_shared(int64_t count, void (*work)(void *, int64_t), void *context) {
-  if (count > 0) pool().run(count, work, context);
+  struct Part {
+    void (*work)(void *, int64_t);
+    void *context;
+    int64_t first;
+  };
+  for (int64_t first = 0; first < count; first += MOST) {
+    Part part{work, context, first};
+    pool().run(
+        count - first < MOST ? count - first : MOST,
+        [](void *of, int64_t i) {
+          const Part &part = *static_cast<Part *>(of);
+          part.work(part.context, part.first + i);
+        },
+        &part);
+  }
 }
 
 void set_threads(int count) { pool().want(count); }

@@ -7,7 +7,7 @@
 
 namespace centime {
 
-// Runs work(context, i) for every i below `count` (at most 65,535), on the caller and on whoever of the helpers is awake.
+// Runs work(context, i) for every i below `count`, on the caller and on whoever of the helpers is awake.
 // Returns when all have run. Another thread that calls meanwhile does its own work alone.
 CENTIME_API void run_shared(int64_t count, void (*work)(void *, int64_t), void *context);
 

@@ -180,3 +180,11 @@ def test_an_expert_that_is_none_adds_nothing() -> None:
     assert torch.equal(out[0], visited_experts(x[:1], ids[:1, :1], gates[:1, :1], gate_up, down)[0])
     assert torch.equal(out[1], visited_experts(x[1:2], ids[1:2, 1:], gates[:1, :1], gate_up, down)[0])
     assert not out[2].any()
+
+
+def test_more_pieces_than_a_ticket_counts() -> None:
+    queries = 66_000
+    stored = torch.arange(1.0, 3.0).bfloat16()[:, None].expand(2, 2).contiguous()
+    q, tables = torch.zeros(queries, 1, 2, dtype=torch.bfloat16), torch.arange(queries)[:, None] % 2
+    past = Past(stored, 1, tables, torch.ones(queries, dtype=torch.int64), list)
+    assert torch.equal(paged_latent_attention(q, past, 1.0, 2)[:, 0, 0].float(), 1.0 + tables[:, 0])
