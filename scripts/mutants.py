@@ -129,9 +129,9 @@ class Checkout:
         for name in NEEDED:
             if (ROOT / name).exists():
                 shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for file in ROOT.glob("[!.]*.*"):
-            shutil.copy(file, root)
-        shutil.copy(ROOT / "Makefile", root)
+        for file in ROOT.glob("[!.]*"):
+            if file.is_file():
+                shutil.copy(file, root)
         (root / ".venv").symlink_to(Path(sys.prefix))
         git = ["git", "-C", str(root), "-c", "user.name=mutants", "-c", "user.email=mutants@localhost"]
         for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "copy"]):  # runs say their revision
