@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.work import lines_run
 
-from centime.serve.kv_cache import block_pool
+from centime.serve.kv_cache import block_pool, free_runs
 from centime.serve.kv_cache.block_pool import BlockPool, root_key
 from centime.serve.kv_cache.free_runs import FreeRuns
 
@@ -132,3 +134,20 @@ def test_runs_under_random_use(data: st.DataObject) -> None:
             runs.remove(out[-1])
         runs.check()
         assert len(runs) == 12 - len(out)
+
+
+def test_what_is_a_run_no_more_is_forgotten_in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Now and then, so that a change stays as quick as it is and what is held does not grow with their number."""
+    rebuilt: list[int] = []
+
+    def heapify(heap: list[tuple[int, int, int]]) -> None:
+        rebuilt.append(len(heap))
+        heapq.heapify(heap)
+
+    monkeypatch.setattr(free_runs, "heapq", SimpleNamespace(**vars(heapq) | {"heapify": heapify}))
+    runs = FreeRuns(8)
+    for _ in range(1000):
+        runs.remove(0)
+        runs.add(0)
+        assert len(runs._by_length) <= 2 * len(runs._ends) + 65
+    assert 10 < len(rebuilt) < 50

@@ -75,6 +75,16 @@ def test_a_secret_that_others_could_read_is_none(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_secret_that_was_written_before_goes_on(tmp_path: Path) -> None:
+    """32 bytes, for its owner alone, as every version has written it."""
+    secret = bytes(range(32))
+    (tmp_path / "secret").write_bytes(secret)
+    (tmp_path / "secret").chmod(0o600)
+    folder = CacheFolder(tmp_path)
+    assert folder.secret == secret
+    folder.close()
+
+
 def test_a_file_of_somebody_elses_under_the_secrets_name_stays(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("where the treasure lies")
     tmp_path.chmod(0o755)
