@@ -68,8 +68,10 @@ def _minimax_m3(config: dict[str, Any], row: Row, layers: int) -> None:
 def _deepseek(config: dict[str, Any], row: Row, layers: int) -> None:
     _experts(config, row)
     dense = config["first_k_dense_replace"]
+    mixers = ["K" if one == "shared" else "L" for one in config.get("indexer_types") or []]
+    named = fold([f"{mixer}{'DE'[layer >= dense]}" for layer, mixer in enumerate(mixers)]) if mixers else ""
     row |= {
-        "pattern": f"LD*{dense} LE*{layers - dense}",
+        "pattern": named or f"LD*{dense} LE*{layers - dense}",
         "kv_heads": None,
         "head_dim": None,
         "q_rank": config.get("q_lora_rank"),

@@ -13,6 +13,7 @@ from centime.catalogue.architecture import ExpertsSpec, LatentAttention, Softmax
 from centime.catalogue.layer_pattern import parse_pattern
 from centime.catalogue.models import TABLE, architecture, from_sizes, known, names, overlay_path, spellings
 from centime.errors import UserError
+from centime.plan.counts.architecture import count_architecture
 
 # What no table can know: models whose makers never said what they are made of.
 UNPUBLISHED = {"GPT-4 (Mar 2023)", "Ling-Plus 290B", "Llama 4 Behemoth preview"}
@@ -153,3 +154,14 @@ def test_a_users_own_models_come_first() -> None:
 
 def test_spellings_go_from_literal_to_loose() -> None:
     assert spellings("nvidia/DeepSeek-V3.1-NVFP4") == ["nvidiadeepseekv31nvfp4", "deepseekv31nvfp4", "deepseekv31"]
+
+
+def test_layers_of_glm_5_2_share_indexers() -> None:
+    """Three layers of four take the keys of the one before them: 21 indexers for 78 layers."""
+    five, shared = architecture("GLM-5.1"), architecture("zai-org/GLM-5.2")
+    indexed = [(group.mixer.index_heads, group.repeat) for group in shared.blocks]  # type: ignore[union-attr]
+    assert indexed == [(32, 3), (0, 57), (32, 18)]
+    assert {group.mixer.index_topk for group in shared.blocks} == {2048}  # type: ignore[union-attr]
+    saved = count_architecture(five).total_params - count_architecture(shared).total_params
+    own = 6144 * 128 + 2048 * 32 * 128 + 6144 * 32  # keys, queries of the query's latent, weights of heads
+    assert saved == pytest.approx(57 * own, rel=0.001)

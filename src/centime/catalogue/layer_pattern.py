@@ -1,8 +1,9 @@
 """A model's layers as models.csv writes them, 'LD*3 LE*58', '(WE AE)*18', 'S E S E S A E', and as blocks.
 
 A layer is a mixer, a feed-forward or both. Mixers: A attention, W attention within the window, L latent attention,
-S state space, C0 C4 C128 compressed attention (of so many positions; 0: the window alone). Feed-forwards: D dense, with
-a width of its own where one follows (D7168), E experts. `*n` repeats a layer or a group in parentheses.
+K the same with the keys that the indexer of a layer before it chose, S state space, C0 C4 C128 compressed attention (of
+so many positions; 0: the window alone). Feed-forwards: D dense, with a width of its own where one follows (D7168), E
+experts. `*n` repeats a layer or a group in parentheses.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from centime.catalogue.architecture import (
     StateSpace,
 )
 
-_TOKEN = re.compile(r"\(|\)(?:\*(\d+))?|([AWLS]|C\d+)?([DE]\d*)?(?:\*(\d+))?\s*")
+_TOKEN = re.compile(r"\(|\)(?:\*(\d+))?|([AWLKS]|C\d+)?([DE]\d*)?(?:\*(\d+))?\s*")
 
 
 def parse_pattern(text: str) -> list[str]:
@@ -65,7 +66,7 @@ def blocks_of(pattern: str, sizes: Mapping[str, float]) -> tuple[LayerGroup, ...
         repeats[layer] = repeats.get(layer, 0) + 1
     found = []
     for layer, repeat in repeats.items():
-        match = re.fullmatch(r"(C\d+|[AWLS])?(D\d*|E)?", layer)
+        match = re.fullmatch(r"(C\d+|[AWLKS])?(D\d*|E)?", layer)
         assert match is not None  # parse_pattern's letters
         mixer = _mixer(match[1], sizes) if match[1] else None
         feed_forward = _feed_forward(match[2], sizes) if match[2] else None
@@ -95,7 +96,7 @@ def _mixer(letter: str, sizes: Mapping[str, float]) -> Mixer:
             bias=bool(sizes.get("bias")),
             value_dim=_whole(sizes, "value_dim"),
         )
-    if letter == "L":
+    if letter in "LK":
         return LatentAttention(
             int(sizes["heads"]),
             _whole(sizes, "q_rank"),
@@ -104,8 +105,8 @@ def _mixer(letter: str, sizes: Mapping[str, float]) -> Mixer:
             int(sizes["rope_dim"]),
             int(sizes["value_dim"]),
             _whole(sizes, "index_topk"),
-            int(sizes.get("index_heads", 0)),
-            int(sizes.get("index_dim", 0)),
+            int(sizes.get("index_heads", 0)) if letter == "L" else 0,
+            int(sizes.get("index_dim", 0)) if letter == "L" else 0,
             output_gate=bool(sizes.get("output_gate")),
         )
     if letter == "S":
