@@ -10,7 +10,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from centime.charts.draw import draw_chart, english
+from centime.charts.kinds import Line, LineChart, Table
 from centime.errors import UserError
+from centime.plan.show.sections import Notes
+from centime.serve.pages.plan_json import section_json
 from centime.serve.pages.plan_worker import main, planned
 
 SERVE = {"model": "deepseek-v3", "gpu": "h800", "gpus": "64"}
@@ -65,3 +69,18 @@ def test_the_worker_says_a_mistake_as_json_and_by_its_code(
     assert main() == 2
     assert json.loads(capsys.readouterr().out) == {"error": "gpu is missing; a plan needs it."}
     assert niceness == [10]
+
+
+def test_sections_as_the_page_takes_them() -> None:
+    """A chart's picture carries its values for the pointer, and every text in it is escaped."""
+    chart = LineChart("A <b> chart", "s", "tokens", [Line("one", [(0, 1), (2, 3)]), Line("other", [(0, 2), (2, 1)])])
+    found = section_json(chart, english)
+    assert (found["kind"], found["title"], found["note"]) == ("chart", "A <b> chart", "")
+    assert found["picture"] == draw_chart(chart, english, script=True) != draw_chart(chart, english, script=False)
+    assert "<b>" not in found["picture"]
+    assert found["table"]["rows"]
+    assert section_json(Notes("Why", ["a", "b"]), english) == {
+        "kind": "notes", "title": "Why", "lines": ["a", "b"], "commands": False,
+    }  # fmt: skip
+    table = section_json(Table("T", ["a"], [["1"]], total=True), english)
+    assert (table["kind"], table["head"], table["rows"], table["total"]) == ("table", ["a"], [["1"]], True)
