@@ -104,20 +104,21 @@ extern "C" void centime_latent_attention(const bf16 *q, int64_t queries, int64_t
                                          float scale, const bf16 *pages, int64_t page, const int64_t *tables,
                                          int64_t longest, const int64_t *lengths, bf16 *out) {
   const Call call{kernels(), heads, width, latent, scale};
-  const int64_t packed = call.head_panels() * width * PANEL;
-  std::unique_ptr<bf16[]> panels(new bf16[queries * packed]);
   std::vector<int64_t> start(queries + 1, 0);
   for (int64_t n = 0; n < queries; ++n) start[n + 1] = start[n] + (lengths[n] + SPLIT - 1) / SPLIT;
-  shared(queries, [&](int64_t n) { pack_heads(q + n * heads * width, call, &panels[n * packed]); });
   std::vector<Partial> parts(start[queries]);
   shared(start[queries], [&](int64_t piece) {
     const int64_t n = std::upper_bound(start.begin(), start.end(), piece) - start.begin() - 1;
     const int64_t first = (piece - start[n]) * SPLIT, end = std::min(first + SPLIT, lengths[n]);
     const int64_t *table = tables + n * longest;
-    parts[piece] = attend(call, &panels[n * packed], first, end,
+    std::unique_ptr<bf16[]> panels(new bf16[call.head_panels() * width * PANEL]);
+    pack_heads(q + n * heads * width, call, panels.get());
+    parts[piece] = attend(call, panels.get(), first, end,
                           [&](int64_t i) { return pages + (table[i / page] * page + i % page) * width; });
+    if (start[n + 1] - start[n] > 1) return;
+    combine(call, &parts[piece], 1, out + n * heads * latent);
+    parts[piece] = Partial();
   });
-  shared(queries, [&](int64_t n) {
-    combine(call, &parts[start[n]], start[n + 1] - start[n], out + n * heads * latent);
-  });
+  for (int64_t n = 0; n < queries; ++n)
+    if (start[n + 1] - start[n] > 1) combine(call, &parts[start[n]], start[n + 1] - start[n], out + n * heads * latent);
 }

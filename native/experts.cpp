@@ -11,7 +11,7 @@
 
 namespace centime {
 
-int64_t panels_a_piece(int64_t panels, int64_t pairs);
+int64_t panels_a_piece(int64_t panels, int64_t pairs, int64_t rows);
 
 namespace {
 
@@ -67,7 +67,7 @@ extern "C" void centime_experts(const bf16 *x, int64_t rows, int64_t width, cons
   for (size_t place = 0; place < plan.row.size(); ++place)
     std::memcpy(&taken[place * width], x + plan.row[place] * width, width * sizeof(bf16));
 
-  const int64_t step = panels_a_piece(gated_panels * visits, width / 2);
+  const int64_t step = panels_a_piece(gated_panels * visits, width / 2, plan.row.size() / std::max<int64_t>(visits, 1));
   const int64_t pieces = (gated_panels + step - 1) / step;
   shared(visits * pieces, [&](int64_t i) {
     const Visit &visit = plan.visits[i / pieces];
@@ -83,7 +83,7 @@ extern "C" void centime_experts(const bf16 *x, int64_t rows, int64_t width, cons
   });
 
   const int64_t panels = (width + PANEL - 1) / PANEL;
-  shared(panels, [&](int64_t panel) {
+  const auto sum_panel = [&](int64_t panel) {
     const int64_t first = panel * PANEL, some_outputs = std::min<int64_t>(width - first, PANEL);
     alignas(64) float sums[MOST_ROWS][PANEL];
     std::vector<float> total(rows * PANEL, 0.0f);
@@ -101,5 +101,9 @@ extern "C" void centime_experts(const bf16 *x, int64_t rows, int64_t width, cons
         }
       }
     for (int64_t row = 0; row < rows; ++row) kernel.narrow(&total[row * PANEL], y + row * width + first, some_outputs);
+  };
+  const int64_t some = panels_a_piece(panels, visits * inner / 2, plan.row.size() / std::max<int64_t>(visits, 1));
+  shared((panels + some - 1) / some, [&](int64_t piece) {
+    for (int64_t panel = piece * some; panel < std::min((piece + 1) * some, panels); ++panel) sum_panel(panel);
   });
 }

@@ -1,4 +1,5 @@
 // Products with matrices in panels.
+#include <algorithm>
 #include <atomic>
 
 #include "centime.h"
@@ -7,13 +8,16 @@
 
 namespace centime {
 
-// Bytes of a matrix that one thread takes at a time: long enough to hide what a ticket costs, short enough to share.
-constexpr int64_t PIECE = 64 << 10;
+// Bytes of a matrix that one thread takes at a time: enough to be worth a ticket, and no more than a cache holds.
+constexpr int64_t LEAST = 16 << 10, PIECE = 64 << 10;
 
-int64_t panels_a_piece(int64_t panels, int64_t pairs) {
-  const int64_t fitting = PIECE / (pairs * 4 * PANEL), evenly = panels / (2 * threads());
-  const int64_t most = fitting < evenly ? fitting : evenly;
-  return most > 1 ? most : 1;
+// How many panels make a piece, where a panel of so many pairs meets so many rows: ROWS_A_READ of them take as long as
+// reading it.
+int64_t panels_a_piece(int64_t panels, int64_t pairs, int64_t rows) {
+  constexpr int64_t ROWS_A_READ = 8;
+  const int64_t cost = (pairs + 1) * 4 * PANEL * (1 + rows / ROWS_A_READ);
+  const int64_t evenly = panels / (2 * threads()), least = (LEAST + cost - 1) / cost;
+  return std::max(std::min(PIECE / cost, evenly), std::max<int64_t>(least, 1));
 }
 
 }  // namespace centime
@@ -37,7 +41,7 @@ extern "C" void centime_by_heads(const bf16 *x, int64_t rows, int64_t heads, int
                                  int64_t y_head_stride) {
   const Kernels &kernel = kernels();
   const int64_t pairs = inputs / 2, each = (outputs + PANEL - 1) / PANEL, count = heads * each;
-  const int64_t step = panels_a_piece(count, pairs ? pairs : 1);
+  const int64_t step = panels_a_piece(count, pairs, rows);
   shared((count + step - 1) / step, [&](int64_t piece) {
     alignas(64) float sums[MOST_ROWS][PANEL];
     const int64_t end = (piece + 1) * step < count ? (piece + 1) * step : count;
