@@ -59,6 +59,9 @@ def test_a_process_that_hides_is_judged_by_its_heartbeat(monkeypatch: pytest.Mon
         raise PermissionError(pid)
 
     me = this_process()
+    of_another_container = replace(me, namespace="other")
+    assert [alive(of_another_container, age) for age in (SILENT_NS - 1, SILENT_NS)] == [True, False]
+    assert [alive(of_another_container, age, 5) for age in (4, 5)] == [True, False]
     monkeypatch.setattr(process, "_started", hidden)
     assert alive(me, SILENT_NS - 1)
     assert not alive(me, SILENT_NS)
