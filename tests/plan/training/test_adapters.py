@@ -126,3 +126,9 @@ def test_an_interval_of_adapters_is_wider_and_says_why() -> None:
     lora, eight, four = (plan.step.high_s / plan.step.step_time_s for plan in plans)
     assert 1.25 < lora < min(eight, four)
     assert all(any("five published speeds" in line for line in plan.assumptions) for plan in plans)
+
+
+@pytest.mark.parametrize(("text", "key"), [("16,base", "base"), ("16,targets=", "targets"), ("16,dtype= ", "dtype")])
+def test_a_setting_without_a_value_is_a_sentence(text: str, key: str) -> None:
+    with pytest.raises(UserError, match=f"--lora: {key} has no value; write 16"):
+        parse_adapters(text)

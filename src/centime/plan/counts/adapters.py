@@ -184,8 +184,12 @@ def parse_adapters(text: str) -> Adapters:
         if not place and not equals:
             key, value = "rank", key
         elif not equals or key not in ("rank", "targets", "base", "dtype"):
+            if key in ("rank", "targets", "base", "dtype"):
+                raise UserError(f"--lora: {key} has no value; write {EXAMPLE}.")
             hint = nearest(key, ("rank", "targets", "base", "dtype"))
             raise UserError(f"--lora: {item!r} is not one of its settings; write {EXAMPLE}.{hint}")
+        if not value:
+            raise UserError(f"--lora: {key} has no value; write {EXAMPLE}.")
         if key in found:
             raise UserError(f"--lora: {key} is given twice; give it once.")
         found[key] = value

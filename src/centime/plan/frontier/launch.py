@@ -2,7 +2,9 @@
 
 Their arguments were read in the engines' own parsers: vLLM 0.33.0 (vllm/engine/arg_utils.py), SGLang 0.5.23
 (sglang/srt/arg_groups/fields, where --attn-dp-size replaces --dp-size with --enable-dp-attention), and TensorRT-LLM
-00209af1 (tensorrt_llm/commands/serve.py, with attention data parallelism in the file that --config names).
+00209af1 (tensorrt_llm/commands/serve.py, with attention data parallelism in the file that --extra_llm_api_options
+names, as in release 1.0; newer ones call it --config too). The first two were the newest of the package index on
+2026-12-01, which had 1.2.1 of the third.
 """
 
 from __future__ import annotations
@@ -113,4 +115,4 @@ def _trt(one: Launched) -> str:
     if not settings:
         return " ".join(words)
     lines = r"\n".join(settings)
-    return f"printf '{lines}\\n' > unit.yaml && {' '.join([*words, '--config unit.yaml'])}"
+    return f"printf '{lines}\\n' > unit.yaml && {' '.join([*words, '--extra_llm_api_options unit.yaml'])}"
