@@ -41,6 +41,13 @@ def test_v4_steps_end_closer_to_orthogonal_than_five() -> None:
     assert 0.1 < error(FIVE_STEPS) < 0.5
 
 
+def test_the_steps_are_those_of_the_papers() -> None:
+    """V4: eight that grow small values fast, two that end at one; Jordan's five."""
+    fast, exact = (3.4445, -4.7750, 2.0315), (2.0, -1.5, 0.5)
+    assert list(V4_STEPS) == [fast] * 8 + [exact] * 2
+    assert list(FIVE_STEPS) == [fast] * 5
+
+
 def test_a_batch_is_its_matrices_one_by_one() -> None:
     stack = torch.randn(5, 2, 6, 9, generator=torch.Generator().manual_seed(1))
     whole = orthogonalise(stack, dtype=torch.float32)

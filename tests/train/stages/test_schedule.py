@@ -105,3 +105,10 @@ def test_a_ratio_at_each_milestone_is_that_of_what_begins_there(root: Path) -> N
     assert [schedule._lr_ratio(step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
     bare = Schedule(stage, steps, np.arange(100), 0, milestones, [])
     assert [bare._lr_ratio(0, share) for share in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.1, 0.1])
+    shares = {"mtp_weight_until": 0.25, "bias_update_until": 0.5}
+    whole = Schedule(stage, steps, np.arange(100), 0, milestones | shares, [])
+    found = [whole.settings(step) for step in (24, 25, 49, 50)]
+    first, last = stage.mtp_weight, stage.mtp_weight_end
+    assert [one.mtp_weight for one in found] == [first, last, last, last]
+    assert [one.bias_speed for one in found] == [stage.bias_update_speed] * 3 + [0.0]
+    assert first != last
