@@ -106,8 +106,9 @@ def sections(found: Explanation, w: Writer) -> list[Section]:
 
 def paradox(found: Explanation) -> list[str]:
     """What the chip did and what the model did, each alone, said for the cheaper of the two runs."""
-    dear, cheap = (found.a, found.b) if found.ratio < 1 else (found.b, found.a)
-    turn = 1 if found.ratio < 1 else -1  # shares of the way from the dear run to the cheap one
+    falls = found.ratio < 1
+    dear, cheap = (found.a, found.b) if falls else (found.b, found.a)
+    turn = 1 if falls else -1  # shares of the way from the dear run to the cheap one
     lines: list[str] = []
     if dear.at.chip == cheap.at.chip and found.family("hardware") == 1:
         return lines
