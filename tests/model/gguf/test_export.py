@@ -99,6 +99,7 @@ def test_every_weight_and_size(tokenizer: Path, tmp_path: Path) -> None:
         assert read.fields[key] == value, key
     assert read.fields["deepseek2.rope.scaling.yarn_log_multiplier"] == pytest.approx(0.1)
     assert len(read.fields["tokenizer.ggml.tokens"]) == 420
+    assert read.fields["tokenizer.ggml.token_type"] == read_vocabulary(tokenizer, 420).kinds
 
 
 @pytest.mark.parametrize(("normed", "used", "stored"), [(True, 2, True), (True, 1, False), (False, 2, False)])

@@ -184,3 +184,11 @@ def test_a_grammar_has_a_tag_a_tool_and_at_least_one_call(syntax: str, parallel:
     written = SYNTAXES[syntax].write([called("f", a=1)])
     assert written.startswith(block["begin"] + content["tags"][0]["begin"])
     assert written.endswith(content["tags"][0]["end"] + block["end"])
+
+
+def test_what_comes_now_is_known_from_the_beginning() -> None:
+    starts: tuple[Start, ...] = ("content", "reasoning", "either")
+    assert [AnswerParser(start).now for start in starts] == ["content", "reasoning", "reasoning"]
+    parser = AnswerParser("reasoning")
+    parser.feed("hm</think>yes")
+    assert parser.now == "content"
