@@ -147,3 +147,10 @@ def test_a_company_without_years_of_profit_pays_none() -> None:
     never = Company("x", (CompanyYear(2027, 10.0, 0.0, 1.0), CompanyYear(2028, 0.0, 5.0, 1.0)))
     found = company_outcome(never, 0.1, 0.5, 2.0)
     assert (found.tax, found.payback) == ((0.0, 0.0), None)
+
+
+def test_a_companys_amount_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "company.toml"
+    path.write_text('[[year]]\nyear = 2027\ncapex = "much"\n')
+    with pytest.raises(UserError, match=r"company\.toml: year 1: capex: 'much' is not a quantity"):
+        read_company(path)

@@ -119,7 +119,10 @@ def _year(row: Mapping[str, Any], where: str, each: float) -> CompanyYear:
 
 
 def _amount(value: Any, where: str) -> float:
-    number = parse_count(value) if isinstance(value, str) else value
+    try:
+        number = parse_count(value) if isinstance(value, str) else value
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     if type(number) not in (int, float) or not 0 <= number <= MOST:
         raise UserError(f"{where} is {value!r}; expected an amount from 0 to {MOST:g}.")
     return float(number)
