@@ -40,7 +40,7 @@ def test_groups_add_up_and_experts_have_none_unless_they_are_named() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "expected a whole number"),
+        ("", "rank has no value; write 16"),
         ("0", "from 1 to"),
         ("sixteen", "'sixteen'; expected a whole number"),
         ("16,base=nf3", "base 'nf3' is none of bf16, fp8, nf4. Did you mean 'nf4'"),

@@ -205,4 +205,5 @@ def test_the_forecast_is_corrected_by_the_first_seconds_of_steps(
     text = table.file.getvalue()
     assert re.search(r"time +\S+.* \d+\.\d\d \(said .* to .*\)", text)
     assert "time, forecast after 0 s" in text
-    assert "Time, forecast after 0 s" in (tmp_path / "run/report.html").read_text()
+    page = (tmp_path / "run/report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "Time, forecast after 0 s" in page
