@@ -79,6 +79,20 @@ CENTIME_API void centime_route(const centime_bf16 *x, int64_t rows, int64_t widt
                                int64_t kept, int64_t chosen, int32_t normalise, float factor, float *scores,
                                int64_t *ids, float *gates);
 
+/* The projections of one layer's latent attention (DeepSeek-V2's report, equations 9 to 15). q_down and q_norm are null
+where the query has no latent of its own: q_up is then [H * (nope + rope), D]. */
+typedef struct {
+  const centime_bf16 *q_down, *q_norm, *q_up, *kv_down, *kv_norm; /* matrices in panels, norms plain */
+  int64_t width, q_latent, heads, nope, rope, latent;
+  float epsilon;
+  int32_t interleaved;
+} centime_projections;
+
+/* From x [R, D] the queries q [R, H, nope + rope], their last numbers rotated, and the entries [R, latent + rope] that a
+cache keeps: the normed latent and the rotated key. */
+CENTIME_API void centime_project(const centime_projections *layer, const centime_bf16 *x, int64_t rows,
+                                 const float *cosines, const float *sines, centime_bf16 *q, centime_bf16 *entries);
+
 #ifdef __cplusplus
 }
 #endif

@@ -12,6 +12,7 @@ from tests.small import small_config, small_model, small_tokenizer
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Transformer
 from centime.model.packed import pack_weights
+from centime.model.rope import rope_for_positions
 from centime.ops.linear import packs, unpack
 from centime.serve.kv_cache.disk_tier import fingerprint
 
@@ -45,6 +46,22 @@ def test_logits_as_near_to_those_of_float32(config: ModelConfig) -> None:
         logits = [model.unembed(model.advance(ids, cache)).float() for model, cache in zip(models, caches, strict=True)]
         off += torch.stack([(each - logits[0]).abs().sum() for each in (torch.zeros(1), *logits[1:])])
     assert off[2] < 1.1 * off[1] < 0.1 * off[0]
+
+
+@torch.inference_mode()
+def test_projections_in_one_call_are_those_of_the_modules(config: ModelConfig) -> None:
+    plain, packed = made(config), pack_weights(made(config))
+    attention, other = plain.layers[0].attention, packed.layers[0].attention
+    if not getattr(other, "projections", None):
+        pytest.skip("no kernels of our own for this attention")
+    x = torch.randn(1, 21, config.hidden_size, generator=torch.Generator().manual_seed(0)).bfloat16()
+    rope = rope_for_positions(config, torch.arange(30, 51))
+    (queries, entry), (others, own) = attention.project(x, rope), other.project(x, rope)
+    for one, two in zip((*queries, entry), (*others, own), strict=True):
+        torch.testing.assert_close(two, one, rtol=0.02, atol=0.02)
+    alone = other.project(x[:, 7:8], tuple(part[7:8] for part in rope))
+    assert torch.equal(alone[1], own[:, 7:8])  # the same bits in any company
+    assert torch.equal(alone[0][1], others[1][:, 7:8])
 
 
 def test_weights_are_held_once_and_can_be_had_back(config: ModelConfig) -> None:

@@ -48,6 +48,9 @@ def pack_weights(model: Transformer) -> Transformer:
             _pack_experts(module)
         elif isinstance(module, Router) and can_panel(module.weight):
             module.panels = panels(module.weight)
+    for module in model.modules():
+        if isinstance(module, MultiHeadLatentAttention):
+            module.pack()
     return model
 
 

@@ -21,6 +21,7 @@ _ARGUMENTS = {
         *(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, ctypes.c_float),
         *(_POINTER, _NUMBER, _POINTER, _NUMBER, _POINTER, _POINTER),
     ],
+    "centime_project": [_POINTER, _POINTER, _NUMBER, _POINTER, _POINTER, _POINTER, _POINTER],
     "centime_rms_norm": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER, ctypes.c_float, _POINTER, _NUMBER],
     "centime_rope": [
         *(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _POINTER, _POINTER, _NUMBER, ctypes.c_int32),
@@ -37,6 +38,17 @@ _ARGUMENTS = {
 }
 
 
+class Projections(ctypes.Structure):
+    """`centime_projections` of native/centime.h: addresses of matrices and norms, and their sizes."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("q_down", "q_norm", "q_up", "kv_down", "kv_norm")),
+        *((name, _NUMBER) for name in ("width", "q_latent", "heads", "nope", "rope", "latent")),
+        ("epsilon", ctypes.c_float),
+        ("interleaved", ctypes.c_int32),
+    )
+
+
 class Library:
     """The functions of native/centime.h; addresses are those of contiguous memory that outlives the call."""
 
@@ -46,6 +58,7 @@ class Library:
             function = getattr(loaded, name)
             function.argtypes, function.restype = arguments, None
         self.rms_norm, self.rope, self.route = loaded.centime_rms_norm, loaded.centime_rope, loaded.centime_route
+        self.project = loaded.centime_project
         loaded.centime_read.argtypes, loaded.centime_read.restype = [_POINTER, _NUMBER], ctypes.c_uint64
         loaded.centime_kernels.restype = ctypes.c_char_p
         loaded.centime_choose.argtypes = [ctypes.c_char_p]
