@@ -56,7 +56,7 @@ def main() -> None:
 
     threads = int(os.environ["OMP_NUM_THREADS"])
     torch.set_num_threads(threads)
-    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    vocabulary = len(json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"])  # ids that mean something
     draw = random.Random(0)
 
     def prompts(count: int, length: int) -> list[list[int]]:
