@@ -42,7 +42,8 @@ void pack_heads(const bf16 *q, const Call &call, bf16 *panels) {
 template <typename Entry>
 Partial attend(const Call &call, const bf16 *heads_in_panels, int64_t first, int64_t end, Entry &&entry) {
   const int64_t head_panels = call.head_panels(), lanes = head_panels * PANEL, latent_panels = call.latent_panels();
-  Partial out{std::vector<float>(lanes, -INFINITY), std::vector<float>(lanes), std::vector<float>(lanes * latent_panels * PANEL)};
+  Partial out{std::vector<float>(lanes, -INFINITY), std::vector<float>(lanes),
+              std::vector<float>(lanes * latent_panels * PANEL)};
   std::unique_ptr<bf16[]> rows(new bf16[CHUNK * call.width]), panels(new bf16[latent_panels * CHUNK * PANEL]),
       weights(new bf16[lanes * CHUNK]);
   std::unique_ptr<float[][PANEL]> scores(new float[CHUNK][PANEL]);
@@ -65,8 +66,8 @@ Partial attend(const Call &call, const bf16 *heads_in_panels, int64_t first, int
       for (int64_t panel = 0; panel < latent_panels; ++panel)
         for (int64_t head = 0; head < heads; head += call.kernel.rows) {
           const int64_t count = std::min<int64_t>(call.kernel.rows, heads - head);
-          call.kernel.product(&panels[panel * filled * PANEL], filled / 2, &weights[(lane + head) * CHUNK], CHUNK, count,
-                              sums);
+          call.kernel.product(&panels[panel * filled * PANEL], filled / 2, &weights[(lane + head) * CHUNK], CHUNK,
+                              count, sums);
           for (int64_t h = 0; h < count; ++h) {
             float *to = &out.context[((lane + head + h) * latent_panels + panel) * PANEL];
             for (int o = 0; o < PANEL; ++o) to[o] = to[o] * shrink[head + h] + sums[h][o];

@@ -1,11 +1,12 @@
 /* The C interface of centime's kernels for processors: plain pointers and sizes, no Python, no torch.
 
-Letters: R rows of an input, I numbers of a row, O outputs, E experts, K of them a row, D a model's width, F an expert's.
+Letters: R rows of an input, I numbers of a row, O outputs, E experts, K of them a row, D a model's width, F an
+expert's.
 
 A matrix [O, I] in bf16 is kept in panels of 32 outputs, padded with zeros: panel p holds, for every pair of inputs
-2k and 2k + 1, those two numbers of outputs 32p .. 32p + 15 and then of 32p + 16 .. 32p + 31, 128 bytes a pair. A product
-reads it from front to end once. A gated matrix [2, F, I] is kept in panels of 16 outputs of the gate and the same 16 of
-the other half, so that both meet in one register's place.
+2k and 2k + 1, those two numbers of outputs 32p .. 32p + 15 and then of 32p + 16 .. 32p + 31, 128 bytes a pair. A
+product reads it from front to end once. A gated matrix [2, F, I] is kept in panels of 16 outputs of the gate and the
+same 16 of the other half, so that both meet in one register's place.
 
 Every output of a row is one sum in the order of its inputs in float32, whatever the number of rows and of threads: the
 same bits in any company. */
@@ -39,12 +40,12 @@ CENTIME_API uint64_t centime_read(const void *memory, int64_t bytes);
 CENTIME_API void centime_linear(const centime_bf16 *x, int64_t rows, int64_t row_stride, const centime_bf16 *panels,
                     int64_t outputs, int64_t inputs, centime_bf16 *y);
 
-/* y [R, D] = sum over k of gates[r, k] down_e(silu(gate_e x) * up_e x), e = experts[r, k]; plus added [R, D], which may
-be null. gate_up: E times the panels of [2, F, D]; down: E times those of [D, F]. An expert outside 0 .. E - 1 adds
-nothing; where experts is null all rows go to the first, with a gate of 1. D and F are even. */
-CENTIME_API void centime_experts(const centime_bf16 *x, int64_t rows, int64_t width, const int64_t *experts, const float *gates,
-                     int64_t chosen, const centime_bf16 *gate_up, const centime_bf16 *down, int64_t count,
-                     int64_t inner, const centime_bf16 *added, centime_bf16 *y);
+/* y [R, D] = sum over k of gates[r, k] down_e(silu(gate_e x) * up_e x), e = experts[r, k]. gate_up: E times the
+panels of [2, F, D]; down: E times those of [D, F]. An expert outside 0 .. E - 1 adds nothing; where experts is null
+all rows go to the first, with a gate of 1. D and F are even. */
+CENTIME_API void centime_experts(const centime_bf16 *x, int64_t rows, int64_t width, const int64_t *experts,
+                                 const float *gates, int64_t chosen, const centime_bf16 *gate_up,
+                                 const centime_bf16 *down, int64_t count, int64_t inner, centime_bf16 *y);
 
 /* y[r, h] = W_h x[r, h] of heads with a matrix [O, I] each, their panels one head's after another's. x [R, H, I] and
 y [R, H, O] have numbers of their own from row to row and from head to head. */
@@ -88,8 +89,8 @@ typedef struct {
   int32_t interleaved;
 } centime_projections;
 
-/* From x [R, D] the queries q [R, H, nope + rope], their last numbers rotated, and the entries [R, latent + rope] that a
-cache keeps: the normed latent and the rotated key. */
+/* From x [R, D] the queries q [R, H, nope + rope], their last numbers rotated, and the entries [R, latent + rope] that
+a cache keeps: the normed latent and the rotated key. */
 CENTIME_API void centime_project(const centime_projections *layer, const centime_bf16 *x, int64_t rows,
                                  const float *cosines, const float *sines, centime_bf16 *q, centime_bf16 *entries);
 

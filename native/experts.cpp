@@ -11,8 +11,6 @@
 
 namespace centime {
 
-int64_t panels_a_piece(int64_t panels, int64_t pairs, int64_t rows);
-
 namespace {
 
 struct Visit {  // of an expert: which pairs (row, choice) come to it, as places in `Sorted`
@@ -59,7 +57,7 @@ using namespace centime;
 
 extern "C" void centime_experts(const bf16 *x, int64_t rows, int64_t width, const int64_t *experts, const float *gates,
                                 int64_t chosen, const bf16 *gate_up, const bf16 *down, int64_t count, int64_t inner,
-                                const bf16 *added, bf16 *y) {
+                                bf16 *y) {
   const Kernels &kernel = kernels();
   const Sorted plan = sorted(experts, gates, rows, chosen, count);
   const int64_t visits = plan.visits.size(), gated_panels = (inner + HALF - 1) / HALF, padded = gated_panels * HALF;
@@ -76,8 +74,8 @@ extern "C" void centime_experts(const bf16 *x, int64_t rows, int64_t width, cons
     for (int64_t panel = i % pieces * step; panel < end; ++panel)
       for (int64_t place = visit.first; place < visit.end; place += kernel.rows) {
         const int some = std::min<int64_t>(visit.end - place, kernel.rows);
-        kernel.product(gate_up + (visit.expert * gated_panels + panel) * width * PANEL, width / 2, &taken[place * width],
-                       width, some, sums);
+        kernel.product(gate_up + (visit.expert * gated_panels + panel) * width * PANEL, width / 2,
+                       &taken[place * width], width, some, sums);
         for (int r = 0; r < some; ++r) kernel.gated(sums[r], &acts[(place + r) * padded + panel * HALF]);
       }
   });
@@ -87,9 +85,6 @@ extern "C" void centime_experts(const bf16 *x, int64_t rows, int64_t width, cons
     const int64_t first = panel * PANEL, some_outputs = std::min<int64_t>(width - first, PANEL);
     alignas(64) float sums[MOST_ROWS][PANEL];
     std::vector<float> total(rows * PANEL, 0.0f);
-    if (added)
-      for (int64_t row = 0; row < rows; ++row)
-        for (int64_t o = 0; o < some_outputs; ++o) total[row * PANEL + o] = widen(added[row * width + first + o]);
     for (const Visit &visit : plan.visits)
       for (int64_t place = visit.first; place < visit.end; place += kernel.rows) {
         const int some = std::min<int64_t>(visit.end - place, kernel.rows);

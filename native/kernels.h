@@ -47,10 +47,14 @@ struct Kernels {
 };
 
 extern const Kernels PORTABLE;
-extern const Kernels AMX __attribute__((weak));  // those that the compiler or the processor's kind does not know are null
+// Those that the compiler, or the kind of processor, does not know are at address null.
+extern const Kernels AMX __attribute__((weak));
 extern const Kernels AVX512_BF16 __attribute__((weak));
 extern const Kernels AVX512 __attribute__((weak));
 extern const Kernels AVX2 __attribute__((weak));
+
+// How many panels make a piece of a shared loop, where a panel of so many pairs meets so many rows (linear.cpp).
+int64_t panels_a_piece(int64_t panels, int64_t pairs, int64_t rows);
 
 const Kernels &kernels();  // the best that this processor runs, or the ones that were chosen
 

@@ -11,8 +11,7 @@ namespace centime {
 // Bytes of a matrix that one thread takes at a time: enough to be worth a ticket, and no more than a cache holds.
 constexpr int64_t LEAST = 16 << 10, PIECE = 64 << 10;
 
-// How many panels make a piece, where a panel of so many pairs meets so many rows: ROWS_A_READ of them take as long as
-// reading it.
+// ROWS_A_READ rows take as long as reading the panel.
 int64_t panels_a_piece(int64_t panels, int64_t pairs, int64_t rows) {
   constexpr int64_t ROWS_A_READ = 8;
   const int64_t cost = (pairs + 1) * 4 * PANEL * (1 + rows / ROWS_A_READ);

@@ -1,3 +1,4 @@
 #include "vectors.h"
 
-const centime::Kernels centime::PORTABLE = centime::table("portable", [] { return true; }, centime::ROWS, centime::product);
+const centime::Kernels centime::PORTABLE = centime::table(
+    "portable", [] { return true; }, centime::ROWS, centime::product);

@@ -193,7 +193,8 @@ constexpr int ROWS = 8;
 }
 
 // A table of kernels that differ in their product alone.
-[[maybe_unused]] constexpr Kernels table(const char *name, bool (*runs)(), int rows, decltype(Kernels::product) product) {
+[[maybe_unused]] constexpr Kernels table(const char *name, bool (*runs)(), int rows,
+                                         decltype(Kernels::product) product) {
   return {name, runs, rows, product, narrow, gated, interleave, soften, normalise, read};
 }
 

@@ -248,7 +248,7 @@ def test_kernels_by_name_and_by_what_is_lacking(monkeypatch: pytest.MonkeyPatch)
         assert here.values["product_bytes_per_s"] > 0
         assert here.values["read_bytes_per_s"] > 0
     monkeypatch.setattr(looked, "library", lambda: None)
-    for why, todo in (("no C++ compiler was found.", "install a C++ compiler"), ("CENTIME_NATIVE=0 turns", "unset")):
+    for why, todo in (("no C++ compiler was found", "install a C++ compiler"), ("CENTIME_NATIVE=0 turns", "unset")):
         monkeypatch.setattr(looked, "reason", lambda why=why: why)
         assert (looked.kernels().state, looked.kernels().values) == (WARN, {"kernels": None})
         assert looked.kernels().todo.startswith(todo)

@@ -106,7 +106,12 @@ def test_a_cache_under_a_file(sources: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "reason"), [({"CENTIME_NATIVE": "0"}, "CENTIME_NATIVE=0"), ({"CXX": "x-x"}, "x-x")]
+    ("environment", "reason"),
+    [
+        ({"CENTIME_NATIVE": "0"}, "CENTIME_NATIVE=0"),
+        ({"CXX": "x-x"}, "x-x"),
+        ({"XDG_CACHE_HOME": "/dev/null/cache"}, "cannot be written"),
+    ],
 )
 def test_without_a_library_everything_is_computed_by_torch(
     environment: dict[str, str], reason: str, tmp_path: Path

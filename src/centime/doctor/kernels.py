@@ -16,7 +16,7 @@ def kernels() -> Finding:
     found = library()
     if found is None:
         todo = f"unset {OFF}" if OFF in reason() else "install a C++ compiler such as g++"
-        lost = f"{reason().rstrip('.')}: PyTorch computes everything, and models in bf16 answer more slowly"
+        lost = f"{reason()}: PyTorch computes everything, and models in bf16 answer more slowly"
         return Finding("kernels", WARN, lost, todo, nothing)
     rates = measure(found)
     said = (

@@ -33,7 +33,7 @@ _ARGUMENTS = {
     ],
     "centime_experts": [
         *(_POINTER, _NUMBER, _NUMBER, _POINTER, _POINTER, _NUMBER),
-        *(_POINTER, _POINTER, _NUMBER, _NUMBER, _POINTER, _POINTER),
+        *(_POINTER, _POINTER, _NUMBER, _NUMBER, _POINTER),
     ],
 }
 
@@ -94,7 +94,7 @@ def is_to_build() -> bool:
         return False
     try:
         return not target(SOURCES, _cache()).exists()
-    except CannotBuild:
+    except (CannotBuild, OSError, RuntimeError):
         return False
 
 
@@ -105,22 +105,22 @@ def kernels() -> str:
 
 
 def reason() -> str:
-    """Why there is no library, in a sentence; empty where there is one."""
+    """Why there is no library, a sentence without its full stop; empty where there is one."""
     return _found()[1]
 
 
 @functools.cache
 def _found() -> tuple[Library | None, str]:
     if os.environ.get(OFF) == "0":
-        return None, f"{OFF}=0 turns them off"
+        return None, f"{OFF}=0 turns our kernels off"
     if not SOURCES.is_dir():
-        return None, "this installation came without their sources: run centime from a clone"
+        return None, "this installation came without our kernels' sources; a clone has them"
     try:
         return Library(build(SOURCES, _cache())), ""
     except CannotBuild as error:
-        return None, f"{error}."
-    except OSError as error:
-        return None, f"the library cannot be loaded: {error}."
+        return None, str(error)
+    except (OSError, RuntimeError) as error:  # no library that loads, or no home to keep one in
+        return None, f"our kernels cannot be loaded: {error}"
 
 
 def _cache() -> Path:

@@ -105,7 +105,7 @@ def _experts(x_TD: Tensor, routing: tuple[int | None, int | None, int], gate_up:
     x = x_TD.contiguous()
     y = torch.empty_like(x)
     weights = (gate_up.data_ptr(), down.data_ptr(), gate_up.shape[0], down.inputs)
-    library_of_panels().experts(x.data_ptr(), *x.shape, *routing, *weights, None, y.data_ptr())
+    library_of_panels().experts(x.data_ptr(), *x.shape, *routing, *weights, y.data_ptr())
     return y
 
 

@@ -115,7 +115,7 @@ def load_for_inference(found: ModelFolder, dtype: str | None = None) -> LoadedMo
         opened = load_weights(found, dtype)
         pack_weights(opened.model)
         if opened.model.head_weight.dtype == torch.bfloat16 and opened.device.kind == "cpu" and reason():
-            print(f"centime: PyTorch computes everything, more slowly: {reason()}", file=sys.stderr)
+            print(f"centime: PyTorch computes everything, more slowly: {reason()}.", file=sys.stderr)
         return opened
 
     return in_passing_thread(read, "centime-weights")

@@ -43,31 +43,43 @@ def spread(errors: Iterable[float]) -> dict[str, float | None]:
     return {"median_abs_error": median(off), "p90_abs_error": p90}
 
 
-def beside(
-    path: Path, schema: Schema, rows: Sequence[Row], planner: Mapping[str, float | None], look_up: Mapping[str, float]
-) -> Peer:
-    """A file of estimates against the rows, where the planner (errors by row id) and the look-up answer too.
+@dataclass(frozen=True)
+class Estimates:
+    """A file of estimates: row id -> target -> the figure, of the cells that are filled."""
 
-    Raises UserError where the file cannot be read, lacks `id` or every target, names a row twice, holds a figure that
-    is no number above zero, or shares no row with the file.
+    path: Path
+    figures: dict[str, dict[str, float]]
+
+
+def beside(
+    estimates: Estimates,
+    schema: Schema,
+    rows: Sequence[Row],
+    planner: Mapping[str, float | None],
+    look_up: Mapping[str, float],
+) -> Peer:
+    """Estimates against the rows, where the planner (errors by row id) and the look-up answer too.
+
+    Raises UserError where they share no row with these.
     """
-    estimates = _read(path, schema)
     errors = {}
     for row in rows:
         target = target_of(schema, row)
-        told = estimates.get(row["id"], {}).get(target or "")
+        told = estimates.figures.get(row["id"], {}).get(target or "")
         if target and told and planner.get(row["id"]) is not None and row["id"] in look_up:
             errors[row["id"]] = told / float(row[target]) - 1
     if not errors:
         raise UserError(
-            f"{path} estimates no row that the planner answers: its ids and columns must be those of the runs' file."
+            f"{estimates.path} estimates no row that the planner answers: its ids and columns must be those of the "
+            "runs' file."
         )
     ours = {name: error for name in errors if (error := planner[name]) is not None}
-    return Peer(path.stem, ours, errors, {name: look_up[name] for name in errors})
+    return Peer(estimates.path.stem, ours, errors, {name: look_up[name] for name in errors})
 
 
-def _read(path: Path, schema: Schema) -> dict[str, dict[str, float]]:
-    """Row id -> target -> the estimate, of the cells that are filled."""
+def read_estimates(path: Path, schema: Schema) -> Estimates:
+    """A file of estimates. Raises UserError where it cannot be read, lacks `id` or every target, leaves an id empty,
+    names a row twice, or holds a figure that is no number above zero."""
     head, lines = parse(read_text(path, "a CSV file of estimates"), str(path), "save it as CSV, UTF-8")
     names = [name.strip() for name in head]
     targets = [name for name in names if name in schema.targets]
@@ -80,7 +92,9 @@ def _read(path: Path, schema: Schema) -> dict[str, dict[str, float]]:
     out: dict[str, dict[str, float]] = {}
     for line, fields in lines:
         cells = dict(zip(names, map(str.strip, fields), strict=False))
-        if (name := cells["id"]) in out:
+        if not (name := cells.get("id", "")):
+            raise UserError(f"{path}, line {line}: id is empty; say which row is estimated.")
+        if name in out:
             raise UserError(f"{path}, line {line}: row {name!r} is estimated a second time; keep one.")
         out[name] = {}
         for target in targets:
@@ -89,4 +103,4 @@ def _read(path: Path, schema: Schema) -> dict[str, dict[str, float]]:
                 if value is None:
                     raise UserError(f"{path}, line {line}: {target} is {text!r}, not a number above zero.")
                 out[name][target] = value
-    return out
+    return Estimates(path, out)

@@ -21,7 +21,7 @@ from centime.errors import UserError
 from centime.plan.check import serving, training
 from centime.plan.check.baselines import LookedUp, look_up, nearest_row, noise_floor
 from centime.plan.check.file import TRAINING, Row, RunFile, Schema, number, read_file, target_of
-from centime.plan.check.peer import Peer, beside, spread
+from centime.plan.check.peer import Estimates, Peer, beside, read_estimates, spread
 from centime.plan.check.ranking import Ranking, ranking
 from centime.plan.check.row_prediction import RowPrediction
 
@@ -54,7 +54,7 @@ class Check:
     production: list[Production]
     ranking: Ranking | None = None  # of chips, where it was asked for
     target: str | None = None  # the only column that is predicted; None: the first that a row fills
-    peer_path: Path | None = None  # another planner's estimates, to be judged beside
+    estimates: Estimates | None = None  # another planner's, to be judged beside
 
     @cached_property
     def noise(self) -> dict[str, Any]:
@@ -69,10 +69,10 @@ class Check:
     @cached_property
     def peer(self) -> Peer | None:
         """The peer's estimates judged, where there are some."""
-        if self.peer_path is None:
+        if self.estimates is None:
             return None
         foreign = {name: one.foreign for name, one in self._look_up.items() if one.foreign is not None}
-        return beside(self.peer_path, self.file.schema, self._sound_rows(), self._errors, foreign)
+        return beside(self.estimates, self.file.schema, self._sound_rows(), self._errors, foreign)
 
     @cached_property
     def _look_up(self) -> dict[str, LookedUp]:
@@ -117,7 +117,7 @@ class Check:
             "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
             **({"ranking": True} if self.ranking else {}),
             **({"target": self.target} if self.target else {}),
-            **({"beside": str(self.peer_path)} if self.peer_path else {}),
+            **({"beside": str(self.estimates.path)} if self.estimates else {}),
         }
 
 
@@ -131,10 +131,11 @@ def check_file(
 ) -> Check:
     """Every row of the file predicted, and its chips ranked if asked.
 
-    target: the only column to predict. peer: a file of another planner's estimates. Raises UserError as `read_file`
-    and `beside` do.
+    target: the only column to predict. peer: a file of another planner's estimates. Raises UserError as `read_file`,
+    `read_estimates` and `beside` do.
     """
     file = read_file(path, kind, target)
+    estimates = read_estimates(peer, file.schema) if peer else None  # before anything that takes long
     if ranked and file.schema is TRAINING:
         raise UserError(f"--ranking compares chips that serve, and {path} holds training runs; leave it out.")
     predict = predictor(file.schema)
@@ -149,8 +150,8 @@ def check_file(
         else:
             rows.append(predict(row))
     sound = [row for row, fault in zip(file.rows, file.faults, strict=True) if not fault]
-    done = Check(path, file, rows, production, ranking(sound) if ranked else None, target, peer)
-    _ = done.peer  # a file of estimates at fault is refused before anything is shown
+    done = Check(path, file, rows, production, ranking(sound) if ranked else None, target, estimates)
+    _ = done.peer  # estimates of none of these rows are refused before anything is shown
     return done
 
 
