@@ -12,6 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+BLOCK = 128  # rows and columns of a block in what DeepSeek publishes
+_LARGEST = 448.0  # of e4m3
+
 
 def scale_shape(shape: torch.Size | tuple[int, ...], block: int) -> tuple[int, int]:
     """The shape of the scales of an FP8 matrix of `shape`, rounded up at the edges."""
@@ -33,3 +36,17 @@ def dequantize_blocks(weight_OI: Tensor, scale_inv: Tensor, block: int, out_OI: 
         rows = slice(row * block, (row + 1) * block)
         out_OI[rows].copy_(weight_OI[rows].float() * scales.repeat_interleave(block)[:columns])
     return out_OI
+
+
+def quantize_blocks(weight: Tensor, block: int = BLOCK) -> tuple[Tensor, Tensor]:
+    """Matrices [..., O, I] as float8_e4m3fn of that shape, and scales float32 [..., ceil(O / block), ceil(I / block)].
+
+    A block's scale is its largest magnitude over 448, the largest number of e4m3; 1 where all of it is 0.
+    """
+    outputs, inputs = weight.shape[-2:]
+    filled = torch.nn.functional.pad(weight.detach().float(), (0, -inputs % block, 0, -outputs % block))
+    blocks = filled.unflatten(-1, (-1, block)).unflatten(-3, (-1, block))  # [..., rows, block, columns, block]
+    scales = blocks.abs().amax((-3, -1)) / _LARGEST
+    scales = torch.where(scales == 0, 1.0, scales)
+    codes = (blocks / scales[..., :, None, :, None]).to(torch.float8_e4m3fn)
+    return codes.flatten(-2).flatten(-3, -2)[..., :outputs, :inputs].contiguous(), scales

@@ -1,0 +1,98 @@
+"""A matrix as codes of 8 or 4 bits with scales, and the matrix that they stand for.
+
+Letters of shapes: O outputs and I inputs of a matrix, G = ceil(I / 32) groups of inputs, b a block's side.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from centime.ops.fp8 import dequantize_blocks, scale_shape
+
+GROUP = 32  # inputs that share a scale in int8 and int4, as in GGUF's Q8_0 and Q4_0
+KINDS = ("int8", "int4", "fp8")
+_ROWS = 1024  # of a matrix that are computed in float32 at a time
+
+
+class Quantised(nn.Parameter):
+    """Matrices [..., O, I] as codes with scales; without a gradient. The parameter's own data are the codes.
+
+    int8: codes int8 [..., O, I], scales float16 [..., O, G]; a number is code * scale.
+    int4: codes uint8 [..., O, ceil(I / 2)], two of 0 to 15 a byte, the first in the lower half, scales as with int8; a
+    number is (code - 8) * scale.
+    fp8: codes float8_e4m3fn [..., O, I], scales float32 [..., ceil(O / b), ceil(I / b)], one a block of b x b.
+    """
+
+    kind: str  # one of KINDS
+    scales: Tensor
+    inputs: int  # I
+    block: int  # b; 0 but in fp8
+
+    def __new__(cls, codes: Tensor, scales: Tensor, kind: str, inputs: int, block: int = 0) -> Self:
+        self: Self = super().__new__(cls, codes, requires_grad=False)
+        self.kind, self.scales, self.inputs, self.block = kind, scales, inputs, block
+        return self
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], kind: str, block: int, device: torch.device | str) -> Self:
+        """Room for matrices of `shape` [..., O, I]."""
+        *stack, outputs, inputs = shape
+        dtype = {"int8": torch.int8, "int4": torch.uint8, "fp8": torch.float8_e4m3fn}[kind]
+        width = -(-inputs // 2) if kind == "int4" else inputs
+        scales = scale_shape((outputs, inputs), block) if kind == "fp8" else (outputs, -(-inputs // GROUP))
+        return cls(
+            torch.empty(*stack, outputs, width, dtype=dtype, device=device),
+            torch.empty(*stack, *scales, dtype=torch.float32 if kind == "fp8" else torch.float16, device=device),
+            *(kind, inputs, block if kind == "fp8" else 0),
+        )
+
+    @property
+    def codes(self) -> Tensor:
+        """The codes as a plain tensor."""
+        return self.detach()
+
+    @property
+    def outputs(self) -> int:
+        """O."""
+        return self.shape[-2]
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of codes and scales."""
+        return int(self.nbytes + self.scales.nbytes)
+
+    def __getitem__(self, index: Any) -> Quantised:
+        """Some of a stack: `index` is of the dimensions before O and I."""
+        return Quantised(self.codes[index], self.scales[index], self.kind, self.inputs, self.block)
+
+    def dense(self, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+        """The matrices [..., O, I] in `dtype`, each number computed in float32."""
+        out = torch.empty((*self.shape[:-1], self.inputs), dtype=dtype, device=self.device)
+        if self.kind == "fp8":
+            stacks = (tensor.view(-1, *tensor.shape[-2:]) for tensor in (self.codes, self.scales, out))
+            for codes, scales, place in zip(*stacks, strict=True):
+                dequantize_blocks(codes, scales, self.block, place)
+            return out
+        rows = (tensor.flatten(0, -2).split(_ROWS) for tensor in (self.codes, self.scales, out))
+        for codes, scales, place in zip(*rows, strict=True):
+            spread = scales.float().repeat_interleave(GROUP, -1)[:, : self.inputs]
+            place.copy_(self._numbers(codes) * spread)
+        return out
+
+    def _numbers(self, codes: Tensor) -> Tensor:
+        """What codes [rows, .] count, [rows, I]."""
+        return codes if self.kind == "int8" else nibbles(codes)[:, : self.inputs].to(torch.int8) - 8
+
+
+def nibbles(packed: Tensor) -> Tensor:
+    """uint8 [..., n], two codes a byte, the first in the lower half -> uint8 [..., 2 n]."""
+    return torch.stack((packed & 15, packed >> 4), -1).flatten(-2)
+
+
+def in_bytes(codes: Tensor) -> Tensor:
+    """The inverse: uint8 [..., n] of 0 to 15 -> [..., ceil(n / 2)]; beside a last one stands 8, which counts 0."""
+    filled = nn.functional.pad(codes, (0, codes.shape[-1] % 2), value=8)
+    return filled[..., ::2] | filled[..., 1::2] << 4
