@@ -105,7 +105,8 @@ def test_the_price_of_a_region_is_of_an_offer_there() -> None:
         ({"area": "mars"}, "--price-region 'mars' is none of us, canada, europe"),
         ({"area": "asia"}, "No price of an hour in asia is known for H200 SXM 141GB; known are those in us, europe. "),
         ({"area": "us", "given": "$2/h"}, "beside --price leave it out"),
-        ({"area": "us", "market": "spot"}, "beside --market spot leave it out"),
+        ({"area": "us", "market": "reserved"}, "beside --market reserved leave it out"),
+        ({"area": "asia", "market": "spot"}, "No spot price of an hour in asia is known for H200 .* us, eur"),
     ],
 )
 def test_a_region_without_prices_is_a_sentence(asked: dict[str, str], words: str) -> None:
@@ -113,3 +114,22 @@ def test_a_region_without_prices_is_a_sentence(asked: dict[str, str], words: str
         gpu_hour(chip("h200"), **asked)
     with pytest.raises(UserError, match="none that its source places in a region is known"):
         gpu_hour(chip("mi300x"), area="us")
+
+
+def test_a_spot_price_is_of_its_region_and_its_date() -> None:
+    """Verda's and Nebius' in Finland and beside; RunPod's is of no region."""
+    h100 = chip("h100")
+    europe, anywhere = (gpu_hour(h100, market="spot", area=area) for area in ("europe", None))
+    assert (europe.per_device_hour, europe.date) == (0.8015, "2026")
+    assert "spot in europe" in europe.note
+    assert (anywhere.per_device_hour, anywhere.date) == (1.5, "2026-03-16")
+    assert gpu_hour(h100, "2026-02-01", market="spot").per_device_hour == 0.8015  # what was known by then
+    assert gpu_hour(h100, "2020-01-01", market="spot").date == "2026"  # the first that is known
+
+
+def test_chips_of_one_cloud_alone_have_its_price() -> None:
+    for name, hour, words in (("T4", 0.526, "AWS"), ("A10G", 1.006, "AWS"), ("A40", 0.35, "RunPod")):
+        price = gpu_hour(chip(name))
+        assert (price.per_device_hour, price.kind) == (hour, "catalogue")
+        assert words in price.note
+    assert gpu_hour(chip("T4"), area="middle-east").per_device_hour == 0.645

@@ -38,8 +38,8 @@ _REFERENCE = "H100 SXM 80GB"
 
 @dataclass(frozen=True)
 class _Dated:
-    kind: str  # median, rental, history, tco hyperscaler, tco neocloud, 3 years, spot; in europe, ...: offers there;
-    # as: what the chip in `provider` costs
+    kind: str  # median, rental, history, tco hyperscaler, tco neocloud, 3 years, spot; in europe, spot in europe, ...:
+    # offers there; as: what the chip in `provider` costs
     provider: str
     date: str
     per_hour: float
@@ -85,9 +85,9 @@ def check_area(area: str | None, market: str, given: str | None) -> None:
         return
     if area not in AREAS:
         raise UserError(f"--price-region {area!r} is none of {', '.join(AREAS)}.{nearest(area, AREAS)}")
-    if given is not None or market != ON_DEMAND:
+    if given is not None or market == "reserved":
         other = "--price" if given is not None else f"--market {market}"
-        raise UserError(f"--price-region is of the catalogue's prices on demand; beside {other} leave it out.")
+        raise UserError(f"--price-region is of the catalogue's prices on demand and spot; beside {other} leave it out.")
 
 
 def gpu_hour(
@@ -103,8 +103,8 @@ def gpu_hour(
     a fetched one where there is one) or lower median of offers not after `date`, or the first of them if all are later;
     the same of the chip that stands for this one; a rent that the chip's own row states; an owner's cost; at last the
     purchase price at the ratio of rent to purchase of an H100, assumed. Raises UserError where none of these is known,
-    or `date` is none. market: of `reserved` and `spot` the newest rent of that kind alone, where nothing is given;
-    area: what offers in that part of the world (AREAS) ask, and nothing else.
+    or `date` is none. market: of `reserved` and `spot` the rent of that kind alone, where nothing is given; area: what
+    offers in that part of the world (AREAS) ask, on demand or spot, and nothing else.
     """
     check_area(area, market, given)
     check_market(market)
@@ -113,10 +113,10 @@ def gpu_hour(
     if given is not None:
         price = price_given(given)
         return replace(price, date=date) if date else price
-    if market != ON_DEMAND:
-        return _of_market(found, market)
     if area is not None:
-        return _within(found, area, date)
+        return _within(found, area, date, market)
+    if market != ON_DEMAND:
+        return _of_market(found, market, date)
     path = overlay_path()
     if path.exists():
         for row in read_overlay(path):
@@ -125,8 +125,8 @@ def gpu_hour(
     return _market(found, date) or _like(found, date) or _stated(found) or _owned(found) or _from_purchase(found)
 
 
-def _of_market(found: Chip, market: str) -> Price:
-    """The newest rent of a chip under a long contract, or of what may be taken back. Raises UserError where none is."""
+def _of_market(found: Chip, market: str, date: str | None) -> Price:
+    """The rent of a chip under a long contract, or of what may be taken back. Raises UserError where none is known."""
     rows = [row for row in _dated(found.name) if row.kind == MARKETS[market]]
     if not rows:
         priced = [row["device"] for row in read_rows(HISTORY) if row["kind"] == MARKETS[market]]
@@ -134,30 +134,42 @@ def _of_market(found: Chip, market: str) -> Price:
             f"No {market} price of an hour is known for {found.name}; known are those of "
             f"{', '.join(dict.fromkeys(priced))}. Give one with --price '$2/h'."
         )
-    row = rows[-1]
+    row = _lower_median(_in_force(rows, date))
     note = said("{device}, {provider}, {terms}", device=found.name, provider=said(row.provider), terms=said(row.terms))
     return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
 
 
-def _within(found: Chip, area: str, date: str | None) -> Price:
-    """The lower median of the newest offers in a part of the world, not after `date` where some are. Raises UserError
-    where none is known."""
-    rows = [row for row in _dated(found.name) if row.kind == f"in {area}"]
+def _within(found: Chip, area: str, date: str | None, market: str) -> Price:
+    """What offers in a part of the world ask. Raises UserError where none is known."""
+    kind = f"{MARKETS[market]} in {area}".strip()
+    rows = [row for row in _dated(found.name) if row.kind == kind]
+    spot = "spot " if market == "spot" else ""
     if not rows:
-        there = [one for one in AREAS if any(row.kind == f"in {one}" for row in _dated(found.name))]
+        kinds = {row.kind for row in _dated(found.name)}
+        there = [one for one in AREAS if f"{MARKETS[market]} in {one}".strip() in kinds]
         known = (
             f"known are those in {', '.join(there)}" if there else "none that its source places in a region is known"
         )
         raise UserError(
-            f"No price of an hour in {area} is known for {found.name}; {known}. `centime catalogue update --source "
-            "skypilot` fetches prices by region; or give one with --price '$2/h'."
+            f"No {spot}price of an hour in {area} is known for {found.name}; {known}. `centime catalogue update "
+            "--source skypilot` fetches prices by region; or give one with --price '$2/h'."
         )
+    row = _lower_median(_in_force(rows, date))
+    parts = {"device": found.name, "provider": said(row.provider), "area": said(area)}
+    note = said("{device}, {provider}, spot in {area}" if spot else "{device}, {provider}, in {area}", **parts)
+    return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
+
+
+def _in_force(rows: list[_Dated], date: str | None) -> list[_Dated]:
+    """The newest of the rows that are not after `date`; the first of all where every one is later. rows: by date."""
     limit = day(date) if date else datetime.date.max
     pool = [row for row in rows if first_day(row.date) <= limit] or [row for row in rows if row.date == rows[0].date]
-    newest = sorted((row for row in pool if row.date == pool[-1].date), key=lambda row: row.per_hour)
-    row = newest[(len(newest) - 1) // 2]
-    note = said("{device}, {provider}, in {area}", device=found.name, provider=said(row.provider), area=said(area))
-    return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
+    return [row for row in pool if row.date == pool[-1].date]
+
+
+def _lower_median(rows: list[_Dated]) -> _Dated:
+    """A price that somebody really asks: never the mean of two."""
+    return sorted(rows, key=lambda row: row.per_hour)[(len(rows) - 1) // 2]
 
 
 def _market(found: Chip, date: str | None) -> Price | None:
@@ -174,8 +186,7 @@ def _market(found: Chip, date: str | None) -> Price | None:
             "{device}, {provider}, {terms}", device=found.name, provider=said(row.provider), terms=said(row.terms)
         )
         return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
-    newest = [row for row in pool if row.date == pool[-1].date]
-    row = sorted(newest, key=lambda one: one.per_hour)[(len(newest) - 1) // 2]
+    row = _lower_median([one for one in pool if one.date == pool[-1].date])
     note = said("{device}, {provider}", device=found.name, provider=said(row.provider))
     return Price(row.per_hour, "USD", row.date, row.cite, "catalogue", note)
 

@@ -6,7 +6,7 @@ import pytest
 from tests.catalogue.updates.made import EPOCH, Catalogues
 
 from centime.catalogue.chips import chip
-from centime.catalogue.hourly_prices import gpu_hour
+from centime.catalogue.hourly_prices import _from_purchase, gpu_hour
 from centime.catalogue.updates import update
 
 
@@ -24,7 +24,8 @@ def test_a_price_that_was_lacking_is_filled_and_says_where_from(server: Catalogu
     assert chip("t4").purchase_usd == 2295
     assert "release price of 2018-09-13, Epoch AI" in chip("t4").purchase_note
     assert chip("h100").purchase_usd == kept  # its own row goes before
-    assert "release price" in gpu_hour(chip("t4")).source
+    assert "release price" in _from_purchase(chip("t4")).source
+    assert gpu_hour(chip("t4")).kind == "catalogue"  # what a cloud asks goes before
 
 
 @pytest.mark.parametrize(

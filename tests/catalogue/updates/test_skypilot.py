@@ -62,6 +62,22 @@ def test_offers_are_told_apart_by_region(server: Catalogues) -> None:
     assert price_for(Device("NVIDIA GH200 480GB", "gpu", 1, 0, None, "", None)) is not None
 
 
+def test_spot_offers_are_a_market_of_their_own(server: Catalogues) -> None:
+    """An H100 of RunPod for 2 in the US and India, of Lambda for 9.1 an eight where it has none on demand."""
+    done = update("skypilot", server.address + "/sky")
+    found = {(row["device"], row["kind"]): row for row in done.found.rows if row["kind"].startswith("spot")}
+    assert found["H100 SXM 80GB", "spot"]["per_hour"] == "1.1375"  # 1.1375 and 2: the lower
+    assert found["H100 SXM 80GB", "spot in us"]["per_hour"] == "1.1375"
+    assert found["H100 SXM 80GB", "spot in asia"]["per_hour"] == "2"
+    assert found["H100 SXM 80GB", "spot in asia"]["source"].endswith(": runpod")
+    assert found["TPU v6e Trillium", "spot"]["per_hour"] == "0.5442"  # 700 is where there are none
+    assert ("GH200 96GB", "spot") not in found
+    assert gpu_hour(chip("h100"), market="spot", area="asia").per_device_hour == 2
+    assert gpu_hour(chip("h100"), market="spot").date == TODAY
+    assert gpu_hour(chip("h100"), market="spot", area="europe").date == "2026"  # of the shipped table
+    assert gpu_hour(chip("h100")).per_device_hour == 2.69
+
+
 @pytest.mark.parametrize(
     ("region", "area"),
     [

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.plan.show.shown import figures
 
 from centime.catalogue.chips import chip
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.errors import UserError
+from centime.plan import verbs
 from centime.plan.training.goodput import CHECKPOINT_HOURS, RESTART_HOURS, goodput, spot_hours
 from centime.plan.training.plan import plan_training
 from centime.plan.training.request import TrainingRequest
@@ -51,10 +53,29 @@ def test_spot_is_cheaper_by_the_hour_and_takes_longer() -> None:
     assert rented.days < calm.days < spot.days
 
 
+def test_what_a_spot_market_loses_is_priced_beside_the_run_on_demand() -> None:
+    spot, rented = (plan_training(asked(market=market), quick=True) for market in ("spot", "on-demand"))
+    told = spot.to_json()
+    assert told["gpu_hours_lost"] == pytest.approx(spot.gpu_hours * (1 - spot.goodput.share))
+    assert told["cost_lost"] == pytest.approx(told["gpu_hours_lost"] * spot.price.per_device_hour)
+    assert told["cost_on_demand"] == pytest.approx(rented.cost)
+    shown = figures(verbs.sections(spot, "en"))
+    lost, how = shown["Lost to interruptions"]
+    assert lost == f"${told['cost_lost']:,.0f}"
+    assert f"{60 * spot.goodput.hours_between_checkpoints:.2g} minutes" in how
+    assert shown["The same on demand"][0] == f"${rented.cost:,.0f}"
+    post = plan_training(asked(market="spot", post_hours=5000.0), quick=True)  # hours that are given lose nothing more
+    assert post.lost_hours == pytest.approx(spot.lost_hours)
+    given = plan_training(asked(market="spot", price="$1/h"), quick=True)
+    assert given.cost_on_demand is None
+    assert "The same on demand" not in figures(verbs.sections(given, "en"))
+    assert "Lost to interruptions" not in figures(verbs.sections(rented, "en"))
+
+
 def test_each_market_has_its_own_prices_or_none() -> None:
     h100 = chip("h100")
     prices = {market: gpu_hour(h100, market=market).per_device_hour for market in ("on-demand", "reserved", "spot")}
-    assert prices == {"on-demand": 2.95, "reserved": 1.30, "spot": 0.8015}
+    assert prices == {"on-demand": 2.95, "reserved": 1.30, "spot": 1.5}
     assert gpu_hour(h100, given="$2/h", market="spot").per_device_hour == 2
     with pytest.raises(UserError, match=r"No spot price.*H800.*H100 SXM 80GB"):
         gpu_hour(chip("h800"), market="spot")

@@ -1,8 +1,8 @@
 """SkyPilot's catalogue: what each cloud asks for an instance with accelerators, by region (skypilot-catalog, v8).
 
 Of every cloud the lower median of its offers on demand, for one chip of an instance; of those the lower median over
-clouds; the same of the offers in each part of the world (kind `in europe`). A price that somebody really asks, as the
-shipped table has it (`centime.catalogue.prices`).
+clouds; the same of the offers in each part of the world (kind `in europe`), and of spot offers, where a cloud has them
+(`spot`, `spot in europe`). A price that somebody really asks, as the shipped table has it (`centime.catalogue.prices`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ OVER_CLOUDS = "median over clouds"
 MOST_USD = 1000  # an hour of one chip; more is a mistake of the table
 NOT_OFFERED = Decimal(700)  # what Google's table says of a slice of TPUs in a zone that has none
 
-Offers = dict[str, dict[str, dict[str | None, list[Decimal]]]]  # device -> cloud -> area, None where it is not known
+# device -> market -> cloud -> area, None where it is not known
+Offers = dict[str, dict[str, dict[str, dict[str | None, list[Decimal]]]]]
+PRICES = {"on demand": "Price", "spot": "SpotPrice"}  # market, as terms say it -> the column with its price
 
 # What SkyPilot calls an accelerator -> the chip, where the instance's name says no other form of it.
 CHIPS = {
@@ -66,7 +68,7 @@ TPUS = {
 def read_skypilot(place: CataloguePlace) -> Found:
     """The prices of an hour of every chip. Raises UserError for a table that is broken, and where there is none."""
     found = Found()
-    offers: Offers = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    offers: Offers = defaultdict(lambda: {market: defaultdict(lambda: defaultdict(list)) for market in PRICES})
     for cloud in CLOUDS:
         try:
             rows = place.table(NEEDED, f"{cloud}/vms.csv")
@@ -79,28 +81,36 @@ def read_skypilot(place: CataloguePlace) -> Found:
         raise UserError(f"{place.address} has no offer of a chip that centime knows; {place.mend}.")
     day = place.day()
     for device in sorted(offers):
-        by_area = sorted(offers[device].items())
-        clouds = {cloud: _median([one for prices in areas.values() for one in prices]) for cloud, areas in by_area}
-        for cloud, price in clouds.items():
-            found.rows.append(
-                _row(device, "rental", cloud, price) | {"source": f"SkyPilot catalogue at {place.address}"}
-            )
-        source = f"SkyPilot catalogue at {place.address}: {', '.join(clouds)}"
-        found.rows.append(_row(device, "median", OVER_CLOUDS, _median([*clouds.values()])) | {"source": source})
-        for area in AREAS:
-            within = {cloud: _median(areas[area]) for cloud, areas in by_area if area in areas}
-            if within:
-                source = f"SkyPilot catalogue at {place.address}: {', '.join(within)}"
-                row = _row(device, f"in {area}", OVER_CLOUDS, _median([*within.values()]))
-                found.rows.append(row | {"source": source})
+        for market, by_cloud in offers[device].items():
+            found.rows += _rows(device, market, by_cloud, f"SkyPilot catalogue at {place.address}")
     for number, row in enumerate(found.rows, 1):
         row |= {"id": f"S{number:04d}", "date": day}
     return found
 
 
-def _row(device: str, kind: str, provider: str, price: Decimal) -> dict[str, str]:
+def _rows(
+    device: str, market: str, offers: Mapping[str, dict[str | None, list[Decimal]]], source: str
+) -> list[dict[str, str]]:
+    """What clouds ask on a market: each alone where it is on demand, the median over them, and that of each area."""
+    by_area = sorted(offers.items())
+    clouds = {cloud: _median([one for prices in areas.values() for one in prices]) for cloud, areas in by_area}
+    rows = []
+    if market == "on demand":
+        rows = [_row(device, "rental", cloud, price, market) | {"source": source} for cloud, price in clouds.items()]
+    within = {"median" if market == "on demand" else market: clouds}
+    for area in AREAS:
+        there = {cloud: _median(areas[area]) for cloud, areas in by_area if area in areas}
+        within[f"in {area}" if market == "on demand" else f"{market} in {area}"] = there
+    for kind, prices in within.items():
+        if prices:
+            row = _row(device, kind, OVER_CLOUDS, _median([*prices.values()]), market)
+            rows.append(row | {"source": f"{source}: {', '.join(prices)}"})
+    return rows
+
+
+def _row(device: str, kind: str, provider: str, price: Decimal, terms: str) -> dict[str, str]:
     what = {"device": device, "kind": kind, "provider": provider, "per_hour": f"{price:f}", "vcpus": ""}
-    return what | {"currency": "USD", "terms": "on demand", "confidence": "refreshed"}
+    return what | {"currency": "USD", "terms": terms, "confidence": "refreshed"}
 
 
 def _offer(row: Mapping[str, str], cloud: str, offers: Offers, found: Found) -> None:
@@ -116,15 +126,24 @@ def _offer(row: Mapping[str, str], cloud: str, offers: Offers, found: Found) -> 
     if not row["InstanceType"] and not name.startswith("tpu"):  # Google's machines are priced on lines of their own
         found.unused["without the machine around it"] += 1
         return
+    for market, column in PRICES.items():
+        each = _each(row, column, chips_each)
+        if each is not None and not (name.startswith("tpu") and Decimal(row[column]) == NOT_OFFERED):
+            offers[device][market][cloud][area_of(row["Region"])].append(each)
+        elif market == "on demand":
+            found.unused["without a price on demand"] += 1
+
+
+def _each(row: Mapping[str, str], column: str, chips_each: Decimal) -> Decimal | None:
+    """What an hour of one chip costs; None where the cell is empty or says what no hour costs."""
     try:
-        price, count = Decimal(row["Price"] or "NaN"), Decimal(row["AcceleratorCount"] or "NaN")
+        price, count = Decimal(row.get(column) or "NaN"), Decimal(row["AcceleratorCount"] or "NaN")
     except InvalidOperation:
-        price = count = Decimal("NaN")
-    each = price / (count * chips_each) if count.is_finite() and count > 0 else Decimal("NaN")
-    if each.is_finite() and 0 < each <= MOST_USD and not (name.startswith("tpu") and price == NOT_OFFERED):
-        offers[device][cloud][area_of(row["Region"])].append(each.quantize(Decimal("0.0001")).normalize())
-    else:
-        found.unused["without a price on demand"] += 1
+        return None
+    if not count.is_finite() or count <= 0 or not price.is_finite():
+        return None
+    each = price / (count * chips_each)
+    return each.quantize(Decimal("0.0001")).normalize() if 0 < each <= MOST_USD else None
 
 
 def _chip(row: Mapping[str, str]) -> tuple[str | None, Decimal]:

@@ -19,6 +19,7 @@ from centime.catalogue.export_rules import status as export_status
 from centime.catalogue.export_rules import where
 from centime.catalogue.hourly_prices import gpu_hour
 from centime.catalogue.prices import Price
+from centime.errors import UserError
 from centime.messages import said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.layouts.search import PRICED, SearchResult, search
@@ -52,6 +53,7 @@ class TrainingPlan:
     assumptions: tuple[str, ...]
     sources: tuple[str, ...]
     search: SearchResult | None = None  # where the layout was asked for
+    on_demand: Price | None = None  # of a run on a spot market: what chips cost that are not taken back
 
     @property
     def step(self) -> StepPrediction:
@@ -84,6 +86,21 @@ class TrainingPlan:
     def cost(self) -> float:
         """In the price's currency."""
         return self.gpu_hours * self.price.per_device_hour
+
+    @property
+    def lost_hours(self) -> float:
+        """Chip-hours that do not train: restarts, work since the last checkpoint, and checkpoints."""
+        return (1 - self.goodput.share) * sum(stage.gpu_hours for stage in self.stages if stage.step is not None)
+
+    @property
+    def cost_on_demand(self) -> float | None:
+        """What a run on a spot market costs on chips that only fail; None elsewhere, and without such a price."""
+        if self.on_demand is None:
+            return None
+        training = self.gpu_hours - self.lost_hours
+        lost = 1 / goodput(self.request.gpus).share - 1
+        steps = sum(stage.gpu_hours for stage in self.stages if stage.step is not None) - self.lost_hours
+        return (training + lost * steps) * self.on_demand.per_device_hour
 
     @property
     def end(self) -> str | None:
@@ -128,6 +145,9 @@ class TrainingPlan:
             "price_region": self.request.price_region,
             "hours_between_interruptions": self.goodput.hours_between_interruptions,
             "hours_between_checkpoints": self.goodput.hours_between_checkpoints,
+            "gpu_hours_lost": self.lost_hours,
+            "cost_lost": self.lost_hours * rate,
+            "cost_on_demand": self.cost_on_demand,
             "start": self.request.date,
             "end": self.end,
             "memory_gib_per_gpu": step.memory_gib,
@@ -227,6 +247,18 @@ def plan_training(request: TrainingRequest, quick: bool = False) -> TrainingPlan
     price = in_currency(
         gpu_hour(device, request.date, request.price, request.market, request.price_region), request.currency
     )
+    on_demand = _on_demand(request, device, price)
     sources = [source for source in (arch.source, device.source, recipe.get("source"), price.sentence()) if source]
     sources.append("arXiv 2407.21783, section 3.3.4 (failures); plan/step/constants.json (published runs)")
-    return TrainingPlan(request, arch, device, price, tuple(stages), long, tuple(assumptions), tuple(sources), found)
+    given = (tuple(stages), long, tuple(assumptions), tuple(sources), found, on_demand)
+    return TrainingPlan(request, arch, device, price, *given)
+
+
+def _on_demand(request: TrainingRequest, device: Chip, price: Price) -> Price | None:
+    """The price on demand where the spot market's is of the catalogue too, in the same currency; None elsewhere."""
+    if request.market != "spot" or request.price is not None:
+        return None
+    try:
+        return in_currency(gpu_hour(device, request.date, area=request.price_region), price.currency)
+    except UserError:
+        return None

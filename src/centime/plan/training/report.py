@@ -114,8 +114,29 @@ def _figures(plan: TrainingPlan, w: Writer) -> Figures:
             Figure(w.say("Memory"), w.quantity(step.memory_gib["total"], ".1f", "GiB")),
             parameters_figure(params, w),
             *_adapters(plan, w),
+            *_taken_back(plan, w),
         ]
     )
+
+
+def _taken_back(plan: TrainingPlan, w: Writer) -> list[Figure]:
+    """What interruptions of a spot market cost, and what the run would on demand."""
+    if plan.request.market != "spot":
+        return []
+    rate, currency, long = plan.price.per_device_hour, plan.price.currency, plan.goodput
+    how = w.say(
+        "{share:.1%} of the time; every {hours:.2g} hours, a checkpoint every {minutes:.2g} minutes",
+        share=1 - long.share,
+        hours=long.hours_between_interruptions,
+        minutes=60 * long.hours_between_checkpoints,
+    )
+    found = [Figure(w.say("Lost to interruptions"), _money(w, plan.lost_hours * rate, currency), how)]
+    if plan.on_demand is not None and plan.cost_on_demand is not None:
+        hour = w.say(
+            "{price:money} per device-hour, {date:date}", price=plan.on_demand.amount, date=plan.on_demand.date
+        )
+        found.append(Figure(w.say("The same on demand"), _money(w, plan.cost_on_demand, currency), hour))
+    return found
 
 
 def _adapters(plan: TrainingPlan, w: Writer) -> list[Figure]:
@@ -197,7 +218,7 @@ def _searched(plan: TrainingPlan, w: Writer) -> list[Section]:
     """The ten fastest layouts, where they were asked for."""
     if plan.search is None:
         return []
-    return search_sections(plan.search, (plan.step.low_s, plan.step.high_s), w)
+    return search_sections(plan.search, w)
 
 
 def _layout(plan: TrainingPlan, w: Writer) -> list[list[str]]:
