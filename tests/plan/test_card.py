@@ -66,7 +66,7 @@ def test_true_is_no_figure() -> None:
 
 def test_every_table_and_constant_of_the_planner_and_the_users_own_are_signed(centime_home: Path, root: Path) -> None:
     here = root / "src" / "centime"
-    named = hashes()
+    named = hashes({})
     tables = {
         str(path.relative_to(here))
         for room in ("catalogue", "plan")
@@ -77,9 +77,29 @@ def test_every_table_and_constant_of_the_planner_and_the_users_own_are_signed(ce
     (centime_home / "prices.toml").write_text("")
     (centime_home / "chips.csv").write_text("a")
     (centime_home / "notes.txt").write_text("")
-    own = set(hashes()) - set(named)
-    assert own == {"$CENTIME_HOME/prices.toml", "$CENTIME_HOME/chips.csv"}
-    assert hashes()["code"] == named["code"]
+    (centime_home / "refreshed").mkdir()
+    (centime_home / "refreshed" / "skypilot.csv").write_text("b")
+    own = set(hashes({})) - set(named)
+    assert own == {f"$CENTIME_HOME/{name}" for name in ("prices.toml", "chips.csv", "refreshed/skypilot.csv")}
+    assert hashes({})["code"] == named["code"]
+
+
+def test_files_that_inputs_name_are_signed(centime_home: Path, tmp_path: Path, card: dict[str, Any]) -> None:
+    """A file, a folder with config.json, and what the Hub answered; no name of the catalogue, and nothing absurd."""
+    runs, model = tmp_path / "runs.csv", tmp_path / "model"
+    kept = centime_home / "configs" / "owner" / "name" / "config.json"
+    for folder in (model, kept.parent):
+        folder.mkdir(parents=True)
+    runs.write_text("id\n")
+    (model / "config.json").write_text("{}")
+    kept.write_text("{}")
+    inputs = {"file": str(runs), "deep": [{"model": str(model)}], "hub": "owner/name", "chips": ("h100", "x" * 9999)}
+    named = hashes(inputs)
+    assert set(named) - set(hashes({})) == {str(runs), str(model), "owner/name"}
+    before = card | {"inputs": card["inputs"] | {"engine": "", "date": card["inputs"]["date"]}, "sha256": named}
+    runs.write_text("id\na\n")
+    assert hashes(inputs)[str(runs)] != named[str(runs)]
+    assert str(runs) in rerun(before).changed  # the file is none of this plan's inputs any more
 
 
 def test_what_python_caches_is_not_signed(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 A card is JSON: `card` (the version of its form), `verb`, `command` (as given), `inputs` (as resolved: what the
 planner was really asked, dates and prices written out), `centime` (version), `date`, `sha256` (of every catalogue file,
-of the fitted constants, of the user's own overlays, and one of the planner's code), `formulas` (where docs derive them)
-and `figures` (the plan's top-level numbers).
+of the fitted constants, of the user's own overlays and of what `catalogue update` fetched, of every file that an input
+names, and one of the planner's code), `formulas` (where docs derive them) and `figures` (the plan's top-level numbers).
 
 `inputs` rebuild the plan: `centime.plan.verbs.rebuilt` does it.
 """
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from centime import __version__
+from centime.catalogue.hf.hub import is_hub_name, kept_config
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
 from centime.files.output import Output
@@ -29,18 +30,21 @@ from centime.json_files import kind, read_json
 from centime.plan.verbs import VERBS, Plan
 
 FORM = 1  # of the card; another number is another set of keys
+LONGEST = 4096  # bytes of a path
+CONFIG = "config.json"
 
 
 def make_card(plan: Plan, command: Sequence[str] = (), today: datetime.date | None = None) -> dict[str, Any]:
     """The card of a plan. command: the arguments as given, such as ["plan", "train", "--model", ...]."""
+    inputs = plan.inputs()
     return {
         "card": FORM,
         "verb": plan.verb,
         "command": shlex.join(["centime", *command]) if command else "",
-        "inputs": plan.inputs(),
+        "inputs": inputs,
         "centime": __version__,
         "date": str(today or datetime.date.today()),
-        "sha256": hashes(),
+        "sha256": hashes(inputs),
         "formulas": list(VERBS[plan.verb].formulas),
         "figures": figures(plan),
     }
@@ -60,8 +64,9 @@ def _numbers(of: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     return ((k, v) for k, v in of.items() if isinstance(v, int | float) and not isinstance(v, bool))
 
 
-def hashes() -> dict[str, str]:
-    """sha256 of all that a plan's numbers come from besides its inputs, by path within the package."""
+def hashes(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """sha256 of all that a plan's numbers come from, by path within the package, and of the files that its inputs name,
+    by those names."""
     package = files("centime")
     found = {}
     code = hashlib.sha256()
@@ -72,9 +77,37 @@ def hashes() -> dict[str, str]:
             elif path.endswith(".py"):
                 code.update(path.encode() + b"\0" + entry.read_bytes())
     found["code"] = code.hexdigest()
-    for own in sorted(path for pattern in ("*.csv", "*.toml") for path in centime_home().glob(pattern)):
-        found[f"$CENTIME_HOME/{own.name}"] = hashlib.sha256(own.read_bytes()).hexdigest()
+    home = centime_home()
+    for own in sorted(path for pattern in ("*.csv", "*.toml", "refreshed/*.csv") for path in home.glob(pattern)):
+        found[f"$CENTIME_HOME/{own.relative_to(home).as_posix()}"] = hashlib.sha256(own.read_bytes()).hexdigest()
+    for name in _texts(inputs):
+        file = _named(name)
+        if file is not None:
+            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a tree of values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for one in value.values() for text in _texts(one))
+    elif isinstance(value, list | tuple):
+        yield from (text for one in value for text in _texts(one))
+
+
+def _named(name: str) -> Path | None:
+    """The file that a text names: itself, or the config.json of a folder or of a model that the Hub was asked for."""
+    if not name or len(name) > LONGEST or "\0" in name:
+        return None
+    for file in (Path(name), Path(name, CONFIG), *([kept_config(name)] if is_hub_name(name) else [])):
+        try:
+            if file.is_file():
+                return file
+        except OSError:  # longer than the file system takes, and so no name
+            return None
+    return None
 
 
 def _below(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:

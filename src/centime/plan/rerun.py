@@ -104,7 +104,7 @@ def rerun(card: Mapping[str, Any]) -> Rerun:
 def _changed(card: Mapping[str, Any]) -> list[str]:
     """What the card was made with that differs here."""
     out = [] if card["centime"] == __version__ else [f"centime {card['centime']} -> {__version__}"]
-    then, now = card["sha256"], hashes()
+    then, now = card["sha256"], hashes(card["inputs"])
     elsewhere = set(then.values()) & set(now.values())  # a file that was moved has the same content at another path
     names = {"code": "the planner's code"}
     for path in sorted(then.keys() | now.keys()):

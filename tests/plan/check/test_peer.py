@@ -55,6 +55,16 @@ def test_one_column_alone_is_predicted(runs: Path) -> None:
     assert {row.id: row.predicted for row in check_file(alone, target="ttft_ms").rows}["a"] == both["a"]
     again = from_inputs(check.inputs())
     assert again.to_json() == check.to_json()
+    (runs.parent / "theirs.csv").write_text("id,ttft_ms\na,481\n")
+    with pytest.raises(UserError, match=r"theirs\.csv is not the file that the card was made of"):
+        from_inputs(check.inputs() | {"beside_sha256": check.inputs()["sha256"]})
+    assert from_inputs(before := {key: value for key, value in check.inputs().items() if key != "beside_sha256"})
+    assert before["beside"] == str(runs.parent / "theirs.csv")  # a card of an earlier version has no hash of it
+
+
+def test_one_column_does_not_rank_chips(runs: Path) -> None:
+    with pytest.raises(UserError, match="--target ttft_ms predicts that column alone, and --ranking compares chips"):
+        check_file(runs, ranked=True, target="ttft_ms")
 
 
 @pytest.mark.parametrize(

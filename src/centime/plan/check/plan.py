@@ -114,10 +114,14 @@ class Check:
         return {
             "file": str(self.path),
             "kind": self.file.schema.kind,
-            "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            "sha256": _digest(self.path),
             **({"ranking": True} if self.ranking else {}),
             **({"target": self.target} if self.target else {}),
-            **({"beside": str(self.estimates.path)} if self.estimates else {}),
+            **(
+                {"beside": str(self.estimates.path), "beside_sha256": _digest(self.estimates.path)}
+                if self.estimates
+                else {}
+            ),
         }
 
 
@@ -134,6 +138,11 @@ def check_file(
     target: the only column to predict. peer: a file of another planner's estimates. Raises UserError as `read_file`,
     `read_estimates` and `beside` do.
     """
+    if ranked and target is not None:
+        raise UserError(
+            f"--target {target} predicts that column alone, and --ranking compares chips by the speeds and latencies "
+            "of every column; give one of the two."
+        )
     file = read_file(path, kind, target)
     estimates = read_estimates(peer, file.schema) if peer else None  # before anything that takes long
     if ranked and file.schema is TRAINING:
@@ -159,13 +168,16 @@ def from_inputs(inputs: dict[str, Any]) -> Check:
     """The check that a card describes. Raises UserError where the file is gone or no longer the same."""
     path = Path(inputs["file"])
     peer = Path(inputs["beside"]) if "beside" in inputs else None
-    ranked, target = inputs.get("ranking", False), inputs.get("target")
-    done = check_file(path, inputs["kind"], ranked=ranked, target=target, peer=peer)
-    if done.inputs()["sha256"] != inputs["sha256"]:
-        raise UserError(
-            f"{path} is not the file that the card was made of: its content differs. Run `plan check` on it."
-        )
-    return done
+    for what, digest in ((path, "sha256"), (peer, "beside_sha256")):
+        if what is not None and what.is_file() and _digest(what) != inputs.get(digest, _digest(what)):
+            raise UserError(
+                f"{what} is not the file that the card was made of: its content differs. Run `plan check` on it."
+            )
+    return check_file(path, inputs["kind"], ranked=inputs.get("ranking", False), target=inputs.get("target"), peer=peer)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def predictor(schema: Schema) -> Predictor:
