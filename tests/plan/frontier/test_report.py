@@ -89,6 +89,7 @@ def test_tables_tell_what_each_curve_gives_and_a_dash_beyond_it(plan: FrontierPl
         ENGLISH.plain(best.batch / best.engine.unit.chips),
         f"{ENGLISH.number(best.tpot_s * 1e3, '.3g')} ms",
         ENGLISH.plain(best.per_chip),
+        f"{ENGLISH.plain(best.per_chip * plan.curves[0].low)} – {ENGLISH.plain(best.per_chip * plan.curves[0].high)}",
         ENGLISH.money(1e6 / plan.curves[0].per_dollar(best.per_chip), "USD"),
         "best",
     ]
@@ -96,7 +97,7 @@ def test_tables_tell_what_each_curve_gives_and_a_dash_beyond_it(plan: FrontierPl
     for several in (plan, unpriced):
         tables = [one for one in sections(several, ENGLISH) if isinstance(one, Table)]
         assert [one.title for one in tables for row in one.rows if len(row) != len(one.head)] == []
-    assert len(table(unpriced, "Layouts on H100").rows[0]) == 6
+    assert len(table(unpriced, "Layouts on H100").rows[0]) == 7
     fits = table(plan, "What fits").rows
     for curve, row in zip(plan.curves, fits, strict=True):
         memory = curve.memory(plan.lengths)

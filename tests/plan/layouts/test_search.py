@@ -166,9 +166,8 @@ def test_a_familys_bound_is_one_of_every_member(v3):
 
 def test_sections_in_both_languages(v3):
     result, _ = v3
-    interval = (0.8 * result.best.seconds, 1.3 * result.best.seconds)
     for lang, head, lane in (("en", "Layout", "stage 1"), ("fr", "Répartition", "étage 1")):
-        table, bars = search_sections(result, interval, writer(lang))
+        table, bars = search_sections(result, writer(lang))
         assert table.head[0] == head
         assert len(table.rows) == 10
         assert parse(table.rows[0][0], result.best.layout.gpus) == result.best.layout
@@ -185,6 +184,15 @@ def test_the_best_is_predicted_as_it_was_found():
     for candidate in search(job, 64).top:
         step = predict_step(job, candidate.layout)
         assert step.step_time_s == candidate.seconds
+
+
+def test_each_of_the_best_has_the_interval_of_its_own_prediction(v3):
+    result, _ = v3
+    assert len(result.intervals) == len(result.top) == 10
+    for candidate, told, (low, high) in zip(result.top, result.to_json()["top"], result.intervals, strict=True):
+        step = predict_step(result.cost.job, candidate.layout)
+        assert (low, high) == pytest.approx((step.low_s, step.high_s))
+        assert (told["low_s"], told["high_s"]) == (low, high)
 
 
 def test_what_cannot_be_found_says_so():

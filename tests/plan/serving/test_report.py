@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -211,3 +212,27 @@ def test_list_prices_are_in_their_own_currency() -> None:
     cells = [cell for row in one(verbs.sections(plan, "en"), Table, "Money").rows for cell in row]
     assert W.money(2.0, "EUR") in cells
     assert not any("$" in cell for cell in cells)
+
+
+def test_the_best_layouts_stand_beside_the_chosen_one_with_intervals(plan: ServingPlan) -> None:
+    assert [section for section in verbs.sections(plan, "en") if isinstance(section, Table)
+            and section.title == "Best layouts"] == []  # one was given: nothing lost  # fmt: skip
+    found = plan_serving(replace(ASKED, gpus=64))
+    told = found.to_json()["layouts"]
+    assert len(told) == 10
+    assert [one["per_gpu"] for one in told] == sorted((one["per_gpu"] for one in told), reverse=True)
+    table = one(verbs.sections(found, "en"), Table, "Best layouts")
+    chosen = [row for row in table.rows if row[-1] == "chosen"]
+    assert [row[0] for row in chosen] == [one["layout"] for one in told if one["chosen"]]
+    assert len(chosen) == 1
+    for row, layout in zip(table.rows, told, strict=True):
+        assert layout["low"] < layout["per_gpu"] < layout["high"]
+        assert row[:2] == [layout["layout"], str(layout["gpus_per_unit"])]
+        assert row[3:5] == [W.plain(layout["per_gpu"]), f"{W.plain(layout['low'])} – {W.plain(layout['high'])}"]
+    after = table.rows[table.rows.index(chosen[0]) + 1 :]
+    assert all(re.fullmatch(r"[\d.]+ ?% slower", row[-1]) for row in after)
+
+
+def test_a_small_demand_is_shown_beside_what_was_considered_for_it() -> None:
+    small = plan_serving(replace(ASKED, gpus=None, demand=Demand(2e8, 5e7), isl=None, osl=300, hit=0.0))
+    assert sum(one["chosen"] for one in small.to_json()["layouts"]) == 1

@@ -167,20 +167,22 @@ def test_the_search_is_shown_fastest_first() -> None:
     sections = verbs.sections(made, "en")
     table = one(sections, Table, "Fastest layouts")
     best = made.search.best.seconds
-    for row, candidate in zip(table.rows, made.search.top, strict=True):
+    for row, candidate, (low, high) in zip(table.rows, made.search.top, made.search.intervals, strict=True):
+        assert low < candidate.seconds < high
         assert list(row[1:]) == [
             str(candidate.layout.gpus),
             f"{candidate.seconds:.3f}",
+            f"{low:.3f} – {high:.3f}",
             f"{candidate.tokens_per_s:,.0f}",
             f"{candidate.seconds / best - 1:+.1%}",
         ]
         assert candidate.seconds >= best
     assert f"{made.search.tried:,} layouts tried, of which {made.search.feasible:,} fit" in table.note
     assert f"leaves {made.search.idle} of 67 chips idle" in table.note
-    (of_best, first), (of_next, second) = one(
-        sections, StackedBars, "A step of the best layout and of the runner-up"
-    ).bars
+    drawn = one(sections, StackedBars, "A step of the best layout and of the runner-up")
+    (of_best, first), (of_next, second) = drawn.bars
     assert (of_best, of_next) == ("best", "runner-up")
+    assert drawn.intervals == dict(zip(("best", "runner-up"), made.search.intervals[:2], strict=True))
     assert sum(first.values()) == pytest.approx(best, rel=1e-3)
     assert sum(second.values()) == pytest.approx(made.search.top[1].seconds, rel=1e-3)
 

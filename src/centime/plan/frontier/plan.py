@@ -169,6 +169,8 @@ def _layout(curve: Curve, one: Tried) -> dict[str, Any]:
         "batch": one.batch,
         "tpot_s": one.tpot_s,
         "per_chip": one.per_chip,
+        "low": one.per_chip * curve.low,
+        "high": one.per_chip * curve.high,
         "per_dollar": curve.per_dollar(one.per_chip),
         "why": str(one.why or ""),
     }

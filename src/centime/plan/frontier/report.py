@@ -152,9 +152,9 @@ def _layouts(curve: Curve, w: Writer) -> Table:
         dollars = curve.per_dollar(one.per_chip)
         cost = [w.money(MILLION / dollars, currency) if dollars else "–"] if currency else []
         rows.append(
-            [one.layout, f"{one.chips}", *_figures(one, w), *cost, w.say(one.why) if one.why else w.say("best")]
+            [one.layout, f"{one.chips}", *_figures(curve, one, w), *cost, w.say(one.why) if one.why else w.say("best")]
         )
-    head = [*map(w.say, ("chips", "sequences a chip", "token", "tokens/s per chip"))]
+    head = [*map(w.say, ("chips", "sequences a chip", "token", "tokens/s per chip", "80 % interval"))]
     head += [w.say("per M output")] if currency else []
     left = sum(one.serves for one in curve.layouts[SHOWN:])
     notes = [w.say("{n:,} slower ones more were tried.", n=left)] if left > 0 else []
@@ -172,9 +172,10 @@ def _refused(curve: Curve) -> list[tuple[list[str], Said]]:
     return list(found.values())
 
 
-def _figures(one: Tried, w: Writer) -> list[str]:
-    chips = one.engine.unit.chips
-    return [w.plain(one.batch / chips), w.quantity(one.tpot_s * 1e3, ".3g", "ms"), w.plain(one.per_chip)]
+def _figures(curve: Curve, one: Tried, w: Writer) -> list[str]:
+    batch = w.plain(one.batch / one.engine.unit.chips)
+    interval = f"{w.plain(one.per_chip * curve.low)} – {w.plain(one.per_chip * curve.high)}"
+    return [batch, w.quantity(one.tpot_s * 1e3, ".3g", "ms"), w.plain(one.per_chip), interval]
 
 
 def _memory(plan: FrontierPlan, w: Writer) -> StackedBars:

@@ -32,6 +32,7 @@ from centime.plan.layouts.candidates import (
     sharding_of,
 )
 from centime.plan.step.cost import StepCost
+from centime.plan.step.intervals import step_interval
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout, text
 from centime.plan.step.times import StepTimes
@@ -54,7 +55,7 @@ class SearchResult:
     """What the search found.
 
     tried: valid layouts looked at; feasible: those of them that fit memory, all priced. top: the ten fastest, the best
-    first; times: of the first two. complete: False where the time limit cut it short.
+    first; times: of the first two; cost: what priced them. complete: False where the time limit cut it short.
     """
 
     gpus: int
@@ -63,6 +64,16 @@ class SearchResult:
     complete: bool
     top: tuple[Candidate, ...]
     times: tuple[StepTimes, ...]
+    cost: StepCost
+
+    @functools.cached_property
+    def intervals(self) -> tuple[tuple[float, float], ...]:
+        """The 80 % interval of each of the ten best, in seconds."""
+        found = []
+        for one in self.top:
+            fast, slow = step_interval(self.cost.job, one.layout, self.cost.times(one.layout))
+            found.append((one.seconds * fast, one.seconds * slow))
+        return tuple(found)
 
     @property
     def best(self) -> Candidate:
@@ -81,9 +92,11 @@ class SearchResult:
                 "layout": text(one.layout),
                 "gpus": one.layout.gpus,
                 "step_time_s": one.seconds,
+                "low_s": low,
+                "high_s": high,
                 "tokens_per_s": one.tokens_per_s,
             }
-            for one in self.top
+            for one, (low, high) in zip(self.top, self.intervals, strict=True)
         ]
         return {
             **{"tried": self.tried, "feasible": self.feasible, "complete": self.complete},
@@ -169,7 +182,7 @@ def search(
         )
     top = tuple(Candidate(layout, order[0], global_batch * seq / order[0]) for order, layout in run.top)
     times = tuple(cost.times(candidate.layout) for candidate in top[:2])
-    return SearchResult(gpus, run.tried, run.feasible, complete, top, times)
+    return SearchResult(gpus, run.tried, run.feasible, complete, top, times, cost)
 
 
 # Seconds that the arithmetic alone takes, a number that tells equals apart, and what takes them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from centime.catalogue.chips import Chip
 from centime.catalogue.prices import Price
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.serving.arrivals import Simulated
-from centime.plan.serving.choice import Choice, Lengths, Mixed
+from centime.plan.serving.choice import Choice, Decode, Lengths, Mixed, burden
 from centime.plan.serving.engine import prefilling
 from centime.plan.serving.money import RentedFleet, ServingMoney, rented
 from centime.plan.serving.request import Demand, ServingRequest
@@ -23,6 +24,7 @@ from centime.plan.serving.units import Unit
 from centime.units import SECONDS_PER_DAY
 
 PEAK_TO_MEAN = 278 / 226.75  # nodes serving DeepSeek's V3 and R1 on 2025-02-27 (open-infra-index, day 6)
+SHOWN = 10  # layouts of a table
 PARTS = {  # of a step, as StepTime names them
     "matrices": "matrices",
     "attention": "attention",
@@ -41,6 +43,43 @@ class MakersLayout:
     gpus_mean: float
     cost_per_day: float
     source: str
+
+
+@dataclass(frozen=True)
+class Considered:
+    """A choice of units as closed forms rate it, before arrivals are simulated. per_gpu: output tokens/s of a GPU,
+    those that prefill, or that whole units leave idle, counted."""
+
+    layout: str
+    gpus_per_unit: int
+    tpot_s: float
+    per_gpu: float
+
+
+def considered(ordered: Sequence[Choice], lengths: Lengths, gpus: int | None) -> tuple[Considered, ...]:
+    """The first choices of an order, cheapest first. gpus: that there are."""
+    return tuple(
+        Considered(layout_of(one), chips_of(one), decoder(one).state.tpot_s, lengths.osl / burden(one, lengths, gpus))
+        for one in ordered[:SHOWN]
+    )
+
+
+def decoder(choice: Choice) -> Decode:
+    """The units that decode, or do both."""
+    return choice if isinstance(choice, Mixed) else choice.decode
+
+
+def layout_of(choice: Choice) -> str:
+    """'TP8', or 'EP32/DP32 + EP144/DP144' of units that prefill and units that decode."""
+    if isinstance(choice, Mixed):
+        return choice.engine.unit.text()
+    return f"{choice.prefill.engine.unit.text()} + {choice.decode.engine.unit.text()}"
+
+
+def chips_of(choice: Choice) -> int:
+    """GPUs of one unit of each kind."""
+    own = decoder(choice).engine.unit.chips
+    return own if isinstance(choice, Mixed) else own + choice.prefill.engine.unit.chips
 
 
 @dataclass(frozen=True)
@@ -65,6 +104,7 @@ class ServingPlan:
     assumptions: tuple[str, ...]
     sources: tuple[str, ...]
     makers: MakersLayout | None = None  # where the layout was found, and the makers' own is known
+    considered: tuple[Considered, ...] = ()  # the best before the simulation, the chosen one among them
 
     @property
     def gpus_mean(self) -> float:
@@ -127,12 +167,17 @@ class ServingPlan:
             | {"cost_per_month": fleet.cost_per_month, "cost_per_year": fleet.cost_per_year},
             "revenue_usd_per_day": money.revenue_per_day,
             "margin": money.margin,
+            "layouts": [self._considered(one) for one in self.considered],
             "makers_layout": dataclasses.asdict(self.makers) if self.makers else None,
             "price_list": self.prices.name if self.prices else None,
             "interval": {"low": self.gpus_mean / self.high_factor, "high": self.gpus_mean / self.low_factor},
             "assumptions": list(self.assumptions),
             "sources": list(self.sources),
         }
+
+    def _considered(self, one: Considered) -> dict[str, Any]:
+        ends = {"low": one.per_gpu * self.low_factor, "high": one.per_gpu * self.high_factor}
+        return dataclasses.asdict(one) | ends | {"chosen": one.layout == layout_of(self.choice)}
 
 
 def peak_to_mean(request: ServingRequest) -> float:

@@ -24,7 +24,15 @@ from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.interval import nearest_measured, spread
 from centime.plan.serving.money import spent
-from centime.plan.serving.plan import PEAK_TO_MEAN, MakersLayout, ServingPlan, busy_gpus, peak_to_mean
+from centime.plan.serving.plan import (
+    PEAK_TO_MEAN,
+    Considered,
+    MakersLayout,
+    ServingPlan,
+    busy_gpus,
+    considered,
+    peak_to_mean,
+)
 from centime.plan.serving.request import Demand, ServingRequest, parse_units
 from centime.plan.serving.speeds import ServingSoftware, speeds, year
 from centime.plan.serving.trial import Tried, best_tried
@@ -55,9 +63,11 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     if given:
         check_units(given, arch, request.gpus)
     ordered = choices(engine, lengths, request.ttft_s, request.tpot_s, given, request.gpus)
-    choice, simulated = best_tried(ordered, lengths, request.ttft_s, request.tpot_s, request.gpus)
+    tried = best_tried(ordered, lengths, request.ttft_s, request.tpot_s, request.gpus)
+    rivals = considered(ordered, lengths, request.gpus)
     if request.demand is not None and given is None:
-        choice, simulated = _on_fewer(request, engine, lengths, (choice, simulated))
+        tried, rivals = _on_fewer(request, engine, lengths, tried, rivals)
+    choice, simulated = tried
     demand, prefill_gpus, decode_gpus = _sized(request, lengths, choice)
     price = in_currency(
         gpu_hour(kind, request.date, request.price, request.market, request.price_region), request.currency
@@ -92,12 +102,19 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
         (*notes, *(said(text) for text in arch.assumptions)),
         tuple(dict.fromkeys(s for s in (arch.source, kind.source, price.source, prices.source if prices else "") if s)),
         _as_its_makers(request, engine, lengths, price),
+        rivals,
     )
 
 
-def _on_fewer(request: ServingRequest, engine: EngineModel, lengths: Lengths, cheapest: Tried) -> Tried:
-    """The units that serve a small demand on far fewer GPUs than whole units of those that cost least a token; else
-    these. A unit of hundreds of GPUs is cheapest where it is busy, and stands idle where tens of them would do."""
+Rivals = tuple[Considered, ...]
+
+
+def _on_fewer(
+    request: ServingRequest, engine: EngineModel, lengths: Lengths, cheapest: Tried, rivals: Rivals
+) -> tuple[Tried, Rivals]:
+    """The units that serve a small demand on far fewer GPUs than whole units of those that cost least a token, with
+    what was considered beside them; else these. A unit of hundreds of GPUs is cheapest where it is busy, and stands
+    idle where tens of them would do."""
     prefill, decode = _sized(request, lengths, cheapest[0])[1:]
     least = (prefill + decode) * peak_to_mean(request)
     most = busy_gpus(request, cheapest[0], prefill, decode) / OVERSIZED
@@ -107,11 +124,11 @@ def _on_fewer(request: ServingRequest, engine: EngineModel, lengths: Lengths, ch
             ordered = choices(engine, lengths, request.ttft_s, request.tpot_s, None, gpus)
             tried = best_tried(ordered, lengths, request.ttft_s, request.tpot_s, gpus)
         except UserError:  # nothing that holds the model, or keeps to the limits, on so few
-            tried = cheapest
-        if busy_gpus(request, tried[0], *_sized(request, lengths, tried[0])[1:]) <= most:
-            return tried
+            ordered, tried = [], cheapest
+        if ordered and busy_gpus(request, tried[0], *_sized(request, lengths, tried[0])[1:]) <= most:
+            return tried, considered(ordered, lengths, gpus)
         gpus = math.ceil(1.25 * gpus)
-    return cheapest
+    return cheapest, rivals
 
 
 def _as_its_makers(request: ServingRequest, engine: EngineModel, lengths: Lengths, price: Price) -> MakersLayout | None:

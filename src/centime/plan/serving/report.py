@@ -7,7 +7,7 @@ from centime.messages import Amount, Writer
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.serving.choice import Mixed
 from centime.plan.serving.engine import EngineModel, decoding, steady
-from centime.plan.serving.plan import PARTS, ServingPlan, parts, percentiles, steps, units
+from centime.plan.serving.plan import PARTS, ServingPlan, layout_of, parts, percentiles, steps, units
 from centime.plan.show.parameters import parameters_figure
 from centime.plan.show.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table
 
@@ -19,7 +19,7 @@ def title(plan: ServingPlan, w: Writer) -> str:
 
 def sections(plan: ServingPlan, w: Writer) -> list[Section]:
     """Everything, in order."""
-    found: list[Section] = [_figures(plan, w), _units(plan, w), _steps(plan, w)]
+    found: list[Section] = [_figures(plan, w), _units(plan, w), *_layouts(plan, w), _steps(plan, w)]
     found += [_money(plan, w), _latency(plan, w), _frontier(plan, w)]
     found.append(Notes(w.say("Assumptions"), [w.say(text) for text in plan.assumptions]))
     lists = [plan.prices.date] if plan.prices and plan.prices.date else []
@@ -92,6 +92,28 @@ def _units(plan: ServingPlan, w: Writer) -> Table:
     head = map(w.say, ("GPUs a unit", "GPUs, mean", "Batch per GPU", "Step", "tokens/s per GPU"))
     note = w.say("A prefill unit's batch is in tokens of a step, a decode unit's in sequences.")
     return Table(w.say("Units"), ["", *head], rows, note)
+
+
+def _layouts(plan: ServingPlan, w: Writer) -> list[Table]:
+    """The best layouts before the simulation, and what the chosen one has before them; none where one was given."""
+    if len(plan.considered) < 2:
+        return []
+    chosen = layout_of(plan.choice)
+    best = next((one.per_gpu for one in plan.considered if one.layout == chosen), plan.considered[0].per_gpu)
+    rows = []
+    for one in plan.considered:
+        if one.layout == chosen:
+            why = w.say("chosen")
+        elif one.per_gpu > best:
+            why = w.say("behind once arrivals are simulated")
+        else:
+            why = w.say("{less:.1%} slower", less=1 - one.per_gpu / best)
+        interval = f"{w.plain(one.per_gpu * plan.low_factor)} – {w.plain(one.per_gpu * plan.high_factor)}"
+        cells = [w.number(one.gpus_per_unit), _milliseconds(w, one.tpot_s), w.plain(one.per_gpu), interval, why]
+        rows.append([one.layout, *cells])
+    head = map(w.say, ("GPUs a unit", "token", "output tokens/s per GPU", "80 % interval", "why not"))
+    note = w.say("At their working loads before arrivals are simulated; GPUs that prefill or are idle counted.")
+    return [Table(w.say("Best layouts"), ["", *head], rows, note)]
 
 
 def _steps(plan: ServingPlan, w: Writer) -> StackedBars:

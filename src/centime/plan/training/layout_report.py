@@ -11,18 +11,19 @@ from centime.plan.step.layout import Layout, text
 ROUNDS = 3  # of the pipeline: enough to see ramps and steady state
 
 
-def search_sections(result: SearchResult, interval: tuple[float, float], w: Writer) -> list[Section]:
-    """The ten best layouts, and the best one's step beside the runner-up's. interval: of the best one's seconds."""
+def search_sections(result: SearchResult, w: Writer) -> list[Section]:
+    """The ten best layouts, and the best one's step beside the runner-up's."""
     best = result.best.seconds
     rows = [
         (
             text(candidate.layout).replace(",", ", "),
             w.number(candidate.layout.gpus),
             w.number(candidate.seconds, ".3f"),
+            f"{w.number(low, '.3f')} – {w.number(high, '.3f')}",
             w.number(candidate.tokens_per_s, ",.0f"),
             w.number(candidate.seconds / best - 1, "+.1%"),
         )
-        for candidate in result.top
+        for candidate, (low, high) in zip(result.top, result.intervals, strict=True)
     ]
     note = w.say(
         "{tried:,} layouts tried, of which {feasible:,} fit in memory and were priced.",
@@ -33,19 +34,17 @@ def search_sections(result: SearchResult, interval: tuple[float, float], w: Writ
         note += " " + w.say("The best one leaves {idle} of {gpus} chips idle.", idle=result.idle, gpus=result.gpus)
     if not result.complete:
         note += " " + w.say("The search ran out of time.")
-    head = [w.say("Layout"), w.say("Chips"), w.say("Step (s)"), w.say("Tokens/s"), w.say("Slower by")]
-    sections: list[Section] = [Table(w.say("Fastest layouts"), head, rows, note)]
+    head = map(w.say, ("Layout", "Chips", "Step (s)", "80 % interval", "Tokens/s", "Slower by"))
+    sections: list[Section] = [Table(w.say("Fastest layouts"), [*head], rows, note)]
     if result.runner_up_parts:
         bars = [
             (w.say("best"), _translated(result.times[0].parts, w)),
             (w.say("runner-up"), _translated(result.runner_up_parts, w)),
         ]
         title = w.say("A step of the best layout and of the runner-up")
-        sections.append(
-            StackedBars(
-                title, "s", bars, w.plain, f"{w.say(result.why())} {w.say('Whiskers: 80 %.')}", {bars[0][0]: interval}
-            )
-        )
+        note = f"{w.say(result.why())} {w.say('Whiskers: 80 %.')}"
+        ends = {label: interval for (label, _), interval in zip(bars, result.intervals, strict=False)}
+        sections.append(StackedBars(title, "s", bars, w.plain, note, ends))
     return sections
 
 
