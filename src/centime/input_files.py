@@ -82,4 +82,5 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     except RecursionError:
         raise UserError(f"{where} is nested too deeply to be read.") from None
     except ValueError as error:  # an integer of more than 4,300 digits, a day that no calendar has
-        raise UserError(f"{where} is not TOML: {error}.") from None
+        why = "a whole number in it has thousands of digits" if "digits" in str(error) else error
+        raise UserError(f"{where} is not TOML: {why}.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import types
 import typing
 from collections.abc import Mapping
@@ -45,12 +46,20 @@ def _sentence(
     meaning = f" ({field.description})" if field is not None and field.description else ""
     if issue["type"] == "missing":
         return f"{name} is missing{meaning}."
-    found = "" if isinstance(issue["input"], dict | BaseModel) else f" is {_brief(repr(issue['input']))}, which"
+    found = "" if isinstance(issue["input"], dict | BaseModel) else f" is {as_written(issue['input'])}, which"
     return f"{name}{found} does not fit: {message}{meaning}."
 
 
-def _brief(text: str) -> str:
-    """A text cut to what a sentence can hold."""
+def as_written(value: Any) -> str:
+    """A value that a file held, as its writer knows it: true, 'a text', [1, 2], 2027-01-01; cut to what a sentence can
+    hold."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return "a table"
+    text = f"[{', '.join(map(as_written, value))}]" if isinstance(value, list) else repr(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
 
 

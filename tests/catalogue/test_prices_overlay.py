@@ -63,7 +63,12 @@ def test_a_table_does_as_well(centime_home: Path) -> None:
         ('[[price]]\ndevice = "x"\nper_hour = 1\ncurrency = "$"\ndate = "2026"', "'\\$' is no code of three capitals"),
         ("[prices]\nh100 = 2", r"has a table 'prices'; each price is a \[\[price\]\] table"),
         ("price = 2", r"each price is a \[\[price\]\] table"),
-        ("[[price", "cannot be read"),
+        ("[[price", "is not TOML"),
+        ("price = [1]", r"each price is a \[\[price\]\] table"),
+        (f"[[price]]\nper_hour = {'9' * 5000}", "is not TOML: a whole number in it has thousands of digits"),
+        (f"a = {'[' * 5000}{']' * 5000}", "nested too deeply"),
+        ("\0", "holds zero bytes"),
+        ('[[price]]\ndevice = "x"\nper_hour = inf\ncurrency = "USD"\ndate = "2026"', "at least 0"),
     ],
 )
 def test_a_mistake_in_it_is_a_sentence_that_names_the_place(text: str, sentence: str, centime_home: Path) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import datetime
 import functools
+import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from centime.catalogue.home import centime_home
 from centime.catalogue.refreshed import refreshed_path, refreshed_rows
 from centime.csv_files import Row, read_rows
 from centime.errors import UserError, nearest
+from centime.input_files import parse_toml, read_text
 from centime.messages import Amount, Said, said
 from centime.units import format_money, parse_price_per_hour
 
@@ -231,17 +232,15 @@ def read_overlay(path: Path) -> list[PriceRow]:
     Keys: device (words of the device's name, or a chip of the catalogue), per_hour, currency, date, and, optional,
     vcpus (the price is for that many vCPUs), source. Raises UserError naming the file, the entry and the key.
     """
-    try:
-        if path.suffix == ".csv":
-            entries: Any = read_rows(path)
-        else:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
-            entries = tables.get("price", [])
-            strange = next((key for key in tables if key != "price"), None if isinstance(entries, list) else "price")
-            if strange is not None:
-                raise UserError(f"{path} has a table {strange!r}; each price is a [[price]] table.")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path} cannot be read: {error}; mend it or move it away.") from None
+    if path.suffix == ".csv":
+        entries: Any = read_rows(path)
+    else:
+        tables = parse_toml(read_text(path, "prices, or none at all"), str(path))
+        entries = tables.get("price", [])
+        whole = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+        strange = next((key for key in tables if key != "price"), None if whole else "price")
+        if strange is not None:
+            raise UserError(f"{path} has a table {strange!r}; each price is a [[price]] table.")
     return [_overlay_row(entry, f"{path}, price {index}") for index, entry in enumerate(entries, 1)]
 
 
@@ -275,7 +274,7 @@ def _row(line: Mapping[str, str], where: str) -> PriceRow:
         first_day(line["date"])
     except (ValueError, TypeError) as error:
         raise UserError(f"{where}: {error}; per_hour is a number, vcpus a whole one, date YYYY-MM-DD.") from None
-    if not per_hour >= 0 or (vcpus is not None and vcpus < 1):
+    if not 0 <= per_hour < math.inf or (vcpus is not None and vcpus < 1):
         raise UserError(
             f"{where}: a price is at least 0 and vcpus at least 1; found {line['per_hour']}, {line['vcpus'] or 'none'}."
         )

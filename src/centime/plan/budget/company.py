@@ -22,10 +22,12 @@ from centime.errors import UserError, nearest
 from centime.input_files import parse_toml, read_text
 from centime.messages import Amount
 from centime.plan.budget.finance import irr, npv, payback, taxes
+from centime.typed_trees import as_written
 from centime.units import parse_count
 
 WHAT = "a TOML file with [[year]] tables of year, capex, revenue and opex (docs/plan-fleet.md#budget)"
 KEYS = ("capex", "revenue", "opex")
+TOP = ("name", "currency", "year")
 MOST = 1e15  # of a currency in a year
 MOST_YEARS = 40
 
@@ -92,16 +94,17 @@ def read_company(path: Path) -> Company:
     """The company of a file. Raises UserError naming the file, the table and the key that is wrong."""
     where = f"--company {path}"
     found = parse_toml(read_text(path, WHAT), where)
-    for key in found:
-        if key not in ("name", "currency", "year"):
-            raise UserError(f"{where}: {key!r} is none of its keys.{nearest(key, ('name', 'currency', 'year'))}")
+    _known(found, TOP, where)
     name, currency, rows = found.get("name", path.stem), found.get("currency", "USD"), found.get("year", [])
     for key, value in (("name", name), ("currency", currency)):
         if not isinstance(value, str) or not value.strip():
-            raise UserError(f"{where}: {key} is {value!r}; expected a text.")
+            raise UserError(f"{where}: {key} is {as_written(value)}; expected a text.")
     if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_YEARS or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{where} has no years, or more than {MOST_YEARS}; expected {WHAT}.")
-    each = converted(Amount(1.0, currency.strip().upper()), "USD").value
+    try:
+        each = converted(Amount(1.0, currency.strip().upper()), "USD").value
+    except UserError as error:
+        raise UserError(f"{where}: currency: {error}") from None
     years = [_year(row, f"{where}: year {number}", each) for number, row in enumerate(rows, 1)]
     for before, after in itertools.pairwise(years):
         if after.year != before.year + 1:
@@ -110,12 +113,19 @@ def read_company(path: Path) -> Company:
 
 
 def _year(row: Mapping[str, Any], where: str, each: float) -> CompanyYear:
-    for key in row:
-        if key not in ("year", *KEYS):
-            raise UserError(f"{where}: {key!r} is none of its keys.{nearest(key, ('year', *KEYS))}")
-    if type(row.get("year")) is not int or not 1900 <= row["year"] <= 2200:
-        raise UserError(f"{where}: year is {row.get('year')!r}; expected a whole number such as 2027.")
+    _known(row, ("year", *KEYS), where)
+    if "year" not in row:
+        raise UserError(f"{where}: year is missing; expected a whole number such as 2027.")
+    if type(row["year"]) is not int or not 1900 <= row["year"] <= 2200:
+        raise UserError(f"{where}: year is {as_written(row['year'])}; expected a whole number such as 2027.")
     return CompanyYear(row["year"], *(each * _amount(row.get(key, 0), f"{where}: {key}") for key in KEYS))
+
+
+def _known(table: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+    for key in table:
+        if key not in keys:
+            hint = nearest(key, keys) or f" Keys: {', '.join(keys)}."
+            raise UserError(f"{where}: {key!r} is none of its keys.{hint}")
 
 
 def _amount(value: Any, where: str) -> float:
@@ -124,7 +134,7 @@ def _amount(value: Any, where: str) -> float:
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if type(number) not in (int, float) or not 0 <= number <= MOST:
-        raise UserError(f"{where} is {value!r}; expected an amount from 0 to {MOST:g}.")
+        raise UserError(f"{where} is {as_written(value)}; expected an amount from 0 to {MOST:g}.")
     return float(number)
 
 
