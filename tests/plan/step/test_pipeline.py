@@ -259,3 +259,12 @@ def test_schedules_that_do_not_exist(pipeline, word):
         simulate(Pipeline(*pipeline), Passes(1, 1, 1))
     with pytest.raises(UserError, match=word):
         phases(Pipeline(*pipeline), Passes(1, 1, 1))
+
+
+@pytest.mark.parametrize("micro_batches", [4, 60, 512])
+def test_two_stages_that_always_work_have_no_bubble(micro_batches: int) -> None:
+    """What a difference of sums leaves is no time."""
+    for seconds in (0.1, 1.7, 0.003):
+        passes = Passes(seconds, seconds * 1.3, seconds * 0.7, seconds * 2.1)
+        found = phases(Pipeline("dualpipe", 2, 1, micro_batches), passes)
+        assert found.bubble == 0.0 or found.bubble > 1e-6 * found.total

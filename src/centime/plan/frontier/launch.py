@@ -1,10 +1,11 @@
 """The commands that start a layout in vLLM, SGLang and TensorRT-LLM.
 
-Their arguments were read in the engines' own parsers: vLLM 0.33.0 (vllm/engine/arg_utils.py), SGLang 0.5.23
-(sglang/srt/arg_groups/fields, where --attn-dp-size replaces --dp-size with --enable-dp-attention), and TensorRT-LLM
-00209af1 (tensorrt_llm/commands/serve.py, with attention data parallelism in the file that --extra_llm_api_options
-names, as in release 1.0; newer ones call it --config too). The first two were the newest of the package index on
-2026-12-01, which had 1.2.1 of the third.
+Their arguments and the values that they choose from were read in the engines' own parsers: vLLM 0.33.0
+(vllm/engine/arg_utils.py, vllm/config/parallel.py), SGLang 0.5.23 (sglang/srt/arg_groups/fields, where --attn-dp-size
+replaces --dp-size with --enable-dp-attention), and TensorRT-LLM 00209af1 (tensorrt_llm/commands/serve.py, with
+attention data parallelism in the file that --extra_llm_api_options names, as in release 1.0; newer ones call it
+--config too; several servers are one MPI world, started through trtllm-llmapi-launch). The first two were the newest of
+the package index on 2026-12-01, which had 1.2.1 of the third.
 """
 
 from __future__ import annotations
@@ -13,32 +14,60 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from centime.catalogue.chips import Chip
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.engine import CHUNK
 from centime.plan.serving.units import USABLE_MEMORY, Unit
 
-BOX = 8  # chips of a server
+BOX, TRAY = 8, 4  # chips of a server, and of one of a rack whose switch joins all (GB200 and GB300 NVL72)
 LONGER = 4  # the longest request over the mean one that a server is started for
 ROUND = 1024  # tokens to which that is rounded up
 
 Role = Literal["both", "prefill", "decode"]
+# Whose chips an engine runs on, as far as its own parser says how; others have plug-ins, whose parsers were not read.
+RUNS_ON = {"vllm": ("nvidia", "amd"), "sglang": ("nvidia", "amd", "huawei"), "trt": ("nvidia",)}
+# What carries tokens to experts of other servers: vLLM's between prompts and answers, SGLang's for both.
+VLLM_A2A = {"nvidia": "deepep", "amd": "mori"}
+SGLANG_A2A = {"nvidia": "deepep", "amd": "mori", "huawei": "deepep"}
 KV_TRANSFER = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A unit to start: its layout, what it does, sequences in flight in all of it, and the longest request."""
+    """A unit to start: its layout and chips, what it does, sequences in flight in all of it, the longest request.
+
+    experts: that a layer of the model routes to, 0 without.
+    """
 
     model: str
     unit: Unit
+    chip: Chip
     role: Role
     batch: float
     longest: int
+    experts: int = 0
+
+    @property
+    def vendor(self) -> str:
+        """Whose chips, in lower case."""
+        return self.chip.vendor.lower()
+
+    @property
+    def box(self) -> int:
+        """Chips of a server."""
+        return TRAY if self.chip.scaleup_tech.endswith("rack") else BOX
 
     @property
     def servers(self) -> int:
-        """Boxes of eight chips."""
-        return math.ceil(self.unit.chips / BOX)
+        """How many."""
+        return math.ceil(self.unit.chips / self.box)
+
+    @property
+    def redundant(self) -> int:
+        """Copies of experts beside them: the unit's, and as many more as it takes for every rank to hold as many."""
+        if not self.expert_parallel:
+            return 0
+        return math.ceil((self.experts + self.unit.redundant) / self.unit.ep) * self.unit.ep - self.experts
 
     @property
     def per_group(self) -> int:
@@ -58,8 +87,9 @@ def longest(lengths: Lengths, fits: float | None) -> int:
 
 
 def launch_lines(one: Launched) -> dict[str, str]:
-    """Engine -> command, '$RANK' and '$HOST' where there are several servers."""
-    return {"vllm": _vllm(one), "sglang": _sglang(one), "trt": _trt(one)}
+    """Engine -> command, of those that run on such chips; '$RANK' and '$HOST' where there are several servers."""
+    lines = {"vllm": _vllm, "sglang": _sglang, "trt": _trt}
+    return {engine: line(one) for engine, line in lines.items() if one.vendor in RUNS_ON[engine]}
 
 
 def _vllm(one: Launched) -> str:
@@ -69,15 +99,16 @@ def _vllm(one: Launched) -> str:
     words += [f"--data-parallel-size {unit.dp}"] if unit.dp > 1 else []
     words += ["--enable-expert-parallel"] if one.expert_parallel else []
     if one.servers > 1 and unit.dp > 1:
-        local = max(1, BOX // unit.tp)
+        local = max(1, one.box // unit.tp)
         words += [f"--data-parallel-size-local {local}", f"--data-parallel-start-rank $(({local} * RANK))"]
         words += ["--data-parallel-address $HOST"]
-        words += ["--all2all-backend deepep_high_throughput" if one.role == "prefill" else
-                  "--all2all-backend deepep_low_latency"]  # fmt: skip
+        kind = "high_throughput" if one.role == "prefill" else "low_latency"
+        words += [f"--all2all-backend {VLLM_A2A[one.vendor]}_{kind}"]
     elif one.servers > 1:
         words += [f"--nnodes {one.servers}", "--node-rank $RANK", "--master-addr $HOST"]
     words += ["--enable-dbo"] if unit.overlapped else []
-    words += ["--enable-eplb"] if unit.redundant else []
+    if one.redundant:
+        words += ["--enable-eplb", f"--eplb-config '{{\"num_redundant_experts\":{one.redundant}}}'"]
     words += [f"--max-num-seqs {one.per_group}", f"--max-num-batched-tokens {CHUNK}"]
     words += [f"--max-model-len {one.longest}", f"--gpu-memory-utilization {USABLE_MEMORY:g}"]
     words += [f"--kv-transfer-config '{KV_TRANSFER}'"] if one.role != "both" else []
@@ -90,14 +121,16 @@ def _sglang(one: Launched) -> str:
     words += [f"--pp-size {unit.pp}"] if unit.pp > 1 else []
     words += [f"--attn-dp-size {unit.dp}"] if unit.dp > 1 else []
     words += [f"--ep-size {unit.ep}"] if unit.ep > 1 else []
-    words += ["--moe-a2a-backend deepep"] if one.expert_parallel and unit.dp > 1 else []
+    words += [f"--moe-a2a-backend {SGLANG_A2A[one.vendor]}"] if one.expert_parallel and unit.dp > 1 else []
     words += ["--enable-two-batch-overlap"] if unit.overlapped else []
-    words += [f"--ep-num-redundant-experts {unit.redundant}"] if unit.redundant else []
+    words += [f"--ep-num-redundant-experts {one.redundant}"] if one.redundant else []
     if one.servers > 1:
         words += [f"--nnodes {one.servers}", "--node-rank $RANK", "--dist-init-addr $HOST:5000"]
     words += [f"--max-running-requests {one.per_group * unit.dp}", f"--chunked-prefill-size {CHUNK}"]
     words += [f"--context-length {one.longest}", f"--mem-fraction-static {USABLE_MEMORY:g}"]
-    words += [f"--disaggregation-mode {one.role}"] if one.role != "both" else []
+    if one.role != "both":
+        words += [f"--disaggregation-mode {one.role}"]
+        words += ["--disaggregation-transfer-backend ascend"] if one.vendor == "huawei" else []
     return " ".join(words)
 
 
@@ -106,10 +139,11 @@ def _trt(one: Launched) -> str:
     settings = ["enable_attention_dp: true"] if unit.dp > 1 else []
     settings += ["cache_transceiver_config: {backend: DEFAULT}"] if one.role != "both" else []
     settings += ["disable_overlap_scheduler: true"] if one.role == "prefill" else []
-    words = ["trtllm-serve", one.model, f"--tp_size {unit.tp * unit.dp}"]
+    world = f"mpirun -n {unit.chips} --hostfile $HOSTS trtllm-llmapi-launch " if one.servers > 1 else ""
+    words = [f"{world}trtllm-serve", one.model, f"--tp_size {unit.tp * unit.dp}"]
     words += [f"--pp_size {unit.pp}"] if unit.pp > 1 else []
     words += [f"--ep_size {unit.ep}"] if unit.ep > 1 else []
-    words += [f"--gpus_per_node {BOX}"] if one.servers > 1 else []
+    words += [f"--gpus_per_node {one.box}"] if one.servers > 1 else []
     words += [f"--max_batch_size {one.per_group}", f"--max_num_tokens {CHUNK}", f"--max_seq_len {one.longest}"]
     words += [f"--kv_cache_free_gpu_memory_fraction {USABLE_MEMORY:g}"]
     if not settings:

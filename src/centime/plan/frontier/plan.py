@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,12 +14,13 @@ from centime.catalogue.chips import Chip
 from centime.catalogue.prices import Price
 from centime.messages import Said
 from centime.plan.frontier.curve import SpeedPoint, at_speed, between
-from centime.plan.frontier.launch import Launched, launch_lines, longest
+from centime.plan.frontier.launch import Launched, Role, launch_lines, longest
 from centime.plan.frontier.layouts import SHOWN, Tried
 from centime.plan.frontier.measured import Measured
 from centime.plan.frontier.memory import UnitMemory, memory_of
 from centime.plan.frontier.request import FrontierRequest
 from centime.plan.serving.choice import Lengths
+from centime.plan.serving.units import Unit
 
 MILLION = 1e6
 SPEEDS = (20.0, 40.0, 60.0, 100.0)  # tokens/s of a user, that are told
@@ -103,11 +105,17 @@ class FrontierPlan:
         memory = memory_of(best.engine, best.batch, self.lengths)
         tokens = longest(self.lengths, memory.context)
         own = "/" in self.request.model  # a folder, or a name on the Hub
-        name, unit = self.request.model if own else "$MODEL", best.engine.unit
-        units = [Launched(name, unit, "both" if best.prefill is None else "decode", best.batch, tokens)]
-        if best.prefill is not None:
-            groups = float(best.prefill.engine.unit.dp)
-            units.insert(0, Launched(name, best.prefill.engine.unit, "prefill", groups, tokens))
+        name = shlex.quote(self.request.model) if own else "$MODEL"
+        experts = max(layer.experts for layer in best.engine.model.layers)
+
+        def launched(unit: Unit, role: Role, batch: float) -> Launched:
+            return Launched(name, unit, curve.chip, role, batch, tokens, experts)
+
+        if best.prefill is None:
+            units = [launched(best.engine.unit, "both", best.batch)]
+        else:
+            first = best.prefill.engine.unit
+            units = [launched(first, "prefill", float(first.dp)), launched(best.engine.unit, "decode", best.batch)]
         wanted = [curve.engine] if curve.engine else ["vllm", "sglang", "trt"]
         return [
             (one.role, {engine: line for engine, line in launch_lines(one).items() if engine in wanted})

@@ -22,6 +22,7 @@ from centime.plan.serving.choice import Lengths, prefills, units_to_try
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel
 from centime.plan.serving.interval import nearest_measured, spread
+from centime.plan.serving.request import check_engine
 from centime.plan.serving.speeds import ServingSoftware, speeds, year
 from centime.plan.serving.units import Unit, as_stored, usual_precision, weights_form
 from centime.plan.typed_inputs import typed
@@ -74,6 +75,7 @@ def _curve(
     low, high = spread(arch.name, kind)
     price = _price(kind, request.date, given)
     try:
+        check_engine(engine_name, kind)
         form, _ = weights_form(kind, arch, cost, asked)
         precision = asked or form.name
         software = ServingSoftware(engine_name, year(date))

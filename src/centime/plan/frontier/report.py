@@ -43,7 +43,10 @@ def sections(plan: FrontierPlan, w: Writer) -> list[Section]:
     if reasons:
         found.append(Notes(w.say("What stands in the way"), reasons))
     found.append(Notes(w.say("Assumptions"), [w.say(line) for line in plan.assumptions]))
-    prices = [w.say("{name}: {what}", name=c.chip.name, what=c.price.sentence()) for c in plan.curves if c.price]
+    unknown = said("no price of an hour is known; give one with --price")
+    prices = [
+        w.say("{name}: {what}", name=c.chip.name, what=c.price.sentence() if c.price else unknown) for c in plan.curves
+    ]
     prices += [w.say(line) for line in how_old([c.price for c in plan.curves if c.price])]
     found.append(Notes(w.say("Prices"), list(dict.fromkeys(prices))))
     found.append(Notes(w.say("Sources"), [w.say(source) for source in plan.sources]))

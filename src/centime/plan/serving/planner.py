@@ -33,7 +33,7 @@ from centime.plan.serving.plan import (
     considered,
     peak_to_mean,
 )
-from centime.plan.serving.request import Demand, ServingRequest, parse_units
+from centime.plan.serving.request import Demand, ServingRequest, check_engine, parse_units
 from centime.plan.serving.speeds import ServingSoftware, speeds, year
 from centime.plan.serving.trial import Tried, best_tried
 from centime.plan.serving.units import Unit, check_units, published_layout, weights_form
@@ -48,6 +48,7 @@ AGREE = 1.1  # times by which the ratio of lengths may differ from that of a dem
 def plan_serving(request: ServingRequest) -> ServingPlan:
     """Plan it. Raises UserError for a model or chip nobody knows, or units that cannot serve within the limits."""
     arch, kind = architecture(request.model), chip(request.gpu)
+    check_engine(request.engine, kind)
     cost = model_cost(arch)
     lengths, notes = _lengths(request)
     form, weights = weights_form(kind, arch, cost, request.precision)

@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from centime.catalogue.chips import Chip
 from centime.catalogue.hourly_prices import ON_DEMAND, check_area, check_market
 from centime.catalogue.prices import day
 from centime.errors import UserError, nearest
+from centime.messages import said
 from centime.plan.serving.units import Unit
 from centime.units import parse_count
 
@@ -98,6 +100,16 @@ class ServingRequest:
             raise UserError(f"--peak-to-mean {self.peak_to_mean:g} is below 1; the peak is at least the mean.")
         if not 0 <= self.mtp <= 8 or not 0 < self.acceptance <= 1:
             raise UserError(f"--mtp {self.mtp}, acceptance {self.acceptance:g}: 0 to 8 drafts, each above 0 up to 1.")
+
+
+def check_engine(engine: str, kind: Chip) -> None:
+    """Raises UserError on an engine that does not run on such chips."""
+    if engine == "trt" and kind.vendor.lower() != "nvidia":
+        raise UserError(
+            said(
+                "{chip}: TensorRT-LLM (trt) runs on NVIDIA's chips alone; name another engine, or none.", chip=kind.name
+            )
+        )
 
 
 def require_service(hit: float, quantities: Mapping[str, float | None]) -> None:

@@ -15,6 +15,8 @@ from centime.plan.step import schedules
 from centime.plan.step.layout import BIDIRECTIONAL, Layout, Schedule
 from centime.plan.step.schedules import Kind, ScheduleItem
 
+ROUNDING = 1e-12  # of a step: what a difference of sums may leave
+
 
 class Event(NamedTuple):
     """A stage at work from `start` to `end` (seconds); for FB, `micro_batch` is the one that goes forward."""
@@ -260,5 +262,7 @@ def _phases_bidirectional(pipeline: Pipeline, passes: Passes, slowest: float) ->
     put_off = 2 * half - 1 - near
     total = _bidirectional(pipeline, passes, slowest)
     forward, backward = forwards * f, whole_backwards * (b + w) + put_off * b
-    idle = max(0.0, total - forward - backward - put_off * w - pairs * both)  # which may round to less than nothing
+    idle = total - forward - backward - put_off * w - pairs * both
+    if idle < ROUNDING * total:  # nothing, or less: of two stages each works all the time
+        idle = 0.0
     return Phases(forward, backward, put_off * w, pairs * both, idle)
