@@ -232,7 +232,8 @@ def judge(room: str, checkout: Checkout, asked: argparse.Namespace, known: dict[
     seen = checkout.run(paths, Recorder(source), 3600) if paths else {"failed": ["none is there"]}
     if seen is None or seen["failed"]:
         log = root / "log.txt"
-        raise SystemExit(f"{room}: the tests fail as they are: {seen}\n{log.read_text() if paths else ''}")
+        found = "they take over an hour" if seen is None else ", ".join(seen["failed"])
+        raise SystemExit(f"{room}: the tests fail as they are: {found}\n{log.read_text() if paths else ''}")
     tests = Tests(**seen)
     limit = 10 * sum(tests.seconds.values()) + asked.slack
     killed = 0

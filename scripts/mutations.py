@@ -1,7 +1,7 @@
 """Small wrong changes to a Python file, drawn from its syntax tree: what a test suite should notice.
 
-Each is one edit of the source text. Left alone: annotations, decorators, assertions, texts, and code under
-`if TYPE_CHECKING`, of which a change cannot be seen from outside.
+Each is one edit of the source text. Left alone: annotations, decorators, assertions, texts, code under
+`if TYPE_CHECKING`, of which a change cannot be seen from outside, and zip's `strict`, which is an assertion too.
 """
 
 from __future__ import annotations
@@ -86,8 +86,11 @@ class _Walk:
             before = self.text[start:end].decode()
             if after != before:
                 yield Mutation(kind, self.name, function, first, start, end, before, after)
+        left = {"annotation", "returns", "decorator_list", "bases"}
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "zip":
+            left.add("keywords")
         for field, value in ast.iter_fields(node):
-            if field not in {"annotation", "returns", "decorator_list", "bases"}:
+            if field not in left:
                 for child in value if isinstance(value, list) else [value]:
                     if isinstance(child, ast.AST):
                         yield from self.at(child, function, first)

@@ -30,10 +30,10 @@ class Dispatched(TorchDispatchMode):
 def test_rates_of_the_parts_are_those_of_a_machine() -> None:
     cpu = torch.device("cpu")
     for gemm in gemm_rates(cpu, 0.0, SHAPES[:6]):
-        assert 1e7 < gemm.flops_per_s < 1e15
-    assert 1e8 < memory_bytes_per_s(cpu) < 1e13
+        assert 1e4 < gemm.flops_per_s < 1e15
+    assert 1e5 < memory_bytes_per_s(cpu) < 1e13
     with Dispatched() as seen:
-        assert 1e-8 < operator_s(cpu) < 1e-2
+        assert 1e-8 < operator_s(cpu) < 1.0
     assert seen.names["add_"] >= 400, "a hundred to warm up, and three hundred that are timed"
     assert seen.names["add_"] % 100 == 0
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 
+from centime.calibrate import calibrate as calibrated
 from centime.calibrate import parts, show, steps
 from centime.calibrate.calibrate import calibrate
 from centime.catalogue.machine import Link, MachineProfile, StepSample
@@ -72,6 +74,34 @@ def test_attention_is_counted_by_its_causal_pairs(profile: MachineProfile) -> No
         assert one.flops_per_s == muon_flops(matrices * short * long, short, long, "v4") / SECONDS
 
 
+@pytest.mark.parametrize(("gpus", "larger"), [(0, False), (1, True)])
+def test_what_only_a_gpu_has_enough_to_do_with_is_measured_on_a_gpu_alone(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, larger: bool
+) -> None:
+    """Which products and steps a whole calibration times, and for how long; nothing is computed."""
+    asked: dict[str, Any] = {}
+
+    def kept(name: str, found: Any) -> None:
+        monkeypatch.setattr(calibrated, name, lambda *given: asked.update({name: given}) or found)
+
+    for name in ("gemm_rates", "attention_rates", "muon_rates", "step_samples", "links"):
+        kept(name, [])
+    kept("memory_bytes_per_s", 1.0)
+    kept("operator_s", 1.0)
+    kept("this_device", this_device("cpu"))
+    monkeypatch.setattr(calibrated, "with_factors", lambda made: made)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.delenv("CENTIME_SMOKE", raising=False)
+    monkeypatch.setattr(calibrated, "compute_dtype", lambda *_: torch.float32)
+    made = calibrate()
+    device = CUDA if gpus else CPU
+    assert asked["this_device"] == ("gpu" if gpus else "cpu",)
+    assert asked["gemm_rates"] == (device, calibrated.GEMM_SECONDS, [*parts.SHAPES, *parts.LARGE_SHAPES * larger])
+    assert asked["step_samples"] == (device, torch.float32, [*steps.CASES, *steps.LARGE_CASES * larger])
+    assert asked["attention_rates"] == asked["muon_rates"] == (device, torch.float32, calibrated.ATTENTION_SECONDS)
+    assert (made.dtype, made.steps) == ("fp32", [])
+
+
 def test_what_is_timed_has_sizes_that_models_have() -> None:
     """Whole tiles of 16; the heads are those of our presets and of DeepSeek-V3."""
     sizes = [size for shape in (*parts.SHAPES, *parts.LARGE_SHAPES) for size in shape]
@@ -129,6 +159,13 @@ def test_a_profile_as_it_is_shown(profile: MachineProfile, monkeypatch: pytest.M
     assert "within 20%" in text
     assert "Calibrate again" not in text
     assert f"Written to {out} in " in text
+    for gemm in bare.gemms:
+        assert f"{gemm.m} x {gemm.k} x {gemm.n} {gemm.flops_per_s / 1e9:,.0f} " in text
+    for one in bare.attention:
+        assert f"{one.sequence:,} tokens, {one.heads} heads {one.flops_per_s / 1e9:,.0f} " in text
+    for stack in bare.muon:
+        assert f"{stack.short} x {stack.long} {stack.flops_per_s / 1e9:,.0f} " in text
+    assert "product fp32 GFLOP/s" in text
     both = replace(bare, gemms=[*bare.gemms, *(replace(one, dtype="bf16") for one in bare.gemms)], fit_error=0.21)
     text = shown(replace(both, links=[Link(4, 1, 2.5e9)], steps=[StepSample(2, 1, 1, "adamw", 1.0)]))
     assert "emulated" not in text

@@ -77,9 +77,72 @@ def test_ranks_on_one_cpu_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert this_device("cpu").vcpus == 4
 
 
-def test_a_containers_quota_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_quotas", lambda: [0.5])
-    assert this_device("cpu").vcpus == 1
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The system's files by path, as a test puts them; there are no others."""
+    files: dict[str, str] = {}
+
+    class File:
+        def __init__(self, path: str) -> None:
+            self.path = path
+
+        def read_text(self) -> str:
+            if self.path not in files:
+                raise FileNotFoundError(self.path)
+            return files[self.path]
+
+    monkeypatch.setattr(device, "Path", File)
+    return files
+
+
+@pytest.mark.parametrize(
+    ("limit", "quota", "vcpus"),
+    [
+        (None, None, 6),
+        ("max 100000", "-1", 6),
+        ("150000 100000", None, 2),  # of a second processor a half counts as one
+        ("10000 100000", None, 1),
+        ("900000 100000", None, 6),
+        (None, "300000", 3),
+        ("400000 100000", "200000", 2),
+        ("no words", "no number", 6),
+    ],
+)
+def test_a_containers_quota_counts(
+    system: dict[str, str], monkeypatch: pytest.MonkeyPatch, limit: str | None, quota: str | None, vcpus: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(6), raising=False)
+    if limit is not None:
+        system["/sys/fs/cgroup/cpu.max"] = limit
+    if quota is not None:
+        system["/sys/fs/cgroup/cpu/cpu.cfs_quota_us"] = quota
+        system["/sys/fs/cgroup/cpu/cpu.cfs_period_us"] = "100000"
+    assert this_device("cpu").vcpus == vcpus
+
+
+@pytest.mark.parametrize(("said", "vcpus"), [(6, 6), (None, 1)])
+def test_where_a_system_does_not_say_which_processors_may_be_used_all_count(
+    system: dict[str, str], monkeypatch: pytest.MonkeyPatch, said: int | None, vcpus: int
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: said)
+    assert not system
+    assert this_device("cpu").vcpus == vcpus
+
+
+def test_what_the_firmware_and_the_kernel_call_a_machine(system: dict[str, str]) -> None:
+    named = device._cpu_name.__wrapped__
+    assert this_device("cpu").instance is None
+    assert named()  # of what Python knows
+    system["/proc/cpuinfo"] = "processor\t: 0\nmodel name\t: AMD  EPYC 9R14\nmodel name\t: another\n"
+    assert named() == "AMD EPYC 9R14"
+    system["/sys/class/dmi/id/sys_vendor"] = "Amazon EC2\n"
+    for product, instance in (("m7g.large\n", "m7g.large"), ("\n", None)):
+        system["/sys/class/dmi/id/product_name"] = product
+        assert this_device("cpu").instance == instance
+    system["/sys/class/dmi/id/sys_vendor"] = "Somebody else\n"
+    system["/sys/class/dmi/id/product_name"] = "m7g.large\n"
+    assert this_device("cpu").instance is None
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ def test_a_sample_of_each_prompt_is_shown_and_all_its_tokens_are_booked(
     assert all(one["prompt"].strip().splitlines()[0] in said for one in found)
     prompts = sum(len(tokenizer.encode(prompt)) + (tokenizer.bos_id is not None) for prompt in PROMPTS)
     assert prompts < tokens <= prompts + 48 * len(PROMPTS)
+    again, _, _ = booked(tmp_path / "again", lambda out, meter: show_samples(out, model, tokenizer, meter))
+    assert again == found  # whoever repeats a quickstart reads the same
 
 
 @pytest.mark.parametrize(("most", "taken"), [(None, 3), (700, 2), (699, 1), (100, 1)])
@@ -79,4 +81,6 @@ def test_sums_are_asked_before_and_after(tmp_path: Path, model: Transformer, tok
     found, said, tokens = booked(tmp_path, lambda out, meter: show_sums(out, model, model, tokenizer, problems, meter))
     assert {name: one.total for name, one in found.items()} == {"before_sft": 4, "after_sft": 4}
     assert tokens == sum(one.prompt_tokens + one.generated_tokens for one in found.values())
-    assert f"{problems[0].prompt} = " in said
+    examples = said.partition("For example: ")[2].partition("Sums are now")[0]
+    assert [one.prompt for one in problems if f"{one.prompt} = " in examples] == [one.prompt for one in problems[:3]]
+    assert examples.count(" (it is ") == sum(got != expected for _, expected, got in found["after_sft"].examples[:3])

@@ -60,6 +60,12 @@ def test_what_may_go_wrong_in_a_file(sample: Path) -> None:
     assert {(one.function, one.first_line) for one in found} == {("price", 7)}
 
 
+def test_of_a_zip_only_what_is_zipped_changes(tmp_path: Path) -> None:
+    (tmp_path / "sample.py").write_text("pairs = list(zip(a[1], b, strict=True))\nother = find(a, strict=True)\n")
+    found = mutations.mutations(tmp_path / "sample.py", "sample.py")
+    assert [(one.before, one.after) for one in found] == [("1", "2"), ("True", "False")]
+
+
 def test_an_edit_changes_its_own_text_alone(sample: Path) -> None:
     text = sample.read_bytes()
     for one in mutations.mutations(sample, "sample.py"):

@@ -106,6 +106,7 @@ def test_two_replicas_are_one_server_with_one_bill(tmp_path: Path) -> None:
     folder = small_folder(tmp_path / "small", positions=2048)
     prices = ("--price", "$1/h", "--price-list", "0.1,1,2")
     with ServerProcess(str(folder), "--replicas", "2", "--cache", "0.05", *prices) as server:
+        listening = time.monotonic()
         assert "small, 2 replicas on" in server.said
         assert len(replicas(server)) == 2
         with httpx.Client(base_url=server.url, timeout=120) as client:
@@ -113,10 +114,11 @@ def test_two_replicas_are_one_server_with_one_bill(tmp_path: Path) -> None:
             who_leaves_is_not_computed_for(client)
             two_replicas_share_one_machine(client)
             a_replica_may_die(server, client)
+        answered = time.monotonic() - listening
         server.process.send_signal(signal.SIGTERM)
         assert server.end() == 0, server.said
     bill = json.loads(centime("bill", "--json").stdout)["serving"]
-    assert bill["device_ns"] / 1e9 == pytest.approx(time.monotonic() - began, abs=6)
+    assert answered < bill["device_ns"] / 1e9 < time.monotonic() - began
     parts = [bill[part] for part in ("finished_ns", "unfinished_ns", "idle_ns", "other_ns")]
     assert sum(parts) == bill["device_ns"]
     assert min(parts) >= 0
