@@ -46,6 +46,7 @@ class Run:
         }
         for name, value in found.items():
             monkeypatch.setattr(whole, name, self.part(name, value))
+        monkeypatch.setattr(whole, "show_sums", self.sums(found["show_sums"]))
         monkeypatch.setattr(whole, "Setup", self.part("Setup", SimpleNamespace(dtype=None)))
         monkeypatch.setattr(whole, "TrainingRun", lambda _: SimpleNamespace(go=lambda: self))
 
@@ -53,6 +54,16 @@ class Run:
         def called(*given: Any, **named: Any) -> Any:
             self.given[name] = (*given, *named.values())
             return value
+
+        return called
+
+    def sums(self, marks: Any) -> Any:
+        """The last part, which books five tokens."""
+        part = self.part("show_sums", marks)
+
+        def called(*given: Any) -> Any:
+            given[-1].add(tokens=5)
+            return part(*given)
 
         return called
 
@@ -82,7 +93,7 @@ def test_all_that_came_out_is_told_and_said(run: Run, capsys: pytest.CaptureFixt
         "sums": {"before_sft": {"right": 1, "of": 2}, "after_sft": {"right": 1, "of": 2}},
         "bill": told["bill"],
     }
-    assert told["bill"]["total"]["tokens"] == 320_000
+    assert told["bill"]["total"]["tokens"] == 320_000 + 5  # those of the last stage, which has just ended, too
     assert {line["stage"] for line in told["bill"]["lines"]} >= {"data", "evaluate"}
     assert f"Text: {run.text}, " in out
     assert "300 ids" in out

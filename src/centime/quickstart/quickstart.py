@@ -54,37 +54,36 @@ def quickstart(
     if budget is not None:
         parse_budget(budget).seconds(price, 1)
     found = corpus(text) if text is not None else standard_library()
-    with (
-        free_folder(wanted) as folder,
-        Book(default_book_path()) as book,
-        Meter(book, run=folder, verb="quickstart", stage="tokenizer", device=device, price=price) as meter,
-    ):
-        out.print(
-            f"Text: {found.root}, {len(found.train)} files to learn from ({format_bytes(found.train_bytes)}), "
-            f"{len(found.held_out)} held out ({format_bytes(found.held_out_bytes)})."
-        )
-        tokenizer = load_tokenizer(make_tokenizer(found, folder))
-        meter.stage("data")
-        tokens, _ = make_shards(found, tokenizer.folder, folder)
-        problems = make_sums(folder)
-        meter.add(tokens=tokens)
-        out.print(
-            f"Tokenizer: {tokenizer.vocab_size:,} ids, {found.train_bytes / tokens:.2f} bytes a token; "
-            f"{tokens:,} tokens to learn from."
-        )
-        setup = Setup(make_recipe(folder, evaluate_rows=1 if smoke else 8), folder, False, budget, price_text)
-        outcome = TrainingRun(setup).go()
-        if outcome.signal is not None:
-            out.print(f"Stopped by {outcome.signal.name} and saved; go on with: {command()} train {folder} --resume")
-            return 128 + outcome.signal, {"run": str(folder), "stopped_by": outcome.signal.name}
-        save(before_sft(folder), folder / "base", tokenizer.folder, dtype=setup.dtype)
-        base, model = load(folder / "base"), load(folder / "model")
-        meter.stage("generate")
-        samples = show_samples(out, base, tokenizer, meter)
-        meter.stage("evaluate")
-        bits = show_bits(out, base, tokenizer, found, folder / "base", meter, SMOKE_BYTES if smoke else None)
-        marks = show_sums(out, base, model, tokenizer, problems[: SMOKE_SUMS if smoke else None], meter)
-        made = bill_of(book, str(folder))
+    with free_folder(wanted) as folder, Book(default_book_path()) as book:
+        with Meter(book, run=folder, verb="quickstart", stage="tokenizer", device=device, price=price) as meter:
+            out.print(
+                f"Text: {found.root}, {len(found.train)} files to learn from ({format_bytes(found.train_bytes)}), "
+                f"{len(found.held_out)} held out ({format_bytes(found.held_out_bytes)})."
+            )
+            tokenizer = load_tokenizer(make_tokenizer(found, folder))
+            meter.stage("data")
+            tokens, _ = make_shards(found, tokenizer.folder, folder)
+            problems = make_sums(folder)
+            meter.add(tokens=tokens)
+            out.print(
+                f"Tokenizer: {tokenizer.vocab_size:,} ids, {found.train_bytes / tokens:.2f} bytes a token; "
+                f"{tokens:,} tokens to learn from."
+            )
+            setup = Setup(make_recipe(folder, evaluate_rows=1 if smoke else 8), folder, False, budget, price_text)
+            outcome = TrainingRun(setup).go()
+            if outcome.signal is not None:
+                out.print(
+                    f"Stopped by {outcome.signal.name} and saved; go on with: {command()} train {folder} --resume"
+                )
+                return 128 + outcome.signal, {"run": str(folder), "stopped_by": outcome.signal.name}
+            save(before_sft(folder), folder / "base", tokenizer.folder, dtype=setup.dtype)
+            base, model = load(folder / "base"), load(folder / "model")
+            meter.stage("generate")
+            samples = show_samples(out, base, tokenizer, meter)
+            meter.stage("evaluate")
+            bits = show_bits(out, base, tokenizer, found, folder / "base", meter, SMOKE_BYTES if smoke else None)
+            marks = show_sums(out, base, model, tokenizer, problems[: SMOKE_SUMS if smoke else None], meter)
+        made = bill_of(book, str(folder))  # all of it: the meter is closed
         out.print(table_of(made))
         report = write_report(folder, made.as_json())
         out.print(f"Curves, expert load, samples: {report}, for a browser.\n")
