@@ -24,7 +24,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's builds without C
 # extra -> the commands that it is for, as a person types them; all others need centime alone.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "data": ("data", "tokenizer"),
-    "torch": ("generate", "chat", "evaluate", "calibrate", "export --hf"),
+    "torch": ("generate", "chat", "evaluate", "calibrate", "quantise", "export --hf"),
     "train": ("train", "quickstart"),
     "gateway": ("serve --upstream",),
     "serve": ("serve",),

@@ -22,6 +22,7 @@ from centime.catalogue.model_config import ModelConfig
 from centime.catalogue.presets import preset
 from centime.errors import UserError
 from centime.model.names import copies, slots
+from centime.ops.quantised import Quantised
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -132,13 +133,20 @@ def make_fp8(folder: Path, block: int) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("config", [tiny(num_nextn_predict_layers=1), preset("centime-d3", vocab_size=64)])
-def test_fp8_is_dequantised_on_load(config: ModelConfig, tmp_path: Path) -> None:
+def test_fp8_stays_or_is_dequantised(config: ModelConfig, tmp_path: Path) -> None:
     """Blocks of 128 on 192, 24, 14 rows: none of them aligned."""
     model = build(config)
     centime.save(model, tmp_path / "m")
     meant = make_fp8(tmp_path / "m", 128)
-    back = centime.load(tmp_path / "m", dtype=torch.float32)
-    state = back.state_dict()
+    state = centime.load(tmp_path / "m", dtype=torch.float32, dense=True).state_dict()
+    kept = centime.load(tmp_path / "m", dtype=torch.float32)
+    for name, weight in kept.weights().items():
+        assert isinstance(weight, Quantised) == (
+            ("attention." in name and "norm" not in name) or (".ffn." in name and "router" not in name)
+        ), name
+        if isinstance(weight, Quantised):
+            assert (weight.kind, weight.block) == ("fp8", 128)
+            assert torch.equal(weight.dense(torch.float32), state[name]), name
     for slot in slots(config):
         assert torch.equal(state[slot.ours][slot.index], meant[slot.disk]), slot.disk
     original = model.state_dict()
@@ -149,7 +157,7 @@ def test_fp8_is_dequantised_on_load(config: ModelConfig, tmp_path: Path) -> None
 def test_fp8_small_blocks_and_faults(tmp_path: Path) -> None:
     centime.save(build(TINY), tmp_path / "m")
     meant = make_fp8(tmp_path / "m", 5)
-    back = centime.load(tmp_path / "m", dtype=torch.float32)
+    back = centime.load(tmp_path / "m", dtype=torch.float32, dense=True)
     assert torch.equal(back.layers[0].attention.out.weight, meant["model.layers.0.self_attn.o_proj.weight"])
     tensors = load_file(tmp_path / "m" / "model.safetensors")
     name = "model.layers.0.self_attn.o_proj.weight_scale_inv"

@@ -45,7 +45,7 @@ def export(
     output.require_writable()  # said before the model is read
     if as_json and output.is_stdout():
         raise UserError("--gguf is standard output, where --json prints; give --gguf another file.")
-    notes = export_gguf(centime.load(folder), folder, gguf, dtype, name=model.resolve().name)
+    notes = export_gguf(centime.load(folder, dense=True), folder, gguf, dtype, name=model.resolve().name)
     for note in notes:
         typer.echo(f"Note: {note}", err=True)
     if as_json:

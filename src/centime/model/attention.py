@@ -21,6 +21,7 @@ from centime.ops.absorbed import HeadMatrices, PackedProjections, absorb, releas
 from centime.ops.attention import causal_attention
 from centime.ops.latent_attention import Past, paged_latent_attention
 from centime.ops.panels import Panels
+from centime.ops.quantised import Quantised
 from centime.ops.rope import apply_rope
 
 RopeTable = tuple[Tensor, Tensor]
@@ -126,12 +127,17 @@ class MultiHeadLatentAttention(nn.Module):
     def _absorb(self, queries: Queries) -> Tensor:
         """[q_nope W_UK; q_rope], queries in the space of entries [B, S, H, L + R]."""
         q_nope, q_rope = queries
-        return absorb(q_nope, q_rope, self.by_heads or HeadMatrices.of(self.kv_up.weight, self.nope, self.v_dim))
+        return absorb(q_nope, q_rope, self.by_heads or self.kv_up_by_heads(q_nope.dtype))
 
     def _release(self, context_BSHL: Tensor) -> Tensor:
         """Weighted latents times W_UV -> [B, S, H * v]."""
-        by_heads = self.by_heads or HeadMatrices.of(self.kv_up.weight, self.nope, self.v_dim)
-        return release(context_BSHL, by_heads).flatten(2)
+        return release(context_BSHL, self.by_heads or self.kv_up_by_heads(context_BSHL.dtype)).flatten(2)
+
+    def kv_up_by_heads(self, dtype: torch.dtype) -> HeadMatrices:
+        """W_UK and W_UV as they are apart: views, or of a quantised matrix numbers in `dtype`."""
+        kv_up = self.kv_up.weight
+        plain = kv_up.dense(dtype) if isinstance(kv_up, Quantised) else kv_up
+        return HeadMatrices.of(plain, self.nope, self.v_dim)
 
 
 class MultiHeadAttention(nn.Module):

@@ -7,16 +7,17 @@ parameter; saving builds the whole folder beside its final place and renames it 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import shutil
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from centime.catalogue.hf import config as hf_config
 from centime.catalogue.hf import to_hf
@@ -26,55 +27,69 @@ from centime.files.folder import whole_folder
 from centime.files.marks import Kind
 from centime.json_files import read_object
 from centime.model.decoder import Transformer
-from centime.model.matching import check_shapes, match_names, target
-from centime.model.names import copies, slots
-from centime.model.tensor_files import TensorFiles, write_tensors
+from centime.model.folder import StoredModel
+from centime.model.matching import target
+from centime.model.names import Slot, copies, slots
+from centime.model.quantised.layout import Shapes, fits, on_disk, quantization_config, shapes_on_disk
+from centime.model.tensor_files import write_tensors
 from centime.ops.finite import is_finite
-from centime.ops.fp8 import dequantize_blocks
+from centime.ops.quantised import Quantised
 
 SHARD_BYTES = 5_000_000_000  # about DeepSeek-V3's own shards (163 for 688 GB)
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
     "vocab.json", "merges.txt", "tokenizer.model",
 )  # fmt: skip
-_DTYPE_NAMES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load(
-    path: str | os.PathLike[str], dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+    path: str | os.PathLike[str],
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    dense: bool = False,
 ) -> Transformer:
     """The model in folder `path`, or in its model/ when it is a run's folder, on `device`.
 
-    Parameters are in `dtype`; None is the type that config.json states, float32 where it states none.
-    Block-scaled FP8 weights are dequantised on the way. The routing bias stays float32 in any dtype. MTP modules that
-    config.json announces but no file holds (transformers leaves them out) are dropped with a warning.
+    Parameters are in `dtype`; None is the type that config.json states, float32 where it states none. Quantised
+    matrices stay so (`ops.quantised.Quantised`, without gradients), or with `dense` become numbers of that type too.
+    The routing bias stays float32 in any dtype. MTP modules that config.json announces but no file holds (transformers
+    leaves them out) are dropped with a warning.
 
     Raises UserError, before any weight is read, when a tensor is missing, unexpected or of the wrong shape or type,
     and when a file is absent or damaged; then for a weight that is not finite, in the file or in `dtype`.
     """
-    folder = hf_config.model_folder(Path(path))
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; a model is a folder with config.json and .safetensors files.")
-    config, raw = hf_config.read(folder)
-    files = TensorFiles(folder)
-    config = _without_absent_mtp(config, files)
-    present = files.describe()
-    wanted, repeated = match_names(config, present, files)
-    with torch.device("meta"):
-        model = Transformer(config)
-    block = hf_config.quantization(raw, str(folder / "config.json"))
-    check_shapes({**wanted, **repeated}, model.state_dict(), present, files, block)
-    stored = str(raw.get("dtype") or raw.get("torch_dtype") or "float32").removeprefix("torch.")
-    model = model.to(dtype or _DTYPE_NAMES[stored]).to_empty(device=device)
-    state = model.state_dict()
+    stored = StoredModel(hf_config.model_folder(Path(path)))
+    model = allocate(stored.empty, {} if dense else stored.kinds(), stored.block, dtype or stored.dtype, device)
+    weights = model.weights()
     with torch.no_grad():
-        for file, names in files.by_file([*wanted]).items():
-            with files.open(file) as handle:
-                for name in names:
-                    _fill(target(state, wanted[name]), name, handle, files, block)
-    for name, slot in repeated.items():
-        _check_copy(state[slot.ours], name, files)
+        for name, slot, get in stored.each():
+            place = weights[slot.ours]
+            if isinstance(place, Quantised):
+                stored.fill_quantised(place[slot.index], name, get)
+            else:
+                stored.fill(target(weights, slot), name, get)
+    for name, slot in stored.repeated.items():
+        stored.check_copy(weights[slot.ours], name)
     return model
+
+
+def allocate(
+    empty: Transformer, kinds: Mapping[str, str], block: int, dtype: torch.dtype, device: torch.device | str
+) -> Transformer:
+    """A model on no device, in place, with room on `device` for its numbers: of `kinds` by name, else in `dtype`."""
+    shapes = {name: empty.get_parameter(name).shape for name in kinds}
+    for name in kinds:
+        _set(empty, name, nn.Parameter(torch.empty(0, device="meta")))
+    model = empty.to(dtype).to_empty(device=device)
+    for name, kind in kinds.items():
+        _set(model, name, Quantised.empty(tuple(shapes[name]), kind, block, device))
+    return model
+
+
+def _set(model: Transformer, name: str, parameter: nn.Parameter) -> None:
+    module, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(module), leaf, parameter)
 
 
 def save(
@@ -91,7 +106,7 @@ def save(
     Raises UserError when `path` is something else, holds what would be lost, or is being written, when `tokenizer`
     holds no tokenizer, the disk is full, no published family computes the model, or a weight is not finite.
     """
-    return save_state(model.config, model.state_dict(), path, tokenizer, dtype, shard_bytes)
+    return save_state(model.config, model.weights(), path, tokenizer, dtype, shard_bytes)
 
 
 def save_state(
@@ -103,77 +118,84 @@ def save_state(
     shard_bytes: int = SHARD_BYTES,
 ) -> Path:
     """`save` for weights held elsewhere than in a module: `state` maps Transformer's names to whole tensors."""
+    read = lambda slot: target(state, slot)  # noqa: E731
+    kinds = {name: weight.kind for name, weight in state.items() if isinstance(weight, Quantised)}
+    block = max((weight.block for weight in state.values() if isinstance(weight, Quantised)), default=0)
+    weights = Weights(config, dtype or state["embed.weight"].dtype, read, kinds, block)
+    return save_weights(weights, path, _tokenizer_files(tokenizer), shard_bytes)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model to be written. read: a tensor of it, plain or quantised, in the shape it has on disk.
+
+    dtype: of plain ones. kinds: which of the model's tensors are stored quantised, by its own names; block: of fp8.
+    """
+
+    config: ModelConfig
+    dtype: torch.dtype
+    read: Callable[[Slot], Tensor]
+    kinds: Mapping[str, str]
+    block: int = 0
+
+
+def save_weights(
+    weights: Weights,
+    path: str | os.PathLike[str],
+    others: Mapping[str, Path],
+    shard_bytes: int = SHARD_BYTES,
+    inputs: Iterable[Path] = (),
+) -> Path:
+    """`save` one tensor at a time, with copies of the files `others` by name; `inputs` are read meanwhile."""
     final = Path(os.path.abspath(path))
-    others = _tokenizer_files(tokenizer)
-    with whole_folder(final, MODEL, overwrite=True, place="output folder") as temporary:
-        _write_folder(config, state, temporary, dtype, shard_bytes)
+    with whole_folder(final, MODEL, inputs=inputs, overwrite=True, place="output folder") as temporary:
+        _write_folder(weights, temporary, shard_bytes)
         for name, source in others.items():
             shutil.copyfile(source, temporary / name)
     return final
 
 
-def _without_absent_mtp(config: ModelConfig, files: TensorFiles) -> ModelConfig:
-    if not config.num_nextn_predict_layers:
-        return config
-    prefixes = tuple(
-        f"model.layers.{config.num_hidden_layers + module}." for module in range(config.num_nextn_predict_layers)
-    )
-    if any(name.startswith(prefixes) for name in files.file_of):
-        return config
-    warnings.warn(
-        f"{files.folder} announces {config.num_nextn_predict_layers} MTP module(s) and holds none; loading without.",
-        stacklevel=3,
-    )
-    return config.model_copy(update={"num_nextn_predict_layers": 0})
-
-
-def _fill(place: Tensor, name: str, handle: object, files: TensorFiles, block: int | None) -> None:
-    source: Tensor = handle.get_tensor(name)  # type: ignore[attr-defined]
-    if source.dtype == torch.float8_e4m3fn:
-        assert block is not None  # `check_shapes` has seen to it
-        scale = f"{name}_scale_inv"
-        with files.open(files.file_of[scale]) as other:  # an index may put it in another shard
-            dequantize_blocks(source, other.get_tensor(scale), block, place)
-    else:
-        place.copy_(source)
-    if not is_finite(place):
-        where = f"{name} in {files.folder / files.file_of[name]}"
-        if is_finite(source) and source.dtype != torch.float8_e4m3fn:
-            kind = str(place.dtype).removeprefix("torch.")
-            raise UserError(f"{where} has numbers that are too large for {kind}; load it as float32 or bfloat16.")
-        raise UserError(f"{where} holds numbers that are not finite (NaN or infinity); the model is damaged.")
-
-
-def _check_copy(main: Tensor, name: str, files: TensorFiles) -> None:
-    with files.open(files.file_of[name]) as handle:
-        if torch.equal(handle.get_tensor(name).to(main), main):
-            return
-    where = f"{name} in {files.folder / files.file_of[name]}"
-    if name == "lm_head.weight":
-        raise UserError(
-            f"{where} differs from the embedding, and tie_word_embeddings = true in config.json makes them one; set "
-            "that to false if the head is the model's own, or remove the tensor."
-        )
-    raise UserError(
-        f"{where} differs from the main model's tensor; centime's MTP modules share the embedding and the head, as "
-        "DeepSeek-V3's do."
-    )
-
-
-def _write_folder(
-    config: ModelConfig, state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, shard_bytes: int
-) -> None:
-    dtype = dtype or state["embed.weight"].dtype
+def _write_folder(weights: Weights, folder: Path, shard_bytes: int) -> None:
+    config, dtype = weights.config, weights.dtype
     raw = to_hf(config, str(dtype).removeprefix("torch."))  # refused before gigabytes are written
-    places = {slot.disk: slot for slot in (*slots(config), *copies(config))}
-    shapes = {}
-    for name, slot in places.items():
-        kept = torch.float32 if name.endswith("e_score_correction_bias") else dtype
-        shapes[name] = (tuple(target(state, slot).shape), kept)
-    write_tensors(folder, shapes, lambda name: _sound(name, target(state, places[name]), shapes[name][1]), shard_bytes)
+    kinds, shapes, slot_of = _layout(weights)
+
+    @functools.lru_cache(maxsize=1)  # a quantised matrix's tensors are written one after the other
+    def parts(slot: Slot) -> dict[str, Tensor]:
+        tensor, name = weights.read(slot), slot.disk
+        if isinstance(tensor, Quantised) and kinds.get(name):
+            _sound(name, tensor.scales, tensor.scales.dtype)
+            return on_disk(name, tensor)
+        plain = tensor.dense(dtype) if isinstance(tensor, Quantised) else tensor
+        return {name: _sound(name, plain, shapes[name][1])}
+
+    write_tensors(folder, shapes, lambda name: parts(slot_of[name])[name], shard_bytes)
+    if any(kinds.values()):
+        raw["quantization_config"] = quantization_config(kinds, weights.block)
     (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     generation = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+
+
+def _layout(weights: Weights) -> tuple[dict[str, str | None], Shapes, dict[str, Slot]]:
+    """By name on disk: each product's kind, None where it is plain; each tensor's shape and type; what it is of."""
+    with torch.device("meta"):
+        state = Transformer(weights.config).state_dict()
+    kinds: dict[str, str | None] = {}
+    shapes: Shapes = {}
+    slot_of: dict[str, Slot] = {}
+    for slot in (*slots(weights.config), *copies(weights.config)):
+        shape, name, kind = tuple(target(state, slot).shape), slot.disk, weights.kinds.get(slot.ours)
+        if kind is not None and fits(shape[-1], kind):
+            tensors = shapes_on_disk(name, shape, kind, weights.block)
+        else:
+            kind, exact = None, name.endswith("e_score_correction_bias")
+            tensors = {name: (shape, torch.float32 if exact else weights.dtype)}
+        if len(shape) == 2 and not name.endswith("embed_tokens.weight"):
+            kinds[name] = kind
+        shapes |= tensors
+        slot_of |= dict.fromkeys(tensors, slot)
+    return kinds, shapes, slot_of
 
 
 def _sound(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:

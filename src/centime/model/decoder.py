@@ -18,6 +18,7 @@ from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import positions, rope_for_positions
 from centime.model.router import Router, Routing
 from centime.ops.linear import linear
+from centime.ops.quantised import Quantised
 
 
 class Features(NamedTuple):
@@ -140,6 +141,16 @@ class Transformer(nn.Module):
             norm: RMSNorm = module.norm  # type: ignore[assignment]
             found.append(Features(norm(x), [] if routing is None else [routing]))
         return found
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of activations, and of the embedding; matrices may be quantised or packed."""
+        return self.embed.weight.dtype
+
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers by name, quantised ones as such (`state_dict` has their codes alone)."""
+        kept = {name: weight for name, weight in self.named_parameters() if isinstance(weight, Quantised)}
+        return {**self.state_dict(), **kept}
 
     @property
     def head_weight(self) -> Tensor:

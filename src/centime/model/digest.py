@@ -11,15 +11,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from centime.ops.quantised import Quantised
+
 CHUNK = 4 * 2**20  # bytes that one thread hashes at a time: a gigabyte a second each
 SETTLED_NS = 2 * 10**9  # a file changed less than this ago may change again within the same tick of its clock
 
 
 def weights_digest(model: nn.Module) -> str:
-    """A digest of the names, types, shapes and bits of all parameters and buffers. Packed weights have another."""
+    """A digest of the names, types, shapes and bits of all weights and their scales. Packed ones have another."""
     whole = hashlib.blake2b(digest_size=16)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for name, weight in model.state_dict().items():
+        scales = [(f"{name}.scales", w.scales) for name, w in model.named_parameters() if isinstance(w, Quantised)]
+        for name, weight in (*model.state_dict().items(), *scales):
             whole.update(f"{name} {weight.dtype} {tuple(weight.shape)} {weight.is_mkldnn} ".encode())
             raw = _bytes(weight)
             for part in threads.map(_digest, raw.split(CHUNK)):

@@ -10,7 +10,6 @@ from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
 from centime.model.names import Slot, copies, slots, stacked_experts
 from centime.model.tensor_files import Stored, TensorFiles
-from centime.ops.fp8 import scale_shape
 
 _PLAIN = {"F32", "BF16", "F16"}
 _ENOUGH = 1000  # missing names after which no more are counted: a wrong config.json may call for millions
@@ -21,7 +20,8 @@ def match_names(
 ) -> tuple[dict[str, Slot], dict[str, Slot]]:
     """Tensor names to read into the model, and those that must repeat one of its tensors.
 
-    Takes as long as the folder has tensors, whatever the configuration asks for: it comes before a model is built.
+    `present` has quantised matrices under the names of plain ones. Takes as long as the folder has tensors, whatever
+    the configuration asks for: it comes before a model is built.
     Raises UserError when a tensor is missing or unexpected.
     """
     stacked = {slot.ours: slot for slot in stacked_experts(config) if slot.disk in present}
@@ -43,8 +43,7 @@ def match_names(
     if config.tie_word_embeddings:
         optional["lm_head.weight"] = Slot("lm_head.weight", "embed.weight")
     repeated = {name: slot for name, slot in optional.items() if name in present}
-    scales = {f"{name}_scale_inv" for name in present if present[name][1] == "F8_E4M3"}
-    known = wanted.keys() | repeated.keys() | scales
+    known = wanted.keys() | repeated.keys()
     if unexpected := [name for name in present if name not in known and not name.endswith("rotary_emb.inv_freq")]:
         raise UserError(
             f"{files.folder / files.file_of[unexpected[0]]} holds {_some(unexpected)}, which a model of this "
@@ -53,24 +52,13 @@ def match_names(
     return wanted, repeated
 
 
-def check_shapes(
-    matched: Mapping[str, Slot],
-    state: Mapping[str, Tensor],
-    present: Mapping[str, Stored],
-    files: TensorFiles,
-    block: int | None,
-) -> None:
-    """Raises UserError where a tensor's shape, or the type it is stored in, is not what the model's state takes."""
-    for name, slot in matched.items():
-        where = f"{name} in {files.folder / files.file_of[name]}"
-        shape, stored = present[name]
-        expected = tuple(target(state, slot).shape)
-        if shape != expected:
-            raise UserError(f"{where} has shape {list(shape)}; config.json makes it {list(expected)}.")
-        if stored == "F8_E4M3":
-            _check_scales(where, f"{name}_scale_inv", shape, present, block)
-        elif stored not in _PLAIN:
-            raise UserError(f"{where} is stored as {stored}; centime reads {', '.join(sorted(_PLAIN))} and F8_E4M3.")
+def check_shape(where: str, expected: tuple[int, ...], found: Stored) -> None:
+    """Raises UserError where a plain tensor's shape, or the type it is stored in, is not what the model takes."""
+    shape, stored = found
+    if shape != expected:
+        raise UserError(f"{where} has shape {list(shape)}; config.json makes it {list(expected)}.")
+    if stored not in _PLAIN:
+        raise UserError(f"{where} is stored as {stored}; centime reads {', '.join(sorted(_PLAIN))} and quantised ones.")
 
 
 def target(state: Mapping[str, Tensor], slot: Slot) -> Tensor:
@@ -79,20 +67,6 @@ def target(state: Mapping[str, Tensor], slot: Slot) -> Tensor:
     if slot.disk.endswith(".gate_up_proj"):  # stacked by transformers: [E, 2F, D]
         return tensor.flatten(1, 2)
     return tensor[slot.index]
-
-
-def _check_scales(
-    where: str, scale: str, shape: tuple[int, ...], present: Mapping[str, Stored], block: int | None
-) -> None:
-    if block is None:
-        raise UserError(f"{where} is FP8, but config.json has no quantization_config to say its block size.")
-    if scale not in present:
-        raise UserError(f"{where} is FP8 and has no scales; expected a tensor {scale} beside it.")
-    if len(shape) != 2:
-        raise UserError(f"{where} is FP8 of shape {list(shape)}; only matrices are scaled in blocks.")
-    if present[scale][0] != scale_shape(shape, block):
-        expected = list(scale_shape(shape, block))
-        raise UserError(f"{where} has scales {list(present[scale][0])}; blocks of {block} make them {expected}.")
 
 
 def _some(names: list[str]) -> str:

@@ -10,9 +10,9 @@ from centime.model.decoder import Transformer
 from centime.model.experts import Experts, FeedForward
 from centime.model.linear import Linear
 from centime.model.router import Router
-from centime.ops.absorbed import HeadMatrices
 from centime.ops.linear import pack, packs
 from centime.ops.panels import Panels, can_panel, gated_panels, panels, use_torch_threads
+from centime.ops.quantised import Quantised
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def pack_weights(model: Transformer) -> Transformer:
     by_heads = {id(module.kv_up) for module in model.modules() if isinstance(module, MultiHeadLatentAttention)}
     for module in model.modules():
         if isinstance(module, MultiHeadLatentAttention):
-            module.by_heads = HeadMatrices.of(module.kv_up.weight, module.nope, module.v_dim).packed()
+            module.by_heads = module.kv_up_by_heads(model.dtype).packed()
             if module.by_heads:
                 module.kv_up.weight = _packed(module.kv_up.weight)
         elif isinstance(module, Linear) and id(module) not in by_heads and module.weight is not head:
@@ -68,6 +68,8 @@ def is_in_panels(model: Transformer) -> bool:
 
 def _pack_experts(module: Experts) -> None:
     """In panels a stack remains one parameter; as oneDNN has them, every matrix is one of its own."""
+    if isinstance(module.gate_up, Quantised):
+        return
     if can_panel(module.gate_up) and can_panel(module.down):
         module.gate_up, module.down = gated_panels(module.gate_up), panels(module.down)
         return
@@ -78,5 +80,7 @@ def _pack_experts(module: Experts) -> None:
 
 
 def _packed(weight: torch.Tensor) -> nn.Parameter:
+    if isinstance(weight, Quantised):
+        return weight
     packed = pack(weight)
     return packed if isinstance(packed, nn.Parameter) else nn.Parameter(packed, requires_grad=False)

@@ -26,7 +26,7 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 _DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16",
-    torch.float8_e4m3fn: "F8_E4M3", torch.int64: "I64",
+    torch.float8_e4m3fn: "F8_E4M3", torch.int64: "I64", torch.int32: "I32",
 }  # fmt: skip
 
 
@@ -138,19 +138,24 @@ def write_file(
     shapes: Mapping[str, tuple[tuple[int, ...], torch.dtype]],
     read: Callable[[str], Tensor],
 ) -> None:
-    """Writes the named tensors as one safetensors file, in the types of `shapes`, one at a time. Raises OSError."""
-    names = sorted(names, key=lambda name: -shapes[name][1].itemsize)  # wide types first keeps every tensor aligned
+    """Writes the named tensors as one safetensors file, in the types of `shapes`, one at a time. Raises OSError.
+
+    They are read in the order of `names`.
+    """
+    names = [*names]
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name in names:
+    end, starts = 0, {}
+    for name in sorted(names, key=lambda name: -shapes[name][1].itemsize):  # wide types first: every tensor is aligned
         shape, dtype = shapes[name]
-        start, end = end, end + _elements(shape) * dtype.itemsize
+        starts[name] = start = end
+        end += _elements(shape) * dtype.itemsize
         header[name] = {"dtype": _DTYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
+            file.seek(8 + len(text) + starts[name])
             tensor = read(name).detach().to(device="cpu", dtype=shapes[name][1]).contiguous()
             file.write(tensor.view(-1).view(torch.uint8).numpy().data)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from centime.ops.panels import Panels, can_panel, panel_linear, panels
 from centime.ops.precision import native_bf16
+from centime.ops.quantised import Quantised
 
 FEW = 128  # rows up to which W x^T was the faster one in fp32 on an AVX2 processor, at every shape tried
 PARTS = 4  # pieces of W, so that a product of one row is shared by several threads too
@@ -18,7 +19,7 @@ ROWS = 4  # below these oneDNN takes another way, which is the slower one
 
 
 def linear(x: Tensor, weight_OI: Tensor) -> Tensor:
-    """x [..., I] times W^T, W [O, I] (or [..., I], stacked: O is all of it), plain or packed -> [..., O].
+    """x [..., I] times W^T, W [O, I] (or [..., I], stacked: O is all of it), plain, packed or quantised -> [..., O].
 
     Without gradients a few rows in fp32 are computed as W x^T. MKL copies the second matrix of a product into panels
     before it begins. With x as the first and W^T as the second that is a copy of all weights for a handful of rows, and
@@ -27,6 +28,8 @@ def linear(x: Tensor, weight_OI: Tensor) -> Tensor:
     """
     if isinstance(weight_OI, Panels):
         return panel_linear(x, weight_OI)
+    if isinstance(weight_OI, Quantised):
+        weight_OI = weight_OI.dense(x.dtype)
     if weight_OI.is_mkldnn:
         return _packed_linear(x, weight_OI)
     weight_OI = weight_OI.flatten(0, -2)

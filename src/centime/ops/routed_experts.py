@@ -15,6 +15,7 @@ from torch import Tensor
 from centime.ops.feed_forward import swiglu
 from centime.ops.linear import ROWS, linear
 from centime.ops.panels import Panels, panel_experts
+from centime.ops.quantised import Quantised
 
 # Segments are padded to a multiple of this many rows: GEMM libraries compile a kernel per shape, and routing would
 # otherwise show them a new shape for every expert in every step.
@@ -162,9 +163,9 @@ def routed_experts(
     """The same with tokens sorted by expert once and every expert three plain GEMMs on a contiguous slice.
 
     x [T, D], expert_ids int64 [T, K], gates [T, K], gate_up [E, 2, F, D], down [E, D, F] -> [T, D].
-    No token is dropped. Gradients reach x, gates and both weights.
+    No token is dropped. Gradients reach x, gates and both weights, where these are not quantised.
     """
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or isinstance(gate_up_E2FD, Quantised):
         return visited_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
     out: Tensor = _RoutedExperts.apply(  # type: ignore[no-untyped-call]
         x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF

@@ -80,7 +80,8 @@ def load_model(path: Path, device: str | None = None, dtype: str | None = None) 
     """The model at `path` (a model folder or a run folder) with its tokenizer, in evaluation mode.
 
     device: cpu or cuda; None: cuda where there is one. dtype: one of DTYPES; None: as the folder says, but float32 on a
-    processor that only emulates the folder's 16-bit products, which would take a hundred times as long.
+    processor that only emulates the folder's 16-bit products, which would take a hundred times as long. Quantised
+    matrices stay so on a processor; a GPU, for which there are no kernels of them, gets numbers of that dtype.
     Raises UserError on a missing or damaged folder, a missing tokenizer, an unknown device or dtype.
     """
     return load_weights(open_folder(path, device, dtype), dtype)
@@ -98,7 +99,8 @@ def load_weights(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
     if dtype is None and not native_bf16(torch.device(kind)):
         dtype = "float32"
     before = files_mark(found.folder)
-    model = load(found.folder, dtype=None if dtype is None else getattr(torch, dtype), device=kind)
+    wanted = None if dtype is None else getattr(torch, dtype)
+    model = load(found.folder, dtype=wanted, device=kind, dense=kind != "cpu")
     files = before if files_mark(found.folder) == before else None  # else another's weights may have been read
     return LoadedModel(found.tokenizer, found.folder, found.run, found.device, model.eval(), files)
 
@@ -114,7 +116,7 @@ def load_for_inference(found: ModelFolder, dtype: str | None = None) -> LoadedMo
     def read() -> LoadedModel:
         opened = load_weights(found, dtype)
         pack_weights(opened.model)
-        if opened.model.head_weight.dtype == torch.bfloat16 and opened.device.kind == "cpu" and reason():
+        if opened.model.dtype == torch.bfloat16 and opened.device.kind == "cpu" and reason():
             print(f"centime: PyTorch computes everything, more slowly: {reason()}.", file=sys.stderr)
         return opened
 

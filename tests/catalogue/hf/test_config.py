@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.catalogue.hf.config import from_hf, model_folder, quantization, read
+from centime.catalogue.hf.config import from_hf, model_folder, read
 from centime.catalogue.hf.family import family_of, to_hf
+from centime.catalogue.hf.quantization import WeightStorage, quantization
 from centime.catalogue.model_config import ModelConfig, YarnScaling
 from centime.catalogue.presets import catalogue_models, names, preset
 from centime.errors import UserError
@@ -214,7 +215,7 @@ def test_grouped_query_attention_is_refused() -> None:
 
 def test_fp8_block() -> None:
     fp8 = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
-    assert quantization({"quantization_config": fp8}) == 128
+    assert quantization({"quantization_config": fp8}) == WeightStorage("fp8", 128)
     assert quantization({}) is None
 
 

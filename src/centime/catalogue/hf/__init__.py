@@ -3,12 +3,14 @@
 Every key is checked; what one of them says and centime cannot compute is refused in a sentence.
 """
 
-from centime.catalogue.hf.config import from_hf, holds_model, model_folder, quantization, read
+from centime.catalogue.hf.config import from_hf, holds_model, model_folder, read
 from centime.catalogue.hf.family import family_of, to_hf
+from centime.catalogue.hf.quantization import WeightStorage, quantization
 from centime.catalogue.hf.settings import explain
 from centime.catalogue.hf.tokenizer import read_config, read_template
 
 __all__ = [
+    "WeightStorage",
     "explain",
     "family_of",
     "from_hf",

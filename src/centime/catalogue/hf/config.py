@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from centime.catalogue.hf.quantization import quantization
 from centime.catalogue.hf.rotary import rotary
 from centime.catalogue.hf.settings import ALIASES, check_types, explain
 from centime.catalogue.model_config import ModelConfig
@@ -232,19 +233,3 @@ def _routing(fields: dict[str, Any], family: str, where: str) -> None:
         )
     if family == "deepseek_v2" and not fields["rope_interleave"]:
         raise UserError(f"{where} sets rope_interleave = false, which no code of deepseek_v2 computes; set it to true.")
-
-
-def quantization(raw: Mapping[str, Any], where: str = "config.json") -> int | None:
-    """Rows and columns of one block of DeepSeek's FP8 weights (128), or None where weights are plain. UserError."""
-    settings = raw.get("quantization_config")
-    if not settings:
-        return None
-    block = settings.get("weight_block_size")
-    if settings.get("quant_method") != "fp8" or not block or len(set(block)) != 1 or len(block) != 2:
-        raise UserError(
-            f"{where} is quantised by {brief(settings.get('quant_method'))} with weight_block_size {brief(block)}; "
-            "centime reads DeepSeek's block-scaled fp8 (one square block size) and plain bf16, fp16 or fp32 weights."
-        )
-    if settings.get("fmt") not in (None, "e4m3"):
-        raise UserError(f"{where}: quantization_config.fmt is {brief(settings['fmt'])}; centime reads 'e4m3'.")
-    return int(block[0])

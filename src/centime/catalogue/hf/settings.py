@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from centime.catalogue.hf.quantization import Quantization
 from centime.catalogue.model_config import Heads, Layers, ModelConfig, Number, Positions, Slope, Switch, Token, Width
 from centime.errors import UserError
 from centime.json_files import brief
@@ -49,16 +50,6 @@ class RopeSettings(BaseModel):
     beta_slow: Number | None = None
     mscale: Slope | None = None
     mscale_all_dim: Slope | None = None
-
-
-class Quantization(BaseModel):
-    """`quantization_config`. Its other keys say how activations are quantised, which centime does not do."""
-
-    model_config = ConfigDict(extra="allow")
-
-    quant_method: _Word | None = None
-    fmt: _Word | None = None
-    weight_block_size: list[Annotated[int, Field(strict=True, ge=1, le=2**16)]] | None = None
 
 
 _Tokens = Annotated[list[Token], Field(max_length=1000)]

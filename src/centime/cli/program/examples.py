@@ -76,6 +76,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "model show": ("centime model show deepseek-v3", "centime model show runs/quickstart --json"),
     "model list": ("centime model list",),
     "export": ("centime export runs/quickstart --gguf model.gguf --dtype f16",),
+    "quantise": (
+        "centime quantise runs/quickstart small --format int8",
+        "centime quantise runs/quickstart small --format int8 --experts int4",
+    ),
     "evaluate": (
         "centime evaluate runs/quickstart README.md",
         "centime evaluate runs/quickstart data/holdout --no-compressors --json",

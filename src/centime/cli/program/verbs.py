@@ -16,6 +16,7 @@ VERBS = {
     "tokenizer": "Train a tokenizer on your text.",
     "model": "Show what a model is and costs per token, without allocating a weight.",
     "export": "Write a model folder in another format (GGUF).",
+    "quantise": "A model folder with matrices of 8 or 4 bits: a half or a quarter of the memory, and faster answers.",
     "evaluate": "Bits per byte of a model on held-out files, beside gzip and xz.",
     "doctor": "What works on this machine, what is missing, and the command that mends it.",
     "quickstart": "From nothing to a small trained model, its bill and its answers, offline, in minutes.",

@@ -5,6 +5,7 @@ Letters of shapes: O outputs and I inputs of a matrix, G = ceil(I / 32) groups o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Self
 
 import torch
@@ -35,6 +36,9 @@ class Quantised(nn.Parameter):
         self: Self = super().__new__(cls, codes, requires_grad=False)
         self.kind, self.scales, self.inputs, self.block = kind, scales, inputs, block
         return self
+
+    def __iter__(self) -> Iterator[Quantised]:
+        return (self[index] for index in range(len(self)))
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], kind: str, block: int, device: torch.device | str) -> Self:

@@ -55,7 +55,7 @@ class Engine:
         config, weight = model.config, model.head_weight
         self.vocabulary = min(tokenizer.vocab_size, config.vocab_size)
         drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
-        size, token_bytes = self.settings.block_tokens, Pages.token_bytes(config, weight.dtype, drafts=drafting)
+        size, token_bytes = self.settings.block_tokens, Pages.token_bytes(config, model.dtype, drafts=drafting)
         room = self.settings.cache_bytes or _default_cache_bytes(weight.device)
         most = max(2, self.settings.max_running * -(-config.max_position_embeddings // size))  # a short context has one
         count_ = min(room // (token_bytes * size), most) + 1  # and the scratch block
@@ -64,7 +64,7 @@ class Engine:
                 f"a cache of {room:,} bytes holds no two blocks of {size} tokens of this model "
                 f"({token_bytes:,} bytes a token); give more cache memory."
             )
-        self.pages = Pages(config, count_, size, weight.dtype, weight.device, drafts=drafting)
+        self.pages = Pages(config, count_, size, model.dtype, weight.device, drafts=drafting)
         self.pool = BlockPool(count_, size)
         assert self.pool.take(1) == [SCRATCH]
         self.context = min(config.max_position_embeddings, (count_ - 1) * size)

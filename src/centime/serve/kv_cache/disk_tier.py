@@ -79,7 +79,7 @@ def open_disk(
     """
     folder = CacheFolder(path, PATIENCE_S)
     weight = model.head_weight
-    mark = None if files is None else f"{files} {weight.dtype} {tuple(weight.shape)} {kernels()} {__version__}"
+    mark = None if files is None else f"{files} {model.dtype} {tuple(weight.shape)} {kernels()} {__version__}"
     try:
         digest = folder.digest(mark, lambda: in_passing_thread(lambda: weights_digest(model), "centime-digest"))
         return DiskTier(folder, limit, fingerprint(model, deterministic, digest), tuple(block.shape), block.dtype)

@@ -56,7 +56,7 @@ def export(path: Path, out: Path, step: int | None) -> str:
         if step is not None:
             raise UserError(f"{path} is no run, and so has no step {step:,}; leave --step out.")
         source = path / "model" if (path / "model" / "config.json").is_file() else path
-        save(load(source), out, tokenizer=source)
+        save(load(source, dense=True), out, tokenizer=source)
         return f"{out}: the model of {source}."
     checkpoint = _chosen(run, own if step is None else step)
     write(run, checkpoint, out)

@@ -1,4 +1,4 @@
-"""`centime tokenizer`: train a tokenizer on your text, and look at what one does to a text."""
+"""`centime tokenizer train`: a tokenizer of your text."""
 
 from __future__ import annotations
 
@@ -10,18 +10,9 @@ from typing import Annotated
 import typer
 
 from centime.cli.data import AsJson, Exclude, Field, Price, Separator, SkipBadLines, SourceNames, Undecodable
-from centime.cli.program.group import VerbGroup
 from centime.units import format_bytes, parse_count, plural
 
-app = typer.Typer(cls=VerbGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
-
-@app.callback()
-def tokenizer() -> None:
-    """Train a tokenizer on your text."""
-
-
-@app.command()
 def train(
     sources: SourceNames,
     out: Annotated[Path, typer.Option(help="Folder to make: tokenizer.json and tokenizer_config.json.")],
@@ -71,36 +62,3 @@ def train(
     if done.vocab_size < vocab_size:
         typer.echo(f"The text had no more pairs to merge: {vocab_size:,} ids were asked for. More text gives more.")
     typer.echo(spent_line(spent))
-
-
-@app.command()
-def show(
-    folder: Annotated[Path, typer.Argument(help="A tokenizer or model folder.")],
-    text: Annotated[str | None, typer.Argument(help="A text to cut into tokens.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """What a tokenizer is, and how it cuts a text."""
-    from centime.data.tokenizers import load_tokenizer
-
-    loaded = load_tokenizer(folder)
-    ids = loaded.encode(text) if text is not None else []
-    described = {
-        "folder": str(folder),
-        "vocab_size": loaded.vocab_size,
-        "sha256": loaded.sha256,
-        "bos": [loaded.bos_token, loaded.bos_id],
-        "eos": [loaded.eos_token, loaded.eos_id],
-        "chat_template": loaded.chat_template is not None,
-        **({} if text is None else {"ids": ids, "tokens": [loaded.decode([i]) for i in ids]}),
-    }
-    if as_json:
-        typer.echo(json.dumps(described, indent=2, ensure_ascii=False))
-        return
-    template = "with" if loaded.chat_template is not None else "without"
-    typer.echo(
-        f"{folder}: {loaded.vocab_size:,} ids, begin {loaded.bos_token} ({loaded.bos_id}), end {loaded.eos_token} "
-        f"({loaded.eos_id}), {template} a chat template, {loaded.sha256[:12]}."
-    )
-    if text is not None:
-        counts = f"{plural(len(ids), 'token')} for {plural(len(text.encode()), 'byte')}"
-        typer.echo(f"{counts}: " + "|".join(loaded.decode([i]) for i in ids))

@@ -1,0 +1,41 @@
+"""`centime quantise`: a model folder with matrices of 8 or 4 bits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def quantise(
+    model: Annotated[Path, typer.Argument(help="Model folder, or the folder of a finished run.")],
+    out: Annotated[Path, typer.Argument(help="The folder to make, in compressed-tensors format.")],
+    format: Annotated[str, typer.Option(help="Of the matrices: int8, int4 (both by groups of 32) or fp8 (by blocks).")],
+    experts: Annotated[str | None, typer.Option(help="Another one for routed experts; bf16 too.")] = None,
+    attention: Annotated[str | None, typer.Option(help="Another one for attention; bf16 too.")] = None,
+    head: Annotated[str, typer.Option(help="The output matrix's.")] = "bf16",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: folder, bytes, notes.")] = False,
+) -> None:
+    """Write MODEL to OUT with its matrices quantised; norms, routers and the embedding stay bf16."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from centime.cli.program.unfinished import usable
+    from centime.model.quantised.quantise import Formats, quantise_folder
+    from centime.units import format_bytes
+
+    formats = Formats(format, experts, attention, head)
+    with Progress(console=Console(stderr=True), transient=True) as show:
+        task = show.add_task("Quantising", total=None)
+        notes = quantise_folder(
+            usable(model), out, formats, lambda done, total: show.update(task, completed=done, total=total)
+        )
+    size = sum(file.stat().st_size for file in out.glob("*.safetensors"))
+    if as_json:
+        typer.echo(json.dumps({"folder": str(out), "bytes": size, "notes": notes}, indent=2))
+        return
+    for note in notes:
+        typer.echo(f"Note: {note}", err=True)
+    typer.echo(f"{out}: {format_bytes(size)} of weights")

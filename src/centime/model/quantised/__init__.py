@@ -1,0 +1,1 @@
+"""Quantised matrices of a model: as folders hold them, and folders made of them."""
