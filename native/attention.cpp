@@ -25,6 +25,12 @@ struct Call {
   int64_t heads, width, latent;
   float scale;
 
+  const int64_t rows = kernel.rows[CENTIME_BF16];
+  void product(const bf16 *panel, int64_t inputs, const bf16 *x, int64_t stride, int64_t count,
+               float (*out)[PANEL]) const {
+    kernel.product[CENTIME_BF16](panel, inputs, x, stride * sizeof(bf16), count, out);
+  }
+
   int64_t head_panels() const { return (heads + PANEL - 1) / PANEL; }
   int64_t latent_panels() const { return (latent + PANEL - 1) / PANEL; }
 };
@@ -55,19 +61,18 @@ Partial attend(const Call &call, const bf16 *heads_in_panels, int64_t first, int
     std::memset(&rows[some * call.width], 0, (filled - some) * call.width * sizeof(bf16));
     call.kernel.interleave(rows.get(), call.width, filled, call.latent, panels.get());
     for (int64_t group = 0; group < head_panels; ++group) {
-      for (int64_t i = 0; i < some; i += call.kernel.rows)
-        call.kernel.product(heads_in_panels + group * call.width * PANEL, call.width / 2, &rows[i * call.width],
-                            call.width, std::min<int64_t>(call.kernel.rows, some - i), &scores[i]);
+      for (int64_t i = 0; i < some; i += call.rows)
+        call.product(heads_in_panels + group * call.width * PANEL, call.width, &rows[i * call.width], call.width,
+                     std::min(call.rows, some - i), &scores[i]);
       const int64_t lane = group * PANEL;
       alignas(64) float shrink[PANEL];
       call.kernel.soften(scores.get(), some, filled, call.scale, &out.largest[lane], &out.sum[lane], shrink,
                          &weights[lane * CHUNK], CHUNK);
       const int64_t heads = std::min<int64_t>(PANEL, call.heads - lane);
       for (int64_t panel = 0; panel < latent_panels; ++panel)
-        for (int64_t head = 0; head < heads; head += call.kernel.rows) {
-          const int64_t count = std::min<int64_t>(call.kernel.rows, heads - head);
-          call.kernel.product(&panels[panel * filled * PANEL], filled / 2, &weights[(lane + head) * CHUNK], CHUNK,
-                              count, sums);
+        for (int64_t head = 0; head < heads; head += call.rows) {
+          const int64_t count = std::min(call.rows, heads - head);
+          call.product(&panels[panel * filled * PANEL], filled, &weights[(lane + head) * CHUNK], CHUNK, count, sums);
           for (int64_t h = 0; h < count; ++h) {
             float *to = &out.context[((lane + head + h) * latent_panels + panel) * PANEL];
             for (int o = 0; o < PANEL; ++o) to[o] = to[o] * shrink[head + h] + sums[h][o];
@@ -102,8 +107,10 @@ void combine(const Call &call, const Partial *parts, int64_t count, bf16 *out) {
 using namespace centime;
 
 extern "C" void centime_latent_attention(const bf16 *q, int64_t queries, int64_t heads, int64_t width, int64_t latent,
-                                         float scale, const bf16 *pages, int64_t page, const int64_t *tables,
-                                         int64_t longest, const int64_t *lengths, bf16 *out) {
+                                         float scale, const centime_past *past, bf16 *out) {
+  const bf16 *const pages = past->pages;
+  const int64_t *const tables = past->tables, *const lengths = past->lengths;
+  const int64_t page = past->page, longest = past->longest;
   const Call call{kernels(), heads, width, latent, scale};
   std::vector<int64_t> start(queries + 1, 0);
   for (int64_t n = 0; n < queries; ++n) start[n + 1] = start[n] + (lengths[n] + SPLIT - 1) / SPLIT;

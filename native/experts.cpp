@@ -1,104 +1,144 @@
-// The routed experts of a layer in one call: rows sorted by expert, then two shared loops over panels.
+// The experts of a layer in one call: rows sorted by expert, then two shared loops over panels.
 #include <algorithm>
-#include <cstring>
-#include <memory>
 #include <numeric>
 #include <vector>
 
 #include "centime.h"
-#include "kernels.h"
+#include "matrix.h"
 #include "pool.h"
 
 namespace centime {
 
 namespace {
 
-struct Visit {  // of an expert: which pairs (row, choice) come to it, as places in `Sorted`
-  int64_t expert, first, end;
-};
-
-struct Sorted {
-  std::vector<Visit> visits;
-  std::vector<int64_t> row;   // by place
-  std::vector<float> weight;  // by place
+struct Sorted {  // pairs (row, choice) by expert: those of expert e are places start[e] .. start[e + 1] - 1
+  std::vector<int64_t> start, row;
+  std::vector<float> weight;
 };
 
 Sorted sorted(const int64_t *experts, const float *gates, int64_t rows, int64_t chosen, int64_t count) {
   Sorted out;
-  if (!experts) {
-    out.visits.push_back({0, 0, rows});
-    out.row.resize(rows);
-    std::iota(out.row.begin(), out.row.end(), 0);
-    out.weight.assign(rows, 1.0f);
-    return out;
-  }
-  std::vector<int64_t> start(count + 1, 0);
+  out.start.assign(count + 1, 0);
   for (int64_t p = 0; p < rows * chosen; ++p)
-    if (experts[p] >= 0 && experts[p] < count) ++start[experts[p] + 1];
-  for (int64_t e = 0; e < count; ++e) {
-    if (start[e + 1]) out.visits.push_back({e, start[e], start[e] + start[e + 1]});
-    start[e + 1] += start[e];
-  }
-  out.row.resize(start[count]);
-  out.weight.resize(start[count]);
+    if (experts[p] >= 0 && experts[p] < count) ++out.start[experts[p] + 1];
+  std::partial_sum(out.start.begin(), out.start.end(), out.start.begin());
+  std::vector<int64_t> next(out.start);
+  out.row.resize(out.start[count]);
+  out.weight.resize(out.start[count]);
   for (int64_t p = 0; p < rows * chosen; ++p) {
     if (experts[p] < 0 || experts[p] >= count) continue;
-    const int64_t place = start[experts[p]]++;
+    const int64_t place = next[experts[p]]++;
     out.row[place] = p / chosen;
     out.weight[place] = gates[p];
   }
   return out;
 }
 
+struct Visit {  // of one expert: `count` rows, from `first` on in x
+  Matrix gate_up, down;
+  const Rows &x;
+  int64_t first, count;
+  const int64_t *row;   // where they go; null: row i to row i
+  const float *weight;  // null: 1
+  int64_t acts;         // where their activations begin
+
+  int64_t padded() const { return gate_up.gated_count() * HALF; }
+};
+
+void activate(const Kernels &kernel, const std::vector<Visit> &visits, bf16 *acts) {
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < visits.size(); ++i)
+    cut(pieces, i, visits[i].gate_up.gated_count(), visits[i].gate_up.bytes(), visits[i].count);
+  shared(pieces.size(), [&](int64_t number) {
+    alignas(64) float sums[MOST_ROWS][PANEL];
+    const auto &[which, begin, end] = pieces[number];
+    const Visit &visit = visits[which];
+    const Matrix &matrix = visit.gate_up;
+    for (int64_t panel = begin; panel < end; ++panel)
+      for (int64_t row = 0; row < visit.count; row += matrix.rows(kernel)) {
+        const int some = std::min<int64_t>(visit.count - row, matrix.rows(kernel));
+        kernel.product[matrix.kind](matrix.panel(panel), matrix.inputs, visit.x.row(visit.first + row),
+                                    visit.x.stride(), some, sums);
+        for (int r = 0; r < some; ++r)
+          kernel.gated(sums[r], acts + visit.acts + (row + r) * visit.padded() + panel * HALF);
+      }
+  });
+}
+
+void sum_up(const Kernels &kernel, const std::vector<Visit> &visits, const bf16 *acts, int64_t rows, int64_t width,
+            bf16 *y) {
+  std::vector<Rows> inputs;
+  inputs.reserve(visits.size());
+  int64_t bytes = 0, places = 0;
+  for (const Visit &visit : visits) {
+    inputs.emplace_back(kernel, visit.down, acts + visit.acts, visit.count, visit.padded());
+    bytes += visit.down.bytes();
+    places += visit.count;
+  }
+  std::vector<Piece> pieces;
+  cut(pieces, 0, (width + PANEL - 1) / PANEL, bytes, places / std::max<int64_t>(visits.size(), 1));
+  shared(pieces.size(), [&](int64_t number) {
+    alignas(64) float sums[MOST_ROWS][PANEL];
+    std::vector<float> total(rows * PANEL);
+    for (int64_t panel = pieces[number].begin; panel < pieces[number].end; ++panel) {
+      std::fill(total.begin(), total.end(), 0.0f);
+      for (size_t i = 0; i < visits.size(); ++i) {
+        const Visit &visit = visits[i];
+        const Matrix &matrix = visit.down;
+        for (int64_t place = 0; place < visit.count; place += matrix.rows(kernel)) {
+          const int some = std::min<int64_t>(visit.count - place, matrix.rows(kernel));
+          kernel.product[matrix.kind](matrix.panel(panel), matrix.inputs, inputs[i].row(place), inputs[i].stride(),
+                                      some, sums);
+          for (int r = 0; r < some; ++r) {
+            float *to = &total[(visit.row ? visit.row[place + r] : place + r) * PANEL];
+            const float weight = visit.weight ? visit.weight[place + r] : 1.0f;
+            for (int o = 0; o < PANEL; ++o) to[o] += weight * sums[r][o];
+          }
+        }
+      }
+      const int64_t first = panel * PANEL, some = std::min<int64_t>(width - first, PANEL);
+      for (int64_t row = 0; row < rows; ++row) kernel.narrow(&total[row * PANEL], y + row * width + first, some);
+    }
+  });
+}
+
 }  // namespace
+
+void feed(const Kernels &kernel, const Feeding &layer, const bf16 *x, int64_t rows, const int64_t *experts,
+          const float *gates, int64_t chosen, bf16 *y) {
+  const int64_t width = layer.gate_up.inputs;
+  const Rows plain(kernel, layer.gate_up, x, rows, width);
+  const Sorted places = sorted(experts, gates, experts ? rows : 0, chosen, layer.experts);
+  const Rows taken(plain, places.row.data(), places.row.size());
+  std::unique_ptr<const Rows> other;  // for a shared expert whose matrices are of another kind
+  std::vector<Visit> visits;
+  int64_t acts = 0;
+  const auto visit = [&](const Matrix &gate_up, const Matrix &down, const Rows &of, int64_t first, int64_t count,
+                         bool sorted) {
+    visits.push_back({gate_up, down, of, first, count, sorted ? &places.row[first] : nullptr,
+                      sorted ? &places.weight[first] : nullptr, acts});
+    acts += count * visits.back().padded();
+  };
+  if (!experts) visit(layer.gate_up, layer.down, plain, 0, rows, false);
+  for (int64_t e = 0; experts && e < layer.experts; ++e)
+    if (const int64_t first = places.start[e], count = places.start[e + 1] - first; count)
+      visit(layer.gate_up.of(e, layer.gate_up.gated_count()), layer.down.of(e, layer.down.count()), taken, first, count,
+            true);
+  if (layer.shared_gate_up) {
+    if (layer.shared_gate_up->kind != layer.gate_up.kind)
+      other.reset(new Rows(kernel, *layer.shared_gate_up, x, rows, width));
+    visit(*layer.shared_gate_up, *layer.shared_down, other ? *other : plain, 0, rows, false);
+  }
+  std::unique_ptr<bf16[]> room(new bf16[acts]);
+  activate(kernel, visits, room.get());
+  sum_up(kernel, visits, room.get(), rows, width, y);
+}
+
 }  // namespace centime
 
 using namespace centime;
 
-extern "C" void centime_experts(const bf16 *x, int64_t rows, int64_t width, const int64_t *experts, const float *gates,
-                                int64_t chosen, const bf16 *gate_up, const bf16 *down, int64_t count, int64_t inner,
-                                bf16 *y) {
-  const Kernels &kernel = kernels();
-  const Sorted plan = sorted(experts, gates, rows, chosen, count);
-  const int64_t visits = plan.visits.size(), gated_panels = (inner + HALF - 1) / HALF, padded = gated_panels * HALF;
-  std::unique_ptr<bf16[]> acts(new bf16[plan.row.size() * padded]), taken(new bf16[plan.row.size() * width]);
-  for (size_t place = 0; place < plan.row.size(); ++place)
-    std::memcpy(&taken[place * width], x + plan.row[place] * width, width * sizeof(bf16));
-
-  const int64_t step = panels_a_piece(gated_panels * visits, width / 2, plan.row.size() / std::max<int64_t>(visits, 1));
-  const int64_t pieces = (gated_panels + step - 1) / step;
-  shared(visits * pieces, [&](int64_t i) {
-    const Visit &visit = plan.visits[i / pieces];
-    const int64_t end = std::min((i % pieces + 1) * step, gated_panels);
-    alignas(64) float sums[MOST_ROWS][PANEL];
-    for (int64_t panel = i % pieces * step; panel < end; ++panel)
-      for (int64_t place = visit.first; place < visit.end; place += kernel.rows) {
-        const int some = std::min<int64_t>(visit.end - place, kernel.rows);
-        kernel.product(gate_up + (visit.expert * gated_panels + panel) * width * PANEL, width / 2,
-                       &taken[place * width], width, some, sums);
-        for (int r = 0; r < some; ++r) kernel.gated(sums[r], &acts[(place + r) * padded + panel * HALF]);
-      }
-  });
-
-  const int64_t panels = (width + PANEL - 1) / PANEL;
-  const auto sum_panel = [&](int64_t panel) {
-    const int64_t first = panel * PANEL, some_outputs = std::min<int64_t>(width - first, PANEL);
-    alignas(64) float sums[MOST_ROWS][PANEL];
-    std::vector<float> total(rows * PANEL, 0.0f);
-    for (const Visit &visit : plan.visits)
-      for (int64_t place = visit.first; place < visit.end; place += kernel.rows) {
-        const int some = std::min<int64_t>(visit.end - place, kernel.rows);
-        kernel.product(down + (visit.expert * panels + panel) * inner * PANEL, inner / 2, &acts[place * padded], padded,
-                       some, sums);
-        for (int r = 0; r < some; ++r) {
-          float *to = &total[plan.row[place + r] * PANEL];
-          for (int o = 0; o < PANEL; ++o) to[o] += plan.weight[place + r] * sums[r][o];
-        }
-      }
-    for (int64_t row = 0; row < rows; ++row) kernel.narrow(&total[row * PANEL], y + row * width + first, some_outputs);
-  };
-  const int64_t some = panels_a_piece(panels, visits * inner / 2, plan.row.size() / std::max<int64_t>(visits, 1));
-  shared((panels + some - 1) / some, [&](int64_t piece) {
-    for (int64_t panel = piece * some; panel < std::min((piece + 1) * some, panels); ++panel) sum_panel(panel);
-  });
+extern "C" void centime_experts(const bf16 *x, int64_t rows, const int64_t *experts, const float *gates, int64_t chosen,
+                                const centime_matrix *gate_up, const centime_matrix *down, int64_t count, bf16 *y) {
+  feed(kernels(), {*gate_up, *down, count, nullptr, nullptr}, x, rows, experts, gates, chosen, y);
 }

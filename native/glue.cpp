@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "centime.h"
-#include "kernels.h"
+#include "matrix.h"
 #include "pool.h"
 
 using namespace centime;
@@ -52,18 +52,18 @@ void best(const float *values, int64_t number, int64_t count, std::vector<int64_
 
 }  // namespace
 
-extern "C" void centime_route(const bf16 *x, int64_t rows, int64_t width, const bf16 *panels, int64_t experts,
-                              const float *bias, int32_t softmax, int32_t group_by, int64_t groups, int64_t kept,
-                              int64_t chosen, int32_t normalise, float factor, float *scores, int64_t *ids,
+extern "C" void centime_route(const centime_router *router, const bf16 *x, int64_t rows, float *scores, int64_t *ids,
                               float *gates) {
   const Kernels &kernel = kernels();
-  const int64_t count = (experts + PANEL - 1) / PANEL;
-  shared(count, [&](int64_t panel) {
+  const Matrix matrix(router->weight);
+  const int64_t experts = matrix.outputs, width = matrix.inputs, most = matrix.rows(kernel);
+  const auto &[weight, bias, groups, kept, chosen, factor, softmax, group_by, normalise] = *router;
+  shared(matrix.count(), [&](int64_t panel) {
     alignas(64) float sums[MOST_ROWS][PANEL];
     const int64_t first = panel * PANEL, some = std::min<int64_t>(PANEL, experts - first);
-    for (int64_t row = 0; row < rows; row += kernel.rows) {
-      const int taken = std::min<int64_t>(kernel.rows, rows - row);
-      kernel.product(panels + panel * width * PANEL, width / 2, x + row * width, width, taken, sums);
+    for (int64_t row = 0; row < rows; row += most) {
+      const int taken = std::min<int64_t>(most, rows - row);
+      kernel.product[matrix.kind](matrix.panel(panel), width, x + row * width, width * sizeof(bf16), taken, sums);
       for (int r = 0; r < taken; ++r) std::copy_n(sums[r], some, scores + (row + r) * experts + first);
     }
   });

@@ -11,20 +11,41 @@ using bf16 = centime_bf16;
 
 constexpr int PANEL = 32;        // outputs of a panel
 constexpr int HALF = PANEL / 2;  // of them in one vector
-constexpr int AHEAD = 4096;      // numbers from where a panel is read to where it is fetched: 8 KiB
+constexpr int AHEAD = 8192;      // bytes from where a panel is read to where it is fetched
 constexpr int MOST_ROWS = 32;    // rows that one pass over a panel multiplies, at most
+constexpr int GROUP = 32;        // inputs that have one scale, where numbers are whole
+constexpr int KINDS = 3;         // of matrices
+
+// A group of an input's row as whole numbers, where its matrix is one of whole numbers.
+struct Group {
+  int8_t codes[GROUP];
+  float scale;
+  int32_t sum;  // of the codes: what numbers that are kept with an addend make too much
+};
+
+// What a group of a panel of whole numbers takes: numbers of `bits` each, and the scales.
+constexpr int64_t group_bytes(int bits) { return PANEL * GROUP * bits / 8 + PANEL * 2; }
+
+// out[r][o] = sum over i of x[r][i] panel[o][i] for `count` rows, as their kind of matrix wants them, `stride` bytes
+// apart.
+using Product = void (*)(const void *panel, int64_t inputs, const void *x, int64_t stride, int count,
+                         float (*out)[PANEL]);
 
 struct Kernels {
   const char *name;
   bool (*runs)();  // whether this processor has the instructions
 
-  int rows;        // how many one pass over a panel multiplies, at most MOST_ROWS
+  int rows[KINDS];  // how many one pass over a panel multiplies, at most MOST_ROWS
+  Product product[KINDS];
 
-  // out[r][o] = sum over i of x[r * stride + i] panel[o][i], for `count` rows, at most `rows`; inputs = 2 pairs.
-  void (*product)(const bf16 *panel, int64_t pairs, const bf16 *x, int64_t stride, int count, float (*out)[PANEL]);
+  // to[g] = a row's inputs in groups, the last one filled up with zeros. Of what is no number the scale is none either.
+  void (*whole)(const bf16 *row, int64_t inputs, Group *to);
 
   // to[i] = from[i], rounded to the nearest, ties to even; `count` of them.
   void (*narrow)(const float *from, bf16 *to, int64_t count);
+
+  // to[i] += from[i], rounded as above.
+  void (*add)(const bf16 *from, bf16 *to, int64_t count);
 
   // to[i] = silu(both[i]) * both[HALF + i] of a panel of a gated matrix, HALF of them.
   void (*gated)(const float *both, bf16 *to);
@@ -52,9 +73,6 @@ extern const Kernels AMX __attribute__((weak));
 extern const Kernels AVX512_BF16 __attribute__((weak));
 extern const Kernels AVX512 __attribute__((weak));
 extern const Kernels AVX2 __attribute__((weak));
-
-// How many panels make a piece of a shared loop, where a panel of so many pairs meets so many rows (linear.cpp).
-int64_t panels_a_piece(int64_t panels, int64_t pairs, int64_t rows);
 
 const Kernels &kernels();  // the best that this processor runs, or the ones that were chosen
 

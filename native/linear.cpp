@@ -1,9 +1,10 @@
 // Products with matrices in panels.
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 #include "centime.h"
-#include "kernels.h"
+#include "matrix.h"
 #include "pool.h"
 
 namespace centime {
@@ -12,11 +13,55 @@ namespace centime {
 constexpr int64_t LEAST = 16 << 10, PIECE = 64 << 10;
 
 // ROWS_A_READ rows take as long as reading the panel.
-int64_t panels_a_piece(int64_t panels, int64_t pairs, int64_t rows) {
+int64_t panels_a_piece(int64_t panels, int64_t bytes, int64_t rows) {
   constexpr int64_t ROWS_A_READ = 8;
-  const int64_t cost = (pairs + 1) * 4 * PANEL * (1 + rows / ROWS_A_READ);
+  const int64_t cost = (bytes + 1) * (1 + rows / ROWS_A_READ);
   const int64_t evenly = panels / (2 * threads()), least = (LEAST + cost - 1) / cost;
   return std::max(std::min(PIECE / cost, evenly), std::max<int64_t>(least, 1));
+}
+
+void cut(std::vector<Piece> &pieces, int64_t which, int64_t panels, int64_t bytes, int64_t rows) {
+  const int64_t step = panels_a_piece(panels, bytes, rows);
+  for (int64_t begin = 0; begin < panels; begin += step)
+    pieces.push_back({which, begin, std::min(begin + step, panels)});
+}
+
+Rows::Rows(const Kernels &kernel, const Matrix &matrix, const bf16 *x, int64_t count, int64_t stride)
+    : first_(reinterpret_cast<const char *>(x)),
+      stride_(stride * sizeof(bf16)),
+      bytes_(matrix.inputs * sizeof(bf16)) {
+  if (matrix.kind == CENTIME_BF16) return;
+  constexpr int64_t TOGETHER = 16;  // rows of a piece
+  stride_ = bytes_ = (matrix.inputs + GROUP - 1) / GROUP * sizeof(Group);
+  own_.reset(new char[count * bytes_]);
+  first_ = own_.get();
+  shared((count + TOGETHER - 1) / TOGETHER, [&](int64_t piece) {
+    for (int64_t row = piece * TOGETHER; row < std::min((piece + 1) * TOGETHER, count); ++row)
+      kernel.whole(x + row * stride, matrix.inputs, reinterpret_cast<Group *>(own_.get() + row * bytes_));
+  });
+}
+
+Rows::Rows(const Rows &of, const int64_t *which, int64_t count)
+    : own_(new char[count * of.bytes_]), first_(own_.get()), stride_(of.bytes_), bytes_(of.bytes_) {
+  for (int64_t i = 0; i < count; ++i) std::memcpy(own_.get() + i * bytes_, of.row(which[i]), bytes_);
+}
+
+void multiply(const Kernels &kernel, const std::vector<Multiplication> &all, int64_t rows) {
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < all.size(); ++i) cut(pieces, i, all[i].matrix.count(), all[i].matrix.bytes(), rows);
+  shared(pieces.size(), [&](int64_t number) {
+    alignas(64) float sums[MOST_ROWS][PANEL];
+    const auto &[which, begin, end] = pieces[number];
+    const auto &[matrix, x, y, stride] = all[which];
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t first = panel * PANEL, width = std::min<int64_t>(matrix.outputs - first, PANEL);
+      for (int64_t row = 0; row < rows; row += matrix.rows(kernel)) {
+        const int some = std::min<int64_t>(rows - row, matrix.rows(kernel));
+        kernel.product[matrix.kind](matrix.panel(panel), matrix.inputs, x.row(row), x.stride(), some, sums);
+        for (int r = 0; r < some; ++r) kernel.narrow(sums[r], y + (row + r) * stride + first, width);
+      }
+    }
+  });
 }
 
 }  // namespace centime
@@ -36,29 +81,19 @@ extern "C" uint64_t centime_read(const void *memory, int64_t bytes) {
 }
 
 extern "C" void centime_by_heads(const bf16 *x, int64_t rows, int64_t heads, int64_t row_stride, int64_t head_stride,
-                                 const bf16 *panels, int64_t outputs, int64_t inputs, bf16 *y, int64_t y_row_stride,
-                                 int64_t y_head_stride) {
+                                 const centime_matrix *weight, bf16 *y, int64_t y_row_stride, int64_t y_head_stride) {
   const Kernels &kernel = kernels();
-  const int64_t pairs = inputs / 2, each = (outputs + PANEL - 1) / PANEL, count = heads * each;
-  const int64_t step = panels_a_piece(count, pairs, rows);
-  shared((count + step - 1) / step, [&](int64_t piece) {
-    alignas(64) float sums[MOST_ROWS][PANEL];
-    const int64_t end = (piece + 1) * step < count ? (piece + 1) * step : count;
-    for (int64_t panel = piece * step; panel < end; ++panel) {
-      const int64_t head = panel / each, first = panel % each * PANEL;
-      const int64_t width = outputs - first < PANEL ? outputs - first : PANEL;
-      const bf16 *from = x + head * head_stride;
-      bf16 *to = y + head * y_head_stride + first;
-      for (int64_t row = 0; row < rows; row += kernel.rows) {
-        const int some = rows - row < kernel.rows ? rows - row : kernel.rows;
-        kernel.product(panels + panel * pairs * 2 * PANEL, pairs, from + row * row_stride, row_stride, some, sums);
-        for (int r = 0; r < some; ++r) kernel.narrow(sums[r], to + (row + r) * y_row_stride, width);
-      }
-    }
-  });
+  const Matrix stack(*weight);
+  std::vector<Rows> inputs;
+  inputs.reserve(heads);
+  std::vector<Multiplication> all;
+  for (int64_t head = 0; head < heads; ++head) {
+    inputs.emplace_back(kernel, stack, x + head * head_stride, rows, row_stride);
+    all.push_back({stack.of(head, stack.count()), inputs.back(), y + head * y_head_stride, y_row_stride});
+  }
+  multiply(kernel, all, rows);
 }
 
-extern "C" void centime_linear(const bf16 *x, int64_t rows, int64_t row_stride, const bf16 *panels, int64_t outputs,
-                               int64_t inputs, bf16 *y) {
-  centime_by_heads(x, rows, 1, row_stride, 0, panels, outputs, inputs, y, outputs, 0);
+extern "C" void centime_linear(const bf16 *x, int64_t rows, int64_t row_stride, const centime_matrix *weight, bf16 *y) {
+  centime_by_heads(x, rows, 1, row_stride, 0, weight, y, weight->outputs, 0);
 }

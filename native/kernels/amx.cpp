@@ -2,7 +2,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "vectors.h"
+#include "whole.h"
 
 namespace centime {
 namespace {
@@ -28,23 +28,22 @@ void shape_tiles(int first, int second) {
 }
 
 // Whole tiles of x and of a panel, 32 inputs at a time (TDPBF16PS).
-void tiles(const bf16 *panel, int64_t pairs, const bf16 *x, int64_t stride, int count, float (*out)[PANEL]) {
+void tiles(const char *panel, int64_t inputs, const char *x, int64_t stride, int count, float (*out)[PANEL]) {
   const int first = count < TILE ? count : TILE, second = count - first;
-  const int64_t bytes = stride * sizeof(bf16);
   shape_tiles(first, second ? second : first);
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  for (int64_t k = 0; k < pairs; k += TILE, panel += TILE * 2 * PANEL, x += 2 * TILE) {
-    for (int line = 0; line < 2 * TILE; ++line) _mm_prefetch(panel + AHEAD + line * PANEL, _MM_HINT_T0);
-    _tile_loadd(6, panel, 4 * PANEL);
-    _tile_loadd(7, panel + PANEL, 4 * PANEL);
-    _tile_loadd(4, x, bytes);
+  for (int64_t k = 0; k < inputs; k += 2 * TILE, panel += TILE * 128, x += 4 * TILE) {
+    for (int line = 0; line < 2 * TILE; ++line) _mm_prefetch(panel + AHEAD + line * 64, _MM_HINT_T0);
+    _tile_loadd(6, panel, 128);
+    _tile_loadd(7, panel + 64, 128);
+    _tile_loadd(4, x, stride);
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
     if (second) {
-      _tile_loadd(5, x + TILE * stride, bytes);
+      _tile_loadd(5, x + TILE * stride, stride);
       _tile_dpbf16ps(2, 5, 6);
       _tile_dpbf16ps(3, 5, 7);
     }
@@ -59,13 +58,14 @@ void tiles(const bf16 *panel, int64_t pairs, const bf16 *x, int64_t stride, int 
 }
 
 // Inputs that fill no whole tile go by vectors, for any number of rows alike.
-void product_by_tiles(const bf16 *panel, int64_t pairs, const bf16 *x, int64_t stride, int count,
+void product_by_tiles(const void *panel, int64_t inputs, const void *rows, int64_t stride, int count,
                       float (*out)[PANEL]) {
-  if (pairs % TILE == 0) return tiles(panel, pairs, x, stride, count, out);
-  for (int row = 0; row < count; row += AVX512_BF16.rows) {
-    const int some = count - row < AVX512_BF16.rows ? count - row : AVX512_BF16.rows;
-    AVX512_BF16.product(panel, pairs, x + row * stride, stride, some, out + row);
-  }
+  const char *x = static_cast<const char *>(rows);
+  if (inputs % (2 * TILE) == 0) return tiles(static_cast<const char *>(panel), inputs, x, stride, count, out);
+  const int most = AVX512_BF16.rows[CENTIME_BF16];
+  for (int row = 0; row < count; row += most)
+    AVX512_BF16.product[CENTIME_BF16](panel, inputs, x + row * stride, stride, count - row < most ? count - row : most,
+                                      out + row);
 }
 
 // Whether there are tiles, and Linux lets this process use them (arch_prctl, ARCH_REQ_XCOMP_PERM of tile data).
@@ -75,8 +75,15 @@ bool runs() {
          syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
 }
 
+// A product of whole numbers as AVX512-BF16's processors have it, which any with tiles is one of.
+template <int KIND>
+void vectors(const void *panel, int64_t inputs, const void *x, int64_t stride, int count, float (*out)[PANEL]) {
+  AVX512_BF16.product[KIND](panel, inputs, x, stride, count, out);
+}
+
 }  // namespace
 }  // namespace centime
 
 const centime::Kernels centime::AMX =
-    centime::table("amx", centime::runs, centime::MOST_ROWS, centime::product_by_tiles);
+    centime::table("amx", centime::runs, centime::MOST_ROWS, centime::product_by_tiles,
+                   centime::vectors<CENTIME_INT8>, centime::vectors<CENTIME_INT4>);

@@ -1,4 +1,4 @@
-#include "vectors.h"
+#include "whole.h"
 
 const centime::Kernels centime::AVX2 = centime::table(
     "avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, centime::ROWS,

@@ -1,4 +1,4 @@
-#include "vectors.h"
+#include "whole.h"
 
 const centime::Kernels centime::AVX512 = centime::table(
     "avx512",

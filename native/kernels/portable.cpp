@@ -1,4 +1,4 @@
-#include "vectors.h"
+#include "whole.h"
 
 const centime::Kernels centime::PORTABLE = centime::table(
     "portable", [] { return true; }, centime::ROWS, centime::product);

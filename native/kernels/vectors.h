@@ -47,6 +47,10 @@ inline Halves rounded(Floats value) {
   return __builtin_convertvector((Words)(value == value ? (Ints)even : (Ints)nan), Halves);
 }
 
+inline Floats widened(const bf16 *from) {
+  return (Floats)(__builtin_convertvector(load<Halves>(from), Words) << 16);
+}
+
 [[maybe_unused]] void narrow(const float *from, bf16 *to, int64_t count) {
   int64_t i = 0;
   for (; i + 16 <= count; i += 16) {
@@ -59,6 +63,17 @@ inline Halves rounded(Floats value) {
     const Halves out = rounded(load<Floats>(last));
     std::memcpy(to + i, &out, (count - i) * sizeof(bf16));
   }
+}
+
+[[maybe_unused]] void add(const bf16 *from, bf16 *to, int64_t count) {
+  int64_t i = 0;
+  for (; i + HALF <= count; i += HALF) {
+    const Halves out = rounded(widened(from + i) + widened(to + i));
+    std::memcpy(to + i, &out, sizeof out);
+  }
+  float last[HALF] = {};
+  for (int64_t j = i; j < count; ++j) last[j - i] = widen(from[j]) + widen(to[j]);
+  narrow(last, to + i, count - i);
 }
 
 [[maybe_unused]] void gated(const float *both, bf16 *to) {
@@ -110,10 +125,6 @@ inline Halves rounded(Floats value) {
   }
 }
 
-inline Floats widened(const bf16 *from) {
-  return (Floats)(__builtin_convertvector(load<Halves>(from), Words) << 16);
-}
-
 [[maybe_unused]] void normalise(const bf16 *x, int64_t width, const bf16 *weight, float epsilon, bf16 *y) {
   Floats squares = {};
   const int64_t whole = width / HALF * HALF;
@@ -146,19 +157,40 @@ inline Floats widened(const bf16 *from) {
   return all[0] ^ all[1] ^ all[2] ^ all[3] ^ all[4] ^ all[5] ^ all[6] ^ all[7];
 }
 
+// A product's way for as many rows as there are: `of` is a template of kernels. Panels of bf16 pass in pairs of inputs,
+// those of whole numbers in groups; `stride` counts numbers, and groups.
+#define CENTIME_BY_ROWS(of, ...)                          \
+  switch (count) {                                        \
+    case 1: return of<__VA_ARGS__ 1>(panel, inputs, x, stride, out); \
+    case 2: return of<__VA_ARGS__ 2>(panel, inputs, x, stride, out); \
+    case 3: return of<__VA_ARGS__ 3>(panel, inputs, x, stride, out); \
+    case 4: return of<__VA_ARGS__ 4>(panel, inputs, x, stride, out); \
+    case 5: return of<__VA_ARGS__ 5>(panel, inputs, x, stride, out); \
+    case 6: return of<__VA_ARGS__ 6>(panel, inputs, x, stride, out); \
+    case 7: return of<__VA_ARGS__ 7>(panel, inputs, x, stride, out); \
+    default: return of<__VA_ARGS__ 8>(panel, inputs, x, stride, out); \
+  }
+
+constexpr int ROWS = 8;
+
 template <int COUNT>
-[[maybe_unused]] void product_of(const bf16 *panel, int64_t pairs, const bf16 *x, int64_t stride, float (*out)[PANEL]) {
+[[maybe_unused]] void product_of(const void *from, int64_t inputs, const void *rows, int64_t stride,
+                                 float (*out)[PANEL]) {
+  const char *panel = static_cast<const char *>(from);
+  const char *x = static_cast<const char *>(rows);
   Floats low[COUNT], high[COUNT];
 #pragma GCC unroll 8
   for (int r = 0; r < COUNT; ++r) low[r] = high[r] = Floats{};
-  for (int64_t k = 0; k < pairs; ++k, panel += 2 * PANEL) {
+  for (int64_t k = 0; k < inputs; k += 2, panel += 128, x += 4) {
     __builtin_prefetch(panel + AHEAD);
-    __builtin_prefetch(panel + AHEAD + PANEL);
-    const Words first = load<Words>(panel), second = load<Words>(panel + PANEL);
+    __builtin_prefetch(panel + AHEAD + 64);
+    const Words first = load<Words>(panel), second = load<Words>(panel + 64);
     const Words odd_bits = Words{} + 0xffff0000u;
 #pragma GCC unroll 8
     for (int r = 0; r < COUNT; ++r) {
-      const float even = widen(x[r * stride + 2 * k]), odd = widen(x[r * stride + 2 * k + 1]);
+      bf16 pair[2];
+      std::memcpy(pair, x + r * stride, sizeof pair);
+      const float even = widen(pair[0]), odd = widen(pair[1]);
       low[r] += (Floats)(first << 16) * even;
       low[r] += (Floats)(first & odd_bits) * odd;
       high[r] += (Floats)(second << 16) * even;
@@ -172,30 +204,9 @@ template <int COUNT>
   }
 }
 
-constexpr int ROWS = 8;
-
-// The function of as many rows as there are: `of` is a template of kernels.
-#define CENTIME_BY_ROWS(of)            \
-  switch (count) {                     \
-    case 1: return of<1>(panel, pairs, x, stride, out); \
-    case 2: return of<2>(panel, pairs, x, stride, out); \
-    case 3: return of<3>(panel, pairs, x, stride, out); \
-    case 4: return of<4>(panel, pairs, x, stride, out); \
-    case 5: return of<5>(panel, pairs, x, stride, out); \
-    case 6: return of<6>(panel, pairs, x, stride, out); \
-    case 7: return of<7>(panel, pairs, x, stride, out); \
-    default: return of<8>(panel, pairs, x, stride, out); \
-  }
-
-[[maybe_unused]] void product(const bf16 *panel, int64_t pairs, const bf16 *x, int64_t stride, int count,
+[[maybe_unused]] void product(const void *panel, int64_t inputs, const void *x, int64_t stride, int count,
                               float (*out)[PANEL]) {
   CENTIME_BY_ROWS(product_of)
-}
-
-// A table of kernels that differ in their product alone.
-[[maybe_unused]] constexpr Kernels table(const char *name, bool (*runs)(), int rows,
-                                         decltype(Kernels::product) product) {
-  return {name, runs, rows, product, narrow, gated, interleave, soften, normalise, read};
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ from tests.small import small_config, small_model, small_tokenizer
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Transformer
 from centime.model.packed import pack_weights
+from centime.model.packed_layer import PackedDecoderLayer
 from centime.model.rope import rope_for_positions
 from centime.ops.linear import packs, unpack
 from centime.serve.kv_cache.disk_tier import fingerprint
@@ -49,25 +50,38 @@ def test_logits_as_near_to_those_of_float32(config: ModelConfig) -> None:
 
 
 @torch.inference_mode()
-def test_projections_in_one_call_are_those_of_the_modules(config: ModelConfig) -> None:
+def test_a_layer_in_three_calls_is_that_of_the_modules(config: ModelConfig) -> None:
     plain, packed = made(config), pack_weights(made(config))
-    attention, other = plain.layers[0].attention, packed.layers[0].attention
-    if not getattr(other, "projections", None):
+    layer, other = plain.layers[-1], packed.layers[-1]
+    if not isinstance(other, PackedDecoderLayer):
         pytest.skip("no kernels of our own for this attention")
-    x = torch.randn(1, 21, config.hidden_size, generator=torch.Generator().manual_seed(0)).bfloat16()
+    x = torch.randn(2, 21, config.hidden_size, generator=torch.Generator().manual_seed(0)).bfloat16()
     rope = rope_for_positions(config, torch.arange(30, 51))
-    (queries, entry), (others, own) = attention.project(x, rope), other.project(x, rope)
-    for one, two in zip((*queries, entry), (*others, own), strict=True):
-        torch.testing.assert_close(two, one, rtol=0.02, atol=0.02)
-    alone = other.project(x[:, 7:8], tuple(part[7:8] for part in rope))
-    assert torch.equal(alone[1], own[:, 7:8])  # the same bits in any company
-    assert torch.equal(alone[0][1], others[1][:, 7:8])
+    attention, normed = layer.attention, layer.attention_norm(x)
+    (nope, rotated), entry = attention.project(normed, rope)
+    q, own = other.native.project(x.flatten(0, 1), *(part.repeat(2, 1) for part in rope))
+    assert_near(q, torch.cat((nope, rotated), dim=-1).flatten(0, 1))
+    assert_near(own, entry.flatten(0, 1))
+    alone = other.native.project(x[0, 7:8], *(part[7:8] for part in rope))
+    assert torch.equal(alone[0][0], q[7])  # the same bits in any company
+    assert torch.equal(alone[1][0], own[7])
+    heads = torch.randn(42, attention.out.weight.shape[1], generator=torch.Generator().manual_seed(1)).bfloat16()
+    h = x.flatten(0, 1) + attention.out(heads)
+    fed = layer.ffn(layer.ffn_norm(h)[None])
+    y = other.native.finish(x.flatten(0, 1), heads)
+    assert_near(y, h + (fed[0][0] if isinstance(fed, tuple) else fed[0]))
+    assert torch.equal(other.native.finish(x[0, 7:8], heads[7:8])[0], y[7])
+    assert_near(other(x, rope)[0], layer(x, rope)[0])
+
+
+def assert_near(one: torch.Tensor, two: torch.Tensor) -> None:
+    """bf16 keeps 256 parts of a number; several are added up."""
+    torch.testing.assert_close(one, two, rtol=0.0, atol=two.abs().max().item() / 60)
 
 
 def test_weights_are_held_once_and_can_be_had_back(config: ModelConfig) -> None:
     plain, packed = made(config), pack_weights(made(config))
-    copies = (".router.panels",)
-    state = {name: unpack(weight) for name, weight in packed.named_parameters() if not name.endswith(copies)}
+    state = {name: unpack(weight) for name, weight in packed.named_parameters()}
     for name, weight in plain.named_parameters():
         if name in state:
             assert torch.equal(state[name].view_as(weight), weight)

@@ -14,7 +14,8 @@ from centime.ops.absorbed import HeadMatrices, absorb, release
 from centime.ops.feed_forward import feed_forward, feed_forward_reference
 from centime.ops.latent_attention import Past, QueryGroup, latent_attention_reference, paged_latent_attention
 from centime.ops.linear import linear, pack, unpack
-from centime.ops.panels import Panels, gated_panels, panels
+from centime.ops.panels import Panels, panels
+from centime.ops.panels.packing import whole_panels
 from centime.ops.rms_norm import rms_norm, rms_norm_reference
 from centime.ops.rope import apply_rope, apply_rope_reference, rope_table
 from centime.ops.routed_experts import routed_experts_by_tile, routed_experts_reference, visited_experts
@@ -71,6 +72,52 @@ def test_linear(T: int, outputs: int, inputs: int, seed: int) -> None:
         assert torch.equal(linear(x[t : t + 1], packed)[0], y[t])  # the same bits alone
 
 
+def whole_numbers(bits: int, *shape: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Numbers of so many bits, their scales, and what they stand for in float32."""
+    most = 2 ** (bits - 1)
+    codes = torch.randint(-most, most, shape, dtype=torch.int8)
+    groups = -(-shape[-1] // 32)
+    scales = (torch.randn(*shape[:-1], groups) / most / shape[-1] ** 0.5).half()
+    exact = codes.float() * scales.float().repeat_interleave(32, dim=-1)[..., : shape[-1]]
+    return codes, scales, exact
+
+
+def steps(x: torch.Tensor) -> torch.Tensor:
+    """A row's numbers in groups of 32 over the largest of each, of 127 steps."""
+    filled = torch.nn.functional.pad(x.float(), (0, -x.shape[-1] % 32)).unflatten(-1, (-1, 32))
+    scale = filled.abs().amax(-1, keepdim=True) / 127
+    return ((filled / scale.clamp(min=1e-30)).round() * scale).flatten(-2)[..., : x.shape[-1]]
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@quickly
+@given(st.integers(0, 40), st.integers(1, 100), st.integers(1, 150), st.integers(0, 2**31))
+def test_linear_of_whole_numbers(bits: int, T: int, outputs: int, inputs: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    codes, scales, exact = whole_numbers(bits, outputs, inputs)
+    packed, x = whole_panels(codes, scales, bits), random(T, inputs)
+    assert torch.equal(packed.dense(), exact.bfloat16())
+    y = linear(x, packed)
+    assert_near(y, steps(x) @ exact.T, parts=50)  # ties of steps are rounded either way
+    for t in range(0, T, 9):
+        assert torch.equal(linear(x[t : t + 1], packed)[0], y[t])
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@quickly
+@given(st.integers(1, 30), st.integers(1, 4), st.integers(16, 80), st.integers(1, 80), st.integers(0, 2**31))
+def test_experts_of_whole_numbers(bits: int, T: int, E: int, D: int, width: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    up_codes, up_scales, gate_up = whole_numbers(bits, E, 2, width, D)
+    down_codes, down_scales, down = whole_numbers(8, E, D, width)
+    packed = whole_panels(up_codes, up_scales, bits, gated=True), whole_panels(down_codes, down_scales, 8)
+    assert torch.equal(packed[0].dense(), gate_up.bfloat16())
+    ids, gates, x = torch.randint(E, (T, 1)), torch.rand(T, 1), random(T, D)
+    y = visited_experts(x, ids, gates, *packed)
+    assert_near(y, routed_experts_reference(steps(x), ids, gates, gate_up, down), parts=12)  # acts in steps too
+    assert torch.equal(visited_experts(x[-1:], ids[-1:], gates[-1:], *packed)[0], y[-1])
+
+
 @quickly
 @given(st.integers(0, 50), st.integers(1, 6), even, even, st.data())
 def test_experts(T: int, E: int, D: int, width: int, data: st.DataObject) -> None:
@@ -79,7 +126,7 @@ def test_experts(T: int, E: int, D: int, width: int, data: st.DataObject) -> Non
     ids = torch.multinomial(torch.rand(max(T, 1), E) + 1e-6, K)[:T]
     x, gates = random(T, D), torch.rand(T, K)
     gate_up, down = random(E, 2, width, D, scale=0.2), random(E, D, width, scale=0.2)
-    packed = gated_panels(gate_up), panels(down)
+    packed = panels(gate_up, gated=True), panels(down)
     assert torch.equal(packed[0].dense(), gate_up)
     assert torch.equal(packed[1].dense(), down)
     y = visited_experts(x, ids, gates, *packed)
@@ -95,7 +142,7 @@ def test_experts(T: int, E: int, D: int, width: int, data: st.DataObject) -> Non
 def test_feed_forward(T: int, D: int, width: int, seed: int) -> None:
     torch.manual_seed(seed)
     x, gate_up, down = random(2, T, D), random(2, width, D, scale=0.2), random(D, width, scale=0.2)
-    y = feed_forward(x, gated_panels(gate_up[None]), panels(down[None]))
+    y = feed_forward(x, panels(gate_up[None], gated=True), panels(down[None]))
     assert_near(y, feed_forward_reference(x.float(), gate_up.float(), down.float()), parts=40)
 
 
@@ -154,6 +201,19 @@ def test_rotation(interleave: bool, S: int, heads: int, half: int, more: int, se
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_stays_in_its_row_of_whole_numbers(value: float) -> None:
+    torch.manual_seed(0)
+    codes, scales, _ = whole_numbers(8, 33, 70)
+    x, packed = random(20, 70), whole_panels(codes, scales, 8)
+    clean = linear(x, packed)
+    x[7, 3], x[8] = value, 0.0
+    y = linear(x, packed)
+    assert not y[7].isfinite().any()
+    assert not y[8].any()
+    assert torch.equal(torch.cat((y[:7], y[9:])), torch.cat((clean[:7], clean[9:])))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_stays_in_its_row(value: float) -> None:
     torch.manual_seed(0)
     weight, x = random(33, 64), random(20, 64)
@@ -164,7 +224,7 @@ def test_what_is_no_number_stays_in_its_row(value: float) -> None:
     assert torch.equal(torch.cat((y[:7], y[8:])), torch.cat((clean[:7], clean[8:])))
     normed, plain = rms_norm(x, x[0], 1e-6), rms_norm_reference(x, x[0], 1e-6)
     torch.testing.assert_close(normed, plain, rtol=0.02, atol=0.02, equal_nan=True)
-    gate_up, down = gated_panels(random(3, 2, 24, 64)), panels(random(3, 64, 24))
+    gate_up, down = panels(random(3, 2, 24, 64), gated=True), panels(random(3, 64, 24))
     ids, gates = torch.arange(20)[:, None] % 3, torch.ones(20, 1)
     out = visited_experts(x, ids, gates, gate_up, down)
     assert out[7].isnan().any()
@@ -173,7 +233,7 @@ def test_what_is_no_number_stays_in_its_row(value: float) -> None:
 
 def test_an_expert_that_is_none_adds_nothing() -> None:
     torch.manual_seed(0)
-    gate_up, down, x = gated_panels(random(2, 2, 16, 32)), panels(random(2, 32, 16)), random(3, 32)
+    gate_up, down, x = panels(random(2, 2, 16, 32), gated=True), panels(random(2, 32, 16)), random(3, 32)
     gates = torch.ones(3, 2)
     ids = torch.tensor([[0, -1], [5, 1], [-3, 2]])
     out = visited_experts(x, ids, gates, gate_up, down)

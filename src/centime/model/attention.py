@@ -17,10 +17,9 @@ from centime.catalogue.model_config import ModelConfig
 from centime.model.cache import LayerCache, Queries
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import softmax_scale
-from centime.ops.absorbed import HeadMatrices, PackedProjections, absorb, release
+from centime.ops.absorbed import HeadMatrices, absorb, release
 from centime.ops.attention import causal_attention
 from centime.ops.latent_attention import Past, paged_latent_attention
-from centime.ops.panels import Panels
 from centime.ops.quantised import Quantised
 from centime.ops.rope import apply_rope
 
@@ -55,9 +54,7 @@ class MultiHeadLatentAttention(nn.Module):
         self.kv_norm = RMSNorm(self.latent_dim, LATENT_NORM_EPS)
         self.kv_up = Linear(self.latent_dim, H * (self.nope + self.v_dim))
         self.out = Linear(H * self.v_dim, D)
-        # Where weights are packed: W_UK and W_UV in panels, and what `project` does in one call.
-        self.by_heads: HeadMatrices | None = None
-        self.projections: PackedProjections | None = None
+        self.by_heads: HeadMatrices | None = None  # W_UK and W_UV in panels, where weights are packed
 
     def forward(self, x_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None) -> Tensor:
         queries, entry = self.project(x_BSD, rope)
@@ -68,27 +65,12 @@ class MultiHeadLatentAttention(nn.Module):
     def project(self, x_BSD: Tensor, rope: RopeTable) -> tuple[Queries, Tensor]:
         """Queries (nope, rotated) and the entry [latent; rotated key] [B, S, L + R] that the cache keeps of a token."""
         B, S, _ = x_BSD.shape
-        if self.projections is not None and B == 1:
-            rotated, entry = self.projections(x_BSD, rope)
-            q_nope, q_rope = rotated.split([self.nope, self.rope_dim], dim=-1)
-            return (q_nope, q_rope), entry
         q = self.q_up(self.q_norm(self.q_down(x_BSD))) if self.low_rank_query else self.q(x_BSD)
         q_nope, q_rope = q.view(B, S, self.heads, -1).split([self.nope, self.rope_dim], dim=-1)
         latent, k_rope = self.kv_down(x_BSD).split([self.latent_dim, self.rope_dim], dim=-1)
         k_rope = apply_rope(k_rope[:, :, None], rope, self.interleave)[:, :, 0]
         entry = torch.cat((self.kv_norm(latent), k_rope), dim=-1)
         return (q_nope, apply_rope(q_rope, rope, self.interleave)), entry
-
-    def pack(self) -> None:
-        """Puts what this layer does beside its matrices into the form of our kernels, its matrices being in panels."""
-        q_up, kv_down = (self.q_up if self.low_rank_query else self.q).weight, self.kv_down.weight
-        q_down = self.q_down.weight if self.low_rank_query else None
-        if not (isinstance(q_up, Panels) and isinstance(kv_down, Panels) and isinstance(q_down, Panels | None)):
-            return
-        self.projections = PackedProjections(
-            *(q_down, self.q_norm.weight if self.low_rank_query else None, q_up, kv_down, self.kv_norm.weight),
-            *(self.heads, self.rope_dim, LATENT_NORM_EPS, self.interleave),
-        )
 
     def over(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
         """Attention of S queries over T entries, the last S of them their own, in the cheaper form -> [B, S, H * v]."""

@@ -62,7 +62,7 @@ class MultiTokenPrediction(nn.Module):
         D, eps = config.hidden_size, config.rms_norm_eps
         self.embed_norm, self.hidden_norm, self.norm = (RMSNorm(D, eps) for _ in range(3))
         self.project = Linear(2 * D, D)
-        self.block = DecoderLayer(config, config.num_hidden_layers + depth)
+        self.block: nn.Module = DecoderLayer(config, config.num_hidden_layers + depth)
 
     def forward(
         self, hidden_BSD: Tensor, embedding_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None

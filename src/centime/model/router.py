@@ -12,8 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
-from centime.ops.panels import Panels
-from centime.ops.route import RoutingRule, route
 
 
 class Routing(NamedTuple):
@@ -38,7 +36,6 @@ class Router(nn.Module):
         assert config.n_routed_experts is not None
         self.config = config
         self.weight = nn.Parameter(torch.empty(config.n_routed_experts, config.hidden_size))
-        self.panels: Panels | None = None  # a copy of the weight, where weights are packed
         if config.topk_method == "noaux_tc":
             self.register_buffer("e_score_correction_bias", torch.zeros(config.n_routed_experts, dtype=torch.float32))
 
@@ -51,10 +48,6 @@ class Router(nn.Module):
 
     def forward(self, x_BSD: Tensor) -> Routing:
         config = self.config
-        if self.panels is not None:
-            bias = self.e_score_correction_bias if config.topk_method == "noaux_tc" else None
-            routed = route(x_BSD.flatten(0, 1), self.panels, bias, self._rule())
-            return Routing(*(part.view(*x_BSD.shape[:2], -1) for part in routed))
         logits = F.linear(x_BSD.float(), self.weight.float())
         scores = logits.softmax(-1) if config.scoring_func == "softmax" else logits.sigmoid()
         expert_ids = self._choose(scores.detach())
@@ -62,19 +55,6 @@ class Router(nn.Module):
         if config.norm_topk_prob and config.num_experts_per_tok > 1:
             gates = gates / (gates.sum(-1, keepdim=True) + 1e-20)
         return Routing(expert_ids, gates * config.routed_scaling_factor, scores)
-
-    def _rule(self) -> RoutingRule:
-        config = self.config
-        by = 0 if config.topk_method == "greedy" else 2 if config.topk_method == "noaux_tc" else 1
-        return RoutingRule(
-            config.scoring_func == "softmax",
-            by,
-            config.n_group or 1,
-            config.topk_group or 1,
-            config.num_experts_per_tok,
-            config.norm_topk_prob and config.num_experts_per_tok > 1,
-            config.routed_scaling_factor,
-        )
 
     def _choose(self, scores_BSE: Tensor) -> Tensor:
         """int64 [B, S, K]: the best K of the biased scores among the kept groups."""

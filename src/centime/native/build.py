@@ -22,7 +22,7 @@ AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma")
 X86 = {  # a file of kernels -> what its processor has
     "avx2.cpp": ("-mavx2", "-mfma"),
     "avx512.cpp": AVX512,
-    "avx512_bf16.cpp": (*AVX512, "-mavx512bf16"),
+    "avx512_bf16.cpp": (*AVX512, "-mavx512bf16", "-mavx512vnni"),
     "amx.cpp": (*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
 }
 

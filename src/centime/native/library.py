@@ -11,42 +11,66 @@ from centime.native.build import CannotBuild, build, target
 
 OFF = "CENTIME_NATIVE"  # 0 in the environment: PyTorch computes everything
 SOURCES = Path(__file__).resolve().parents[3] / "native"  # of a clone
-_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
-_ARGUMENTS = {
-    "centime_linear": [_POINTER, _NUMBER, _NUMBER, _POINTER, _NUMBER, _NUMBER, _POINTER],
-    "centime_by_heads": [
-        *(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _POINTER, _NUMBER, _NUMBER, _POINTER, _NUMBER, _NUMBER)
-    ],
-    "centime_latent_attention": [
-        *(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, ctypes.c_float),
-        *(_POINTER, _NUMBER, _POINTER, _NUMBER, _POINTER, _POINTER),
-    ],
-    "centime_project": [_POINTER, _POINTER, _NUMBER, _POINTER, _POINTER, _POINTER, _POINTER],
-    "centime_rms_norm": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER, ctypes.c_float, _POINTER, _NUMBER],
-    "centime_rope": [
-        *(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _POINTER, _POINTER, _NUMBER, ctypes.c_int32),
-        *(_POINTER, _NUMBER, _NUMBER),
-    ],
-    "centime_route": [
-        *(_POINTER, _NUMBER, _NUMBER, _POINTER, _NUMBER, _POINTER, ctypes.c_int32, ctypes.c_int32),
-        *(_NUMBER, _NUMBER, _NUMBER, ctypes.c_int32, ctypes.c_float, _POINTER, _POINTER, _POINTER),
-    ],
-    "centime_experts": [
-        *(_POINTER, _NUMBER, _NUMBER, _POINTER, _POINTER, _NUMBER),
-        *(_POINTER, _POINTER, _NUMBER, _NUMBER, _POINTER),
-    ],
-}
+_POINTER, _NUMBER, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+KINDS = {"bf16": 0, "int8": 1, "int4": 2}  # of matrices, in native/centime.h
 
 
-class Projections(ctypes.Structure):
-    """`centime_projections` of native/centime.h: addresses of matrices and norms, and their sizes."""
+class Matrix(ctypes.Structure):
+    """`centime_matrix`: the address of a matrix' panels, its outputs, inputs and kind."""
+
+    _fields_ = (("panels", _POINTER), ("outputs", _NUMBER), ("inputs", _NUMBER), ("kind", _INT))
+
+
+class PastEntries(ctypes.Structure):
+    """`centime_past`: addresses of the pages, of queries' tables and of their lengths; a page's and a table's size."""
 
     _fields_ = (
-        *((name, _POINTER) for name in ("q_down", "q_norm", "q_up", "kv_down", "kv_norm")),
-        *((name, _NUMBER) for name in ("width", "q_latent", "heads", "nope", "rope", "latent")),
-        ("epsilon", ctypes.c_float),
-        ("interleaved", ctypes.c_int32),
+        *((name, _POINTER) for name in ("pages", "tables", "lengths")),
+        *((name, _NUMBER) for name in ("page", "longest")),
     )
+
+
+class RouterRule(ctypes.Structure):
+    """`centime_router`: a router's matrix, and how experts are chosen of what it gives."""
+
+    _fields_ = (
+        *(("weight", Matrix), ("bias", _POINTER)),
+        *((name, _NUMBER) for name in ("groups", "kept", "chosen")),
+        ("factor", ctypes.c_float),
+        *((name, _INT) for name in ("softmax", "group_by", "normalise")),
+    )
+
+
+class Layer(ctypes.Structure):
+    """`centime_layer`: a decoder layer's norms, matrices and sizes."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("attention_norm", "q_norm", "kv_norm", "ffn_norm")),
+        *((name, Matrix) for name in ("q_down", "q_up", "kv_down", "uk", "uv", "out", "gate_up", "down")),
+        *((name, Matrix) for name in ("shared_gate_up", "shared_down")),
+        ("router", ctypes.POINTER(RouterRule)),
+        *((name, _NUMBER) for name in ("heads", "nope", "rope", "latent", "experts")),
+        *((name, ctypes.c_float) for name in ("norm_epsilon", "latent_epsilon", "scale")),
+        ("interleaved", _INT),
+    )
+
+
+_MATRIX, _LAYER, _PAST = (ctypes.POINTER(kind) for kind in (Matrix, Layer, PastEntries))
+_ARGUMENTS = {
+    "linear": [_POINTER, _NUMBER, _NUMBER, _MATRIX, _POINTER],
+    "by_heads": [*(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _MATRIX), *(_POINTER, _NUMBER, _NUMBER)],
+    "experts": [*(_POINTER, _NUMBER, _POINTER, _POINTER, _NUMBER), *(_MATRIX, _MATRIX, _NUMBER, _POINTER)],
+    "latent_attention": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, ctypes.c_float, _PAST, _POINTER],
+    "rms_norm": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER, ctypes.c_float, _POINTER, _NUMBER],
+    "rope": [
+        *(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _POINTER, _POINTER, _NUMBER, _INT),
+        *(_POINTER, _NUMBER, _NUMBER),
+    ],
+    "route": [ctypes.POINTER(RouterRule), _POINTER, _NUMBER, _POINTER, _POINTER, _POINTER],
+    "layer_project": [_LAYER, _POINTER, _NUMBER, _POINTER, _POINTER, _POINTER, _POINTER],
+    "layer_attend": [_LAYER, _POINTER, _NUMBER, _PAST, _POINTER],
+    "layer_finish": [_LAYER, _POINTER, _POINTER, _NUMBER, _POINTER],
+}
 
 
 class Library:
@@ -54,20 +78,20 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         loaded = ctypes.CDLL(str(path))
+        functions = {name: getattr(loaded, f"centime_{name}") for name in _ARGUMENTS}
         for name, arguments in _ARGUMENTS.items():
-            function = getattr(loaded, name)
-            function.argtypes, function.restype = arguments, None
-        self.rms_norm, self.rope, self.route = loaded.centime_rms_norm, loaded.centime_rope, loaded.centime_route
-        self.project = loaded.centime_project
-        loaded.centime_read.argtypes, loaded.centime_read.restype = [_POINTER, _NUMBER], ctypes.c_uint64
+            functions[name].argtypes, functions[name].restype = arguments, None
+        self.linear, self.by_heads, self.experts = (functions[name] for name in ("linear", "by_heads", "experts"))
+        self.rms_norm, self.rope, self.route = (functions[name] for name in ("rms_norm", "rope", "route"))
+        self.latent_attention = functions["latent_attention"]
+        self.layer_project, self.layer_attend = functions["layer_project"], functions["layer_attend"]
+        self.layer_finish = functions["layer_finish"]
+        self.read = loaded.centime_read
+        self.read.argtypes, self.read.restype = [_POINTER, _NUMBER], ctypes.c_uint64
         loaded.centime_kernels.restype = ctypes.c_char_p
         loaded.centime_choose.argtypes = [ctypes.c_char_p]
         loaded.centime_threads.argtypes, loaded.centime_threads.restype = [ctypes.c_int32], None
         self._loaded = loaded
-        self.linear, self.by_heads = loaded.centime_linear, loaded.centime_by_heads
-        self.experts, self.latent_attention = loaded.centime_experts, loaded.centime_latent_attention
-
-        self.read = loaded.centime_read
 
     @property
     def kernels(self) -> str:

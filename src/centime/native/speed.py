@@ -7,7 +7,7 @@ import time
 from statistics import median
 from typing import NamedTuple
 
-from centime.native.library import Library
+from centime.native.library import KINDS, Library, Matrix
 
 BYTES = 4 << 20  # of a matrix
 MATRICES = 48  # more than caches hold
@@ -33,7 +33,7 @@ def measure(library: Library) -> Rates:
         began = time.perf_counter()
         library.read(at, BYTES)
         between = time.perf_counter()
-        library.linear(x_at, 1, INPUTS, at + BYTES, outputs, INPUTS, y_at)
+        library.linear(x_at, 1, INPUTS, Matrix(at + BYTES, outputs, INPUTS, KINDS["bf16"]), y_at)
         reads.append(between - began)
         products.append(time.perf_counter() - between)
     return Rates(BYTES / median(reads), BYTES / median(products))

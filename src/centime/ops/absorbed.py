@@ -1,4 +1,4 @@
-"""The projections of MLA: what comes before attention in one call, and those by heads on both sides of it.
+"""MLA's projections by heads on both sides of its attention.
 
 W_UK stands on the side of the query, W_UV on that of the output (V2 report, section 2.1.2, last paragraph):
 q^T (W_UK c) = (W_UK^T q)^T c, so that cached latents c are keys and values themselves.
@@ -9,56 +9,13 @@ the latent, R of the rotated key.
 
 from __future__ import annotations
 
-import ctypes
-from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from centime.native.library import Projections
-from centime.ops.panels import Panels, can_panel, library_of_panels, panels, panels_by_heads
-
-
-@dataclass(frozen=True)
-class PackedProjections:
-    """A layer's matrices in panels and its norms: from a token to its query and to what a cache keeps, in one call.
-
-    q_down and q_norm are None where the query has no latent of its own.
-    """
-
-    q_down: Panels | None
-    q_norm: Tensor | None
-    q_up: Panels
-    kv_down: Panels
-    kv_norm: Tensor
-    heads: int
-    rope: int  # R
-    epsilon: float  # of both norms
-    interleave: bool
-
-    @cached_property
-    def _layer(self) -> Projections:
-        q_down, q_norm = self.q_down, self.q_norm
-        return Projections(
-            *(None if q_down is None else q_down.data_ptr(), None if q_norm is None else q_norm.data_ptr()),
-            *(self.q_up.data_ptr(), self.kv_down.data_ptr(), self.kv_norm.data_ptr(), self.kv_down.inputs),
-            *(0 if q_down is None else q_down.outputs, self.heads, self.q_up.outputs // self.heads - self.rope),
-            *(self.rope, self.kv_down.outputs - self.rope, self.epsilon, self.interleave),
-        )
-
-    def __call__(self, x_1SD: Tensor, table: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """x [1, S, D] bf16, cos and sin [S, R/2] -> queries [1, S, H, N + R], rotated; entries [1, S, L + R]."""
-        x, (cos, sin) = x_1SD.contiguous(), (part.contiguous() for part in table)
-        S = x.shape[1]
-        q = x.new_empty(1, S, self.heads, self.q_up.outputs // self.heads)
-        entries = x.new_empty(1, S, self.kv_down.outputs)
-        library_of_panels().project(
-            *(ctypes.addressof(self._layer), x.data_ptr(), S, cos.data_ptr(), sin.data_ptr()),
-            *(q.data_ptr(), entries.data_ptr()),
-        )
-        return q, entries
+from centime.ops.panels import Panels, can_panel, panels, panels_by_heads
+from centime.ops.quantised import quantise
 
 
 class HeadMatrices(NamedTuple):
@@ -73,12 +30,14 @@ class HeadMatrices(NamedTuple):
         by_heads = kv_up.view(-1, nope + values, kv_up.shape[-1])
         return cls(*by_heads.split([nope, values], dim=1))
 
-    def packed(self) -> HeadMatrices | None:
-        """Copies in panels; None where there are no kernels for these."""
-        uk_HLN = self.uk_HNL.transpose(1, 2)
-        if not (can_panel(uk_HLN) and can_panel(self.uv_HVL)):
+    def packed(self, rounded: bool = False) -> HeadMatrices | None:
+        """Copies in panels, of 8 bits where they are `rounded`; None where there are no kernels for these."""
+        uk_HLN, uv_HVL = self.uk_HNL.transpose(1, 2), self.uv_HVL
+        if rounded:
+            uk_HLN, uv_HVL = quantise(uk_HLN, "int8"), quantise(uv_HVL, "int8")
+        if not (can_panel(uk_HLN) and can_panel(uv_HVL)):
             return None
-        return HeadMatrices(panels(uk_HLN), panels(self.uv_HVL))
+        return HeadMatrices(panels(uk_HLN), panels(uv_HVL))
 
 
 def absorb(q_BSHN: Tensor, q_BSHR: Tensor, weights: HeadMatrices) -> Tensor:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from centime.native.library import Library, library
+from centime.native.library import Library, PastEntries, library
 
 
 class QueryGroup(NamedTuple):
@@ -72,10 +72,15 @@ def paged_latent_attention(q_NHW: Tensor, past: Past, scale: float, latent: int)
 def _paged(kernels: Library, q_NHW: Tensor, past: Past, scale: float, latent: int) -> Tensor:
     out = q_NHW.new_empty(*q_NHW.shape[:2], latent)
     kernels.latent_attention(
-        *(q_NHW.data_ptr(), *q_NHW.shape, latent, scale, past.stored_SW.data_ptr(), past.page),
-        *(past.tables_NP.data_ptr(), past.tables_NP.shape[1], past.lengths_N.data_ptr(), out.data_ptr()),
+        *(q_NHW.data_ptr(), *q_NHW.shape, latent, scale, native_past(past), out.data_ptr()),
     )
     return out
+
+
+def native_past(past: Past) -> PastEntries:
+    """As the kernels are told of it; `past` must outlive it."""
+    pointers = (part.data_ptr() for part in (past.stored_SW, past.tables_NP, past.lengths_N))
+    return PastEntries(*pointers, past.page, past.tables_NP.shape[1])
 
 
 def _alone(q_HW: Tensor, keys_TW: Tensor, latent: int) -> Tensor:

@@ -57,9 +57,9 @@ def pack(weight_OI: Tensor) -> Tensor:
     From a plain W oneDNN makes its blocks anew in every product. Packed once, 1.2 to 1.9 times as fast up to 16 rows,
     never slower, and the same bits (docs/log.md).
     """
-    flat_OI = weight_OI.detach().flatten(0, -2)
     if can_panel(weight_OI):
-        return panels(flat_OI)
+        return panels(weight_OI if isinstance(weight_OI, Quantised) else weight_OI.detach().flatten(0, -2))
+    flat_OI = weight_OI.detach().flatten(0, -2)
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(flat_OI, ROWS)
     return packed
 

@@ -86,9 +86,12 @@ class Quantised(nn.Parameter):
             place.copy_(self._numbers(codes) * spread)
         return out
 
+    def numbers(self) -> Tensor:
+        """What the codes count, of int8 or int4: int8 [..., O, I], from -8 to 7 in int4."""
+        return self._numbers(self.codes)
+
     def _numbers(self, codes: Tensor) -> Tensor:
-        """What codes [rows, .] count, [rows, I]."""
-        return codes if self.kind == "int8" else nibbles(codes)[:, : self.inputs].to(torch.int8) - 8
+        return codes if self.kind == "int8" else nibbles(codes)[..., : self.inputs].view(torch.int8) - 8
 
 
 def nibbles(packed: Tensor) -> Tensor:
