@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -15,7 +16,8 @@ from tests.small import small_model, small_tokenizer
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
-from centime.serve.engine.engine import Engine
+from centime.serve.engine import engine as engine_file
+from centime.serve.engine.engine import WINDOW_NS, Engine
 from centime.serve.engine.request import Event, Finished, QueueFull, Request, SamplingParams
 
 
@@ -71,6 +73,33 @@ def test_clients_in_many_threads_are_all_answered(served: Engine, model: Transfo
     assert answers == {number: brute_force(model, [3, number], 5) for number in range(10)}
 
 
+def test_now_is_the_last_seconds_and_older_steps_count_no_more(
+    model: Transformer, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five tokens are put out: nine are computed with the prompt's, in as many steps of a second each."""
+    clock = 10**12
+    monkeypatch.setattr(engine_file, "time", SimpleNamespace(monotonic_ns=lambda: clock))
+    served = engine(model, tokenizer)
+    served.submit(Asked([3, 4, 5, 6, 7], max_tokens=5))
+    seconds = WINDOW_NS / 1e9
+    for steps in range(1, 6):
+        clock += 10**9
+        served.step()
+        assert served.stats().output_tokens_per_s == steps / seconds
+        assert served.stats().computed_tokens_per_s == (4 + steps) / seconds
+    clock += WINDOW_NS - 4 * 10**9 - 1
+    assert served.stats().output_tokens_per_s == 5 / seconds
+    clock += 1  # the first step is as old as the window
+    assert served.stats().output_tokens_per_s == 4 / seconds
+    assert served.stats().computed_tokens_per_s == 4 / seconds
+    clock += WINDOW_NS
+    assert served.stats().output_tokens_per_s == served.stats().computed_tokens_per_s == 0
+    assert served.stats().output_tokens == 5
+    served.submit(Asked([3, 4], max_tokens=1))
+    served.step()
+    assert len(served._recent) == 1
+
+
 def test_idle_means_idle(served: Engine) -> None:
     _, over = ask(served, [3, 4])
     assert over.wait(60)
@@ -84,18 +113,16 @@ def test_idle_means_idle(served: Engine) -> None:
     assert after.user_time + after.system_time - before.user_time - before.system_time <= 0.01
 
 
-def test_a_full_queue_and_a_draining_server_refuse(model: Transformer, tokenizer: Tokenizer) -> None:
+def test_a_full_queue_and_an_engine_that_has_ended_refuse(model: Transformer, tokenizer: Tokenizer) -> None:
     served = engine(model, tokenizer, max_waiting=2)
     for _ in range(2):
         served.submit(Asked([3]))
     with pytest.raises(QueueFull, match="too many"):
         served.submit(Asked([3]))
     served.start()
-    served.drain()
+    served.stop()
     with pytest.raises(QueueFull, match="shutting down"):
         served.submit(Asked([3]))
-    assert served.stats().finished == 2
-    served.stop()
 
 
 def test_stopping_ends_what_is_in_progress(model: Transformer, tokenizer: Tokenizer) -> None:
@@ -182,7 +209,6 @@ def test_books_in_doubt_end_the_engine_and_say_so(
     assert served.stats().failed
     with pytest.raises(QueueFull, match="has failed"):
         served.submit(Asked([3]))
-    served.drain()
     served.stop()
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert sum(isinstance(event, Finished) for event in events) == 1

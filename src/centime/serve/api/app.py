@@ -47,7 +47,6 @@ def create_app(service: Service, origins: Sequence[str] = ()) -> FastAPI:
             yield
         finally:
             service.draining = True
-            await asyncio.to_thread(service.engine.drain)
             await service.settled()
             booking.cancel()
             watching.cancel()

@@ -23,11 +23,8 @@ class EngineClient(Protocol):
     def abort(self, request_id: int) -> None:
         """Ends a request soon; unknown ids are ignored."""
 
-    def drain(self) -> None:
-        """Takes no new request and waits until those taken in are answered."""
-
     def stop(self) -> None:
-        """Ends it; requests still in progress are aborted."""
+        """Ends it: takes no new request, and aborts those still in progress."""
 
     def stats(self) -> EngineStats:
         """Gauges of now and counters since the start; times in nanoseconds."""

@@ -86,7 +86,7 @@ class Engine:
         self._wake = threading.Condition(self._lock)
         self._incoming: deque[Generation] = deque()
         self._aborts: set[int] = set()
-        self._draining = self._stopping = self._failed = False
+        self._stopping = self._failed = False
         self._thread: threading.Thread | None = None
         self._clock = EngineClock(time.monotonic_ns())
         self._steps = self._finished = 0
@@ -109,7 +109,7 @@ class Engine:
         text = Detokenizer(self.tokenizer.decode, request.params.stop)
         generation = Generation(request, room, text, LogitsProcessor(request.params, prompt, self.vocabulary))
         with self._wake:
-            if self._draining:
+            if self._failed or self._stopping:
                 raise QueueFull("the engine has failed" if self._failed else "the server is shutting down")
             waiting = self.scheduler.waiting_of(owner) + sum(g.request.owner == owner for g in self._incoming)
             if waiting >= max(1, self.settings.max_waiting):
@@ -123,16 +123,8 @@ class Engine:
             self._aborts.add(request_id)
             self._wake.notify_all()
 
-    def drain(self) -> None:
-        """Takes no new request and waits until those taken in are answered."""
-        with self._wake:
-            self._draining = True
-            self._wake.notify_all()
-            while not self._failed and (self._incoming or self.scheduler.running or self.scheduler.waiting):
-                self._wake.wait(0.05)
-
     def stop(self) -> None:
-        """Ends the thread; requests still in progress are aborted."""
+        """Ends the thread: takes no new request, and aborts those still in progress."""
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
@@ -197,7 +189,7 @@ class Engine:
     def _fail(self) -> None:
         """Ends all requests and takes no more."""
         with self._wake:
-            self._failed = self._draining = True
+            self._failed = True
             lost = [*self._incoming, *self.scheduler.all()]
             self._incoming.clear()
         for generation in lost:

@@ -71,7 +71,7 @@ class RayReplicas:
             max_ongoing_requests=UNLIMITED,
             ray_actor_options=resources,
             health_check_period_s=2,
-            graceful_shutdown_timeout_s=1,  # the router drains before
+            graceful_shutdown_timeout_s=1,  # the router has ended what was in progress
             max_constructor_retry_count=1,
             logging_config={"enable_access_log": False, "log_level": "ERROR"},
         )

@@ -62,7 +62,7 @@ class ReplicaRouter:
         self._lives = {name: Lives() for name in self._links}
         self._lock = threading.Lock()
         self._sent: dict[int, Sent] = {}
-        self._draining = False
+        self._stopping = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="centime-router", daemon=True)
         self._thread.start()
@@ -77,7 +77,7 @@ class ReplicaRouter:
         """Sends a request out. Raises UserError on a prompt that cannot be answered, QueueFull when too many wait."""
         check_prompt(request.prompt, self.context, self.vocabulary)
         with self._lock:
-            if self._draining:
+            if self._stopping:
                 raise QueueFull("the server is shutting down")
             if sum(sent.request.owner == request.owner for sent in self._sent.values()) >= self._most:
                 raise QueueFull.of(request.owner)
@@ -92,15 +92,9 @@ class ReplicaRouter:
             sent.aborted = True
             self._loop.call_soon_threadsafe(self._tell_abort, sent)
 
-    def drain(self) -> None:
-        """Takes no new request and waits until those taken in are answered."""
-        self._draining = True
-        while self._sent:
-            time.sleep(0.02)
-
     def stop(self) -> None:
-        """Aborts what is in progress, reads the books a last time and ends the replicas."""
-        self._draining = True
+        """Takes no new request, aborts what is in progress, reads the books a last time and ends the replicas."""
+        self._stopping = True
         for number in list(self._sent):
             self.abort(number)
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
