@@ -15,7 +15,7 @@ def export(
     ],
     gguf: Annotated[Path | None, typer.Option(help="The .gguf file to write, for llama.cpp.")] = None,
     dtype: Annotated[
-        str, typer.Option(help="With --gguf: type of the matrices, f32, f16 or bf16; vectors stay f32.")
+        str, typer.Option(help="With --gguf: type of the matrices, f32, f16, bf16, q8_0 or q4_0; vectors stay f32.")
     ] = "bf16",
     hf: Annotated[Path | None, typer.Option(help="The Hugging Face folder to write.", metavar="DIR")] = None,
     step: Annotated[int | None, typer.Option(help="With --hf: of this checkpoint of the run.", min=0)] = None,
@@ -45,7 +45,7 @@ def export(
     output.require_writable()  # said before the model is read
     if as_json and output.is_stdout():
         raise UserError("--gguf is standard output, where --json prints; give --gguf another file.")
-    notes = export_gguf(centime.load(folder, dense=True), folder, gguf, dtype, name=model.resolve().name)
+    notes = export_gguf(centime.load(folder), folder, gguf, dtype, name=model.resolve().name)
     for note in notes:
         typer.echo(f"Note: {note}", err=True)
     if as_json:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from centime.catalogue.hf import config as hf_config
 from centime.catalogue.hf import to_hf
@@ -26,6 +26,7 @@ from centime.errors import UserError
 from centime.files.folder import whole_folder
 from centime.files.marks import Kind
 from centime.json_files import read_object
+from centime.model.allocate import allocate
 from centime.model.decoder import Transformer
 from centime.model.folder import StoredModel
 from centime.model.matching import target
@@ -49,7 +50,7 @@ def load(
     *,
     dense: bool = False,
 ) -> Transformer:
-    """The model in folder `path`, or in its model/ when it is a run's folder, on `device`.
+    """The model in folder `path`, or in its model/ when it is a run's folder, or in a GGUF file, on `device`.
 
     Parameters are in `dtype`; None is the type that config.json states, float32 where it states none. Quantised
     matrices stay so (`ops.quantised.Quantised`, without gradients), or with `dense` become numbers of that type too.
@@ -59,6 +60,10 @@ def load(
     Raises UserError, before any weight is read, when a tensor is missing, unexpected or of the wrong shape or type,
     and when a file is absent or damaged; then for a weight that is not finite, in the file or in `dtype`.
     """
+    if is_gguf(Path(path)):
+        from centime.model.gguf.reading import load_gguf
+
+        return load_gguf(Path(path), dtype, device, dense=dense)
     stored = StoredModel(hf_config.model_folder(Path(path)))
     model = allocate(stored.empty, {} if dense else stored.kinds(), stored.block, dtype or stored.dtype, device)
     weights = model.weights()
@@ -74,22 +79,9 @@ def load(
     return model
 
 
-def allocate(
-    empty: Transformer, kinds: Mapping[str, str], block: int, dtype: torch.dtype, device: torch.device | str
-) -> Transformer:
-    """A model on no device, in place, with room on `device` for its numbers: of `kinds` by name, else in `dtype`."""
-    shapes = {name: empty.get_parameter(name).shape for name in kinds}
-    for name in kinds:
-        _set(empty, name, nn.Parameter(torch.empty(0, device="meta")))
-    model = empty.to(dtype).to_empty(device=device)
-    for name, kind in kinds.items():
-        _set(model, name, Quantised.empty(tuple(shapes[name]), kind, block, device))
-    return model
-
-
-def _set(model: Transformer, name: str, parameter: nn.Parameter) -> None:
-    module, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(module), leaf, parameter)
+def is_gguf(path: Path) -> bool:
+    """Whether `path` is called a GGUF file, and is a file."""
+    return path.suffix == ".gguf" and path.is_file()
 
 
 def save(

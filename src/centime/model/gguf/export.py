@@ -23,17 +23,21 @@ from centime.files.output import Output
 from centime.installation import needs
 from centime.model.attention import LATENT_NORM_EPS
 from centime.model.decoder import Transformer
-from centime.model.gguf.tensors import tensors_by_llama_cpp
+from centime.model.gguf.blocks import KIND_OF, to_blocks
+from centime.model.gguf.tensors import plain, tensors_by_llama_cpp
 from centime.model.gguf.vocabulary import GgufVocabulary, read_vocabulary
 from centime.ops.finite import is_finite
+from centime.ops.quantised import GROUP, Quantised, quantise
 
 _STRING = 8  # the type of a GGUF value that is text; the only other one among the first keys is a uint32
-TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+PLAIN = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+TYPES = (*PLAIN, "q8_0", "q4_0")
 
 
 def export_gguf(model: Transformer, tokenizer: Path, out: Path, dtype: str = "bf16", name: str = "") -> list[str]:
     """Writes `model` and the tokenizer of folder `tokenizer` to the file `out`; matrices in `dtype`, the rest float32.
 
+    With q4_0 the embedding and the head are q8_0; matrices whose inputs are no multiple of 32 are bf16 in both.
     Returns sentences about what llama.cpp will compute otherwise, for a person to read. Raises UserError where it
     could not compute the model at all, where the `gguf` package is absent, and when the file cannot be written.
     """
@@ -50,8 +54,7 @@ def export_gguf(model: Transformer, tokenizer: Path, out: Path, dtype: str = "bf
         writer = gguf.GGUFWriter(temporary, "deepseek2" if config.is_mla else "llama")
         stack.callback(_close, writer)
         writer.add_name(name or out.stem)
-        file_types = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16"}
-        writer.add_file_type(gguf.LlamaFileType[file_types[dtype]])
+        writer.add_file_type(gguf.LlamaFileType[f"{'ALL' if dtype == 'f32' else 'MOSTLY'}_{dtype.upper()}"])
         _write_sizes(writer, config)
         _write_vocabulary(writer, config, vocabulary)
         _write_tensors(writer, temporary, model, dtype)
@@ -228,22 +231,43 @@ def _write_tensors(writer: Any, path: Path, model: Transformer, dtype: str) -> N
     """Header first, then one tensor at a time."""
     import gguf
 
-    def kind(name: str, tensor: Tensor) -> torch.dtype:
-        """Vectors and the router stay float32 in every llama.cpp file: small, and routing is decided by them."""
-        return torch.float32 if tensor.dim() == 1 or "ffn_gate_inp" in name else TYPES[dtype]
-
-    names = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
     for name, tensor in tensors_by_llama_cpp(model):
-        stored = kind(name, tensor)
-        raw = gguf.GGMLQuantizationType[names[stored]]
-        writer.add_tensor_info(name, tuple(tensor.shape), None, tensor.numel() * stored.itemsize, raw_dtype=raw)
+        shape, stored = _shape(tensor), _stored_as(name, _shape(tensor), dtype)
+        raw = gguf.GGMLQuantizationType[stored.upper()]
+        block, size = gguf.GGML_QUANT_SIZES[raw]
+        writer.add_tensor_info(name, shape, None, math.prod(shape) // block * size, raw_dtype=raw)
     writer.write_header_to_file(path)
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for name, tensor in tensors_by_llama_cpp(model):
-        data = tensor.detach().to(device="cpu", dtype=kind(name, tensor)).contiguous()
-        if not is_finite(data):
-            why = f"too large for {dtype}; export as bf16 or f32" if is_finite(tensor) else "not finite (NaN, inf)"
+        stored = _stored_as(name, _shape(tensor), dtype)
+        if stored in PLAIN:
+            data = plain(tensor).detach().to(device="cpu", dtype=PLAIN[stored]).contiguous()
+            sound = is_finite(data)
+        else:
+            kind = KIND_OF[stored.upper()]
+            ready = isinstance(tensor, Quantised) and tensor.kind == kind
+            matrix = tensor if ready else quantise(plain(tensor).detach().cpu(), kind)
+            assert isinstance(matrix, Quantised)
+            data, sound = to_blocks(matrix).contiguous(), is_finite(matrix.scales)
+        if not sound:
+            right = is_finite(plain(tensor))
+            why = f"too large for {dtype}; export as bf16 or f32" if right else "not finite (NaN, inf)"
             raise UserError(f"{name} holds numbers that are {why}.")
         writer.write_tensor_data(data.view(-1).view(torch.uint8).numpy().view(_Bytes))
     writer.close()
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return (*tensor.shape[:-1], tensor.inputs) if isinstance(tensor, Quantised) else tuple(tensor.shape)
+
+
+def _stored_as(name: str, shape: tuple[int, ...], dtype: str) -> str:
+    """One of TYPES. Vectors and the router stay float32 in every llama.cpp file: small, and routing is theirs."""
+    if len(shape) == 1 or "ffn_gate_inp" in name:
+        return "f32"
+    if dtype in PLAIN:
+        return dtype
+    if shape[-1] % GROUP:
+        return "bf16"
+    return "q8_0" if name in ("token_embd.weight", "output.weight") else dtype

@@ -1,6 +1,6 @@
 """A model's tensors under llama.cpp's names and in its layouts.
 
-Letters of shapes: H heads, R rotated numbers of a head, L of the latent, D the model's width.
+Letters of shapes: H heads, L numbers of the latent, D the model's width.
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model.decoder import Transformer
+from centime.ops.quantised import Quantised
 
 
-def tensors_by_llama_cpp(model: Transformer) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor by llama.cpp's name; views of the model's own wherever the layout is the same."""
-    config, state = model.config, model.state_dict()
+def tensors_by_llama_cpp(model: Transformer, in_pairs: bool = False) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor by llama.cpp's name; views of the model's own wherever the layout is the same.
+
+    Quantised matrices are yielded as such, but for those that have another layout there: numbers in float32.
+    in_pairs: the model's rows are, or are to be, in the order of llama.cpp's, so that all are views.
+    """
+    config, state = model.config, model.weights()
+    if in_pairs:
+        config = config.model_copy(update={"rope_interleave": True})
     yield "token_embd.weight", state["embed.weight"]
     yield "output_norm.weight", state["norm.weight"]
     if not config.tie_word_embeddings:
@@ -37,16 +44,16 @@ def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _latent_attention(config: ModelConfig, state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    H, nope, R, L = config.num_attention_heads, config.qk_nope_head_dim, config.qk_rope_head_dim, config.kv_lora_rank
+    H, nope, L = config.num_attention_heads, config.qk_nope_head_dim, config.kv_lora_rank
     query = "attn_q" if config.q_lora_rank is None else "attn_q_b"
     weight = state["q.weight" if config.q_lora_rank is None else "q_up.weight"]
-    yield query, _pairs(config, weight.unflatten(0, (H, nope + R)), nope).flatten(0, 1)
+    yield query, _pairs(config, weight, H, nope)
     if config.q_lora_rank is not None:
         yield "attn_q_a", state["q_down.weight"]
         yield "attn_q_a_norm", state["q_norm.weight"]
-    yield "attn_kv_a_mqa", _pairs(config, state["kv_down.weight"], L or 0)
+    yield "attn_kv_a_mqa", _pairs(config, state["kv_down.weight"], 1, L or 0)
     yield "attn_kv_a_norm", state["kv_norm.weight"]
-    keys, values = state["kv_up.weight"].unflatten(0, (H, -1)).split([nope, config.v_head_dim], dim=1)
+    keys, values = plain(state["kv_up.weight"]).unflatten(0, (H, -1)).split([nope, config.v_head_dim], dim=1)
     yield "attn_k_b", keys.transpose(1, 2)
     yield "attn_v_b", values
     yield "attn_output", state["out.weight"]
@@ -54,19 +61,23 @@ def _latent_attention(config: ModelConfig, state: dict[str, Tensor]) -> Iterator
 
 def _plain_attention(config: ModelConfig, state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     for name in ("q", "k"):
-        heads = state[f"{name}.weight"].unflatten(0, (config.num_attention_heads, -1))
-        yield f"attn_{name}", _pairs(config, heads, 0).flatten(0, 1)
+        yield f"attn_{name}", _pairs(config, state[f"{name}.weight"], config.num_attention_heads, 0)
     yield "attn_v", state["v.weight"]
     yield "attn_output", state["out.weight"]
 
 
-def _pairs(config: ModelConfig, weight: Tensor, start: int) -> Tensor:
-    """[..., rows, D] with the rows from `start` on in the order (2i, 2i+1) that llama.cpp rotates."""
+def _pairs(config: ModelConfig, weight: Tensor, heads: int, start: int) -> Tensor:
+    """A matrix with each head's rows from `start` on in the order (2i, 2i+1) that llama.cpp rotates."""
     if config.rope_interleave:
         return weight
-    rotated = weight[..., start:, :]
-    paired = rotated.unflatten(-2, (2, -1)).transpose(-3, -2).flatten(-3, -2)
-    return torch.cat((weight[..., :start, :], paired), dim=-2)
+    by_heads = plain(weight).unflatten(0, (heads, -1))
+    paired = by_heads[:, start:].unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+    return torch.cat((by_heads[:, :start], paired), dim=1).flatten(0, 1)
+
+
+def plain(weight: Tensor) -> Tensor:
+    """A tensor, or the numbers that a quantised one stands for, float32."""
+    return weight.dense(torch.float32) if isinstance(weight, Quantised) else weight
 
 
 def _feed_forward(state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
