@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from fit_samples import Sample, read_samples
+from fit_samples import SEPARATOR, Sample, read_samples
 from fit_search import NAMES, PRIOR, SPREAD, Fit, constants_of, left_out, misses
 from widening import coverage, widening
 
@@ -71,15 +71,17 @@ def report(samples: Sequence[Sample], inside: np.ndarray, outside: dict[str, np.
 def errors_of(fit: Fit, outside: dict[str, np.ndarray]) -> Errors:
     """What the intervals know: where each run lies, and by how much fits missed it that had not seen its like."""
     best = constants_of(fit.x)
+    cells, numbers = np.unique([sample.cell for sample in fit.samples], return_inverse=True)
     points = [features(run.job, run.layout, times_of(run, best)) for run in (sample.run for sample in fit.samples)]
     return Errors(
         tuple(tuple(round(float(value), 3) for value in point) for point in points),
         {kind: tuple(round(float(error), 4) for error in outside[kind]) for kind in KINDS},
         {
-            "cell": tuple(map(str, np.unique([sample.cell for sample in fit.samples], return_inverse=True)[1])),
+            "cell": tuple(map(str, numbers)),
             **{kind: tuple(KEYS[kind](sample) for sample in fit.samples) for kind in ("family", "generation")},
         },
         wider={},
+        cells=tuple(tuple(cell.split(SEPARATOR)) for cell in cells),
     )
 
 
@@ -104,6 +106,7 @@ def write(path: Path, runs: Sequence[Path], fit: Fit, outside: dict[str, np.ndar
             "features": known.points,
             **known.errors,
             **{f"{kind}_of": names for kind, names in known.groups.items()},
+            "cells": known.cells,
         },
     }
     text = json.dumps(content, indent=1)

@@ -22,6 +22,9 @@ def seconds_of(row: dict[str, str], run: PublishedRun, target: str, value: float
     return value if target == "step_time_s" else one / value
 
 
+SEPARATOR = " | "  # of the model and the chip of a cell
+
+
 @dataclass(frozen=True)
 class Sample:
     """A run with the seconds of its step, and of phases where its source states them."""
@@ -39,7 +42,7 @@ class Sample:
 
     @property
     def cell(self) -> str:
-        return f"{self.run.job.arch.name} | {self.run.job.chip.name}"
+        return f"{self.run.job.arch.name}{SEPARATOR}{self.run.job.chip.name}"
 
     @property
     def family(self) -> str:

@@ -181,3 +181,14 @@ def test_the_page_has_a_bar_of_memory_for_each_chip_that_serves(plan: FrontierPl
 def test_a_wrong_input_is_a_sentence(change: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
         plan_frontier(replace(REQUEST, **change))
+
+
+def test_no_band_reaches_beyond_what_the_chip_can(plan: FrontierPlan) -> None:
+    """An interval of twenty times ends at the curve with nothing in the way, and a layout's at what its units can."""
+    for curve in (replace(curve, high=20.0) for curve in plan.curves if curve.best):
+        ends = [(point, curve.band(point.per_user, point.per_chip)[1]) for point in curve.points]
+        assert all(point.per_chip <= high <= 20 * point.per_chip for point, high in ends)
+        assert any(high < 19 * point.per_chip for point, high in ends)
+        assert curve.best is not None
+        low, high = curve.span(curve.best, plan.lengths)
+        assert low < curve.best.per_chip <= high < 19 * curve.best.per_chip

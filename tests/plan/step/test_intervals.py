@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from scripts.widening import COVERED, widening
 
-from centime.plan.step.intervals import KINDS, LEAST, Errors, errors, spread
+from centime.catalogue.chips import chip
+from centime.catalogue.models import architecture
+from centime.plan.layouts.search import search
+from centime.plan.step.cost import StepCost
+from centime.plan.step.intervals import KINDS, LEAST, Errors, errors, features, nearest_measured, spread
+from centime.plan.step.job import Job
+from centime.plan.step.prediction import software_of
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -56,3 +63,25 @@ def test_the_unknown_is_less_sure_and_nothing_is_certain() -> None:
         pairs = [spread(point, known, kind) for point in known.points[::10]]
         widths.append(sorted(math.exp(high) - math.exp(low) for low, high in pairs)[len(pairs) // 2])
     assert widths == sorted(widths)
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "says"),
+    [
+        ("deepseek-v3", "h800", "Nearest measured run: .* away .*; DeepSeek-V3 on H800 SXM 80GB is among the measured"),
+        ("deepseek-v3", "b300", "; DeepSeek-V3 and B300 SXM 288GB were measured, but not together"),
+        ("llama-3.1-8b", "mi300x", "; nothing on MI300X"),
+        ("qwen3-8b", "h100", "; nothing of Qwen3-8B"),
+        ("qwen3-8b", "l40s", "; nothing of Qwen3-8B, and nothing on L40S"),
+    ],
+)
+def test_the_nearest_run_is_named_with_how_far_it_is(model: str, gpu: str, says: str) -> None:
+    job = Job(architecture(model), chip(gpu), 4096, 256, "bf16", software_of("2026-01"))
+    layout = search(job, 256, priced=0).best.layout
+    times = StepCost(job).times(layout)
+    said = nearest_measured(job, layout, times)
+    assert re.search(says, said)
+    known, point = errors(), features(job, layout, times)
+    far = min(math.dist(point, other) for other in known.points)
+    assert f", {far:.1f} away where 1 is a difference that matters" in said
+    assert len(known.cells) == len(set(known.groups["cell"]))

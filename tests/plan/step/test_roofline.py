@@ -18,6 +18,7 @@ from centime.plan.step.job import Job, roofline_seconds
 from centime.plan.step.layout import Layout
 
 CHIPS = [name for name in chip_names() if chip(name).bf16_tflops]
+MODELS = ["Llama-3.1-8B", "DeepSeek-V3", "GPT-OSS-120B", "Gemma-4-31B-IT", "8B,attention=mha", "16B-A3B", "300B-A9B"]
 GENEROUS = replace(
     fitted(),
     **{field.name: 3.0 for field in fields(Constants) if field.name.startswith(("gemm_fp8", "gemm_mx", "gemm_nv"))},
@@ -48,16 +49,19 @@ def test_no_rate_is_above_its_peak(name: str, precision: str, constants: Constan
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.sampled_from(["h100", "gb300", "mi355x", "tpu v5p"]),
-    st.sampled_from(["Llama-3.1-8B", "DeepSeek-V3", "GPT-OSS-120B"]),
+    st.sampled_from(CHIPS),
+    st.sampled_from(MODELS),
     st.sampled_from([Layout(64), Layout(64, zero=3), Layout(64, tp=4, pp=4), Layout(64, cp=2, ep=32, micro_batch=4)]),
     st.integers(9, 15),
     st.sampled_from([fitted(), GENEROUS]),
+    st.sampled_from(["bf16", "fp8"]),
 )
 def test_no_step_is_shorter_than_its_arithmetic(
-    device: str, model: str, layout: Layout, length: int, constants: Constants
+    device: str, model: str, layout: Layout, length: int, constants: Constants, precision: str
 ) -> None:
-    job = Job(architecture(model), chip(device), 2**length, 256, "bf16", TrainingSoftware(2026.5))
+    found = chip(device)
+    form = precision if found.fp8_tflops else "bf16"
+    job = Job(architecture(model), found, 2**length, 256, form, TrainingSoftware(2026.5))
     times = StepCost(job, constants).times(layout)
     least = roofline_seconds(job, layout.gpus)
     assert times.total > least

@@ -21,7 +21,7 @@ from centime.plan.breakeven.trace import Trace
 from centime.plan.breakeven.trace_file import read_trace
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.interval import nearest_measured, spread
+from centime.plan.serving.interval import nearest_measured, spread_of
 from centime.plan.serving.units import weights_form
 from centime.plan.typed_inputs import typed
 
@@ -59,7 +59,7 @@ def plan_breakeven(request: BreakevenRequest) -> BreakevenPlan:
         fleet,
         hour,
         apis,
-        spread(arch.name, kind),
+        spread_of(min(fleet.options, key=lambda one: one.gpus_per_rate).choice, lengths, arch.name),
         (nearest_measured(arch.name, kind), *_assumed(request, hour, apis, trace), *map(said, arch.assumptions)),
         tuple(dict.fromkeys(s for s in (arch.source, kind.source, *(api.prices.source for api in apis)) if s)),
         trace,

@@ -24,7 +24,7 @@ from centime.plan.compare.request import CompareRequest, varying
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.fleet.build_cost import facility_kw
 from centime.plan.serving.choice import Lengths, Mixed, cheapest_units
-from centime.plan.serving.interval import spread
+from centime.plan.serving.interval import nearest_measured, spread_of
 from centime.plan.serving.money import DAYS_PER_MONTH
 from centime.plan.serving.speeds import NEWEST, ServingSoftware, year
 from centime.plan.serving.units import as_stored
@@ -200,6 +200,9 @@ def compare(request: CompareRequest) -> Comparison:
             ttft=request.ttft_s, tpot=1e3 * request.tpot_s,
         ),
     )  # fmt: skip
+    assumptions |= dict.fromkeys(
+        said("Serving: {reason}", reason=nearest_measured(c.arch.name, c.chip)) for c in columns if c.serving
+    )
     if request.serve_precision is None:
         assumptions |= dict.fromkeys(line for column in columns for line in as_stored(column.arch))
     powers = dict.fromkeys(column.kilowatts[1] for column in columns if column.training and column.kilowatts)
@@ -262,7 +265,7 @@ def _serving(request: CompareRequest, arch: Architecture, which: Chip) -> Servin
         chips = choice.prefill.engine.unit.chips + choice.decode.engine.unit.chips
         speed = choice.decode.tokens_per_s_per_gpu
         into, out = 1 / choice.prefill.tokens_per_s_per_gpu, 1 / speed
-    low, high = spread(arch.name, which)
+    low, high = spread_of(choice, lengths, arch.name)
     return ServingFigures(
         request.serve_precision or engine.form.name,
         chips,

@@ -20,6 +20,7 @@ from centime.plan.frontier.measured import Measured
 from centime.plan.frontier.memory import UnitMemory, memory_of
 from centime.plan.frontier.request import FrontierRequest
 from centime.plan.serving.choice import Lengths
+from centime.plan.serving.interval import most_per_chip
 from centime.plan.serving.units import Unit
 
 MILLION = 1e6
@@ -30,7 +31,8 @@ SPEEDS = (20.0, 40.0, 60.0, 100.0)  # tokens/s of a user, that are told
 class Curve:
     """A chip with an engine and a precision: its frontier, its layouts, and why it has none where it has none.
 
-    low, high: the factors of the 80 % interval on tokens of a chip.
+    low, high: the factors of the 80 % interval on tokens of a chip, which no end lets a chip give more than it can:
+    ceiling is the frontier with nothing in the way but bandwidth and peaks.
     """
 
     chip: Chip
@@ -42,6 +44,7 @@ class Curve:
     points: tuple[SpeedPoint, ...]
     layouts: tuple[Tried, ...]
     why_not: Said | str = ""
+    ceiling: tuple[SpeedPoint, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,6 +70,19 @@ class Curve:
         """(speed for a user, tokens/s of a chip) at each of the speeds that the curve reaches."""
         points = list(self.points)
         return [(speed, rate) for speed in speeds if (rate := between(points, speed)) is not None]
+
+    def band(self, per_user: float, per_chip: float) -> tuple[float, float]:
+        """The 80 % interval of tokens of a chip at a speed for a user."""
+        most = between(list(self.ceiling), per_user) if self.ceiling else None
+        if most is None and self.ceiling:  # slower than all of it; nothing is faster
+            most = self.ceiling[0].per_chip
+        high = per_chip * self.high if most is None else min(per_chip * self.high, max(per_chip, most))
+        return per_chip * self.low, high
+
+    def span(self, one: Tried, lengths: Lengths) -> tuple[float, float]:
+        """The same of a layout at its working load."""
+        most = most_per_chip(one.engine, one.prefill.engine if one.prefill else None, lengths)
+        return one.per_chip * self.low, min(one.per_chip * self.high, max(one.per_chip, most))
 
     def memory(self, lengths: Lengths) -> UnitMemory | None:
         """Of the best layout, of the units that decode or do both."""
@@ -159,9 +175,14 @@ class FrontierPlan:
             "low": curve.low,
             "high": curve.high,
             "points": [
-                {**dataclasses.asdict(point), "per_dollar": curve.per_dollar(point.per_chip)} for point in curve.points
+                {
+                    **dataclasses.asdict(point),
+                    **dict(zip(("low", "high"), curve.band(point.per_user, point.per_chip), strict=True)),
+                    "per_dollar": curve.per_dollar(point.per_chip),
+                }
+                for point in curve.points
             ],
-            "layouts": [_layout(curve, one) for one in curve.layouts[:SHOWN]],
+            "layouts": [_layout(curve, one, self.lengths) for one in curve.layouts[:SHOWN]],
             "memory_gib": memory.parts() if memory else None,
             "largest_context": memory.context if memory else None,
             "largest_concurrency": memory.concurrency if memory else None,
@@ -170,15 +191,16 @@ class FrontierPlan:
         }
 
 
-def _layout(curve: Curve, one: Tried) -> dict[str, Any]:
+def _layout(curve: Curve, one: Tried, lengths: Lengths) -> dict[str, Any]:
+    low, high = curve.span(one, lengths) if one.serves else (0.0, 0.0)
     return {
         "layout": one.layout,
         "chips": one.chips,
         "batch": one.batch,
         "tpot_s": one.tpot_s,
         "per_chip": one.per_chip,
-        "low": one.per_chip * curve.low,
-        "high": one.per_chip * curve.high,
+        "low": low,
+        "high": high,
         "per_dollar": curve.per_dollar(one.per_chip),
         "why": str(one.why or ""),
     }

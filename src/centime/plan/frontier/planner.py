@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,12 @@ from centime.plan.frontier.layouts import possible, tried_layouts
 from centime.plan.frontier.measured import measured
 from centime.plan.frontier.plan import Curve, FrontierPlan
 from centime.plan.frontier.request import FrontierRequest
-from centime.plan.serving.choice import Lengths, prefills, units_to_try
+from centime.plan.serving.choice import Lengths, Prefill, prefills, units_to_try
 from centime.plan.serving.costs import model_cost
-from centime.plan.serving.engine import EngineModel
+from centime.plan.serving.engine import PLENTY, EngineModel, most_prompted
 from centime.plan.serving.interval import nearest_measured, spread
 from centime.plan.serving.request import check_engine
-from centime.plan.serving.speeds import ServingSoftware, speeds, year
+from centime.plan.serving.speeds import ServingSoftware, ideal, speeds, year
 from centime.plan.serving.units import Unit, as_stored, usual_precision, weights_form
 from centime.plan.typed_inputs import typed
 
@@ -85,12 +87,21 @@ def _curve(
         layouts = tried_layouts(engine, arch, units, lengths, (request.ttft_s, request.tpot_s))
         first = prefills(engine, units, lengths, request.ttft_s)
         line = frontier(points(engine, units, lengths, first[0] if first else None))
+        most = frontier(points(replace(engine, speeds=ideal(kind)), units, lengths, _ideal(engine, units, lengths)))
     except UserError as error:
         return Curve(kind, engine_name, precision, price, low, high, (), (), error.args[0])
     why: Said | str = ""
     if not line:
         why = layouts[0].why or ""
-    return Curve(kind, engine_name, precision, price, low, high, tuple(line), tuple(layouts), why)
+    return Curve(kind, engine_name, precision, price, low, high, tuple(line), tuple(layouts), why, tuple(most))
+
+
+def _ideal(engine: EngineModel, units: Sequence[Unit], lengths: Lengths) -> Prefill | None:
+    """The unit that prefills most with nothing in its way; None where no prompt fits."""
+    tried = [replace(engine, unit=unit, speeds=ideal(engine.chip)) for unit in units]
+    able = [one for one in tried if one.room(lengths.isl) >= one.unit.dp]
+    rates = [Prefill(one, PLENTY, 1.0, most_prompted(one, lengths.isl, lengths.hit)) for one in able]
+    return max(rates, key=lambda one: one.tokens_per_s_per_gpu, default=None)
 
 
 def _price(kind: Chip, date: str | None, given: str | None) -> Price | None:

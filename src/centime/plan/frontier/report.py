@@ -35,7 +35,7 @@ def sections(plan: FrontierPlan, w: Writer) -> list[Section]:
     if plan.shown:
         found += [_chart(plan, w), *_dollars(plan, w), _speeds(plan, w)]
         found.append(Notes(w.say("Ranking"), [ranking(plan, w)]))
-    found += [_layouts(curve, w) for curve in plan.curves if curve.layouts]
+    found += [_layouts(plan, curve, w) for curve in plan.curves if curve.layouts]
     if any(curve.best for curve in plan.curves):
         found += [_memory(plan, w), _largest(plan, w)]
         found += [_launch(plan, curve, w) for curve in _started(plan)]
@@ -55,8 +55,12 @@ def sections(plan: FrontierPlan, w: Writer) -> list[Section]:
 
 def _line(curve: Curve, speeds: list[float], scale: float) -> Line:
     """The curve with its band, every figure of a chip times `scale`."""
-    points = [(x, y * scale) for x, y in curve.sampled(speeds)]
-    return Line(curve.name, points, [(x, y * curve.low, y * curve.high) for x, y in points])
+    points = curve.sampled(speeds)
+    band = []
+    for x, y in points:
+        low, high = curve.band(x, y)
+        band.append((x, low * scale, high * scale))
+    return Line(curve.name, [(x, y * scale) for x, y in points], band)
 
 
 def _chart(plan: FrontierPlan, w: Writer) -> LineChart:
@@ -135,7 +139,8 @@ def ranking(plan: FrontierPlan, w: Writer) -> str:
     if not told:
         return w.say("No layout keeps to the limits on any of the chips.")
     rate, best = told[0]
-    alike = [curve.name for other, curve in told[1:] if other * curve.high >= rate * best.low]
+    low = rate * best.low
+    alike = [c.name for _, c in told[1:] if c.best is not None and c.span(c.best, plan.lengths)[1] >= low]
     if alike:
         return w.say(
             "Within the limits: no ranking of {best} and {names}, whose 80 % intervals overlap",
@@ -147,16 +152,15 @@ def ranking(plan: FrontierPlan, w: Writer) -> str:
     )
 
 
-def _layouts(curve: Curve, w: Writer) -> Table:
+def _layouts(plan: FrontierPlan, curve: Curve, w: Writer) -> Table:
     money = [one.per_chip for one in curve.layouts[:SHOWN] if curve.per_dollar(one.per_chip)]
     currency = curve.price.currency if curve.price and money else ""
     rows = []
     for one in (layout for layout in curve.layouts[:SHOWN] if layout.serves):
         dollars = curve.per_dollar(one.per_chip)
         cost = [w.money(MILLION / dollars, currency) if dollars else "–"] if currency else []
-        rows.append(
-            [one.layout, f"{one.chips}", *_figures(curve, one, w), *cost, w.say(one.why) if one.why else w.say("best")]
-        )
+        why = w.say(one.why) if one.why else w.say("best")
+        rows.append([one.layout, f"{one.chips}", *_figures(plan, curve, one, w), *cost, why])
     head = [*map(w.say, ("chips", "sequences a chip", "token", "tokens/s per chip", "80 % interval"))]
     head += [w.say("per M output")] if currency else []
     left = sum(one.serves for one in curve.layouts[SHOWN:])
@@ -175,9 +179,9 @@ def _refused(curve: Curve) -> list[tuple[list[str], Said]]:
     return list(found.values())
 
 
-def _figures(curve: Curve, one: Tried, w: Writer) -> list[str]:
+def _figures(plan: FrontierPlan, curve: Curve, one: Tried, w: Writer) -> list[str]:
     batch = w.plain(one.batch / one.engine.unit.chips)
-    interval = f"{w.plain(one.per_chip * curve.low)} – {w.plain(one.per_chip * curve.high)}"
+    interval = " – ".join(map(w.plain, curve.span(one, plan.lengths)))
     return [batch, w.quantity(one.tpot_s * 1e3, ".3g", "ms"), w.plain(one.per_chip), interval]
 
 

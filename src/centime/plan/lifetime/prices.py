@@ -15,7 +15,7 @@ from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.lifetime.request import Costs, LifetimeRequest
 from centime.plan.serving.choice import Lengths, cheapest_units
-from centime.plan.serving.interval import spread
+from centime.plan.serving.interval import spread_of
 from centime.plan.serving.speeds import NEWEST, ServingSoftware, year
 from centime.plan.serving.units import number_format
 from centime.plan.step.prediction import check_precision, default_precision, software_at
@@ -75,7 +75,7 @@ def planner_costs(request: LifetimeRequest) -> tuple[Costs, LifetimeRequest, lis
         except UserError:  # too large for this chip's units, or too slow
             return None
         seconds = choice.gpu_seconds(lengths) / (lengths.isl + lengths.osl)
-        low, high = spread(arch.name, serves)
+        low, high = spread_of(choice, lengths, arch.name)
         return seconds * served.per_device_hour / 3600, (1 / high, 1 / low)
 
     notes = [

@@ -11,9 +11,11 @@ import math
 from dataclasses import dataclass, replace
 
 from centime.plan.serving.roofline import Load, PlacedModel, StepTime, step_time
+from centime.plan.serving.speeds import ideal
 from centime.plan.serving.units import most_sequences
 
 CHUNK = 8192  # prompt tokens a step and attention group: max_num_batched_tokens of vLLM and TensorRT-LLM's benchmarks
+PLENTY = 65536.0  # new tokens of a step, beside which reading the weights takes no time
 DRAINING_PARTS = 32  # of the time in which the last answers of a batch end
 MOST_SEQUENCES = 1024  # per attention group, that schedulers are run with (vLLM's default on an H100 and newer)
 
@@ -134,3 +136,18 @@ def largest_batch(engine: EngineModel, isl: float, osl: float, tpot_s: float | N
         middle = (low * high) ** 0.5
         low, high = (low, middle) if slow(middle) else (middle, high)
     return low
+
+
+def most_answered(engine: EngineModel, isl: float, osl: float, hit: float = 0.0) -> float:
+    """Output tokens a second and chip that nobody gets more of: memory full, products at their peak, reads at the
+    memory's rate. hit: 1 where the unit only decodes."""
+    bare = replace(engine, speeds=ideal(engine.chip))
+    state = steady(bare, max(1.0, engine.room(isl + osl / 2)), isl, osl, hit)
+    return state.tokens_per_s / engine.unit.chips
+
+
+def most_prompted(engine: EngineModel, isl: float, hit: float = 0.0) -> float:
+    """Prompt tokens a second and chip, hits among them, that nobody gets more of."""
+    bare = replace(engine, speeds=ideal(engine.chip))
+    seconds = prefilling(bare, isl, PLENTY, hit)
+    return PLENTY * engine.unit.dp / engine.unit.chips / (1 - hit) / seconds

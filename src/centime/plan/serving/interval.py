@@ -2,7 +2,8 @@
 
 How far: the model was measured on the chip; both were, but apart; one of them alone; neither. The errors are those on
 whole (model, chip, engine) cells, models and chips left out of the fit (conformal prediction by groups), apart for a
-time to first token, and for NVIDIA's data-centre chips and all others. scripts/fit_serving.py writes them.
+time to first token, and for NVIDIA's data-centre chips and all others. scripts/fit_serving.py writes them. The end of
+a plan's interval stays within what bandwidth and peaks let its units reach.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 from centime.catalogue.chips import Chip, chip
 from centime.catalogue.models import architecture
 from centime.messages import Said, said
+from centime.plan.serving.choice import Choice, Lengths, Mixed
 from centime.plan.serving.costs import model_cost
+from centime.plan.serving.engine import EngineModel, most_answered, most_prompted
 from centime.plan.serving.speeds import CONSTANTS
 
 WIDEST = (-0.7, 0.7)  # logarithms, before anything is fitted
@@ -64,6 +67,31 @@ def spread(model: str, kind: Chip, target: str = "", far: str = "") -> tuple[flo
     return math.exp(low), math.exp(high)
 
 
+def most_per_chip(decode: EngineModel, prefill: EngineModel | None, lengths: Lengths) -> float:
+    """Output tokens a second and chip that units could give at the very most, by bandwidth and peaks; those of units
+    that prefill (None: the others do both) counted."""
+    isl, osl, hit = lengths.isl, lengths.osl, lengths.hit
+    if prefill is None:
+        return most_answered(decode, isl, osl, hit)
+    return osl / (osl / most_answered(decode, isl, osl, 1.0) + isl / most_prompted(prefill, isl, hit))
+
+
+def reach(choice: Choice, lengths: Lengths) -> float:
+    """How many times faster than planned the units could be at the very most."""
+    if isinstance(choice, Mixed):
+        most = most_per_chip(choice.engine, None, lengths)
+    else:
+        most = most_per_chip(choice.decode.engine, choice.prefill.engine, lengths)
+    return max(1.0, most * choice.gpu_seconds(lengths) / lengths.osl)
+
+
+def spread_of(choice: Choice, lengths: Lengths, model: str) -> tuple[float, float]:
+    """Factors to the ends of the interval of a choice's throughput, the high one within what its chips can reach."""
+    kind = (choice if isinstance(choice, Mixed) else choice.decode).engine.chip
+    low, high = spread(model, kind)
+    return low, min(high, reach(choice, lengths))
+
+
 def interval(model: str, kind: Chip, predicted: float, target: str = "", far: str = "") -> tuple[float, float]:
     """Low and high around `predicted`: a throughput, or a time where the target is one (long where speed is low)."""
     low, high = spread(model, kind, target, far)
@@ -78,28 +106,30 @@ def nearest_measured(model: str, kind: Chip) -> Said:
             "Measured: {model} on {chip} is among the published runs that speeds are fitted to", **_of(model, kind)
         )
     like = sorted({cell[1] for cell in cells if cell[0] == model}, key=lambda name: _unlike(chip(name), kind))
-    akin = sorted({cell[0] for cell in cells if cell[1] == kind.name}, key=lambda name: _larger(name, model))
+    akin = sorted({cell[0] for cell in cells if cell[1] == kind.name}, key=lambda name: abs(_larger(name, model)))
     if far == "apart":
         return said(
             "Nearest measured: {model} on {like}, and {akin} on {chip}; not the two together",
             **_of(model, kind),
-            like=like[0],
-            akin=akin[0],
+            like=_beside(like[0], kind),
+            akin=_sized(akin[0], model),
         )
     if far == "new chip":
-        return said("Nearest measured: {model} on {like}; nothing on {chip}", **_of(model, kind), like=like[0])
+        near = _beside(like[0], kind)
+        return said("Nearest measured: {model} on {like}; nothing on {chip}", **_of(model, kind), like=near)
     if far == "new model":
-        return said("Nearest measured: {akin} on {chip}; nothing of {model}", **_of(model, kind), akin=akin[0])
-    near = min(cells, key=lambda cell: _unlike(chip(cell[1]), kind) + _larger(cell[0], model))
+        near = _sized(akin[0], model)
+        return said("Nearest measured: {akin} on {chip}; nothing of {model}", **_of(model, kind), akin=near)
+    nearest = min(cells, key=lambda cell: _unlike(chip(cell[1]), kind) + abs(_larger(cell[0], model)))
     return said(
         "Nearest measured: {akin} on {like}; nothing of {model}, and nothing on {chip}",
         **_of(model, kind),
-        akin=near[0],
-        like=near[1],
+        akin=_sized(nearest[0], model),
+        like=_beside(nearest[1], kind),
     )
 
 
-def _of(model: str, kind: Chip) -> dict[str, str]:
+def _of(model: str, kind: Chip) -> dict[str, Said | str]:
     return {"model": model, "chip": kind.name}
 
 
@@ -110,6 +140,19 @@ def _unlike(one: Chip, other: Chip) -> float:
 
 
 def _larger(one: str, other: str) -> float:
-    """How much two models differ in size: the logarithm of their parameters' ratio."""
+    """The logarithm of how many times the parameters of the other a model has."""
     a, b = (model_cost(architecture(name)) for name in (one, other))
-    return abs(math.log((a.expert_params + a.other_params) / (b.expert_params + b.other_params)))
+    return math.log((a.expert_params + a.other_params) / (b.expert_params + b.other_params))
+
+
+def _sized(akin: str, model: str) -> Said:
+    """A measured model, and how far in size it is from the one that is asked about."""
+    return said("{name} ({times:.2g} x its parameters)", name=akin, times=math.exp(_larger(akin, model)))
+
+
+def _beside(like: str, kind: Chip) -> Said | str:
+    """A measured chip, and how far in bandwidth it is from the one that is asked about."""
+    there = chip(like).memory_tb_s
+    if not there or not kind.memory_tb_s:
+        return like
+    return said("{name} ({times:.2g} x its memory bandwidth)", name=like, times=there / kind.memory_tb_s)

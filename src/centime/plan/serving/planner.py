@@ -22,7 +22,7 @@ from centime.messages import said
 from centime.plan.serving.choice import Choice, Lengths, Mixed, Split, choices, requests_per_s
 from centime.plan.serving.costs import model_cost
 from centime.plan.serving.engine import EngineModel
-from centime.plan.serving.interval import nearest_measured, spread
+from centime.plan.serving.interval import nearest_measured, spread_of
 from centime.plan.serving.money import spent
 from centime.plan.serving.plan import (
     PEAK_TO_MEAN,
@@ -82,7 +82,7 @@ def plan_serving(request: ServingRequest) -> ServingPlan:
     idle = (request.gpus or 0) - busy_gpus(request, choice, prefill_gpus, decode_gpus) if request.gpus else 0
     if idle > 0:
         notes.append(said("{idle} of {gpus} GPUs are left idle: units are whole", idle=idle, gpus=request.gpus))
-    low, high = spread(arch.name, kind)
+    low, high = spread_of(choice, lengths, arch.name)
     notes.append(nearest_measured(arch.name, kind))
     notes += [*weights, *_assumed(request, price, choice)]
     return ServingPlan(

@@ -131,6 +131,9 @@ GROUPS = {  # what the terms below act on
 }
 
 
+UNBOUNDED = 50.0  # logarithm of what is as good as infinite
+
+
 @dataclass(frozen=True)
 class ServingSoftware:
     """A serving engine ('vllm', 'sglang', 'trt', 'in-house' or '') and the year it is of, as 2025.69."""
@@ -270,3 +273,12 @@ def speeds(chip: Chip, software: ServingSoftware, values: ServingConstants | Non
     found = {name: min(MOST.get(name, math.inf), max(LEAST.get(name, 0.0), value)) for name, value in found.items()}
     gemms = (found.pop("gemm_bf16"), found.pop("gemm_fp8"), found.pop("gemm_fp4"))
     return Speeds(gemms=gemms, **found)
+
+
+@lru_cache(maxsize=256)
+def ideal(chip: Chip) -> Speeds:
+    """Speeds with nothing in the way but bandwidth, links and peaks: what no software gets more of out of a chip."""
+    nothing = [name for name in BASES if name.endswith("_s")]
+    nothing += ["narrow_heads", "imbalance", "mixing", "uneven", "passes", "moves", "own_keys"]
+    values = dict.fromkeys(BASES, UNBOUNDED) | dict.fromkeys(nothing, -UNBOUNDED)
+    return speeds(chip, ServingSoftware(), ServingConstants(values))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from centime.catalogue.architecture import Architecture
+from centime.messages import Said, said
 from centime.plan.step.efficiency import FILE, generation
 from centime.plan.step.job import Job, roofline_seconds
 from centime.plan.step.layout import Layout
@@ -40,13 +41,14 @@ class Errors:
     """The runs of the fit: features, and natural logarithms of predicted over actual seconds by what was left out.
 
     groups: each run's cell (a number), family of models and generation of chips. wider: factors on the quantiles, by
-    kind.
+    kind. cells: the model and the chip of each number.
     """
 
     points: tuple[tuple[float, ...], ...]
     errors: dict[str, tuple[float, ...]]
     groups: dict[str, tuple[str, ...]]
     wider: dict[str, float]
+    cells: tuple[tuple[str, str], ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -58,6 +60,7 @@ def errors() -> Errors:
         {kind: tuple(stored[kind]) for kind in KINDS},
         {kind: tuple(stored[f"{kind}_of"]) for kind in KINDS},
         stored["wider"],
+        tuple(map(tuple, stored["cells"])),
     )
 
 
@@ -119,6 +122,30 @@ def _quantile(weighted: list[tuple[float, float]], mass: float) -> float:
         if passed >= mass:
             return value
     return weighted[-1][0]
+
+
+def nearest_measured(job: Job, layout: Layout, times: StepTimes) -> Said:
+    """One sentence: which published run is nearest to the step, how far, and what of it was never measured."""
+    known, point = errors(), features(job, layout, times)
+    near = min(range(len(known.points)), key=lambda i: math.dist(point, known.points[i]))
+    model, chip = known.cells[int(known.groups["cell"][near])]
+    run = said(
+        "{model} on {chip}, {far:.1f} away where 1 is a difference that matters",
+        model=model,
+        chip=chip,
+        far=math.dist(point, known.points[near]),
+    )
+    own = {"model": job.arch.name, "chip": job.chip.name}
+    models, chips = ({cell[i] for cell in known.cells} for i in (0, 1))
+    if (job.arch.name, job.chip.name) in known.cells:
+        return said("Nearest measured run: {run}; {model} on {chip} is among the measured ones.", run=run, **own)
+    if job.arch.name in models and job.chip.name in chips:
+        return said("Nearest measured run: {run}; {model} and {chip} were measured, but not together.", run=run, **own)
+    if job.arch.name in models:
+        return said("Nearest measured run: {run}; nothing on {chip}.", run=run, chip=job.chip.name)
+    if job.chip.name in chips:
+        return said("Nearest measured run: {run}; nothing of {model}.", run=run, model=job.arch.name)
+    return said("Nearest measured run: {run}; nothing of {model}, and nothing on {chip}.", run=run, **own)
 
 
 def step_interval(job: Job, layout: Layout, times: StepTimes) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from centime.plan.counts.adapters import adapter_sizes
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.step.cost import StepCost
 from centime.plan.step.efficiency import TrainingSoftware
-from centime.plan.step.intervals import step_interval
+from centime.plan.step.intervals import nearest_measured, step_interval
 from centime.plan.step.job import Job
 from centime.plan.step.layout import Layout
 from centime.plan.step.memory import Recomputed, fits, memory_of, recomputation, usable_bytes
@@ -144,6 +144,7 @@ def predict_step(
         )
     times = times or StepCost(job).times(layout, again)
     fast, slow = step_interval(job, layout, times)
+    assumptions.append(nearest_measured(job, layout, times))
     speed = global_batch * seq / times.total / layout.gpus
     rate = speed * trained_flops(job)
     return StepPrediction(
