@@ -19,7 +19,7 @@ extern "C" {
 
 typedef uint16_t centime_bf16;
 
-enum { CENTIME_BF16 = 0, CENTIME_INT8 = 1, CENTIME_INT4 = 2 };
+enum { CENTIME_BF16 = 0, CENTIME_INT8 = 1, CENTIME_INT4 = 2, CENTIME_FP8 = 3 };
 
 /* A matrix [O, I], or a stack of them one behind the other, in panels of 32 outputs, filled up with zeros. A product
 reads a panel from front to end once.
@@ -32,6 +32,11 @@ for every group, the first 16 outputs' numbers, the other 16's, and the 32 scale
 inputs in turn, the four of each output, 128 added to each. int4: for every eight inputs, four bytes of each output,
 the first four numbers in the low halves and the others in the high ones, 8 added to each. Rows of an input become whole
 numbers too: groups of 32 over the largest of them, of 127 steps.
+
+CENTIME_FP8: e4m3 numbers, of which every 16 outputs by 32 inputs have one scale. A panel begins with the scales of all
+groups of 32 inputs in float32, two for a group's halves of outputs, filled up to whole 64 bytes. Then it holds, for
+every group, filled up with zeros, the first 16 outputs' numbers and the other 16's: for every two inputs in turn, the
+two of each output. I is even.
 
 A gated matrix [2, F, I] is kept in panels of 16 outputs of the gate and the same 16 of the other half, so that both
 meet in one register's place; its `outputs` is F. */

@@ -125,7 +125,7 @@ void feed(const Kernels &kernel, const Feeding &layer, const bf16 *x, int64_t ro
       visit(layer.gate_up.of(e, layer.gate_up.gated_count()), layer.down.of(e, layer.down.count()), taken, first, count,
             true);
   if (layer.shared_gate_up) {
-    if (layer.shared_gate_up->kind != layer.gate_up.kind)
+    if (layer.shared_gate_up->whole() != layer.gate_up.whole())
       other.reset(new Rows(kernel, *layer.shared_gate_up, x, rows, width));
     visit(*layer.shared_gate_up, *layer.shared_down, other ? *other : plain, 0, rows, false);
   }

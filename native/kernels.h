@@ -13,8 +13,8 @@ constexpr int PANEL = 32;        // outputs of a panel
 constexpr int HALF = PANEL / 2;  // of them in one vector
 constexpr int AHEAD = 8192;      // bytes from where a panel is read to where it is fetched
 constexpr int MOST_ROWS = 32;    // rows that one pass over a panel multiplies, at most
-constexpr int GROUP = 32;        // inputs that have one scale, where numbers are whole
-constexpr int KINDS = 3;         // of matrices
+constexpr int GROUP = 32;        // inputs that have one scale, where numbers have any
+constexpr int KINDS = 4;         // of matrices
 
 // A group of an input's row as whole numbers, where its matrix is one of whole numbers.
 struct Group {
@@ -25,6 +25,10 @@ struct Group {
 
 // What a group of a panel of whole numbers takes: numbers of `bits` each, and the scales.
 constexpr int64_t group_bytes(int bits) { return PANEL * GROUP * bits / 8 + PANEL * 2; }
+
+// What the scales before a panel of FP8 take, and a group of it.
+constexpr int64_t fp8_scales_bytes(int64_t inputs) { return ((inputs + GROUP - 1) / GROUP * 8 + 63) / 64 * 64; }
+constexpr int64_t FP8_GROUP_BYTES = PANEL * GROUP;
 
 // out[r][o] = sum over i of x[r][i] panel[o][i] for `count` rows, as their kind of matrix wants them, `stride` bytes
 // apart.

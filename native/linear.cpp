@@ -30,7 +30,7 @@ Rows::Rows(const Kernels &kernel, const Matrix &matrix, const bf16 *x, int64_t c
     : first_(reinterpret_cast<const char *>(x)),
       stride_(stride * sizeof(bf16)),
       bytes_(matrix.inputs * sizeof(bf16)) {
-  if (matrix.kind == CENTIME_BF16) return;
+  if (!matrix.whole()) return;
   constexpr int64_t TOGETHER = 16;  // rows of a piece
   stride_ = bytes_ = (matrix.inputs + GROUP - 1) / GROUP * sizeof(Group);
   own_.reset(new char[count * bytes_]);

@@ -31,10 +31,13 @@ struct Matrix {
   // Of a panel.
   int64_t bytes() const {
     if (kind == CENTIME_BF16) return inputs * PANEL * sizeof(bf16);
-    return (inputs + GROUP - 1) / GROUP * group_bytes(kind == CENTIME_INT8 ? 8 : 4);
+    const int64_t groups = (inputs + GROUP - 1) / GROUP;
+    if (kind == CENTIME_FP8) return fp8_scales_bytes(inputs) + groups * FP8_GROUP_BYTES;
+    return groups * group_bytes(kind == CENTIME_INT8 ? 8 : 4);
   }
   int64_t count() const { return (outputs + PANEL - 1) / PANEL; }
   int64_t gated_count() const { return (outputs + HALF - 1) / HALF; }
+  bool whole() const { return kind == CENTIME_INT8 || kind == CENTIME_INT4; }
   int rows(const Kernels &kernel) const { return kernel.rows[kind]; }
   const char *panel(int64_t number) const { return panels + number * bytes(); }
 

@@ -38,14 +38,20 @@ struct Stack {
     const int64_t panels_each = gated ? (outputs + 15) / 16 : (outputs + 31) / 32;
     panels.resize(count * panels_each * each);
     matrix = {panels.data(), outputs, inputs, kind};
-    for (int64_t panel = 0; ones && panel < count * panels_each; ++panel) fill(panels.data() + panel * each, each, kind);
+    for (int64_t panel = 0; ones && panel < count * panels_each; ++panel) fill(panels.data() + panel * each, each, inputs, kind);
   }
 
-  static void fill(char *panel, int64_t bytes, int32_t kind) {
+  static void fill(char *panel, int64_t bytes, int64_t inputs, int32_t kind) {
     const auto halves = [](char *to, int64_t count, uint16_t value) {
       for (int64_t i = 0; i < count; ++i) std::memcpy(to + 2 * i, &value, 2);
     };
     if (kind == CENTIME_BF16) return halves(panel, bytes / 2, 0x3f80);
+    if (kind == CENTIME_FP8) {
+      std::memset(panel, 0x38, bytes);
+      const float one = 1.0f;
+      for (int64_t i = 0; i < centime::fp8_scales_bytes(inputs); i += 4) std::memcpy(panel + i, &one, 4);
+      return;
+    }
     const int64_t group = centime::group_bytes(kind == CENTIME_INT8 ? 8 : 4);
     for (char *at = panel; at < panel + bytes; at += group) {
       std::memset(at, kind == CENTIME_INT8 ? 129 : 0x99, group - 64);
@@ -110,7 +116,7 @@ int main() {
           for (int64_t i = 1; i < 60; ++i) {
             every_piece_once(i * (caller + 1));
             if (i % 20) continue;
-            for (int32_t kind : {CENTIME_BF16, CENTIME_INT8, CENTIME_INT4}) {
+            for (int32_t kind : {CENTIME_BF16, CENTIME_INT8, CENTIME_INT4, CENTIME_FP8}) {
               products(i, 5 * i, 64, kind);
               layer(i, kind);
             }

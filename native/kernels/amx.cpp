@@ -2,7 +2,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "whole.h"
+#include "table.h"
 
 namespace centime {
 namespace {
@@ -75,7 +75,7 @@ bool runs() {
          syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
 }
 
-// A product of whole numbers as AVX512-BF16's processors have it, which any with tiles is one of.
+// A product of other numbers as AVX512-BF16's processors have it, which any with tiles is one of.
 template <int KIND>
 void vectors(const void *panel, int64_t inputs, const void *x, int64_t stride, int count, float (*out)[PANEL]) {
   AVX512_BF16.product[KIND](panel, inputs, x, stride, count, out);
@@ -85,5 +85,6 @@ void vectors(const void *panel, int64_t inputs, const void *x, int64_t stride, i
 }  // namespace centime
 
 const centime::Kernels centime::AMX =
-    centime::table("amx", centime::runs, centime::MOST_ROWS, centime::product_by_tiles,
-                   centime::vectors<CENTIME_INT8>, centime::vectors<CENTIME_INT4>);
+    centime::table("amx", centime::runs,
+                   {centime::MOST_ROWS, centime::product_by_tiles, centime::vectors<CENTIME_INT8>,
+                    centime::vectors<CENTIME_INT4>, centime::vectors<CENTIME_FP8>});

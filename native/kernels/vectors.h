@@ -1,4 +1,6 @@
 // Kernels in the compiler's own vectors of 16 numbers: each file that includes this is compiled for one processor.
+#pragma once
+
 #include <cstring>
 
 #include "../kernels.h"
@@ -206,7 +208,7 @@ template <int COUNT>
 
 [[maybe_unused]] void product(const void *panel, int64_t inputs, const void *x, int64_t stride, int count,
                               float (*out)[PANEL]) {
-  CENTIME_BY_ROWS(product_of)
+  CENTIME_BY_ROWS(product_of, )
 }
 
 }  // namespace

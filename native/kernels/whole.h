@@ -85,13 +85,5 @@ template <int BITS>
   CENTIME_BY_ROWS(whole_product_of, BITS, )
 }
 
-// A table of kernels that differ in their products alone.
-[[maybe_unused]] constexpr Kernels table(const char *name, bool (*runs)(), int rows, Product bf16_product,
-                                         Product int8_product = whole_product<8>,
-                                         Product int4_product = whole_product<4>) {
-  return {name,   runs, {rows, ROWS, ROWS}, {bf16_product, int8_product, int4_product},
-          whole,  narrow, add, gated, interleave, soften, normalise, read};
-}
-
 }  // namespace
 }  // namespace centime

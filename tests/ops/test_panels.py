@@ -16,6 +16,7 @@ from centime.ops.latent_attention import Past, QueryGroup, latent_attention_refe
 from centime.ops.linear import linear, pack, unpack
 from centime.ops.panels import Panels, panels
 from centime.ops.panels.packing import whole_panels
+from centime.ops.quantised import Quantised
 from centime.ops.rms_norm import rms_norm, rms_norm_reference
 from centime.ops.rope import apply_rope, apply_rope_reference, rope_table
 from centime.ops.routed_experts import routed_experts_by_tile, routed_experts_reference, visited_experts
@@ -80,6 +81,42 @@ def whole_numbers(bits: int, *shape: int) -> tuple[torch.Tensor, torch.Tensor, t
     scales = (torch.randn(*shape[:-1], groups) / most / shape[-1] ** 0.5).half()
     exact = codes.float() * scales.float().repeat_interleave(32, dim=-1)[..., : shape[-1]]
     return codes, scales, exact
+
+
+def fp8_numbers(block: int, *shape: int) -> tuple[Quantised, torch.Tensor]:
+    """e4m3 numbers of every kind, those near nothing too, and what they stand for in float32."""
+    *stack, outputs, inputs = shape
+    codes = torch.randint(0, 256, shape, dtype=torch.uint8)
+    codes[codes % 128 == 127] = 8
+    scales = torch.randn(*stack, -(-outputs // block), -(-inputs // block)) / 256 / inputs**0.5
+    matrix = Quantised(codes.view(torch.float8_e4m3fn), scales, "fp8", inputs, block)
+    return matrix, matrix.dense(torch.float32)
+
+
+@pytest.mark.parametrize("block", [32, 128])
+@quickly
+@given(st.integers(0, 40), st.integers(1, 200), even, st.integers(1, 100), st.integers(0, 2**31))
+def test_linear_of_fp8(block: int, T: int, outputs: int, inputs: int, width: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    matrix, exact = fp8_numbers(block, outputs, 4 * inputs)
+    packed, x = panels(matrix), random(T, 4 * inputs)
+    assert torch.equal(packed.dense(), matrix.dense())
+    y = linear(x, packed)
+    assert_near(y, x.float() @ exact.T, parts=100)
+    for t in range(0, T, 9):
+        assert torch.equal(linear(x[t : t + 1], packed)[0], y[t])
+    stack, _ = fp8_numbers(block, 3, 2, width, inputs)
+    assert torch.equal(panels(stack, gated=True).dense(), stack.dense())
+
+
+def test_a_number_of_fp8_that_is_none_stays_in_its_outputs() -> None:
+    torch.manual_seed(0)
+    matrix, _ = fp8_numbers(32, 70, 64)
+    matrix.codes.view(torch.uint8)[40, 33] = 255
+    y = linear(random(3, 64), panels(matrix))
+    assert y[:, 32:48].isnan().all()
+    assert y[:, :32].isfinite().all()
+    assert y[:, 48:].isfinite().all()
 
 
 def steps(x: torch.Tensor) -> torch.Tensor:

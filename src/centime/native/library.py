@@ -12,7 +12,7 @@ from centime.native.build import CannotBuild, build, target
 OFF = "CENTIME_NATIVE"  # 0 in the environment: PyTorch computes everything
 SOURCES = Path(__file__).resolve().parents[3] / "native"  # of a clone
 _POINTER, _NUMBER, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-KINDS = {"bf16": 0, "int8": 1, "int4": 2}  # of matrices, in native/centime.h
+KINDS = {"bf16": 0, "int8": 1, "int4": 2, "fp8": 3}  # of matrices, in native/centime.h
 
 
 class Matrix(ctypes.Structure):

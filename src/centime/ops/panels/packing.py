@@ -1,4 +1,4 @@
-"""Matrices in panels: bf16 as it is, or whole numbers of 8 or 4 bits in groups of 32 inputs with one scale each.
+"""Matrices in panels: bf16 as it is, whole numbers of 8 or 4 bits in groups of 32 inputs, or e4m3 numbers in blocks.
 
 native/centime.h has the order of numbers. Letters of shapes: O outputs, I inputs, G groups of them, F an expert's
 width; a panel holds 32 outputs.
@@ -6,6 +6,7 @@ width; a panel holds 32 outputs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -16,22 +17,23 @@ from centime.native.library import KINDS, Library, Matrix, library
 from centime.ops.quantised import GROUP, Quantised
 
 PANEL, HALF = 32, 16
+LINE = 64  # bytes of a cache's line
 BITS = {"int8": 8, "int4": 4}
 
 
 class Panels(nn.Parameter):
-    """Matrices [..., O, I] as panels: bf16 [..., O / 32, I / 2, 2, 16, 2], or bytes [..., O / 32, G, bytes of a group].
+    """Matrices [..., O, I] as panels: bf16 [..., O / 32, I / 2, 2, 16, 2], or [..., O / 32, bytes of a panel].
 
     Rows of zeros fill the last panel up. gated: of matrices [..., 2, F, I], in panels of 16 rows of both halves. Has no
     gradient.
     """
 
-    kind: str  # "bf16", "int8" or "int4"
+    kind: str  # "bf16", "int8", "int4" or "fp8"
     outputs: int  # O, or F where gated
     inputs: int  # I
     gated: bool
 
-    def __new__(cls, panels: Tensor, kind: str, shape: torch.Size, *, gated: bool = False) -> Self:
+    def __new__(cls, panels: Tensor, kind: str, shape: Sequence[int], *, gated: bool = False) -> Self:
         """shape: of the matrices as they were."""
         self: Self = super().__new__(cls, panels, requires_grad=False)
         self.kind, self.gated = kind, gated
@@ -43,8 +45,9 @@ class Panels(nn.Parameter):
         if self.kind == "bf16":
             pairs = self.detach().movedim(-4, -2)  # [..., panels, 2, 16, I / 2, 2]
             return self._rows(pairs.flatten(-2))
-        codes, scales = _unpacked(self.detach(), BITS[self.kind])
-        numbers = codes.float().unflatten(-1, (-1, GROUP)) * scales.float()[..., None]
+        stored, groups = self.detach(), -(-self.inputs // GROUP)
+        unpacked = _fp8_unpacked(stored, groups) if self.kind == "fp8" else _unpacked(stored, BITS[self.kind])
+        numbers = unpacked[0].float().unflatten(-1, (-1, GROUP)) * unpacked[1].float()[..., None]
         return self._rows(numbers.flatten(-2)[..., : self.inputs].bfloat16())
 
     def matrix(self) -> Matrix:
@@ -58,9 +61,12 @@ class Panels(nn.Parameter):
 
 
 def can_panel(weight: Tensor) -> bool:
-    """Whether a matrix can be kept in panels here: bf16 with an even number of inputs, or in groups, and kernels."""
+    """Whether a matrix can be kept in panels here: there are kernels, and it is bf16 or quantised.
+
+    Of bf16 and FP8 the number of inputs is even; FP8's blocks are whole groups, as DeepSeek's are.
+    """
     if isinstance(weight, Quantised):
-        fits = weight.kind in BITS
+        fits = weight.kind in BITS or (weight.block % GROUP == 0 and weight.inputs % 2 == 0)
     else:
         fits = weight.dtype == torch.bfloat16 and weight.shape[-1] % 2 == 0
     return fits and weight.device.type == "cpu" and library() is not None
@@ -68,6 +74,8 @@ def can_panel(weight: Tensor) -> bool:
 
 def panels(weight: Tensor, *, gated: bool = False) -> Panels:
     """W [..., O, I], bf16 or quantised, in panels; gated: [..., 2, F, I], in panels of 16 rows of both halves."""
+    if isinstance(weight, Quantised) and weight.kind == "fp8":
+        return _fp8_panels(weight, gated)
     if isinstance(weight, Quantised):
         return whole_panels(weight.numbers(), weight.scales, BITS[weight.kind], gated=gated)
     pairs = _halves(weight.detach(), gated).unflatten(-1, (-1, 2))
@@ -90,7 +98,21 @@ def whole_panels(codes: Tensor, scales: Tensor, bits: int, *, gated: bool = Fals
     numbers = words.movedim((-3, -2), (-5, -3)).flatten(-4)
     each = _halves(scales.to(torch.float16), gated).movedim(-1, -3)  # [..., panels, G, 2, 16]
     together = torch.cat((numbers, each.contiguous().view(torch.uint8).flatten(-2)), dim=-1)
-    return Panels(together, f"int{bits}", codes.shape, gated=gated)
+    return Panels(together.flatten(-2), f"int{bits}", codes.shape, gated=gated)
+
+
+def _fp8_panels(weight: Quantised, gated: bool) -> Panels:
+    """Scales of groups first, then e4m3 numbers as native/centime.h has them. A scale of what is no number is none."""
+    codes = F.pad(weight.codes.view(torch.uint8), (0, -weight.inputs % GROUP))
+    halves = _halves(codes, gated).unflatten(-1, (-1, GROUP // 2, 2))  # [..., panels, 2, 16, G, 16, 2]
+    numbers = halves.movedim((-3, -2), (-5, -3)).flatten(-5)  # [..., panels, G, 2, 16, 16, 2]
+    nothing = ((halves & 127) == 127).flatten(-2).any(-1).any(-2)  # [..., panels, 2, G]
+    spread = weight.scales.repeat_interleave(weight.block, -2)[..., : weight.outputs, :]
+    spread = spread.repeat_interleave(weight.block // GROUP, -1)[..., : halves.shape[-3]]
+    scales = _halves(spread, gated)[..., 0, :].masked_fill(nothing, torch.nan)  # [..., panels, 2, G]
+    head = scales.movedim(-1, -2).contiguous().view(torch.uint8).flatten(-2)
+    filled = F.pad(head, (0, -head.shape[-1] % LINE))
+    return Panels(torch.cat((filled, numbers), dim=-1), "fp8", (*weight.shape[:-1], weight.inputs), gated=gated)
 
 
 def _halves(weight: Tensor, gated: bool) -> Tensor:
@@ -105,6 +127,7 @@ def _halves(weight: Tensor, gated: bool) -> Tensor:
 def _unpacked(panels: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Of panels' bytes the numbers int8 [..., panels, 2, 16, I] and scales float16 [..., panels, 2, 16, G]."""
     length = PANEL * GROUP * bits // 8
+    panels = panels.unflatten(-1, (-1, length + 2 * PANEL))
     scales = panels[..., length:].contiguous().view(torch.float16).unflatten(-1, (2, HALF)).movedim(-3, -1)
     words = panels[..., :length].unflatten(-1, (2, -1, HALF, 4))  # [..., panels, G, 2, words, 16, 4]
     if bits == 8:
@@ -113,6 +136,14 @@ def _unpacked(panels: Tensor, bits: int) -> tuple[Tensor, Tensor]:
         numbers = torch.stack((words & 15, words >> 4), dim=-3).view(torch.int8) - 8  # [.., words, 2, 16, 4]
         numbers = numbers.flatten(-4, -3)
     return numbers.movedim((-5, -3), (-3, -2)).flatten(-3), scales
+
+
+def _fp8_unpacked(panels: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Of panels' bytes the numbers float8 [..., panels, 2, 16, I] and scales float32 [..., panels, 2, 16, G]."""
+    numbers = panels[..., -groups * PANEL * GROUP :].unflatten(-1, (groups, 2, GROUP // 2, HALF, 2))
+    scales = panels[..., : 8 * groups].contiguous().view(torch.float32).unflatten(-1, (groups, 2))
+    codes = numbers.movedim((-5, -3), (-3, -2)).flatten(-3).contiguous().view(torch.float8_e4m3fn)
+    return codes, scales.movedim(-2, -1)[..., None, :].expand(*codes.shape[:-1], groups)
 
 
 def use_torch_threads() -> None:
