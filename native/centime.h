@@ -46,6 +46,12 @@ typedef struct {
   int32_t kind;
 } centime_matrix;
 
+/* Puts `count` matrices [O, I], or [2, F, I] where gated, one behind the other, in the panels of `to`. numbers: rows in
+turn of bf16, int8, int4 (two a byte, the first in the lower half, 8 added to each) or e4m3. scales: of int8 and int4
+halves [O, I / 32], of e4m3 float32 [O / block, I / block] of each half, rounded up; block is a multiple of 32. */
+CENTIME_API void centime_pack(const void *numbers, const void *scales, int64_t block, int64_t count, int32_t gated,
+                              const centime_matrix *to);
+
 /* The kernels that this processor runs: "amx", "avx512_bf16", "avx512", "avx2" or "portable". */
 CENTIME_API const char *centime_kernels(void);
 

@@ -14,9 +14,9 @@ from centime.ops.absorbed import HeadMatrices, absorb, release
 from centime.ops.feed_forward import feed_forward, feed_forward_reference
 from centime.ops.latent_attention import Past, QueryGroup, latent_attention_reference, paged_latent_attention
 from centime.ops.linear import linear, pack, unpack
-from centime.ops.panels import Panels, panels
-from centime.ops.panels.packing import whole_panels
+from centime.ops.panels import Panels, panels, reference
 from centime.ops.quantised import Quantised
+from centime.ops.quantised.matrix import in_bytes
 from centime.ops.rms_norm import rms_norm, rms_norm_reference
 from centime.ops.rope import apply_rope, apply_rope_reference, rope_table
 from centime.ops.routed_experts import routed_experts_by_tile, routed_experts_reference, visited_experts
@@ -73,14 +73,14 @@ def test_linear(T: int, outputs: int, inputs: int, seed: int) -> None:
         assert torch.equal(linear(x[t : t + 1], packed)[0], y[t])  # the same bits alone
 
 
-def whole_numbers(bits: int, *shape: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Numbers of so many bits, their scales, and what they stand for in float32."""
-    most = 2 ** (bits - 1)
+def whole_numbers(bits: int, *shape: int) -> tuple[Quantised, torch.Tensor]:
+    """Numbers of so many bits with scales, and what they stand for in float32."""
+    most, groups = 2 ** (bits - 1), -(-shape[-1] // 32)
     codes = torch.randint(-most, most, shape, dtype=torch.int8)
-    groups = -(-shape[-1] // 32)
     scales = (torch.randn(*shape[:-1], groups) / most / shape[-1] ** 0.5).half()
-    exact = codes.float() * scales.float().repeat_interleave(32, dim=-1)[..., : shape[-1]]
-    return codes, scales, exact
+    stored = codes if bits == 8 else in_bytes((codes + 8).view(torch.uint8))
+    matrix = Quantised(stored, scales, f"int{bits}", shape[-1])
+    return matrix, matrix.dense(torch.float32)
 
 
 def fp8_numbers(block: int, *shape: int) -> tuple[Quantised, torch.Tensor]:
@@ -93,30 +93,23 @@ def fp8_numbers(block: int, *shape: int) -> tuple[Quantised, torch.Tensor]:
     return matrix, matrix.dense(torch.float32)
 
 
-@pytest.mark.parametrize("block", [32, 128])
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("kind", ["bf16", "int8", "int4", "fp8-32", "fp8-128"])
 @quickly
-@given(st.integers(0, 40), st.integers(1, 200), even, st.integers(1, 100), st.integers(0, 2**31))
-def test_linear_of_fp8(block: int, T: int, outputs: int, inputs: int, width: int, seed: int) -> None:
+@given(st.integers(1, 3), st.integers(1, 150), even, st.integers(0, 1), st.integers(0, 2**31))
+def test_panels(kind: str, gated: bool, stack: int, outputs: int, inputs: int, odd: int, seed: int) -> None:
     torch.manual_seed(seed)
-    matrix, exact = fp8_numbers(block, outputs, 4 * inputs)
-    packed, x = panels(matrix), random(T, 4 * inputs)
-    assert torch.equal(packed.dense(), matrix.dense())
-    y = linear(x, packed)
-    assert_near(y, x.float() @ exact.T, parts=100)
-    for t in range(0, T, 9):
-        assert torch.equal(linear(x[t : t + 1], packed)[0], y[t])
-    stack, _ = fp8_numbers(block, 3, 2, width, inputs)
-    assert torch.equal(panels(stack, gated=True).dense(), stack.dense())
-
-
-def test_a_number_of_fp8_that_is_none_stays_in_its_outputs() -> None:
-    torch.manual_seed(0)
-    matrix, _ = fp8_numbers(32, 70, 64)
-    matrix.codes.view(torch.uint8)[40, 33] = 255
-    y = linear(random(3, 64), panels(matrix))
-    assert y[:, 32:48].isnan().all()
-    assert y[:, :32].isfinite().all()
-    assert y[:, 48:].isfinite().all()
+    shape = (stack, *([2] if gated else []), outputs, inputs)
+    if kind == "bf16":
+        weight = random(*shape)
+    elif kind.startswith("fp8"):
+        weight, _ = fp8_numbers(int(kind[4:]), *shape)
+    else:
+        weight, _ = whole_numbers(int(kind[3:]), *shape[:-1], inputs + odd)
+    made, slow = panels(weight, gated=gated), reference.packed(weight, gated=gated)
+    assert made.shape == slow.shape
+    assert torch.equal(made.dense(), weight.dense() if isinstance(weight, Quantised) else weight)
+    assert torch.equal(Panels(slow, made.kind, (outputs, made.inputs), gated=gated).dense(), made.dense())
 
 
 def steps(x: torch.Tensor) -> torch.Tensor:
@@ -131,9 +124,8 @@ def steps(x: torch.Tensor) -> torch.Tensor:
 @given(st.integers(0, 40), st.integers(1, 100), st.integers(1, 150), st.integers(0, 2**31))
 def test_linear_of_whole_numbers(bits: int, T: int, outputs: int, inputs: int, seed: int) -> None:
     torch.manual_seed(seed)
-    codes, scales, exact = whole_numbers(bits, outputs, inputs)
-    packed, x = whole_panels(codes, scales, bits), random(T, inputs)
-    assert torch.equal(packed.dense(), exact.bfloat16())
+    matrix, exact = whole_numbers(bits, outputs, inputs)
+    packed, x = panels(matrix), random(T, inputs)
     y = linear(x, packed)
     assert_near(y, steps(x) @ exact.T, parts=50)  # ties of steps are rounded either way
     for t in range(0, T, 9):
@@ -145,10 +137,8 @@ def test_linear_of_whole_numbers(bits: int, T: int, outputs: int, inputs: int, s
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(16, 80), st.integers(1, 80), st.integers(0, 2**31))
 def test_experts_of_whole_numbers(bits: int, T: int, E: int, D: int, width: int, seed: int) -> None:
     torch.manual_seed(seed)
-    up_codes, up_scales, gate_up = whole_numbers(bits, E, 2, width, D)
-    down_codes, down_scales, down = whole_numbers(8, E, D, width)
-    packed = whole_panels(up_codes, up_scales, bits, gated=True), whole_panels(down_codes, down_scales, 8)
-    assert torch.equal(packed[0].dense(), gate_up.bfloat16())
+    (up_matrix, gate_up), (down_matrix, down) = whole_numbers(bits, E, 2, width, D), whole_numbers(8, E, D, width)
+    packed = panels(up_matrix, gated=True), panels(down_matrix)
     ids, gates, x = torch.randint(E, (T, 1)), torch.rand(T, 1), random(T, D)
     y = visited_experts(x, ids, gates, *packed)
     assert_near(y, routed_experts_reference(steps(x), ids, gates, gate_up, down), parts=12)  # acts in steps too
@@ -164,8 +154,6 @@ def test_experts(T: int, E: int, D: int, width: int, data: st.DataObject) -> Non
     x, gates = random(T, D), torch.rand(T, K)
     gate_up, down = random(E, 2, width, D, scale=0.2), random(E, D, width, scale=0.2)
     packed = panels(gate_up, gated=True), panels(down)
-    assert torch.equal(packed[0].dense(), gate_up)
-    assert torch.equal(packed[1].dense(), down)
     y = visited_experts(x, ids, gates, *packed)
     exact = routed_experts_reference(x.float(), ids, gates, gate_up.float(), down.float())
     assert_near(y, exact, parts=40)  # activations are bf16 in between
@@ -240,8 +228,7 @@ def test_rotation(interleave: bool, S: int, heads: int, half: int, more: int, se
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_stays_in_its_row_of_whole_numbers(value: float) -> None:
     torch.manual_seed(0)
-    codes, scales, _ = whole_numbers(8, 33, 70)
-    x, packed = random(20, 70), whole_panels(codes, scales, 8)
+    x, packed = random(20, 70), panels(whole_numbers(8, 33, 70)[0])
     clean = linear(x, packed)
     x[7, 3], x[8] = value, 0.0
     y = linear(x, packed)

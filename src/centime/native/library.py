@@ -57,6 +57,7 @@ class Layer(ctypes.Structure):
 
 _MATRIX, _LAYER, _PAST = (ctypes.POINTER(kind) for kind in (Matrix, Layer, PastEntries))
 _ARGUMENTS = {
+    "pack": [_POINTER, _POINTER, _NUMBER, _NUMBER, _INT, _MATRIX],
     "linear": [_POINTER, _NUMBER, _NUMBER, _MATRIX, _POINTER],
     "by_heads": [*(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _MATRIX), *(_POINTER, _NUMBER, _NUMBER)],
     "experts": [*(_POINTER, _NUMBER, _POINTER, _POINTER, _NUMBER), *(_MATRIX, _MATRIX, _NUMBER, _POINTER)],
@@ -81,6 +82,7 @@ class Library:
         functions = {name: getattr(loaded, f"centime_{name}") for name in _ARGUMENTS}
         for name, arguments in _ARGUMENTS.items():
             functions[name].argtypes, functions[name].restype = arguments, None
+        self.pack = functions["pack"]
         self.linear, self.by_heads, self.experts = (functions[name] for name in ("linear", "by_heads", "experts"))
         self.rms_norm, self.rope, self.route = (functions[name] for name in ("rms_norm", "rope", "route"))
         self.latent_attention = functions["latent_attention"]
