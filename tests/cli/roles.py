@@ -27,7 +27,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "tokenizer": ("--tokenizer", "tokenizer show folder"),
     "data": ("data show folder", "data check folder"),
     "recipe": ("train recipe",),
-    "text": ("sources", "evaluate files", "quickstart --text"),
+    "text": ("sources", "evaluate files", "quickstart --text", "quantise --calibrate"),
     "card": ("plan rerun card",),
     "runs": ("plan check file", "plan check --beside", "plan frontier --measured"),
     "case": ("plan explain a", "plan explain b", "plan diff a", "plan diff b"),

@@ -53,12 +53,14 @@ def show(
             raise UserError(f"--dense is for models that centime builds, and {name} is none; leave it out.")
         config, title = dense_baseline(config, sequence), f"dense baseline of {name}"
     counts = count(config if dense and config is not None else arch, sequence)
+    stored = None if dense else _stored_bytes(name)
     sizes = {"config": config.model_dump()} if config is not None else {"architecture": asdict(arch)}
     if as_json:
-        typer.echo(json.dumps({"name": title, **sizes, "counts": counts.to_json()}, indent=2))
+        files = {} if stored is None else {"stored_bytes": stored}
+        typer.echo(json.dumps({"name": title, **sizes, "counts": counts.to_json(), **files}, indent=2))
         return
     console = Console()
-    console.print(_figures(title, counts, () if dense else arch.encoders))
+    console.print(_figures(title, counts, () if dense else arch.encoders, stored))
     console.print(_parts(counts))
     console.print(_sizes(config) if config is not None else _layers(arch))
     for assumption in arch.assumptions if not dense else ():
@@ -106,7 +108,16 @@ def list_names(as_json: Annotated[bool, typer.Option("--json", help="Print JSON 
     typer.echo("Training: FLOPs per token in sequences of 4,096, without MTP. KV cache: bytes per token in bf16.")
 
 
-def _figures(title: str, counts: Counts, encoders: Sequence[Encoder]) -> Table:
+def _stored_bytes(name: str) -> int | None:
+    """Bytes of the files of weights in a model's folder; None where `name` is no folder, or one without weights."""
+    from centime.catalogue.hf import holds_model, model_folder
+
+    if not holds_model(Path(name)):
+        return None
+    return sum(file.stat().st_size for file in model_folder(Path(name)).glob("*.safetensors")) or None
+
+
+def _figures(title: str, counts: Counts, encoders: Sequence[Encoder], stored: int | None) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan")
     table.add_column(justify="right")
@@ -117,6 +128,8 @@ def _figures(title: str, counts: Counts, encoders: Sequence[Encoder]) -> Table:
 
     active = f"{format_count(counts.active_params_without_embedding, 4)} without the input embedding"
     row("total parameters", format_count(counts.total_params, 4), f"{format_bytes(2 * counts.total_params)} in bf16")
+    if stored is not None:
+        row("weights in the folder", format_bytes(stored), f"{8 * stored / counts.total_params:.2f} bits a parameter")
     row("active per token", format_count(counts.active_params, 4), active)
     if counts.mtp_params:
         row(

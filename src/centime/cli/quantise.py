@@ -16,6 +16,10 @@ def quantise(
     experts: Annotated[str | None, typer.Option(help="Another one for routed experts; bf16 too.")] = None,
     attention: Annotated[str | None, typer.Option(help="Another one for attention; bf16 too.")] = None,
     head: Annotated[str, typer.Option(help="The output matrix's.")] = "bf16",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="A text to run through the model first: int4 then errs where it harms least."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: folder, bytes, notes.")] = False,
 ) -> None:
     """Write MODEL to OUT with its matrices quantised; norms, routers and the embedding stay bf16."""
@@ -23,14 +27,19 @@ def quantise(
     from rich.progress import Progress
 
     from centime.cli.program.unfinished import usable
+    from centime.evaluate.calibration import importance_on
     from centime.model.quantised.quantise import Formats, quantise_folder
     from centime.units import format_bytes
 
     formats = Formats(format, experts, attention, head)
     with Progress(console=Console(stderr=True), transient=True) as show:
+        source, measured = usable(model), None
+        if calibrate is not None:
+            task = show.add_task("Calibrating", total=None)
+            measured = importance_on(source, calibrate, lambda done, of: show.update(task, completed=done, total=of))
         task = show.add_task("Quantising", total=None)
         notes = quantise_folder(
-            usable(model), out, formats, lambda done, total: show.update(task, completed=done, total=total)
+            source, out, formats, lambda done, of: show.update(task, completed=done, total=of), measured
         )
     size = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     if as_json:

@@ -147,6 +147,8 @@ def test_command(source: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["quantise", str(source), str(tmp_path / "q"), "--format", "int4", "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["bytes"] == (tmp_path / "q" / "model.safetensors").stat().st_size
+    shown = json.loads(CliRunner().invoke(app, ["model", "show", str(tmp_path / "q"), "--json"]).stdout)
+    assert shown["stored_bytes"] == (tmp_path / "q" / "model.safetensors").stat().st_size
     wrong = CliRunner().invoke(app, ["quantise", str(source), str(tmp_path / "q"), "--format", "int5"])
     assert "'int5' is no format of weights; choose one of int8, int4, fp8, bf16" in str(wrong.exception)
     same = CliRunner().invoke(app, ["quantise", str(source), str(source), "--format", "int8"])

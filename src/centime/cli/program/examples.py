@@ -79,6 +79,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "quantise": (
         "centime quantise runs/quickstart small --format int8",
         "centime quantise runs/quickstart small --format int8 --experts int4",
+        "centime quantise runs/quickstart small --format int4 --calibrate README.md",
     ),
     "evaluate": (
         "centime evaluate runs/quickstart README.md",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,14 +43,21 @@ class Formats:
         return own or self.most
 
 
+Progress = Callable[[int, int], None]
+
+
 def quantise_folder(
-    source: Path, out: Path, formats: Formats, progress: Callable[[int, int], None] = lambda done, total: None
+    source: Path,
+    out: Path,
+    formats: Formats,
+    progress: Progress = lambda done, total: None,
+    importance: Mapping[str, Tensor] | None = None,
 ) -> list[str]:
     """Writes the model in `source` to the folder `out` with matrices in `formats`, all or nothing.
 
-    `progress` hears numbers of the model, done and in all. The result is compressed-tensors' format, with the tokenizer
-    of `source`. Returns notes for a person. Raises UserError for an unknown format, a damaged model, and where `out`
-    cannot be written.
+    `progress` hears numbers of the model, done and in all. `importance` is what `calibrate` measured. The result is in
+    compressed-tensors' format, with the tokenizer of `source`. Returns notes for a person. Raises UserError for an
+    unknown format, a damaged model, and where `out` cannot be written.
     """
     for name in (formats.most, formats.experts, formats.attention, formats.head):
         if name is not None and name not in FORMATS:
@@ -60,7 +67,7 @@ def quantise_folder(
     kinds = {name: formats.of(name) for name in stored.shapes() if formats.of(name) != PLAIN}
     dtype = torch.float16 if stored.dtype == torch.float16 else torch.bfloat16
     others = {name: folder / name for name in TOKENIZER_FILES if (folder / name).is_file()}
-    with _Reading(stored, formats, progress) as read:
+    with _Reading(stored, formats, progress, importance or {}) as read:
         save_weights(Weights(stored.config, dtype, read, kinds, BLOCK), out, others, inputs=[*folder.iterdir()])
     return read.notes
 
@@ -68,8 +75,11 @@ def quantise_folder(
 class _Reading(ExitStack):
     """Tensors of a stored model as they are to be written, each asked for by its slot; one file is open at a time."""
 
-    def __init__(self, stored: StoredModel, formats: Formats, progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, stored: StoredModel, formats: Formats, progress: Progress, importance: Mapping[str, Tensor]
+    ) -> None:
         super().__init__()
+        self._importance = importance
         self._stored, self._formats, self._progress = stored, formats, progress
         self._file, self._handle, self._shapes = "", None, stored.shapes()
         self._whole = {slot.ours: name for name, slot in stored.wanted.items() if not slot.index}
@@ -93,7 +103,12 @@ class _Reading(ExitStack):
         if not fits(plain.shape[-1], kind):
             self._note(slot.disk, plain.shape[-1])
             return plain
-        return quantise(plain, kind)
+        return quantise(plain, kind, importance=self._of_inputs(slot))
+
+    def _of_inputs(self, slot: Slot) -> Tensor | None:
+        """What the inputs of a matrix count; of an expert's, its own."""
+        found = self._importance.get(slot.ours)
+        return found[slot.index[0]] if found is not None and found.dim() > 1 else found
 
     def _open(self, name: str) -> tuple[str, Any]:
         file = self._stored.files.file_of[name]

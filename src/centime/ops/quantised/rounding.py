@@ -11,20 +11,28 @@ from torch import Tensor
 from centime.ops.fp8 import BLOCK, quantize_blocks
 from centime.ops.quantised.matrix import GROUP, Quantised, in_bytes
 
+STEPS = [7 + 0.1 * step for step in range(21)]  # what int4's largest number is tried at, in steps of its scale
 
-def quantise(weight: Tensor, kind: str, block: int = BLOCK) -> Quantised:
+
+def quantise(weight: Tensor, kind: str, block: int = BLOCK, importance: Tensor | None = None) -> Quantised:
     """Matrices [..., O, I] of any floating type in one of KINDS; `block` is the side of fp8's blocks.
 
     int8: a group's scale is its largest magnitude over 127. int4: the number of largest magnitude over -8, so that
     this one is exact (GGUF's Q4_0). Such scales are numbers that float16 and bfloat16 both hold: other programs keep
     them in either. fp8: a block's scale is its largest magnitude over 448.
+
+    importance [I] is what an error in each input's numbers weighs, such as the mean square of that input: int4's scales
+    are then those of the least weighted error (`searched_scales`). The others have steps too fine for it to matter.
     """
     inputs = weight.shape[-1]
     if kind == "fp8":
         codes, scales = quantize_blocks(weight, block)
         return Quantised(codes, scales, kind, inputs, block)
     groups = in_groups(weight.detach().float())
-    scales = group_scales(groups, kind)
+    if kind == "int4" and importance is not None:
+        scales = searched_scales(groups, in_groups(importance.float()))
+    else:
+        scales = group_scales(groups, kind)
     return rounded(groups, scales, kind, inputs)
 
 
@@ -41,6 +49,26 @@ def group_scales(groups: Tensor, kind: str) -> Tensor:
     else:
         wanted = groups.gather(-1, groups.abs().argmax(-1, keepdim=True))[..., 0] / -8
     return wanted.bfloat16().half()
+
+
+def searched_scales(groups: Tensor, importance: Tensor) -> Tensor:
+    """Of int4: per group the scale with the least sum of importance * error^2, float16 [..., G].
+
+    importance [G, 32]. For each of STEPS numbers are rounded to codes q, and the best scale for these follows in closed
+    form: sum(w x q) / sum(w q^2); the error that it leaves is least where sum(w x q)^2 / sum(w q^2) is largest. It is
+    the search of llama.cpp's quantisation with an importance matrix.
+    """
+    largest = groups.gather(-1, groups.abs().argmax(-1, keepdim=True))
+    best, scales = torch.full(groups.shape[:-1], -1.0), group_scales(groups, "int4").float()
+    for steps in STEPS:
+        codes = torch.where(largest == 0, 0.0, groups * -steps / largest).round().clamp(-8, 7)
+        product = (importance * groups * codes).sum(-1)
+        square = (importance * codes * codes).sum(-1)
+        gained = torch.where(square > 0, product * product / square, -1.0)
+        better = gained > best
+        best = torch.where(better, gained, best)
+        scales = torch.where(better, product / square, scales)
+    return scales.bfloat16().half()
 
 
 def rounded(groups: Tensor, scales: Tensor, kind: str, inputs: int) -> Quantised:
