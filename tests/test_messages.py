@@ -154,10 +154,11 @@ def test_plain_figures_have_three_digits_and_all_of_them_from_a_thousand_on() ->
 
 @given(st.floats(-1e18, 1e18), st.sampled_from([",.0f", ".1%", ".3g", "+.2f", ",.3f", "g"]))
 def test_english_is_python_s_format_and_french_has_the_same_digits(value: float, spec: str) -> None:
-    assert ENGLISH.number(value, spec) == format(value, spec)
+    unsigned = spec.replace("+", "+z") if "+" in spec else f"z{spec}"  # Python's own word for it: no zero has a minus
+    assert ENGLISH.number(value, spec) == format(value, unsigned)
     french = FRENCH.number(value, spec).replace(THIN, "").replace(",", ".")
     french = "1" if re.match("10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]", french) else french.partition("×")[0]
-    english = format(value, spec).replace(",", "").partition("e")[0]
+    english = format(value, unsigned).replace(",", "").partition("e")[0]
     assert french == english
 
 
@@ -178,3 +179,18 @@ def test_a_count_is_the_same_number_in_both_languages(value: float) -> None:
     digits, _, letter = english.partition(" ")
     word = french.rstrip("0123456789")[-2:] if french.endswith("Md") else french[-1] if french.endswith("M") else ""
     assert read(french.removesuffix(word).replace(THIN, "").replace(",", "."), word) == read(digits, letter)
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "written"),
+    [
+        (-0.00001, "+.1f", "+0.0"),
+        (-0.0, ",.0f", "0"),
+        (-0.0, "", "0.0"),
+        (-0.04, ".1%", "-4.0%"),
+        (-0.0004, ".1%", "0.0%"),
+        (-1e-9, ".3g", "-1e-09"),
+    ],
+)
+def test_what_rounds_to_nothing_is_not_below_it(value: float, spec: str, written: str) -> None:
+    assert ENGLISH.number(value, spec) == written

@@ -121,6 +121,8 @@ class Writer(string.Formatter):
         if not spec and self.lang != "en":
             spec = "," if isinstance(value, int) else ",g"
         digits, _, power = format(value, spec).partition("e")
+        if digits.startswith("-") and not digits.strip("-0.,%"):  # what rounds to nothing is not below it
+            digits = ("+" if "+" in spec else "") + digits[1:]
         if digits.endswith("%"):
             digits = digits[:-1] + self._percent
         digits = digits.translate(self._symbols)

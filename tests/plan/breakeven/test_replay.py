@@ -17,8 +17,10 @@ from centime.plan.breakeven.planner import from_inputs, plan_breakeven
 from centime.plan.breakeven.replay import Replayed, replayed
 from centime.plan.breakeven.request import BreakevenRequest
 from centime.plan.breakeven.trace import Trace, TracedRequest
+from centime.plan.breakeven.trace_report import _by_hour
 from centime.plan.serving.choice import Lengths
 from centime.plan.serving.request import ServingRequest
+from centime.plan.show.language import writer
 
 LENGTHS = Lengths(4000, 400)  # long enough that a unit's hour has thousands of requests, not more
 LIMITS = (2.0, 0.03)
@@ -58,6 +60,13 @@ def test_following_the_load_takes_fewer_in_the_quiet_hours() -> None:
     assert max(found.gpus_by_hour) == found.gpus
     assert found.saved == pytest.approx(1 - sum(found.gpus_by_hour) / (found.gpus * len(found.gpus_by_hour)))
     assert found.saved > 0.5
+    table = _by_hour(found, writer("en"))
+    units = found.kinds[0].by_hour
+    assert [row[1:] for row in table.rows] == [[str(n), str(m)] for n, m in zip(found.gpus_by_hour, units, strict=True)]
+    days = replace(found, kinds=(replace(found.kinds[0], by_hour=(1,) * 30 + (2,) + (1,) * 40),))
+    told = _by_hour(days, writer("en"))
+    assert [row[2] for row in told.rows] == ["1"] * 6 + ["2"] + ["1"] * 17
+    assert "most of all days" in told.note
 
 
 def test_a_burst_takes_more_than_its_mean() -> None:

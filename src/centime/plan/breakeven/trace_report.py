@@ -9,6 +9,7 @@ from centime.plan.breakeven.trace import Trace
 from centime.plan.serving.money import MILLION
 from centime.plan.show.sections import Figure, Figures, Line, LineChart, Notes, Section, Table
 
+DAY, SHOWN_HOURS = 24, 48
 ROLES = {"mixed": "mixed", "prefill": "prefill", "decode": "decode"}
 
 
@@ -17,7 +18,8 @@ def trace_sections(plan: BreakevenPlan, w: Writer) -> list[Section]:
     trace, found = plan.trace, plan.replayed
     if trace is None or found is None:
         return []
-    out: list[Section] = [_figures(plan, trace, found, w), _hours(trace, found, w), _units(found, w)]
+    out: list[Section] = [_figures(plan, trace, found, w), _hours(trace, found, w)]
+    out += [_by_hour(found, w), _units(found, w)]
     if trace.faults:
         out.append(Notes(w.say("Lines of the trace that were not read"), [w.say(fault) for fault in trace.faults]))
     return out
@@ -69,6 +71,18 @@ def _hours(trace: Trace, found: Replayed, w: Writer) -> LineChart:
         from_zero=True,
         note=w.say("An hour is held by its busiest ten minutes; starting a unit takes minutes, which are not counted."),
     )
+
+
+def _by_hour(found: Replayed, w: Writer) -> Table:
+    """How many units each hour asks for: every hour of two days, of a longer trace the most that ever share an hour."""
+    names = [w.say(ROLES[kind.role]) for kind in found.kinds]
+    hours = list(zip(found.gpus_by_hour, *(kind.by_hour for kind in found.kinds), strict=True))
+    note = ""
+    if len(hours) > SHOWN_HOURS:
+        note = w.say("The most of all days at that hour after the first request.")
+        hours = [max(hours[hour::DAY]) for hour in range(DAY)]
+    rows = [[f"{hour}", w.number(gpus), *map(w.number, units)] for hour, (gpus, *units) in enumerate(hours)]
+    return Table(w.say("Units by hour"), [w.say("hour"), w.say("chips"), *names], rows, note)
 
 
 def _units(found: Replayed, w: Writer) -> Table:

@@ -11,10 +11,10 @@ from centime.messages import Said, said
 from centime.plan.frontier.curve import with_prefill
 from centime.plan.serving.choice import Decode, Lengths, Mixed, Prefill, decodes, mixes, prefills
 from centime.plan.serving.engine import EngineModel, decoding, prefilling
+from centime.plan.serving.plan import slower
 from centime.plan.serving.units import Unit, check_units, free_bytes, weight_bytes
 
 SHOWN = 10
-LITTLE = 1.1  # times: a difference below it is told as a share
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,7 @@ def tried_layouts(
             found.append(_split(decoded[unit], best, lengths))
     found.sort(key=lambda one: (-one.per_chip, one.chips))
     top = found[0].per_chip
-    return [replace(one, why=_slower(top / one.per_chip)) if 0 < one.per_chip < top else one for one in found]
-
-
-def _slower(times: float) -> Said:
-    """How far behind the best: as a share where that is little."""
-    if times < LITTLE:
-        return said("{less:.1%} slower", less=1 - 1 / times)
-    return said("{times:.2f} times slower", times=times)
+    return [replace(one, why=slower(top / one.per_chip)) if 0 < one.per_chip < top else one for one in found]
 
 
 def _mixed(

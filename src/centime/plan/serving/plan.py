@@ -13,6 +13,7 @@ from centime.catalogue.api_prices import PriceList
 from centime.catalogue.architecture import Architecture
 from centime.catalogue.chips import Chip
 from centime.catalogue.prices import Price
+from centime.messages import Said, said
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.serving.arrivals import Simulated
 from centime.plan.serving.choice import Choice, Decode, Lengths, Mixed, burden
@@ -25,6 +26,7 @@ from centime.units import SECONDS_PER_DAY
 
 PEAK_TO_MEAN = 278 / 226.75  # nodes serving DeepSeek's V3 and R1 on 2025-02-27 (open-infra-index, day 6)
 SHOWN = 10  # layouts of a table
+LITTLE, ALIKE = 1.1, 1.0005  # times: below the first a difference is told as a share, below the second as none
 PARTS = {  # of a step, as StepTime names them
     "matrices": "matrices",
     "attention": "attention",
@@ -62,6 +64,13 @@ def considered(ordered: Sequence[Choice], lengths: Lengths, gpus: int | None) ->
         Considered(layout_of(one), chips_of(one), decoder(one).state.tpot_s, lengths.osl / burden(one, lengths, gpus))
         for one in ordered[:SHOWN]
     )
+
+
+def slower(times: float) -> Said:
+    """How far a layout is behind the best: as a share where that is little."""
+    if times < LITTLE:
+        return said("{less:.1%} slower", less=1 - 1 / times) if times > ALIKE else said("as fast")
+    return said("{times:.2f} times slower", times=times)
 
 
 def decoder(choice: Choice) -> Decode:

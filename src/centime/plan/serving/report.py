@@ -7,7 +7,7 @@ from centime.messages import Amount, Writer
 from centime.plan.counts.architecture import count_architecture
 from centime.plan.serving.choice import Mixed
 from centime.plan.serving.engine import EngineModel, decoding, steady
-from centime.plan.serving.plan import PARTS, ServingPlan, layout_of, parts, percentiles, steps, units
+from centime.plan.serving.plan import PARTS, ServingPlan, layout_of, parts, percentiles, slower, steps, units
 from centime.plan.show.parameters import parameters_figure
 from centime.plan.show.sections import Figure, Figures, Line, LineChart, Notes, Section, StackedBars, Table
 
@@ -107,7 +107,7 @@ def _layouts(plan: ServingPlan, w: Writer) -> list[Table]:
         elif one.per_gpu > best:
             why = w.say("behind once arrivals are simulated")
         else:
-            why = w.say("{less:.1%} slower", less=1 - one.per_gpu / best)
+            why = w.say(slower(best / one.per_gpu))
         interval = f"{w.plain(one.per_gpu * plan.low_factor)} – {w.plain(one.per_gpu * plan.high_factor)}"
         cells = [w.number(one.gpus_per_unit), _milliseconds(w, one.tpot_s), w.plain(one.per_gpu), interval, why]
         rows.append([one.layout, *cells])
