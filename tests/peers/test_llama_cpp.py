@@ -114,6 +114,28 @@ def test_logits_and_greedy_text(name: str, llama_python: Path, tokenizer: Path, 
     assert found["greedy"] == greedy(model, ids, 24)
 
 
+_WIDTHS = [
+    "hidden_size",
+    "kv_lora_rank",
+    "qk_nope_head_dim",
+    "v_head_dim",
+    "intermediate_size",
+    "moe_intermediate_size",
+]
+
+
+@pytest.mark.parametrize("dtype", ["q8_0", "q4_0"])
+@torch.no_grad()
+def test_codes_mean_the_same_there(dtype: str, llama_python: Path, tokenizer: Path, tmp_path: Path) -> None:
+    """What llama.cpp makes of a file of codes, beside ours of the same file; it rounds activations to 8 bits too."""
+    model = ours(V3 | {"vocab_size": VOCABULARY, **dict.fromkeys(_WIDTHS, 64)})
+    export_gguf(model, tokenizer, tmp_path / "m.gguf", dtype)
+    back = centime.load(tmp_path / "m.gguf", dtype=torch.float32)
+    ids = tokens(model.config)[0].tolist()
+    logits, _ = run(llama_python, tmp_path / "m.gguf", ids)
+    assert relative(logits, back(torch.tensor([ids]))[0]) < 0.05
+
+
 TEXTS = [
     "def f(x):\n    return x ** 2  # 12345 squares\n\n\n",
     "Hello!  It's 3.14159, isn't it?\tTabs\r\nand   runs of   spaces ",

@@ -11,7 +11,10 @@ import typer
 
 def export(
     model: Annotated[
-        Path, typer.Argument(help="A model folder, a run folder (unfinished ones too), or a checkpoint of one.")
+        Path,
+        typer.Argument(
+            help="A model folder, a run (unfinished ones too), a checkpoint of one; with --hf a GGUF file too."
+        ),
     ],
     gguf: Annotated[Path | None, typer.Option(help="The .gguf file to write, for llama.cpp.")] = None,
     dtype: Annotated[
@@ -32,9 +35,7 @@ def export(
     if (gguf is None) == (hf is None):
         raise UserError("give --gguf FILE.gguf for llama.cpp, or --hf DIR for a Hugging Face folder.")
     if hf is not None:
-        from centime.train.folder.as_model import export as export_folder
-
-        note = export_folder(model, hf, step)
+        note = _as_folder(model, hf, step)
         typer.echo(json.dumps({"hf": str(hf), "notes": [note]}, indent=2) if as_json else note)
         return
     assert gguf is not None
@@ -54,3 +55,21 @@ def export(
         )
     elif not output.is_stdout():
         typer.echo(f"{gguf}: {format_bytes(gguf.stat().st_size)}")
+
+
+def _as_folder(model: Path, out: Path, step: int | None) -> str:
+    """Writes the folder, and returns a sentence for the reader."""
+    from centime.model.checkpoint import is_gguf, load, save
+
+    if not is_gguf(model):
+        from centime.train.folder.as_model import export as export_folder
+
+        return export_folder(model, out, step)
+    from tempfile import TemporaryDirectory
+
+    from centime.data.tokenizers.gguf_file import write_tokenizer_of
+
+    with TemporaryDirectory() as folder:
+        write_tokenizer_of(model, Path(folder))
+        save(load(model), out, tokenizer=folder)
+    return f"{out}: the model of {model}, its matrices as they are stored there."

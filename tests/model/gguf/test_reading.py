@@ -10,9 +10,12 @@ import pytest
 import torch
 from tests.model.gguf.test_export import YARN, Read, build, tokenizer
 from tests.model.tiny import assert_same
+from typer.testing import CliRunner
 
 import centime
 from centime.catalogue.presets import preset
+from centime.cli import app
+from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.model.gguf.blocks import from_blocks, to_blocks
@@ -143,3 +146,23 @@ def test_a_damaged_file_is_a_sentence(tokenizer: Path, tmp_path: Path) -> None:
         (tmp_path / "cut.gguf").write_bytes(whole[:size])
         with pytest.raises(UserError, match=r"cut\.gguf"):
             centime.load(tmp_path / "cut.gguf")
+
+
+def test_a_file_becomes_a_folder_that_talks(tokenizer: Path, tmp_path: Path) -> None:
+    model = build(**WHOLE)
+    export_gguf(model, tokenizer, tmp_path / "m.gguf", "q8_0")
+    result = CliRunner().invoke(app, ["export", str(tmp_path / "m.gguf"), "--hf", str(tmp_path / "m")])
+    assert result.exit_code == 0, result.output
+    file, folder = centime.load(tmp_path / "m.gguf").weights(), centime.load(tmp_path / "m").weights()
+    for name, weight in file.items():
+        assert isinstance(folder[name], Quantised) == isinstance(weight, Quantised), name
+        if isinstance(weight, Quantised):
+            assert torch.equal(folder[name].codes, weight.codes), name
+    theirs, ours = load_tokenizer(tmp_path / "m"), load_tokenizer(tokenizer)
+    text = "def f(x):\n    return '深度求索' + 12345  # naïve 🚀"
+    spelled = f"{ours.bos_token}<｜User｜>{text}{ours.eos_token}"
+    for words in (text, spelled):
+        assert theirs.encode(words) == ours.encode(words)
+    assert theirs.encode(spelled, parse_special=False) == ours.encode(spelled, parse_special=False)
+    assert theirs.decode(theirs.encode(text)) == text
+    assert (theirs.bos_id, theirs.eos_id, theirs.chat_template) == (ours.bos_id, ours.eos_id, ours.chat_template)
