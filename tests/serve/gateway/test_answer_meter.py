@@ -15,8 +15,9 @@ from tests.serve.gateway.put import ASK, Put, key
 from tests.serve.gateway.running import DONE, answer, chunk
 from tests.serve.gateway.test_inbound import JSON
 
-from centime.serve.gateway.answer_meter import StreamMeter
-from centime.serve.gateway.inbound import Inbound
+from centime.serve.gateway import sse
+from centime.serve.gateway.answer_meter import AnswerMeter, StreamMeter
+from centime.serve.gateway.inbound import ChatBody, Inbound, parse_inbound
 from centime.serve.gateway.sse import events_of
 from centime.serve.gateway.token_counts import TokenCounts, counts_of, output_of, texts_of, timed_counts, usage_body
 
@@ -80,6 +81,30 @@ def test_the_gateways_own_counting_reads_as_an_upstreams(kind: str) -> None:
     assert counts_of(usage_body(TokenCounts(9, 4, 3), kind)) == TokenCounts(9, 4, 3)
 
 
+@pytest.mark.parametrize(
+    ("counts", "chunks", "ended", "came", "final"),
+    [
+        (None, 0, False, False, False),  # nothing is charged
+        (TokenCounts(9, 4, 0), 0, False, False, True),  # the prompt was read, and no more is known
+        (TokenCounts(9, 4, 1), 0, False, True, True),  # a token without text
+        (None, 1, False, True, False),
+        (None, 0, True, True, False),
+        (TokenCounts(9, 4, 0), 3, False, True, False),  # texts without tokens: those counts are none
+        (TokenCounts(0, 0, 3), 3, True, True, False),
+        (TokenCounts(9, 4, 3), 3, True, True, True),
+    ],
+)
+def test_what_came_of_an_answer_and_whether_its_counts_fit_it(
+    counts: TokenCounts | None, chunks: int, ended: bool, came: bool, final: bool
+) -> None:
+    meter = AnswerMeter(parse_inbound("chat", ChatBody.model_validate({}), {}, 100))
+    meter.counts, meter.chunks, meter.ended = counts, chunks, ended
+    assert meter.came == came
+    assert meter.final_counts is None
+    meter.final = True
+    assert meter.final_counts == (counts if final else None)
+
+
 EVENTS = st.lists(st.sampled_from([b"data: {}", b": ping", b"event: x\ndata: 1", b"data: a\ndata: b"]), max_size=6)
 
 
@@ -96,6 +121,29 @@ def test_events_are_the_same_however_they_are_cut(events: list[bytes], end: byte
         return [event async for event in events_of(pieces())]
 
     assert run_apart(collect()) == [event + b"\n\n" for event in events]
+
+
+@pytest.mark.parametrize(("size", "whole"), [(100, True), (101, False)])
+def test_an_event_is_no_longer_than_one_can_be(monkeypatch: pytest.MonkeyPatch, size: int, whole: bool) -> None:
+    """Whatever its pieces: an upstream that never ends a line does not fill the memory. Those before it are given."""
+    monkeypatch.setattr(sse, "MAX_EVENT", 100)
+    given: list[bytes] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"data: 1\n\n" + b"x" * 60
+        yield b"x" * (size - 60)
+        yield b"\n\n"
+
+    async def collect() -> None:
+        async for event in sse.events_of(pieces()):
+            given.append(event)
+
+    if whole:
+        run_apart(collect())
+    else:
+        with pytest.raises(sse.Malformed, match="an event of more than"):
+            run_apart(collect())
+    assert given == [b"data: 1\n\n", b"x" * 100 + b"\n\n"][: 1 + whole]
 
 
 ABSURD = [
