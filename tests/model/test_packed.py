@@ -12,7 +12,7 @@ from tests.small import small_config, small_model, small_tokenizer
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Transformer
 from centime.model.packed import pack_weights
-from centime.model.packed_layer import PackedDecoderLayer
+from centime.model.packed.layer import PackedDecoderLayer
 from centime.model.rope import rope_for_positions
 from centime.ops.linear import packs, unpack
 from centime.serve.kv_cache.disk_tier import fingerprint

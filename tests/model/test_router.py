@@ -7,7 +7,7 @@ import torch
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Router, Transformer
-from centime.model.packed_layer import routing_rule
+from centime.model.packed.layer import routing_rule
 from centime.native.library import library
 
 

@@ -19,7 +19,9 @@ def allocate(
     for name in kinds:
         _set(empty, name, nn.Parameter(torch.empty(0, device="meta")))
     # as Module.to_empty does it, but that one asks PyTorch's compiler, whose import takes half a second
-    model: Transformer = empty.to(dtype)._apply(lambda t: torch.empty(t.shape, dtype=t.dtype, device=device))
+    model: Transformer = empty.to(dtype)._apply(  # type: ignore[no-untyped-call]
+        lambda t: torch.empty(t.shape, dtype=t.dtype, device=device)
+    )
     for name, kind in kinds.items():
         _set(model, name, Quantised.empty(tuple(shapes[name]), kind, block, device))
     return model

@@ -25,13 +25,15 @@ def packed(weight: Tensor, *, gated: bool = False) -> Tensor:
             else _whole(weight.numbers(), weight.scales, BITS[weight.kind], gated)
         )
     pairs = _halves(weight.detach(), gated).unflatten(-1, (-1, 2))
-    return pairs.movedim(-2, -4).contiguous()
+    panels: Tensor = pairs.movedim(-2, -4).contiguous()
+    return panels
 
 
 def unpacked(panels: Tensor, kind: str, inputs: int) -> Tensor:
     """What the numbers of panels stand for, bf16 [..., panels, 2, 16, I]."""
     if kind == "bf16":
-        return panels.movedim(-4, -2).flatten(-2)
+        rows: Tensor = panels.movedim(-4, -2).flatten(-2)
+        return rows
     codes, scales = _fp8_unpacked(panels, -(-inputs // GROUP)) if kind == "fp8" else _whole_unpacked(panels, BITS[kind])
     numbers = codes.float().unflatten(-1, (-1, GROUP)) * scales.float()[..., None]
     return numbers.flatten(-2)[..., :inputs].bfloat16()

@@ -9,7 +9,7 @@ from centime.model.attention import MultiHeadLatentAttention
 from centime.model.decoder import DecoderLayer, MultiTokenPrediction, Transformer
 from centime.model.experts import Experts, FeedForward
 from centime.model.linear import Linear
-from centime.model.packed_layer import PackedDecoderLayer
+from centime.model.packed.layer import PackedDecoderLayer
 from centime.ops.linear import pack, packs
 from centime.ops.panels import Panels, can_panel, panels, use_torch_threads
 from centime.ops.quantised import Quantised
