@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "installation": {"errors"},
     "threads": set(),
     "version": set(),
-    "native": set(),
+    "native": {"version"},
     "ops": {"native"},
     "catalogue": WORDS,
     "plan": {"catalogue", "charts", *WORDS},

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from centime.native import build as building
-from centime.native.build import COMPILERS, CannotBuild, build
+from centime.native import library as native
+from centime.native.build import COMPILERS, FLAGS, CannotBuild, build, kernel_flags
 from centime.native.library import SOURCES, Library
+from centime.version import version
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
@@ -130,7 +133,46 @@ def test_without_a_library_everything_is_computed_by_torch(
 
 
 def test_files_of_kernels_are_compiled_for_their_processor_alone() -> None:
-    assert {file.name for file in (SOURCES / "kernels").glob("*.cpp")} == {"portable.cpp", *building.X86}
+    assert {file.name for file in (SOURCES / "kernels").glob("*.cpp")} == {"portable.cpp", *kernel_flags(SOURCES)}
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **package: object) -> tuple[Library | None, str]:
+    """What is found where there are no sources, but a package centime_native."""
+    monkeypatch.setattr(native, "SOURCES", tmp_path / "none")
+    monkeypatch.setitem(sys.modules, "centime_native", SimpleNamespace(**package) if package else None)
+    return native._found.__wrapped__()
+
+
+def test_the_library_of_an_installed_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing, why = installed(monkeypatch, tmp_path)
+    assert nothing is None
+    assert "centime-native has them" in why
+    nothing, why = installed(monkeypatch, tmp_path, __version__="0.0.7", LIBRARY=tmp_path)
+    assert nothing is None
+    assert re.fullmatch(r"centime-native 0\.0\.7 is not of centime's version, .+", why)
+    nothing, why = installed(monkeypatch, tmp_path, __version__=version(), LIBRARY=tmp_path / "gone.so")
+    assert nothing is None
+    assert "our kernels cannot be loaded" in why
+    there = build(SOURCES, native._cache())
+    found, why = installed(monkeypatch, tmp_path, __version__=version(), LIBRARY=there)
+    assert found is not None
+    assert not why
+
+
+@pytest.mark.long
+def test_the_wheel_runs_where_there_is_no_clone(tmp_path: Path) -> None:
+    """Built by its own back end, for every Python; installed beside centime's files without their sources."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(SOURCES)], check=True)
+    (wheel,) = tmp_path.glob("centime_native-*-py3-none-*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(tmp_path / "there"), str(wheel)], check=True)
+    shutil.copytree(SOURCES.parent / "src" / "centime", tmp_path / "there" / "centime")
+    program = "import centime_native, centime.native.library as found; print(found.library().kernels, found.__file__)"
+    known = {**os.environ, "PYTHONPATH": str(tmp_path / "there")}
+    done = subprocess.run([sys.executable, "-c", program], env=known, capture_output=True, text=True, check=True)
+    kernels, file = done.stdout.split()
+    assert kernels == Library(build(SOURCES, tmp_path / "cache")).kernels
+    assert file.startswith(str(tmp_path))
 
 
 @pytest.mark.long
@@ -141,7 +183,7 @@ def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
     library = build(SOURCES, tmp_path, flags)
     program, races = tmp_path / "races", SOURCES / "checks" / "races.cpp"
     linked = [str(races), str(library), f"-Wl,-rpath,{library.parent}", "-o", str(program)]
-    subprocess.run(["c++", *building.FLAGS, *flags, *linked], check=True)
+    subprocess.run(["c++", *FLAGS, *flags, *linked], check=True)
     known = {**os.environ, "TSAN_OPTIONS": "die_after_fork=0"}  # a child may have threads of its own
     done = subprocess.run([str(program)], env=known, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -18,13 +18,8 @@ NAME = "libcentime.so"
 COMPILERS = ("c++", "g++", "clang++")  # after $CXX
 # float32 sums stay in the order in which they are written: no -ffast-math
 FLAGS = ("-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wno-psabi")
-AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma")
-X86 = {  # a file of kernels -> what its processor has
-    "avx2.cpp": ("-mavx2", "-mfma"),
-    "avx512.cpp": AVX512,
-    "avx512_bf16.cpp": (*AVX512, "-mavx512bf16", "-mavx512vnni"),
-    "amx.cpp": (*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
-}
+# What the files of kernels ask of a processor, as the compiler has it: "FILE FLAG FLAG ..." a line.
+KERNEL_FLAGS = Path("kernels", "flags.txt")
 
 
 class CannotBuild(Exception):
@@ -33,7 +28,7 @@ class CannotBuild(Exception):
 
 def target(sources: Path, cache: Path, extra: Sequence[str] = ()) -> Path:
     """Where the library of these sources stands, or will. Raises CannotBuild where there is no compiler."""
-    files = [*_files(sources), *sources.rglob("*.h")]
+    files = [*_files(sources), *sources.rglob("*.h"), *sources.glob(str(KERNEL_FLAGS))]
     return cache / f"native-{_mark(files, _compiler(), extra)}" / NAME
 
 
@@ -53,7 +48,7 @@ def build(sources: Path, cache: Path, extra: Sequence[str] = ()) -> Path:
             if not library.exists():
                 with tempfile.TemporaryDirectory(dir=library.parent) as made:
                     compiler = _compiler()
-                    _compile(compiler, [file for file in _files(sources) if _knows(compiler, file)], Path(made), extra)
+                    _compile(compiler, sources, Path(made), extra)
                     os.replace(Path(made) / NAME, library)
     except OSError as error:
         raise CannotBuild(f"{library.parent} cannot be written: {error}") from None
@@ -70,17 +65,25 @@ def _compiler() -> list[str]:
     return [path, *named[1:]]
 
 
+def kernel_flags(sources: Path) -> dict[str, list[str]]:
+    """A file of kernels -> the flags that it is compiled with; those of other kinds of processors left out."""
+    listed = sources / KERNEL_FLAGS
+    if platform.machine() not in ("x86_64", "AMD64") or not listed.exists():
+        return {}
+    return {line.split()[0]: line.split()[1:] for line in listed.read_text().splitlines()}
+
+
 def _files(sources: Path) -> list[Path]:
     """What is compiled: of the kernels those of this kind of processor."""
-    here = {"portable.cpp", *(X86 if platform.machine() in ("x86_64", "AMD64") else ())}
+    here = {"portable.cpp", *kernel_flags(sources)}
     kernels = [file for file in (sources / "kernels").glob("*.cpp") if file.name in here]
     return sorted((*sources.glob("*.cpp"), *kernels))
 
 
-def _knows(compiler: Sequence[str], file: Path) -> bool:
+def _knows(compiler: Sequence[str], flags: Sequence[str]) -> bool:
     """Whether the compiler knows what a file of kernels is written for; the library does without the others."""
-    asked = [*compiler, *X86.get(file.name, ()), "-x", "c++", "-fsyntax-only", os.devnull]
-    return file.name not in X86 or not subprocess.run(asked, capture_output=True, check=False).returncode
+    asked = [*compiler, *flags, "-x", "c++", "-fsyntax-only", os.devnull]
+    return not subprocess.run(asked, capture_output=True, check=False).returncode
 
 
 def _mark(files: Sequence[Path], compiler: Sequence[str], extra: Sequence[str]) -> str:
@@ -89,18 +92,23 @@ def _mark(files: Sequence[Path], compiler: Sequence[str], extra: Sequence[str]) 
     for file in sorted(files):
         mark.update(file.name.encode() + b"\0" + file.read_bytes())
     version = subprocess.run([compiler[0], "--version"], capture_output=True, check=False).stdout
-    mark.update(repr((compiler, version, FLAGS, X86, tuple(extra), platform.machine())).encode())
+    mark.update(repr((compiler, version, FLAGS, tuple(extra), platform.machine())).encode())
     return mark.hexdigest()
 
 
-def _compile(compiler: Sequence[str], files: Sequence[Path], folder: Path, extra: Sequence[str]) -> None:
-    def one(file: Path) -> str:
+def _compile(compiler: Sequence[str], sources: Path, folder: Path, extra: Sequence[str]) -> None:
+    needed = kernel_flags(sources)
+
+    def one(file: Path) -> str | None:
+        flags = needed.get(file.name, [])
+        if flags and not _knows(compiler, flags):
+            return None
         out = folder / f"{file.parent.name}-{file.stem}.o"
-        _run([*compiler, *FLAGS, *X86.get(file.name, ()), *extra, "-c", str(file), "-o", str(out)])
+        _run([*compiler, *FLAGS, *flags, *extra, "-c", str(file), "-o", str(out)])
         return str(out)
 
     with ThreadPoolExecutor(os.cpu_count()) as several:
-        objects = list(several.map(one, files))
+        objects = [made for made in several.map(one, _files(sources)) if made]
     _run([*compiler, "-shared", "-pthread", *extra, "-o", str(folder / NAME), *objects])
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import os
 from pathlib import Path
 
 from centime.native.build import CannotBuild, build, target
+from centime.version import version
 
 OFF = "CENTIME_NATIVE"  # 0 in the environment: PyTorch computes everything
 SOURCES = Path(__file__).resolve().parents[3] / "native"  # of a clone
@@ -139,14 +141,23 @@ def reason() -> str:
 def _found() -> tuple[Library | None, str]:
     if os.environ.get(OFF) == "0":
         return None, f"{OFF}=0 turns our kernels off"
-    if not SOURCES.is_dir():
-        return None, "this installation came without our kernels' sources; a clone has them"
     try:
-        return Library(build(SOURCES, _cache())), ""
+        return Library(build(SOURCES, _cache()) if SOURCES.is_dir() else _installed()), ""
     except CannotBuild as error:
         return None, str(error)
     except (OSError, RuntimeError) as error:  # no library that loads, or no home to keep one in
         return None, f"our kernels cannot be loaded: {error}"
+
+
+def _installed() -> Path:
+    """The library of the distribution centime-native. Raises CannotBuild where there is none of this version."""
+    try:
+        found = importlib.import_module("centime_native")
+    except ModuleNotFoundError:
+        raise CannotBuild("this installation came without our kernels: centime-native has them, or a clone") from None
+    if found.__version__ != version():
+        raise CannotBuild(f"centime-native {found.__version__} is not of centime's version, {version()}")
+    return Path(found.LIBRARY)
 
 
 def _cache() -> Path:

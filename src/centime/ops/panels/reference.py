@@ -36,7 +36,8 @@ def unpacked(panels: Tensor, kind: str, inputs: int) -> Tensor:
         return rows
     codes, scales = _fp8_unpacked(panels, -(-inputs // GROUP)) if kind == "fp8" else _whole_unpacked(panels, BITS[kind])
     numbers = codes.float().unflatten(-1, (-1, GROUP)) * scales.float()[..., None]
-    return numbers.flatten(-2)[..., :inputs].bfloat16()
+    known: Tensor = numbers.flatten(-2)[..., :inputs].bfloat16()
+    return known
 
 
 def _whole(codes: Tensor, scales: Tensor, bits: int, gated: bool) -> Tensor:
