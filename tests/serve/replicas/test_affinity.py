@@ -28,6 +28,9 @@ def test_a_hit_is_left_where_waiting_costs_more() -> None:
     affinity.sent(prompt, "", "a")
     assert affinity.choose(prompt, "", {"a": 1, "b": 0}) == "a"
     assert affinity.choose(prompt, "", {"a": 2, "b": 0}) == "b"
+    affinity.sent(prompt[:BUSY], "another", "a")  # as much as one answer counts for: of equals, the first
+    assert affinity.choose(prompt[:BUSY], "another", {"a": 1, "b": 0}) == "a"
+    assert affinity.choose(prompt[:BUSY], "another", {"b": 0, "a": 1}) == "b"
 
 
 def test_a_replica_that_died_has_nothing() -> None:

@@ -21,7 +21,8 @@ from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
 from centime.serve.engine.request import SamplingParams
 from centime.serve.offline.session import Session
-from centime.train.engine import StepResult, Trainer
+from centime.train.engine import Ranks, StepResult, Trainer
+from centime.train.run import setup as setup_file
 from centime.train.stages import Batch, StepSettings
 
 
@@ -164,6 +165,18 @@ def test_a_run_of_short_sequences_ends_in_a_model_that_answers(corpus: Path, tmp
     assert model.config.max_position_embeddings == length
     session = Session(model, load_tokenizer(tmp_path / "run/model"))
     assert len(session.answer([5], SamplingParams(temperature=0, ignore_eos=True)).tokens) == length - 1
+
+
+@pytest.mark.parametrize(("rank", "asked"), [(0, True), (1, False)])
+def test_the_first_rank_asks_whether_the_disk_has_room_where_the_run_will_be(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int, asked: bool
+) -> None:
+    seen: list[Path] = []
+    monkeypatch.setattr(setup_file, "require_disk", lambda folder, model, keep: seen.append(folder))
+    monkeypatch.setattr(setup_file, "ranks", lambda: Ranks(rank, 1, 0))
+    setup_file.Setup(recipes.read(small), tmp_path / "new" / "run", False, None, "$1/h")
+    assert seen == [tmp_path] * asked
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_no_family_computes_is_refused_before_the_first_step(small: Path, tmp_path: Path) -> None:
