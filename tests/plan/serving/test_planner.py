@@ -249,3 +249,11 @@ def test_what_nobody_said_is_assumed_and_said() -> None:
     told = " ".join(plain.to_json()["assumptions"])
     assert "Requests of 4,096 tokens in and 1,024 out (assumption)" in told
     assert "No speculation" in told
+
+
+def test_the_least_demand_takes_a_unit() -> None:
+    """A token a month: a whole unit that stands idle, and its price over what little it serves."""
+    found = plan_serving(ServingRequest("llama-3.1-8b", "h100", demand=Demand(1 / 30, 1 / 30), price="$2/h"))
+    assert found.gpus_peak >= 1
+    assert found.fleet.cost_per_day == 48 * found.gpus_peak
+    assert found.fleet.idle == pytest.approx(1.0)

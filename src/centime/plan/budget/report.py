@@ -47,7 +47,7 @@ def megawatts(w: Writer, value: float) -> str:
 def title(plan: BudgetPlan, w: Writer) -> str:
     """One line: the amount, the chip, the years."""
     return w.say(
-        "What {capex} buys in {chip}, over {years} years",
+        "What {capex} buys in {chip}, over {years:|year|years}",
         capex=money_of(plan, w)(plan.request.capex),
         chip=plan.chip,
         years=plan.request.years,

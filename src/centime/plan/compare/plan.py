@@ -194,8 +194,8 @@ def compare(request: CompareRequest) -> Comparison:
     assumptions = dict.fromkeys(line for column in columns if column.training for line in column.training.assumptions)
     notes = (
         said(
-            "Training: {tokens:T.3g} T tokens on {gpus:,} chips; serving: {isl:,.0f} tokens in, {osl:,.0f} out, first "
-            "token within {ttft:g} s, then one each {tpot:g} ms",
+            "Training: {tokens:T.3g} T tokens on {gpus:,|chip|chips}; serving: {isl:,.0f} tokens in, {osl:,.0f} out, "
+            "first token within {ttft:g} s, then one each {tpot:g} ms",
             tokens=request.tokens, gpus=request.gpus, isl=request.isl, osl=request.osl,
             ttft=request.ttft_s, tpot=1e3 * request.tpot_s,
         ),

@@ -102,7 +102,8 @@ def describe(cause: str, at: SearchedStep) -> Said:
                 "{flops:g} TFLOPS bf16, {memory:g} GB at {speed:g} TB/s",
                 flops=_known(chip.bf16_tflops), memory=_known(chip.memory_gb), speed=_known(chip.memory_tb_s),
             )  # fmt: skip
-    return said("{gpus:,} chips, {batch:,} x {seq:,} tokens a step", gpus=at.gpus, batch=at.global_batch, seq=at.seq)
+    parts = {"gpus": at.gpus, "batch": at.global_batch, "seq": at.seq}
+    return said("{gpus:,|chip|chips}, {batch:,} x {seq:,} tokens a step", **parts)
 
 
 def _links(chip: Chip) -> dict[str, object]:

@@ -109,7 +109,7 @@ def run_gpu_hours(model: str, gpu: str, tokens: float, gpus: int) -> tuple[Uncer
     )
     hours = Uncertain(low=plan.low_hours, mid=plan.gpu_hours, high=plan.high_hours, source=source)
     note = said(
-        "A training run of {model} is {tokens:T.1f}T tokens on {gpus:,} GPUs: {hours:,.0f} GPU-hours (predicted)",
+        "A training run of {model} is {tokens:T.1f}T tokens on {gpus:,|GPU|GPUs}: {hours:,.0f} GPU-hours (predicted)",
         model=model,
         tokens=tokens,
         gpus=gpus,

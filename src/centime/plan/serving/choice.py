@@ -217,8 +217,8 @@ def _why_none(engine: EngineModel, units: list[Unit], lengths: Lengths, ttft_s: 
     if all(free_bytes(engine.model, chip, unit, form) <= 0 for unit in units):
         need = weight_bytes(engine.model, widest, form) / 1e9
         return said(
-            "{chip}: the weights take {need:,.0f} GB a chip in {form} on {chips} chips, and a chip has {memory:g}; "
-            "take more chips, a smaller precision or a larger chip.",
+            "{chip}: the weights take {need:,.0f} GB a chip in {form} on {chips:|chip|chips}, and a chip has "
+            "{memory:g}; take more chips, a smaller precision or a larger chip.",
             chip=chip.name,
             need=need,
             form=form.name,

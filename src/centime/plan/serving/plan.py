@@ -204,8 +204,8 @@ def busy_gpus(request: ServingRequest, choice: Choice, prefill_gpus: float, deco
 
 
 def _whole(gpus: float, unit: Unit) -> int:
-    """GPUs rounded up to whole units."""
-    return math.ceil(gpus / unit.chips - 1e-9) * unit.chips
+    """GPUs rounded up to whole units, at least one."""
+    return max(1, math.ceil(gpus / unit.chips - 1e-9)) * unit.chips
 
 
 def parts(step: StepTime) -> dict[str, float]:

@@ -45,7 +45,7 @@ def _figures(plan: ServingPlan, w: Writer) -> Figures:
             w.say("Cost a day, around the clock"),
             w.money(fleet.cost_per_day, currency),
             w.say(
-                "{gpus:,} GPUs, {idle:.0%} of their time idle; {month:money} a month, {year:money} a year",
+                "{gpus:,|GPU|GPUs}, {idle:.0%} of their time idle; {month:money} a month, {year:money} a year",
                 gpus=fleet.gpus,
                 idle=fleet.idle,
                 month=Amount(fleet.cost_per_month, currency),
