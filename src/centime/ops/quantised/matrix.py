@@ -15,7 +15,7 @@ from centime.ops.fp8 import dequantize_blocks, scale_shape
 
 GROUP = 32  # inputs that share a scale in int8 and int4, as in GGUF's Q8_0 and Q4_0
 KINDS = ("int8", "int4", "fp8")
-_ROWS = 1024  # of a matrix that are computed in float32 at a time
+_AT_ONCE = 2**20  # numbers of a matrix that are computed in float32 at a time, about
 
 
 class Quantised(nn.Parameter):
@@ -76,11 +76,11 @@ class Quantised(nn.Parameter):
         """The matrices [..., O, I] in `dtype`, each number computed in float32."""
         out = torch.empty((*self.shape[:-1], self.inputs), dtype=dtype, device=self.device)
         if self.kind == "fp8":
-            stacks = (tensor.view(-1, *tensor.shape[-2:]) for tensor in (self.codes, self.scales, out))
-            for codes, scales, place in zip(*stacks, strict=True):
+            for codes, scales, place in zip(*map(flat, (self.codes, self.scales, out)), strict=True):
                 dequantize_blocks(codes, scales, self.block, place)
             return out
-        rows = (tensor.flatten(0, -2).split(_ROWS) for tensor in (self.codes, self.scales, out))
+        count = rows_at_once(self.inputs)
+        rows = (tensor.flatten(0, -2).split(count) for tensor in (self.codes, self.scales, out))
         for codes, scales, place in zip(*rows, strict=True):
             spread = scales.float().repeat_interleave(GROUP, -1)[:, : self.inputs]
             place.copy_(self._numbers(codes) * spread)
@@ -92,6 +92,16 @@ class Quantised(nn.Parameter):
 
     def _numbers(self, codes: Tensor) -> Tensor:
         return codes if self.kind == "int8" else nibbles(codes)[..., : self.inputs].view(torch.int8) - 8
+
+
+def rows_at_once(inputs: int, block: int = 1) -> int:
+    """Rows of a matrix of so many inputs that are computed at a time: a multiple of `block`."""
+    return max(1, _AT_ONCE // (inputs * block)) * block
+
+
+def flat(stack: Tensor) -> Tensor:
+    """[..., O, I] as matrices in a row."""
+    return stack.view(-1, *stack.shape[-2:])
 
 
 def nibbles(packed: Tensor) -> Tensor:

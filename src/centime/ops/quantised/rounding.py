@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from centime.ops.fp8 import BLOCK, quantize_blocks
-from centime.ops.quantised.matrix import GROUP, Quantised, in_bytes
+from centime.ops.quantised.matrix import GROUP, Quantised, flat, in_bytes, rows_at_once
 
 STEPS = [7 + 0.1 * step for step in range(21)]  # what int4's largest number is tried at, in steps of its scale
 
@@ -23,17 +23,29 @@ def quantise(weight: Tensor, kind: str, block: int = BLOCK, importance: Tensor |
 
     importance [I] is what an error in each input's numbers weighs, such as the mean square of that input: int4's scales
     are then those of the least weighted error (`searched_scales`). The others have steps too fine for it to matter.
+
+    Some rows at a time, so that what is computed in float32 stays small beside a large matrix.
     """
-    inputs = weight.shape[-1]
-    if kind == "fp8":
-        codes, scales = quantize_blocks(weight, block)
-        return Quantised(codes, scales, kind, inputs, block)
-    groups = in_groups(weight.detach().float())
-    if kind == "int4" and importance is not None:
-        scales = searched_scales(groups, in_groups(importance.float()))
-    else:
-        scales = group_scales(groups, kind)
-    return rounded(groups, scales, kind, inputs)
+    out = Quantised.empty(tuple(weight.shape), kind, block, weight.device)
+    counts = None if kind != "int4" or importance is None else in_groups(importance.float())
+    outputs, inputs = weight.shape[-2:]
+    matrices = weight.detach().reshape(-1, outputs, inputs)
+    side = block if kind == "fp8" else 1
+    rows = rows_at_once(inputs, side)
+    for numbers, codes, scales in zip(matrices, flat(out.codes), flat(out.scales), strict=True):
+        parts = zip(numbers.split(rows), codes.split(rows), scales.split(rows // side), strict=True)
+        for part, part_codes, part_scales in parts:
+            made_codes, made_scales = quantize_blocks(part, block) if kind == "fp8" else _rounded(part, kind, counts)
+            part_codes.copy_(made_codes)
+            part_scales.copy_(made_scales)
+    return out
+
+
+def _rounded(weight_OI: Tensor, kind: str, importance: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Codes and scales of a few rows."""
+    groups = in_groups(weight_OI.float())
+    scales = group_scales(groups, kind) if importance is None else searched_scales(groups, importance)
+    return codes_of(groups, scales, kind, weight_OI.shape[-1]), scales
 
 
 def in_groups(weight: Tensor) -> Tensor:
@@ -71,12 +83,10 @@ def searched_scales(groups: Tensor, importance: Tensor) -> Tensor:
     return scales.bfloat16().half()
 
 
-def rounded(groups: Tensor, scales: Tensor, kind: str, inputs: int) -> Quantised:
-    """Groups [..., G, 32] as the codes nearest to them under scales [..., G]; 0 where a scale is 0."""
+def codes_of(groups: Tensor, scales: Tensor, kind: str, inputs: int) -> Tensor:
+    """The codes nearest to groups [..., G, 32] under scales [..., G]; those of 0 where a scale is 0."""
     steps = groups / scales.float()[..., None]
     steps = torch.where(scales[..., None] == 0, 0.0, steps).round()
     if kind == "int8":
-        codes = steps.clamp(-127, 127).to(torch.int8).flatten(-2)[..., :inputs].contiguous()
-        return Quantised(codes, scales, kind, inputs)
-    codes = (steps.clamp(-8, 7) + 8).to(torch.uint8).flatten(-2)[..., :inputs]
-    return Quantised(in_bytes(codes), scales, kind, inputs)
+        return steps.clamp(-127, 127).to(torch.int8).flatten(-2)[..., :inputs]
+    return in_bytes((steps.clamp(-8, 7) + 8).to(torch.uint8).flatten(-2)[..., :inputs])
