@@ -13,7 +13,8 @@ import pytest
 from centime.catalogue.chips import chip_for, chips, cpu_power_for
 from centime.errors import UserError
 from centime.ledger import device
-from centime.ledger.device import this_device, visible_gpus
+from centime.ledger.device import Device, this_device, visible_gpus
+from centime.ledger.interval import begin_interval
 
 # What NVIDIA's driver says, and the chip that is meant.
 DRIVER_NAMES = {
@@ -233,3 +234,23 @@ def test_the_gpus_seen_are_those_that_cuda_shows(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert [handle.index for handle in visible_gpus(Driver("x"))] == seen
+
+
+@pytest.mark.parametrize(
+    ("uuids", "part", "ids"),
+    [
+        ((), "", ()),
+        ((), "cpu:0/2", ("cpu:0/2",)),
+        (("GPU-1", "GPU-2"), "", ("GPU-1", "GPU-2")),
+        (("GPU-1",), "x", ("GPU-1",)),
+    ],
+)
+def test_what_tells_devices_apart_are_their_own_numbers_or_a_part_of_one(
+    uuids: tuple[str, ...], part: str, ids: tuple[str, ...]
+) -> None:
+    made = Device("a chip", "gpu", 2, 0, None, "", None, uuids=uuids, part=part)
+    assert made.ids == ids
+    booked = begin_interval(("run", None), "train", "pretrain", made, devices=len(ids) or 1)
+    assert booked.device_ids == " ".join(ids)
+    more = begin_interval(("run", None), "train", "pretrain", made, devices=len(ids) + 1)
+    assert more.device_ids == ""  # of a device more than has a number nobody knows which they are

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from centime.ledger import Book
 from centime.ledger.book import connect
 from centime.ledger.served import MOST, SCHEMA, Served, add_served, served_rows
+from centime.ledger.serving import ServedLine, ServingBill
+from centime.units import HOUR_NS
 
 ROW = Served(495_000, "tiny", "/runs/tiny", "alice", "list", "USD", "", 1, 100, 60, 10, 5, 7, 8, 9)
 
@@ -46,3 +48,12 @@ def test_sums_of_any_size_are_exact(amounts: list[int]) -> None:
     found = served_rows(connection)
     assert sum(row.hit_pico for row in found) == sum(amounts)
     assert sum(row.requests for row in found) == len(amounts)
+
+
+def test_each_line_costs_its_part_of_the_machines_time() -> None:
+    """Of two hours for four dollars a line has half an hour: a dollar."""
+    bill = ServingBill([], [], ServedLine("", "", "", ""), 2 * HOUR_NS, 0, 0, 4.0, "USD")
+    assert bill.share_of_cost(HOUR_NS // 2) == 1.0
+    assert bill.share_of_cost(2 * HOUR_NS) == 4.0
+    assert replace(bill, cost=None).share_of_cost(1) is None
+    assert replace(bill, device_ns=0).share_of_cost(0) is None

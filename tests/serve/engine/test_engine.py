@@ -102,6 +102,7 @@ def test_a_second_prompt_finds_the_first_ones_beginning(model: Transformer, toke
     assert second.end.usage.hit_tokens == 17  # four whole blocks, and one token of the fifth, copied
     assert other.end.usage.hit_tokens == 0
     assert served.stats().hit_tokens == 17
+    assert served.stats().prompt_tokens == 22 + 18 + 22
     same = Asked(range(3, 25))
     run(served, same)
     assert same.end.usage.hit_tokens == 21  # the last token of a prompt is always computed

@@ -37,6 +37,19 @@ def test_only_the_owner_can_read_it_and_no_text_is_in_it(
         assert key.hex() not in names  # nor can a guess at a prompt be tried on the names
 
 
+def test_a_block_that_others_may_read_is_closed_to_them_when_it_is_found(
+    model: Transformer, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    answer(model, tokenizer, tmp_path)
+    first, *others = sorted(tmp_path.glob("*.kv"))
+    first.chmod(0o640)
+    folder = CacheFolder(tmp_path)
+    found = folder.blocks()
+    folder.close()
+    assert sorted(name for name, _ in found) == [path.stem for path in (first, *others)]
+    assert {path.stat().st_mode & 0o777 for path in (first, *others)} == {0o600}
+
+
 def test_a_folder_that_cannot_be_used_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: CacheFolder) -> bytes:
         raise OSError(28, "No space left on device")
