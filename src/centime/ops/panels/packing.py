@@ -13,9 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from centime.native.library import KINDS, Library, Matrix, library
+from centime.ops.large_pages import LINE, Arena
 from centime.ops.panels import reference
-from centime.ops.panels.reference import BITS, HALF, LINE, PANEL
+from centime.ops.panels.reference import BITS, HALF, PANEL
 from centime.ops.quantised import GROUP, Quantised
+
+_memory = Arena()
 
 
 class Panels(nn.Parameter):
@@ -69,7 +72,7 @@ def panels(weight: Tensor, *, gated: bool = False) -> Panels:
     stack, outputs = weight.shape[: -3 if gated else -2], weight.shape[-2]
     count = -(-outputs // (HALF if gated else PANEL))
     form = (inputs // 2, 2, HALF, 2) if quantised is None else (_panel_bytes(kind, inputs),)
-    stored = torch.empty(*stack, count, *form, dtype=numbers.dtype if quantised is None else torch.uint8)
+    stored = _memory.empty((*stack, count, *form), numbers.dtype if quantised is None else torch.uint8)
     packed = Panels(stored, kind, (outputs, inputs), gated=gated)
     library_of_panels().pack(
         *(numbers.data_ptr(), scales.data_ptr(), quantised.block if quantised is not None else 0),

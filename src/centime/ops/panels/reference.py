@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from centime.ops.large_pages import LINE
 from centime.ops.quantised import GROUP, Quantised
 
 PANEL, HALF = 32, 16
-LINE = 64  # bytes of a cache's line
 BITS = {"int8": 8, "int4": 4}
 
 

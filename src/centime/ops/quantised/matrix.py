@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from centime.ops.fp8 import dequantize_blocks, scale_shape
+from centime.ops.large_pages import Arena
 
 GROUP = 32  # inputs that share a scale in int8 and int4, as in GGUF's Q8_0 and Q4_0
 KINDS = ("int8", "int4", "fp8")
 _AT_ONCE = 2**20  # numbers of a matrix that are computed in float32 at a time, about
+
+_memory = Arena()
 
 
 class Quantised(nn.Parameter):
@@ -47,8 +50,9 @@ class Quantised(nn.Parameter):
         dtype = {"int8": torch.int8, "int4": torch.uint8, "fp8": torch.float8_e4m3fn}[kind]
         width = -(-inputs // 2) if kind == "int4" else inputs
         scales = scale_shape((outputs, inputs), block) if kind == "fp8" else (outputs, -(-inputs // GROUP))
+        form, on_processor = (*stack, outputs, width), torch.device(device).type == "cpu"
         return cls(
-            torch.empty(*stack, outputs, width, dtype=dtype, device=device),
+            _memory.empty(form, dtype) if on_processor else torch.empty(form, dtype=dtype, device=device),
             torch.empty(*stack, *scales, dtype=torch.float32 if kind == "fp8" else torch.float16, device=device),
             *(kind, inputs, block if kind == "fp8" else 0),
         )
