@@ -59,15 +59,18 @@ def centime(*arguments: object, typed: str = "", **environment: str) -> subproce
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-# What stands where a shell looks for `centime`: hands its words, folder, variables and streams on, and ends as told.
+# What stands where a shell looks for `centime`: hands its words, folder, variables, streams and signals on, and ends as
+# told.
 RELAY = """\
 #!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
 status = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 status.connect({address!r})
 wanted = dict(command=["centime", *sys.argv[1:]], folder=os.getcwd(), environment=dict(os.environ), session=False)
 socket.send_fds(status, [json.dumps(wanted).encode()], [0, 1, 2])
-status.recv(64)
+pid = int(status.recv(64))
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: os.kill(pid, number))
 code = os.waitstatus_to_exitcode(int(status.recv(64)))
 sys.exit(code if code >= 0 else 128 - code)
 """
@@ -216,6 +219,7 @@ def _become(wanted: dict[str, Any], connection: socket.socket, streams: list[int
     code = 1
     try:
         importlib.import_module(MAIN.get(sys.argv[0], sys.argv[0])).main()
+        code = 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:

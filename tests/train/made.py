@@ -15,6 +15,7 @@ from centime.recipe import Optimizer
 from centime.train.engine import SingleDevice, Trainer
 from centime.train.forecast import timing
 from centime.train.run import command as train_command
+from centime.train.run import samples
 from centime.train.stages import Batch, StepSettings
 
 CONFIG = ModelConfig(
@@ -117,11 +118,15 @@ def write_recipe(folder: Path, corpus: Path, text: str = RECIPE) -> Path:
 
 
 def train(recipe: Path, folder: Path | None, *settings: str, **options: Any) -> int:
-    """`centime train` in this process; its exit code. Steps are timed for a moment, not for half as long as the run."""
+    """`centime train` in this process; its exit code.
+
+    Steps are timed for a moment and samples are of a few tokens: the two would take half as long as the run.
+    """
     stated = {"resume": False, "budget": None, "price": "$1/h"} | options
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "WARM_UP", 1)
         patch.setattr(timing, "SHARE", 0.02)
+        patch.setattr(samples, "LENGTH", 6)
         return train_command.train(recipe, list(settings), folder, **stated).code
 
 

@@ -24,7 +24,7 @@ def test_two_threads_give_the_same_bits_every_time(dtype: torch.dtype, optimizer
         for _ in range(3):
             run = trainer(optimizer, dtype, micro_batch=16, config=WIDE)
             for step in range(2):
-                run.step(batch(step, count=16, length=64, config=WIDE), SETTINGS)
+                run.step(batch(step, count=16, length=32, config=WIDE), SETTINGS)
             runs.append(run.engine.state())
     finally:
         torch.set_num_threads(threads)

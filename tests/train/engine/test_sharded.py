@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.forked import centime
+from tests.forked import FORKS, centime, python_process, write_relay
 from tests.train.made import losses, metrics, write_recipe
 
 import centime as package
@@ -38,10 +37,14 @@ def alone(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def torchrun(ranks: int, *arguments: str | Path) -> list[str]:
-    """The command line of `torchrun --nproc-per-node=RANKS -m centime ...`."""
-    launch = ["-m", "torch.distributed.run", f"--nproc-per-node={ranks}", "--standalone", "-m", "centime"]
-    return [sys.executable, *launch, *map(str, arguments)]
+def torchrun(folder: Path, ranks: int, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """`torchrun --nproc-per-node=RANKS -m centime ...`, begun; where processes fork, `folder` keeps what ranks run."""
+    rank = ["-m", "centime"]
+    if FORKS:
+        rank = ["--no-python", str(folder / "centime")]
+        write_relay(folder / "centime")
+    launch = (f"--nproc-per-node={ranks}", "--standalone", *rank, *map(str, arguments))
+    return python_process("torch.distributed.run", *launch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def together(ranks: int, *arguments: str | Path) -> None:
@@ -103,8 +106,7 @@ def test_two_ranks_have_the_losses_of_one(optimizer: str, recipe: Path, alone: P
 def test_a_run_goes_on_with_another_number_of_ranks(recipe: Path, alone: Path, tmp_path: Path) -> None:
     """Two ranks, stopped by torchrun's SIGTERM inside pre-training; then one process; the same order of data."""
     folder = tmp_path / "run"
-    launch = torchrun(2, "train", recipe, "--out", folder, *FP32, "--set", "run.checkpoint_every=1")
-    process = subprocess.Popen(launch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = torchrun(tmp_path, 2, "train", recipe, "--out", folder, *FP32, "--set", "run.checkpoint_every=1")
     while not list(folder.glob("checkpoints/step-*")) and process.poll() is None:
         time.sleep(0.01)
     process.terminate()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import signal
 
 import pytest
 
 from centime.train.engine import StepResult, Trainer
+from centime.train.run import loop
 from centime.train.stages import Batch, StepSettings
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: int = signal.SIGTERM) -> None:
-    """Sends this process a signal while its step number `steps` is computed."""
+    """Sends this process a signal while its step number `steps` is computed, which is taken to its end: on a busy
+    machine a step would be long enough to be cut short.
+    """
+    monkeypatch.setattr(loop, "LONG_STEP_S", math.inf)
     real, seen = Trainer.step, [0]
 
     def step(self: Trainer, batch: Batch, settings: StepSettings) -> StepResult:
