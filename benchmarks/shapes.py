@@ -35,6 +35,7 @@ SHAPE: dict[str, object] = {
 BATCH = {256: 8, 1024: 2}  # sequence length -> sequences a step
 if os.environ.get("CENTIME_SMOKE") == "1":  # the same path with little work
     BATCH = {256: 2, 1024: 1}
+    SHAPE |= {"num_hidden_layers": 2, "n_routed_experts": 8}
 INITIALIZER_RANGE = 0.02  # of every matrix, the same draw for every stack
 LEARNING_RATE, BETAS, WEIGHT_DECAY, CLIP = 3e-4, (0.9, 0.95), 0.1, 1.0
 

@@ -81,7 +81,7 @@ def test_an_unknown_peer_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_ours_beside_transformers_with_the_same_losses(root: Path) -> None:
     if importlib.util.find_spec("transformers") is None:
         pytest.skip("transformers is not installed")
-    quick = ("--rounds", "1", "--steps", "1", "--warm-up", "0", "--threads", "1")
+    quick = ("--rounds", "1", "--steps", "2", "--warm-up", "0", "--threads", "1")
     done = _bench(root, "--sequence", "256", "--peers", "transformers", *quick, "--json")
     assert done.returncode == 0, done.stderr[-2000:]
     (result,) = json.loads(done.stdout)["results"]

@@ -56,6 +56,27 @@ NEEDS_MORE = {
     "serve --upstream http://127.0.0.1:9": "gateway",
 }
 
+# `centime LINE` for each line of a JSON list, every one a fork of this process, which has imported what it could;
+# prints the exit code, the output and the errors of each as JSON.
+EACH = """
+import contextlib, importlib, json, os, pkgutil, shlex, sys
+import centime.cli
+for module in pkgutil.walk_packages(centime.__path__, "centime."):
+    if not module.name.endswith("__main__"):
+        with contextlib.suppress(Exception):
+            importlib.import_module(module.name)
+said = []
+for line in json.loads(sys.argv[1]):
+    if (pid := os.fork()) == 0:
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+        sys.argv = ["centime", *shlex.split(line)]
+        centime.cli.main()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    said.append((code, open("out").read(), open("err").read()))
+print(json.dumps(said))
+"""
+
 
 def asked_for(*extras: str) -> set[str]:
     """The packages that centime and these extras need here, by the names of their metadata."""
@@ -141,13 +162,15 @@ def test_the_line_of_the_readme_installs_a_planner(checkout: Path, tmp_path: Pat
     files = [file for package in packages for file in distribution(package).files or []]
     ours = (path for path in (checkout / "src" / "centime").rglob("*") if path.is_file())
     assert sum(Path(str(file.locate())).stat().st_size for file in files) + sum(p.stat().st_size for p in ours) < LIGHT
-    for words in WORK:
-        done = run(programs, f"centime {words}", tmp_path)
-        assert (done.returncode, bool(done.stdout)) == (0, True), f"{words}\n{done.stderr}"
-    for words, extra in NEEDS_MORE.items():
-        done = run(programs, f"centime {words}", tmp_path)
-        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done.stderr
-        assert f"{programs / 'python'} -m pip install {shlex.quote(f'{checkout}[{extra}]')}" in done.stderr
+    lines = json.dumps([*WORK, *NEEDS_MORE])
+    done = run(programs, f"python -c {shlex.quote(EACH)} {shlex.quote(lines)}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    for words, (code, out, errors) in zip(WORK, said, strict=False):
+        assert (code, bool(out)) == (0, True), f"{words}\n{errors}"
+    for extra, (code, out, errors) in zip(NEEDS_MORE.values(), said[len(WORK) :], strict=True):
+        assert (code, out, len(errors.splitlines())) == (2, "", 1), errors
+        assert f"{programs / 'python'} -m pip install {shlex.quote(f'{checkout}[{extra}]')}" in errors
     told = json.loads(run(programs, "centime doctor --json", tmp_path).stdout)
     assert told["ok"], told
     checks = {check["check"]: check for check in told["checks"]}

@@ -124,7 +124,7 @@ def train(recipe: Path, folder: Path | None, *settings: str, **options: Any) -> 
     """
     stated = {"resume": False, "budget": None, "price": "$1/h"} | options
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timing, "WARM_UP", 1)
+        patch.setattr(timing, "WARM_UP", 0 if stated["budget"] is None else 1)
         patch.setattr(timing, "SHARE", 0.02)
         patch.setattr(samples, "LENGTH", 6)
         return train_command.train(recipe, list(settings), folder, **stated).code

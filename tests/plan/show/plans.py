@@ -32,7 +32,7 @@ from centime.plan.training.request import TrainingRequest
 
 RUNS = Path(__file__).resolve().parents[3] / "scripts" / "same_as" / "runs.csv"
 RUN = {"model": "deepseek-v2-lite", "tokens": 1e12, "gpu": "h800", "gpus": 64}
-SERVED = {"model": "deepseek-v2-lite", "gpu": "h800", "gpus": 8, "isl": 1000.0, "osl": 500.0}
+SERVED = {"model": "deepseek-v2-lite", "gpu": "h800", "gpus": 8, "isl": 1000.0, "osl": 100.0}
 MEASURED = Path(__file__).with_name("served.csv")
 TRACED = Path(__file__).with_name("trace.csv")
 DAY = Demand(608e9, 168e9, 0.563)
