@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from centime.errors import UserError
 from centime.serve.engine import sampler
 from centime.serve.engine.logits_processor import LogitsProcessor
-from centime.serve.engine.request import SamplingParams
+from centime.serve.engine.request import MAX_BIASES, MAX_STOP_CHARACTERS, MAX_STOPS, SamplingParams
 from centime.serve.engine.sampler import Draw, finite_rows, log_probabilities, uniform
 
 V = 12
@@ -224,3 +224,19 @@ def test_rows_without_a_likeliest_token_are_told_apart(broken: float) -> None:
 def test_parameters_out_of_range_are_named(name: str, value: float) -> None:
     with pytest.raises(UserError, match=name):
         SamplingParams(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "more"),
+    [
+        ("logit_bias", dict.fromkeys(range(MAX_BIASES), 100), dict.fromkeys(range(MAX_BIASES + 1), 0)),
+        ("logit_bias", {0: -100}, {0: -100.5}),
+        ("stop", ("x",) * MAX_STOPS, ("x",) * (MAX_STOPS + 1)),
+        ("stop", ("x" * MAX_STOP_CHARACTERS,), ("x" * (MAX_STOP_CHARACTERS + 1),)),
+        ("stop", ("x",), ("",)),
+    ],
+)
+def test_as_much_as_may_be_is_taken_and_one_more_is_named(name: str, most: object, more: object) -> None:
+    SamplingParams(**{name: most})  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=f"^{name} "):
+        SamplingParams(**{name: more})  # type: ignore[arg-type]
