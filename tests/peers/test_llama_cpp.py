@@ -133,7 +133,9 @@ def test_codes_mean_the_same_there(dtype: str, llama_python: Path, tokenizer: Pa
     back = centime.load(tmp_path / "m.gguf", dtype=torch.float32)
     ids = tokens(model.config)[0].tolist()
     logits, _ = run(llama_python, tmp_path / "m.gguf", ids)
-    assert relative(logits, back(torch.tensor([ids]))[0]) < 0.05
+    expected = back(torch.tensor([ids]))[0]
+    off = (logits - expected).norm(dim=-1) / expected.norm(dim=-1)
+    assert off.median() < 0.1  # codes read otherwise are 1 off and more; an expert chosen otherwise moves one token
 
 
 TEXTS = [
