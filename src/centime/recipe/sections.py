@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
+from centime.typed_trees import as_written
 from centime.units import parse_count
 
 # Upper bounds: far above what anybody trains with, and low enough that no arithmetic of a run overflows.
@@ -240,7 +241,7 @@ def _expand_model(table: dict[str, Any]) -> dict[str, Any]:
     if start is not None and not isinstance(start, str):
         raise UserError(f'model.preset is {start!r}; expected a model\'s name in quotes, such as "deepseek-v3".')
     if start is None and (type(depth) is not int or depth not in DEPTHS):
-        raise UserError(f"model.depth is {depth!r}; expected a whole number from {DEPTHS[0]} to {DEPTHS[-1]}.")
+        raise UserError(f"model.depth is {as_written(depth)}; expected a whole number from {DEPTHS[0]} to {DEPTHS[-1]}.")
     if start is not None and Path(start).is_dir():
         raise UserError(
             f'model.preset is {start!r}, a folder; expected the name of an architecture, such as "deepseek-v3". A run '

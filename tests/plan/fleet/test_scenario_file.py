@@ -29,8 +29,8 @@ from centime.plan.fleet.scenario_file import load, parse, shipped
         ("growth_per_year = 0", "must be above 0"),
         ("growth_per_year = -1", "not negative"),
         ('input_tokens_per_day = "ten"', "'ten' is not a quantity"),
-        ("input_tokens_per_day = true", "is True, which does not fit"),
-        ("growth_kind = true", "is True, which does not fit"),
+        ("input_tokens_per_day = true", "is true, which does not fit"),
+        ("growth_kind = true", "is true, which does not fit"),
     ],
 )
 def test_what_is_wrong_with_a_scenario_is_a_sentence(text: str, words: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model.cache import Attention, LayerCache, Queries, entry_width
+from centime.ops.large_pages import Arena
 from centime.ops.latent_attention import Past, QueryGroup
 
 SHORT = 512  # tokens of a past up to which attention together is worth bringing the entries together
@@ -36,7 +37,8 @@ class Pages:
     ) -> None:
         layers = config.num_hidden_layers + (drafts and config.num_nextn_predict_layers > 0)
         self.size = size
-        self.stored = torch.empty(layers, blocks * size, entry_width(config), dtype=dtype, device=device)
+        shape, on_processor = (layers, blocks * size, entry_width(config)), torch.device(device).type == "cpu"
+        self.stored = Arena().empty(shape, dtype) if on_processor else torch.empty(shape, dtype=dtype, device=device)
 
     @staticmethod
     def token_bytes(config: ModelConfig, dtype: torch.dtype, *, drafts: bool = True) -> int:
