@@ -241,7 +241,9 @@ def _expand_model(table: dict[str, Any]) -> dict[str, Any]:
     if start is not None and not isinstance(start, str):
         raise UserError(f'model.preset is {start!r}; expected a model\'s name in quotes, such as "deepseek-v3".')
     if start is None and (type(depth) is not int or depth not in DEPTHS):
-        raise UserError(f"model.depth is {as_written(depth)}; expected a whole number from {DEPTHS[0]} to {DEPTHS[-1]}.")
+        raise UserError(
+            f"model.depth is {as_written(depth)}; expected a whole number from {DEPTHS[0]} to {DEPTHS[-1]}."
+        )
     if start is not None and Path(start).is_dir():
         raise UserError(
             f'model.preset is {start!r}, a folder; expected the name of an architecture, such as "deepseek-v3". A run '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.serve.gateway.running import serving
 
 from centime.errors import UserError
 from centime.serve.gateway.upstream import Facts, Upstream, refused
+from centime.serve.http.errors import ApiError
 
 
 def answered(path: str, reply: Response, other: Any = None) -> Facts:
@@ -111,3 +113,39 @@ def test_a_refusal_keeps_its_status_and_its_words(status: int, body: Any, told: 
 def test_how_long_to_wait_is_passed_on(wait: str, seconds: int | None) -> None:
     assert refused(httpx2.Response(429, headers={"retry-after": wait}), b"").retry_after == seconds
     assert refused(httpx2.Response(429), b"").retry_after is None
+
+
+@pytest.mark.parametrize(("answers", "asked"), [(1, 3), (0, 2)])
+def test_a_connection_that_is_closed_as_it_is_used_again_is_asked_once_more(answers: int, asked: int) -> None:
+    """The server answers so many requests of a connection, and reads one more that it closes without a word."""
+    seen: list[int] = []
+
+    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number in range(answers + 1):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().split(b"content-length:")[1].split()[0]))
+            seen.append(number)
+            if number < answers:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    async def ask() -> list[int]:
+        server = await asyncio.start_server(connection, "127.0.0.1", 0)
+        upstream = Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        try:
+            codes = []
+            for _ in range(2 if answers else 1):
+                answer = await upstream.send("chat", {}, Facts("", ("m",), None))
+                await answer.aread()
+                codes.append(answer.status_code)
+            return codes
+        finally:
+            await upstream.close()
+            server.close()
+
+    if answers:
+        assert run_apart(ask()) == [200, 200]
+    else:
+        with pytest.raises(ApiError, match="cannot be reached"):
+            run_apart(ask())
+    assert len(seen) == asked

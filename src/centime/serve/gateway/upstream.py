@@ -169,10 +169,17 @@ class Upstream:
     async def send(self, kind: Kind, body: Mapping[str, Any], facts: Facts) -> httpx2.Response:
         """The upstream's answer once its head is there, its body still to be read and closed.
 
+        A server may close a connection that was kept just as a request is written to it; that one is asked once more.
         Raises ApiError: 503 when it cannot be reached, else what it answered.
         """
+        path, content = _path(kind, facts), as_json(body)
         try:
-            return await self._open("POST", _path(kind, facts), as_json(body), None)
+            try:
+                return await self._open("POST", path, content, None)
+            except httpx2.RemoteProtocolError as error:
+                if "disconnected without sending a response" not in str(error):
+                    raise
+                return await self._open("POST", path, content, None)
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             raise lost(error) from None
 
