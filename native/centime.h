@@ -106,8 +106,8 @@ CENTIME_API void centime_rope(const centime_bf16 *x, int64_t rows, int64_t heads
                               int64_t head_stride, const float *cosines, const float *sines, int64_t half,
                               int32_t interleaved, centime_bf16 *y, int64_t y_row_stride, int64_t y_head_stride);
 
-/* How experts are chosen of scores = sigmoid, or softmax, of x W^T: the best of scores plus bias (which may be null), of
-the `kept` groups whose `group_by` best ones come to most where group_by is not 0; their gates are their scores, of a
+/* How experts are chosen of scores = sigmoid, or softmax, of x W^T: the best of scores plus bias (which may be null),
+of the `kept` groups whose `group_by` best ones come to most where group_by is not 0; their gates are their scores, of a
 sum of 1 where `normalise`, times factor. The matrix is in bf16. */
 typedef struct {
   centime_matrix weight;

@@ -74,7 +74,8 @@ void pack_bf16(const Source &from, int64_t panel, char *to) {
 }
 
 void pack_whole(const Source &from, int64_t panel, int bits, char *to) {
-  const int64_t groups = (from.inputs + GROUP - 1) / GROUP, each = group_bytes(bits), words = bits;  // of a group: 32 * bits / 32
+  const int64_t groups = (from.inputs + GROUP - 1) / GROUP, each = group_bytes(bits);
+  const int64_t words = bits;  // of a group: 32 * bits / 32
   const char nothing = bits == 8 ? 0 : static_cast<char>(0x88);
   for (int64_t group = 0; group < groups; ++group)  // what fills the last group up
     std::memset(to + group * each, bits == 8 ? 0x80 : 0x88, group + 1 == groups ? each - 2 * PANEL : 0);

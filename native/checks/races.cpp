@@ -38,7 +38,8 @@ struct Stack {
     const int64_t panels_each = gated ? (outputs + 15) / 16 : (outputs + 31) / 32;
     panels.resize(count * panels_each * each);
     matrix = {panels.data(), outputs, inputs, kind};
-    for (int64_t panel = 0; ones && panel < count * panels_each; ++panel) fill(panels.data() + panel * each, each, inputs, kind);
+    for (int64_t panel = 0; ones && panel < count * panels_each; ++panel)
+      fill(panels.data() + panel * each, each, inputs, kind);
   }
 
   static void fill(char *panel, int64_t bytes, int64_t inputs, int32_t kind) {

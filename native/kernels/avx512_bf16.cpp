@@ -99,7 +99,8 @@ void whole_dots(const void *panel, int64_t inputs, const void *x, int64_t stride
 // e4m3 numbers as bf16, exactly: the exponent moves by 120; those below its range, eighths of 2^-6, from a table.
 inline __m512bh widened_fp8(__m256i bytes) {
   const __m512i words = _mm512_cvtepu8_epi16(bytes);
-  const __m512i small = _mm512_broadcast_i32x4(_mm_setr_epi16(0, 0x3b00, 0x3b80, 0x3bc0, 0x3c00, 0x3c20, 0x3c40, 0x3c60));
+  const __m512i small = _mm512_broadcast_i32x4(
+      _mm_setr_epi16(0, 0x3b00, 0x3b80, 0x3bc0, 0x3c00, 0x3c20, 0x3c40, 0x3c60));
   const __m512i size = _mm512_slli_epi16(_mm512_and_si512(words, _mm512_set1_epi16(0x7f)), 4);
   const __mmask32 is_small = _mm512_testn_epi16_mask(words, _mm512_set1_epi16(0x78));
   const __m512i number = _mm512_mask_permutexvar_epi16(_mm512_add_epi16(size, _mm512_set1_epi16(0x3c00)), is_small,

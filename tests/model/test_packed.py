@@ -8,13 +8,17 @@ import pytest
 import torch
 from tests.model.latent_cache import LatentCache
 from tests.small import small_config, small_model, small_tokenizer
+from torch import nn
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model import Transformer
-from centime.model.packed import pack_weights
+from centime.model.linear import Linear
+from centime.model.packed import is_in_panels, pack_weights
 from centime.model.packed.layer import PackedDecoderLayer
 from centime.model.rope import rope_for_positions
+from centime.native.library import library
 from centime.ops.linear import packs, unpack
+from centime.ops.quantised import quantise
 from centime.serve.kv_cache.disk_tier import fingerprint
 
 VARIANTS = {
@@ -103,3 +107,26 @@ def test_fp32_stays_as_it_is(tmp_path: Path) -> None:
     model = small_model(small_tokenizer(tmp_path))
     before = {name: weight.data_ptr() for name, weight in model.state_dict().items()}
     assert {name: weight.data_ptr() for name, weight in pack_weights(model).state_dict().items()} == before
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", ["int8", "int4", "fp8"])
+@pytest.mark.parametrize("latent", [12, 13])
+def test_quantised_layers_of_odd_and_even_latents(kind: str, latent: int) -> None:
+    if not packs(torch.empty(1, 1, dtype=torch.bfloat16)):
+        pytest.skip("this processor only emulates bf16")
+    config = ModelConfig.model_validate(small_config(300).model_dump() | {"kv_lora_rank": latent})
+    model = made(config)
+    for module in model.modules():
+        for name in ("weight",) if isinstance(module, Linear) else ("gate_up", "down"):
+            if isinstance(getattr(module, name, None), nn.Parameter):
+                setattr(module, name, quantise(getattr(module, name), kind))
+    ids = torch.randint(300, (1, 30), generator=torch.Generator().manual_seed(0))
+    logits = []
+    for each in (model, pack_weights(model)):
+        cache = LatentCache(config, 1, 40, torch.bfloat16)
+        logits.append(torch.cat([each.unembed(each.advance(part, cache)).float() for part in ids.split([29, 1], 1)], 1))
+    off = (logits[1] - logits[0]).norm(dim=-1) / logits[0].norm(dim=-1)
+    assert off.median() < 0.06  # inputs of 8 bits; an expert chosen otherwise moves one token further
+    if library() is not None:
+        assert is_in_panels(model) is (latent % 2 == 0)

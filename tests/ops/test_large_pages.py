@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import sys
 from pathlib import Path
 
@@ -40,3 +41,15 @@ def test_a_chunk_goes_with_its_last_piece() -> None:
     del pieces, larger, arena
     gc.collect()
     assert in_use() - before < CHUNK
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="no system that is asked for large pages")
+def test_without_large_pages_small_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999)  # as a kernel that does not know it answers
+    assert Arena().empty((3, 5), torch.int16).fill_(7).sum() == 105
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="no system that is asked for large pages")
+def test_more_than_there_is_is_told_as_such() -> None:
+    with pytest.raises(MemoryError, match="bytes"):
+        Arena().empty((1 << 60,), torch.uint8)

@@ -5,6 +5,7 @@ On a Zen 4 one thread read 27 GB/s of such memory, and 15 of small pages (docs/l
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import threading
@@ -25,7 +26,7 @@ class Arena:
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """A tensor of numbers that nobody wrote yet, in the processor's memory."""
+        """A tensor of numbers that nobody wrote yet, in the processor's memory. Raises MemoryError."""
         count = torch.Size(shape).numel()
         wanted = -(-count * dtype.itemsize // LINE) * LINE
         if not hasattr(mmap, "MADV_HUGEPAGE") or not wanted:
@@ -39,7 +40,11 @@ class Arena:
 
 def _large(size: int) -> Tensor:
     """uint8 [at least size], from the beginning of a large page on."""
-    memory = mmap.mmap(-1, size + LARGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(mmap.MADV_HUGEPAGE)
+    try:
+        memory = mmap.mmap(-1, size + LARGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"{size:,} bytes: {error}") from None
+    with contextlib.suppress(OSError):  # a kernel without large pages: small ones do
+        memory.madvise(mmap.MADV_HUGEPAGE)
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     return torch.frombuffer(memory, dtype=torch.uint8)[-start % LARGE :][:size]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from centime.model.attention import LATENT_NORM_EPS, MultiHeadLatentAttention, RopeTable
@@ -87,6 +88,9 @@ def _weights(layer: DecoderLayer) -> LayerWeights:
         if ffn.shared is not None:
             shared = _in_panels(ffn.shared.gate_up), _in_panels(ffn.shared.down)
     low_rank = attention.low_rank_query
+    norms = [layer.attention_norm, layer.ffn_norm, attention.kv_norm, *([attention.q_norm] if low_rank else [])]
+    if any(norm.weight.dtype != torch.bfloat16 for norm in norms) or (attention.latent_dim + attention.rope_dim) % 2:
+        raise _NotInPanels  # attention over pages reads entries in pairs
     return LayerWeights(
         attention_norm=layer.attention_norm.weight,
         q_down=_in_panels(attention.q_down.weight) if low_rank else None,

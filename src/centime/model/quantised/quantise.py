@@ -26,12 +26,20 @@ FORMATS = (*KINDS, PLAIN)
 
 @dataclass(frozen=True)
 class Formats:
-    """Which of FORMATS a model's matrices get, by what they are for. Norms, router and embedding are PLAIN in any."""
+    """Which of FORMATS a model's matrices get, by what they are for. Norms, router and embedding are PLAIN in any.
+
+    Raises UserError for one that is none.
+    """
 
     most: str
     experts: str | None = None  # routed ones; None: as most
     attention: str | None = None
     head: str = PLAIN
+
+    def __post_init__(self) -> None:
+        for name in (self.most, self.experts, self.attention, self.head):
+            if name is not None and name not in FORMATS:
+                raise UserError(f"{name!r} is no format of weights; choose one of {', '.join(FORMATS)}.")
 
     def of(self, name: str) -> str:
         """The format of one of the model's tensors, by the model's own name for it."""
@@ -56,12 +64,9 @@ def quantise_folder(
     """Writes the model in `source` to the folder `out` with matrices in `formats`, all or nothing.
 
     `progress` hears numbers of the model, done and in all. `importance` is what `calibrate` measured. The result is in
-    compressed-tensors' format, with the tokenizer of `source`. Returns notes for a person. Raises UserError for an
-    unknown format, a damaged model, and where `out` cannot be written.
+    compressed-tensors' format, with the tokenizer of `source`. Returns notes for a person. Raises UserError for a
+    damaged model, and where `out` cannot be written.
     """
-    for name in (formats.most, formats.experts, formats.attention, formats.head):
-        if name is not None and name not in FORMATS:
-            raise UserError(f"{name!r} is no format of weights; choose one of {', '.join(FORMATS)}.")
     folder = model_folder(source)
     stored = StoredModel(folder)
     kinds = {name: formats.of(name) for name in stored.shapes() if formats.of(name) != PLAIN}
