@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "units": {"errors"},
     "messages": {"units"},
     "json_files": {"errors"},
-    "files": {"errors", "json_files", "units", "version"},
+    "files": {"errors", "installation", "json_files", "units", "version"},
     "input_files": {"errors"},
     "typed_trees": {"errors"},
     "charts": {"version"},

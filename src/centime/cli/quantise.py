@@ -32,7 +32,8 @@ def quantise(
     from centime.units import format_bytes
 
     formats = Formats(format, experts, attention, head)
-    with Progress(console=Console(stderr=True), transient=True) as show:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as show:
         source, measured = usable(model), None
         if calibrate is not None:
             task = show.add_task("Calibrating", total=None)

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, decoders, models
 
 from centime.data.tokenizers.bpe import pre_tokenizer
 from centime.errors import UserError
-from centime.installation import needs
+from centime.files.gguf_file import read_gguf
 
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's llama_token_type
 _PRE = "deepseek-v3"  # llama.cpp's name of the pre-tokenizer that `bpe` makes
@@ -21,20 +21,19 @@ _PRE = "deepseek-v3"  # llama.cpp's name of the pre-tokenizer that `bpe` makes
 def write_tokenizer_of(path: Path, folder: Path) -> None:
     """Writes tokenizer.json and tokenizer_config.json of the GGUF file `path` into `folder`.
 
-    Raises UserError where the gguf package is absent, and for another pre-tokenizer than DeepSeek-V3's.
+    Raises UserError where the gguf package is absent or the file is damaged, and for another pre-tokenizer than
+    DeepSeek-V3's.
     """
-    try:
-        import gguf
-    except ImportError:
-        raise needs("gguf", "reading a GGUF file", "the gguf package") from None
-    fields = {name: field.contents() for name, field in gguf.GGUFReader(path).fields.items()}
+    fields, _ = read_gguf(path)
     pre = fields.get("tokenizer.ggml.pre")
     if pre != _PRE:
         raise UserError(
             f"{path} splits text as {pre!r}; centime makes a tokenizer.json of {_PRE!r} alone. Load the file in Python "
             "and save it beside the tokenizer of the model that it comes from."
         )
-    tokens = fields["tokenizer.ggml.tokens"]
+    tokens = fields.get("tokenizer.ggml.tokens")
+    if not tokens:
+        raise UserError(f"{path} holds no tokens; copy it again.")
     (folder / "tokenizer.json").write_text(_backend(fields).to_str(pretty=True), "utf-8")
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from centime.errors import UserError
-from centime.installation import needs
+from centime.files.gguf_file import read_gguf
 from centime.model.allocate import allocate
 from centime.model.decoder import Transformer
 from centime.model.gguf.blocks import KIND_OF, from_blocks
@@ -43,18 +43,8 @@ def load_gguf(
 
     Raises UserError where the gguf package is absent, and for a file that is damaged or holds another model.
     """
-    try:
-        import gguf
-    except ImportError:
-        raise needs("gguf", "reading a GGUF file", "the gguf package") from None
-    try:
-        reader = gguf.GGUFReader(path, "c")  # as if it could be written, which PyTorch asks for
-        fields = {name: field.contents() for name, field in reader.fields.items()}
-        found = {tensor.name: tensor for tensor in reader.tensors if tensor.name not in _COMPUTED}
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}).") from None
-    except Exception as error:  # the package checks little, and raises whatever comes
-        raise UserError(f"{path} is no whole GGUF file ({error}); copy it again.") from None
+    fields, tensors = read_gguf(path)
+    found = {tensor.name: tensor for tensor in tensors if tensor.name not in _COMPUTED}
     config = config_of(fields, tied="output.weight" not in found, where=str(path))
     with torch.device("meta"):
         empty = Transformer(config)
