@@ -23,7 +23,7 @@ from centime.catalogue.tariffs import tariff_for
 from centime.serve.accounts import Accounts
 from centime.serve.gateway.app import create_app
 from centime.serve.gateway.gateway import Gateway
-from centime.serve.gateway.upstream import Upstream
+from centime.serve.gateway.upstreams.upstream import Upstream
 from centime.serve.http.server import bind, url_of
 
 PRICES = "1,2,3"  # dollars per million tokens: hit, miss, output

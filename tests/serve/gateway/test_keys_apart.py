@@ -16,7 +16,7 @@ from tests.serve.gateway.running import answer, gateway_over
 
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
-from centime.serve.gateway.cache_salt import installation_secret, salted
+from centime.serve.gateway.upstreams.cache_salt import installation_secret, salted
 
 PROMPT = "the cat sat on the mat and the dog ate the hat " * 20
 

@@ -6,6 +6,7 @@ from centime.serve.accounts.account import Account, Balance
 from centime.serve.accounts.accounts import Accounts
 from centime.serve.accounts.charge import Charge, Used
 from centime.serve.accounts.limits import Refused
+from centime.serve.accounts.machine import Machine
 from centime.serve.accounts.ticket import Ticket
 
-__all__ = ["Account", "Accounts", "Balance", "Charge", "Refused", "Ticket", "Used"]
+__all__ = ["Account", "Accounts", "Balance", "Charge", "Machine", "Refused", "Ticket", "Used"]

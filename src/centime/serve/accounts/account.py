@@ -16,6 +16,7 @@ class Account:
     currency: str | None  # of the budget; None without one
     per_minute: int | None
     concurrency: int | None
+    own_prices: bool = False  # the tariff is the key's own, whatever model it asks for
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,22 @@ import asyncio
 import functools
 import os
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from centime.catalogue.prices import Price
-from centime.catalogue.tariffs import Asked, Tariff, TokenPrices
+from centime.catalogue.tariffs import Tariff
 from centime.errors import UserError
-from centime.ledger.book import name_of
-from centime.ledger.served import EngineTime
 from centime.serve.accounts.account import Account, Balance
 from centime.serve.accounts.charge import at_most
 from centime.serve.accounts.keys import hash_of
 from centime.serve.accounts.limits import Refused, held
-from centime.serve.accounts.pricing import Pricing
+from centime.serve.accounts.machine import Machine
 from centime.serve.accounts.reservations import Reservations
 from centime.serve.accounts.store import Store, set_price_list
-from centime.serve.accounts.ticket import Ticket
+from centime.serve.accounts.ticket import Ticket, asked_now, check_currency
 
 BOOKED_EVERY_S = 1.0  # between two readings of the engine's clocks
-_FREE = Asked(TokenPrices(0, 0, 0), "")
 _tariff = functools.lru_cache(maxsize=1024)(Tariff.from_text)
 
 
@@ -39,7 +35,9 @@ class Accounts:
 
     run: whose serving this is on the bill: a model folder or a name. tariff: prices for keys that have none of their
     own. price, devices: what an hour of one device costs, and how many the server works on, for the machine's side.
-    Safe for threads and for several processes on one file. Raises UserError when the file cannot be opened.
+    priced_later: a request's prices are those of the model it asks for, known once its body is: `Ticket.price` sets
+    them, and nothing is reserved before. Safe for threads and for several processes on one file. Raises UserError when
+    the file cannot be opened.
     """
 
     def __init__(
@@ -50,17 +48,19 @@ class Accounts:
         tariff: Tariff | None = None,
         price: Price | None = None,
         devices: int = 1,
+        priced_later: bool = False,
     ) -> None:
         self._store = Store(path)
-        name, folder = name_of(run)
         self.tariff = tariff
-        self._pricing = Pricing(name, folder or "", price, devices)
-        self._engine = EngineTime(name, folder, devices)
+        self._priced_later = priced_later
+        self._machine = Machine(run, price, devices)
+        self._machines = [self._machine]
+        name, folder = self._machine.pricing.run, self._machine.pricing.run_path
         self._reservations = Reservations(self._store)
         try:
             with self._store.writing() as connection:
                 self._reservations.sign_on(connection)
-                set_price_list(connection, name, folder or "", tariff)
+                set_price_list(connection, name, folder, tariff)
         except sqlite3.OperationalError as error:
             raise UserError(
                 f"the ledger {self._store.path} cannot be written ({error}), and a server charges to it; free the disk "
@@ -92,8 +92,8 @@ class Accounts:
         name, tariff, currency, per_minute, concurrency, revoked_ns = row
         if revoked_ns is not None:
             raise Refused(401, "invalid_api_key", f"Authentication failed: key {name!r} was revoked.")
-        own = _tariff(tariff) if isinstance(tariff, str) else self.tariff
-        return Account(name, own, currency, per_minute, concurrency)  # type: ignore[arg-type]
+        own = _tariff(tariff) if isinstance(tariff, str) else None
+        return Account(name, own or self.tariff, currency, per_minute, concurrency, own is not None)  # type: ignore[arg-type]
 
     def admit(self, account: Account, *, prompt_tokens: int = 0, max_tokens: int = 0) -> Ticket:
         """Count the request against the key's limits and reserve what it could cost, at this moment's prices.
@@ -102,17 +102,11 @@ class Accounts:
         refused; `Ticket.raise_to` reserves. Raises Refused, and then nothing is counted: 402 when the balance might
         not pay it, 429 beyond the key's limits, with `retry_after`, 503 while the ledger cannot be written.
         """
-        asked = account.tariff.asked(time.time_ns()) if account.tariff else _FREE
-        if account.currency is not None and (account.tariff is None or account.tariff.currency != account.currency):
-            why = f"asks prices in {account.tariff.currency}" if account.tariff else "has no price list"
-            raise Refused(
-                402,
-                "insufficient_balance",
-                f"Key {account.name!r} has a budget in {account.currency} and this server {why}: "
-                "start it with a price list in that currency.",
-            )
+        asked = asked_now(account)
+        if not self._priced_later:
+            check_currency(account)
         number = self._reservations.reserve(account, at_most(asked.amounts, prompt_tokens, max_tokens))
-        return Ticket(self._reservations, self._pricing, account, number, asked)
+        return Ticket(self._reservations, self._machine.pricing, account, number, asked)
 
     def balance(self, account: Account) -> Balance:
         """What the account may still spend. What the ledger knows, also while it cannot be written."""
@@ -133,15 +127,20 @@ class Accounts:
             found.setdefault(str(currency), []).append(str(name))
         return found
 
-    def machine_time(self, requests_ns: int, idle_ns: int) -> None:
+    def add_machine(self, machine: Machine) -> None:
+        """One more that answers requests and is booked apart, until the accounts are closed."""
+        self._machines.append(machine)
+
+    def machine_time(self, requests_ns: int, idle_ns: int, machine: Machine | None = None) -> None:
         """Book the engine's two clocks, as running totals since it started: time given to requests, and idle.
 
-        Call it every second or so and once after the last request; what cannot be written now is written by a later
-        call, on the hour that it belongs to.
+        machine: one of `add_machine`, else the server's own. Call it every second or so and once after the last
+        request; what cannot be written now is written by a later call, on the hour that it belongs to.
         """
-        self._engine.read(requests_ns, idle_ns)
+        clock = (machine or self._machine).clock
+        clock.read(requests_ns, idle_ns)
         with suppress(sqlite3.Error), self._reservations.writing() as connection:
-            self._engine.write(connection)
+            clock.write(connection)
             self._reservations.keep_alive(connection)
 
     async def book_machine_time(self, clocks: Callable[[], tuple[int, int]]) -> None:
@@ -153,7 +152,8 @@ class Accounts:
     def close(self) -> None:
         """Release what still runs and close the file. Charges that could not be booked are told on standard error."""
         with suppress(sqlite3.Error), self._reservations.writing() as connection:
-            self._engine.write(connection)
+            for machine in self._machines:
+                machine.clock.write(connection)
             self._reservations.sign_off(connection)
         self._reservations.bookings.close()
         self._store.close()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
+import time
 import weakref
 
-from centime.catalogue.tariffs import Asked
+from centime.catalogue.tariffs import Asked, Tariff, TokenPrices
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.bookings import Booking
 from centime.serve.accounts.charge import Charge, Used, at_most
+from centime.serve.accounts.limits import Refused
+from centime.serve.accounts.machine import Machine
 from centime.serve.accounts.pricing import Pricing
 from centime.serve.accounts.reservations import Reservations
+
+FREE = Asked(TokenPrices(0, 0, 0), "")
 
 
 class Ticket:
@@ -34,6 +40,15 @@ class Ticket:
         self._forgotten = weakref.finalize(self, reservations.bookings.later, Booking(number))
         self._forgotten.atexit = False
 
+    def price(self, tariff: Tariff | None) -> None:
+        """From here on the request is charged at these prices, those of this moment; a key with prices of its own keeps
+        them. Raises Refused (402) for a budget that they cannot be paid from; the ticket stays good."""
+        account = self.account if self.account.own_prices else dataclasses.replace(self.account, tariff=tariff)
+        check_currency(account)
+        with self._changing:
+            self.account = account
+            self._asked = asked_now(account)
+
     def raise_to(self, *, prompt_tokens: int, max_tokens: int) -> None:
         """Reserve what the request could cost, at the ticket's own prices, where it holds less; the limits count once.
 
@@ -46,15 +61,18 @@ class Ticket:
             wanted = at_most(self._asked.amounts, prompt_tokens, max_tokens)
             self._reservations.raise_to(self._number, self.account, wanted)
 
-    def settle(self, used: Used) -> Charge:
+    def settle(self, used: Used, machine: Machine | None = None) -> Charge:
         """Charge what was used and let the reservation go, committed before this returns if the ledger can be written.
+
+        machine: what answered, where that is not the server's own.
 
         Raises ValueError for a use that cannot be, such as more hits than prompt tokens; the ticket then stays good.
         """
         with self._changing:
             if not self._forgotten.alive:
                 raise RuntimeError("a request is settled or released once")
-            charge, row, itself = self._pricing.charge(self.account, self._asked, used)
+            pricing = machine.pricing if machine is not None else self._pricing
+            charge, row, itself = pricing.charge(self.account, self._asked, used)
             self._forgotten.detach()
         self._reservations.bookings.book(Booking(self._number, row, itself))
         return charge
@@ -65,3 +83,21 @@ class Ticket:
             ended = self._forgotten.detach() is None
         if not ended:
             self._reservations.bookings.book(Booking(self._number))
+
+
+def asked_now(account: Account) -> Asked:
+    """The prices that the account is asked at this moment; nothing without a price list."""
+    return account.tariff.asked(time.time_ns()) if account.tariff else FREE
+
+
+def check_currency(account: Account) -> None:
+    """Raises Refused (402) for a budget in another currency than the prices."""
+    if account.currency is None or (account.tariff is not None and account.tariff.currency == account.currency):
+        return
+    why = f"asks prices in {account.tariff.currency}" if account.tariff else "has no price list"
+    raise Refused(
+        402,
+        "insufficient_balance",
+        f"Key {account.name!r} has a budget in {account.currency} and this server {why}: "
+        "start it with a price list in that currency.",
+    )

@@ -12,9 +12,9 @@ from centime.ledger import Book, Meter
 from centime.ledger.device import Device
 from centime.serve.accounts import Accounts
 from centime.serve.gateway.app import create_app
-from centime.serve.gateway.cache_salt import SALTED, SHARED, installation_secret
 from centime.serve.gateway.gateway import Gateway
-from centime.serve.gateway.upstream import Facts, Upstream
+from centime.serve.gateway.upstreams.cache_salt import SALTED, SHARED, installation_secret
+from centime.serve.gateway.upstreams.upstream import Facts, Upstream
 from centime.serve.http.server import bind, run, url_of
 from centime.serve.http.startup import ServerOptions, announcement, check_reach
 from centime.units import format_money

@@ -20,13 +20,13 @@ import httpx2
 from centime.serve.accounts import Charge, Refused, Ticket
 from centime.serve.engine.request import Finish, Finished, Usage
 from centime.serve.gateway.answer_meter import AnswerMeter, StreamMeter
-from centime.serve.gateway.cache_salt import salted
 from centime.serve.gateway.charging import charged_counts, estimated_counts, most_prompt
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.sse import Malformed, events_of, object_of
 from centime.serve.gateway.token_counts import TokenCounts, usage_body
-from centime.serve.gateway.upstream import lost, read_whole, unusable
+from centime.serve.gateway.upstreams.cache_salt import salted
+from centime.serve.gateway.upstreams.upstream import lost, read_whole, unusable
 from centime.serve.http.errors import ApiError
 from centime.serve.http.responses import DONE, KEEP_ALIVE
 

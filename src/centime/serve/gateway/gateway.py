@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from centime.serve.gateway.cache_salt import SECRET_BYTES
-from centime.serve.gateway.clock import Pace, UpstreamClock
-from centime.serve.gateway.upstream import Facts, Upstream
+from centime.serve.gateway.upstreams.cache_salt import SECRET_BYTES
+from centime.serve.gateway.upstreams.clock import Pace, UpstreamClock
+from centime.serve.gateway.upstreams.upstream import Facts, Upstream
 from centime.serve.http.metrics import CallMetrics
 from centime.serve.http.state import ServerState
 

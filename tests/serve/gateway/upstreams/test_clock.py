@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.serve.gateway.clock import Pace, UpstreamClock
+from centime.serve.gateway.upstreams.clock import Pace, UpstreamClock
 
 STEPS = st.lists(st.tuples(st.integers(0, 10**12), st.sampled_from(["enter", "leave", "look"])), max_size=60)
 

@@ -16,7 +16,7 @@ from tests.loops import run_apart
 from tests.serve.gateway.running import serving
 
 from centime.errors import UserError
-from centime.serve.gateway.upstream import Facts, Upstream, refused
+from centime.serve.gateway.upstreams.upstream import Facts, Upstream, refused
 from centime.serve.http.errors import ApiError
 
 

@@ -14,7 +14,7 @@ import httpx2
 from centime.errors import UserError
 from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.sse import Malformed
-from centime.serve.gateway.tokenize_requests import count_of, prompt_question, text_question
+from centime.serve.gateway.upstreams.tokenize_requests import count_of, prompt_question, text_question
 from centime.serve.http.errors import ApiError
 from centime.serve.http.paths import Kind
 from centime.serve.http.responses import as_json

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from centime.serve.gateway.inbound import ChatBody, parse_inbound
-from centime.serve.gateway.tokenize_requests import count_of, prompt_question, text_question
+from centime.serve.gateway.upstreams.tokenize_requests import count_of, prompt_question, text_question
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "tools": [], "temperature": 1}
 
