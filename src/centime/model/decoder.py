@@ -94,12 +94,17 @@ class Transformer(nn.Module):
         """Token ids int64 [B, S] -> logits [B, S, V]."""
         return self.unembed(self.features(input_ids_BS).hidden)
 
-    def advance(self, input_ids_BS: Tensor, cache: Cache) -> Tensor:
-        """The serving path: normed hidden states [B, S, D] of tokens that follow those in the cache, kept there too."""
+    def advance(self, input_ids_BS: Tensor, cache: Cache, routings: list[Routing] | None = None) -> Tensor:
+        """The serving path: normed hidden states [B, S, D] of tokens that follow those in the cache, kept there too.
+
+        Each MoE layer's routing is added to `routings`, if given; layers of packed weights tell none.
+        """
         rope = rope_for_positions(self.config, cache.positions(input_ids_BS.shape[1]))
         x = self.embed(input_ids_BS)
         for i, block in enumerate(self.layers):
-            x, _ = block(x, rope, cache.layer(i))
+            x, routing = block(x, rope, cache.layer(i))
+            if routings is not None and routing is not None:
+                routings.append(routing)
         cache.advance(input_ids_BS.shape[1])
         hidden: Tensor = self.norm(x)
         return hidden

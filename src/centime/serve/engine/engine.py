@@ -20,9 +20,9 @@ from centime.model import Transformer
 from centime.plan.counts import count
 from centime.serve.engine.cache_manager import CacheManager
 from centime.serve.engine.detokenizer import Detokenizer
+from centime.serve.engine.draws.logits_processor import LogitsProcessor
 from centime.serve.engine.executor import Executor
 from centime.serve.engine.generation import Generation
-from centime.serve.engine.logits_processor import LogitsProcessor
 from centime.serve.engine.model_runner import SCRATCH, DeterministicModelRunner, ModelRunner
 from centime.serve.engine.outcome import Ending, Outcome
 from centime.serve.engine.request import Event, Piece, QueueFull, Request, check_prompt

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from centime.errors import UserError
+from centime.serve.engine.draws.drawer import NOT_FINITE, Drawer, RequestPart
+from centime.serve.engine.draws.sampler import log_probabilities
 from centime.serve.engine.generation import Generation
 from centime.serve.engine.model_runner import ModelRunner
 from centime.serve.engine.outcome import Ending, Outcome, ending_of, isolated
-from centime.serve.engine.request import DeadEnd, Piece, PromptLogprobs, TokenLogprob
-from centime.serve.engine.sampler import finite_rows, log_probabilities, sample
+from centime.serve.engine.request import DrawRecord, Piece, PromptLogprobs, TokenLogprob
 from centime.serve.engine.scheduler import ScheduledWork
 from centime.serve.faults import report
 from centime.serve.kv_cache.paged_cache import TokenSpan
@@ -30,28 +30,14 @@ if TYPE_CHECKING:
     from centime.data.tokenizers import Tokenizer
 
 SCORED_TOGETHER = 64  # rows of logits of a prompt that are in memory at once
-NOT_FINITE = (
-    "the model's logits are not finite: the weights are damaged or overflow in this dtype; "
-    "try --dtype float32, or another checkpoint."
-)
-
-
-@dataclass
-class RequestPart:
-    """One request's part of a step: `hidden_TD` of its tokens, and of those it draws the logits and what was drawn."""
-
-    work: ScheduledWork
-    hidden_TD: Tensor
-    logits_RV: Tensor | None = None  # R = work.draws
-    scores_RV: Tensor | None = None  # the logits as penalties and grammar leave them
-    drawn: Sequence[int] = ()
 
 
 class Executor:
     """Turns scheduled work into outcomes. `drafted` tokens were guessed by MTP, `accepted` of them came true."""
 
     def __init__(self, runner: ModelRunner, tokenizer: Tokenizer, drafting: bool) -> None:
-        self.runner, self.tokenizer, self.drafting = runner, tokenizer, drafting
+        self.runner, self.drawer = runner, Drawer(runner)
+        self.tokenizer, self.drafting = tokenizer, drafting
         self.drafted = self.accepted = 0
 
     def run(self, work: Sequence[ScheduledWork]) -> list[Outcome]:
@@ -67,11 +53,9 @@ class Executor:
         parts = settle(isolated(work, self._forward), work)
         for part in parts:
             part.work.generation.reached = max(part.work.generation.reached, part.work.span.end)
-        for stage in (self._logits, self._scores, self._draw):
-            drawing = [part for part in parts if part.work.draws]
-            kept = settle(isolated(drawing, stage), [part.work for part in drawing])
-            alive = {id(part) for part in kept}
-            parts = [part for part in parts if not part.work.draws or id(part) in alive]
+        drawing = [part for part in parts if part.work.draws]
+        drawn = {id(part) for part in settle(isolated(drawing, self.drawer.draw), [part.work for part in drawing])}
+        parts = [part for part in parts if not part.work.draws or id(part) in drawn]
         for part in parts:
             outcomes += self._settled(part)
         over = {id(generation) for generation, event in outcomes if isinstance(event, Ending)}
@@ -81,59 +65,10 @@ class Executor:
     def _forward(self, work: Sequence[ScheduledWork]) -> list[RequestPart]:
         """The hidden states of every request's tokens. Raises UserError where they are no numbers."""
         hidden_ND = self.runner.hidden([item.span for item in work], [token for item in work for token in item.tokens])
+        if not bool(hidden_ND.isfinite().all()):
+            raise UserError(NOT_FINITE)
         parts = hidden_ND.split([item.span.count for item in work])
-        finite = hidden_ND.isfinite().all(-1).split([item.span.count for item in work])
-        if not all(bool(part.all()) for part in finite):
-            raise UserError(NOT_FINITE)
         return [RequestPart(item, hidden_TD) for item, hidden_TD in zip(work, parts, strict=True)]
-
-    def _logits(self, parts: Sequence[RequestPart]) -> Sequence[RequestPart]:
-        logits_RV = self._finite_logits(torch.cat([part.hidden_TD[-part.work.draws :] for part in parts]))
-        for part, logits in zip(parts, logits_RV.split([part.work.draws for part in parts]), strict=True):
-            part.logits_RV = logits
-        return parts
-
-    def _finite_logits(self, hidden_RD: Tensor) -> Tensor:
-        """float32 [R, V] on the CPU. Raises UserError where a row has no likeliest token."""
-        logits_RV = self.runner.logits(hidden_RD).to("cpu", torch.float32)
-        if not bool(finite_rows(logits_RV).all()):
-            raise UserError(NOT_FINITE)
-        return logits_RV
-
-    def _scores(self, parts: Sequence[RequestPart]) -> Sequence[RequestPart]:
-        for part in parts:
-            assert part.logits_RV is not None
-            generation, scores_RV = part.work.generation, part.logits_RV
-            logits_processor, guesses = generation.logits_processor, generation.draft[: part.work.draws - 1]
-            if logits_processor.changes or generation.request.constraint is not None:
-                scores_RV = scores_RV.clone()
-                for row, scores_V in enumerate(scores_RV):
-                    with logits_processor.beside(guesses[:row]):
-                        logits_processor.apply(scores_V)
-                self._hold(generation, scores_RV)
-            part.scores_RV = scores_RV
-        return parts
-
-    def _hold(self, generation: Generation, scores_RV: Tensor) -> None:
-        """Leaves only what the grammar admits. A request with one has no drafts, and so one row."""
-        constraint = generation.request.constraint
-        if constraint is None:
-            return
-        V = scores_RV.shape[1]
-        bits = torch.full((-(-V // 32),), -1, dtype=torch.int32)
-        constraint.fill(bits)
-        allowed = (bits[:, None] >> torch.arange(32, dtype=torch.int32) & 1).flatten()[:V].bool()
-        scores_RV.masked_fill_(~allowed, float("-inf"))
-        if not bool(finite_rows(scores_RV).all()):
-            raise DeadEnd("the grammar that the answer is held to leads nowhere from here: no token may come next.")
-
-    def _draw(self, parts: Sequence[RequestPart]) -> Sequence[RequestPart]:
-        draws = [part.work.generation.draw(row) for part in parts for row in range(part.work.draws)]
-        scores_RV = torch.cat([part.scores_RV for part in parts if part.scores_RV is not None])
-        chosen = sample(scores_RV, draws).split([part.work.draws for part in parts])
-        for part, tokens in zip(parts, chosen, strict=True):
-            part.drawn = tokens.tolist()
-        return parts
 
     def _settled(self, part: RequestPart) -> list[Outcome]:
         """What comes of a part; of one that raises, its end."""
@@ -153,7 +88,7 @@ class Executor:
         found = list[TokenLogprob]()
         for at in range(first, end, SCORED_TOGETHER):
             after = min(at + SCORED_TOGETHER, end)
-            logits_RV = self._finite_logits(part.hidden_TD[at - start : after - start])
+            logits_RV = self.drawer.logits(part.hidden_TD[at - start : after - start])
             found += log_probabilities(logits_RV, generation.tokens[at + 1 : after + 1], best)
         generation.scored = max(generation.scored, end + 1)
         return [(generation, PromptLogprobs(tuple(found)))] if found else []
@@ -169,7 +104,6 @@ class Executor:
             generation.computed = item.span.end
             over = generation.room == 0 and generation.pending == 0
             return [(generation, Ending("length"))] if over else []
-        assert part.logits_RV is not None
         draft, generation.draft = generation.draft[: item.draws - 1], []
         taken, text = list[int](), ""
         ending: Ending | None = None
@@ -194,9 +128,10 @@ class Executor:
         params = generation.request.params
         # who scores a prompt counts from the end, and finds it by an entry for every draw: an end token has one too
         shown = taken if params.prompt_logprobs is None else list(part.drawn[: place + 1])
-        best = params.logprobs
-        reported = [] if best is None else log_probabilities(part.logits_RV[: len(shown)], shown, best)
-        answered = Piece(text, tuple(taken), tuple(reported))
+        reported = () if params.logprobs is None else tuple(part.logprobs[: len(shown)])
+        if generation.request.record is not None:
+            _keep(generation.request.record, part, place + 1)
+        answered = Piece(text, tuple(taken), reported)
         outcomes: list[Outcome] = [(generation, answered)] if text or taken or reported else []
         return outcomes if ending is None else [*outcomes, (generation, ending)]
 
@@ -270,3 +205,10 @@ class Executor:
             generation.written = span.end
         for generation, token in zip(guessing, found.tolist(), strict=True):
             generation.draft = [token]
+
+
+def _keep(record: DrawRecord, part: RequestPart, draws: int) -> None:
+    """Adds the first `draws` draws of a part, those of guesses that came true and the one after them."""
+    record.tokens += part.drawn[:draws]
+    record.logprobs += [found.logprob for found in part.logprobs[:draws]]
+    record.drawn_logprobs += part.drawn_logprobs[:draws]

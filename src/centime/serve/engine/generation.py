@@ -6,9 +6,9 @@ import secrets
 import time
 
 from centime.serve.engine.detokenizer import Detokenizer
-from centime.serve.engine.logits_processor import LogitsProcessor
+from centime.serve.engine.draws.logits_processor import LogitsProcessor
+from centime.serve.engine.draws.sampler import Draw
 from centime.serve.engine.request import Finish, Finished, Request, Usage
-from centime.serve.engine.sampler import Draw
 from centime.serve.kv_cache.block_pool import Key, root_key
 
 WHOLE = {"end", "stop", "length"}  # reasons of answers that were made

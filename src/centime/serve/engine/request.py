@@ -7,9 +7,12 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from centime.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Finish = Literal["end", "stop", "length", "aborted", "refused", "failed"]
 """end: an end token; stop: a stop string or id; length: max_tokens or the context; aborted: the client left.
@@ -160,6 +163,24 @@ class Finished:
 
 
 Event = Piece | PromptLogprobs | Finished
+
+
+@dataclass(eq=False)
+class DrawRecord:
+    """Every draw of an answer, the end token's or stop id's too, for whoever learns from them; whole at its end.
+
+    logprobs: natural, as the model itself has them: before temperature, penalties and cuts. drawn_logprobs: those of
+    the distribution that was drawn from; a greedy choice has 0. experts: where the engine keeps routings, which experts
+    each token that the model read visited, integers [read, MoE layers, experts of a token]: the prompt's and the
+    answer's, but for the last one drawn, which nothing has read.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    drawn_logprobs: list[float] = field(default_factory=list)
+    experts: Tensor | None = None
+
+
 _numbers = itertools.count(1)
 
 
@@ -168,7 +189,8 @@ class Request:
     """One answer to make. `deliver` is called from the engine's thread and must return at once.
 
     prompt: token ids, at least one. owner: whose it is (a key's id): owners get the engine in turns. isolation: cached
-    prefixes are shared only within one value of it (DeepSeek's user_id separates caches so).
+    prefixes are shared only within one value of it (DeepSeek's user_id separates caches so). record: kept up with every
+    draw, where there is one. silent: nobody reads the text; pieces have tokens alone, and stop strings stop nothing.
     """
 
     prompt: Sequence[int]
@@ -177,6 +199,8 @@ class Request:
     owner: str = ""
     isolation: str = ""
     constraint: Constraint | None = None
+    record: DrawRecord | None = None
+    silent: bool = False
     id: int = field(default_factory=lambda: next(_numbers))
     arrived_ns: int = field(default_factory=time.monotonic_ns)
 

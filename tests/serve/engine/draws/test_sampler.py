@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from centime.errors import UserError
-from centime.serve.engine import sampler
-from centime.serve.engine.logits_processor import LogitsProcessor
+from centime.serve.engine.draws import sampler
+from centime.serve.engine.draws.logits_processor import LogitsProcessor
+from centime.serve.engine.draws.sampler import Draw, finite_rows, log_probabilities, uniform
 from centime.serve.engine.request import MAX_BIASES, MAX_STOP_CHARACTERS, MAX_STOPS, SamplingParams
-from centime.serve.engine.sampler import Draw, finite_rows, log_probabilities, uniform
 
 V = 12
 LOGITS = torch.linspace(-2, 2, V)

@@ -1,4 +1,4 @@
-"""From logits to tokens, many requests at once: temperature, cuts, one draw each, log-probabilities.
+"""From logits to tokens, many requests at once: temperature, cuts, one draw each, and log-probabilities of both.
 
 What a request adds to its own logits beforehand is in logits_processor.py. A draw is a pure function of the request's
 seed and the token's number in the answer, so that it depends neither on the batch nor on whether the position was
@@ -26,6 +26,11 @@ class Draw:
     params: SamplingParams
     seed: int
     number: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the draw is from the scores as they are, neither warmed nor cooled nor cut."""
+        return self.params.temperature == 1 and not _cuts(self.params)
 
 
 def uniform(seed: int, number: int) -> float:
@@ -76,6 +81,14 @@ def _draw_any(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 def _draw_kept(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     """One token a row by inverse transform over the tokens that top-k, top-p and min-p keep, likeliest first."""
+    ids, cumulative, kept = _kept(scores_RV, draws)
+    mass = cumulative.gather(1, kept[:, None] - 1)
+    place = torch.searchsorted(cumulative, _points(draws, mass), right=True)[:, 0].clamp(max=ids.shape[1] - 1)
+    return ids.gather(1, torch.minimum(place, kept - 1)[:, None])[:, 0]
+
+
+def _kept(scores_RV: Tensor, draws: Sequence[Draw]) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids by likelihood [R, V], their cumulative probabilities [R, V], and how many the cuts keep of each row [R]."""
     ordered, ids = scores_RV.sort(dim=-1, descending=True, stable=True)
     probabilities = ((ordered - ordered[:, :1]).double() / _temperatures(draws)).softmax(-1)
     cumulative = probabilities.cumsum(-1)
@@ -85,10 +98,26 @@ def _draw_kept(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     min_p = torch.tensor([draw.params.min_p for draw in draws], dtype=torch.float64)
     kept_p = (cumulative < top_p[:, None]).sum(-1) + 1  # the smallest set that reaches top_p
     kept_m = (probabilities >= min_p[:, None] * probabilities[:, :1]).sum(-1)
-    kept = torch.minimum(torch.minimum(kept_p, kept_m), top_k).clamp(1, V)
-    mass = cumulative.gather(1, kept[:, None] - 1)
-    place = torch.searchsorted(cumulative, _points(draws, mass), right=True)[:, 0].clamp(max=V - 1)
-    return ids.gather(1, torch.minimum(place, kept - 1)[:, None])[:, 0]
+    return ids, cumulative, torch.minimum(torch.minimum(kept_p, kept_m), top_k).clamp(1, V)
+
+
+def drawn_log_probabilities(scores_RV: Tensor, tokens: Sequence[int], draws: Sequence[Draw]) -> list[float]:
+    """Natural log-probability of each row's token under what it was drawn from: 0 where the choice was greedy."""
+    found = [0.0] * len(draws)
+    rows = [row for row, draw in enumerate(draws) if draw.params.temperature > 0]
+    if not rows:
+        return found
+    chosen = [draws[row] for row in rows]
+    warm_RV = scores_RV[rows] / _temperatures(chosen).float()
+    cut = [place for place, draw in enumerate(chosen) if _cuts(draw.params)]
+    if cut:
+        ids, _, kept = _kept(scores_RV[[rows[place] for place in cut]], [chosen[place] for place in cut])
+        outside = torch.arange(ids.shape[1]) >= kept[:, None]
+        warm_RV[cut] = warm_RV[cut].masked_fill(torch.zeros_like(outside).scatter_(1, ids, outside), float("-inf"))
+    own = warm_RV.log_softmax(-1).gather(1, torch.tensor([tokens[row] for row in rows])[:, None])[:, 0]
+    for row, logprob in zip(rows, own.tolist(), strict=True):
+        found[row] = logprob
+    return found
 
 
 def log_probabilities(logits_RV: Tensor, tokens: Sequence[int], best: int) -> list[TokenLogprob]:
