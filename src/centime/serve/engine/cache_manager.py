@@ -5,10 +5,10 @@ What is in kv_cache/ it uses: a pool of blocks keeps the books, pages the entrie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from centime.serve.engine.generation import Generation
-from centime.serve.kv_cache.block_pool import BlockPool, Match, block_key
+from centime.serve.kv_cache.block_pool import BlockPool, Key, Match, block_key
 from centime.serve.kv_cache.disk_tier import DiskTier
 from centime.serve.kv_cache.paged_cache import Pages
 
@@ -19,6 +19,7 @@ class CacheManager:
     def __init__(self, pool: BlockPool, pages: Pages, disk: DiskTier | None = None, *, prefixes: bool = True) -> None:
         self.pool, self.pages, self.disk, self.prefixes = pool, pages, disk, prefixes
         self.usable = pool.free  # blocks that requests share
+        self._by_prompt: dict[Key, list[Generation]] = {}  # those that hold blocks
 
     def blocks_for(self, tokens: int) -> int:
         return -(-tokens // self.pool.size)
@@ -31,7 +32,7 @@ class CacheManager:
         """
         shares = self.prefixes and not generation.scores_prompt
         known = generation.tokens[:-1] if shares else []  # the last one is computed anyway
-        found = self.pool.match(known, generation.request.isolation)
+        found = self._best_match(generation, known)
         self.pool.use(found.blocks)
         if self.disk is not None:
             found = self._restore(self.disk, found, known)
@@ -39,6 +40,7 @@ class CacheManager:
         if spare and missing + spare > self.pool.free:
             self.pool.release(found.blocks)
             return False
+        self._by_prompt.setdefault(generation.prompt_key, []).append(generation)
         generation.table = list(found.blocks)
         generation.computed = len(found.blocks) * self.pool.size
         self._know(generation, found.blocks)
@@ -49,6 +51,36 @@ class CacheManager:
         if generation.begun_ns is None:
             generation.hit_tokens = min(generation.computed, generation.prompt_length)
         return True
+
+    def is_being_computed(self, generation: Generation) -> bool:
+        """Whether another request is just reading the same prompt: who waits for it need not read it again."""
+        twins = False
+        for twin in self._twins(generation):
+            if _has_read(twin):
+                return False
+            twins = True
+        return twins
+
+    def _twins(self, generation: Generation) -> Iterator[Generation]:
+        """Requests with the same prompt that have a place in the cache, where this one may share what they wrote."""
+        if not self.prefixes or generation.scores_prompt or generation.prompt_length == 1:
+            return
+        prompt = generation.tokens[: generation.prompt_length]
+        for twin in self._by_prompt.get(generation.prompt_key, ()):
+            if twin.tokens[: twin.prompt_length] == prompt:
+                yield twin
+
+    def _best_match(self, generation: Generation, known: Sequence[int]) -> Match:
+        """The longest beginning of `known` in the cache: of a known prefix, or of a request with the same prompt."""
+        found = self.pool.match(known, generation.request.isolation)
+        tokens, size = generation.prompt_length - 1, self.pool.size
+        if len(found.blocks) * size + found.partial_tokens >= tokens:
+            return found
+        for twin in self._twins(generation):
+            if _has_read(twin):
+                whole, rest = divmod(tokens, size)
+                return Match(twin.table[:whole], b"", twin.table[whole] if rest else None, rest)
+        return found
 
     def _restore(self, disk: DiskTier, found: Match, tokens: Sequence[int]) -> Match:
         """Whole blocks that follow those in memory and are on disk, read back and published."""
@@ -92,6 +124,11 @@ class CacheManager:
 
     def release(self, generation: Generation) -> None:
         """Gives its blocks back; those that are known stay findable until their room is needed."""
+        alike = self._by_prompt.get(generation.prompt_key, [])
+        if generation in alike:
+            alike.remove(generation)
+            if not alike:
+                del self._by_prompt[generation.prompt_key]
         self.pool.release(generation.table)
         generation.table = []
 
@@ -104,3 +141,8 @@ class CacheManager:
             generation.keys.append(self.pool.publish(generation.table[index], parent, tokens))
             if self.disk is not None:
                 self.disk.put(generation.keys[-1], parent, tokens, self.pages.read(generation.table[index]))
+
+
+def _has_read(generation: Generation) -> bool:
+    """Whether the entries of its prompt are written but for the last one, which whoever shares them computes anyway."""
+    return generation.written >= generation.prompt_length - 1

@@ -72,6 +72,19 @@ class Detokenizer:
         return text
 
 
+class Unread:
+    """In a detokenizer's place where nobody reads the text: tokens have none."""
+
+    stopped = False
+    found: str | None = None
+
+    def push(self, token: int) -> str:
+        return ""
+
+    def finish(self) -> str:
+        return ""
+
+
 class _Beginning:
     """How much of a word stands at the end of a text that grows: Knuth, Morris and Pratt's automaton.
 

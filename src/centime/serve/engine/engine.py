@@ -12,14 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import psutil
-import torch
-
 from centime.errors import UserError
 from centime.model import Transformer
+from centime.model.packed.layer import PackedDecoderLayer
 from centime.plan.counts import count
 from centime.serve.engine.cache_manager import CacheManager
-from centime.serve.engine.detokenizer import Detokenizer
+from centime.serve.engine.detokenizer import Detokenizer, Unread
 from centime.serve.engine.draws.logits_processor import LogitsProcessor
 from centime.serve.engine.executor import Executor
 from centime.serve.engine.generation import Generation
@@ -32,8 +30,8 @@ from centime.serve.engine.shares import split
 from centime.serve.engine.stats import EngineClock, EngineStats
 from centime.serve.faults import report
 from centime.serve.kv_cache.block_pool import BlockPool
-from centime.serve.kv_cache.disk_tier import open_disk
-from centime.serve.kv_cache.paged_cache import Pages
+from centime.serve.kv_cache.disk_tier import DiskTier, open_disk
+from centime.serve.kv_cache.paged_cache import Pages, free_cache_bytes
 
 if TYPE_CHECKING:
     from centime.data.tokenizers import Tokenizer
@@ -56,7 +54,7 @@ class Engine:
         self.vocabulary = min(tokenizer.vocab_size, config.vocab_size)
         drafting = self.settings.drafts and config.num_nextn_predict_layers > 0
         size, token_bytes = self.settings.block_tokens, Pages.token_bytes(config, model.dtype, drafts=drafting)
-        room = self.settings.cache_bytes or _default_cache_bytes(weight.device)
+        room = self.settings.cache_bytes or free_cache_bytes(weight.device)
         most = max(2, self.settings.max_running * -(-config.max_position_embeddings // size))  # a short context has one
         count_ = min(room // (token_bytes * size), most) + 1  # and the scratch block
         if count_ < 3:
@@ -64,14 +62,14 @@ class Engine:
                 f"a cache of {room:,} bytes holds no two blocks of {size} tokens of this model "
                 f"({token_bytes:,} bytes a token); give more cache memory."
             )
-        self.pages = Pages(config, count_, size, model.dtype, weight.device, drafts=drafting)
+        routings = self.settings.routings
+        if routings and any(isinstance(layer, PackedDecoderLayer) for layer in model.layers):
+            raise UserError("packed weights do not tell which experts they visit; load the model without packing it.")
+        self.pages = Pages(config, count_, size, model.dtype, weight.device, drafts=drafting, routings=routings)
         self.pool = BlockPool(count_, size)
         assert self.pool.take(1) == [SCRATCH]
         self.context = min(config.max_position_embeddings, (count_ - 1) * size)
-        self.disk = None
-        if self.settings.disk is not None:
-            where, most, exact = self.settings.disk, self.settings.disk_bytes, self.settings.deterministic
-            self.disk = open_disk(where, most, model, self.pages.read(SCRATCH), exact, files)
+        self.disk = self._open_disk(files)
         self.cache = CacheManager(self.pool, self.pages, self.disk, prefixes=self.settings.prefix_cache)
         self.scheduler = Scheduler(self.cache, self.settings.step_tokens, self.settings.max_running)
         runner = (DeterministicModelRunner if self.settings.deterministic else ModelRunner)(
@@ -106,7 +104,7 @@ class Engine:
         prompt, owner = request.prompt, request.owner
         check_prompt(prompt, self.context, self.vocabulary)
         room = min(request.params.max_tokens, self.context - len(prompt))
-        text = Detokenizer(self.tokenizer.decode, request.params.stop)
+        text = Unread() if request.silent else Detokenizer(self.tokenizer.decode, request.params.stop)
         generation = Generation(request, room, text, LogitsProcessor(request.params, prompt, self.vocabulary))
         with self._wake:
             if self._failed or self._stopping:
@@ -137,6 +135,21 @@ class Engine:
         if self.disk is not None:
             self.disk.close()
 
+    def refresh(self) -> None:
+        """To be called when the model's weights have changed in place, by who steps the engine: nothing is copied.
+
+        What was computed with the old ones is forgotten: cached prefixes, and on disk, where new ones get a fingerprint
+        of their own. Answers in progress keep their tokens, which are read again by the new weights. Raises
+        RuntimeError where the engine steps in a thread of its own.
+        """
+        if self._thread is not None:
+            raise RuntimeError("the weights of an engine that runs in its own thread cannot change under it; stop it")
+        self.scheduler.preempt_all()
+        self.pool.forget_all()
+        if self.disk is not None:
+            self.disk.close()
+            self.disk = self.cache.disk = self._open_disk(None)
+
     def stats(self) -> EngineStats:
         """A reading; safe while the engine runs."""
         now, pool = time.monotonic_ns(), self.pool
@@ -166,6 +179,13 @@ class Engine:
             computed_tokens_per_s=sum(entry[1] for entry in recent) * 1e9 / WINDOW_NS,
             failed=self._failed,
         )
+
+    def _open_disk(self, files: str | None) -> DiskTier | None:
+        settings = self.settings
+        if settings.disk is None:
+            return None
+        entries, exact = self.pages.read(SCRATCH), settings.deterministic
+        return open_disk(settings.disk, settings.disk_bytes, self.model, entries, exact, files)
 
     # -- the engine's thread
 
@@ -257,6 +277,9 @@ class Engine:
             if not isinstance(event, Ending):
                 self._deliver(generation.request, event)
             else:
+                record = generation.request.record
+                if record is not None:
+                    record.experts = self.pages.experts_of(generation.table, generation.computed)
                 self.scheduler.remove(generation)
                 self._finished += 1
                 self._deliver(generation.request, generation.finished(event.reason, event.stop, event.error))
@@ -268,9 +291,3 @@ class Engine:
         except Exception as error:  # whatever it was, the other requests must not suffer from it
             report(error, "a receiver of events failed; its request ends")
             self.abort(request.id)
-
-
-def _default_cache_bytes(device: torch.device) -> int:
-    """A quarter of the memory that is free now."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    return int(free) // 4

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 
-from centime.serve.engine.detokenizer import Detokenizer
+from centime.serve.engine.detokenizer import Detokenizer, Unread
 from centime.serve.engine.draws.logits_processor import LogitsProcessor
 from centime.serve.engine.draws.sampler import Draw
 from centime.serve.engine.request import Finish, Finished, Request, Usage
-from centime.serve.kv_cache.block_pool import Key, root_key
+from centime.serve.kv_cache.block_pool import Key, block_key, root_key
 
 WHOLE = {"end", "stop", "length"}  # reasons of answers that were made
 
@@ -17,7 +17,9 @@ WHOLE = {"end", "stop", "length"}  # reasons of answers that were made
 class Generation:
     """A request in progress. Entries of `tokens[:computed]` are in the cache; `draft` are guesses at what follows."""
 
-    def __init__(self, request: Request, room: int, text: Detokenizer, logits_processor: LogitsProcessor) -> None:
+    def __init__(
+        self, request: Request, room: int, text: Detokenizer | Unread, logits_processor: LogitsProcessor
+    ) -> None:
         self.request = request
         self.room = room  # most tokens of the answer: max_tokens, or what the context leaves
         self.text, self.logits_processor = text, logits_processor
@@ -30,6 +32,7 @@ class Generation:
         self.scored = 1  # tokens of the prompt whose log-probabilities were reported; the first has none
         self.table: list[int] = []  # blocks, in order
         self.keys: list[Key] = [root_key(request.isolation)]  # of the published prefixes, the root first
+        self.prompt_key = block_key(self.keys[0], request.prompt)  # alike where prompts are
         self.let_in = 0  # tokens it had when it got its place
         self.draft: list[int] = []
         self.hit_tokens = self.machine_ns = self.drafted = self.accepted = 0

@@ -13,6 +13,7 @@ from torch import Tensor
 from centime.model import Transformer
 from centime.model.experts import Experts
 from centime.model.packed import is_in_panels
+from centime.model.router import Routing
 from centime.ops.routed_experts import routed_experts_by_tile
 from centime.serve.kv_cache.paged_cache import Pages, StepCache, TokenSpan
 
@@ -53,9 +54,12 @@ class ModelRunner:
         return torch.empty_like(states).index_copy_(0, order, states)
 
     def _forward(self, ids_1N: Tensor, cache: StepCache, before_ND: Tensor | None) -> Tensor:
-        states = (
-            self.model.advance(ids_1N, cache) if before_ND is None else self.model.guess(before_ND[None], ids_1N, cache)
-        )
+        if before_ND is not None:
+            return self.model.guess(before_ND[None], ids_1N, cache)[0]
+        routings: list[Routing] | None = None if self.pages.experts is None else []
+        states = self.model.advance(ids_1N, cache, routings)
+        if routings:
+            cache.keep_experts([routing.expert_ids for routing in routings])
         return states[0]
 
     def _arranged(self, spans: Sequence[TokenSpan]) -> tuple[Tensor, StepCache]:
@@ -82,9 +86,18 @@ class DeterministicModelRunner(ModelRunner):
     def __init__(self, model: Transformer, pages: Pages, vocabulary: int) -> None:
         super().__init__(model, pages, vocabulary)
         self.tile = None if is_in_panels(model) else TILE
-        for module in model.modules():
-            if isinstance(module, Experts):
+        self._experts = [module for module in model.modules() if isinstance(module, Experts)]
+
+    def _forward(self, ids_1N: Tensor, cache: StepCache, before_ND: Tensor | None) -> Tensor:
+        """As the base has it, with experts by tile while it lasts: the same modules may be in training meanwhile."""
+        usual = [module.operation for module in self._experts]
+        try:
+            for module in self._experts:
                 module.operation = routed_experts_by_tile
+            return super()._forward(ids_1N, cache, before_ND)
+        finally:
+            for module, operation in zip(self._experts, usual, strict=True):
+                module.operation = operation
 
     def _states(self, spans: Sequence[TokenSpan], tokens: Sequence[int], before_ND: Tensor | None = None) -> Tensor:
         rows, at = [], 0

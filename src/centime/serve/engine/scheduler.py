@@ -145,6 +145,7 @@ class Scheduler:
         """Whose prompt goes on or begins: the least served owner's; what runs before what waits."""
         inside = [g for g in self.running if g.pending > 1 and id(g) not in plan.taken]
         heads = [g for g in (self._waiting[owner][0] for owner in self._may_enter()) if self._may_pass(g, refused)]
+        heads = [g for g in heads if not self.cache.is_being_computed(g)]
         return min(inside + [g for g in heads if id(g) not in plan.taken], key=self._turn, default=None)
 
     def _may_pass(self, generation: Generation, refused: list[Generation]) -> bool:
@@ -230,6 +231,11 @@ class Scheduler:
             if amount > share and len(own) > 1:
                 return max(own, key=_arrival)
         return max(self.running, key=_arrival)
+
+    def preempt_all(self) -> None:
+        """Every request gives its blocks back, and waits in the order of arrival."""
+        for generation in sorted(self.running, key=_arrival, reverse=True):
+            self.preempt(generation)
 
     def preempt(self, generation: Generation) -> None:
         """Gives its blocks back; it waits at the head of its owner's queue, keeps its tokens and is computed again."""

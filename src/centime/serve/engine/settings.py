@@ -18,7 +18,8 @@ class EngineSettings:
     prefix_cache: whether a prompt may find the beginning of an earlier one of its owner; False keeps nothing.
     drafts: let MTP modules, where the model has them, propose tokens. deterministic: the same bits for a request
     whatever runs beside it, at a price (docs/serve.md). disk, disk_bytes: where cached prefixes survive a restart, and
-    how much room they may take. check: verify the cache's books after every step (for tests; slow).
+    how much room they may take. routings: keep beside every cached token which experts it visited, for requests with a
+    record. check: verify the cache's books after every step (for tests; slow).
     """
 
     step_tokens: int = 512
@@ -31,6 +32,7 @@ class EngineSettings:
     deterministic: bool = False
     disk: Path | None = None
     disk_bytes: int = 4 * 2**30
+    routings: bool = False
     check: bool = False
 
     def __post_init__(self) -> None:
@@ -39,5 +41,7 @@ class EngineSettings:
                 raise UserError(f"{name} is {getattr(self, name)}; give at least 1.")
         if self.disk is not None and not self.prefix_cache:
             raise UserError("a disk cache keeps prefixes, and without the prefix cache there are none; leave one out.")
+        if self.disk is not None and self.routings:
+            raise UserError("routings are kept in memory alone, and a prefix read from disk has none; leave one out.")
         if self.max_waiting < 0:
             raise UserError(f"max_waiting is {self.max_waiting}; give at least 0.")

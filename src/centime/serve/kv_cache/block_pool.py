@@ -161,6 +161,16 @@ class BlockPool:
             insort(self._children.setdefault(parent, []), (block.tokens, number))
         return key
 
+    def forget_all(self) -> None:
+        """No prefix is known any more: their entries are of weights that have changed. Blocks in use stay in use."""
+        for number in self._unused:
+            self._empty.add(number)
+        self._unused.clear()
+        self._by_key.clear()
+        self._children.clear()
+        for block in self.blocks:
+            block.key, block.parent, block.tokens = None, None, ()
+
     def _forget(self, number: int) -> None:
         block = self.blocks[number]
         assert block.key is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import accumulate
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -22,7 +23,8 @@ TOGETHER = 16
 class Pages:
     """Entries of all layers for `blocks` blocks of `size` tokens: [layers, blocks * size, width].
 
-    drafts: with those of the MTP module that guesses, the first one. What nothing writes has no place.
+    drafts: with those of the MTP module that guesses, the first one. What nothing writes has no place. routings: with
+    the experts that each token visited in the decoder's MoE layers, integers [blocks * size, MoE layers, K a token].
     """
 
     def __init__(
@@ -34,11 +36,17 @@ class Pages:
         device: torch.device | str = "cpu",
         *,
         drafts: bool = True,
+        routings: bool = False,
     ) -> None:
         layers = config.num_hidden_layers + (drafts and config.num_nextn_predict_layers > 0)
         self.size = size
         shape, on_processor = (layers, blocks * size, entry_width(config)), torch.device(device).type == "cpu"
         self.stored = Arena().empty(shape, dtype) if on_processor else torch.empty(shape, dtype=dtype, device=device)
+        self.experts: Tensor | None = None
+        if routings and config.n_routed_experts:
+            routed = sum(map(config.layer_has_experts, range(config.num_hidden_layers)))
+            number = torch.uint8 if config.n_routed_experts <= 256 else torch.int16
+            self.experts = torch.zeros(blocks * size, routed, config.num_experts_per_tok, dtype=number, device=device)
 
     @staticmethod
     def token_bytes(config: ModelConfig, dtype: torch.dtype, *, drafts: bool = True) -> int:
@@ -50,10 +58,25 @@ class Pages:
         """Copies the first `tokens` entries of a block to another: what two requests share only in part."""
         first, second = source * self.size, target * self.size
         self.stored[:, second : second + tokens] = self.stored[:, first : first + tokens]
+        if self.experts is not None:
+            self.experts[second : second + tokens] = self.experts[first : first + tokens]
 
     def read(self, block: int) -> Tensor:
         """A block's entries [layers, size, width], in place."""
         return self.stored[:, block * self.size : (block + 1) * self.size]
+
+    def experts_of(self, table: Sequence[int], tokens: int) -> Tensor | None:
+        """A copy of the experts that a request visited with its first tokens [tokens, MoE layers, K], if any are kept."""
+        if self.experts is None:
+            return None
+        where = _slots(table, tokens, self.size, self.experts.device)
+        return self.experts[where[0] if isinstance(where, Tensor) else where].clone()
+
+
+def free_cache_bytes(device: torch.device) -> int:
+    """A quarter of the memory that is free now."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return int(free) // 4
 
 
 @dataclass(frozen=True)
@@ -101,6 +124,11 @@ class StepCache:
 
     def advance(self, tokens: int) -> None:
         """Nothing to do: requests keep count of what is computed."""
+
+    def keep_experts(self, chosen: Sequence[Tensor]) -> None:
+        """Which experts the tokens of this pass visited: int64 [1, N, K] of every MoE layer."""
+        if self.pages.experts is not None:
+            self.pages.experts[self._slots] = torch.stack([ids[0] for ids in chosen], 1).to(self.pages.experts.dtype)
 
     def _attend(self, stored_SW: Tensor, attention: Attention, queries: Queries, entry_BSW: Tensor) -> Tensor:
         """Writes the entries of all tokens, then lets every token see its own request's up to itself."""
