@@ -66,7 +66,7 @@ class Pages:
         return self.stored[:, block * self.size : (block + 1) * self.size]
 
     def experts_of(self, table: Sequence[int], tokens: int) -> Tensor | None:
-        """The experts that a request visited with its first tokens, copied [tokens, MoE layers, K]; None if not kept."""
+        """The experts that a request visited with its first tokens, [tokens, MoE layers, K]; None where none are."""
         if self.experts is None:
             return None
         where = _slots(table, tokens, self.size, self.experts.device)
