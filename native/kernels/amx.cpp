@@ -86,5 +86,8 @@ void vectors(const void *panel, int64_t inputs, const void *x, int64_t stride, i
 
 const centime::Kernels centime::AMX =
     centime::table("amx", centime::runs,
-                   {centime::MOST_ROWS, centime::product_by_tiles, centime::vectors<CENTIME_INT8>,
-                    centime::vectors<CENTIME_INT4>, centime::vectors<CENTIME_FP8>});
+                   {.bf16 = centime::product_by_tiles,
+                    .int8 = centime::vectors<CENTIME_INT8>,
+                    .int4 = centime::vectors<CENTIME_INT4>,
+                    .fp8 = centime::vectors<CENTIME_FP8>,
+                    .bf16_rows = centime::MOST_ROWS});

@@ -6,4 +6,4 @@ const centime::Kernels centime::AVX512 = centime::table(
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     },
-    {centime::ROWS, centime::product});
+    {});

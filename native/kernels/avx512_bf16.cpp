@@ -157,4 +157,4 @@ bool runs() {
 
 const centime::Kernels centime::AVX512_BF16 =
     centime::table("avx512_bf16", centime::runs,
-                   {centime::ROWS, centime::dots, centime::whole_dots<8>, centime::whole_dots<4>, centime::fp8_dots});
+                   {centime::dots, centime::whole_dots<8>, centime::whole_dots<4>, centime::fp8_dots});

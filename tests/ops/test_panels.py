@@ -134,6 +134,23 @@ def test_linear_of_whole_numbers(bits: int, T: int, outputs: int, inputs: int, s
 
 @pytest.mark.parametrize("bits", [8, 4])
 @quickly
+@given(st.integers(1, 20), st.integers(1, 70), st.integers(1, 150), st.integers(0, 2**31))
+def test_sums_of_a_group_are_exact(bits: int, T: int, outputs: int, inputs: int, seed: int) -> None:
+    """Codes and inputs at their ends, where products of 8 bits no longer fit into 16."""
+    torch.manual_seed(seed)
+    most, groups = 2 ** (bits - 1), -(-inputs // 32)
+    codes = torch.where(torch.rand(outputs, inputs) < 0.5, -most, most - 1).to(torch.int8)
+    codes[::3] = -most
+    stored = codes if bits == 8 else in_bytes((codes + 8).view(torch.uint8))
+    packed = panels(Quantised(stored, torch.ones(outputs, groups).half(), f"int{bits}", inputs))
+    x = torch.where(torch.rand(T, inputs) < 0.5, -127.0, 127.0)  # steps of 1, whatever the group
+    x[::2] = 127.0
+    exact = (x.double() @ codes.double().T).bfloat16()
+    assert torch.equal(linear(x.bfloat16(), packed), exact)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@quickly
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(16, 80), st.integers(1, 80), st.integers(0, 2**31))
 def test_experts_of_whole_numbers(bits: int, T: int, E: int, D: int, width: int, seed: int) -> None:
     torch.manual_seed(seed)
