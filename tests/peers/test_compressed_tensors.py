@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ import centime
 from centime.model.names import slots
 from centime.model.quantised.quantise import Formats, quantise_folder
 
-pytest.importorskip("compressed_tensors")
+# Not importorskip: it takes seconds to import, which every worker would pay for collecting this file.
+pytestmark = pytest.mark.skipif(find_spec("compressed_tensors") is None, reason="no compressed-tensors")
 
 
 @pytest.mark.parametrize(
