@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as centime.cli sets it, which says why
 os.environ["HF_HUB_OFFLINE"] = "1"
+if shutil.which("nvidia-smi") is None:  # Triton reads it as it is imported
+    os.environ["TRITON_INTERPRET"] = "1"
 # Nobody here speaks TLS, and every client would read a hundred certificates first, for 50 milliseconds.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("certificate.pem"))
 # A shell that starts the suite in the background has Ctrl-C ignored, for it and for every command a test starts.

@@ -9,6 +9,7 @@ from centime.catalogue.model_config import ModelConfig
 from centime.model import Router, Transformer
 from centime.model.packed.layer import routing_rule
 from centime.native.library import library
+from centime.ops.selection import choose
 
 
 def router(**changes: object) -> Router:
@@ -34,9 +35,9 @@ def test_groups_limit_the_choice_as_v3_and_v2_score_them() -> None:
     """Scores with one group holding the single best expert and another the best pair tell the two rules apart."""
     scores = torch.tensor([[[0.9, 0.1, 0.6, 0.5, 0.2, 0.2, 0.3, 0.1]]])
     v3 = router(n_group=4, topk_group=1)
-    assert sorted(v3._choose(scores).flatten().tolist()) == [2, 3]
+    assert sorted(choose(scores, v3.e_score_correction_bias, v3.selection).flatten().tolist()) == [2, 3]
     v2 = router(n_group=4, topk_group=1, topk_method="group_limited_greedy", scoring_func="softmax")
-    assert sorted(v2._choose(scores).flatten().tolist()) == [0, 1]
+    assert sorted(choose(scores, None, v2.selection).flatten().tolist()) == [0, 1]
 
 
 def test_a_closed_group_is_never_chosen_even_when_all_biased_scores_are_negative() -> None:

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
+from centime.ops.router import route
+from centime.ops.selection import Selection
 
 
 class Routing(NamedTuple):
@@ -34,7 +36,7 @@ class Router(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         assert config.n_routed_experts is not None
-        self.config = config
+        self.config, self.selection = config, selection_of(config)
         self.weight = nn.Parameter(torch.empty(config.n_routed_experts, config.hidden_size))
         if config.topk_method == "noaux_tc":
             self.register_buffer("e_score_correction_bias", torch.zeros(config.n_routed_experts, dtype=torch.float32))
@@ -47,27 +49,20 @@ class Router(nn.Module):
         return self
 
     def forward(self, x_BSD: Tensor) -> Routing:
-        config = self.config
         logits = F.linear(x_BSD.float(), self.weight.float())
-        scores = logits.softmax(-1) if config.scoring_func == "softmax" else logits.sigmoid()
-        expert_ids = self._choose(scores.detach())
-        gates = scores.gather(-1, expert_ids)
-        if config.norm_topk_prob and config.num_experts_per_tok > 1:
-            gates = gates / (gates.sum(-1, keepdim=True) + 1e-20)
-        return Routing(expert_ids, gates * config.routed_scaling_factor, scores)
+        bias = self.e_score_correction_bias if self.config.topk_method == "noaux_tc" else None
+        return Routing(*route(logits, bias, self.selection))
 
-    def _choose(self, scores_BSE: Tensor) -> Tensor:
-        """int64 [B, S, K]: the best K of the biased scores among the kept groups."""
-        config = self.config
-        choice = scores_BSE + self.e_score_correction_bias if config.topk_method == "noaux_tc" else scores_BSE
-        groups, kept = config.n_group or 1, config.topk_group or 1
-        if config.topk_method != "greedy" and kept < groups:
-            grouped = choice.unflatten(-1, (groups, -1))
-            if config.topk_method == "noaux_tc":  # V3: a group is worth its two best experts
-                group_scores = grouped.topk(2, dim=-1).values.sum(-1)
-            else:  # V2: its best one
-                group_scores = grouped.amax(-1)
-            best = group_scores.topk(kept, dim=-1, sorted=False).indices
-            open_groups = torch.zeros_like(group_scores, dtype=torch.bool).scatter(-1, best, True)
-            choice = grouped.masked_fill(~open_groups[..., None], float("-inf")).flatten(-2)
-        return choice.topk(config.num_experts_per_tok, dim=-1, sorted=False).indices
+
+def selection_of(config: ModelConfig) -> Selection:
+    """How a model's routers select experts."""
+    groups = config.n_group or 1
+    return Selection(
+        config.scoring_func,
+        config.num_experts_per_tok,
+        groups,
+        groups if config.topk_method == "greedy" else config.topk_group or 1,
+        2 if config.topk_method == "noaux_tc" else 1,
+        config.norm_topk_prob,
+        config.routed_scaling_factor,
+    )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 128  # rows and columns of a block in what DeepSeek publishes
-_LARGEST = 448.0  # of e4m3
+LARGEST = 448.0  # of e4m3
 
 
 def scale_shape(shape: torch.Size | tuple[int, ...], block: int) -> tuple[int, int]:
@@ -46,7 +46,7 @@ def quantize_blocks(weight: Tensor, block: int = BLOCK) -> tuple[Tensor, Tensor]
     outputs, inputs = weight.shape[-2:]
     filled = torch.nn.functional.pad(weight.detach().float(), (0, -inputs % block, 0, -outputs % block))
     blocks = filled.unflatten(-1, (-1, block)).unflatten(-3, (-1, block))  # [..., rows, block, columns, block]
-    scales = blocks.abs().amax((-3, -1)) / _LARGEST
+    scales = blocks.abs().amax((-3, -1)) / LARGEST
     scales = torch.where(scales == 0, 1.0, scales)
     codes = (blocks / scales[..., :, None, :, None]).to(torch.float8_e4m3fn)
     return codes.flatten(-2).flatten(-3, -2)[..., :outputs, :inputs].contiguous(), scales

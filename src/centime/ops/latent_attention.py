@@ -6,31 +6,14 @@ rotated).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from centime.native.library import Library, PastEntries, library
-
-
-class QueryGroup(NamedTuple):
-    """Queries that are attended together, over as many entries each: G of them over [G, T, L + R]."""
-
-    rows: Tensor  # int64 [G], which queries
-    stored_GTW: Tensor
-    unseen_GT: Tensor | None = None  # bool, true where entries only fill a shorter one up: any numbers, but numbers
-
-
-class Past(NamedTuple):
-    """What N queries look back on: entries of each in pages of a few tokens, or gathered in groups by `groups`."""
-
-    stored_SW: Tensor  # all pages' entries
-    page: int  # tokens of a page
-    tables_NP: Tensor  # int64, each query's pages in order; what fills a shorter row up is not read
-    lengths_N: Tensor  # int64, entries that each query sees
-    groups: Callable[[], Sequence[QueryGroup]]
+from centime.ops.native import on_gpu
+from centime.ops.past import Past, QueryGroup
 
 
 def latent_attention_reference(q_NHW: Tensor, groups: Sequence[QueryGroup], scale: float, latent: int) -> Tensor:
@@ -63,6 +46,10 @@ def latent_attention(q_NHW: Tensor, groups: Sequence[QueryGroup], scale: float, 
 
 def paged_latent_attention(q_NHW: Tensor, past: Past, scale: float, latent: int) -> Tensor:
     """The same over entries where they stand: each is read once, by our kernels, where there are some for q's type."""
+    if on_gpu(q_NHW):
+        from centime.ops.gpu.latent_attention import paged_latent_attention
+
+        return paged_latent_attention(q_NHW, past, scale, latent)
     kernels = library()
     if kernels is None or q_NHW.dtype != torch.bfloat16 or q_NHW.device.type != "cpu" or q_NHW.shape[-1] % 2:
         return latent_attention(q_NHW, past.groups(), scale, latent)

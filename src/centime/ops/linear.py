@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from centime.ops.native import fp8_on_gpu
 from centime.ops.panels import Panels, can_panel, panel_linear, panels
 from centime.ops.precision import native_bf16
-from centime.ops.quantised import Quantised
+from centime.ops.quantised import Quantised, fp8_blocks
 
 FEW = 128  # rows up to which W x^T was the faster one in fp32 on an AVX2 processor, at every shape tried
 PARTS = 4  # pieces of W, so that a product of one row is shared by several threads too
@@ -29,6 +30,11 @@ def linear(x: Tensor, weight_OI: Tensor) -> Tensor:
     if isinstance(weight_OI, Panels):
         return panel_linear(x, weight_OI)
     if isinstance(weight_OI, Quantised):
+        if fp8_on_gpu(x) and (blocks := fp8_blocks(weight_OI, 2)) is not None:
+            from centime.ops.gpu.fp8 import fp8_linear, quantise_rows
+
+            rows_TI = x.reshape(-1, x.shape[-1])
+            return fp8_linear(*quantise_rows(rows_TI), *blocks, x.dtype).view(*x.shape[:-1], -1)
         weight_OI = weight_OI.dense(x.dtype)
     if weight_OI.is_mkldnn:
         return _packed_linear(x, weight_OI)

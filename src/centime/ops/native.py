@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
+from importlib.util import find_spec
+
 import torch
 from torch import Tensor
 
@@ -13,3 +17,19 @@ def kernels_for(x: Tensor) -> Library | None:
     if x.dtype != torch.bfloat16 or x.device.type != "cpu" or torch.is_grad_enabled():
         return None
     return library()
+
+
+def on_gpu(x: Tensor) -> bool:
+    """Whether x is what our Triton kernels take: on an NVIDIA GPU, Triton being installed (CENTIME_NATIVE=0: never)."""
+    return x.is_cuda and _triton()
+
+
+def fp8_on_gpu(x: Tensor) -> bool:
+    """Whether the GPU that x is on multiplies e4m3 numbers: Ada (8.9), Hopper and later ones."""
+    return on_gpu(x) and torch.cuda.get_device_capability(x.device) >= (8, 9)
+
+
+@cache
+def _triton() -> bool:
+    wanted = os.environ.get("CENTIME_NATIVE") != "0"
+    return wanted and torch.version.cuda is not None and find_spec("triton") is not None

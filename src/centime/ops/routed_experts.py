@@ -14,6 +14,7 @@ from torch import Tensor
 
 from centime.ops.feed_forward import swiglu
 from centime.ops.linear import ROWS, linear
+from centime.ops.native import on_gpu
 from centime.ops.panels import Panels, panel_experts
 from centime.ops.quantised import Quantised
 
@@ -165,6 +166,11 @@ def routed_experts(
     x [T, D], expert_ids int64 [T, K], gates [T, K], gate_up [E, 2, F, D], down [E, D, F] -> [T, D].
     No token is dropped. Gradients reach x, gates and both weights, where these are not quantised.
     """
+    if on_gpu(x_TD):
+        from centime.ops.gpu.experts import on_tiles
+
+        if (computed := on_tiles(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)) is not None:
+            return computed
     if not torch.is_grad_enabled() or isinstance(gate_up_E2FD, Quantised):
         return visited_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
     out: Tensor = _RoutedExperts.apply(  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from centime.ops.fp8 import dequantize_blocks, scale_shape
+from centime.ops.fp8 import BLOCK, dequantize_blocks, scale_shape
 from centime.ops.large_pages import Arena
 
 GROUP = 32  # inputs that share a scale in int8 and int4, as in GGUF's Q8_0 and Q4_0
@@ -96,6 +96,20 @@ class Quantised(nn.Parameter):
 
     def _numbers(self, codes: Tensor) -> Tensor:
         return codes if self.kind == "int8" else nibbles(codes)[..., : self.inputs].view(torch.int8) - 8
+
+
+def fp8_blocks(weight: Tensor, dimensions: int) -> tuple[Tensor, Tensor] | None:
+    """Numbers and scales of an FP8 matrix as GPUs multiply it: [..., O, I] of so many dimensions, where a stack of
+    gate and up is one matrix of all their rows. None of other formats, of other blocks than DeepSeek's, and where two
+    matrices of the stack would share a block."""
+    if not isinstance(weight, Quantised) or weight.kind != "fp8" or weight.block != BLOCK:
+        return None
+    codes, scales = weight.codes, weight.scales
+    while codes.dim() > dimensions:
+        if codes.shape[-2] % BLOCK:
+            return None
+        codes, scales = codes.flatten(-3, -2), scales.flatten(-3, -2)
+    return codes, scales
 
 
 def rows_at_once(inputs: int, block: int = 1) -> int:
