@@ -9,7 +9,7 @@ from centime.catalogue.model_config import ModelConfig
 from centime.model import Router, Transformer
 from centime.model.packed.layer import routing_rule
 from centime.native.library import library
-from centime.ops.selection import choose
+from centime.ops.routing.selection import choose
 
 
 def router(**changes: object) -> Router:

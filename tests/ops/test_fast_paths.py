@@ -11,9 +11,9 @@ from torch import Tensor
 from centime.ops import cross_entropy
 from centime.ops.attention import causal_attention, causal_attention_reference
 from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
-from centime.ops.latent_attention import latent_attention, latent_attention_reference
+from centime.ops.latent.attention import latent_attention, latent_attention_reference
+from centime.ops.latent.past import QueryGroup
 from centime.ops.linear import linear, pack
-from centime.ops.past import QueryGroup
 from centime.ops.routed_experts import (
     FEW,
     SEGMENT,

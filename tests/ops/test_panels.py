@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from centime.native.library import Library, library
-from centime.ops.absorbed import HeadMatrices, absorb, release
 from centime.ops.feed_forward import feed_forward, feed_forward_reference
-from centime.ops.latent_attention import latent_attention_reference, paged_latent_attention
+from centime.ops.latent.absorbed import HeadMatrices, absorb, release
+from centime.ops.latent.attention import latent_attention_reference, paged_latent_attention
+from centime.ops.latent.past import Past, QueryGroup
 from centime.ops.linear import linear, pack, unpack
 from centime.ops.panels import Panels, panels, reference
-from centime.ops.past import Past, QueryGroup
 from centime.ops.quantised import Quantised
 from centime.ops.quantised.matrix import in_bytes
 from centime.ops.rms_norm import rms_norm, rms_norm_reference

@@ -17,10 +17,10 @@ from centime.catalogue.model_config import ModelConfig
 from centime.model.cache import LayerCache, Queries
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import softmax_scale
-from centime.ops.absorbed import HeadMatrices, absorb, release
 from centime.ops.attention import causal_attention
-from centime.ops.latent_attention import paged_latent_attention
-from centime.ops.past import Past
+from centime.ops.latent.absorbed import HeadMatrices, absorb, release
+from centime.ops.latent.attention import paged_latent_attention
+from centime.ops.latent.past import Past
 from centime.ops.quantised import Quantised
 from centime.ops.rope import apply_rope
 

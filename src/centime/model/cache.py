@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from centime.catalogue.model_config import ModelConfig
-from centime.ops.past import Past
+from centime.ops.latent.past import Past
 
 Queries = tuple[Tensor, ...]  # each [B, S, H, .]
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
-from centime.ops.router import route
-from centime.ops.selection import Selection
+from centime.ops.routing.router import route
+from centime.ops.routing.selection import Selection
 
 
 class Routing(NamedTuple):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from centime.ops.fp8 import quantize_blocks
-from centime.ops.latent_attention import latent_attention_reference
-from centime.ops.past import Past, QueryGroup
+from centime.ops.latent.attention import latent_attention_reference
+from centime.ops.latent.past import Past, QueryGroup
 from centime.ops.routed_experts import routed_experts_reference
-from centime.ops.selection import Selection, route_reference
+from centime.ops.routing.selection import Selection, route_reference
 
 pytest.importorskip("triton")
 

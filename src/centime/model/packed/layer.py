@@ -16,9 +16,9 @@ from centime.model.cache import LayerCache, Queries
 from centime.model.decoder import DecoderLayer
 from centime.model.experts import FeedForward
 from centime.model.router import Router
+from centime.ops.latent.past import Past
 from centime.ops.panels import Panels, can_panel, panels
 from centime.ops.panels.layer import LayerShape, LayerWeights, NativeLayer, RoutingRule
-from centime.ops.past import Past
 
 
 class PackedDecoderLayer(nn.Module):

@@ -17,7 +17,7 @@ from centime.ops.native import fp8_on_gpu
 from centime.ops.quantised import Quantised, fp8_blocks
 
 
-class _RoutedExperts(torch.autograd.Function):
+class _GroupedExperts(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
@@ -62,7 +62,7 @@ def routed_experts(
     x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor
 ) -> Tensor:
     """`ops.routed_experts.routed_experts` by grouped products: gradients reach x, gates and both weights."""
-    out: Tensor = _RoutedExperts.apply(  # type: ignore[no-untyped-call]
+    out: Tensor = _GroupedExperts.apply(  # type: ignore[no-untyped-call]
         x_TD.contiguous(), expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF
     )
     return out

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from centime.ops.past import Past
+from centime.ops.latent.past import Past
 
 _HEADS, _ENTRIES = 16, 32  # of a tile: heads share an entry, a tensor core takes sixteen rows
 _LEAST = 256  # entries of a part, at least

@@ -10,11 +10,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from centime.ops.selection import Selection
+from centime.ops.routing.selection import Selection
 
 
 def route(logits_TE: Tensor, bias_E: Tensor | None, selection: Selection) -> tuple[Tensor, Tensor, Tensor]:
-    """`ops.selection.route_reference` of float32 logits, without gradients; of equals the lower number wins.
+    """`route_reference` of float32 logits, without gradients; of equals the lower number wins.
 
     Experts come best first, where the reference leaves their order open.
     """

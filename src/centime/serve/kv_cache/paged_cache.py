@@ -14,7 +14,7 @@ from torch import Tensor
 from centime.catalogue.model_config import ModelConfig
 from centime.model.cache import Attention, LayerCache, Queries, entry_width
 from centime.ops.large_pages import Arena
-from centime.ops.past import Past, QueryGroup
+from centime.ops.latent.past import Past, QueryGroup
 
 SHORT = 512  # tokens of a past up to which attention together is worth bringing the entries together
 TOGETHER = 16

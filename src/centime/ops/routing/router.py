@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from centime.ops.native import on_gpu
-from centime.ops.selection import Selection, route_reference
+from centime.ops.routing.selection import Selection, route_reference
 
 
 def route(logits_TE: Tensor, bias_E: Tensor | None, selection: Selection) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from centime.native.library import Library, PastEntries, library
+from centime.ops.latent.past import Past, QueryGroup
 from centime.ops.native import on_gpu
-from centime.ops.past import Past, QueryGroup
 
 
 def latent_attention_reference(q_NHW: Tensor, groups: Sequence[QueryGroup], scale: float, latent: int) -> Tensor:

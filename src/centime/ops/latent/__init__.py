@@ -1,0 +1,1 @@
+"""Attention over latents: the past as a cache shows it, projections by heads, single tokens over pages."""

@@ -1,0 +1,1 @@
+"""Which experts a token visits: the plain rule, and the same in one launch."""
