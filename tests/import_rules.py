@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"catalogue", "ledger", *WORDS},
     "recipe": {"catalogue", *WORDS},
     "train": {"catalogue", "charts", "data", "ledger", "model", "ops", "plan", "recipe", "serve", *WORDS},
+    "tune": {"catalogue", "charts", "data", "ledger", "model", "ops", "plan", "recipe", "serve", "train", *WORDS},
     "evaluate": {"catalogue", "data", "ledger", "model", "ops", "plan", "serve", *WORDS},
     "serve": {"catalogue", "charts", "data", "ledger", "model", "native", "ops", "plan", *WORDS},
     "doctor": {"catalogue", "ledger", "native", *WORDS},
@@ -136,7 +137,7 @@ FACE = {"centime.load": "model", "centime.save": "model"}  # what the package it
 FACES = {"cli", "__init__", "__main__"}  # the package's own doors: they may name any room, inside functions
 
 # Never imported by the product, at any depth: other people's implementations, which tests and benchmarks compare with.
-PEERS = {"transformers", "torchtitan", "llama_cpp", "focus_validator", "compressed_tensors"}
+PEERS = {"transformers", "torchtitan", "llama_cpp", "focus_validator", "compressed_tensors", "trl"}
 
 WITHOUT_TORCH = {"errors", "units", "files", "charts", "catalogue", "plan", "ledger"}
 

@@ -8,6 +8,7 @@ Letters of shapes: B sequences, S tokens, M modules of MTP, D the model's width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ class MicroBatch(NamedTuple):
     rows: Tensor  # int64 [B, S + 1 + M]: S inputs and the tokens that follow
     weights: Tensor | None = None  # float32 [B, S + M]: weight of predicting rows[:, i + 1]; None: 1 everywhere
     lengths: Tensor | None = None  # int64 [B]: inputs that are not padding; None: all
+    beside: Mapping[str, Tensor] = {}  # what else an objective needs of these sequences, each [B, ...]
 
 
 class LossShare(NamedTuple):
@@ -62,7 +64,7 @@ class Objective(nn.Module):
         weights = weights / share.loss_tokens
         features = model.features(rows[:, :S])
         routings = list(features.routings)
-        main = self._cross_entropy(features.hidden, rows, weights, 0)
+        main = self.main_loss(features.hidden, batch, weights)
         total = main
         mtp = torch.zeros_like(main)
         if depths and share.mtp_weight:
@@ -82,6 +84,10 @@ class Objective(nn.Module):
                 balance = sequence_balance_loss(routings, valid) / share.sequences
                 total = total + share.balance_weight * balance
         return Losses(total, torch.stack((main, mtp, balance)).detach(), loads)
+
+    def main_loss(self, hidden_BSD: Tensor, batch: MicroBatch, weights: Tensor) -> Tensor:
+        """This micro-batch's part of the loss of the main model, a float32 scalar; another objective has another."""
+        return self._cross_entropy(hidden_BSD, batch.rows, weights, 0)
 
     def _cross_entropy(self, hidden_BSD: Tensor, rows: Tensor, weights: Tensor, ahead: int) -> Tensor:
         """Weighted sum of -log p of the token 1 + ahead positions on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,17 @@ class SingleDevice(TrainingEngine):
 
     rank, world = 0, 1
 
-    def __init__(self, model: Transformer, settings: Settings, compute_dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        settings: Settings,
+        compute_dtype: torch.dtype,
+        objective: Callable[[Transformer], Objective] = Objective,
+    ) -> None:
         self.settings, self.bf16 = settings, compute_dtype == torch.bfloat16
         self.model = model
         self.flat = FlatParameters(model, compute_dtype, group_parameters(model, settings))
-        self.objective = Objective(model)
+        self.objective = objective(model)
         self.forget_moments()
 
     def forget_moments(self) -> None:

@@ -66,10 +66,12 @@ class Trainer:
                 rows, weights, lengths = (_padded(t, missing) for t in (rows, weights[start:end], lengths[start:end]))
                 longest = max(int(lengths.max()), 1)  # padding that all rows share is not computed
                 rows, weights = rows[:, : longest + 1 + depths], weights[:, : longest + depths]
+            beside = {name: _padded(tensor[start:end], missing) for name, tensor in batch.beside.items()}
             yield MicroBatch(
                 rows.to(self._device, non_blocking=True),
                 None if weights is None else weights.to(self._device, non_blocking=True),
                 None if lengths is None else lengths.to(self._device, non_blocking=True),
+                {name: tensor.to(self._device, non_blocking=True) for name, tensor in beside.items()},
             )
 
 

@@ -6,8 +6,8 @@ contiguous share, so that the global order is the same for any number of ranks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +32,7 @@ class Batch:
     tokens: int  # inputs that are not padding, over all ranks
     weights: Tensor | None = None  # float32 [n, S + M]
     lengths: Tensor | None = None  # int64 [n]
+    beside: Mapping[str, Tensor] = field(default_factory=dict)  # what else an objective needs, each [n, ...]
 
 
 class Rows(Protocol):
