@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from centime.native.library import Library, library
+from centime.native.library import OFF, Library, library
 
 
 def kernels_for(x: Tensor) -> Library | None:
@@ -20,8 +20,8 @@ def kernels_for(x: Tensor) -> Library | None:
 
 
 def on_gpu(x: Tensor) -> bool:
-    """Whether x is what our Triton kernels take: on an NVIDIA GPU, Triton being installed (CENTIME_NATIVE=0: never)."""
-    return x.is_cuda and _triton()
+    """Whether x is what our Triton kernels take: on an NVIDIA GPU where Triton works (CENTIME_NATIVE=0: never)."""
+    return x.is_cuda and _triton(x.device)
 
 
 def fp8_on_gpu(x: Tensor) -> bool:
@@ -30,6 +30,9 @@ def fp8_on_gpu(x: Tensor) -> bool:
 
 
 @cache
-def _triton() -> bool:
-    wanted = os.environ.get("CENTIME_NATIVE") != "0"
-    return wanted and torch.version.cuda is not None and find_spec("triton") is not None
+def _triton(device: torch.device) -> bool:
+    if os.environ.get(OFF) == "0" or torch.version.cuda is None or find_spec("triton") is None:
+        return False
+    from centime.ops.gpu.probe import works
+
+    return works(device)

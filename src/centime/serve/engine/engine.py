@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.model.packed.layer import PackedDecoderLayer
+from centime.ops.native import on_gpu
 from centime.plan.counts import count
 from centime.serve.engine.cache_manager import CacheManager
+from centime.serve.engine.decode_graphs import GraphedModelRunner
 from centime.serve.engine.detokenizer import Detokenizer, Unread
 from centime.serve.engine.draws.logits_processor import LogitsProcessor
 from centime.serve.engine.executor import Executor
@@ -72,10 +74,12 @@ class Engine:
         self.disk = self._open_disk(files)
         self.cache = CacheManager(self.pool, self.pages, self.disk, prefixes=self.settings.prefix_cache)
         self.scheduler = Scheduler(self.cache, self.settings.step_tokens, self.settings.max_running)
-        runner = (DeterministicModelRunner if self.settings.deterministic else ModelRunner)(
-            model, self.pages, self.vocabulary
-        )
-        self.executor = Executor(runner, tokenizer, drafting)
+        kind = ModelRunner
+        if self.settings.deterministic:
+            kind = DeterministicModelRunner
+        elif on_gpu(weight) and config.is_mla and not routings:
+            kind = GraphedModelRunner
+        self.executor = Executor(kind(model, self.pages, self.vocabulary), tokenizer, drafting)
         counts = count(config, 1)
         self._token_work = max(1, round(counts.forward_flops_per_token))
         longer = count(config, 3)  # causal: a token of three sees one key more, in the mean, than a token alone
