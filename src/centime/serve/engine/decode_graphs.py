@@ -71,8 +71,8 @@ class _Step:
         self.pages = pages
         self._tables_NP = torch.zeros(size, width, dtype=torch.int64, device=device)
         self._numbers = torch.zeros(4, size, dtype=torch.int64, device=device)  # one tensor: one copy a step
-        ids_N, self._positions_N, self._slots_N, self._lengths_N = self._numbers
-        self.ids_1N = ids_N[None]
+        self.ids_1N, positions_1N, slots_1N, lengths_1N = self._numbers.split(1)
+        self._positions_N, self._slots_N, self._lengths_N = positions_1N[0], slots_1N[0], lengths_1N[0]
         self._lengths_N.fill_(1)
 
     def set(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> None:
