@@ -72,7 +72,9 @@ class _Step:
         self._tables_NP = torch.zeros(size, width, dtype=torch.int64, device=device)
         self._numbers = torch.zeros(4, size, dtype=torch.int64, device=device)  # one tensor: one copy a step
         self.ids_1N, positions_1N, slots_1N, lengths_1N = self._numbers.split(1)
-        self._positions_N, self._slots_N, self._lengths_N = positions_1N[0], slots_1N[0], lengths_1N[0]
+        self._positions_N, self._slots_N, self._lengths_N = (
+            row.flatten() for row in (positions_1N, slots_1N, lengths_1N)
+        )
         self._lengths_N.fill_(1)
 
     def set(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> None:
