@@ -65,16 +65,17 @@ class _Step:
     """The numbers of a step of N rows over tables of P blocks, and the cache that the model sees of them."""
 
     replay: Callable[[], Tensor]
+    _positions_N: Tensor
+    _slots_N: Tensor  # where in the pages each row's entry goes
+    _lengths_N: Tensor  # entries that each row sees
 
     def __init__(self, pages: Pages, size: int, width: int) -> None:
         device = pages.stored.device
         self.pages = pages
         self._tables_NP = torch.zeros(size, width, dtype=torch.int64, device=device)
         self._numbers = torch.zeros(4, size, dtype=torch.int64, device=device)  # one tensor: one copy a step
-        self.ids_1N, positions_1N, slots_1N, lengths_1N = self._numbers.split(1)
-        self._positions_N, self._slots_N, self._lengths_N = (
-            row.flatten() for row in (positions_1N, slots_1N, lengths_1N)
-        )
+        self.ids_1N = self._numbers[:1]
+        self._positions_N, self._slots_N, self._lengths_N = self._numbers[1:]
         self._lengths_N.fill_(1)
 
     def set(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> None:
