@@ -33,7 +33,7 @@ class DecodeGraphs:
     def __init__(self, model: Transformer, pages: Pages, record: Record) -> None:
         self.model, self.pages, self.record = model, pages, record
         self.works = True
-        self._steps: dict[tuple[int, int], _Step] = {}
+        self._steps: dict[tuple[int, int], _RecordedStep] = {}
 
     def hidden(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor | None:
         """Normed hidden states [N, D] of single tokens, their entries kept; None where the step is not one for this.
@@ -55,13 +55,13 @@ class DecodeGraphs:
         states: Tensor = step.replay()[0, : len(spans)]
         return states
 
-    def _recorded(self, size: int, width: int) -> _Step:
-        step = self._steps[size, width] = _Step(self.pages, size, width)
+    def _recorded(self, size: int, width: int) -> _RecordedStep:
+        step = self._steps[size, width] = _RecordedStep(self.pages, size, width)
         step.replay = self.record(lambda: self.model.advance(step.ids_1N, step))
         return step
 
 
-class _Step:
+class _RecordedStep:
     """The numbers of a step of N rows over tables of P blocks, and the cache that the model sees of them."""
 
     replay: Callable[[], Tensor]
