@@ -9,11 +9,10 @@ namespace centime {
 namespace avx2 {
 namespace {
 
-constexpr int LANES = 8;         // numbers of a vector
-constexpr int NARROW = 3;        // rows whose sums with a whole panel fit into 16 registers
-constexpr int TILE = 6;          // rows whose sums with half a panel do
-constexpr int FLOAT_ROWS = 24;   // rows of a pass: with a block of inputs and of a panel they fill 21 of 32 KiB
-constexpr int64_t BLOCK = 128;   // inputs of a block
+constexpr int LANES = 8;        // numbers of a vector
+constexpr int NARROW = 2;       // rows whose sums with a whole panel fit into 16 registers
+constexpr int FLOAT_ROWS = 24;  // rows of a pass: with a block of inputs and of a panel they fill 21 of 32 KiB
+constexpr int64_t BLOCK = 128;  // inputs of a block
 
 // The two numbers of each of 8 outputs, of inputs 2k and 2k + 1.
 struct Both {
@@ -65,7 +64,7 @@ inline __attribute__((always_inline)) void add_products(__m256 (&sums)[COUNT][VE
     Both both[VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) both[v] = numbers(i / 2, v);
-#pragma GCC unroll 6
+#pragma GCC unroll 4
     for (int r = 0; r < COUNT; ++r) {
       const __m256 even = _mm256_broadcast_ss(x[r] + i), odd = _mm256_broadcast_ss(x[r] + i + 1);
 #pragma GCC unroll 4
@@ -80,7 +79,7 @@ inline __attribute__((always_inline)) void add_products(__m256 (&sums)[COUNT][VE
 template <int COUNT, int VECTORS>
 void bf16_tile(const char *panel, int64_t inputs, const float (*x)[BLOCK], float (*out)[PANEL], int first) {
   __m256 sums[COUNT][VECTORS];
-#pragma GCC unroll 6
+#pragma GCC unroll 4
   for (int r = 0; r < COUNT; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) sums[r][v] = _mm256_loadu_ps(out[r] + first + v * LANES);
@@ -89,7 +88,7 @@ void bf16_tile(const char *panel, int64_t inputs, const float (*x)[BLOCK], float
     if (v % 2 == 0) _mm_prefetch(at + k * 128 + v * 32 + AHEAD, _MM_HINT_T0);
     return bf16_numbers(at + k * 128 + v * 32);
   });
-#pragma GCC unroll 6
+#pragma GCC unroll 4
   for (int r = 0; r < COUNT; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) _mm256_storeu_ps(out[r] + first + v * LANES, sums[r][v]);
@@ -106,7 +105,7 @@ void fp8_tile(const char *panel, int64_t inputs, const float (*x)[BLOCK], float 
     if (v % 2 == 0) _mm_prefetch(from + AHEAD, _MM_HINT_T0);
     return e4m3_numbers(from);
   });
-#pragma GCC unroll 6
+#pragma GCC unroll 4
   for (int r = 0; r < COUNT; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) {
@@ -119,7 +118,7 @@ void fp8_tile(const char *panel, int64_t inputs, const float (*x)[BLOCK], float 
 // Calls tile(rows, vectors, first row, first output), the first two sizes as types, until all rows met the whole panel.
 template <typename Tile>
 inline void by_halves(int count, Tile &&tile) {
-  by_tiles<TILE>(count, [&](auto some, int row) {
+  by_tiles(count, [&](auto some, int row) {
     if constexpr (some.value <= NARROW) {
       tile(some, Number<PANEL / LANES>(), row, 0);
     } else {

@@ -9,23 +9,22 @@ namespace centime {
 namespace avx2 {
 namespace {
 
+constexpr int TILE = 4;  // rows whose sums with 16 outputs, and those outputs' numbers, stay in 16 registers
+
 template <int NUMBER>
 using Number = std::integral_constant<int, NUMBER>;
 
-// Calls tile(Number<rows>(), first row) for `count` rows in tiles of at most MOST, none more than one larger than
+// Calls tile(Number<rows>(), first row) for `count` rows in tiles of at most TILE, none more than one larger than
 // another.
-template <int MOST, typename Tile>
+template <typename Tile>
 inline void by_tiles(int count, Tile &&tile) {
-  static_assert(MOST <= 6);
-  for (int tiles = (count + MOST - 1) / MOST, at = 0; tiles; --tiles) {
+  for (int tiles = (count + TILE - 1) / TILE, at = 0; tiles; --tiles) {
     const int some = (count - at + tiles - 1) / tiles;
     switch (some) {
       case 1: tile(Number<1>(), at); break;
       case 2: tile(Number<2>(), at); break;
       case 3: tile(Number<3>(), at); break;
-      case 4: tile(Number<4>(), at); break;
-      case 5: tile(Number<MOST < 5 ? MOST : 5>(), at); break;
-      default: tile(Number<MOST>(), at); break;
+      default: tile(Number<4>(), at); break;
     }
     at += some;
   }
