@@ -14,6 +14,7 @@ from tests.small import small_config, small_folder, small_tokenizer
 from centime.errors import UserError
 from centime.model import Transformer
 from centime.model.checkpoint import load, save
+from centime.native import library as native
 from centime.ops import precision
 from centime.ops.linear import packs
 from centime.ops.panels import Panels
@@ -39,7 +40,7 @@ INTERRUPTED = """
 import os, signal, threading, time
 from centime.model import packed  # torch first: an interrupt within its import may be lost
 from centime.serve import loading
-loading.load_weights = lambda found, dtype: time.sleep(60)
+loading.load_weights = lambda *_, **__: time.sleep(60)
 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     loading.load_for_inference(None)
@@ -68,6 +69,19 @@ def test_no_helpers_are_left_that_the_engine_would_have_to_share_cores_with(tmp_
 
 def test_an_interrupt_does_not_wait_for_the_weights() -> None:
     assert said(INTERRUPTED) == "interrupted"
+
+
+@pytest.mark.parametrize("kernels", ["avx2", "portable", ""])
+def test_bf16_that_torch_would_emulate_is_kept_for_our_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernels: str
+) -> None:
+    folder = small_folder(tmp_path / "model")
+    save(load(folder, dtype=torch.bfloat16), tmp_path / "half", tokenizer=folder)
+    monkeypatch.setattr(precision, "native_bf16", lambda device: False)
+    monkeypatch.setattr(native, "kernels", lambda: kernels)
+    for path, expected in ((folder, torch.float32), (tmp_path / "half", torch.bfloat16 if kernels == "avx2" else None)):
+        model = loading.load_for_inference(loading.open_folder(path, "cpu")).model
+        assert model.dtype == (expected or torch.float32)
 
 
 @pytest.mark.parametrize("native", [True, False])

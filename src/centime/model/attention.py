@@ -21,6 +21,7 @@ from centime.ops.attention import causal_attention
 from centime.ops.latent.absorbed import HeadMatrices, absorb, release
 from centime.ops.latent.attention import paged_latent_attention
 from centime.ops.latent.past import Past
+from centime.ops.precision import emulated
 from centime.ops.quantised import Quantised
 from centime.ops.rope import apply_rope
 
@@ -99,13 +100,16 @@ class MultiHeadLatentAttention(nn.Module):
         """Every head's query against the shared entries."""
         (B, S, H, _), T = queries[0].shape, stored_BTW.shape[1]
         q = self._absorb(queries).transpose(1, 2).reshape(B, H * S, -1)
+        given = q.dtype
+        if emulated(q):
+            q, stored_BTW = q.float(), stored_BTW.float()
         scores = (q @ stored_BTW.transpose(1, 2)).float().view(B, H, S, T) * self.scale
         if S > 1:
             future = torch.ones(S, T, dtype=torch.bool, device=scores.device).triu(T - S + 1)
             scores = scores.masked_fill(future, float("-inf"))
         weights = scores.softmax(-1).to(stored_BTW.dtype).view(B, H * S, T)
         context = (weights @ stored_BTW[..., : self.latent_dim]).view(B, H, S, self.latent_dim)
-        return self._release(context.transpose(1, 2))
+        return self._release(context.transpose(1, 2).to(given))
 
     def _absorb(self, queries: Queries) -> Tensor:
         """[q_nope W_UK; q_rope], queries in the space of entries [B, S, H, L + R]."""

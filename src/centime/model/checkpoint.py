@@ -28,7 +28,7 @@ from centime.files.marks import Kind
 from centime.json_files import read_object
 from centime.model.allocate import allocate
 from centime.model.decoder import Transformer
-from centime.model.folder import StoredModel
+from centime.model.folder import StoredModel, dtype_of
 from centime.model.matching import target
 from centime.model.names import Slot, copies, slots
 from centime.model.quantised.layout import Shapes, fits, on_disk, quantization_config, shapes_on_disk
@@ -77,6 +77,13 @@ def load(
     for name, slot in stored.repeated.items():
         stored.check_copy(weights[slot.ours], name)
     return model
+
+
+def stated_dtype(path: Path) -> torch.dtype:
+    """The type that `load` takes where none is asked for. Raises UserError where config.json cannot be read."""
+    if is_gguf(path):
+        return torch.bfloat16
+    return dtype_of(hf_config.read(hf_config.model_folder(path))[1])
 
 
 def is_gguf(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 Get = Callable[[str], Tensor]  # a tensor of a folder by its name
 
 
+def dtype_of(raw: Mapping[str, Any]) -> torch.dtype:
+    """The type that a config.json states, float32 where it states none."""
+    return _DTYPES[str(raw.get("dtype") or raw.get("torch_dtype") or "float32").removeprefix("torch.")]
+
+
 class StoredModel:
     """The model in `folder`, its names, shapes and types checked by the headers of its files.
 
@@ -40,7 +45,7 @@ class StoredModel:
         config, raw = hf_config.read(folder)
         self.folder, self.files = folder, TensorFiles(folder)
         self.config = _without_absent_mtp(config, self.files)
-        self.dtype = _DTYPES[str(raw.get("dtype") or raw.get("torch_dtype") or "float32").removeprefix("torch.")]
+        self.dtype = dtype_of(raw)
         self.present = self.files.describe()
         self.parts, beside = quantised_parts(self.present)
         whole = {name: found for name, found in self.present.items() if name not in beside}

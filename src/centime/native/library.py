@@ -99,7 +99,7 @@ class Library:
 
     @property
     def kernels(self) -> str:
-        """The kernels that run: 'avx512_bf16', 'avx512', 'avx2' or 'portable'."""
+        """The kernels that run: 'amx', 'avx512_bf16', 'avx512', 'avx2' or 'portable'."""
         return str(self._loaded.centime_kernels().decode())
 
     def choose(self, kernels: str) -> bool:
@@ -130,6 +130,11 @@ def kernels() -> str:
     """The kernels that run here; empty where PyTorch computes everything."""
     found = library()
     return found.kernels if found else ""
+
+
+def is_vectorised() -> bool:
+    """Whether kernels run that were written for instructions of this processor."""
+    return kernels() not in ("", "portable")
 
 
 def reason() -> str:

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from centime.ops.precision import emulated
+
 # On a CPU, up to this many positions the blocked form below is faster than the fused kernel (3 times at 256); beyond,
 # the probabilities it keeps for the backward pass, S^2 / 2 a head, would outgrow the rest of the activations.
 LONGEST_BLOCKED = 2048
@@ -70,10 +72,13 @@ def causal_attention(q_BHSC: Tensor, k_BHTC: Tensor, v_BHTV: Tensor, scale: floa
     """The same, fast: q [B, H, S, C], k [B, H, T, C], v [B, H, T, Cv], S <= T -> [B, H, S, Cv].
 
     Fused flash kernels want equal head sizes, and MLA's differ (192 and 128 in V3): zero columns on v make them equal,
-    cost less than the slow path loses, and come off the result unchanged.
+    cost less than the slow path loses, and come off the result unchanged. Where products of q's type would be emulated,
+    all of it is float32.
     """
     B, H, S, C = q_BHSC.shape
     T, Cv = v_BHTV.shape[2:]
+    if emulated(q_BHSC):
+        return causal_attention(q_BHSC.float(), k_BHTC.float(), v_BHTV.float(), scale).to(q_BHSC.dtype)
     if q_BHSC.device.type == "cpu" and S <= LONGEST_BLOCKED:
         out: Tensor = _BlockedCausalAttention.apply(  # type: ignore[no-untyped-call]
             *(t.reshape(B * H, -1, t.shape[-1]) for t in (q_BHSC, k_BHTC, v_BHTV)), scale

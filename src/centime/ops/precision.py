@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 
 def native_bf16(device: torch.device) -> bool:
@@ -21,3 +22,8 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         precision = "bf16" if native_bf16(device) else "fp32"
     return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def emulated(x: Tensor) -> bool:
+    """Whether products of x's 16-bit type are emulated on its processor, so that float32's are faster."""
+    return x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16) and not native_bf16(x.device)

@@ -80,24 +80,29 @@ def load_model(path: Path, device: str | None = None, dtype: str | None = None) 
     """The model at `path` (a model folder or a run folder) with its tokenizer, in evaluation mode.
 
     device: cpu or cuda; None: cuda where there is one. dtype: one of DTYPES; None: as the folder says, but float32 on a
-    processor that only emulates the folder's 16-bit products, which would take a hundred times as long. Quantised
+    processor for which torch only emulates the folder's 16-bit products, a hundred times as long on some. Quantised
     matrices stay so on a processor; a GPU, for which there are no kernels of them, gets numbers of that dtype.
     Raises UserError on a missing or damaged folder, a missing tokenizer, an unknown device or dtype.
     """
     return load_weights(open_folder(path, device, dtype), dtype)
 
 
-def load_weights(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
-    """The weights of what `open_folder` found, read as `load_model` says. Raises UserError where they are damaged."""
+def load_weights(found: ModelFolder, dtype: str | None = None, *, to_pack: bool = False) -> LoadedModel:
+    """The weights of what `open_folder` found, read as `load_model` says. Raises UserError where they are damaged.
+
+    to_pack: they will be packed, so that bf16 is no emulation where our kernels have instructions for it.
+    """
     import torch
 
-    from centime.model.checkpoint import load
+    from centime.model.checkpoint import load, stated_dtype
     from centime.model.digest import files_mark
+    from centime.native.library import is_vectorised
     from centime.ops.precision import native_bf16
 
     kind = "cuda" if found.device.kind == "gpu" else "cpu"
     if dtype is None and not native_bf16(torch.device(kind)):
-        dtype = "float32"
+        ours = to_pack and stated_dtype(found.folder) == torch.bfloat16 and is_vectorised()
+        dtype = "bfloat16" if ours else "float32"
     before = files_mark(found.folder)
     wanted = None if dtype is None else getattr(torch, dtype)
     model = load(found.folder, dtype=wanted, device=kind, dense=kind != "cpu")
@@ -114,7 +119,7 @@ def load_for_inference(found: ModelFolder, dtype: str | None = None) -> LoadedMo
     from centime.threads import in_passing_thread
 
     def read() -> LoadedModel:
-        opened = load_weights(found, dtype)
+        opened = load_weights(found, dtype, to_pack=True)
         pack_weights(opened.model)
         if opened.model.dtype == torch.bfloat16 and opened.device.kind == "cpu" and reason():
             print(f"centime: PyTorch computes everything, more slowly: {reason()}.", file=sys.stderr)
