@@ -21,6 +21,7 @@ KEYS: dict[str, set[str]] = {
     "export": {"gguf", "bytes", "dtype", "notes"},
     "keys revoke": {"name", "revoked"},
     "keys top-up": {"name", "currency"},
+    "budgets change": {"target", "kind", "per", "zone", "limit", "currency", "hard", "alerts", "webhook"},
     "catalogue price": {
         *("instant", "price_list", "hours", "hit", "miss", "output", "currency", "tokens", "cost", "doubt"),
     },

@@ -36,6 +36,10 @@ def add(
     ] = None,
     per_minute: Annotated[int | None, typer.Option(help="Requests in any 60 seconds, at most.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Requests at once, at most.")] = None,
+    place: Annotated[
+        str,
+        typer.Option("--in", help="Organisation or team it stands in, such as acme/research: `centime budgets`."),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a key. Its secret is printed once: the ledger keeps a hash of it."""
@@ -48,7 +52,9 @@ def add(
         raise UserError("--peak-hours go with --price-list: the key has no price list of its own.")
     tariff = tariff_for(price_list, hours=peak_hours) if price_list is not None else None
     store = Store()
-    secret = add_key(store, name, tariff=tariff, budget=budget, per_minute=per_minute, concurrency=concurrency)
+    secret = add_key(
+        store, name, tariff=tariff, budget=budget, per_minute=per_minute, concurrency=concurrency, place=place
+    )
     if as_json:
         typer.echo(json.dumps({"name": name, "secret": secret}))
         return
@@ -89,11 +95,27 @@ def revoke(name: Name, as_json: AsJson = False) -> None:
     _say({"name": name, "revoked": True}, f"{name} is revoked.", as_json)
 
 
+@app.command()
+def move(
+    name: Name,
+    place: Annotated[str, typer.Argument(help="An organisation (acme) or a team of it (acme/research); - for none.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let a key stand in another organisation or team: its next requests count in the budgets there."""
+    from centime.serve.accounts.keys import move as move_key
+    from centime.serve.accounts.store import Store
+
+    place = "" if place == "-" else place
+    move_key(Store(), name, place)
+    where = f"stands in {place}" if place else "stands in no organisation"
+    _say({"name": name, "place": place or None}, f"{name} {where}.", as_json)
+
+
 @app.command("top-up")
 def top_up(name: Name, money: Annotated[str, typer.Argument(help="Such as '$5'.")], as_json: AsJson = False) -> None:
     """Add money to a key's budget."""
     from centime.serve.accounts.keys import top_up as top_up_key
-    from centime.serve.accounts.limits import money as shown
+    from centime.serve.accounts.purses import money as shown
     from centime.serve.accounts.store import Store
 
     key = top_up_key(Store(), name, money)

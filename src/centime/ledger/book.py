@@ -34,7 +34,7 @@ from centime.ledger.requests import ServedRequest, served_requests
 from centime.ledger.served import SCHEMA as SERVED_SCHEMA
 from centime.ledger.served import EngineHour, Served, engine_hours, served_rows
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BUSY_SECONDS = 10.0
 
 _TYPES = {

@@ -58,6 +58,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "keys list": ("centime keys list --json",),
     "keys revoke": ("centime keys revoke alice",),
     "keys top-up": ("centime keys top-up alice '$5'",),
+    "keys move": ("centime keys move alice acme/research",),
+    "budgets add": (
+        "centime budgets add acme '$1000' --per month --zone Europe/Paris --webhook https://hooks.example/budget",
+        "centime budgets add acme/research/user:* '$2' --per day",
+    ),
+    "budgets show": ("centime budgets show",),
+    "budgets change": ("centime budgets change acme '$1500' --alert 80,100",),
+    "budgets remove": ("centime budgets remove acme --per month",),
     "generate": (
         "centime generate runs/quickstart --prompt 'def main('",
         "centime generate runs/quickstart --chat --prompt '12+34=' --temperature 0",

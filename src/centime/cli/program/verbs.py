@@ -9,6 +9,7 @@ VERBS = {
     "bill": "What it really cost, in the shape of Table 1 of the DeepSeek-V3 report.",
     "serve": "A model folder as an HTTP server for OpenAI, DeepSeek and Anthropic clients; a price on every answer.",
     "keys": "API keys of a server: budgets, limits, prices.",
+    "budgets": "What organisations, teams, keys, users and sessions may spend, by the day, the month, for ever.",
     "catalogue": "Prices that plans and bills rest on: what is asked at an instant, and newer ones from public tables.",
     "generate": "Complete a prompt with a model folder; the cost of the answer after it.",
     "chat": "Talk to a model folder; the cost of each answer after it.",

@@ -17,6 +17,7 @@ class Account:
     per_minute: int | None
     concurrency: int | None
     own_prices: bool = False  # the tariff is the key's own, whatever model it asks for
+    place: str = ""  # where its key stands: 'organisation/team', 'organisation' or ''
 
 
 @dataclass(frozen=True)

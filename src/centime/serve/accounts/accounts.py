@@ -11,6 +11,7 @@ import asyncio
 import functools
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -18,13 +19,14 @@ from centime.catalogue.prices import Price
 from centime.catalogue.tariffs import Tariff
 from centime.errors import UserError
 from centime.serve.accounts.account import Account, Balance
-from centime.serve.accounts.charge import at_most
+from centime.serve.accounts.budgets.alerts import deliver, due
 from centime.serve.accounts.keys import hash_of
 from centime.serve.accounts.limits import Refused, held
 from centime.serve.accounts.machine import Machine
 from centime.serve.accounts.reservations import Reservations
 from centime.serve.accounts.store import Store, set_price_list
 from centime.serve.accounts.ticket import Ticket, asked_now, check_currency
+from centime.serve.accounts.wanted import wanted
 
 BOOKED_EVERY_S = 1.0  # between two readings of the engine's clocks
 _tariff = functools.lru_cache(maxsize=1024)(Tariff.from_text)
@@ -78,7 +80,7 @@ class Accounts:
         if secret:
             found = self._store.read(
                 "SELECT name, tariff, CASE WHEN balance IS NULL THEN NULL ELSE currency END, per_minute, concurrency, "
-                "revoked_ns FROM keys WHERE hash = ?",
+                "revoked_ns, place FROM keys WHERE hash = ?",
                 hash_of(secret),
             )
             row = found[0] if found else None
@@ -89,11 +91,11 @@ class Accounts:
             raise Refused(
                 401, "invalid_api_key", f"Authentication failed: {said}. Send 'Authorization: Bearer sk-...'."
             )
-        name, tariff, currency, per_minute, concurrency, revoked_ns = row
+        name, tariff, currency, per_minute, concurrency, revoked_ns, place = row
         if revoked_ns is not None:
             raise Refused(401, "invalid_api_key", f"Authentication failed: key {name!r} was revoked.")
         own = _tariff(tariff) if isinstance(tariff, str) else None
-        return Account(name, own or self.tariff, currency, per_minute, concurrency, own is not None)  # type: ignore[arg-type]
+        return Account(name, own or self.tariff, currency, per_minute, concurrency, own is not None, place)  # type: ignore[arg-type]
 
     def admit(self, account: Account, *, prompt_tokens: int = 0, max_tokens: int = 0) -> Ticket:
         """Count the request against the key's limits and reserve what it could cost, at this moment's prices.
@@ -102,11 +104,12 @@ class Accounts:
         refused; `Ticket.raise_to` reserves. Raises Refused, and then nothing is counted: 402 when the balance might
         not pay it, 429 beyond the key's limits, with `retry_after`, 503 while the ledger cannot be written.
         """
-        asked = asked_now(account)
+        asked, now = asked_now(account), time.time_ns()
         if not self._priced_later:
             check_currency(account)
-        number = self._reservations.reserve(account, at_most(asked.amounts, prompt_tokens, max_tokens))
-        return Ticket(self._reservations, self._machine.pricing, account, number, asked)
+        asks = wanted(asked.amounts, prompt_tokens, max_tokens)
+        held = self._reservations.reserve(account, asks, now, priced=not self._priced_later)
+        return Ticket(self._reservations, self._machine.pricing, held, asked)
 
     def balance(self, account: Account) -> Balance:
         """What the account may still spend. What the ledger knows, also while it cannot be written."""
@@ -144,10 +147,29 @@ class Accounts:
             self._reservations.keep_alive(connection)
 
     async def book_machine_time(self, clocks: Callable[[], tuple[int, int]]) -> None:
-        """Books what `clocks` reads, (requests_ns, idle_ns) since the start, every second until it is cancelled."""
+        """Books what `clocks` reads, (requests_ns, idle_ns) since the start, every second until it is cancelled; beside
+        it, whoever is to be told of budgets is told."""
+        telling = asyncio.create_task(self._telling())
+        try:
+            while True:
+                await asyncio.sleep(BOOKED_EVERY_S)
+                await asyncio.to_thread(lambda: self.machine_time(*clocks()))
+        finally:
+            telling.cancel()
+
+    async def _telling(self) -> None:
         while True:
             await asyncio.sleep(BOOKED_EVERY_S)
-            await asyncio.to_thread(lambda: self.machine_time(*clocks()))
+            await asyncio.to_thread(self.tell_alerts)
+
+    def tell_alerts(self) -> None:
+        """Send what is to be told of budgets, as far as somebody answers; call it every second or so, beside all else.
+
+        It waits for webhooks. What fails, or finds the ledger locked, is sent by a later call.
+        """
+        with suppress(sqlite3.Error):
+            if due(self._store.read):
+                deliver(self._reservations.writing)
 
     def close(self) -> None:
         """Release what still runs and close the file. Charges that could not be booked are told on standard error."""

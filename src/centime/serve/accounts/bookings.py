@@ -10,13 +10,16 @@ import queue
 import sqlite3
 import sys
 import threading
+import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from centime.catalogue.tariffs import decimal
 from centime.ledger.requests import ServedRequest, add_request
 from centime.ledger.served import Served, add_served
+from centime.serve.accounts.budgets.lines import CapLine, charge
 from centime.serve.accounts.store import LOWEST, Store
 
 
@@ -28,6 +31,7 @@ class Booking:
     reservation: int
     row: Served | None = None
     itself: ServedRequest | None = None
+    lines: Sequence[CapLine] = ()  # of budgets, which `row` is counted in too
     tried: bool = False  # by somebody, whether or not it went in
 
 
@@ -101,7 +105,7 @@ class Bookings:
 
 
 def _write(connection: sqlite3.Connection, booking: Booking) -> None:
-    """The charge on the bill and on the balance; the reservation is let go."""
+    """The charge on the bill, on the balance and on the budgets; the reservation is let go."""
     row = booking.row
     if row is not None:
         add_served(connection, row)
@@ -111,4 +115,6 @@ def _write(connection: sqlite3.Connection, booking: Booking) -> None:
         if found is not None and found[0] is not None:
             left = max(LOWEST, found[0] - row.list_pico)
             connection.execute("UPDATE keys SET balance = ? WHERE name = ?", (left, row.key))
+        charge(connection, booking.lines, row.list_pico, time.time_ns())
+    connection.execute("DELETE FROM budget_held WHERE reservation = ?", (booking.reservation,))
     connection.execute("DELETE FROM reservations WHERE id = ?", (booking.reservation,))

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from centime.catalogue.prices import Price
-from centime.catalogue.tariffs import MOST, PICO, Hours, TokenPrices, decimal
+from centime.catalogue.tariffs import MOST, PICO, Hours, decimal
 from centime.units import HOUR_NS
 
 MOST_PICO = MOST * PICO  # of one request; every sum of two is below 2^64, every one alone below 2^63
@@ -76,11 +76,6 @@ class Charge:
             "hours": self.hours or None,
             "doubt": self.doubt or None,
         }
-
-
-def at_most(amounts: TokenPrices, prompt_tokens: int, max_tokens: int) -> int:
-    """What a request can cost, in pico-units: every prompt token a miss, every output token made."""
-    return prompt_tokens * amounts.dearest_input + max_tokens * amounts.output
 
 
 def check_use(used: Used, devices: int) -> None:

@@ -7,7 +7,6 @@ which people choose.
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import sqlite3
 import time
@@ -17,14 +16,15 @@ from typing import Any
 
 from centime.catalogue.tariffs import MOST, PICO, Tariff, decimal
 from centime.errors import UserError, nearest
+from centime.serve.accounts.budgets.targets import NAME, check_place
 from centime.serve.accounts.limits import dead, held
 from centime.serve.accounts.store import Store, server_currencies
 from centime.units import parse_money
 
 MOST_LIMIT = 10**9  # requests a minute, or at once
 PREFIX = "sk-"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_COLUMNS = "name, hint, created_ns, revoked_ns, tariff, currency, balance, topped_up, per_minute, concurrency"
+_ALL = "name, hash, hint, created_ns, revoked_ns, tariff, currency, balance, topped_up, per_minute, concurrency, place"
+_COLUMNS = "name, hint, created_ns, revoked_ns, tariff, currency, balance, topped_up, per_minute, concurrency, place"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Key:
     topped_up: int
     per_minute: int | None
     concurrency: int | None
+    place: str = ""  # 'organisation/team', 'organisation' or ''
     running: int = 0
     held: int = 0
 
@@ -59,6 +60,7 @@ class Key:
             "requests_running": self.running,
             "requests_per_minute": self.per_minute,
             "concurrency": self.concurrency,
+            "place": self.place or None,
         }
 
 
@@ -75,12 +77,13 @@ def add_key(
     budget: str | None = None,
     per_minute: int | None = None,
     concurrency: int | None = None,
+    place: str = "",
 ) -> str:
     """Make a key and return its secret, which nobody can read again.
 
     budget: money such as '$5'; without one the key may spend without end. tariff None: the prices of whatever server is
-    asked. Raises UserError for a name that is taken or cannot be one, a limit out of range, or a budget in a currency
-    that no server on this ledger asks prices in.
+    asked. place: the organisation or team that it stands in. Raises UserError for a name that is taken or cannot be
+    one, a limit out of range, or a budget in a currency that no server on this ledger asks prices in.
     """
     if not NAME.fullmatch(name):
         raise UserError(
@@ -91,6 +94,8 @@ def add_key(
             raise UserError(f"{flag} {value} lets nothing through; give 1 or more, or leave it out.")
         if value is not None and value > MOST_LIMIT:
             raise UserError(f"{flag} {value} is no limit; give at most {MOST_LIMIT:,}, or leave it out.")
+    if place:
+        check_place(place)
     balance, currency = None, tariff.currency if tariff else None
     if budget is not None:
         balance, spoken = amount(budget)
@@ -103,7 +108,7 @@ def add_key(
     secret = PREFIX + secrets.token_urlsafe(32)
     row = (
         name, hash_of(secret), secret[-4:], time.time_ns(), None, tariff.as_text() if tariff else None, currency,
-        balance, balance or 0, per_minute, concurrency,
+        balance, balance or 0, per_minute, concurrency, place,
     )  # fmt: skip
     with store.writing() as connection:
         taken = connection.execute("SELECT revoked_ns FROM keys WHERE name = ?", (name,)).fetchone()
@@ -112,7 +117,7 @@ def add_key(
             raise UserError(f"a key {name!r} {state}; choose another name.")
         if budget is not None and tariff is None:
             _check_currency(connection, budget, str(currency))
-        connection.execute(f"INSERT INTO keys VALUES ({', '.join('?' * len(row))})", row)
+        connection.execute(f"INSERT INTO keys ({_ALL}) VALUES ({', '.join('?' * len(row))})", row)
     return secret
 
 
@@ -122,15 +127,10 @@ def list_keys(store: Store) -> list[Key]:
     with store.reading() as connection:
         gone = dead(connection)
         for row in connection.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY created_ns, name").fetchall():
-            name, hint, created_ns, revoked_ns, tariff, *rest = row
-            own = Tariff.from_text(tariff) if tariff else None
-            currency, balance, topped_up, per_minute, concurrency = rest
-            found.append(
-                Key(
-                    name, hint, created_ns, revoked_ns, own, currency, balance, topped_up, per_minute, concurrency,
-                    *held(connection, name, gone=gone),
-                )
-            )  # fmt: skip
+            values = dict(zip(_COLUMNS.split(", "), row, strict=True))
+            values["tariff"] = Tariff.from_text(values["tariff"]) if values["tariff"] else None
+            running, holds = held(connection, values["name"], gone=gone)
+            found.append(Key(**values, running=running, held=holds))
     return found
 
 
@@ -141,6 +141,15 @@ def revoke(store: Store, name: str) -> None:
         connection.execute(
             "UPDATE keys SET revoked_ns = ? WHERE name = ? AND revoked_ns IS NULL", (time.time_ns(), name)
         )
+
+
+def move(store: Store, name: str, place: str) -> None:
+    """The key stands in this organisation or team from now on; '' in none. Raises UserError for an unknown name."""
+    if place:
+        check_place(place)
+    with store.writing() as connection:
+        _known(connection, name)
+        connection.execute("UPDATE keys SET place = ? WHERE name = ?", (place, name))
 
 
 def top_up(store: Store, name: str, money: str) -> Key:

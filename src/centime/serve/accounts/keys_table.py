@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from centime.serve.accounts.keys import Key
-from centime.serve.accounts.limits import money
+from centime.serve.accounts.purses import money
 
 LONG = 24  # characters of a name that a line of 80 has room for beside the rest
 
@@ -19,12 +19,15 @@ def keys_table(keys: Sequence[Key]) -> Table:
     what runs, where anything does. Names are never cut: the other verbs take them."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     runs = any(key.running for key in keys)
+    stands = any(key.place for key in keys)
     table.add_column("key", overflow="fold", no_wrap=all(len(key.name) <= LONG for key in keys))
     table.add_column("secret", no_wrap=True)
     table.add_column("left", justify="right", no_wrap=True)
     if runs:
         table.add_column("running", justify="right", no_wrap=True)
     table.add_column("limits", overflow="fold")
+    if stands:
+        table.add_column("in", overflow="fold")
     table.add_column("prices", overflow="fold", min_width=len("server's"))
     table.add_column("made", no_wrap=True)
     for key in keys:
@@ -37,6 +40,7 @@ def keys_table(keys: Sequence[Key]) -> Table:
             "revoked" if key.revoked_ns is not None else left,
             *([str(key.running or "")] if runs else []),
             ", ".join(f"{limit}{what}" for limit, what in limits if limit is not None),
+            *([key.place] if stands else []),
             key.tariff.name if key.tariff else "server's",
             made,
             style="dim" if key.revoked_ns is not None else "",

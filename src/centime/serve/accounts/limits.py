@@ -1,17 +1,18 @@
-"""What a key may not exceed: its balance, its requests per minute, its requests at once. All inside one transaction."""
+"""What a key may not exceed: its requests per minute, its requests at once. All inside one transaction."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections.abc import Collection
-from decimal import Decimal
+from dataclasses import replace
 
-from centime.catalogue.tariffs import MOST, PICO
+from centime.catalogue.tariffs import MOST
 from centime.ledger.process import Identity, alive, this_process
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.charge import MOST_PICO
-from centime.units import format_money, plural
+from centime.serve.accounts.wanted import Wanted
+from centime.units import plural
 
 MINUTE_NS = 60 * 10**9
 # A process in another container cannot be asked for: what it holds is let go after an hour without a request.
@@ -19,11 +20,17 @@ SILENT_NS = 60 * MINUTE_NS
 
 
 class Refused(Exception):
-    """A request that is not served. `message` says why and what to do; retry_after is in seconds."""
+    """A request that is not served. `message` says why and what to do; retry_after is in seconds.
 
-    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+    waits: it would be served once others that run have ended.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, retry_after: int | None = None, *, waits: bool = False
+    ) -> None:
         super().__init__(message)
-        self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
+        self.status, self.code, self.message = status, code, message
+        self.retry_after, self.waits = retry_after, waits
 
 
 def held(connection: sqlite3.Connection, key: str, but: int = 0, gone: Collection[str] = ()) -> tuple[int, int]:
@@ -45,51 +52,38 @@ def dead(connection: sqlite3.Connection) -> set[str]:
     }
 
 
-def release_dead(connection: sqlite3.Connection) -> None:
-    """Let go of what processes hold that no longer live."""
-    for holder in dead(connection):
-        connection.execute("DELETE FROM reservations WHERE holder = ?", (holder,))
-        connection.execute("DELETE FROM holders WHERE id = ?", (holder,))
+def release_dead(connection: sqlite3.Connection) -> bool:
+    """Let go of what processes hold that no longer live; whether there were any."""
+    gone = dead(connection)
+    for holder in gone:
+        release_held(connection, holder)
+    return bool(gone)
+
+
+def release_held(connection: sqlite3.Connection, holder: str) -> None:
+    """Let go of all that a process holds."""
+    connection.execute(
+        "DELETE FROM budget_held WHERE reservation IN (SELECT id FROM reservations WHERE holder = ?)", (holder,)
+    )
+    connection.execute("DELETE FROM reservations WHERE holder = ?", (holder,))
+    connection.execute("DELETE FROM holders WHERE id = ?", (holder,))
 
 
 def sign_of_life(connection: sqlite3.Connection, holder: str) -> None:
     """This process holds reservations under the name `holder`."""
     who = this_process()
     connection.execute(
-        "INSERT OR REPLACE INTO holders VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO holders (id, boot, namespace, pid, started, seen_ns) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET seen_ns = excluded.seen_ns",
         (holder, who.boot, who.namespace, who.pid, who.started, time.monotonic_ns()),
     )
 
 
-def check_balance(
-    connection: sqlite3.Connection, key: str, balance: int, currency: str, wanted: int, own: int = 0
-) -> None:
-    """Refuses (402) a request that could cost more than is left beside the others that run; one of which nothing is
-    known yet (wanted 0) when nothing is left. own: the number of the reservation that it has already."""
-
-    def pays() -> bool:
-        return balance > 0 and held(connection, key, own)[1] + wanted <= balance
-
-    if pays():
-        return
-    release_dead(connection)
-    if pays():
-        return
-    running, reserved = held(connection, key, own)
-    beside = f", of which {money(reserved, currency)} is held for {running} running" if reserved else ""
-    asks = f"this request could cost {money(wanted, currency)} and key" if wanted else "key"
-    less = "Lower max_tokens, or top up" if wanted and balance > 0 else "Top up"
-    raise Refused(
-        402,
-        "insufficient_balance",
-        f"Insufficient balance: {asks} {key!r} has {money(balance, currency)}{beside}. "
-        f"{less}: centime keys top-up {key} AMOUNT.",
-    )
-
-
-def check_range(wanted: int, account: Account) -> None:
-    """Refuses (400) a request that could cost more than any request may: no balance holds it, nor would a bill."""
-    if wanted > MOST_PICO:
+def in_range(wanted: Wanted, account: Account) -> Wanted:
+    """The request with no more tokens than any may cost: no balance holds more, nor would a bill. Raises Refused (400)
+    where they are too few."""
+    tokens = wanted.within(MOST_PICO)
+    if tokens is None:
         currency = account.tariff.currency if account.tariff else ""
         raise Refused(
             400,
@@ -97,6 +91,7 @@ def check_range(wanted: int, account: Account) -> None:
             f"This request could cost more than {MOST:,} {currency}, which none may: ask for fewer tokens "
             "(max_tokens) or fewer answers (n).",
         )
+    return replace(wanted, tokens=tokens)
 
 
 def check_concurrency(connection: sqlite3.Connection, key: str, limit: int) -> None:
@@ -129,8 +124,3 @@ def check_rate(connection: sqlite3.Connection, key: str, limit: int) -> None:
             seconds,
         )
     connection.execute("INSERT INTO arrivals VALUES (?, ?)", (key, now))
-
-
-def money(pico: int, currency: str) -> str:
-    """Pico-units for a person to read."""
-    return format_money(float(Decimal(pico) / PICO), currency)

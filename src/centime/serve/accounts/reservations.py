@@ -7,19 +7,38 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
+from centime.ledger.tags import NO_TAGS, RequestTags
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.bookings import Bookings
+from centime.serve.accounts.budgets.lines import CapLine, hold
 from centime.serve.accounts.limits import (
     MINUTE_NS,
     Refused,
-    check_balance,
     check_concurrency,
-    check_range,
     check_rate,
+    in_range,
+    release_held,
     sign_of_life,
 )
+from centime.serve.accounts.purses import budgets_over, granted
 from centime.serve.accounts.store import Store
+from centime.serve.accounts.wanted import Wanted
+
+
+@dataclass(frozen=True)
+class Held:
+    """What an admitted request holds: a reservation by its number, of its key's balance and of these lines of budgets.
+
+    came_ns: when it was admitted, since the epoch: the windows that it is counted in. tags: what it says of itself.
+    """
+
+    number: int
+    account: Account
+    came_ns: int
+    tags: RequestTags = NO_TAGS
+    lines: tuple[CapLine, ...] = ()
 
 
 class Reservations:
@@ -34,37 +53,52 @@ class Reservations:
         self._seen_ns = time.monotonic_ns()  # when this process last gave a sign of life
         self.bookings = Bookings(store)
 
-    def reserve(self, account: Account, wanted: int) -> int:
-        """Count a request against its key's limits and hold `wanted` pico-units for it; the reservation's number.
+    def reserve(self, account: Account, asks: Wanted, came_ns: int, *, priced: bool = True) -> Held:
+        """Count a request against its key's limits and hold what it asks for.
 
-        Raises Refused, and then nothing is counted: 400 for more than any request may cost, 402 when the balance might
-        not pay it, 429 beyond the key's limits, 503 while the ledger cannot be written.
+        priced: its prices are known; else they are said before `raise_to`, and no budget is held of until then. Raises
+        Refused, and then nothing is counted: 400 for more than any request may cost, 402 when what is left might not
+        pay it, 429 beyond the key's limits, 503 while the ledger cannot be written.
         """
-        check_range(wanted, account)
+        asks = in_range(asks, account)
         with self._reserving() as connection:
             if account.concurrency is not None:
                 check_concurrency(connection, account.name, account.concurrency)
-            self._check_balance(connection, account, wanted)
+            over = budgets_over(connection, account, NO_TAGS, came_ns, priced=priced)
+            tokens = granted(connection, account, over, asks)
             if account.per_minute is not None:
                 check_rate(connection, account.name, account.per_minute)
             self.keep_alive(connection)
-            row = connection.execute(
+            (number,) = connection.execute(
                 "INSERT INTO reservations (key, holder, pico) VALUES (?, ?, ?) RETURNING id",
-                (account.name, self._holder, wanted),
+                (account.name, self._holder, asks.of(tokens)),
             ).fetchone()
-            return int(row[0])
+            lines = tuple(one.line for one in over if priced)
+            hold(connection, number, lines)
+            return Held(number, account, came_ns, lines=lines)
 
-    def raise_to(self, number: int, account: Account, wanted: int) -> None:
-        """Hold `wanted` pico-units for an admitted request, if that is more than it has. Raises Refused, but no 429."""
-        check_range(wanted, account)
+    def raise_to(self, held: Held, asks: Wanted, tags: RequestTags | None = None) -> tuple[Held, int]:
+        """Hold what an admitted request asks for, if that is more than it has, and with how many tokens of output.
+
+        tags: what it says of itself, None: nothing new. Raises Refused, but no 429.
+        """
+        asks = in_range(asks, held.account)
+        said = held.tags if tags is None else tags
         with self._reserving() as connection:
-            found = connection.execute("SELECT pico FROM reservations WHERE id = ?", (number,)).fetchone()
-            if found is None or found[0] < wanted:  # none: this process was taken for dead
-                self._check_balance(connection, account, wanted, number)
-                connection.execute(
-                    "INSERT OR REPLACE INTO reservations (id, key, holder, pico) VALUES (?, ?, ?, ?)",
-                    (number, account.name, self._holder, wanted),
-                )
+            over = budgets_over(connection, held.account, said, held.came_ns)
+            lines = tuple(one.line for one in over)
+            found = connection.execute("SELECT pico FROM reservations WHERE id = ?", (held.number,)).fetchone()
+            if found is not None and found[0] >= asks.most and lines == held.lines:
+                return replace(held, tags=said), asks.tokens
+            tokens = granted(connection, held.account, over, asks, held.number)
+            pico = max(asks.of(tokens), found[0] if found else 0)  # none: this process was taken for dead
+            connection.execute(
+                "INSERT INTO reservations (id, key, holder, pico) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET pico = excluded.pico",
+                (held.number, held.account.name, self._holder, pico),
+            )
+            hold(connection, held.number, lines)
+            return replace(held, tags=said, lines=lines), tokens
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -89,11 +123,6 @@ class Reservations:
                 f"The ledger cannot be written just now ({error}), so nothing can be charged.",
             ) from None
 
-    def _check_balance(self, connection: sqlite3.Connection, account: Account, wanted: int, own: int = 0) -> None:
-        if account.currency is not None:
-            balance = connection.execute("SELECT balance FROM keys WHERE name = ?", (account.name,)).fetchone()[0]
-            check_balance(connection, account.name, balance, account.currency, wanted, own)
-
     def sign_on(self, connection: sqlite3.Connection) -> None:
         """This process holds reservations from now on."""
         sign_of_life(connection, self._holder)
@@ -106,5 +135,4 @@ class Reservations:
 
     def sign_off(self, connection: sqlite3.Connection) -> None:
         """Lets go of everything that this process holds."""
-        connection.execute("DELETE FROM reservations WHERE holder = ?", (self._holder,))
-        connection.execute("DELETE FROM holders WHERE id = ?", (self._holder,))
+        release_held(connection, self._holder)

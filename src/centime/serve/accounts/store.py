@@ -7,6 +7,7 @@ at any instant has committed all three or none.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from centime.catalogue.tariffs import Tariff
 from centime.ledger.book import BUSY_SECONDS, connect, default_book_path
+from centime.serve.accounts.budgets.tables import SCHEMA as BUDGETS_SCHEMA
 
 LOWEST = -(2**63)  # what an integer of SQLite holds
 STUCK_MS = 100  # how long a ledger is waited for that was just waited for in vain
@@ -28,7 +30,9 @@ CREATE TABLE IF NOT EXISTS keys (
   tariff TEXT,                     -- JSON; NULL: the server's
   currency TEXT, balance INTEGER,  -- pico-units left; NULL: no budget
   topped_up INTEGER NOT NULL,      -- pico-units put in so far
-  per_minute INTEGER, concurrency INTEGER) WITHOUT ROWID;
+  per_minute INTEGER, concurrency INTEGER,
+  place TEXT NOT NULL DEFAULT '')  -- 'organisation/team', 'organisation' or ''
+  WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS holders (  -- processes that have requests running
   id TEXT NOT NULL PRIMARY KEY, boot TEXT NOT NULL, namespace TEXT NOT NULL, pid INTEGER NOT NULL,
   started INTEGER NOT NULL, seen_ns INTEGER NOT NULL) WITHOUT ROWID;
@@ -41,6 +45,7 @@ CREATE TABLE IF NOT EXISTS price_lists (  -- of the servers of each run, as the 
   run TEXT NOT NULL, run_path TEXT NOT NULL, name TEXT NOT NULL, currency TEXT NOT NULL,
   PRIMARY KEY (run, run_path)) WITHOUT ROWID;
 """
+_LATER = (("keys", "place", "TEXT NOT NULL DEFAULT ''"),)  # columns that earlier versions of these tables lack
 
 
 class Store:
@@ -59,9 +64,11 @@ class Store:
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
         self._reader = connect(self.path)
         self._stuck = False  # the last write did not come about
-        if not self.read("SELECT 1 FROM sqlite_master WHERE name = 'price_lists'"):
+        if not self.read("SELECT 1 FROM sqlite_master WHERE name = 'budgets'"):
             with self._lock:
-                self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+                self._connection.execute("BEGIN IMMEDIATE")
+                _make(self._connection)
+                self._connection.execute("COMMIT")
 
     def read(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """Rows of a query that writes nothing."""
@@ -112,6 +119,15 @@ class Store:
         with self._lock, self._read_lock:
             self._connection.close()
             self._reader.close()
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    """The tables, and what those of an earlier version lack, inside the caller's transaction."""
+    for statement in re.sub("--.*", "", f"{_SCHEMA}{BUDGETS_SCHEMA}").split(";"):
+        connection.execute(statement)  # not executescript, which would end the transaction first
+    for table, column, kind in _LATER:
+        if column not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
 def set_price_list(connection: sqlite3.Connection, run: str, run_path: str, tariff: Tariff | None) -> None:

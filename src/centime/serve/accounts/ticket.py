@@ -8,13 +8,15 @@ import time
 import weakref
 
 from centime.catalogue.tariffs import Asked, Tariff, TokenPrices
+from centime.ledger.tags import RequestTags
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.bookings import Booking
-from centime.serve.accounts.charge import Charge, Used, at_most
+from centime.serve.accounts.charge import Charge, Used
 from centime.serve.accounts.limits import Refused
 from centime.serve.accounts.machine import Machine
 from centime.serve.accounts.pricing import Pricing
-from centime.serve.accounts.reservations import Reservations
+from centime.serve.accounts.reservations import Held, Reservations
+from centime.serve.accounts.wanted import wanted
 
 FREE = Asked(TokenPrices(0, 0, 0), "")
 
@@ -25,19 +27,12 @@ class Ticket:
     A ticket that nobody has any more, whatever happened to whoever had it, is released. Safe for threads.
     """
 
-    def __init__(
-        self,
-        reservations: Reservations,
-        pricing: Pricing,
-        account: Account,
-        number: int,
-        asked: Asked,
-    ) -> None:
+    def __init__(self, reservations: Reservations, pricing: Pricing, held: Held, asked: Asked) -> None:
         self._reservations, self._pricing = reservations, pricing
-        self.account, self._number = account, number
+        self._held = held
         self._asked = asked  # the prices at which it was admitted
         self._changing = threading.Lock()  # so that nothing is reserved for a request that has just ended
-        self._forgotten = weakref.finalize(self, reservations.bookings.later, Booking(number))
+        self._forgotten = weakref.finalize(self, reservations.bookings.later, Booking(held.number))
         self._forgotten.atexit = False
 
     def price(self, tariff: Tariff | None) -> None:
@@ -46,20 +41,30 @@ class Ticket:
         account = self.account if self.account.own_prices else dataclasses.replace(self.account, tariff=tariff)
         check_currency(account)
         with self._changing:
-            self.account = account
+            self._held = dataclasses.replace(self._held, account=account)
             self._asked = asked_now(account)
 
-    def raise_to(self, *, prompt_tokens: int, max_tokens: int) -> None:
+    @property
+    def account(self) -> Account:
+        """Whose request it is."""
+        return self._held.account
+
+    def raise_to(
+        self, *, prompt_tokens: int, max_tokens: int, least: int | None = None, tags: RequestTags | None = None
+    ) -> int:
         """Reserve what the request could cost, at the ticket's own prices, where it holds less; the limits count once.
 
-        Raises Refused: 400 for more than any request may cost, 402 when the balance might not pay it, 503 while the
-        ledger cannot be written. The ticket stays good all the same, with what it held.
+        Returns how many tokens of output are paid for: `max_tokens`, or where that does not fit what is left, as many
+        as do, `least` or more; least None: all of them or none. tags: what the request says of itself, None: what is
+        known already. Raises Refused: 400 for more than any request may cost, 402 when what is left might not pay it,
+        503 while the ledger cannot be written. The ticket stays good all the same, with what it held.
         """
         with self._changing:
             if not self._forgotten.alive:
                 raise RuntimeError("a request is settled or released once")
-            wanted = at_most(self._asked.amounts, prompt_tokens, max_tokens)
-            self._reservations.raise_to(self._number, self.account, wanted)
+            asks = wanted(self._asked.amounts, prompt_tokens, max_tokens, least)
+            self._held, tokens = self._reservations.raise_to(self._held, asks, tags)
+            return tokens
 
     def settle(self, used: Used, machine: Machine | None = None) -> Charge:
         """Charge what was used and let the reservation go, committed before this returns if the ledger can be written.
@@ -72,9 +77,9 @@ class Ticket:
             if not self._forgotten.alive:
                 raise RuntimeError("a request is settled or released once")
             pricing = machine.pricing if machine is not None else self._pricing
-            charge, row, itself = pricing.charge(self.account, self._asked, used)
+            charge, row, itself = pricing.charge(self._held.account, self._asked, used)
             self._forgotten.detach()
-        self._reservations.bookings.book(Booking(self._number, row, itself))
+        self._reservations.bookings.book(Booking(self._held.number, row, itself, self._held.lines))
         return charge
 
     def release(self) -> None:
@@ -82,7 +87,7 @@ class Ticket:
         with self._changing:
             ended = self._forgotten.detach() is None
         if not ended:
-            self._reservations.bookings.book(Booking(self._number))
+            self._reservations.bookings.book(Booking(self._held.number))
 
 
 def asked_now(account: Account) -> Asked:
