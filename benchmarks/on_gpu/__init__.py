@@ -1,0 +1,1 @@
+"""What `gpu.py` checks and times: operations against their references, kernels, whole steps of models."""
