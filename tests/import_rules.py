@@ -84,15 +84,16 @@ DATA_MAY_IMPORT: dict[str, set[str]] = {
     "display": set(),
 }
 
-# Within train: what is trained on, how weights move, the step, what a run will take, what it leaves on disk, the run
-# itself. The report reads a run's folder and knows nothing of training.
+# Within train: what is trained on, how weights move, the step, what a run will take, what it leaves on disk, what each
+# kind of stage brings, the run itself. The report reads a run's folder and knows nothing of training.
 TRAIN_MAY_IMPORT: dict[str, set[str]] = {
     "stages": set(),
     "optimizers": set(),
     "engine": {"optimizers", "stages"},
     "forecast": {"engine", "stages"},
     "folder": {"engine", "stages"},
-    "run": {"report", "folder", "forecast", "engine", "stages"},
+    "kinds": {"engine", "stages"},
+    "run": {"report", "folder", "forecast", "kinds", "engine", "stages"},
     "report": set(),
 }
 

@@ -32,12 +32,11 @@ def explain(
 def _sentence(
     issue: Any, root: type[BaseModel], what: str, also: Mapping[str, set[str]], instead: Mapping[str, str]
 ) -> str:
-    path = [str(part) for part in issue["loc"]]
+    path, section = _walked(root, [str(part) for part in issue["loc"]])
     name = ".".join(path)
     message = issue["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
     if not path:
         return f"{message}."
-    section = _section(root, path[:-1])
     if issue["type"] == "extra_forbidden":
         names = set(section.model_fields) | also.get(".".join(path[:-1]), set())
         hint = nearest(path[-1], names) or f" Known here: {', '.join(sorted(names))}."
@@ -63,14 +62,30 @@ def as_written(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text):,} characters)"
 
 
-def _section(root: type[BaseModel], path: list[str]) -> type[BaseModel]:
-    """The pydantic class at a path of keys (list numbers are passed over)."""
-    model = root
-    for part in path:
+def _walked(root: type[BaseModel], loc: list[str]) -> tuple[list[str], type[BaseModel]]:
+    """(the path of keys as its writer knows it, the pydantic class that its last key is of).
+
+    List numbers lead nowhere else, and of a union the tag, which pydantic puts into its path, chooses the class.
+    """
+    path: list[str] = []
+    model, tagged = root, dict[str, type[BaseModel]]()
+    for number, part in enumerate(loc):
+        if part in tagged:
+            model, tagged = tagged[part], {}
+            continue
+        path.append(part)
         field = model.model_fields.get(part)
-        if field is not None:
-            model = next(iter(_models(field.annotation)), model)
-    return model
+        if field is not None and number + 1 < len(loc):
+            found = _models(field.annotation)
+            model = next(iter(found), model)
+            tagged = {tag: one for one in found for tag in _tags(one)} if len(found) > 1 else {}
+    return path, model
+
+
+def _tags(model: type[BaseModel]) -> list[str]:
+    """The texts that a class of a union is told by: its fields that allow few."""
+    kinds = [field.annotation for field in model.model_fields.values()]
+    return [str(tag) for kind in kinds if typing.get_origin(kind) is typing.Literal for tag in typing.get_args(kind)]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

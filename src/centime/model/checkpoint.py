@@ -37,6 +37,7 @@ from centime.ops.finite import is_finite
 from centime.ops.quantised import Quantised
 
 SHARD_BYTES = 5_000_000_000  # about DeepSeek-V3's own shards (163 for 688 GB)
+GENERATION = "generation_config.json"
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
     "vocab.json", "merges.txt", "tokenizer.model",
@@ -151,6 +152,7 @@ def save_weights(
         _write_folder(weights, temporary, shard_bytes)
         for name, source in others.items():
             shutil.copyfile(source, temporary / name)
+        (temporary / GENERATION).write_text(_generation(weights.config, others.get("tokenizer.json")), encoding="utf-8")
     return final
 
 
@@ -172,8 +174,18 @@ def _write_folder(weights: Weights, folder: Path, shard_bytes: int) -> None:
     if any(kinds.values()):
         raw["quantization_config"] = quantization_config(kinds, weights.block)
     (folder / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
-    generation = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
-    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+
+
+def _generation(config: ModelConfig, tokenizer: Path | None) -> str:
+    """generation_config.json: the model's first and last token, and what the one beside its tokenizer says besides.
+
+    A tokenizer out of a model's folder brings that model's sampling settings, and all of its end tokens.
+    """
+    said = {"bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
+    beside = tokenizer.with_name(GENERATION) if tokenizer is not None else None
+    if beside is not None and beside.is_file():
+        said |= {key: value for key, value in read_object(beside).items() if value is not None}
+    return json.dumps(said, indent=2) + "\n"
 
 
 def _layout(weights: Weights) -> tuple[dict[str, str | None], Shapes, dict[str, Slot]]:
@@ -230,6 +242,6 @@ def _earlier(folder: Path) -> set[str]:
     return {*_OWN} | {path.name for path in folder.iterdir() if _WEIGHTS.fullmatch(path.name)}
 
 
-_OWN = ("config.json", "generation_config.json")
+_OWN = ("config.json", GENERATION)
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 MODEL = Kind("a model folder", _earlier, _kept)

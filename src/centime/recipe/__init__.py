@@ -4,20 +4,9 @@
 """
 
 from centime.recipe.file import parse, read, write
-from centime.recipe.sections import (
-    Context,
-    Data,
-    Milestone,
-    Optimizer,
-    Plateau,
-    Pretrain,
-    Recipe,
-    RecipeSection,
-    RunSection,
-    Sft,
-    Source,
-    StageSection,
-)
+from centime.recipe.sections import Data, Optimizer, Recipe, RunSection, Source
+from centime.recipe.stages import Context, Plateau, Pretrain, Sft, StageSection
+from centime.recipe.values import Milestone, RecipeSection
 
 __all__ = [
     "Context",

@@ -13,10 +13,10 @@ from centime.recipe.contradictions import contradictions
 from centime.recipe.sections import Recipe
 from centime.typed_trees import explain
 
-# What a recipe cannot say yet, and the sentence for whoever tries.
-ABSENT = dict.fromkeys(
-    ("from", "init", "weights", "checkpoint", "pretrained", "base", "lora", "lora_rank", "lora_alpha", "dpo"),
-    " A run starts from random weights: nothing is trained from existing ones yet, by LoRA and DPO neither.",
+# What a recipe cannot say yet, or says otherwise, and the sentence for whoever tries.
+START = ' Weights that exist are named by from in [model]: from = "FOLDER".'
+ABSENT = dict.fromkeys(("init", "weights", "checkpoint", "pretrained", "base"), START) | dict.fromkeys(
+    ("lora", "lora_rank", "lora_alpha", "dpo"), " Nothing is trained by LoRA or DPO yet."
 )
 
 
@@ -33,7 +33,7 @@ def parse(text: str, overrides: list[str] | None = None, where: str = "the recip
     try:
         recipe = Recipe.model_validate(tree, strict=True)  # true is no number, and 3.7 no whole one
     except ValidationError as error:
-        faults = explain(error, Recipe, "a recipe", also={"model": {"preset", "depth"}}, instead=ABSENT)
+        faults = explain(error, Recipe, "a recipe", also={"model": {"preset", "depth", "from"}}, instead=ABSENT)
         raise UserError(f"{where}: {faults}") from error
     if found := list(contradictions(recipe)):
         raise UserError(f"{where}: {' '.join(found)}")

@@ -81,7 +81,7 @@ def made(
         ),
         rows=SimpleNamespace(fingerprint="rows"),
         steps=lambda rank, world: SimpleNamespace(
-            batch=lambda step: SimpleNamespace(tokens=15, sequences=3, loss_tokens=15)
+            batch=lambda step: SimpleNamespace(tokens=15, sequences=3, loss_tokens=15, notes={})
         ),
     )  # fmt: skip
     progress = given.pop("progress", RunProgress(cost=100.0, device_ns=7))

@@ -26,7 +26,8 @@ class Made:
         self.trains = False
         self.read: list[Any] = []
         self.recipe: Any = SimpleNamespace(data=SimpleNamespace(held_out=["held out"], train=["train"]))
-        self.plan: Any = SimpleNamespace(name="pretrain", rows=None, stage=SimpleNamespace(sequence_length=64))
+        rows, stage = SimpleNamespace(prompt=lambda: None), SimpleNamespace(sequence_length=64)
+        self.plan: Any = SimpleNamespace(name="pretrain", rows=rows, stage=stage)
         self.tokenizer: Any = SimpleNamespace(decode=lambda ids: " ".join(map(str, ids)))
         self.rows = torch.arange(200).view(2, 100)
         monkeypatch.setattr(samples, "Session", lambda *_: self)

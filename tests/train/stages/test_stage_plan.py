@@ -11,6 +11,7 @@ from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.errors import UserError
 from centime.plan.counts import count
 from centime.recipe import Recipe
+from centime.train.kinds import KINDS
 from centime.train.stages import StagePlan, TextRows, plan_stages, resolve
 
 
@@ -70,14 +71,16 @@ def test_each_stage_takes_its_share_and_goes_on_where_the_last_one_stopped(
     def sizes(plans: list[StagePlan]) -> list[float]:
         return [float(plan.schedule.rows.sum()) * plan.stage.sequence_length for plan in plans]
 
-    whole, half = plan_stages(resolved, tokenizer), plan_stages(resolved, tokenizer, [0.5, 0.25, 0.5])
+    whole, half = plan_stages(resolved, tokenizer, KINDS), plan_stages(resolved, tokenizer, KINDS, [0.5, 0.25, 0.5])
     assert [plan.name for plan in whole] == ["pretrain", "context", "sft"]
     assert [plan.keep_moments for plan in whole] == [False, True, False]
     assert sizes(whole) == pytest.approx([4096, 1024, 2 * 24 * 64], rel=0.05), "whole steps"
     assert sizes(half) == pytest.approx([2048, 256, 24 * 64], rel=0.1)
-    assert sizes(plan_stages(resolved, tokenizer, [0.0, 0.0, 0.0])) == [4 * 32, 4 * 64, 8 * 64], "a step at least"
+    assert sizes(plan_stages(resolved, tokenizer, KINDS, [0.0, 0.0, 0.0])) == [4 * 32, 4 * 64, 8 * 64], (
+        "a step at least"
+    )
     two = resolved.model_copy(update={"context": [*resolved.context, *resolved.context]})
-    names = [plan.name for plan in plan_stages(two, tokenizer)]
+    names = [plan.name for plan in plan_stages(two, tokenizer, KINDS)]
     assert names == ["pretrain", "context-1", "context-2", "sft"]
     assert whole[0].bytes_per_token is not None
     assert whole[2].bytes_per_token is None
@@ -86,7 +89,7 @@ def test_each_stage_takes_its_share_and_goes_on_where_the_last_one_stopped(
 
 
 def test_a_steps_rows_are_shared_among_the_ranks(recipe: Recipe, tokenizer: Tokenizer) -> None:
-    for plan in plan_stages(resolve(recipe, tokenizer), tokenizer):
+    for plan in plan_stages(resolve(recipe, tokenizer), tokenizer, KINDS):
         alone, parts = plan.steps(0, 1).batch(2), [plan.steps(rank, 3).batch(2) for rank in range(3)]
         assert [row for part in parts for row in part.rows.tolist()] == alone.rows.tolist()
         assert max(len(part.rows) for part in parts) == -(-len(alone.rows) // 3), "no rank has more than its share"

@@ -165,6 +165,13 @@ class Tokenizer:
             eos_token=self.eos_token,
         )
 
+    def differs_from(self, other: Tokenizer) -> str | None:
+        """A token of `other` that has another id here, or none; None where this one only adds to it."""
+        if self.sha256 == other.sha256:
+            return None
+        own: dict[str, int] = self._backend.get_vocab()
+        return next((token for token, id_ in other._backend.get_vocab().items() if own.get(token) != id_), None)
+
     @cached_property
     def controls(self) -> frozenset[str]:
         """The names of the control tokens, which only a rendered chat may spell.

@@ -7,13 +7,14 @@ from centime.train.engine.balance import imbalance
 from centime.train.engine.build import new_engine
 from centime.train.engine.determinism import deterministic
 from centime.train.engine.diagnosis import diagnose
-from centime.train.engine.interface import TrainingEngine
+from centime.train.engine.interface import MOMENTS, TrainingEngine
 from centime.train.engine.loss import LossShare, MicroBatch, Objective
 from centime.train.engine.process_group import Ranks, device_of, from_first, group, ranks
 from centime.train.engine.single import SingleDevice
 from centime.train.engine.step import StepResult, Trainer
 
 __all__ = [
+    "MOMENTS",
     "LossShare",
     "MicroBatch",
     "Objective",

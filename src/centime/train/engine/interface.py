@@ -22,8 +22,8 @@ class TrainingEngine(ABC):
     def forward_backward(self, micro_batches: Iterable[MicroBatch], share: LossShare) -> tuple[Tensor, Tensor]:
         """Forward and backward over this rank's micro-batches of a step; the gradients of the last one are forgotten.
 
-        Returns, summed over all ranks, the three losses (float32 [3], as Losses has them) and the experts' loads (int64
-        [routers, E]). Every rank calls it, with as many micro-batches.
+        Returns, summed over all ranks, the losses' parts (float32 [3 + measures], as Losses has them) and the experts'
+        loads (int64 [routers, E]). Every rank calls it, with as many micro-batches.
         """
         self.begin_step()
         parts, loads = None, None

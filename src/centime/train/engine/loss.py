@@ -9,6 +9,7 @@ Letters of shapes: B sequences, S tokens, M modules of MTP, D the model's width.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,8 @@ from centime.model import Transformer
 from centime.ops.cross_entropy import linear_cross_entropy
 from centime.train.engine.balance import expert_loads, sequence_balance_loss
 
+_NOTHING: Mapping[str, Tensor] = MappingProxyType({})
+
 
 class MicroBatch(NamedTuple):
     """Some sequences of a step."""
@@ -25,7 +28,7 @@ class MicroBatch(NamedTuple):
     rows: Tensor  # int64 [B, S + 1 + M]: S inputs and the tokens that follow
     weights: Tensor | None = None  # float32 [B, S + M]: weight of predicting rows[:, i + 1]; None: 1 everywhere
     lengths: Tensor | None = None  # int64 [B]: inputs that are not padding; None: all
-    beside: Mapping[str, Tensor] = {}  # what else an objective needs of these sequences, each [B, ...]
+    beside: Mapping[str, Tensor] = _NOTHING  # [B, ...] each: what a loss of its own needs
 
 
 class LossShare(NamedTuple):
@@ -41,12 +44,18 @@ class Losses(NamedTuple):
     """A micro-batch's part of the step's losses."""
 
     total: Tensor  # float32 scalar to differentiate
-    parts: Tensor  # float32 [3], detached: next-token loss, mean MTP loss, balance loss; unweighted
+    parts: Tensor  # float32 [3 + measures], detached: main loss, mean MTP loss, balance loss, unweighted; measures
     loads: Tensor  # int64 [routers, E], zero rows where a router did not run
 
 
 class Objective(nn.Module):
-    """The model with its losses as one module, so that what is applied from outside (FSDP) sees one forward."""
+    """The model with its losses as one module, so that what is applied from outside (FSDP) sees one forward.
+
+    Another loss is a class of its own over this one. `measures` names what such a one reports beside the losses, each a
+    sum over the micro-batch divided by a count of the whole step.
+    """
+
+    measures: tuple[str, ...] = ()
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()

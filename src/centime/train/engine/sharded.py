@@ -6,7 +6,7 @@ Checkpoints hold whole tensors by name, so a run resumes on any number of device
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -29,7 +29,14 @@ from centime.train.optimizers.sharded_muon import ShardedMuon
 class Sharded(TrainingEngine):
     """The engine of one rank of several: parameters, gradients and moments are its shards of DTensors."""
 
-    def __init__(self, model: Transformer, settings: Settings, compute_dtype: torch.dtype, place: Ranks) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        settings: Settings,
+        compute_dtype: torch.dtype,
+        place: Ranks,
+        objective: Callable[[Transformer], Objective] = Objective,
+    ) -> None:
         self.rank, self.world = place.rank, place.world
         self.settings, self.bf16, self.model = settings, compute_dtype == torch.bfloat16, model
         self._device = next(model.parameters()).device
@@ -39,7 +46,7 @@ class Sharded(TrainingEngine):
         policy = MixedPrecisionPolicy(param_dtype=compute_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
         for block in blocks(model):
             fully_shard(block, mesh=mesh, mp_policy=policy)
-        self.objective = Objective(model)
+        self.objective = objective(model)
         fully_shard(self.objective, mesh=mesh, mp_policy=policy)
         self._parameters: dict[str, Any] = dict(model.named_parameters())  # DTensors, which are no nn.Parameter to mypy
         self.forget_moments()

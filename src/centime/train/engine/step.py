@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ class StepResult:
     gradient_norm: float
     loads: Tensor  # int64 [routers, E], on the CPU
     skipped: bool  # a loss or gradient was not finite: nothing was updated
+    measures: Mapping[str, float] = field(default_factory=dict)  # what the objective reports beside its losses
 
 
 class Trainer:
@@ -42,13 +43,14 @@ class Trainer:
         share = LossShare(batch.loss_tokens, batch.sequences, settings.mtp_weight, settings.balance_weight)
         losses, loads = engine.forward_backward(self.micro_batches(batch), share)
         norm = engine.gradient_norm()
-        loss, mtp_loss, balance_loss = losses.tolist()
+        loss, mtp_loss, balance_loss, *reported = losses.tolist()
         skipped = not (math.isfinite(norm) and all(map(math.isfinite, (loss, mtp_loss, balance_loss))))
         self.before_update()
         if not skipped:
             engine.update(settings.lr, min(1.0, self.clip / norm) if norm else 1.0)
             update_bias(self._routers, loads, settings.bias_speed)
-        return StepResult(loss, mtp_loss, balance_loss, norm, loads.cpu(), skipped)
+        measures = dict(zip(engine.objective.measures, reported, strict=True))
+        return StepResult(loss, mtp_loss, balance_loss, norm, loads.cpu(), skipped, measures)
 
     def micro_batches(self, batch: Batch) -> Iterator[MicroBatch]:
         """Slices of `micro_batch` rows; the same number on every rank, with rows of no weight where one runs out."""

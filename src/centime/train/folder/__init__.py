@@ -4,11 +4,14 @@ A file or a checkpoint is whole or absent, and what is damaged is named; a check
 """
 
 from centime.train.folder.checkpoints import META, Checkpoints, weights_in
+from centime.train.folder.origin import Origin, find_origin, require_same_shapes, tokenizer_for
 from centime.train.folder.progress import RunProgress
 from centime.train.folder.resume import (
     Checkpoint,
     info_of,
+    is_moment,
     load_into,
+    moments_fit,
     newest_good,
     order_of,
     read_checkpoint,
@@ -20,14 +23,20 @@ __all__ = [
     "META",
     "Checkpoint",
     "Checkpoints",
+    "Origin",
     "RunFolder",
     "RunProgress",
+    "find_origin",
     "info_of",
+    "is_moment",
     "load_into",
+    "moments_fit",
     "newest_good",
     "order_of",
     "read_checkpoint",
     "require_place",
+    "require_same_shapes",
+    "tokenizer_for",
     "versions",
     "weights_in",
 ]

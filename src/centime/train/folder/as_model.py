@@ -30,17 +30,17 @@ def usable(path: Path, say: Callable[[str], None]) -> Path:
 
     `say` hears how far the run was. Raises UserError for a damaged checkpoint, or a folder that cannot be written.
     """
-    run, step = _run_of(path)
+    run, step = run_of(path)
     if run is None:
         return path
-    checkpoint = _chosen(run, step)
+    checkpoint = chosen(run, step)
     folder = run.path / checkpoint.name.replace("step-", "at-step-")
     if not (folder / "config.json").is_file():
         for old in run.path.glob("at-step-*"):
             if AT_STEP.fullmatch(old.name) and all(_OURS.fullmatch(name) for name in os.listdir(old)):
                 discard(old)
         write(run, checkpoint, folder)
-    say(f"{_how_far(run, checkpoint)} The model is as it was then.")
+    say(f"{how_far(run, checkpoint)} The model is as it was then.")
     return folder
 
 
@@ -49,7 +49,7 @@ def export(path: Path, out: Path, step: int | None) -> str:
 
     Returns a sentence for the reader. Raises UserError where there is none, or `out` cannot be written.
     """
-    run, own = _run_of(path)
+    run, own = run_of(path)
     if run is None and (path / "recipe.toml").is_file():
         run = RunFolder(path)
     if run is None or (step is None and own is None and (run.model / "config.json").is_file()):
@@ -58,9 +58,9 @@ def export(path: Path, out: Path, step: int | None) -> str:
         source = path / "model" if (path / "model" / "config.json").is_file() else path
         save(load(source, dense=True), out, tokenizer=source)
         return f"{out}: the model of {source}."
-    checkpoint = _chosen(run, own if step is None else step)
+    checkpoint = chosen(run, own if step is None else step)
     write(run, checkpoint, out)
-    return f"{out}: {_how_far(run, checkpoint)}"
+    return f"{out}: {how_far(run, checkpoint)}"
 
 
 def write(run: RunFolder, checkpoint: Path, out: Path) -> None:
@@ -78,7 +78,7 @@ def write(run: RunFolder, checkpoint: Path, out: Path) -> None:
     save_state(configs[found.place.progress.stage], weights, out, recipe.data.tokenizer, dtype)
 
 
-def _run_of(path: Path) -> tuple[RunFolder | None, int | None]:
+def run_of(path: Path) -> tuple[RunFolder | None, int | None]:
     """(the run, None) of a run without a model; (the run, step) of one of its checkpoints; (None, None) of all else."""
     if (path / "config.json").is_file():
         return None, None
@@ -91,8 +91,8 @@ def _run_of(path: Path) -> tuple[RunFolder | None, int | None]:
     return None, None
 
 
-def _chosen(run: RunFolder, step: int | None) -> Path:
-    """The newest checkpoint, or that of a step."""
+def chosen(run: RunFolder, step: int | None) -> Path:
+    """The newest checkpoint, or that of a step. Raises UserError where there is none."""
     newest = Checkpoints.newest(run.checkpoints)
     if newest is None:
         raise UserError(f"{run.path} has no checkpoint yet; `centime train {run.path} --resume` goes on with it.")
@@ -108,7 +108,8 @@ def _chosen(run: RunFolder, step: int | None) -> Path:
     return path
 
 
-def _how_far(run: RunFolder, checkpoint: Path) -> str:
+def how_far(run: RunFolder, checkpoint: Path) -> str:
+    """'runs/tiny at step 400 of 600.'"""
     meta = read_object(checkpoint / META)
     steps = meta.get("steps")
     of = f" of {steps:,}" if type(steps) is int else ""

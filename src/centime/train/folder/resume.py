@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from centime.errors import UserError
 from centime.files.leftovers import discard
 from centime.json_files import kind, read_object
 from centime.ops.finite import first_not_finite
-from centime.train.engine import TrainingEngine
+from centime.train.engine import MOMENTS, TrainingEngine
 from centime.train.folder.checkpoints import META, Checkpoints, checkpoints_in, read, step_of
 from centime.train.folder.progress import RunProgress
 from centime.train.folder.run_folder import RunFolder
@@ -176,3 +176,13 @@ def factors_in(tree: dict[str, Any], where: Path, stages: int) -> list[float] | 
 
 def _what(value: Any) -> str:
     return repr(value) if isinstance(value, (int, float)) else kind(value)
+
+
+def is_moment(name: str) -> bool:
+    """Whether a tensor of an engine's state, by its 'kind/name', is the optimizer's."""
+    return name.startswith((*(f"{moment}/" for moment in MOMENTS), "adamw/"))
+
+
+def moments_fit(state: Mapping[str, Tensor], optimizer: str) -> bool:
+    """Whether a state has moments, and they are of this optimizer (adamw or muon)."""
+    return any(map(is_moment, state)) and any(name.startswith("momentum/") for name in state) == (optimizer == "muon")

@@ -9,7 +9,7 @@ from centime.ledger.device import Device
 from centime.plan.step.calibrated import Step, predict, step_parts
 from centime.recipe import Optimizer
 from centime.train.forecast.estimate import EVALUATED
-from centime.train.stages import PairRows, StagePlan
+from centime.train.stages import PairRows, StagePlan, TextRows
 
 UPDATE = {"update", "muon"}  # parts that an evaluation has not
 
@@ -51,8 +51,10 @@ def step_seconds(
 
 def computed_length(plan: StagePlan, micro_batch: int) -> int:
     """Positions computed in a row: text fills its rows; pairs are padded to the longest of a micro-batch."""
-    if not isinstance(plan.rows, PairRows):
+    if isinstance(plan.rows, TextRows):
         return plan.stage.sequence_length
+    if not isinstance(plan.rows, PairRows):
+        return round(plan.rows.tokens_per_row)
     lengths = plan.rows.batch(0, micro_batch, rank=0, world=1).lengths
     assert lengths is not None
     return int(lengths.max())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from centime.ledger import Book
 from centime.ledger.billing import Bill, bill_of, table_of
 from centime.train.engine import ranks
 from centime.train.folder import RunFolder
+from centime.train.kinds import KINDS, StageKind
 from centime.train.report import write_report
 from centime.train.run.setup import AlreadyFinished, Setup
 from centime.train.run.training_run import RunOutcome, TrainingRun
@@ -50,9 +52,18 @@ class TrainedRun:
 
 
 def train(
-    recipe: Path, settings: list[str], folder: Path | None, *, resume: bool, budget: str | None, price: str | None
+    recipe: Path,
+    settings: list[str],
+    folder: Path | None,
+    *,
+    resume: bool,
+    budget: str | None,
+    price: str | None,
+    kinds: Mapping[str, StageKind] = KINDS,
 ) -> TrainedRun:
     """Runs `recipe` (a .toml, or the folder of a run to resume) and prints its bill, all of it on standard error.
+
+    kinds: what the kinds of its stages mean.
 
     Raises UserError where the user can mend something.
     """
@@ -70,7 +81,7 @@ def train(
     run = RunFolder(folder or RUNS / tree.name)
     with run.held() if ranks().rank == 0 else nullcontext():
         try:
-            setup = Setup(tree, run.path, resume, budget, price)
+            setup = Setup(tree, run.path, resume, budget, price, kinds)
         except AlreadyFinished as done:
             print(done, file=sys.stderr)
             return TrainedRun(RunOutcome(run.path, None), run.model, None, None)

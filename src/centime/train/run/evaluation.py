@@ -28,8 +28,8 @@ class Evaluation:
 
 
 def held_out(recipe: Recipe, plan: StagePlan) -> HeldOut | None:
-    """Evaluation at the stage's length; none without held-out shards, nor in sft, which has no held-out pairs."""
-    if not recipe.data.held_out or plan.name == "sft":
+    """Evaluation at the stage's length; none without held-out shards, nor in a stage that is not of text."""
+    if not recipe.data.held_out or not plan.kind.text:
         return None
     depth = recipe.model.num_nextn_predict_layers
     return HeldOut(recipe.data.held_out, plan.stage.sequence_length, depth, recipe.run.evaluate_rows, plan.order)

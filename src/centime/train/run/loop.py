@@ -110,7 +110,7 @@ class StageLoop:
         self.meter.add(tokens=part_of(batch.tokens, self.trainer.engine.rank, world), flops=flops / world)
         progress.step, progress.global_step = progress.step + 1, progress.global_step + 1
         progress.tokens += batch.tokens
-        self._record(result, settings, batch.tokens, flops, seconds)
+        self._record(result, settings, batch, flops, seconds)
         self.stepped, self.stepping_s = self.stepped + 1, self.stepping_s + time.perf_counter() - start
         if result.skipped:
             self._skipped(batch, settings)
@@ -146,7 +146,7 @@ class StageLoop:
     def _world(self) -> int:
         return self.trainer.engine.world
 
-    def _record(self, result: StepResult, settings: StepSettings, tokens: int, flops: float, seconds: float) -> None:
+    def _record(self, result: StepResult, settings: StepSettings, batch: Batch, flops: float, seconds: float) -> None:
         if not self.callbacks:
             return
         progress, plan = self.progress, self.plan
@@ -162,8 +162,10 @@ class StageLoop:
             "grad_norm": result.gradient_norm,
             "lr": settings.lr,
             "seconds": seconds,
-            "tokens_per_s": tokens / seconds,
+            "tokens_per_s": batch.tokens / seconds,
             "seconds_left": left,
+            **result.measures,
+            **batch.notes,
         }
         if plan.bytes_per_token is not None:
             record["bits_per_byte"] = bits_per_byte(result.loss, plan.bytes_per_token)

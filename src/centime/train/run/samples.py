@@ -13,7 +13,7 @@ from centime.model import Transformer
 from centime.recipe import Recipe
 from centime.serve.engine.request import SamplingParams
 from centime.serve.offline.session import Session
-from centime.train.stages import PairRows, StagePlan, TextRows
+from centime.train.stages import StagePlan, TextRows
 
 PROMPT, LENGTH = 24, 64  # tokens
 
@@ -43,10 +43,8 @@ def write_sample(
 
 def _prompt(plan: StagePlan, recipe: Recipe) -> list[int]:
     """Token ids: the beginning of the first held-out row, or the first pair's prompt."""
-    if isinstance(plan.rows, PairRows):
-        tokens, answers = plan.rows.loader.rows(0, 1)
-        first: list[int] = tokens[0, : int(answers[0].argmax())].tolist()
-        return first
+    if (prompt := plan.rows.prompt()) is not None:
+        return prompt
     sources = recipe.data.held_out or recipe.data.train
     rows = TextRows(sources, plan.stage.sequence_length, seed=0, mtp_depth=0)
     length = min(PROMPT, plan.stage.sequence_length // 2)

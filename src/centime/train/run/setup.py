@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from centime import recipe as recipes
 from centime.catalogue.hf import family_of
 from centime.catalogue.machine import MachineProfile, read_profile
 from centime.catalogue.prices import price_for
 from centime.data.loader import ORDER
-from centime.data.tokenizers import load_tokenizer
 from centime.ledger.device import this_device
 from centime.ops.precision import compute_dtype
-from centime.recipe import Recipe
+from centime.recipe import Pretrain, Recipe
 from centime.train.engine import device_of, ranks
-from centime.train.folder import RunFolder, info_of, order_of
+from centime.train.folder import (
+    Checkpoints,
+    Origin,
+    RunFolder,
+    find_origin,
+    info_of,
+    order_of,
+    require_same_shapes,
+    tokenizer_for,
+)
 from centime.train.forecast import (
     Budget,
     default_micro_batch,
@@ -27,8 +37,9 @@ from centime.train.forecast import (
     require_fit,
     require_rows,
 )
+from centime.train.kinds import KINDS, StageKind
 from centime.train.run.evaluation import require_held_out
-from centime.train.stages import PairRows, StagePlan, plan_stages, resolve
+from centime.train.stages import StagePlan, plan_stages, resolve
 
 
 class AlreadyFinished(Exception):
@@ -44,15 +55,29 @@ class AlreadyFinished(Exception):
 class Setup:
     """One run, ready to begin or to go on."""
 
-    def __init__(self, recipe: Recipe, folder: Path, resume: bool, budget: str | None, price: str | None) -> None:
-        """Raises Finished, and UserError on a folder in use, missing data, no price, another tokenizer, too little
-        memory, a model that no published family computes."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        resume: bool,
+        budget: str | None,
+        price: str | None,
+        kinds: Mapping[str, StageKind] = KINDS,
+    ) -> None:
+        """kinds: what each stage's kind means. Raises AlreadyFinished, and UserError on a folder in use, missing data,
+        no price, another tokenizer, too little memory, a model that no published family computes, weights to start from
+        that are none."""
         self.ranks = ranks()
         self.console = Console(stderr=True, highlight=False, quiet=self.ranks.rank > 0)
         self.folder = RunFolder(folder)
-        self.tokenizer = load_tokenizer(recipe.data.tokenizer)
-        self.open_ended = recipe.train.tokens is None
-        self.recipe = resolve(recipe, self.tokenizer)
+        self.kinds = kinds
+        first = recipe.stages[0][1]
+        self.open_ended = isinstance(first, Pretrain) and first.tokens is None
+        self.origin = self._origin(recipe) if recipe.start is not None else None
+        self.tokenizer = tokenizer_for(recipe.data.tokenizer, self.origin)
+        self.recipe = resolve(recipe, self.tokenizer, self.origin.config if self.origin else None)
+        if self.origin is not None:
+            require_same_shapes(self.origin, self.recipe, recipe.model.model_fields_set)
         family_of(self.recipe.model)  # a model that no family computes could not be saved at the end
         self.folder.check(self.recipe, resume)
         self.resuming = self.folder.begun
@@ -61,8 +86,7 @@ class Setup:
         self.metered = this_device("gpu" if self.device.type == "cuda" else "cpu")
         self.profile = self._profile()
         self.price = price_for(self.metered, price)
-        several = 1 + len(recipe.context) + (recipe.sft is not None)
-        info = info_of(self.folder, several, self.say) if self.resuming else {}
+        info = info_of(self.folder, len(recipe.stages), self.say) if self.resuming else {}
         if info.get("finished") is True and self.folder.model.joinpath("config.json").exists():
             raise AlreadyFinished(self.folder)
         self.order = order_of(self.folder) if self.resuming else ORDER
@@ -73,7 +97,7 @@ class Setup:
         tokens_only = self.budget is not None and self.budget.kind == "tokens"
         self.allowed_tokens = self.budget.amount if self.budget and tokens_only else float("inf")
         self.factors: list[float] | None = info.get("fitted")
-        self._pairs: PairRows | None = None
+        self.stages: list[StagePlan] = []
         self.stages = self.plan(self.factors)
         require_held_out(self.recipe, self.stages, self.tokenizer)
         for stage in self.stages:
@@ -98,10 +122,16 @@ class Setup:
 
     def plan(self, factors: list[float] | None) -> list[StagePlan]:
         """The stages, each of its factor times the tokens that the recipe states."""
-        stages = plan_stages(self.recipe, self.tokenizer, factors, self.order, self._pairs)
-        last = stages[-1].rows
-        self._pairs = last if isinstance(last, PairRows) else None
-        return stages
+        return plan_stages(self.recipe, self.tokenizer, self.kinds, factors, self.order, self.stages)
+
+    def _origin(self, recipe: Recipe) -> Origin:
+        """What the run starts from; of one that goes on from a checkpoint, as its own recipe knows it."""
+        assert recipe.start is not None
+        own = recipes.read(self.folder.recipe) if self.folder.begun else None
+        if own is None or own.start != recipe.start or Checkpoints.newest(self.folder.checkpoints) is None:
+            return find_origin(recipe.start)
+        assert own.data.tokenizer is not None  # of a resolved recipe
+        return Origin(str(own.start), own.model, own.data.tokenizer, dict, f"the weights of {own.start}")
 
     def _micro_batch(self, plan: StagePlan) -> int:
         largest = -(-int(plan.schedule.rows.max()) // self.ranks.world)

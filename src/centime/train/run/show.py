@@ -19,7 +19,7 @@ def show_forecast(
 ) -> None:
     """Prints the model, the stages with time and money, and the memory. by_profile: seconds, 0 without a profile."""
     say, config, price = setup.console.print, setup.recipe.model, setup.price
-    counts = count(config, setup.recipe.train.sequence_length)
+    counts = count(config, stages[0].stage.sequence_length)
     ranks = f", {setup.ranks.world} ranks" if setup.ranks.world > 1 else ""
     precision = str(setup.dtype).removeprefix("torch.")
     say(

@@ -13,30 +13,29 @@ from typing import Any
 
 from torch import Tensor
 
-from centime.errors import UserError
 from centime.ledger import Book, Meter, life
-from centime.model.checkpoint import save_state
-from centime.ops.finite import first_not_finite
-from centime.train.engine import SingleDevice, Trainer, TrainingEngine, deterministic, from_first, group, new_engine
+from centime.train.engine import Trainer, TrainingEngine, deterministic, from_first, group, new_engine
 from centime.train.folder import (
     Checkpoint,
     Checkpoints,
     RunProgress,
+    is_moment,
     load_into,
+    moments_fit,
     newest_good,
     read_checkpoint,
     require_place,
     versions,
-    weights_in,
 )
 from centime.train.forecast import measure, peak_bytes, snapshot_bytes
-from centime.train.run.callbacks import Callback, MetricsFile, ProgressBar, TensorBoard
+from centime.train.kinds import LiveStage
+from centime.train.run.callbacks import Callback
 from centime.train.run.clock import RunClock
 from centime.train.run.evaluation import held_out
 from centime.train.run.fitted import FittedPlan
+from centime.train.run.leavings import callbacks_of, checkpoints_of, sample, save_model
 from centime.train.run.loop import StageEnding, StageLoop
 from centime.train.run.outlook import Outlook
-from centime.train.run.samples import write_sample
 from centime.train.run.setup import Setup
 from centime.train.run.signals import Interrupted, StopSignals
 from centime.train.run.yardstick import Yardstick
@@ -91,17 +90,20 @@ class TrainingRun:
         where = found.place.progress if found else RunProgress()
         self.began -= where.device_ns / 1e9 / setup.ranks.world  # a budget is the whole run's, earlier attempts too
         self.meter.stage(setup.stages[where.stage].name)
-        engine = self._engine(setup.stages[where.stage], {})
+        begun = self._begun_with() if found is None else {}
+        engine = self._engine(setup.stages[where.stage], begun, moments=False)
         self.fitted = self._fitted(engine)
         if not setup.resuming:
             self._begin()
         if found:
             load_into(engine, found)
-        del found  # as large as the optimizer
-        callbacks = self._callbacks(where)
+        elif any(map(is_moment, begun)):
+            engine.load(begun)
+        del found, begun  # as large as the optimizer
+        callbacks = callbacks_of(setup, where) if self.first else []
         for callback in callbacks:
             stack.callback(callback.close)
-        checkpoints = self._checkpoints(callbacks) if self.first else None
+        checkpoints = checkpoints_of(setup, callbacks) if self.first else None
         if checkpoints is not None:
             stack.push(_unless_interrupted(checkpoints))
         while True:
@@ -109,7 +111,7 @@ class TrainingRun:
             plan = self.fitted.stages[where.stage]
             self.meter.stage(plan.name)
             loop = self._loop(engine, plan, where, callbacks, checkpoints)
-            ending = loop.go()
+            ending = loop.go() if self._enter(engine, plan, where.step) else StageEnding.SIGNAL
             if ending is StageEnding.SIGNAL:
                 return RunOutcome(
                     setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), loop.saved
@@ -117,7 +119,7 @@ class TrainingRun:
             if ending is StageEnding.BUDGET:
                 for callback in callbacks:
                     callback.on_note(f"{plan.name} stops at step {where.step}: its share of the budget is spent.")
-            if not self._sample(engine, plan, where):
+            if not sample(setup, engine, plan, where, self.signals):
                 saved = checkpoints is None or checkpoints.wait()
                 return RunOutcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), saved)
             if where.stage + 1 == len(self.fitted.stages):
@@ -125,9 +127,10 @@ class TrainingRun:
             where.stage, where.step = where.stage + 1, 0
             before = {name: tensor.clone() for name, tensor in engine.state().items()}
             del engine, loop
-            engine = self._engine(self.fitted.stages[where.stage], before)
+            next_plan = self.fitted.stages[where.stage]
+            engine = self._engine(next_plan, before, next_plan.keep_moments)
             del before
-        self._save_model(engine, plan)
+        save_model(setup, engine, plan)
         if self.first:
             with contextlib.suppress(OSError):  # a full disk: the next --resume sees by the checkpoint that it is done
                 setup.folder.write_info(self._info() | {"finished": True})
@@ -189,20 +192,61 @@ class TrainingRun:
         if self.first:
             self.outlook.correct(fitted.forecast, loop.stepping_s)
 
-    def _engine(self, plan: StagePlan, state: Mapping[str, Tensor]) -> TrainingEngine:
-        """The stage's model on this rank: fresh weights, or where there is a `state` those of the stage before."""
+    def _begun_with(self) -> Mapping[str, Tensor]:
+        """The weights that a new run starts from, with what is kept of their optimizer, which is said; empty: random.
+
+        A stage of text goes on with the moments of a checkpoint, where they are of the same optimizer.
+        """
         setup = self.setup
-        engine = new_engine(plan.config, setup.recipe, setup.device, setup.dtype, setup.ranks)
+        if setup.origin is None:
+            return {}
+        state = setup.origin.read()
+        kept = setup.stages[0].kind.text and moments_fit(state, setup.recipe.optimizer.name)
+        with_what = "with its optimizer's moments" if kept else "with an optimizer that begins anew"
+        setup.say(f"Starts from {setup.origin.what}, {with_what}.")
+        return state if kept else {name: tensor for name, tensor in state.items() if not is_moment(name)}
+
+    def _engine(self, plan: StagePlan, state: Mapping[str, Tensor], moments: bool) -> TrainingEngine:
+        """The stage's model on this rank: fresh weights, or those of a `state`, with its moments if asked."""
+        setup = self.setup
+        kind = setup.kinds[plan.stage.kind]
+        engine = new_engine(
+            plan.config,
+            setup.recipe,
+            setup.device,
+            setup.dtype,
+            setup.ranks,
+            lambda model: kind.objective(model, plan.stage),
+        )
         if state:
-            engine.load(state, moments=plan.keep_moments)
+            engine.load(state, moments=moments)
         return engine
+
+    def _enter(self, engine: TrainingEngine, plan: StagePlan, step: int) -> bool:
+        """What the stage's kind does before it steps; False if a signal has cut it short."""
+        try:
+            with self._interruptible():
+                self._begin_kind(engine, plan, step, timing=False)
+        except Interrupted:
+            return False
+        return True
+
+    def _begin_kind(self, engine: TrainingEngine, plan: StagePlan, step: int, *, timing: bool) -> None:
+        setup = self.setup
+        live = LiveStage(plan, engine, setup.folder.path, step, self.meter, setup.say, timing)
+        setup.kinds[plan.stage.kind].begin(live)
+
+    def _interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """What a signal may cut short; with several ranks nothing, as the others would wait for this one."""
+        return self.signals.interruptible() if self.setup.ranks.world == 1 else contextlib.nullcontext()
 
     def _fitted(self, engine: TrainingEngine) -> FittedPlan:
         """The plan, from a few timed steps of each stage's shapes."""
         setup = self.setup
         left = self.began + setup.allowed_seconds - time.monotonic()
-        alone = setup.ranks.world == 1  # else the other ranks would wait for the one that a signal interrupts
-        with self.signals.interruptible() if alone else contextlib.nullcontext():
+        with self._interruptible():
+            for plan in setup.stages:
+                self._begin_kind(engine, plan, 0, timing=True)
             costs = measure(engine, setup.stages, setup.micro_batches, setup.recipe.optimizer.clip, left)
         memory = peak_bytes(setup.device)  # the timed steps have used all but a checkpoint's copy
         if setup.device.type == "cpu":
@@ -237,57 +281,6 @@ class TrainingRun:
             "budget": setup.budget_text,
             "fitted": self.fitted.factors,
         }
-
-    def _callbacks(self, where: RunProgress) -> list[Callback]:
-        """On the first rank the progress bar, metrics.jsonl and TensorBoard; on the others nothing."""
-        if not self.first:
-            return []
-        folder, step = self.setup.folder, where.global_step
-        found: list[Callback] = [MetricsFile(folder.metrics, step), ProgressBar(self.setup.console)]
-        if not self.setup.recipe.run.tensorboard:
-            return found
-        return [*found, TensorBoard(folder.tensorboard / folder.path.resolve().name, step)]
-
-    def _checkpoints(self, callbacks: list[Callback]) -> Checkpoints:
-        def tell(text: str) -> None:
-            for callback in callbacks:
-                callback.on_note(text)
-
-        return Checkpoints(self.setup.folder.checkpoints, self.setup.recipe.run.keep, tell)
-
-    def _sample(self, engine: TrainingEngine, plan: StagePlan, where: RunProgress) -> bool:
-        """A few words of the model at the end of a stage; on one device only, as generation runs the whole model.
-
-        False if a signal has cut it short.
-        """
-        if not isinstance(engine, SingleDevice):
-            return True
-        setup = self.setup
-        try:
-            with self.signals.interruptible():
-                write_sample(setup.folder.samples, engine.model, setup.tokenizer, plan, where.tokens, setup.recipe)
-        except Interrupted:
-            return False
-        except Exception as error:  # whatever it was: a sample is for the reader, and the model is not saved yet
-            setup.console.print(f"{plan.name} ends without a sample ({error}).", markup=False)
-        return True
-
-    def _save_model(self, engine: TrainingEngine, plan: StagePlan) -> None:
-        """The result as a Hugging Face folder, in the type that it was trained to compute in (routing bias in fp32)."""
-        state = engine.state()
-        if (bad := first_not_finite(state)) is not None:
-            raise UserError(
-                f"The model is not saved: {bad.partition('/')[2]} has numbers that are not finite. Lower the last "
-                "stage's lr or optimizer.clip; the checkpoints before that are good."
-            )
-        if self.first:
-            save_state(
-                plan.config,
-                weights_in(state),
-                self.setup.folder.model,
-                self.setup.recipe.data.tokenizer,
-                self.setup.dtype,
-            )
 
 
 def _unless_interrupted(checkpoints: Checkpoints) -> Callable[..., None]:

@@ -18,7 +18,7 @@ from centime.data.loader import ORDER, Loader
 from centime.data.pairs import PairLoader
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
-from centime.recipe import Sft, Source
+from centime.recipe import Source
 from centime.train.stages.schedule import Schedule
 
 
@@ -32,7 +32,8 @@ class Batch:
     tokens: int  # inputs that are not padding, over all ranks
     weights: Tensor | None = None  # float32 [n, S + M]
     lengths: Tensor | None = None  # int64 [n]
-    beside: Mapping[str, Tensor] = field(default_factory=dict)  # what else an objective needs, each [n, ...]
+    beside: Mapping[str, Tensor] = field(default_factory=dict)  # [n, ...] each: what the stage's own loss needs
+    notes: Mapping[str, float] = field(default_factory=dict)  # of how the rows came to be: they go to the step's record
 
 
 class Rows(Protocol):
@@ -43,6 +44,9 @@ class Rows(Protocol):
 
     def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
         """Rows [first, first + count) of the global order, of which this rank holds its share."""
+
+    def prompt(self) -> list[int] | None:
+        """Token ids that a sample of the stage's model goes on from; None: the beginning of a held-out text."""
 
 
 def own_share(count: int, rank: int, world: int) -> tuple[int, int]:
@@ -83,6 +87,9 @@ class TextRows:
         tokens = count * self.loader.sequence_length
         return Batch(rows, loss_tokens=tokens, sequences=count, tokens=tokens)
 
+    def prompt(self) -> None:
+        return None
+
 
 class PairRows:
     """One pair a row, padded on the right, with the loss on the answer alone.
@@ -113,6 +120,11 @@ class PairRows:
             tokens=int(last.sum()),
         )
 
+    def prompt(self) -> list[int]:
+        tokens, answers = self.loader.rows(0, 1)
+        first: list[int] = tokens[0, : int(answers[0].argmax())].tolist()
+        return first
+
 
 class StageRows:
     """The rows of one stage by step."""
@@ -124,8 +136,3 @@ class StageRows:
         """The rows of a step, from 0."""
         schedule = self.schedule
         return self.rows.batch(int(schedule.first_row[step]), int(schedule.rows[step]), *self.place)
-
-
-def pair_rows(sft: Sft, tokenizer: Tokenizer, seed: int, mtp_depth: int) -> PairRows:
-    """The pairs of the sft stage."""
-    return PairRows(sft.data, tokenizer, sft.sequence_length, seed, mtp_depth)
