@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from centime.recipe.sections import MOST_RATE, RecipeSection
+from centime.recipe.values import MOST_RATE, RecipeSection
 
 Part = Annotated[float, Field(ge=0, le=MOST_RATE)]
 
