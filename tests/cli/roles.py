@@ -31,7 +31,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "card": ("plan rerun card",),
     "runs": ("plan check file", "plan check --beside", "plan frontier --measured"),
     "case": ("plan explain a", "plan explain b", "plan diff a", "plan diff b"),
-    "scenario": ("plan fleet --scenario",),
+    "scenario": ("plan fleet --scenario", "--upstreams"),
     "statement": ("bill --import",),
     "hardware": ("catalogue update --from",),
     "trace": ("plan breakeven --trace",),

@@ -76,6 +76,12 @@ def serve(
             metavar="URL",
         ),
     ] = None,
+    upstreams: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --upstream: a TOML file of several servers and of their models' names.", metavar="FILE"
+        ),
+    ] = None,
     upstream_key: Annotated[
         str | None, typer.Option(help="What the upstream asks for as a key.", envvar="CENTIME_UPSTREAM_KEY")
     ] = None,
@@ -93,17 +99,20 @@ def serve(
     def say(line: str) -> None:
         typer.echo(line, err=True)
 
-    if (model is None) == (upstream is None):
-        raise UserError("give a model's folder to serve, or --upstream URL to stand in front of another server.")
+    if [model, upstream, upstreams].count(None) != 2:
+        raise UserError(
+            "give one of these: a model's folder to serve, --upstream URL to stand in front of another server, or "
+            "--upstreams FILE of several."
+        )
     from centime.serve.http.startup import ServerOptions
 
     server = ServerOptions(host, port, price, price_list, peak_hours, keep_alive, tuple(cors_origin or ()))
-    if upstream is not None:
+    if model is None:
         from centime.serve.gateway.command import GatewayOptions, serve_upstream
 
-        serve_upstream(GatewayOptions(upstream, upstream_key, server, upstream_device, upstream_devices), say)
+        gateway = GatewayOptions(upstream, upstream_key, server, upstream_device, upstream_devices, upstreams)
+        serve_upstream(gateway, say)
         return
-    assert model is not None
 
     from centime.cli.program.unfinished import usable
     from centime.serve.api.command import ServeOptions, serve_folder

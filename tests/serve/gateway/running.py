@@ -23,6 +23,8 @@ from centime.catalogue.tariffs import tariff_for
 from centime.serve.accounts import Accounts
 from centime.serve.gateway.app import create_app
 from centime.serve.gateway.gateway import Gateway
+from centime.serve.gateway.upstreams.backend import Backend
+from centime.serve.gateway.upstreams.pool import Pool, single
 from centime.serve.gateway.upstreams.upstream import Upstream
 from centime.serve.http.server import bind, url_of
 
@@ -73,7 +75,8 @@ def gateway_over(
 
     tariff = tariff_for(prices) if prices else None
     accounts = Accounts(home / "ledger.sqlite", run="m", tariff=tariff, price=price_given("$3.6/h"))
-    gateway = Gateway(upstream=Upstream(url, key), facts=run_apart(ask()), accounts=accounts, patience=patience)
+    backend = Backend(name="m", upstream=Upstream(url, key), facts=run_apart(ask()))
+    gateway = Gateway(pool=Pool(single(backend), accounts=accounts), accounts=accounts, patience=patience)
     try:
         with serving(create_app(gateway)) as own:
             yield own, gateway

@@ -225,7 +225,7 @@ def test_a_whole_answer_whose_client_leaves_is_charged_at_the_pace_of_others(put
     assert (requests, prompt, hit) == (1, 7, 0)
     assert 0 < output <= 1800
     assert output % 2 == 0  # of two answers side by side
-    assert made.gateway.clock.running == 0
+    assert made.gateway.pool.running == 0
 
 
 def test_the_estimate_is_no_more_than_was_asked_for(put: Callable[..., Put]) -> None:

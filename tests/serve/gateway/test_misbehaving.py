@@ -136,7 +136,7 @@ def test_one_exchange_ends_and_its_neighbours_are_well(between: tuple[str, Gatew
         thread.join()
     neighbours.append(ask(url, "plain", False))
     settled(gateway)
-    assert gateway.clock.running == 0
+    assert gateway.pool.running == 0
     assert gateway.accounts.balance(gateway.accounts.authenticate(None)).held == 0
     assert [code for code, _ in neighbours] == [200] * 3
     assert all(json.loads(body)["choices"] == ANSWER["choices"] for _, body in neighbours)

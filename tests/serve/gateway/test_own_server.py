@@ -52,7 +52,7 @@ def machine(ledger: Path) -> int:
 
 
 def test_it_knows_what_stands_behind_it(both: tuple[str, str, Path, Path, Gateway]) -> None:
-    facts = both[4].facts
+    facts = both[4].pool.backends[0].facts
     assert (facts.kind, facts.context, facts.models[0]) == ("centime", 2048, "small")
 
 

@@ -134,6 +134,11 @@ class Accounts:
         """One more that answers requests and is booked apart, until the accounts are closed."""
         self._machines.append(machine)
 
+    def offer(self, name: str, tariff: Tariff) -> None:
+        """A model or a server behind this one asks these prices: budgets in their currency can be paid from here."""
+        with suppress(sqlite3.Error), self._store.writing() as connection:
+            set_price_list(connection, name, "", tariff)
+
     def machine_time(self, requests_ns: int, idle_ns: int, machine: Machine | None = None) -> None:
         """Book the engine's two clocks, as running totals since it started: time given to requests, and idle.
 

@@ -40,6 +40,8 @@ class Ticket:
         them. Raises Refused (402) for a budget that they cannot be paid from; the ticket stays good."""
         account = self.account if self.account.own_prices else dataclasses.replace(self.account, tariff=tariff)
         check_currency(account)
+        if account.tariff is self.account.tariff:
+            return
         with self._changing:
             self._held = dataclasses.replace(self._held, account=account)
             self._asked = asked_now(account)

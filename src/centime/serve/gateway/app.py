@@ -25,19 +25,18 @@ from centime.serve.pages.page import page_routes
 
 
 def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
-    """The API in front of the gateway's upstream. origins: see `Admission`."""
+    """The API in front of the gateway's upstreams. origins: see `Admission`."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        booking = asyncio.create_task(gateway.accounts.book_machine_time(gateway.clock.totals))
+        working = asyncio.create_task(gateway.pool.work())
         try:
             yield
         finally:
             gateway.draining = True
             await gateway.settled()
-            booking.cancel()
-            await asyncio.to_thread(gateway.accounts.machine_time, *gateway.clock.totals())
-            await gateway.upstream.close()
+            working.cancel()
+            await gateway.pool.close()
 
     app = FastAPI(
         title="centime serve --upstream",
@@ -66,14 +65,14 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
     @app.get("/v1/models")
     @app.get("/models", include_in_schema=False)
     async def models(account: CurrentAccount) -> Response:
-        """The upstream's models."""
-        return Response(as_json(await gateway.upstream.models()), media_type="application/json")
+        """The models that requests may name."""
+        return Response(as_json(await gateway.pool.models()), media_type="application/json")
 
     @app.get("/v1/models/{name:path}")
     @app.get("/models/{name:path}", include_in_schema=False)
     async def model(name: str, account: CurrentAccount) -> Response:
         """One of them."""
-        listed = (await gateway.upstream.models()).get("data")
+        listed = (await gateway.pool.models()).get("data")
         for found in listed if isinstance(listed, list) else []:
             if isinstance(found, dict) and found.get("id") == name:
                 return Response(as_json(found), media_type="application/json")
@@ -81,10 +80,10 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
 
     @app.get("/health")
     async def health() -> JSONResponse:
-        """200 while the gateway takes requests and the upstream answers."""
-        up = not gateway.draining and await gateway.upstream.answers()
+        """200 while the gateway takes requests and an upstream answers."""
+        up = not gateway.draining and await gateway.pool.answers()
         status = "draining" if gateway.draining else "ok" if up else "upstream lost"
-        return JSONResponse({"status": status, "running": gateway.clock.running}, 200 if up else 503)
+        return JSONResponse({"status": status, "running": gateway.pool.running}, 200 if up else 503)
 
     @app.get("/metrics")
     async def metrics() -> Response:

@@ -1,11 +1,18 @@
-"""How many tokens an answer is charged for: what the upstream reported, else what was delivered, counted here."""
+"""How many tokens are reserved for a request, and how many its answer is charged for.
+
+Charged is what the upstream reported, else what was delivered, counted here.
+"""
 
 from __future__ import annotations
 
+import asyncio
+
+from centime.catalogue.tariffs import Tariff
+from centime.serve.accounts import Refused, Ticket
 from centime.serve.gateway.answer_meter import AnswerMeter
-from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.token_counts import TokenCounts
+from centime.serve.gateway.upstreams.backend import Backend
 
 BYTES_PER_TOKEN = 4  # of text, about, where nobody can be asked to count it
 UNKNOWN_CONTEXT = 131_072  # tokens, of an upstream that does not say how many it has room for
@@ -17,8 +24,28 @@ def most_prompt(inbound: Inbound, context: int | None) -> int:
     return room if inbound.prompt_bound is None else min(inbound.prompt_bound, room)
 
 
+async def reserve(ticket: Ticket, tariff: Tariff | None, inbound: Inbound, backend: Backend) -> TokenCounts:
+    """Holds what the request could cost at this server and these prices; returns the most tokens that it may have.
+
+    What a prompt costs at most is known from its bytes first; only where that does not fit the balance is the server
+    asked to count. Raises ApiError (422) and Refused (402, 503).
+    """
+    context = backend.facts.context
+    ticket.price(tariff)
+    most = TokenCounts(most_prompt(inbound, context), 0, inbound.most_output(context))
+    try:
+        await _hold(ticket, most)
+    except Refused as refused:
+        counted = await backend.upstream.count(inbound, backend.facts) if refused.status == 402 else None
+        if counted is None or counted >= most.prompt:
+            raise
+        most = TokenCounts(counted, 0, inbound.most_output(context, counted))
+        await _hold(ticket, most)
+    return most
+
+
 async def charged_counts(
-    gateway: Gateway, inbound: Inbound, meter: AnswerMeter, most: TokenCounts
+    backend: Backend, inbound: Inbound, meter: AnswerMeter, most: TokenCounts
 ) -> TokenCounts | None:
     """Of an answer, whole or cut short: never more than `most`, what was reserved. None: nothing of it came."""
     if not meter.came:
@@ -27,37 +54,41 @@ async def charged_counts(
         return meter.final_counts.within(most)
     counts = meter.counts
     if meter.ended:
-        gateway.tell_once(
+        backend.tell_once(
             "its answers tell no usage that can be read: their tokens are counted by its /tokenize where it has one, "
             f"else as a token for every {BYTES_PER_TOKEN} bytes, and charged by that"
         )
-    prompt = counts.prompt if counts is not None and counts.prompt else await _prompt(gateway, inbound)
+    prompt = counts.prompt if counts is not None and counts.prompt else await _prompt(backend, inbound)
     output = counts.output if counts is not None else 0
     if output < meter.chunks:
-        output = max(meter.chunks, await _output(gateway, inbound, meter))
+        output = max(meter.chunks, await _output(backend, inbound, meter))
     return TokenCounts(prompt, counts.hit if counts is not None else 0, output).within(most)
 
 
-async def estimated_counts(gateway: Gateway, inbound: Inbound, total_ns: int, most: TokenCounts) -> TokenCounts | None:
+async def estimated_counts(backend: Backend, inbound: Inbound, total_ns: int, most: TokenCounts) -> TokenCounts | None:
     """Of an answer that is not streamed and whose client left: its tokens are reported at its end alone.
 
     They are taken to have come at the pace of the latest answers. None where that is not a single one.
     """
-    each = gateway.pace.tokens_in(total_ns)
+    each = backend.pace.tokens_in(total_ns)
     if inbound.kind == "embeddings" or each == 0:
         return None
     output = min(each * inbound.answers, most.output)
-    return TokenCounts(await _prompt(gateway, inbound), 0, output).within(most)
+    return TokenCounts(await _prompt(backend, inbound), 0, output).within(most)
 
 
-async def _prompt(gateway: Gateway, inbound: Inbound) -> int:
-    counted = await gateway.upstream.count(inbound, gateway.facts)
+async def _prompt(backend: Backend, inbound: Inbound) -> int:
+    counted = await backend.upstream.count(inbound, backend.facts)
     if counted is not None:
         return counted
-    return most_prompt(inbound, gateway.facts.context) // BYTES_PER_TOKEN
+    return most_prompt(inbound, backend.facts.context) // BYTES_PER_TOKEN
 
 
-async def _output(gateway: Gateway, inbound: Inbound, meter: AnswerMeter) -> int:
+async def _output(backend: Backend, inbound: Inbound, meter: AnswerMeter) -> int:
     text = "".join(meter.texts)
-    counted = await gateway.upstream.count_text(text, inbound.body.get("model"), gateway.facts)
+    counted = await backend.upstream.count_text(text, inbound.body.get("model"), backend.facts)
     return counted if counted is not None else -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+
+
+async def _hold(ticket: Ticket, most: TokenCounts) -> None:
+    await asyncio.to_thread(ticket.raise_to, prompt_tokens=most.prompt, max_tokens=most.output)

@@ -1,19 +1,23 @@
-"""What `centime serve --upstream URL` does: find the server, open the accounts and a socket, serve, tell the bill."""
+"""What `centime serve --upstream URL` and `--upstreams FILE` do: find the servers, serve before them, tell the bill."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from centime.catalogue.home import centime_home
 from centime.catalogue.prices import Price, price_for
-from centime.ledger import Book, Meter
+from centime.ledger import Book, Meter, Spent
 from centime.ledger.device import Device
 from centime.serve.accounts import Accounts
 from centime.serve.gateway.app import create_app
 from centime.serve.gateway.gateway import Gateway
+from centime.serve.gateway.upstreams.backend import Backend
 from centime.serve.gateway.upstreams.cache_salt import SALTED, SHARED, installation_secret
+from centime.serve.gateway.upstreams.gateway_file import read_gateway_file
+from centime.serve.gateway.upstreams.pool import FilePool, Pool, single
 from centime.serve.gateway.upstreams.upstream import Facts, Upstream
 from centime.serve.http.server import bind, run, url_of
 from centime.serve.http.startup import ServerOptions, announcement, check_reach
@@ -22,17 +26,28 @@ from centime.units import format_money
 
 @dataclass(frozen=True)
 class GatewayOptions:
-    """The verb's options. device, devices: what the upstream runs on, for the price of its time."""
+    """The verb's options. upstream: a server's address, or None with `upstreams`, a file of several.
 
-    upstream: str
+    device, devices: what the one upstream runs on, for the price of its time.
+    """
+
+    upstream: str | None
     upstream_key: str | None
     server: ServerOptions
     device: str | None
     devices: int
+    upstreams: Path | None = None
 
 
 def serve_upstream(options: GatewayOptions, say: Callable[[str], None]) -> None:
     """Serves until a signal. Raises UserError on what the person can mend."""
+    if options.upstreams is not None:
+        _serve_file(options.upstreams, options.server, say)
+    else:
+        _serve_one(options, say)
+
+
+def _serve_one(options: GatewayOptions, say: Callable[[str], None]) -> None:
     server = options.server
     tariff = server.tariff()
     facts = asyncio.run(_ask(options))
@@ -49,13 +64,13 @@ def serve_upstream(options: GatewayOptions, say: Callable[[str], None]) -> None:
             book, run=run_name, verb="serve", stage="serve", device=device, devices=options.devices, price=price
         ) as meter,
     ):
-        upstream = Upstream(options.upstream, options.upstream_key)
-        secret = installation_secret(centime_home())
-        gateway = Gateway(upstream=upstream, facts=facts, accounts=accounts, patience=server.keep_alive, secret=secret)
+        backend = Backend(name=run_name, upstream=_upstream(options), facts=facts)
+        pool = Pool(single(backend), accounts=accounts)
+        gateway = _gateway(pool, accounts, server)
 
         def ready() -> None:
             models = ", ".join(facts.models)
-            say(f"{models} of {gateway.upstream.url}{_hour(price, options.devices)}: {url_of(listening)}")
+            say(f"{models} of {backend.upstream.url}{_hour(price, options.devices)}: {url_of(listening)}")
             say(announcement(accounts))
             if facts.kind not in SALTED and not accounts.open:
                 say(SHARED)
@@ -67,8 +82,52 @@ def serve_upstream(options: GatewayOptions, say: Callable[[str], None]) -> None:
         say(line)
 
 
+def _serve_file(path: Path, server: ServerOptions, say: Callable[[str], None]) -> None:
+    tariff = server.tariff()
+    read_gateway_file(path)
+    listening = bind(server.host, server.port)
+    accounts = Accounts(run="gateway", tariff=tariff, priced_later=True)
+    check_reach(accounts, server.host)
+    meters: list[Meter] = []
+
+    def metered(name: str, device: Device, devices: int, price: Price | None) -> Meter:
+        meters.append(Meter(book, run=name, verb="serve", stage="serve", device=device, devices=devices, price=price))
+        return meters[-1]
+
+    with Book() as book:
+        pool = FilePool(path, accounts, metered)
+        gateway = _gateway(pool, accounts, server)
+
+        def ready() -> None:
+            upstreams = ", ".join(f"{one.name} ({one.upstream.url})" for one in pool.backends)
+            say(f"{len(pool.routes.named)} models of {upstreams}: {url_of(listening)}")
+            say(announcement(accounts))
+
+        run(create_app(gateway, server.origins), gateway, listening, ready)
+    accounts.close()
+    for line in gateway.tally.lines(together([meter.spent() for meter in meters])):
+        say(line)
+
+
+def _gateway(pool: Pool, accounts: Accounts, server: ServerOptions) -> Gateway:
+    secret = installation_secret(centime_home())
+    return Gateway(pool=pool, accounts=accounts, patience=server.keep_alive, secret=secret)
+
+
+def together(spent: Sequence[Spent]) -> Spent:
+    """Of several machines: the money where they are all priced in one currency, else the time alone."""
+    currencies = {one.currency for one in spent if one.cost is not None}
+    cost = sum(one.cost or 0.0 for one in spent) if len(currencies) == 1 else None
+    return Spent(sum(one.device_ns for one in spent), cost, currencies.pop() if cost is not None else None)
+
+
+def _upstream(options: GatewayOptions) -> Upstream:
+    assert options.upstream is not None
+    return Upstream(options.upstream, options.upstream_key)
+
+
 async def _ask(options: GatewayOptions) -> Facts:
-    upstream = Upstream(options.upstream, options.upstream_key)
+    upstream = _upstream(options)
     try:
         return await upstream.facts()
     finally:

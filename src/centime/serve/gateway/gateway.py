@@ -1,55 +1,67 @@
-"""What the gateway's routes share: the upstream, its clock, the accounts."""
+"""What the gateway's routes share: the servers behind it, the accounts."""
 
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from centime.catalogue.tariffs import Tariff
 from centime.serve.gateway.upstreams.cache_salt import SECRET_BYTES
-from centime.serve.gateway.upstreams.clock import Pace, UpstreamClock
-from centime.serve.gateway.upstreams.upstream import Facts, Upstream
+from centime.serve.gateway.upstreams.pool import Pool
+from centime.serve.gateway.upstreams.routing import Route, Target
 from centime.serve.http.metrics import CallMetrics
 from centime.serve.http.state import ServerState
 
 
 class GatewayMetrics(CallMetrics):
-    """The requests in flight beside the counters. Nothing waits here: the upstream has its own queue."""
+    """The requests in flight beside the counters. Nothing waits here: the upstreams have their own queues."""
 
-    def __init__(self, clock: UpstreamClock) -> None:
-        self._clock = clock
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
         super().__init__()
+        self._failed = Counter(
+            "centime_upstream_failures", "Attempts that an upstream did not answer.", ["upstream"],
+            registry=self.registry,
+        )  # fmt: skip
+
+    def failed(self, upstream: str) -> None:
+        """An attempt came to nothing."""
+        self._failed.labels(upstream).inc()
 
     def collect(self) -> Iterator[Metric]:
         """The gateway as it is now."""
-        yield GaugeMetricFamily("centime_running_requests", "Requests in flight.", self._clock.running)
+        yield GaugeMetricFamily("centime_running_requests", "Requests in flight.", self._pool.running)
+        ready = GaugeMetricFamily(
+            "centime_upstream_ready", "Whether requests go there (1) or not.", labels=["upstream"]
+        )
+        running = GaugeMetricFamily("centime_upstream_requests", "Requests in flight there.", labels=["upstream"])
+        for one in self._pool.backends:
+            ready.add_metric([one.name], float(one.health.ready))
+            running.add_metric([one.name], one.clock.running)
+        yield from (ready, running)
 
 
 @dataclass(kw_only=True)
 class Gateway(ServerState):
-    """One upstream behind keys and prices.
+    """Other servers behind keys and prices.
 
     secret: what keeps the prefix caches of keys apart, see cache_salt.py; by default it lasts as long as the process.
     """
 
-    upstream: Upstream
-    facts: Facts
+    pool: Pool
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(SECRET_BYTES))
-    clock: UpstreamClock = field(default_factory=UpstreamClock)
-    pace: Pace = field(default_factory=Pace)
+    metrics: GatewayMetrics = field(init=False)
 
     def __post_init__(self) -> None:
-        self.metrics = GatewayMetrics(self.clock)
-        self._already: set[str] = set()
+        self.metrics = GatewayMetrics(self.pool)
+
+    def tariff_of(self, route: Route, target: Target) -> Tariff | None:
+        """What keys without own prices pay there: the model's list, else the upstream's, else the gateway's."""
+        return route.tariff or target.backend.tariff or self.accounts.tariff
 
     def stop(self) -> None:
-        """The connections to the upstream go with the process."""
-
-    def tell_once(self, what: str) -> None:
-        """Say to whoever runs the gateway what is the matter with its upstream, the first time it is."""
-        if what not in self._already:
-            self._already.add(what)
-            print(f"centime: the upstream {self.upstream.url}: {what}.", file=sys.stderr, flush=True)
+        """The connections to the upstreams go with the process."""

@@ -19,6 +19,8 @@ from centime.serve.gateway.inbound import (
     QuestionBody,
     parse_inbound,
 )
+from centime.serve.gateway.upstreams.backend import Backend
+from centime.serve.gateway.upstreams.routing import at_random
 from centime.serve.http.admission import take_ticket
 from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, AnthropicErrorBody, error_responses
@@ -42,6 +44,12 @@ def passing_routes(gateway: Gateway) -> APIRouter:
         call = await ForwardedCall.start(gateway, take_ticket(request), inbound)
         return answer_of(call, inbound.stream, gateway.patience)
 
+    def question(request: Request) -> tuple[Backend, dict[str, Any]]:
+        """Whom to ask, and what, for a count: the first server of the model's that is there."""
+        asked = sent_object(request)
+        target = gateway.pool.routes.find(asked.get("model")).order(at_random)[0]
+        return target.backend, asked if target.model is None else {**asked, "model": target.model}
+
     async def chat(body: ChatBody, request: Request, account: CurrentAccount) -> Response:
         return await pass_on("chat", body, request)
 
@@ -55,11 +63,13 @@ def passing_routes(gateway: Gateway) -> APIRouter:
         return await pass_on("embeddings", body, request)
 
     async def count_tokens(body: QuestionBody, request: Request, account: CurrentAccount) -> Response:
-        counted = await gateway.upstream.count_tokens(sent_object(request), gateway.facts)
+        backend, asked = question(request)
+        counted = await backend.upstream.count_tokens(asked, backend.facts)
         return Response(as_json(counted), media_type="application/json")
 
     async def tokenize(body: QuestionBody, request: Request, account: CurrentAccount) -> Response:
-        counted = await gateway.upstream.tokenize(sent_object(request), gateway.facts)
+        backend, asked = question(request)
+        counted = await backend.upstream.tokenize(asked, backend.facts)
         return Response(as_json(counted), media_type="application/json")
 
     add("chat", chat, "Answer a conversation.")

@@ -45,9 +45,15 @@ class Facts:
 
 
 class Upstream:
-    """A server that speaks OpenAI's API. url: with or without its /v1. key: what it asks of us, if anything."""
+    """A server that speaks OpenAI's API. url: with or without its /v1. key: what it asks of us, if anything.
 
-    def __init__(self, url: str, key: str | None = None) -> None:
+    connect_s, silence_s: seconds to a connection, and between two pieces of an answer; None: no end.
+    """
+
+    def __init__(
+        self, url: str, key: str | None = None, *, connect_s: float = CONNECT_S, silence_s: float | None = None
+    ) -> None:
+        self._connect_s, self._silence_s = connect_s, silence_s
         self.url = url.rstrip("/").removesuffix("/v1")
         try:
             scheme = httpx2.URL(self.url).scheme
@@ -59,7 +65,7 @@ class Upstream:
         self.client = httpx2.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx2.Timeout(None, connect=CONNECT_S),  # an answer takes as long as it takes
+            timeout=httpx2.Timeout(None, connect=connect_s),  # an answer takes as long as it takes
             # let go of before the other side does (uvicorn, and so vLLM, after 5 s): a request must not meet its end
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
             trust_env=False,  # its address is given; a proxy for the web is not meant
@@ -175,11 +181,11 @@ class Upstream:
         path, content = _path(kind, facts), as_json(body)
         try:
             try:
-                return await self._open("POST", path, content, None)
+                return await self._open("POST", path, content, self._silence_s)
             except httpx2.RemoteProtocolError as error:
                 if "disconnected without sending a response" not in str(error):
                     raise
-                return await self._open("POST", path, content, None)
+                return await self._open("POST", path, content, self._silence_s)
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             raise lost(error) from None
 
@@ -189,7 +195,7 @@ class Upstream:
             path,
             content=content,
             headers={} if content is None else {"Content-Type": "application/json"},
-            timeout=httpx2.Timeout(read_s, connect=CONNECT_S),
+            timeout=httpx2.Timeout(read_s, connect=self._connect_s),
         )
         response = await self.client.send(request, stream=True)
         if response.is_success:
