@@ -23,7 +23,7 @@ def is_worth_another_try(error: ApiError) -> bool:
     return error.status >= 500 or error.status in _ELSEWHERE
 
 
-class Health:
+class Readiness:
     """Whether a server is asked: by what came of the latest requests, and by looks at it between them."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -76,7 +76,7 @@ class Backend:
     first_token_s: float | None = None
     clock: UpstreamClock = field(default_factory=UpstreamClock)
     pace: Pace = field(default_factory=Pace)
-    health: Health = field(default_factory=Health)
+    health: Readiness = field(default_factory=Readiness)
     _already: set[str] = field(default_factory=set)
 
     def tell_once(self, what: str) -> None:
