@@ -28,7 +28,7 @@ inline Both bf16_numbers(const char *from) {
 // for the bias of 127. The shift spreads the sign over the exponent's upper bits, which are then cleared.
 inline __m256 e4m3_number(__m256i pairs, __m256i where) {
   const __m256i on_top = _mm256_shuffle_epi8(pairs, where);
-  const __m256i bits = _mm256_and_si256(_mm256_srai_epi32(on_top, 4), _mm256_set1_epi32(0x8ff00000));
+  const __m256i bits = _mm256_and_si256(_mm256_srai_epi32(on_top, 4), _mm256_set1_epi32(0x87f00000));
   return _mm256_mul_ps((__m256)bits, _mm256_set1_ps(0x1p120f));
 }
 

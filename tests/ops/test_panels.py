@@ -133,6 +133,19 @@ def test_linear_of_whole_numbers(bits: int, T: int, outputs: int, inputs: int, s
         assert torch.equal(linear(x[t : t + 1], packed)[0], y[t])
 
 
+@pytest.mark.parametrize("block", [32, 128])
+@quickly
+@given(st.integers(0, 40), st.integers(1, 100), even, st.integers(0, 2**31))
+def test_linear_of_fp8(block: int, T: int, outputs: int, inputs: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    matrix, exact = fp8_numbers(block, outputs, inputs)
+    packed, x = panels(matrix), random(T, inputs)
+    y = linear(x, packed)
+    assert_near(y, x.float() @ exact.T)
+    for t in range(0, T, 9):
+        assert torch.equal(linear(x[t : t + 1], packed)[0], y[t])
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 @quickly
 @given(st.integers(1, 20), st.integers(1, 70), st.integers(1, 150), st.integers(0, 2**31))
