@@ -163,6 +163,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--peak-hours",
         "--chat-format",
         "--cors-origin",
+        "--on-budget",
         "--upstream",
         "--upstream-device",
         "catalogue price price_list",

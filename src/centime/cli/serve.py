@@ -68,6 +68,13 @@ def serve(
             metavar="ORIGIN",
         ),
     ] = None,
+    on_budget: Annotated[
+        str,
+        typer.Option(
+            help="What is done with a request that asks for more than is left: clamp (fewer tokens, and the answer "
+            "says so), wait (for those that run, 30 s at most, then as clamp), refuse (402)."
+        ),
+    ] = "clamp",
     upstream: Annotated[
         str | None,
         typer.Option(
@@ -104,9 +111,11 @@ def serve(
             "give one of these: a model's folder to serve, --upstream URL to stand in front of another server, or "
             "--upstreams FILE of several."
         )
+    from centime.serve.http.affordable import on_budget as named
     from centime.serve.http.startup import ServerOptions
 
-    server = ServerOptions(host, port, price, price_list, peak_hours, keep_alive, tuple(cors_origin or ()))
+    origins = tuple(cors_origin or ())
+    server = ServerOptions(host, port, price, price_list, peak_hours, keep_alive, origins, named(on_budget))
     if model is None:
         from centime.serve.gateway.command import GatewayOptions, serve_upstream
 

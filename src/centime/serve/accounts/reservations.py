@@ -77,19 +77,18 @@ class Reservations:
             hold(connection, number, lines)
             return Held(number, account, came_ns, lines=lines)
 
-    def raise_to(self, held: Held, asks: Wanted, tags: RequestTags | None = None) -> tuple[Held, int]:
+    def raise_to(self, held: Held, asks: Wanted, tags: RequestTags) -> tuple[Held, int]:
         """Hold what an admitted request asks for, if that is more than it has, and with how many tokens of output.
 
-        tags: what it says of itself, None: nothing new. Raises Refused, but no 429.
+        tags: what it says of itself. Raises Refused, but no 429.
         """
         asks = in_range(asks, held.account)
-        said = held.tags if tags is None else tags
         with self._reserving() as connection:
-            over = budgets_over(connection, held.account, said, held.came_ns)
+            over = budgets_over(connection, held.account, tags, held.came_ns)
             lines = tuple(one.line for one in over)
             found = connection.execute("SELECT pico FROM reservations WHERE id = ?", (held.number,)).fetchone()
             if found is not None and found[0] >= asks.most and lines == held.lines:
-                return replace(held, tags=said), asks.tokens
+                return replace(held, tags=tags), asks.tokens
             tokens = granted(connection, held.account, over, asks, held.number)
             pico = max(asks.of(tokens), found[0] if found else 0)  # none: this process was taken for dead
             connection.execute(
@@ -98,7 +97,7 @@ class Reservations:
                 (held.number, held.account.name, self._holder, pico),
             )
             hold(connection, held.number, lines)
-            return replace(held, tags=said, lines=lines), tokens
+            return replace(held, tags=tags, lines=lines), tokens
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

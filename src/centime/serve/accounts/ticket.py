@@ -29,7 +29,7 @@ class Ticket:
 
     def __init__(self, reservations: Reservations, pricing: Pricing, held: Held, asked: Asked) -> None:
         self._reservations, self._pricing = reservations, pricing
-        self._held = held
+        self._held, self._said = held, held.tags
         self._asked = asked  # the prices at which it was admitted
         self._changing = threading.Lock()  # so that nothing is reserved for a request that has just ended
         self._forgotten = weakref.finalize(self, reservations.bookings.later, Booking(held.number))
@@ -51,21 +51,23 @@ class Ticket:
         """Whose request it is."""
         return self._held.account
 
-    def raise_to(
-        self, *, prompt_tokens: int, max_tokens: int, least: int | None = None, tags: RequestTags | None = None
-    ) -> int:
+    def tag(self, tags: RequestTags) -> None:
+        """What the request says of itself, before anything is reserved for it."""
+        self._said = tags
+
+    def raise_to(self, *, prompt_tokens: int, max_tokens: int, least: int | None = None) -> int:
         """Reserve what the request could cost, at the ticket's own prices, where it holds less; the limits count once.
 
         Returns how many tokens of output are paid for: `max_tokens`, or where that does not fit what is left, as many
-        as do, `least` or more; least None: all of them or none. tags: what the request says of itself, None: what is
-        known already. Raises Refused: 400 for more than any request may cost, 402 when what is left might not pay it,
-        503 while the ledger cannot be written. The ticket stays good all the same, with what it held.
+        as do, `least` or more; least None: all of them or none. Raises Refused: 400 for more than any request may cost,
+        402 when what is left might not pay it, 503 while the ledger cannot be written. The ticket stays good all the
+        same, with what it held.
         """
         with self._changing:
             if not self._forgotten.alive:
                 raise RuntimeError("a request is settled or released once")
             asks = wanted(self._asked.amounts, prompt_tokens, max_tokens, least)
-            self._held, tokens = self._reservations.raise_to(self._held, asks, tags)
+            self._held, tokens = self._reservations.raise_to(self._held, asks, self._said)
             return tokens
 
     def settle(self, used: Used, machine: Machine | None = None) -> Charge:

@@ -20,6 +20,7 @@ from centime.serve.engine.request import (
     SamplingParams,
     Usage,
 )
+from centime.serve.http.affordable import afford, shared_out
 from centime.serve.http.errors import ApiError, PromptTooLong
 
 FAILED = "The engine failed on this request; the server's log says why."
@@ -55,6 +56,7 @@ class Call(ABC):
         self._isolation = f"{ticket.account.name}\n{isolation}"
         self._requests = [self._request(index, choice) for index, choice in enumerate(choices)]
         self._settling: asyncio.Task[None] | None = None
+        self.lowered: int | None = None  # the most tokens of each choice, where what is left pays no more
         self.usage: Usage | None = None  # of all choices together, once they have ended
         self.charge: Charge | None = None  # None of a call that failed
 
@@ -75,9 +77,9 @@ class Call(ABC):
         service, submitted = self._service, list[Request]()
         beginning: asyncio.Task[None] | None = None
         try:
-            most = sum(min(c.params.max_tokens, _room(service, c.prompt)) for c in self._choices)
+            await self._afford([min(c.params.max_tokens, _room(service, c.prompt)) for c in self._choices])
             service.calls.add(self)
-            beginning = self._loop.create_task(asyncio.to_thread(self._begin, most, submitted))
+            beginning = self._loop.create_task(asyncio.to_thread(self._begin, submitted))
             await asyncio.shield(beginning)
         except BaseException as error:
             if beginning is not None:
@@ -93,9 +95,25 @@ class Call(ABC):
                 ) from None
             raise
 
-    def _begin(self, most: int, submitted: list[Request]) -> None:
+    async def _afford(self, asked: Sequence[int]) -> None:
+        """Reserves for the choices, which may make so many tokens each, and lowers their max_tokens to what is paid."""
+        granted = await afford(
+            self._ticket,
+            prompt_tokens=self.prompt_tokens,
+            max_tokens=sum(asked),
+            least=sum(min(1, tokens) for tokens in asked),
+            on_budget=self._service.on_budget,
+        )
+        if granted < sum(asked):
+            self.lowered = most = shared_out(asked, granted)
+            self._choices = [
+                replace(choice, params=replace(choice.params, max_tokens=min(tokens, most)))
+                for choice, tokens in zip(self._choices, asked, strict=True)
+            ]
+            self._requests = [self._request(index, choice) for index, choice in enumerate(self._choices)]
+
+    def _begin(self, submitted: list[Request]) -> None:
         """In a thread: the engine counts a prompt's tokens for every choice, which takes its time with long ones."""
-        self._ticket.raise_to(prompt_tokens=self.prompt_tokens, max_tokens=most)
         for request in self._requests:
             self._service.engine.submit(request)
             submitted.append(request)

@@ -14,6 +14,7 @@ from centime.serve.api.chat_call import ChatCall, ChatCompletion
 from centime.serve.api.service import CurrentService, Service
 from centime.serve.formats import Chat, ChatFormat, Prompt
 from centime.serve.http.admission import take_ticket
+from centime.serve.http.affordable import lowered_headers
 from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, ApiError, error_responses
 from centime.serve.http.json_route import JsonRoute
@@ -42,7 +43,8 @@ async def chat_completions(
     `: keep-alive` while it waits, reasoning before content, the usage on the last chunk, then `[DONE]`.
     """
     service.check_model(body.model)
-    return answer_of(await begin_chat(ChatCall, body, service, request), bool(body.stream), service.patience)
+    call = await begin_chat(ChatCall, body, service, request)
+    return answer_of(call, bool(body.stream), service.patience, lowered_headers(call.lowered))
 
 
 async def begin_chat(kind: type[C], body: ChatRequest, service: Service, request: Request) -> C:

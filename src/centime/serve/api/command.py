@@ -61,6 +61,7 @@ def serve_folder(options: ServeOptions, say: Callable[[str], None]) -> None:
                 devices=devices,
                 price=price,
                 patience=server.keep_alive,
+                on_budget=server.on_budget,
             )
 
             def ready() -> None:

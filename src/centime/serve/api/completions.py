@@ -14,6 +14,7 @@ from centime.serve.api.completion_call import Completion, CompletionCall
 from centime.serve.api.echo import Echo
 from centime.serve.api.service import CurrentService
 from centime.serve.http.admission import take_ticket
+from centime.serve.http.affordable import lowered_headers
 from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, error_responses
 from centime.serve.http.json_route import JsonRoute
@@ -50,7 +51,7 @@ async def completions(
     ]
     call = CompletionCall(service, take_ticket(request), body, choices, echoes)
     await call.start()
-    return answer_of(call, bool(body.stream), service.patience)
+    return answer_of(call, bool(body.stream), service.patience, lowered_headers(call.lowered))
 
 
 def _read(body: CompletionRequest, tokenizer: Tokenizer) -> tuple[Sequence[list[int]], Sequence[Echo]]:

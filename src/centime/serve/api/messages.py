@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from centime.serve.api.chat import begin_chat, chat_of, prompt_of
 from centime.serve.api.messages_call import AnthropicMessage, MessagesCall
 from centime.serve.api.service import CurrentService, Service
+from centime.serve.http.affordable import lowered_headers
 from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, AnthropicErrorBody, error_responses
 from centime.serve.http.json_route import JsonRoute
@@ -41,7 +42,7 @@ async def messages(
     """Answer a conversation. Names that begin with 'claude' mean the model that is served."""
     _check_model(service, body.model)
     call = await begin_chat(MessagesCall, as_chat_request(body), service, request)
-    return answer_of(call, bool(body.stream), service.patience)
+    return answer_of(call, bool(body.stream), service.patience, lowered_headers(call.lowered))
 
 
 @post(router, "count_tokens", responses=error_responses((400, 401, 422), AnthropicErrorBody))

@@ -9,7 +9,8 @@ from centime.serve.api.call import Call
 
 class Cost(TypedDict):
     """Money as exact decimal strings; null where there is no price. hours: which of the list's prices applied;
-    doubt: why that is a reading of the list, null where the list is plain."""
+    doubt: why that is a reading of the list, null where the list is plain. max_tokens_lowered_to: of each answer, where
+    what is left of a budget paid no more than so many; null where it paid for all."""
 
     machine_seconds: float
     machine_cost: str | None
@@ -22,6 +23,7 @@ class Cost(TypedDict):
     price_list: str | None
     hours: str | None
     doubt: str | None
+    max_tokens_lowered_to: int | None
 
 
 class PromptDetails(TypedDict):
@@ -53,7 +55,8 @@ def cost_of(call: Call) -> Cost | None:
     """What an ended call cost; None when it could not be charged."""
     if call.charge is None or call.usage is None:
         return None
-    cost: Cost = {"machine_seconds": call.usage.machine_ns / 1e9, **call.charge.as_json()}  # type: ignore[typeddict-item]
+    told = {"machine_seconds": call.usage.machine_ns / 1e9, **call.charge.as_json()}
+    cost: Cost = told | {"max_tokens_lowered_to": call.lowered}  # type: ignore[assignment]
     return cost
 
 

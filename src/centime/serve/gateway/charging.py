@@ -13,6 +13,7 @@ from centime.serve.gateway.answer_meter import AnswerMeter
 from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.token_counts import TokenCounts
 from centime.serve.gateway.upstreams.backend import Backend
+from centime.serve.http.affordable import OnBudget, afford
 
 BYTES_PER_TOKEN = 4  # of text, about, where nobody can be asked to count it
 UNKNOWN_CONTEXT = 131_072  # tokens, of an upstream that does not say how many it has room for
@@ -24,24 +25,35 @@ def most_prompt(inbound: Inbound, context: int | None) -> int:
     return room if inbound.prompt_bound is None else min(inbound.prompt_bound, room)
 
 
-async def reserve(ticket: Ticket, tariff: Tariff | None, inbound: Inbound, backend: Backend) -> TokenCounts:
-    """Holds what the request could cost at this server and these prices; returns the most tokens that it may have.
+async def reserve(
+    ticket: Ticket, tariff: Tariff | None, inbound: Inbound, backend: Backend, on_budget: OnBudget = "clamp"
+) -> tuple[Inbound, TokenCounts]:
+    """Holds what the request could cost at this server and these prices; returns it as it may be sent, and the most
+    tokens that it may have.
 
     What a prompt costs at most is known from its bytes first; only where that does not fit the balance is the server
-    asked to count. Raises ApiError (422) and Refused (402, 503).
+    asked to count. Where even that is more than is left, its answers may be made shorter: see `afford`. Raises ApiError
+    (422) and Refused (402, 503).
     """
     context = backend.facts.context
     ticket.price(tariff)
     most = TokenCounts(most_prompt(inbound, context), 0, inbound.most_output(context))
     try:
-        await _hold(ticket, most)
+        await asyncio.to_thread(ticket.raise_to, prompt_tokens=most.prompt, max_tokens=most.output)
+        return inbound, most
     except Refused as refused:
-        counted = await backend.upstream.count(inbound, backend.facts) if refused.status == 402 else None
-        if counted is None or counted >= most.prompt:
+        if refused.status != 402:
             raise
+    counted = await backend.upstream.count(inbound, backend.facts)
+    if counted is not None and counted < most.prompt:
         most = TokenCounts(counted, 0, inbound.most_output(context, counted))
-        await _hold(ticket, most)
-    return most
+    granted = await afford(
+        ticket, prompt_tokens=most.prompt, max_tokens=most.output, least=inbound.answers, on_budget=on_budget
+    )
+    if granted >= most.output:
+        return inbound, most
+    each = granted // inbound.answers
+    return inbound.lowered_to(each), TokenCounts(most.prompt, 0, each * inbound.answers)
 
 
 async def charged_counts(
@@ -88,7 +100,3 @@ async def _output(backend: Backend, inbound: Inbound, meter: AnswerMeter) -> int
     text = "".join(meter.texts)
     counted = await backend.upstream.count_text(text, inbound.body.get("model"), backend.facts)
     return counted if counted is not None else -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
-
-
-async def _hold(ticket: Ticket, most: TokenCounts) -> None:
-    await asyncio.to_thread(ticket.raise_to, prompt_tokens=most.prompt, max_tokens=most.output)

@@ -111,7 +111,7 @@ def _serve_file(path: Path, server: ServerOptions, say: Callable[[str], None]) -
 
 def _gateway(pool: Pool, accounts: Accounts, server: ServerOptions) -> Gateway:
     secret = installation_secret(centime_home())
-    return Gateway(pool=pool, accounts=accounts, patience=server.keep_alive, secret=secret)
+    return Gateway(pool=pool, accounts=accounts, patience=server.keep_alive, secret=secret, on_budget=server.on_budget)
 
 
 def together(spent: Sequence[Spent]) -> Spent:

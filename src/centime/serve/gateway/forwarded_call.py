@@ -46,10 +46,16 @@ class ForwardedCall:
     """
 
     def __init__(
-        self, gateway: Gateway, inbound: Inbound, ticket: Ticket, route: Route, targets: list[Target], most: TokenCounts
+        self,
+        gateway: Gateway,
+        inbound: Inbound,
+        ticket: Ticket,
+        route: Route,
+        first: Attempt,
+        others: list[Target],
     ) -> None:
         self._gateway, self._inbound, self._ticket, self._route = gateway, inbound, ticket, route
-        self._attempt, self._others = Attempt(targets[0], inbound, most), deque(targets[1:])
+        self._attempt, self._others = first, deque(others)
         self._began_ns = time.monotonic_ns()
         self._waiting: deque[bytes] = deque()  # events that the client has not taken yet
         self._news, self._room, self._done = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -72,11 +78,18 @@ class ForwardedCall:
             route = routes.find(inbound.body.get("model"))
             draw = by_conversation(inbound.body, ticket.account.name) if routes.sticky else at_random
             targets = list(itertools.islice(itertools.cycle(route.order(draw)), routes.attempts))
-            most = await reserve(ticket, gateway.tariff_of(route, targets[0]), inbound, targets[0].backend)
-            return ForwardedCall(gateway, inbound, ticket, route, targets, most)
+            tariff, backend = gateway.tariff_of(route, targets[0]), targets[0].backend
+            payable, most = await reserve(ticket, tariff, inbound, backend, gateway.on_budget)
+            first = Attempt(targets[0], payable, most)
+            return ForwardedCall(gateway, inbound, ticket, route, first, targets[1:])
         except BaseException:
             await asyncio.shield(asyncio.to_thread(ticket.release))
             raise
+
+    @property
+    def lowered(self) -> int | None:
+        """The most tokens of each answer, where what is left of a budget pays no more; None: as many as were asked."""
+        return self._attempt.inbound.lowered
 
     async def whole(self) -> dict[str, Any]:
         """The upstream's body, the cost in its usage. Raises ApiError."""
@@ -142,10 +155,11 @@ class ForwardedCall:
             target = self._others.popleft()
             try:
                 tariff = self._gateway.tariff_of(self._route, target)
-                most = await reserve(self._ticket, tariff, self._inbound, target.backend)
+                on_budget = self._gateway.on_budget
+                payable, most = await reserve(self._ticket, tariff, self._inbound, target.backend, on_budget)
             except (ApiError, Refused):
                 continue
-            self._attempt = Attempt(target, self._inbound, most)
+            self._attempt = Attempt(target, payable, most)
             return True
         return False
 
@@ -210,7 +224,11 @@ class ForwardedCall:
     def _cost(self) -> dict[str, Any] | None:
         if self.charge is None or self.usage is None:
             return None
-        return {"machine_seconds": self.usage.machine_ns / 1e9, **self.charge.as_json()}
+        return {
+            "machine_seconds": self.usage.machine_ns / 1e9,
+            **self.charge.as_json(),
+            "max_tokens_lowered_to": self.lowered,
+        }
 
 
 def _as_api_error(error: BaseException) -> ApiError:

@@ -8,7 +8,7 @@ no upstream reads such a field otherwise. Every other field goes on as it came.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -20,6 +20,7 @@ from centime.serve.protocol.fields import Amounts, Body, MaxTokens, MaxTokensOrN
 
 MAX_CHOICES = 128  # answers to one prompt, as at OpenAI
 MAX_TOKENS_IN_ALL = 2**40  # that one request may ask for: beyond it no sum of money is sensible
+LENGTHS = ("max_tokens", "max_completion_tokens", "n_predict")  # names of the longest answer
 DEFAULT_MAX_TOKENS = 4096  # where neither client nor upstream names a limit; DeepSeek-V3's API had the same
 
 _UNKNOWN = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -90,6 +91,7 @@ class Inbound:
     choices: int
     max_tokens: int | None
     prompt_bound: int | None
+    lowered: int | None = None  # the most tokens of each answer, where what is left of a budget pays no more
 
     @property
     def answers(self) -> int:
@@ -119,6 +121,12 @@ class Inbound:
             )
         return self.answers * each
 
+    def lowered_to(self, tokens: int) -> Inbound:
+        """The request with answers of so many tokens at most."""
+        names = [name for name in LENGTHS if name in self.body] or ["max_tokens"]
+        body = self.body | {name: min(self.body.get(name, tokens), tokens) for name in names}
+        return replace(self, body=body, max_tokens=tokens, lowered=tokens)
+
     def for_upstream(self, kind: str, context: int | None) -> dict[str, Any]:
         """The body as it is sent to an upstream of this kind.
 
@@ -141,7 +149,7 @@ def parse_inbound(kind: Kind, read: Body, sent: Mapping[str, Any], size: int) ->
     """The request of a body of `size` bytes. read: its fields by their types; sent: all of it."""
     body = _normal(read, sent)
     options = body.get("stream_options") or {}
-    lengths = [body[name] for name in ("max_tokens", "max_completion_tokens", "n_predict") if name in body]
+    lengths = [body[name] for name in LENGTHS if name in body]
     embeds = kind == "embeddings"
     return Inbound(
         kind=kind,

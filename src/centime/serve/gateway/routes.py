@@ -22,6 +22,7 @@ from centime.serve.gateway.inbound import (
 from centime.serve.gateway.upstreams.backend import Backend
 from centime.serve.gateway.upstreams.routing import at_random
 from centime.serve.http.admission import take_ticket
+from centime.serve.http.affordable import lowered_headers
 from centime.serve.http.auth import CurrentAccount
 from centime.serve.http.errors import GENERATES, AnthropicErrorBody, error_responses
 from centime.serve.http.json_route import JsonRoute, sent_object
@@ -42,7 +43,7 @@ def passing_routes(gateway: Gateway) -> APIRouter:
     async def pass_on(kind: Kind, read: Body, request: Request) -> Response:
         inbound = parse_inbound(kind, read, sent_object(request), len(await request.body()))
         call = await ForwardedCall.start(gateway, take_ticket(request), inbound)
-        return answer_of(call, inbound.stream, gateway.patience)
+        return answer_of(call, inbound.stream, gateway.patience, lowered_headers(call.lowered))
 
     def question(request: Request) -> tuple[Backend, dict[str, Any]]:
         """Whom to ask, and what, for a count: the first server of the model's that is there."""

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 
+from centime.ledger.tags import HEADER, tags_of
 from centime.serve.accounts import Accounts, Refused, Ticket
 from centime.serve.http.auth import is_loopback, secret_of
 from centime.serve.http.errors import ApiError, as_api_error
+from centime.serve.http.json_route import sent_object
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -171,6 +173,11 @@ async def _read_away(receive: Receive) -> None:
 
 
 def take_ticket(request: Request) -> Ticket:
-    """The ticket of an admitted request; whoever takes it settles or releases it."""
+    """The ticket of an admitted request, which knows its tags; whoever takes it settles or releases it.
+
+    Raises UserError for tags that cannot be read, and then it is released with the request.
+    """
+    tags = tags_of(request.headers.get(HEADER), sent_object(request))
     ticket: Ticket = request.scope["state"].pop("ticket")
+    ticket.tag(tags)
     return ticket

@@ -7,7 +7,8 @@ import contextlib
 import json
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from fastapi.responses import Response
@@ -115,24 +116,27 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-async def _begin(send: Send, kind: bytes) -> None:
+async def _begin(send: Send, kind: bytes, further: Mapping[str, str]) -> None:
     headers = [(b"content-type", kind), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+    headers += [(name.encode(), value.encode()) for name, value in further.items()]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
 class EventStream(Working):
     """Server-sent events. Nothing is sent before the first of them, so that an early error keeps its status."""
 
-    def __init__(self, call: Abortable, events: AsyncGenerator[bytes]) -> None:
+    def __init__(
+        self, call: Abortable, events: AsyncGenerator[bytes], further: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(call)
-        self._events = events
+        self._events, self._further = events, further
 
     async def _work(self, scope: Scope, send: Send) -> None:
         begun = False
         try:
             async for event in self._events:
                 if not begun:
-                    await _begin(send, b"text/event-stream; charset=utf-8")
+                    await _begin(send, b"text/event-stream; charset=utf-8", self._further)
                     begun = True
                 await send({"type": "http.response.body", "body": event, "more_body": True})
         except ApiError as error:
@@ -151,9 +155,15 @@ class Whole(Working):
     From then on the status is 200, and an error is told by its body alone, as at DeepSeek.
     """
 
-    def __init__(self, call: Abortable, body: Awaitable[Any], patience: float) -> None:
+    def __init__(
+        self,
+        call: Abortable,
+        body: Awaitable[Any],
+        patience: float,
+        further: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(call)
-        self._body, self._patience = body, patience
+        self._body, self._patience, self._further = body, patience, further
 
     async def _work(self, scope: Scope, send: Send) -> None:
         making = asyncio.ensure_future(self._body)
@@ -161,7 +171,7 @@ class Whole(Working):
         try:
             while not (await asyncio.wait({making}, timeout=self._patience))[0]:
                 if not begun:
-                    await _begin(send, b"application/json")
+                    await _begin(send, b"application/json", self._further)
                     begun = True
                 await send({"type": "http.response.body", "body": b"\n", "more_body": True})
             try:
@@ -175,14 +185,17 @@ class Whole(Working):
             if begun:
                 await send({"type": "http.response.body", "body": content})
             else:
-                await Response(content, media_type="application/json")(scope, _nothing, send)
+                await Response(content, 200, dict(self._further), "application/json")(scope, _nothing, send)
         finally:
             making.cancel()
 
 
-def answer_of(call: Answering, stream: bool, patience: float) -> Response:
-    """The answer to a call that has begun, as events or as one body. patience: seconds to the first sign of life."""
-    return EventStream(call, call.stream()) if stream else Whole(call, call.whole(), patience)
+def answer_of(
+    call: Answering, stream: bool, patience: float, further: Mapping[str, str] = MappingProxyType({})
+) -> Response:
+    """The answer to a call that has begun, as events or as one body. patience: seconds to the first sign of life;
+    further: headers of an answer that is no error."""
+    return EventStream(call, call.stream(), further) if stream else Whole(call, call.whole(), patience, further)
 
 
 async def _nothing() -> Any:

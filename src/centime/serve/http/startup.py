@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from centime.catalogue.tariffs import Tariff, tariff_for
 from centime.errors import UserError
 from centime.serve.accounts import Accounts
+from centime.serve.http.affordable import OnBudget
 from centime.serve.http.auth import is_loopback
 
 
@@ -23,6 +24,7 @@ class ServerOptions:
     peak_hours: str | None
     keep_alive: float  # seconds
     origins: tuple[str, ...] = ()
+    on_budget: OnBudget = "clamp"
 
     def tariff(self) -> Tariff | None:
         """What keys without prices of their own pay. Raises UserError where any of these options cannot be."""

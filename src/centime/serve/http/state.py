@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from centime.serve.accounts import Accounts, Charge
 from centime.serve.accounts.tally import Tally
 from centime.serve.engine.request import Finished, Usage
+from centime.serve.http.affordable import OnBudget
 from centime.serve.http.metrics import CallMetrics
 from centime.serve.http.responses import Abortable
 
@@ -23,12 +24,14 @@ class ServerState(ABC):
     """The state of one application, at `app.state.server`.
 
     patience: seconds a client waits before it hears that the connection is alive. book: the ledger's file, None for the
-    person's own. calls: those that are not settled. draining: new requests are refused (503).
+    person's own. on_budget: what is done with a request that asks for more than is left. calls: those that are not
+    settled. draining: new requests are refused (503).
     """
 
     accounts: Accounts
     patience: float = 10.0
     book: Path | None = None
+    on_budget: OnBudget = "clamp"
     tally: Tally = field(default_factory=Tally, init=False)
     metrics: CallMetrics = field(init=False)
     calls: set[Abortable] = field(default_factory=set, init=False)

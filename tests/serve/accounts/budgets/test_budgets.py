@@ -50,14 +50,15 @@ def test_each_user_has_a_count_of_his_own_and_so_has_each_session(path: Path) ->
     accounts = Accounts(path, tariff=flat())
     admitted = [accounts.admit(account(accounts, secret)) for _ in range(4)]
     for ticket, tags in zip(admitted, (BOB, EVE, BOB, EVE), strict=True):
+        ticket.tag(tags)
         if tags is BOB and ticket is not admitted[0]:
             with pytest.raises(Refused, match="key:ann/session:one"):
-                ticket.raise_to(prompt_tokens=100, max_tokens=0, tags=tags)
+                ticket.raise_to(prompt_tokens=100, max_tokens=0)
         elif ticket is admitted[3]:
             with pytest.raises(Refused, match="the budget of acme/user:eve"):
-                ticket.raise_to(prompt_tokens=60, max_tokens=0, tags=tags)
+                ticket.raise_to(prompt_tokens=60, max_tokens=0)
         else:
-            ticket.raise_to(prompt_tokens=100, max_tokens=10, tags=tags)
+            ticket.raise_to(prompt_tokens=100, max_tokens=10)
             ticket.settle(Use(prompt_tokens=100, output_tokens=10))
     for ticket in admitted:
         ticket.release()
