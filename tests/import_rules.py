@@ -103,7 +103,8 @@ SERVE_MAY_IMPORT: dict[str, set[str]] = {
     "fair_pool": set(),
     "json_body": set(),
     "token_bytes": set(),
-    "loading": set(),
+    "weight_cache": set(),
+    "loading": {"weight_cache"},
     # what computes an answer
     "kv_cache": set(),
     "engine": {"kv_cache", "faults"},

@@ -40,7 +40,7 @@ INTERRUPTED = """
 import os, signal, threading, time
 from centime.model import packed  # torch first: an interrupt within its import may be lost
 from centime.serve import loading
-loading.load_weights = lambda *_, **__: time.sleep(60)
+loading._read = loading._dtype = lambda *_, **__: time.sleep(60)
 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     loading.load_for_inference(None)

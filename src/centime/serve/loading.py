@@ -87,22 +87,66 @@ def load_model(path: Path, device: str | None = None, dtype: str | None = None) 
     return load_weights(open_folder(path, device, dtype), dtype)
 
 
-def load_weights(found: ModelFolder, dtype: str | None = None, *, to_pack: bool = False) -> LoadedModel:
-    """The weights of what `open_folder` found, read as `load_model` says. Raises UserError where they are damaged.
+def load_weights(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
+    """The weights of what `open_folder` found, read as `load_model` says. Raises UserError where they are damaged."""
+    return _read(found, _dtype(found, dtype, to_pack=False))
+
+
+def load_for_inference(found: ModelFolder, dtype: str | None = None, *, keep: bool = False) -> LoadedModel:
+    """The same with weights packed where that is faster; for products without gradients.
+
+    Packed weights are read from the user's cache where they are there; keep: else they are put there (`WeightCache`).
+    """
+    import torch
+
+    from centime.model.digest import files_mark
+    from centime.model.packed import pack_weights
+    from centime.native.library import reason
+    from centime.serve.weight_cache import WeightCache
+    from centime.threads import in_passing_thread
+
+    def read() -> LoadedModel:
+        chosen = _dtype(found, dtype, to_pack=True)
+        mark = files_mark(found.folder) if found.device.kind == "cpu" and chosen in (None, "bfloat16") else None
+        cache = WeightCache(found.folder, mark, chosen)
+        kept = cache.load()
+        if kept is not None:
+            return LoadedModel(found.tokenizer, found.folder, found.run, found.device, kept, mark)
+        opened = _read(found, chosen)
+        pack_weights(opened.model)
+        if keep and opened.files == mark:
+            cache.keep(opened.model)
+        if opened.model.dtype == torch.bfloat16 and opened.device.kind == "cpu" and reason():
+            print(f"centime: PyTorch computes everything, more slowly: {reason()}.", file=sys.stderr)
+        return opened
+
+    return in_passing_thread(read, "centime-weights")
+
+
+def _dtype(found: ModelFolder, asked: str | None, *, to_pack: bool) -> str | None:
+    """The type to read weights in; None is the folder's own.
 
     to_pack: they will be packed, so that bf16 is no emulation where our kernels have instructions for it.
     """
     import torch
 
-    from centime.model.checkpoint import load, stated_dtype
-    from centime.model.digest import files_mark
+    from centime.model.checkpoint import stated_dtype
     from centime.native.library import is_vectorised
     from centime.ops.precision import native_bf16
 
-    kind = "cuda" if found.device.kind == "gpu" else "cpu"
-    if dtype is None and not native_bf16(torch.device(kind)):
-        ours = to_pack and stated_dtype(found.folder) == torch.bfloat16 and is_vectorised()
-        dtype = "bfloat16" if ours else "float32"
+    if asked is not None or native_bf16(torch.device(_torch_device(found))):
+        return asked
+    ours = to_pack and stated_dtype(found.folder) == torch.bfloat16 and is_vectorised()
+    return "bfloat16" if ours else "float32"
+
+
+def _read(found: ModelFolder, dtype: str | None) -> LoadedModel:
+    import torch
+
+    from centime.model.checkpoint import load
+    from centime.model.digest import files_mark
+
+    kind = _torch_device(found)
     before = files_mark(found.folder)
     wanted = None if dtype is None else getattr(torch, dtype)
     model = load(found.folder, dtype=wanted, device=kind, dense=kind != "cpu")
@@ -110,22 +154,8 @@ def load_weights(found: ModelFolder, dtype: str | None = None, *, to_pack: bool 
     return LoadedModel(found.tokenizer, found.folder, found.run, found.device, model.eval(), files)
 
 
-def load_for_inference(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
-    """The same with weights packed where that is faster; for products without gradients."""
-    import torch
-
-    from centime.model.packed import pack_weights
-    from centime.native.library import reason
-    from centime.threads import in_passing_thread
-
-    def read() -> LoadedModel:
-        opened = load_weights(found, dtype, to_pack=True)
-        pack_weights(opened.model)
-        if opened.model.dtype == torch.bfloat16 and opened.device.kind == "cpu" and reason():
-            print(f"centime: PyTorch computes everything, more slowly: {reason()}.", file=sys.stderr)
-        return opened
-
-    return in_passing_thread(read, "centime-weights")
+def _torch_device(found: ModelFolder) -> str:
+    return "cuda" if found.device.kind == "gpu" else "cpu"
 
 
 def name_of(found: ModelFolder) -> str:

@@ -44,7 +44,7 @@ def pack_weights(model: Transformer) -> Transformer:
                 module.gate_up, module.down = _packed(module.gate_up), _packed(module.down)
         elif isinstance(module, Experts):
             _pack_experts(module)
-    _replace_layers(model)
+    replace_layers(model)
     return model
 
 
@@ -56,7 +56,8 @@ def is_in_panels(model: Transformer) -> bool:
     return packed and all(isinstance(matrix, Panels) for matrix in rest)
 
 
-def _replace_layers(model: Transformer) -> None:
+def replace_layers(model: Transformer) -> None:
+    """Lets layers whose matrices are all in panels compute by our own kernels, in place."""
     for i, layer in enumerate(model.layers):
         assert isinstance(layer, DecoderLayer)
         model.layers[i] = PackedDecoderLayer.of(layer) or layer

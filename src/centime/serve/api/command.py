@@ -85,7 +85,7 @@ def _engine(options: ServeOptions, found: ModelFolder) -> tuple[EngineClient, in
     if options.replicas == 1:
         if settings.disk is not None:
             CacheFolder(settings.disk).close()  # another server's is known before the weights are read
-        opened = load_for_inference(found, options.dtype)
+        opened = load_for_inference(found, options.dtype, keep=True)
         return Engine(opened.model, opened.tokenizer, settings, opened.files), 1
     try:
         from centime.serve.replicas.ray_serve import UNLIMITED, RayReplicas
