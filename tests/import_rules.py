@@ -79,7 +79,9 @@ DATA_MAY_IMPORT: dict[str, set[str]] = {
     "tokenizers": {"sources", "split", "order"},
     "shards": {"tokenizers", "sources", "split", "order"},
     "loader": {"shards", "tokenizers", "order"},
-    "pairs": {"tokenizers", "sources", "order"},
+    "chats": {"tokenizers"},
+    "rows_packing": set(),
+    "pairs": {"chats", "rows_packing", "tokenizers", "sources", "order"},
     "metering": set(),
     "display": set(),
 }

@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from centime.data.pairs import PairLoader, segments
+from centime.data.chats import Conversation, samples
+from centime.data.pairs import PackedPairs, PairLoader
+from centime.data.rows_packing import packed
 from centime.data.tokenizers import ChatEncoder, Tokenizer, load_tokenizer
 from centime.errors import UserError
 
@@ -94,22 +98,9 @@ def test_conversations_teach_every_answer(
 
 
 def test_segments_join_to_the_rendered_text(tokenizer: Tokenizer) -> None:
-    cut = segments(ChatEncoder(tokenizer), CONVERSATION[:5], "here")
+    [cut] = samples(ChatEncoder(tokenizer), Conversation(CONVERSATION[:5]), "here")
     assert "".join(text for text, _ in cut) == tokenizer.render_chat(CONVERSATION[:5])
     assert [on for _, on in cut] == [False, True, False, True]
-
-
-def test_a_template_that_rewrites_earlier_turns_is_refused(tokenizer_folder: Path, tmp_path: Path) -> None:
-    """One that drops the last answer's thoughts once the talk goes on: what was said cannot be found in the whole."""
-    template = "{% for m in messages %}{{ m.content if loop.last else m.content[:2] }}<｜end▁of▁sentence｜>{% endfor %}"
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (tmp_path / name).write_bytes((tokenizer_folder / name).read_bytes())
-    (tmp_path / "chat_template.jinja").write_text(template)
-    path = write(tmp_path / "c.jsonl", [{"prompt": "one", "answer": "1"}, {"messages": CONVERSATION}])
-    with pytest.raises(
-        UserError, match=r"c\.jsonl, line 1: the chat template of .* writes this conversation differently"
-    ):
-        PairLoader(path, load_tokenizer(tmp_path), 64)
 
 
 def test_pairs_that_are_too_long_are_left_out_and_counted(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -150,3 +141,45 @@ def test_an_empty_or_absent_file(tokenizer: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "r.jsonl.gz").write_bytes(b"not gzip")
     with pytest.raises(UserError, match=r"r\.jsonl\.gz is damaged"):
         PairLoader(tmp_path / "r.jsonl.gz", tokenizer, 16)
+
+
+def test_what_is_too_long_is_cut_or_refused_as_asked(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = write(tmp_path / "p.jsonl", [{"prompt": "a", "answer": "b"}, {"prompt": "a", "answer": "xyz" * 100}])
+    cut = PairLoader(path, tokenizer, 16, too_long="cut")
+    assert (cut.pairs, cut.skipped, cut.cut) == (2, 0, 1)
+    lengths = [int(mask.sum()) for mask in cut.rows(0, 2)[1]]
+    assert max(lengths) > 10, "what is left of the answer is learned"
+    assert cut.said() == [f"1 sample of {path} cut to 16 tokens."]
+    with pytest.raises(UserError, match=r"p\.jsonl, line 2 has [0-9]+ tokens, more than a row of 16\. Raise"):
+        PairLoader(path, tokenizer, 16, too_long="refuse")
+    write(path, [{"prompt": "a", "answer": "b"}, {"prompt": "xyz" * 100, "answer": "a"}])
+    assert PairLoader(path, tokenizer, 16, too_long="cut").skipped == 1, "of its answer nothing would be left"
+
+
+def test_packed_rows_hold_every_sample_once_an_epoch(tokenizer: Tokenizer, sums: Path) -> None:
+    plain, loader = PairLoader(sums, tokenizer, 64, seed=3), PackedPairs(sums, tokenizer, 64, seed=3)
+    assert loader.pairs < plain.pairs / 2
+    for epoch in range(2):
+        tokens, mask, examples = loader.packed_rows(epoch * loader.pairs, loader.pairs)
+        found = Counter(
+            (tuple(tokens[r][examples[r] == n]), tuple(mask[r][examples[r] == n]))
+            for r in range(loader.pairs)
+            for n in range(1, examples[r].max() + 1)
+        )
+        alone = ((row[: len(on)], on) for row, on in zip(*plain.rows(0, 37), strict=True))
+        assert found == Counter(
+            (tuple(row[row != tokenizer.pad_id]), tuple(on[row != tokenizer.pad_id])) for row, on in alone
+        )
+        assert tokens.shape[1] <= 65
+        assert (tokens[examples == 0] == tokenizer.pad_id).all()
+    assert loader.fingerprint != plain.fingerprint
+    assert "rows of 64 tokens" in loader.said()[0]
+
+
+@given(st.lists(st.integers(1, 20), max_size=60))
+def test_packing_is_tight_and_loses_nothing(lengths: list[int]) -> None:
+    rows = packed(lengths, 20)
+    assert sorted(example for row in rows for example in row) == list(range(len(lengths)))
+    filled = [sum(lengths[example] for example in row) for row in rows]
+    assert all(0 < used <= 20 for used in filled)
+    assert sum(used <= 10 for used in filled) <= 1, "two half empty rows would have been one"

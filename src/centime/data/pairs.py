@@ -1,112 +1,92 @@
-"""Prompt-answer pairs for supervised fine-tuning: rows with a loss mask on the answer alone.
+"""Answers to be learned: rows with a loss mask on what the assistant says, one sample a row or several.
 
-A file of JSON lines, each {"prompt", "answer"} or {"messages": [{"role", "content"}, ...]}, rendered with the
+A file of JSON lines or a Parquet file of chats, in any of the shapes that `data.chats` reads, rendered with the
 tokenizer's chat template. The mask covers what the assistant says and the end-of-sentence token after it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from centime.data.chats import Segment, conversation, samples
 from centime.data.order import shuffled
-from centime.data.sources import SourceFile, local_file, records
+from centime.data.rows_packing import packed
+from centime.data.sources import local_file, records
 from centime.data.tokenizers import ChatEncoder, Tokenizer
 from centime.errors import UserError
+from centime.units import plural
 
 Int64 = npt.NDArray[np.int64]
-Segment = tuple[str, bool]
-"""A stretch of rendered text and whether the loss falls on it."""
+TooLong = Literal["leave_out", "cut", "refuse"]
 
 ROUND = 16
 """Rows are as long as the longest among those asked for, rounded up to this, so that few shapes occur."""
 
 
-def segments(encoder: ChatEncoder, messages: list[dict[str, Any]], where: str) -> list[Segment]:
-    """The rendered conversation, cut where the assistant's turns begin and end, for `encoder` to encode.
+@dataclass(frozen=True)
+class Shown:
+    """One sample, for a person: where it stands, and its stretches as tokens' texts."""
 
-    A turn begins where the template, asked for a generation prompt, leaves off: training sees what generation will.
-    Raises UserError naming `where`.
-    """
-    guarded = encoder.guarded(messages)
-    whole = encoder.render_guarded(guarded, add_generation_prompt=False)
-    cut: list[Segment] = []
-    done = 0
-    for number, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        before = encoder.render_guarded(guarded[:number], add_generation_prompt=True)
-        to_here = guarded[: number + 1]
-        after = whole if to_here == guarded else encoder.render_guarded(to_here, add_generation_prompt=False)
-        if not (whole.startswith(before) and whole.startswith(after) and len(before) < len(after)):
-            raise UserError(
-                f"{where}: the chat template of {encoder.folder} writes this conversation differently once it goes on"
-                " (it rewrites earlier turns), so the answer cannot be told from the prompt. Give one exchange a line, "
-                "or a template that only appends."
-            )
-        cut += [(whole[done : len(before)], False), (whole[len(before) : len(after)], True)]
-        done = len(after)
-    return cut  # what follows the last answer teaches nothing
-
-
-def messages_of(record: Any, where: str) -> list[dict[str, Any]]:
-    """The messages of a line, checked. Raises UserError naming `where`."""
-    if isinstance(record, dict) and {"prompt", "answer"} <= record.keys():
-        messages: Any = [
-            {"role": "user", "content": record["prompt"]},
-            {"role": "assistant", "content": record["answer"]},
-        ]
-    elif isinstance(record, dict) and "messages" in record:
-        messages = record["messages"]
-    else:
-        found = f"the keys {', '.join(map(repr, record))}" if isinstance(record, dict) else f"a {type(record).__name__}"
-        raise UserError(
-            f'{where} has {found}; expected {{"prompt": text, "answer": text}} or '
-            '{"messages": [{"role": ..., "content": ...}, ...]}. Rename the keys.'
-        )
-    sound = isinstance(messages, list) and all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
-    )
-    if not sound:
-        raise UserError(f"{where}: every message needs a role and a content, both text. Mend the line.")
-    if not any(m["role"] == "assistant" for m in messages):
-        raise UserError(f"{where} has no answer: no message of the role 'assistant'. Add one, or leave the line out.")
-    return list(messages)
+    where: str
+    parts: list[tuple[list[str], bool]]  # (texts of the tokens, whether they are trained on)
 
 
 class PairLoader:
-    """Rows of one pair each, right-padded: a pure function of (seed, row number), shuffled anew each epoch."""
+    """Rows of one sample each, right-padded: a pure function of (seed, row number), shuffled anew each epoch."""
 
     def __init__(
-        self, path: str | Path, tokenizer: Tokenizer, sequence_length: int, seed: int = 0, extra: int = 1
+        self,
+        path: str | Path,
+        tokenizer: Tokenizer,
+        sequence_length: int,
+        seed: int = 0,
+        extra: int = 1,
+        too_long: TooLong = "leave_out",
     ) -> None:
-        """Read, render and tokenise every pair of a .jsonl (.gz, .zst) file; 4 bytes of memory a token.
+        """Read, render and tokenise every conversation of a file (.jsonl, .gz, .zst, .parquet); 4 bytes a token.
 
-        Pairs longer than sequence_length + extra tokens are left out, counted in `skipped`: cut, they would teach the
-        model to stop short. Raises UserError on a line that is no pair, or when no pair is left.
+        Samples longer than sequence_length + extra tokens are left out, counted in `skipped` (what is cut would teach
+        the model to stop short), cut at their end, counted in `cut`, or refused. Raises UserError on a line that is no
+        conversation, or when no sample is left.
         """
-        self.sequence_length, self.extra, self.seed = sequence_length, extra, seed
+        self.path, self.sequence_length, self.extra, self.seed = Path(path), sequence_length, extra, seed
         self.pad_id = tokenizer.pad_id
-        file = local_file(Path(path))
-        encoder = ChatEncoder(tokenizer)
-        texts, masked, counts = _render(file, encoder)
-        if not counts:
+        cuts, places = self._rendered(ChatEncoder(tokenizer))
+        if not cuts:
             raise UserError(f"{path} holds no pairs: it is empty. Expected one JSON object a line.")
-        ids = encoder.encode_batch(texts)
+        ids = ChatEncoder(tokenizer).encode_batch([text for cut in cuts for text, _ in cut])
         rows, masks, longest, at = [], [], 0, 0
-        for count in counts:
-            row = [i for part in ids[at : at + count] for i in part]
-            mask = [on for part, on in zip(ids[at : at + count], masked[at : at + count], strict=True) for _ in part]
-            at += count
+        self.skipped = self.cut = 0
+        self.example: Shown | None = None
+        """The first sample that is kept."""
+        for cut, where in zip(cuts, places, strict=True):
+            parts = ids[at : at + len(cut)]
+            at += len(cut)
+            row = np.array([i for part in parts for i in part], dtype=np.int32)
+            mask = np.array([on for part, (_, on) in zip(parts, cut, strict=True) for _ in part], dtype=np.bool_)
             longest = max(longest, len(row))
-            if len(row) <= sequence_length + extra:
-                rows.append(np.array(row, dtype=np.int32))
-                masks.append(np.array(mask, dtype=np.bool_))
-        self.skipped = len(counts) - len(rows)
+            if len(row) > self.room:
+                if too_long == "refuse":
+                    raise UserError(
+                        f"{where} has {len(row):,} tokens, more than a row of {sequence_length:,}. Raise the stage's "
+                        'sequence_length, or say too_long = "leave_out" or "cut".'
+                    )
+                row, mask = row[: self.room], mask[: self.room]
+                if too_long == "leave_out" or not mask[1:].any():
+                    self.skipped += 1
+                    continue
+                self.cut += 1
+            rows.append(row)
+            masks.append(mask)
+            if self.example is None:
+                texts = [_texts(tokenizer, part) for part in parts]
+                self.example = Shown(where, [(text, on) for text, (_, on) in zip(texts, cut, strict=True)])
         if not rows:
             raise UserError(
                 f"Every pair of {path} is longer than a row of {sequence_length} tokens (the longest has {longest:,}). "
@@ -114,10 +94,42 @@ class PairLoader:
             )
         self._ends = np.cumsum([len(row) for row in rows])
         self._tokens, self._mask = np.concatenate(rows), np.concatenate(masks)
-        self.pairs = len(rows)
+        self.samples = len(rows)
         self.total_tokens = int(self._mask.sum())
         """Tokens that the loss falls on, in one epoch."""
         self._order: tuple[int, npt.NDArray[np.uint32]] = (-1, np.empty(0, dtype=np.uint32))
+
+    def _rendered(self, encoder: ChatEncoder) -> tuple[list[list[Segment]], list[str]]:
+        """(samples of the whole file, where each stands)."""
+        cuts: list[list[Segment]] = []
+        places: list[str] = []
+        for where, record, _ in records(local_file(self.path)):
+            found = samples(encoder, conversation(record, where), where)
+            cuts += found
+            places += [where] * len(found)
+        return cuts, places
+
+    @property
+    def room(self) -> int:
+        """Tokens that a row has room for: its inputs and what they predict."""
+        return self.sequence_length + self.extra
+
+    @property
+    def pairs(self) -> int:
+        """Rows of an epoch."""
+        return self.samples
+
+    def said(self) -> list[str]:
+        """What a person should know of the file: how much is left out or cut."""
+        found = []
+        if self.skipped:
+            found.append(
+                f"{plural(self.skipped, 'sample')} of {self.path} longer than {self.sequence_length:,} tokens left "
+                f"out; {self.samples:,} stay."
+            )
+        if self.cut:
+            found.append(f"{plural(self.cut, 'sample')} of {self.path} cut to {self.sequence_length:,} tokens.")
+        return found
 
     @property
     def fingerprint(self) -> str:
@@ -126,11 +138,18 @@ class PairLoader:
         what.update(repr((self.sequence_length, self.extra, self.seed)).encode())
         return what.hexdigest()
 
-    def _pair(self, row: int) -> int:
+    def shuffled_row(self, row: int) -> int:
+        """Which row of the file's order comes as number `row`, over all epochs."""
         epoch, offset = divmod(row, self.pairs)
         if self._order[0] != epoch:
             self._order = (epoch, shuffled(self.pairs, self.seed, epoch))
         return int(self._order[1][offset])
+
+    def sample(self, number: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+        """(tokens, mask) of a sample by its number in the file."""
+        end = int(self._ends[number])
+        begin = int(self._ends[number - 1]) if number else 0
+        return self._tokens[begin:end], self._mask[begin:end]
 
     def rows(self, first: int, count: int) -> tuple[Int64, npt.NDArray[np.bool_]]:
         """(tokens [count, S'] int64, loss_mask [count, S'] bool) of the rows [first, first + count).
@@ -138,27 +157,70 @@ class PairLoader:
         S' is the longest of these rows rounded up to 16, and at most S + extra. loss_mask[r, j] says that tokens[r, j]
         is to be predicted (from the tokens before it); padding is tokenizer.pad_id, never in the mask.
         """
-        chosen = [self._pair(row) for row in range(first, first + count)]
-        ends = self._ends[chosen]
-        begins = np.where(np.asarray(chosen) > 0, self._ends[np.asarray(chosen, dtype=np.int64) - 1], 0)
-        longest = int((ends - begins).max(initial=1))
-        width = min(-(-longest // ROUND) * ROUND, self.sequence_length + self.extra)
+        found = [self.sample(self.shuffled_row(row)) for row in range(first, first + count)]
+        longest = max((len(row) for row, _ in found), default=1)
+        width = min(-(-longest // ROUND) * ROUND, self.room)
         tokens = np.full((count, width), self.pad_id, dtype=np.int64)
         mask = np.zeros((count, width), dtype=np.bool_)
-        for row, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
-            tokens[row, : end - begin] = self._tokens[begin:end]
-            mask[row, : end - begin] = self._mask[begin:end]
+        for number, (row, on) in enumerate(found):
+            tokens[number, : len(row)] = row
+            mask[number, : len(row)] = on
         return tokens, mask
 
 
-def _render(file: SourceFile, encoder: ChatEncoder) -> tuple[list[str], list[bool], list[int]]:
-    """(texts, masked, segments of each pair) of a whole file."""
-    texts: list[str] = []
-    masked: list[bool] = []
-    counts: list[int] = []
-    for where, record, _ in records(file):
-        cut = segments(encoder, messages_of(record, where), where)
-        texts += [text for text, _ in cut]
-        masked += [on for _, on in cut]
-        counts.append(len(cut))
-    return texts, masked, counts
+def _texts(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    """The tokens' texts; tokens that are parts of a character in one."""
+    texts, held = [], []
+    for number, token in enumerate(ids, start=1):
+        held.append(token)
+        text = tokenizer.decode(held)
+        if "\ufffd" not in text or number == len(ids):
+            texts.append(text)
+            held = []
+    return texts
+
+
+class PackedPairs(PairLoader):
+    """Rows of several samples each, so that little of them is padding; which share a row stays the same every epoch."""
+
+    def _packs(self) -> list[list[int]]:
+        if not hasattr(self, "_packed"):
+            self._packed = packed(np.diff(self._ends, prepend=0).tolist(), self.room)
+        return self._packed
+
+    @property
+    def pairs(self) -> int:
+        return len(self._packs())
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"packed {super().fingerprint}".encode()).hexdigest()
+
+    def said(self) -> list[str]:
+        share = len(self._tokens) / (self.pairs * self.room)
+        return [
+            *super().said(),
+            f"{plural(self.samples, 'sample')} of {self.path} in {plural(self.pairs, 'row')} of "
+            f"{self.sequence_length:,} tokens, {100 * share:.0f} % of which they fill.",
+        ]
+
+    def packed_rows(self, first: int, count: int) -> tuple[Int64, npt.NDArray[np.bool_], Int64]:
+        """As `rows`, with [count, S'] int64 that numbers each row's samples from 1, and is 0 in padding."""
+        tokens = np.full((count, self.room), self.pad_id, dtype=np.int64)
+        mask, examples = np.zeros((count, self.room), dtype=np.bool_), np.zeros((count, self.room), dtype=np.int64)
+        widest = 1
+        for number, row in enumerate(range(first, first + count)):
+            at = 0
+            for example, chosen in enumerate(self._packs()[self.shuffled_row(row)], start=1):
+                ids, on = self.sample(chosen)
+                place = slice(at, at + len(ids))
+                tokens[number, place], mask[number, place], examples[number, place] = ids, on, example
+                mask[number, at] = False  # nothing of its own comes before it
+                at += len(ids)
+            widest = max(widest, at)
+        width = min(-(-widest // ROUND) * ROUND, self.room)
+        return tokens[:, :width], mask[:, :width], examples[:, :width]
+
+    def rows(self, first: int, count: int) -> tuple[Int64, npt.NDArray[np.bool_]]:
+        tokens, mask, _ = self.packed_rows(first, count)
+        return tokens, mask

@@ -5,20 +5,29 @@ Letters of shapes: B sequences, S tokens of each, D the model's width, V the voc
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model.attention import MultiHeadAttention, MultiHeadLatentAttention, RopeTable
-from centime.model.cache import Cache, LayerCache
+from centime.model.cache import Attention, Cache, LayerCache, Queries
 from centime.model.experts import FeedForward, MixtureOfExperts
 from centime.model.linear import Linear, RMSNorm
 from centime.model.rope import positions, rope_for_positions
 from centime.model.router import Router, Routing
 from centime.ops.linear import linear
 from centime.ops.quantised import Quantised
+
+
+class Rows(Protocol):
+    """Rows of several sequences each: none sees another, and positions begin anew with each."""
+
+    positions_BS: Tensor  # int64
+
+    def attend(self, attention: Attention, queries: Queries, entry_BSW: Tensor) -> Tensor:
+        """What every layer does between a token's projections and its attention, as a layer's view of a cache would."""
 
 
 class Features(NamedTuple):
@@ -109,12 +118,15 @@ class Transformer(nn.Module):
         hidden: Tensor = self.norm(x)
         return hidden
 
-    def features(self, input_ids_BS: Tensor) -> Features:
-        """The training path: what the head sees at every position, and each MoE layer's routing."""
-        rope = rope_for_positions(self.config, positions(0, input_ids_BS.shape[1], input_ids_BS.device))
+    def features(self, input_ids_BS: Tensor, rows: Rows | None = None) -> Features:
+        """The training path: what the head sees at every position, and each MoE layer's routing.
+
+        rows: who sees whom, and where each stands; by default a row is one sequence.
+        """
+        rope, over = self._within(rows, input_ids_BS)
         x, routings = self.embed(input_ids_BS), []
         for block in self.layers:
-            x, routing = block(x, rope)
+            x, routing = block(x, rope, over)
             if routing is not None:
                 routings.append(routing)
         return Features(self.norm(x), routings)
@@ -132,20 +144,25 @@ class Transformer(nn.Module):
         hidden: Tensor = module.norm(x)
         return hidden
 
-    def mtp_features(self, hidden_BSD: Tensor, rows: Tensor) -> list[Features]:
+    def mtp_features(self, hidden_BSD: Tensor, ids: Tensor, rows: Rows | None = None) -> list[Features]:
         """Features of every MTP depth; at depth k (from 1), position i predicts token i + 1 + k.
 
         hidden [B, S, D] comes from `features`, normed as published engines feed it to DeepSeek's MTP weights;
-        rows [B, at least S + depths] are the token ids with those that follow.
+        ids [B, at least S + depths] are the tokens with those that follow; rows: as `features` had them.
         """
         S = hidden_BSD.shape[1]
-        rope = rope_for_positions(self.config, positions(0, S, rows.device))
+        rope, over = self._within(rows, ids[:, :S])
         x, found = hidden_BSD, []
         for k, module in enumerate(self.mtp, start=1):
-            x, routing = module(x, self.embed(rows[:, k : k + S]), rope)
+            x, routing = module(x, self.embed(ids[:, k : k + S]), rope, over)
             norm: RMSNorm = module.norm  # type: ignore[assignment]
             found.append(Features(norm(x), [] if routing is None else [routing]))
         return found
+
+    def _within(self, rows: Rows | None, input_ids_BS: Tensor) -> tuple[RopeTable, LayerCache | None]:
+        """The rotary table of a pass without a cache, and what stands in for one."""
+        where = positions(0, input_ids_BS.shape[1], input_ids_BS.device) if rows is None else rows.positions_BS
+        return rope_for_positions(self.config, where), None if rows is None else rows.attend
 
     @property
     def dtype(self) -> torch.dtype:

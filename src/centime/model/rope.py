@@ -10,7 +10,7 @@ from centime.ops.rope import inverse_frequencies, rope_table, yarn_inverse_frequ
 
 
 def rope_for_positions(config: ModelConfig, positions_S: Tensor) -> tuple[Tensor, Tensor]:
-    """(cos, sin), float32 [S, R/2], at integer positions [S], on their device.
+    """(cos, sin), float32 [S, R/2], at integer positions [S] ([B, S, R/2] at [B, S]), on their device.
 
     With YaRN the table carries magnitude(mscale) / magnitude(mscale_all_dim), 1 in every DeepSeek release, because the
     rest of the correction sits in `softmax_scale`.

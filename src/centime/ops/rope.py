@@ -54,18 +54,18 @@ def yarn_magnitude(factor: float, mscale: float) -> float:
 
 
 def rope_table(positions_S: Tensor, inverse_frequencies: Tensor, magnitude: float = 1.0) -> tuple[Tensor, Tensor]:
-    """(cos, sin), each float32 [S, R/2], for integer positions [S]; `magnitude` scales both."""
-    angles = positions_S.to(torch.float32)[:, None] * inverse_frequencies
+    """(cos, sin), each float32 [S, R/2] for integer positions [S], [B, S, R/2] for [B, S]; `magnitude` scales both."""
+    angles = positions_S.to(torch.float32)[..., None] * inverse_frequencies
     return angles.cos() * magnitude, angles.sin() * magnitude
 
 
 def apply_rope_reference(x_BSHR: Tensor, table: tuple[Tensor, Tensor], interleave: bool) -> Tensor:
-    """Rotates x [B, S, H, R] by table [S, R/2]; the arithmetic is float32, the result has x's dtype.
+    """Rotates x [B, S, H, R] by table [S, R/2] or [B, S, R/2]; the arithmetic is float32, the result has x's dtype.
 
     `interleave=True` rotates pairs (2i, 2i+1), as DeepSeek's weights expect; False rotates halves (i, i + R/2), as
     Llama's do. Both leave the result in the layout of the input.
     """
-    cos, sin = (t[:, None, :] for t in table)
+    cos, sin = (t.unsqueeze(-2) for t in table)
     x = x_BSHR.float()
     if interleave:
         even, odd = x[..., 0::2], x[..., 1::2]

@@ -17,6 +17,8 @@ from centime.recipe.values import (
     Tokens,
 )
 
+TooLong = Literal["leave_out", "cut", "refuse"]
+
 
 class Plateau(RecipeSection):
     """A constant learning rate after the cosine (V3: 2.2e-5 for 333B tokens, then 7.3e-6 for 167B)."""
@@ -83,10 +85,18 @@ class Context(StageSection):
 
 
 class Sft(StageSection):
-    """Supervised fine-tuning on prompt-answer pairs, with the loss on the answers alone."""
+    """Supervised fine-tuning on chats, with the loss on the assistant's answers alone."""
 
     kind: Literal["sft"] = Field("sft", description="what the stage is")
-    data: FilePath = Field(description='.jsonl of {"prompt", "answer"} or {"messages": [{"role", "content"}]} lines')
+    data: FilePath = Field(
+        description="chats (.jsonl, .gz, .zst, .parquet): messages, ShareGPT, Alpaca, or prompts with answers"
+    )
+    packing: bool = Field(
+        False, description="several samples a row, none of which sees another: faster where many are short"
+    )
+    too_long: TooLong = Field(
+        "leave_out", description="samples longer than sequence_length: leave_out, cut (at the end) or refuse"
+    )
     epochs: float = Field(2.0, gt=0, le=MOST_RATE, description="passes over the pairs (V3: 2)")
     mtp_weight: float = Field(
         0.1, ge=0, le=MOST_RATE, description="weight of the MTP losses, kept from the end of pre-training"

@@ -56,9 +56,16 @@ class ChatEncoder:
         """The messages as a template may have them, for `render_guarded`, all or the first of them."""
         return [self.guard(self._apart(message)) for message in messages]
 
-    def render_guarded(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
-        """As `render`, of messages that `guarded` has gone through."""
-        return self._tokenizer.render_chat(messages, add_generation_prompt)
+    def render_guarded(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool, tools: Sequence[Any] = ()
+    ) -> str:
+        """As `render`, of messages that `guarded` has gone through, and tools that `guard` has."""
+        return self._tokenizer.render_chat(messages, add_generation_prompt, tools)
+
+    @property
+    def template(self) -> str:
+        """The chat template's text; '' where the tokenizer has none."""
+        return self._tokenizer.chat_template or ""
 
     def _apart(self, message: Message) -> Mapping[str, Any]:
         """An answer without its thought where the template would look for one: it cannot see it in a guarded text.

@@ -149,7 +149,9 @@ class Tokenizer:
         text: str = self._backend.decode([int(i) for i in ids], skip_special_tokens=skip_special)
         return text
 
-    def render_chat(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
+    def render_chat(
+        self, messages: Sequence[Message], add_generation_prompt: bool = False, tools: Sequence[Any] = ()
+    ) -> str:
         """The text of [{"role", "content"}, ...] under the folder's chat template; UserError where it has none."""
         if self.chat_template is None:
             raise UserError(
@@ -163,6 +165,7 @@ class Tokenizer:
             where=str(self.folder),
             bos_token=self.bos_token or "",
             eos_token=self.eos_token,
+            **({"tools": list(tools)} if tools else {}),
         )
 
     def differs_from(self, other: Tokenizer) -> str | None:

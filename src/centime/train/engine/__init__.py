@@ -9,6 +9,7 @@ from centime.train.engine.determinism import deterministic
 from centime.train.engine.diagnosis import diagnose
 from centime.train.engine.interface import MOMENTS, TrainingEngine
 from centime.train.engine.loss import LossShare, MicroBatch, Objective
+from centime.train.engine.packed import PackedObjective
 from centime.train.engine.process_group import Ranks, device_of, from_first, group, ranks
 from centime.train.engine.single import SingleDevice
 from centime.train.engine.step import StepResult, Trainer
@@ -18,6 +19,7 @@ __all__ = [
     "LossShare",
     "MicroBatch",
     "Objective",
+    "PackedObjective",
     "Ranks",
     "SingleDevice",
     "StepResult",

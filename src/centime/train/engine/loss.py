@@ -8,14 +8,14 @@ Letters of shapes: B sequences, S tokens, M modules of MTP, D the model's width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from centime.model import Transformer
+from centime.model import Features, Routing, Transformer
 from centime.ops.cross_entropy import linear_cross_entropy
 from centime.train.engine.balance import expert_loads, sequence_balance_loss
 
@@ -71,37 +71,58 @@ class Objective(nn.Module):
             rows.new_ones(rows.shape[0], S + depths, dtype=torch.float32) if batch.weights is None else batch.weights
         )
         weights = weights / share.loss_tokens
-        features = model.features(rows[:, :S])
+        features = self.features(batch, S)
         routings = list(features.routings)
         main = self.main_loss(features.hidden, batch, weights)
         total = main
         mtp = torch.zeros_like(main)
         if depths and share.mtp_weight:
-            further = model.mtp_features(features.hidden, rows)
+            further = self.further(features.hidden, batch)
             routings += [routing for found in further for routing in found.routings]
             for k, found in enumerate(further, start=1):
-                mtp = mtp + self._cross_entropy(found.hidden, rows, weights, k) / depths
+                mtp = mtp + self._cross_entropy(found.hidden, batch, weights, k) / depths
             total = total + share.mtp_weight * mtp
         balance, loads = torch.zeros_like(main), rows.new_zeros(self.routers, 1)
         if routings:
-            valid = None
-            if batch.lengths is not None:
-                valid = torch.arange(S, device=rows.device) < batch.lengths[:, None]
-            loads = expert_loads(routings, valid)
+            counted = self.counted(batch, S)
+            loads = expert_loads(routings, counted)
             loads = nn.functional.pad(loads, (0, 0, 0, self.routers - len(routings)))
             if share.balance_weight:
-                balance = sequence_balance_loss(routings, valid) / share.sequences
+                balance = self.balance(routings, counted) / share.sequences
                 total = total + share.balance_weight * balance
         return Losses(total, torch.stack((main, mtp, balance)).detach(), loads)
 
     def main_loss(self, hidden_BSD: Tensor, batch: MicroBatch, weights: Tensor) -> Tensor:
         """This micro-batch's part of the loss of the main model, a float32 scalar; another objective has another."""
-        return self._cross_entropy(hidden_BSD, batch.rows, weights, 0)
+        return self._cross_entropy(hidden_BSD, batch, weights, 0)
 
-    def _cross_entropy(self, hidden_BSD: Tensor, rows: Tensor, weights: Tensor, ahead: int) -> Tensor:
+    def features(self, batch: MicroBatch, inputs: int) -> Features:
+        """What the head sees at the first `inputs` positions of the rows, and how they were routed."""
+        return self.model.features(batch.rows[:, :inputs])
+
+    def further(self, hidden_BSD: Tensor, batch: MicroBatch) -> list[Features]:
+        """The same of the MTP modules, from the main model's states."""
+        return self.model.mtp_features(hidden_BSD, batch.rows)
+
+    def weights_of(self, batch: MicroBatch, weights: Tensor, ahead: int, inputs: int) -> Tensor:
+        """[B, inputs]: weights of predicting the token 1 + ahead positions on."""
+        return weights[:, ahead : ahead + inputs]
+
+    def counted(self, batch: MicroBatch, inputs: int) -> Tensor | None:
+        """[B, inputs] bool: positions that count as load of the experts, all but padding; None: all."""
+        if batch.lengths is None:
+            return None
+        return torch.arange(inputs, device=batch.rows.device) < batch.lengths[:, None]
+
+    def balance(self, routings: Sequence[Routing], counted_BS: Tensor | None) -> Tensor:
+        """The balance loss, summed over layers and sequences."""
+        return sequence_balance_loss(routings, counted_BS)
+
+    def _cross_entropy(self, hidden_BSD: Tensor, batch: MicroBatch, weights: Tensor, ahead: int) -> Tensor:
         """Weighted sum of -log p of the token 1 + ahead positions on."""
         S = hidden_BSD.shape[1]
-        targets = rows[:, 1 + ahead : 1 + ahead + S]
+        targets = batch.rows[:, 1 + ahead : 1 + ahead + S]
+        weights_BS = self.weights_of(batch, weights, ahead, S)
         return linear_cross_entropy(
-            hidden_BSD.flatten(0, 1), self.model.head_weight, targets.flatten(), weights[:, ahead : ahead + S].flatten()
+            hidden_BSD.flatten(0, 1), self.model.head_weight, targets.flatten(), weights_BS.flatten()
         )

@@ -40,7 +40,8 @@ class Trainer:
     def step(self, batch: Batch, settings: StepSettings) -> StepResult:
         """Forward, backward, clip to `clip` (V3: 1.0), optimizer and bias update; all of it or, if not finite, none."""
         engine = self.engine
-        share = LossShare(batch.loss_tokens, batch.sequences, settings.mtp_weight, settings.balance_weight)
+        sequences = batch.examples or batch.sequences
+        share = LossShare(batch.loss_tokens, sequences, settings.mtp_weight, settings.balance_weight)
         losses, loads = engine.forward_backward(self.micro_batches(batch), share)
         norm = engine.gradient_norm()
         loss, mtp_loss, balance_loss, *reported = losses.tolist()

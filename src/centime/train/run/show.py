@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 
 from rich.table import Table
+from rich.text import Text
 
 from centime.catalogue.prices import ask_for_price
+from centime.data.pairs import Shown
 from centime.plan.counts import count
 from centime.train.forecast import Forecast, available_bytes
 from centime.train.run.setup import Setup
-from centime.train.stages import StagePlan
+from centime.train.stages import PairRows, StagePlan
 from centime.units import format_bytes, format_count, format_duration, format_money
+
+MOST_SHOWN = 120  # tokens of a stretch: of a longer one its beginning and its end
 
 
 def show_forecast(
@@ -19,6 +23,7 @@ def show_forecast(
 ) -> None:
     """Prints the model, the stages with time and money, and the memory. by_profile: seconds, 0 without a profile."""
     say, config, price = setup.console.print, setup.recipe.model, setup.price
+    show_rows(setup, stages)
     counts = count(config, stages[0].stage.sequence_length)
     ranks = f", {setup.ranks.world} ranks" if setup.ranks.world > 1 else ""
     precision = str(setup.dtype).removeprefix("torch.")
@@ -48,6 +53,33 @@ def show_forecast(
             for plan, whole in zip(stages, setup.stages, strict=True)
         )
         say(f"Budget: {setup.budget}; of the recipe's tokens that is {', '.join(shares)}.")
+
+
+def show_rows(setup: Setup, stages: list[StagePlan]) -> None:
+    """What is left out of each stage's rows, and of each file of chats the first sample with what is trained on."""
+    seen = set()
+    for plan in stages:
+        for sentence in plan.rows.said():
+            setup.say(f"{plan.name}: {sentence}")
+        shown = plan.rows.loader.example if isinstance(plan.rows, PairRows) else None
+        if shown is not None and shown.where not in seen:
+            seen.add(shown.where)
+            setup.say(f"What is trained on, by the first sample ({shown.where}):")
+            setup.console.print(masked(shown))
+
+
+def masked(shown: Shown) -> Table:
+    """A sample's stretches with their loss; tokens in turns bright and dim, where the terminal can."""
+    table = Table("loss", "tokens", "text", box=None, pad_edge=False)
+    for texts, on in shown.parts:
+        text = Text()
+        for number, token in enumerate(texts if len(texts) <= MOST_SHOWN else [*texts[: MOST_SHOWN // 2], " ... "]):
+            style = ("bold green" if on else "default") + (" dim" if number % 2 else "")
+            text.append(token.replace("\n", "\u21b5"), style=style)
+        if len(texts) > MOST_SHOWN:
+            text.append("".join(texts[-MOST_SHOWN // 2 :]).replace("\n", "\u21b5"))
+        table.add_row("yes" if on else "-", f"{len(texts):,}", text)
+    return table
 
 
 def in_words(forecast: Forecast) -> str:

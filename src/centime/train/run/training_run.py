@@ -5,23 +5,20 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from centime.ledger import Book, Meter, life
-from centime.train.engine import Trainer, TrainingEngine, deterministic, from_first, group, new_engine
+from centime.train.engine import Trainer, TrainingEngine, deterministic, from_first, group
 from centime.train.folder import (
     Checkpoint,
     Checkpoints,
     RunProgress,
     is_moment,
     load_into,
-    moments_fit,
     newest_good,
     read_checkpoint,
     require_place,
@@ -31,6 +28,7 @@ from centime.train.forecast import measure, peak_bytes, snapshot_bytes
 from centime.train.kinds import LiveStage
 from centime.train.run.callbacks import Callback
 from centime.train.run.clock import RunClock
+from centime.train.run.engines import begun_with, engine_for, with_own_loss
 from centime.train.run.evaluation import held_out
 from centime.train.run.fitted import FittedPlan
 from centime.train.run.leavings import callbacks_of, checkpoints_of, sample, save_model
@@ -90,8 +88,8 @@ class TrainingRun:
         where = found.place.progress if found else RunProgress()
         self.began -= where.device_ns / 1e9 / setup.ranks.world  # a budget is the whole run's, earlier attempts too
         self.meter.stage(setup.stages[where.stage].name)
-        begun = self._begun_with() if found is None else {}
-        engine = self._engine(setup.stages[where.stage], begun, moments=False)
+        begun = begun_with(setup) if found is None else {}
+        engine = engine_for(setup, setup.stages[where.stage], begun, moments=False, timed=True)
         self.fitted = self._fitted(engine)
         if not setup.resuming:
             self._begin()
@@ -100,6 +98,7 @@ class TrainingRun:
         elif any(map(is_moment, begun)):
             engine.load(begun)
         del found, begun  # as large as the optimizer
+        engine = with_own_loss(setup, engine, setup.stages[where.stage])
         callbacks = callbacks_of(setup, where) if self.first else []
         for callback in callbacks:
             stack.callback(callback.close)
@@ -127,8 +126,8 @@ class TrainingRun:
             where.stage, where.step = where.stage + 1, 0
             before = {name: tensor.clone() for name, tensor in engine.state().items()}
             del engine, loop
-            next_plan = self.fitted.stages[where.stage]
-            engine = self._engine(next_plan, before, next_plan.keep_moments)
+            plan = self.fitted.stages[where.stage]
+            engine = engine_for(setup, plan, before, plan.keep_moments)
             del before
         save_model(setup, engine, plan)
         if self.first:
@@ -191,36 +190,6 @@ class TrainingRun:
         loop.deadline = fitted.deadline(stage)
         if self.first:
             self.outlook.correct(fitted.forecast, loop.stepping_s)
-
-    def _begun_with(self) -> Mapping[str, Tensor]:
-        """The weights that a new run starts from, with what is kept of their optimizer, which is said; empty: random.
-
-        A stage of text goes on with the moments of a checkpoint, where they are of the same optimizer.
-        """
-        setup = self.setup
-        if setup.origin is None:
-            return {}
-        state = setup.origin.read()
-        kept = setup.stages[0].kind.text and moments_fit(state, setup.recipe.optimizer.name)
-        with_what = "with its optimizer's moments" if kept else "with an optimizer that begins anew"
-        setup.say(f"Starts from {setup.origin.what}, {with_what}.")
-        return state if kept else {name: tensor for name, tensor in state.items() if not is_moment(name)}
-
-    def _engine(self, plan: StagePlan, state: Mapping[str, Tensor], moments: bool) -> TrainingEngine:
-        """The stage's model on this rank: fresh weights, or those of a `state`, with its moments if asked."""
-        setup = self.setup
-        kind = setup.kinds[plan.stage.kind]
-        engine = new_engine(
-            plan.config,
-            setup.recipe,
-            setup.device,
-            setup.dtype,
-            setup.ranks,
-            lambda model: kind.objective(model, plan.stage),
-        )
-        if state:
-            engine.load(state, moments=moments)
-        return engine
 
     def _enter(self, engine: TrainingEngine, plan: StagePlan, step: int) -> bool:
         """What the stage's kind does before it steps; False if a signal has cut it short."""

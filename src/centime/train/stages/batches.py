@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from centime.data.loader import ORDER, Loader
-from centime.data.pairs import PairLoader
-from centime.data.tokenizers import Tokenizer
+from centime.data.pairs import PackedPairs, PairLoader
 from centime.errors import UserError
 from centime.recipe import Source
 from centime.train.stages.schedule import Schedule
+
+EXAMPLES = "examples"
+"""Beside the rows of a packed batch: int64 [n, S + 1 + M], a token's example (1, 2, ... in each row; 0: padding)."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Batch:
     tokens: int  # inputs that are not padding, over all ranks
     weights: Tensor | None = None  # float32 [n, S + M]
     lengths: Tensor | None = None  # int64 [n]
+    examples: int | None = None  # over all ranks, each a sequence to the balance loss; None: one a row
     beside: Mapping[str, Tensor] = field(default_factory=dict)  # [n, ...] each: what the stage's own loss needs
     notes: Mapping[str, float] = field(default_factory=dict)  # of how the rows came to be: they go to the step's record
 
@@ -47,6 +49,11 @@ class Rows(Protocol):
 
     def prompt(self) -> list[int] | None:
         """Token ids that a sample of the stage's model goes on from; None: the beginning of a held-out text."""
+        return None
+
+    def said(self) -> list[str]:
+        """Sentences that a person should read before the first step: what is left out."""
+        return []
 
 
 def own_share(count: int, rank: int, world: int) -> tuple[int, int]:
@@ -55,7 +62,7 @@ def own_share(count: int, rank: int, world: int) -> tuple[int, int]:
     return min(rank * share, count), min((rank + 1) * share, count)
 
 
-class TextRows:
+class TextRows(Rows):
     """Packed rows of S + 1 + M tokens; every position is trained on."""
 
     def __init__(
@@ -87,19 +94,16 @@ class TextRows:
         tokens = count * self.loader.sequence_length
         return Batch(rows, loss_tokens=tokens, sequences=count, tokens=tokens)
 
-    def prompt(self) -> None:
-        return None
 
-
-class PairRows:
-    """One pair a row, padded on the right, with the loss on the answer alone.
+class PairRows(Rows):
+    """One sample a row, padded on the right, with the loss on the answers alone.
 
     Padding is never computed with: causal attention lets no token see it, and loads and balance leave it out.
     """
 
-    def __init__(self, path: Path, tokenizer: Tokenizer, sequence_length: int, seed: int, mtp_depth: int) -> None:
-        self.loader = PairLoader(path, tokenizer, sequence_length, seed, extra=1)
-        self.fingerprint = self.loader.fingerprint
+    def __init__(self, loader: PairLoader, mtp_depth: int) -> None:
+        self.loader = loader
+        self.fingerprint = loader.fingerprint
         self.depth = mtp_depth
         some = min(self.loader.pairs, 1024)
         self.tokens_per_row = self.batch(0, some, rank=0, world=1).tokens / some
@@ -124,6 +128,33 @@ class PairRows:
         tokens, answers = self.loader.rows(0, 1)
         first: list[int] = tokens[0, : int(answers[0].argmax())].tolist()
         return first
+
+    def said(self) -> list[str]:
+        return self.loader.said()
+
+
+class PackedRows(PairRows):
+    """Several samples a row, of which none sees another: `beside` says which each token is of."""
+
+    def __init__(self, loader: PackedPairs, mtp_depth: int) -> None:
+        self._packed = loader
+        super().__init__(loader, mtp_depth)
+
+    def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
+        tokens, answers, examples = (torch.from_numpy(array) for array in self._packed.packed_rows(first, count))
+        inputs = (examples[:, :-1] > 0) & (examples[:, :-1] == examples[:, 1:])  # a sample's last token is a target
+        low, high = own_share(count, rank, world)
+        ahead = (0, self.depth)
+        return Batch(
+            rows=torch.nn.functional.pad(tokens[low:high], ahead),
+            weights=torch.nn.functional.pad(answers[low:high, 1:].float(), ahead),
+            lengths=(examples[low:high] > 0).sum(-1) - 1,
+            beside={EXAMPLES: torch.nn.functional.pad(examples[low:high], ahead)},
+            loss_tokens=float(answers[:, 1:].sum()),
+            sequences=count,
+            examples=int(examples.amax(-1).sum()),
+            tokens=int(inputs.sum()),
+        )
 
 
 class StageRows:

@@ -1,0 +1,56 @@
+"""The model of a stage on this rank: with what a run starts from, and the loss that the stage's kind trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from centime.train.engine import Objective, TrainingEngine, new_engine
+from centime.train.folder import is_moment, moments_fit
+from centime.train.run.setup import Setup
+from centime.train.stages import StagePlan
+
+
+def begun_with(setup: Setup) -> Mapping[str, Tensor]:
+    """The weights that a new run starts from, with what is kept of their optimizer, which is said; empty: random.
+
+    A stage of text goes on with the moments of a checkpoint, where they are of the same optimizer.
+    """
+    if setup.origin is None:
+        return {}
+    state = setup.origin.read()
+    kept = setup.stages[0].kind.text and moments_fit(state, setup.recipe.optimizer.name)
+    with_what = "with its optimizer's moments" if kept else "with an optimizer that begins anew"
+    setup.say(f"Starts from {setup.origin.what}, {with_what}.")
+    return state if kept else {name: tensor for name, tensor in state.items() if not is_moment(name)}
+
+
+def engine_for(
+    setup: Setup, plan: StagePlan, state: Mapping[str, Tensor], moments: bool, timed: bool = False
+) -> TrainingEngine:
+    """The stage's model: fresh weights, or those of a `state`, with its moments if asked.
+
+    timed: steps of every stage will be timed on it, so its loss is the plain one, which takes all their rows.
+    """
+    kind = setup.kinds[plan.stage.kind]
+    engine = new_engine(
+        plan.config,
+        setup.recipe,
+        setup.device,
+        setup.dtype,
+        setup.ranks,
+        Objective if timed else lambda model: kind.objective(model, plan.stage),
+    )
+    if state:
+        engine.load(state, moments=moments)
+    return engine
+
+
+def with_own_loss(setup: Setup, engine: TrainingEngine, plan: StagePlan) -> TrainingEngine:
+    """The engine that steps were timed on, or for a stage with a loss of its own another one in its place."""
+    own = setup.kinds[plan.stage.kind].objective(engine.objective.model, plan.stage)
+    if type(own) is Objective:
+        return engine
+    state = {name: tensor.clone() for name, tensor in engine.state().items()}
+    return engine_for(setup, plan, state, moments=True)
