@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.data.chats import Conversation, samples
+from centime.data.chats import ChatRecord, samples
 from centime.data.pairs import PackedPairs, PairLoader
 from centime.data.rows_packing import packed
 from centime.data.tokenizers import ChatEncoder, Tokenizer, load_tokenizer
@@ -98,7 +98,7 @@ def test_conversations_teach_every_answer(
 
 
 def test_segments_join_to_the_rendered_text(tokenizer: Tokenizer) -> None:
-    [cut] = samples(ChatEncoder(tokenizer), Conversation(CONVERSATION[:5]), "here")
+    [cut] = samples(ChatEncoder(tokenizer), ChatRecord(CONVERSATION[:5]), "here")
     assert "".join(text for text, _ in cut) == tokenizer.render_chat(CONVERSATION[:5])
     assert [on for _, on in cut] == [False, True, False, True]
 

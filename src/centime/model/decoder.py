@@ -21,7 +21,7 @@ from centime.ops.linear import linear
 from centime.ops.quantised import Quantised
 
 
-class Rows(Protocol):
+class SharedRows(Protocol):
     """Rows of several sequences each: none sees another, and positions begin anew with each."""
 
     positions_BS: Tensor  # int64
@@ -118,7 +118,7 @@ class Transformer(nn.Module):
         hidden: Tensor = self.norm(x)
         return hidden
 
-    def features(self, input_ids_BS: Tensor, rows: Rows | None = None) -> Features:
+    def features(self, input_ids_BS: Tensor, rows: SharedRows | None = None) -> Features:
         """The training path: what the head sees at every position, and each MoE layer's routing.
 
         rows: who sees whom, and where each stands; by default a row is one sequence.
@@ -144,7 +144,7 @@ class Transformer(nn.Module):
         hidden: Tensor = module.norm(x)
         return hidden
 
-    def mtp_features(self, hidden_BSD: Tensor, ids: Tensor, rows: Rows | None = None) -> list[Features]:
+    def mtp_features(self, hidden_BSD: Tensor, ids: Tensor, rows: SharedRows | None = None) -> list[Features]:
         """Features of every MTP depth; at depth k (from 1), position i predicts token i + 1 + k.
 
         hidden [B, S, D] comes from `features`, normed as published engines feed it to DeepSeek's MTP weights;
@@ -159,7 +159,7 @@ class Transformer(nn.Module):
             found.append(Features(norm(x), [] if routing is None else [routing]))
         return found
 
-    def _within(self, rows: Rows | None, input_ids_BS: Tensor) -> tuple[RopeTable, LayerCache | None]:
+    def _within(self, rows: SharedRows | None, input_ids_BS: Tensor) -> tuple[RopeTable, LayerCache | None]:
         """The rotary table of a pass without a cache, and what stands in for one."""
         where = positions(0, input_ids_BS.shape[1], input_ids_BS.device) if rows is None else rows.positions_BS
         return rope_for_positions(self.config, where), None if rows is None else rows.attend

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from centime.data.chats import Conversation, samples
+from centime.data.chats import ChatRecord, samples
 from centime.data.tokenizers import ChatEncoder, load_tokenizer
 from centime.errors import UserError
 
@@ -51,7 +51,7 @@ def thinking(talk: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("encoder", [CHATML], indirect=True)
 def test_a_template_that_appends_gives_one_sample(encoder: ChatEncoder) -> None:
-    [cut] = samples(encoder, Conversation([*TALK, {"role": "user", "content": "Bye"}]), "here")
+    [cut] = samples(encoder, ChatRecord([*TALK, {"role": "user", "content": "Bye"}]), "here")
     assert cut == [
         ("<|user|>One?<end><|assistant|>", False), ("1<end>", True),
         ("<|user|>Two?<end><|assistant|>", False), ("2<end>", True),
@@ -61,7 +61,7 @@ def test_a_template_that_appends_gives_one_sample(encoder: ChatEncoder) -> None:
 @pytest.mark.parametrize("encoder", [FORGETS], indirect=True)
 def test_thoughts_that_are_forgotten_later_are_learned_where_they_were(encoder: ChatEncoder) -> None:
     """A sample an answer, each after what the model will see: earlier answers without their thoughts."""
-    first, second = samples(encoder, Conversation(thinking(TALK)), "here")
+    first, second = samples(encoder, ChatRecord(thinking(TALK)), "here")
     assert first == [("<|user|>One?<end><|assistant|>", False), ("<think>so 1</think>1<end>", True)]
     assert second == [
         ("<|user|>One?<end><|assistant|>1<end><|user|>Two?<end><|assistant|>", False),
@@ -72,16 +72,16 @@ def test_thoughts_that_are_forgotten_later_are_learned_where_they_were(encoder: 
 @pytest.mark.parametrize("encoder", [CUTS], indirect=True)
 def test_a_thought_that_a_template_cuts_off_is_learned_all_the_same(encoder: ChatEncoder) -> None:
     """As R1 writes it, from where the generation prompt leaves off."""
-    first, second = samples(encoder, Conversation(thinking(TALK)), "here")
+    first, second = samples(encoder, ChatRecord(thinking(TALK)), "here")
     assert first == [("<|user|>One?<end><|assistant|><think>\n", False), ("so 1\n</think>\n\n1<end>", True)]
     assert second[0] == ("<|user|>One?<end><|assistant|>1<end><|user|>Two?<end><|assistant|><think>\n", False)
-    plain = samples(encoder, Conversation(TALK), "here")
+    plain = samples(encoder, ChatRecord(TALK), "here")
     assert plain[1] == [("<|user|>One?<end><|assistant|>1<end><|user|>Two?<end><|assistant|>", False), ("2<end>", True)]
 
 
 @pytest.mark.parametrize("encoder", [SHORTENS], indirect=True)
 def test_a_template_that_rewrites_gives_a_sample_an_answer(encoder: ChatEncoder) -> None:
-    assert samples(encoder, Conversation(TALK), "here") == [
+    assert samples(encoder, ChatRecord(TALK), "here") == [
         [("On<end>", False), ("1<end>", True)], [("On<end>1<end>Tw<end>", False), ("2<end>", True)],
     ]  # fmt: skip
 
@@ -89,14 +89,14 @@ def test_a_template_that_rewrites_gives_a_sample_an_answer(encoder: ChatEncoder)
 @pytest.mark.parametrize("encoder", [COUNTS], indirect=True)
 def test_an_answer_that_cannot_be_told_from_its_prompt_is_refused(encoder: ChatEncoder) -> None:
     with pytest.raises(UserError, match=r"line 4: the chat template of .* writes this conversation differently"):
-        samples(encoder, Conversation(TALK), "a.jsonl, line 4")
+        samples(encoder, ChatRecord(TALK), "a.jsonl, line 4")
 
 
 @pytest.mark.parametrize("encoder", [TOOLS], indirect=True)
 def test_tools_and_their_calls_are_rendered_and_learned(encoder: ChatEncoder) -> None:
     call = {"function": {"name": "add"}}
     talk = [TALK[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
-    [cut] = samples(encoder, Conversation(talk, [{"name": "add"}]), "here")
+    [cut] = samples(encoder, ChatRecord(talk, [{"name": "add"}]), "here")
     assert cut[0][0].startswith('[{"name": "add"}]')
     assert cut[1] == ('[{"function": {"name": "add"}}]<end>', True)
 
@@ -104,14 +104,14 @@ def test_tools_and_their_calls_are_rendered_and_learned(encoder: ChatEncoder) ->
 @pytest.mark.parametrize("encoder", [CHATML], indirect=True)
 def test_what_a_template_would_leave_out_is_refused(encoder: ChatEncoder) -> None:
     with pytest.raises(UserError, match=r"here offers tools, and the chat template of .* knows none"):
-        samples(encoder, Conversation(TALK, [{"name": "add"}]), "here")
+        samples(encoder, ChatRecord(TALK, [{"name": "add"}]), "here")
     talk = [TALK[0], {"role": "assistant", "content": "", "tool_calls": [{}]}]
     with pytest.raises(UserError, match=r"here calls tools, and the chat template of .* knows no tool_calls"):
-        samples(encoder, Conversation(talk), "here")
+        samples(encoder, ChatRecord(talk), "here")
 
 
 def test_deepseeks_own_template_takes_thoughts_and_calls(shared: Path) -> None:
     encoder = ChatEncoder(load_tokenizer(shared / "data" / "tokenizers" / "deepseek-v3"))
-    found = samples(encoder, Conversation(thinking(TALK)), "here")
+    found = samples(encoder, ChatRecord(thinking(TALK)), "here")
     assert [cut[-1][1] for cut in found] == [True] * len(found)
     assert all("so 2" in "".join(text for text, on in found[-1] if on) for _ in found)

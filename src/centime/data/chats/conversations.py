@@ -30,7 +30,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Conversation:
+class ChatRecord:
     """Messages as a chat template takes them, and the tools that were offered."""
 
     messages: Messages
@@ -41,16 +41,16 @@ class Conversation:
 class Preference:
     """Two conversations that are the same up to their last answers."""
 
-    chosen: Conversation
-    rejected: Conversation
+    chosen: ChatRecord
+    rejected: ChatRecord
 
 
-def conversation(record: Any, where: str) -> Conversation:
+def conversation(record: Any, where: str) -> ChatRecord:
     """A record with an answer. Raises UserError naming `where` and what is wrong there."""
     if not isinstance(record, dict):
         raise UserError(f"{where} has a {type(record).__name__}; {EXPECTED}. Rename the keys.")
     row = {key: value for key, value in record.items() if value is not None}
-    found = Conversation(_messages(row, record, where), _tools(row.get("tools"), where))
+    found = ChatRecord(_messages(row, record, where), _tools(row.get("tools"), where))
     _require_answer(found.messages, where)
     return found
 
@@ -77,7 +77,7 @@ def preference(record: Any, where: str) -> Preference:
         _require_answer(messages, f"{where}, {key}")
         if messages[-1]["role"] != "assistant":
             raise UserError(f"{where}, {key} does not end with an answer of the assistant. Mend it.")
-        sides.append(Conversation(messages, tools))
+        sides.append(ChatRecord(messages, tools))
     if sides[0].messages[:-1] != sides[1].messages[:-1]:
         raise UserError(
             f"{where}: chosen and rejected differ before their last answers; a preference is between two answers to "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from centime.data.chats.conversations import Conversation
+from centime.data.chats.conversations import ChatRecord
 from centime.data.tokenizers import ChatEncoder
 from centime.data.tokenizers.chat_encoder import THINK, THINK_END
 from centime.errors import UserError
@@ -21,7 +21,7 @@ SIGN = "\ufdd4"
 """Shows where the template writes a content: a noncharacter, which no text that is interchanged may hold."""
 
 
-def samples(encoder: ChatEncoder, chat: Conversation, where: str) -> list[list[Segment]]:
+def samples(encoder: ChatEncoder, chat: ChatRecord, where: str) -> list[list[Segment]]:
     """The samples of a conversation, each cut where what the assistant says begins and ends, for `encoder` to encode.
 
     An answer begins where the template, asked for a generation prompt, leaves off: training sees what generation will.
@@ -38,7 +38,7 @@ def samples(encoder: ChatEncoder, chat: Conversation, where: str) -> list[list[S
 class _Renderer:
     """One conversation, guarded once, rendered as often as it is asked."""
 
-    def __init__(self, encoder: ChatEncoder, chat: Conversation, where: str) -> None:
+    def __init__(self, encoder: ChatEncoder, chat: ChatRecord, where: str) -> None:
         self.encoder, self.where = encoder, where
         self.messages = encoder.guarded(chat.messages)
         self.tools = encoder.guard(list(chat.tools))
@@ -93,7 +93,7 @@ class _Renderer:
         return start
 
 
-def _require_known(encoder: ChatEncoder, chat: Conversation, where: str) -> None:
+def _require_known(encoder: ChatEncoder, chat: ChatRecord, where: str) -> None:
     """Raises UserError where the template would silently leave out what the conversation holds."""
     template = encoder.template
     if chat.tools and "tools" not in template:
