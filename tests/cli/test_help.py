@@ -47,7 +47,7 @@ def test_short_help_shows_the_examples(verb: str, capsys: pytest.CaptureFixture[
     assert all(" ".join(line.split()) in " ".join(shown.split()) for line in EXAMPLES[verb])
 
 
-@pytest.mark.parametrize("group", ["budgets", "catalogue", "data", "keys", "model", "tokenizer", "plan"])
+@pytest.mark.parametrize("group", ["budgets", "catalogue", "data", "keys", "model", "tokenizer", "plan", "users"])
 def test_no_summary_is_cut_short_and_completion_is_the_whole_programs(
     group: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

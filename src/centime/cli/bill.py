@@ -16,6 +16,13 @@ def bill(
     run: str = typer.Argument(None, help="A run's folder or name; everything in the ledger if left out."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON (docs/bill.md names its keys)."),
     hours: bool = typer.Option(False, "--hours", help="Show what was served hour by hour too."),
+    by: str = typer.Option(
+        None,
+        "--by",
+        help="Instead, what was served sorted by some of organisation, team, key, user, model, feature, run, "
+        "price_list, day.",
+    ),
+    month: str = typer.Option(None, "--month", help="With --by: of this month alone, such as 2026-11 (UTC)."),
     price: str = typer.Option(
         None,
         "--price",
@@ -60,6 +67,9 @@ def bill(
         focus_file(focus, [Path(source) for source in imports]).require_writable()
     if requests is not None:
         requests_file(requests, [Path(source) for source in imports]).require_writable()
+    if by is not None or month is not None:
+        _by_tag(by, month, as_json)
+        return
     path = default_book_path()
     writes = focus is not None or requests is not None
     if not path.exists() and not as_json and run is None and not writes and not imports:
@@ -90,6 +100,28 @@ def bill(
         typer.echo(f"{focus}: {plural(written, 'charge')} in FOCUS 1.2{missing}.", err=True)
     if requests is not None:
         typer.echo(f"{requests}: {plural(listed, 'request')}, each as it came.", err=True)
+
+
+def _by_tag(by: str | None, month: str | None, as_json: bool) -> None:
+    from centime.errors import UserError
+    from centime.ledger.billing.by_tag import as_json as tree_of
+    from centime.ledger.billing.by_tag import lines_by, table_by
+    from centime.ledger.book import Book
+
+    if by is None:
+        raise UserError("--month goes with --by, such as --by team,user.")
+    with Book() as book:
+        names, lines = lines_by(book, by, month)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(tree_of(names, lines), indent=2))
+    elif not lines:
+        typer.echo("Nothing was served in that time, or before the ledger sorted it.")
+    else:
+        from rich.console import Console
+
+        Console(highlight=False, markup=False, emoji=False).print(table_by(names, lines))
 
 
 def _take_in(book: Book, sources: list[str], terms: Terms) -> None:

@@ -13,6 +13,7 @@ disk: SQLite's WAL does not work on a network file system.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import sqlite3
@@ -28,13 +29,17 @@ from centime.errors import UserError
 from centime.ledger.imported import SCHEMA as IMPORTED_SCHEMA
 from centime.ledger.imported import Imported, imported_rows, write_imported
 from centime.ledger.interval import COLUMNS, HEARTBEAT_NS, OPEN, RECOVERED, Interval
+from centime.ledger.people import erase, rows_of
 from centime.ledger.process import Identity, alive
+from centime.ledger.requests import ADDED as TAGS_ADDED
 from centime.ledger.requests import SCHEMA as REQUESTS_SCHEMA
 from centime.ledger.requests import ServedRequest, served_requests
 from centime.ledger.served import SCHEMA as SERVED_SCHEMA
 from centime.ledger.served import EngineHour, Served, engine_hours, served_rows
+from centime.ledger.tagged import SCHEMA as TAGGED_SCHEMA
+from centime.ledger.tagged import TaggedLine, tagged_lines
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 BUSY_SECONDS = 10.0
 
 _TYPES = {
@@ -54,6 +59,7 @@ CREATE TABLE IF NOT EXISTS plans (
   run TEXT NOT NULL, run_path TEXT NOT NULL, wall_ns INTEGER NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (run, run_path));
 {SERVED_SCHEMA}
 {REQUESTS_SCHEMA}
+{TAGGED_SCHEMA}
 {IMPORTED_SCHEMA}
 """
 _UPSERT = (
@@ -180,6 +186,21 @@ class Book:
         with self._lock:
             yield from served_requests(self._connection)
 
+    def tagged(self, by: tuple[str, ...], first: datetime.date, last: datetime.date) -> list[TaggedLine]:
+        """What was served from one day to another (UTC), sorted by tags (`tagged.BY`), the dearest first."""
+        with self._lock:
+            return tagged_lines(self._connection, by, first, last)
+
+    def of_user(self, user: str) -> Iterator[tuple[Any, ...]]:
+        """Every request of a user whom clients named, by `people.COLUMNS`; read them before the book is closed."""
+        with self._lock:
+            yield from rows_of(self._connection, user)
+
+    def erase(self, user: str) -> int:
+        """Forget a user's name and tags; how many requests had them. Raises sqlite3.Error (locked, disk full)."""
+        with self._lock:
+            return erase(self._connection, user)
+
     def engine_hours(self) -> list[EngineHour]:
         """How engines divided their time, oldest hour first."""
         with self._lock:
@@ -254,7 +275,9 @@ def _migrate(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     known = [row[1] for row in connection.execute("PRAGMA table_info(intervals)")]
     added = _ADDED if known and "device_ids" not in known else ""
-    for statement in f"{added} {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT".split(";"):
+    asked = [row[1] for row in connection.execute("PRAGMA table_info(requests)")]
+    tags = TAGS_ADDED if asked and "tags" not in asked else ""
+    for statement in f"{added} {tags} {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT".split(";"):
         connection.execute(statement)  # not executescript, which would end the transaction first
 
 

@@ -19,8 +19,10 @@ SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS request_names (
   id INTEGER PRIMARY KEY, {", ".join(f"{name} TEXT NOT NULL" for name in _NAMES)}, UNIQUE ({", ".join(_NAMES)}));
 CREATE TABLE IF NOT EXISTS requests (
-  names INTEGER NOT NULL, {", ".join(f"{name} INTEGER NOT NULL" for name in _FIGURES)});
+  names INTEGER NOT NULL, {", ".join(f"{name} INTEGER NOT NULL" for name in _FIGURES)},
+  tags INTEGER NOT NULL DEFAULT 0);
 """
+ADDED = "ALTER TABLE requests ADD COLUMN tags INTEGER NOT NULL DEFAULT 0;"  # by version 7
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class ServedRequest:
     list_pico: int
 
 
-def add_request(connection: sqlite3.Connection, row: ServedRequest) -> None:
-    """Add a request, inside the caller's transaction."""
+def add_request(connection: sqlite3.Connection, row: ServedRequest, tags: int = 0) -> None:
+    """Add a request, inside the caller's transaction. tags: the number of its tags (`tagged.py`), 0: it has none."""
     values = astuple(row)
     names, figures = values[: len(_NAMES)], values[len(_NAMES) :]
     where = " AND ".join(f"{name} = ?" for name in _NAMES)
@@ -56,7 +58,9 @@ def add_request(connection: sqlite3.Connection, row: ServedRequest) -> None:
         known = connection.execute(f"INSERT INTO request_names ({', '.join(_NAMES)}) VALUES ({marks})", names).lastrowid
     else:
         known = found[0]
-    connection.execute(f"INSERT INTO requests VALUES ({', '.join('?' * (len(_FIGURES) + 1))})", (known, *figures))
+    marks = ", ".join("?" * (len(_FIGURES) + 2))
+    columns = ", ".join(("names", *_FIGURES, "tags"))
+    connection.execute(f"INSERT INTO requests ({columns}) VALUES ({marks})", (known, *figures, tags))
 
 
 def served_requests(connection: sqlite3.Connection) -> Iterator[ServedRequest]:

@@ -38,6 +38,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "bill": (
         "centime bill",
         "centime bill runs/quickstart --json",
+        "centime bill --by team,user --month 2026-11",
         "centime bill --import http://localhost:8000/metrics --device H100 --devices 8",
     ),
     "serve": (
@@ -63,6 +64,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "centime budgets add acme '$1000' --per month --zone Europe/Paris --webhook https://hooks.example/budget",
         "centime budgets add acme/research/user:* '$2' --per day",
     ),
+    "users export": ("centime users export bob --out bob.csv",),
+    "users erase": ("centime users erase bob",),
     "budgets show": ("centime budgets show",),
     "budgets change": ("centime budgets change acme '$1500' --alert 80,100",),
     "budgets remove": ("centime budgets remove acme --per month",),

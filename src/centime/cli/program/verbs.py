@@ -10,6 +10,7 @@ VERBS = {
     "serve": "A model folder as an HTTP server for OpenAI, DeepSeek and Anthropic clients; a price on every answer.",
     "keys": "API keys of a server: budgets, limits, prices.",
     "budgets": "What organisations, teams, keys, users and sessions may spend, by the day, the month, for ever.",
+    "users": "What the ledger knows of a user whom clients named: exported, or forgotten.",
     "catalogue": "Prices that plans and bills rest on: what is asked at an instant, and newer ones from public tables.",
     "generate": "Complete a prompt with a model folder; the cost of the answer after it.",
     "chat": "Talk to a model folder; the cost of each answer after it.",

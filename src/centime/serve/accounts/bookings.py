@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from centime.catalogue.tariffs import decimal
 from centime.ledger.requests import ServedRequest, add_request
 from centime.ledger.served import Served, add_served
+from centime.ledger.tagged import add_tagged
+from centime.ledger.tags import NO_TAGS, RequestTags
 from centime.serve.accounts.budgets.lines import CapLine, charge
 from centime.serve.accounts.store import LOWEST, Store
 
@@ -32,6 +34,8 @@ class Booking:
     row: Served | None = None
     itself: ServedRequest | None = None
     lines: Sequence[CapLine] = ()  # of budgets, which `row` is counted in too
+    place: str = ""  # where the key stands
+    tags: RequestTags = NO_TAGS
     tried: bool = False  # by somebody, whether or not it went in
 
 
@@ -110,7 +114,7 @@ def _write(connection: sqlite3.Connection, booking: Booking) -> None:
     if row is not None:
         add_served(connection, row)
         if booking.itself is not None:
-            add_request(connection, booking.itself)
+            add_request(connection, booking.itself, add_tagged(connection, row, booking.place, booking.tags))
         found = connection.execute("SELECT balance FROM keys WHERE name = ?", (row.key,)).fetchone()
         if found is not None and found[0] is not None:
             left = max(LOWEST, found[0] - row.list_pico)

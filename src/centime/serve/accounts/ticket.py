@@ -83,7 +83,9 @@ class Ticket:
             pricing = machine.pricing if machine is not None else self._pricing
             charge, row, itself = pricing.charge(self._held.account, self._asked, used)
             self._forgotten.detach()
-        self._reservations.bookings.book(Booking(self._held.number, row, itself, self._held.lines))
+        held = self._held
+        booking = Booking(held.number, row, itself, held.lines, held.account.place, self._said)
+        self._reservations.bookings.book(booking)
         return charge
 
     def release(self) -> None:

@@ -55,7 +55,7 @@ def test_a_tree_is_made_shown_changed_and_removed() -> None:
         (["add", "acme/a/b", "$1"], "is nobody"),
         (["add", "user:", "$1"], "is nobody"),
         (["add", "key:", "$1"], "is nobody"),
-        (["add", "user:" + "x" * 129, "$1"], "is nobody"),
+        (["add", "user:" + "x" * 513, "$1"], "is nobody"),
         (["add", "acme", "5"], "not an amount of money"),
         (["add", "acme", "$0"], "give more than 0"),
         (["add", "acme", "$1", "--per", "week"], "give day, month or ever"),

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from centime.catalogue.tariffs import decimal
 from centime.errors import UserError, nearest
-from centime.serve.accounts.budgets.targets import check_target, kind_of
+from centime.serve.accounts.budgets.targets import EACH, check_target, kind_of, split_person
 from centime.serve.accounts.budgets.windows import Window, window_named, zone_named
 
 SHARES = "50,80,100"
@@ -117,6 +117,15 @@ def remove_budget(connection: sqlite3.Connection, target: str, per: str | None) 
         connection.execute(f"DELETE FROM {table} WHERE budget = ?", (gone.number,))
     connection.execute("DELETE FROM budgets WHERE id = ?", (gone.number,))
     return gone
+
+
+def forget_person(connection: sqlite3.Connection, user: str) -> list[str]:
+    """Forgets the counts of a user in budgets of each; the targets of budgets that still name him."""
+    each = [one.number for one in budgets(connection) if split_person(one.target)[1:] == ("user", EACH)]
+    for number in each:
+        for table in ("budget_spent", "budget_held", "alerts"):
+            connection.execute(f"DELETE FROM {table} WHERE budget = ? AND who = ?", (number, user))
+    return [one.target for one in budgets(connection) if split_person(one.target)[1:] == ("user", user)]
 
 
 def found(connection: sqlite3.Connection, target: str, per: str | None) -> Cap:
