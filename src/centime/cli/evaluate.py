@@ -56,7 +56,9 @@ def evaluate(
         forward = count(opened.model.config, outcome.window).forward_flops_per_token
         meter.add(tokens=outcome.computed_tokens, flops=outcome.computed_tokens * forward)
         spent = meter.spent()
-    result = CompressorComparison(outcome, compress(contents) if compressors else [], *own_bytes(opened.folder))
+    result = CompressorComparison(
+        outcome, compress(contents) if compressors else [], *own_bytes(opened.folder, opened.tokenizer.folder)
+    )
     if as_json:
         typer.echo(json.dumps(result.as_json() | spent.as_json()))
         return

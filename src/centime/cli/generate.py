@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[Path, typer.Argument(help="Model folder, or the folder of a finished run.")]
+Model = Annotated[Path, typer.Argument(help="Model folder, GGUF file, or the folder of a finished run.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens to generate.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy; DeepSeek evaluates at 0.6.")]
 TopP = Annotated[float, typer.Option(help="Nucleus sampling: the share of probability to draw from.")]

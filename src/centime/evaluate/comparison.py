@@ -81,7 +81,7 @@ class CompressorComparison:
         }
 
 
-def own_bytes(folder: Path) -> tuple[int, int]:
-    """(weights, tokenizer) of a model folder, in bytes on disk."""
-    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return weights, (folder / "tokenizer.json").stat().st_size
+def own_bytes(model: Path, tokenizer: Path) -> tuple[int, int]:
+    """(weights, tokenizer) of a model folder, or of one file, and of the folder of its tokenizer, in bytes on disk."""
+    files = [model] if model.is_file() else model.glob("*.safetensors")
+    return sum(file.stat().st_size for file in files), (tokenizer / "tokenizer.json").stat().st_size

@@ -30,14 +30,17 @@ def weights_digest(model: nn.Module) -> str:
     return whole.hexdigest()
 
 
-def files_mark(folder: Path) -> str | None:
+def files_mark(model: Path) -> str | None:
     """Changes whenever a file of weights or its config.json does: path, size, inode and times, of what links lead to.
+
+    model: its folder, or the one file that it is.
 
     None where that cannot be told: no such file, or one that changed only just now.
     """
     mark = hashlib.blake2b(digest_size=16)
     try:
-        files = sorted(path.resolve() for path in folder.iterdir() if path.suffix in {".safetensors", ".json"})
+        inside = [model] if model.is_file() else model.iterdir()
+        files = sorted(path.resolve() for path in inside if path.suffix in {".safetensors", ".json", ".gguf"})
         for file in files:
             known = os.stat(file)
             if time.time_ns() - max(known.st_mtime_ns, known.st_ctime_ns) < SETTLED_NS:

@@ -129,7 +129,7 @@ def show_bits(
     text, contents = read_files(files, tokenizer)
     outcome = bits_per_byte(model, text)
     _book(meter, model, outcome.computed_tokens)
-    comparison = CompressorComparison(outcome, compress(contents), *own_bytes(folder))
+    comparison = CompressorComparison(outcome, compress(contents), *own_bytes(folder, folder))
     out.print(comparison.table())
     out.print(comparison.verdict() + "\n")
     return comparison

@@ -1,9 +1,13 @@
-"""A model folder opened for use by a verb, on a device that is metered: shared by generate, chat and evaluate."""
+"""A model opened for use by a verb, on a device that is metered: shared by serve, generate, chat and evaluate."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +27,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model folder before its weights are read. `run` is whose bill its use goes on, as `find_model` says."""
+    """A model folder, or a GGUF file, before weights are read. `run` is whose bill its use goes on (`find_model`)."""
 
     tokenizer: Tokenizer
     folder: Path
@@ -54,7 +58,7 @@ def find_model(path: Path) -> tuple[Path, Path | str]:
     if (path / "model" / "config.json").is_file():
         return path / "model", path
     if not path.exists():
-        raise UserError(f"{path} does not exist; give a model's folder, or the folder of a finished run.")
+        raise UserError(f"{path} does not exist; give a model's folder, a GGUF file, or the folder of a finished run.")
     what = "has no config.json" if path.is_dir() else "is a file"
     hint = " The run may not be finished: its model is written at its end." if (path / "recipe.toml").is_file() else ""
     raise UserError(f"{path} {what}; a model is a folder with config.json, .safetensors and tokenizer.json.{hint}")
@@ -62,7 +66,8 @@ def find_model(path: Path) -> tuple[Path, Path | str]:
 
 def open_folder(path: Path, device: str | None = None, dtype: str | None = None) -> ModelFolder:
     """What `load_model` finds, without the weights. Raises UserError as that does, but for damaged weights."""
-    folder, run = find_model(path)
+    gguf = path.suffix == ".gguf" and path.is_file()
+    folder, run = (path, path.stem) if gguf else find_model(path)
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}.")
     import torch
@@ -73,11 +78,29 @@ def open_folder(path: Path, device: str | None = None, dtype: str | None = None)
     found = this_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if found.kind == "gpu" and not torch.cuda.is_available():
         raise UserError("this torch has no CUDA; use --device cpu, or install a CUDA build of torch.")
-    return ModelFolder(load_tokenizer(folder), folder, run, found)
+    return ModelFolder(_gguf_tokenizer(path) if gguf else load_tokenizer(folder), folder, run, found)
+
+
+def _gguf_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer that a GGUF file carries, in a folder that stays as long as this process."""
+    from centime.data.tokenizers import load_tokenizer
+    from centime.data.tokenizers.gguf_file import write_tokenizer_of
+
+    place = Path(tempfile.mkdtemp(prefix="centime-"))
+    atexit.register(_remove_own, place, os.getpid())
+    folder = place / path.stem  # whether a model was tuned for chats is told by its folder's name too
+    folder.mkdir()
+    write_tokenizer_of(path, folder)
+    return load_tokenizer(folder)
+
+
+def _remove_own(folder: Path, process: int) -> None:
+    if os.getpid() == process:  # and not a child that was forked off
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_model(path: Path, device: str | None = None, dtype: str | None = None) -> LoadedModel:
-    """The model at `path` (a model folder or a run folder) with its tokenizer, in evaluation mode.
+    """The model at `path` (a model folder, a run folder or a GGUF file) with its tokenizer, in evaluation mode.
 
     device: cpu or cuda; None: cuda where there is one. dtype: one of DTYPES; None: as the folder says, but float32 on a
     processor for which torch only emulates the folder's 16-bit products, a hundred times as long on some. Quantised
