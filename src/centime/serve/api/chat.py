@@ -22,6 +22,10 @@ from centime.serve.http.paths import post
 from centime.serve.http.responses import STREAMED, answer_of, while_there
 from centime.serve.protocol.chat_request import ChatRequest, Message
 from centime.serve.protocol.fields import of_each
+from centime.serve.protocol.responses.call import ResponsesCall
+from centime.serve.protocol.responses.chat_of import chat_of as as_chat
+from centime.serve.protocol.responses.chat_of import read_chat
+from centime.serve.protocol.responses.request import ResponsesRequest
 from centime.serve.protocol.structured_output import grammar_spec_for, holding_field, offered_tools
 
 C = TypeVar("C", bound=ChatCall)
@@ -45,6 +49,22 @@ async def chat_completions(
     service.check_model(body.model)
     call = await begin_chat(ChatCall, body, service, request)
     return answer_of(call, bool(body.stream), service.patience, lowered_headers(call.lowered))
+
+
+@post(
+    router,
+    "responses",
+    response_model=None,
+    responses={200: {"content": STREAMED}, **error_responses(GENERATES)},
+)
+async def responses(
+    body: ResponsesRequest, request: Request, service: CurrentService, account: CurrentAccount
+) -> Response:
+    """Answer a conversation, in the words of OpenAI's Responses API. Nothing is kept between requests."""
+    service.check_model(body.model)
+    chat = read_chat(ChatRequest, as_chat(body))
+    call = await begin_chat(ChatCall, chat, service, request)
+    return answer_of(ResponsesCall(body, call), bool(body.stream), service.patience)
 
 
 async def begin_chat(kind: type[C], body: ChatRequest, service: Service, request: Request) -> C:

@@ -29,6 +29,9 @@ from centime.serve.http.json_route import JsonRoute, sent_object
 from centime.serve.http.paths import Kind, dialect, paths_of, post
 from centime.serve.http.responses import answer_of, as_json
 from centime.serve.protocol.fields import Body
+from centime.serve.protocol.responses.call import ResponsesCall
+from centime.serve.protocol.responses.chat_of import chat_of, read_chat
+from centime.serve.protocol.responses.request import ResponsesRequest
 
 
 def passing_routes(gateway: Gateway) -> APIRouter:
@@ -60,6 +63,13 @@ def passing_routes(gateway: Gateway) -> APIRouter:
     async def messages(body: MessagesBody, request: Request, account: CurrentAccount) -> Response:
         return await pass_on("messages", body, request)
 
+    async def responses(body: ResponsesRequest, request: Request, account: CurrentAccount) -> Response:
+        asked = chat_of(body)
+        size = max(len(await request.body()), len(as_json(asked)))
+        inbound = parse_inbound("chat", read_chat(ChatBody, asked), asked, size)
+        call = await ForwardedCall.start(gateway, take_ticket(request), inbound)
+        return answer_of(ResponsesCall(body, call), inbound.stream, gateway.patience)
+
     async def embeddings(body: EmbeddingsBody, request: Request, account: CurrentAccount) -> Response:
         return await pass_on("embeddings", body, request)
 
@@ -75,6 +85,7 @@ def passing_routes(gateway: Gateway) -> APIRouter:
 
     add("chat", chat, "Answer a conversation.")
     add("completions", completions, "Go on with a text.")
+    add("responses", responses, "Answer a conversation, in the words of OpenAI's Responses API; nothing is kept.")
     add("messages", messages, "Answer a conversation, in Anthropic's words.")
     add("embeddings", embeddings, "Embed texts.")
     add("count_tokens", count_tokens, "How many tokens the model would read.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-Kind = Literal["chat", "completions", "messages", "count_tokens", "tokenize", "embeddings"]
+Kind = Literal["chat", "completions", "messages", "count_tokens", "tokenize", "embeddings", "responses"]
 Dialect = Literal["openai", "anthropic"]
 
 PATHS: dict[str, Kind] = {
@@ -31,6 +31,8 @@ PATHS: dict[str, Kind] = {
     "/tokenize": "tokenize",
     "/v1/embeddings": "embeddings",
     "/embeddings": "embeddings",
+    "/v1/responses": "responses",
+    "/responses": "responses",
 }
 """path -> what it is. Of each kind the first path is the one to document."""
 
