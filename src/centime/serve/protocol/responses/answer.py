@@ -118,7 +118,7 @@ class ResponseMaker:
 
     def _add(self, item: Event) -> Iterator[Event]:
         self._open = item | {"status": "in_progress"}
-        empty = {"content": []} if item["type"] == "message" else {}
+        empty: Event = {"content": []} if item["type"] == "message" else {}
         self.response["output"].append(self._open)
         yield self._event("response.output_item.added", output_index=self._at, item=self._open | empty)
 

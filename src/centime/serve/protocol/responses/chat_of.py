@@ -35,7 +35,7 @@ def read_chat(model: type[M], body: dict[str, Any]) -> M:
 def chat_of(asked: ResponsesRequest) -> dict[str, Any]:
     """The body of the chat completion. Raises ApiError (400) for an item that a chat has no place for."""
     body: dict[str, Any] = {"model": asked.model, "messages": _messages(asked)}
-    given = {
+    given: dict[str, Any] = {
         "max_tokens": asked.max_output_tokens,
         "temperature": asked.temperature,
         "top_p": asked.top_p,
