@@ -22,10 +22,10 @@ from centime.serve.http.paths import post
 from centime.serve.http.responses import STREAMED, answer_of, while_there
 from centime.serve.protocol.chat_request import ChatRequest, Message
 from centime.serve.protocol.fields import of_each
-from centime.serve.protocol.responses.call import ResponsesCall
 from centime.serve.protocol.responses.chat_of import chat_of as as_chat
 from centime.serve.protocol.responses.chat_of import read_chat
-from centime.serve.protocol.responses.request import ResponsesRequest
+from centime.serve.protocol.responses.responses_call import ResponsesCall
+from centime.serve.protocol.responses.responses_request import ResponsesRequest
 from centime.serve.protocol.structured_output import grammar_spec_for, holding_field, offered_tools
 
 C = TypeVar("C", bound=ChatCall)

@@ -29,9 +29,9 @@ from centime.serve.http.json_route import JsonRoute, sent_object
 from centime.serve.http.paths import Kind, dialect, paths_of, post
 from centime.serve.http.responses import answer_of, as_json
 from centime.serve.protocol.fields import Body
-from centime.serve.protocol.responses.call import ResponsesCall
 from centime.serve.protocol.responses.chat_of import chat_of, read_chat
-from centime.serve.protocol.responses.request import ResponsesRequest
+from centime.serve.protocol.responses.responses_call import ResponsesCall
+from centime.serve.protocol.responses.responses_request import ResponsesRequest
 
 
 def passing_routes(gateway: Gateway) -> APIRouter:

@@ -10,7 +10,7 @@ from typing import Any
 
 from centime.serve.http.responses import new_id
 from centime.serve.protocol.responses.chat_of import CUSTOM, THOUGHTS, custom_tools
-from centime.serve.protocol.responses.request import ResponsesRequest
+from centime.serve.protocol.responses.responses_request import ResponsesRequest
 
 Event = dict[str, Any]
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}

@@ -8,8 +8,8 @@ from typing import Any
 
 from centime.serve.http.errors import ApiError
 from centime.serve.http.responses import KEEP_ALIVE, Answering, as_event
-from centime.serve.protocol.responses.answer import ResponseMaker
-from centime.serve.protocol.responses.request import ResponsesRequest
+from centime.serve.protocol.responses.response_maker import ResponseMaker
+from centime.serve.protocol.responses.responses_request import ResponsesRequest
 
 
 class ResponsesCall:
