@@ -59,7 +59,7 @@ def custom_tools(asked: ResponsesRequest) -> set[str]:
 
 
 def _messages(asked: ResponsesRequest) -> list[dict[str, Any]]:
-    turns = _Turns()
+    turns = _Conversation()
     if asked.instructions:
         turns.say("system", asked.instructions)
     if isinstance(asked.input, str):
@@ -72,7 +72,7 @@ def _messages(asked: ResponsesRequest) -> list[dict[str, Any]]:
     return turns.messages
 
 
-class _Turns:
+class _Conversation:
     """Messages in the making: thoughts, text and calls of the model that follow one another are one message."""
 
     def __init__(self) -> None:
