@@ -11,6 +11,7 @@ from torch import Tensor
 from centime.ops import cross_entropy
 from centime.ops.attention import causal_attention, causal_attention_reference
 from centime.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
+from centime.ops.grouped_attention import grouped_attention, grouped_attention_reference
 from centime.ops.latent.attention import latent_attention, latent_attention_reference
 from centime.ops.latent.past import QueryGroup
 from centime.ops.linear import linear, pack
@@ -36,11 +37,14 @@ def assert_same(fast: list[Tensor], reference: list[Tensor], rtol: float = 1e-4)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 70), st.integers(1, 24), st.integers(1, 24), st.integers(0))
-def test_causal_attention(B: int, H: int, S: int, C: int, Cv: int, seed: int) -> None:
+@given(
+    st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 1, 2, 3]), st.integers(1, 70), st.integers(0), st.data()
+)
+def test_causal_attention(B: int, K: int, group: int, S: int, seed: int, data: st.DataObject) -> None:
     torch.manual_seed(seed % 2**31)
-    q, k = (torch.randn(B, H, S, C, requires_grad=True) for _ in range(2))
-    v = torch.randn(B, H, S, Cv, requires_grad=True)
+    C, Cv, past = (data.draw(st.integers(first, 24)) for first in (1, 1, 0))
+    q = torch.randn(B, K * group, S, C, requires_grad=True)
+    k, v = (torch.randn(B, K, past + S, width, requires_grad=True) for width in (C, Cv))
     fast, plain = (f(q, k, v, 0.3) for f in (causal_attention, causal_attention_reference))
     weights = torch.randn_like(fast)
     assert_same([fast], [plain])
@@ -48,13 +52,31 @@ def test_causal_attention(B: int, H: int, S: int, C: int, Cv: int, seed: int) ->
 
 
 @pytest.mark.parametrize("S", [255, 256, 257, 600, 2049])  # one short of a block, a block, over it, several, fused
-def test_causal_attention_over_block_edges(S: int) -> None:
+@pytest.mark.parametrize("heads", [2, 6])  # a query head a key head, and three
+def test_causal_attention_over_block_edges(S: int, heads: int) -> None:
     torch.manual_seed(S)
-    q, k, v = (torch.randn(1, 2, S, c, requires_grad=True) for c in (24, 24, 16))
+    q, k, v = (torch.randn(1, n, S, c, requires_grad=True) for n, c in ((heads, 24), (2, 24), (2, 16)))
     fast, plain = (f(q, k, v, 0.2) for f in (causal_attention, causal_attention_reference))
     weights = torch.randn_like(fast)
     assert_same([fast], [plain])
     assert_same(*(list(torch.autograd.grad(out, (q, k, v), weights)) for out in (fast, plain)), rtol=1e-3)
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 8), st.integers(1, 40), st.data())
+def test_grouped_attention_of_single_tokens(K: int, M: int, C: int, T: int, data: st.DataObject) -> None:
+    """Two queries together, the second with entries that only fill it up, and one alone."""
+    torch.manual_seed(data.draw(st.integers(0, 2**31)))
+    q, stored = torch.randn(3, K * M, C), torch.randn(3, T, 2 * K * C)
+    unseen = torch.zeros(2, T, dtype=torch.bool)
+    unseen[1, data.draw(st.integers(1, T)) :] = True
+    groups = [
+        QueryGroup(torch.tensor([2, 0]), stored[:2], unseen),
+        QueryGroup(torch.tensor([1]), stored[2:, : data.draw(st.integers(1, T))]),
+    ]
+    found = grouped_attention(q, groups, 0.4, K)
+    assert_same([found], [grouped_attention_reference(q, groups, 0.4, K)])
+    alone = grouped_attention(q[1:2], [groups[1]._replace(rows=torch.tensor([0]))], 0.4, K)
+    assert torch.equal(alone[0], found[1])
 
 
 @settings(max_examples=60, deadline=None)

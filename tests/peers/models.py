@@ -63,6 +63,40 @@ CONFIGS = {
     ).model_dump(),
 }
 
+PLAIN: dict[str, Any] = {
+    "vocab_size": 73,
+    "hidden_size": 30,
+    "num_hidden_layers": 2,
+    "kv_lora_rank": None,
+    "qk_nope_head_dim": 0,
+    "n_routed_experts": None,
+    "n_shared_experts": None,
+    "intermediate_size": 37,
+    "initializer_range": 0.2,
+    "rope_interleave": False,
+}
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 64}
+
+
+def grouped(heads: int, kv_heads: int, head_dim: int, **more: Any) -> dict[str, Any]:
+    """A dense decoder with grouped queries; each of the sizes odd to the others."""
+    sizes = {"num_attention_heads": heads, "num_key_value_heads": kv_heads}
+    return PLAIN | sizes | {"qk_rope_head_dim": head_dim, "v_head_dim": head_dim} | more
+
+
+CONFIGS |= {
+    "Llama": grouped(6, 2, 8),
+    "Llama, one key head, tied, its scaling": grouped(5, 1, 6, rope_scaling=LLAMA3, tie_word_embeddings=True),
+    "Llama, biases, linear scaling": grouped(
+        6, 3, 10, qkv_bias=True, out_bias=True, rope_scaling={"rope_type": "linear", "factor": 3.0}
+    ),
+    "Llama, YaRN": grouped(10, 5, 4, rope_scaling=YARN, rms_norm_eps=1e-5),
+    "Qwen2, tied": grouped(6, 3, 4, qkv_bias=True, tie_word_embeddings=True, rope_theta=1e6),
+    "Qwen2, YaRN": grouped(3, 1, 10, qkv_bias=True, rope_scaling=YARN),
+    "Qwen3": grouped(7, 1, 4, qk_norm=True, rms_norm_eps=1e-3),
+    "Qwen3, biases": grouped(4, 2, 12, qk_norm=True, qkv_bias=True, out_bias=True, rope_theta=500.0),
+}
+
 
 def ours(fields: dict[str, Any], seed: int = 0) -> Transformer:
     """A model away from any symmetry: random norms, a routing bias that matters, logits of size one."""
@@ -73,7 +107,7 @@ def ours(fields: dict[str, Any], seed: int = 0) -> Transformer:
         for name, tensor in model.state_dict().items():
             if "norm" in name:
                 tensor.copy_(1 + 0.3 * torch.randn(tensor.shape, generator=generator))
-            elif "correction_bias" in name:
+            elif "bias" in name:
                 tensor.copy_(0.1 * torch.randn(tensor.shape, generator=generator))
             elif "router" in name:
                 tensor.mul_(3)  # scores far enough apart that rounding decides no choice

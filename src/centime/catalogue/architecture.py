@@ -19,7 +19,9 @@ class SoftmaxAttention:
     head_dim: int
     window: int | None = None  # a query meets at most so many keys; None: all before it
     output_gate: bool = False  # a sigmoid gate on the output, as wide as the heads together
-    bias: bool = False
+    bias: bool = False  # on queries, keys and values
+    out_bias: bool = False
+    head_norms: bool = False  # a norm of query heads and one of key heads (Qwen3)
     value_dim: int | None = None  # of a value head; None: head_dim
     shared_projection: bool = False  # keys and values are one projection, kept apart in the cache (Gemma 4)
     shared_cache: bool = False  # keys and values are those of a layer before, projected and kept there (Gemma 3n, 4)

@@ -237,8 +237,8 @@ def from_config(config: ModelConfig, name: str = "") -> Architecture:
     """The architecture of a model that centime can build."""
     mixer: Mixer
     if config.kv_lora_rank is None:
-        heads = config.num_attention_heads
-        mixer = SoftmaxAttention(heads, heads, config.v_head_dim)
+        vectors = {"bias": config.qkv_bias, "out_bias": config.out_bias, "head_norms": config.qk_norm}
+        mixer = SoftmaxAttention(config.num_attention_heads, config.kv_heads, config.v_head_dim, **vectors)
     else:
         mixer = LatentAttention(
             config.num_attention_heads,

@@ -177,9 +177,10 @@ def _sizes(config: ModelConfig) -> Table:
         for field, value in config.model_dump(exclude={"rope_scaling"}).items()
         if value is not None
     ]
-    if config.rope_scaling is not None:
-        yarn = config.rope_scaling
-        cells.append(("YaRN", f"x{yarn.factor:g} of {yarn.original_max_position_embeddings:,}"))
+    if (scaling := config.rope_scaling) is not None:
+        kind = {"yarn": "YaRN", "llama3": "Llama 3's scaling", "linear": "linear scaling"}[scaling.rope_type]
+        original = getattr(scaling, "original_max_position_embeddings", None)
+        cells.append((kind, f"x{scaling.factor:g}{f' of {original:,}' if original else ''}"))
     half = (len(cells) + 1) // 2
     for left, right in zip(cells[:half], [*cells[half:], ("", "")], strict=False):
         table.add_row(*left, *right)

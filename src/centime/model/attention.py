@@ -1,4 +1,4 @@
-"""Multi-head latent attention (V2 report section 2.1; V3 report section 2.1.1), and the plain multi-head baseline.
+"""Multi-head latent attention (V2 report section 2.1; V3 report section 2.1.1), and grouped-query attention.
 
 Both kinds split a layer's attention in the same three parts, so that a cache can stand between the first and the
 second: `project` a token to its queries and to the entry that is kept of it; attend `over` entries; project `out`.
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
 from centime.model.cache import LayerCache, Queries
-from centime.model.linear import Linear, RMSNorm
+from centime.model.linear import BiasedLinear, Linear, RMSNorm
 from centime.model.rope import softmax_scale
 from centime.ops.attention import causal_attention
+from centime.ops.grouped_attention import paged_grouped_attention
 from centime.ops.latent.absorbed import HeadMatrices, absorb, release
 from centime.ops.latent.attention import paged_latent_attention
 from centime.ops.latent.past import Past
@@ -127,15 +128,24 @@ class MultiHeadLatentAttention(nn.Module):
         return HeadMatrices.of(plain, self.nope, self.v_dim)
 
 
-class MultiHeadAttention(nn.Module):
-    """Plain multi-head attention, every head rotated whole (Llama's): the baseline that MLA is measured against."""
+class GroupedQueryAttention(nn.Module):
+    """Attention whose key heads are each met by H / K query heads (arXiv 2305.13245), every head rotated whole.
+
+    Llama's, Qwen2's (biases) and Qwen3's (norms of heads); with K = H the multi-head baseline that MLA is measured
+    against. K is also the letter of key heads in shapes, G that of a group's query heads.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        D, H, C = config.hidden_size, config.num_attention_heads, config.v_head_dim
-        self.heads, self.interleave, self.scale = H, config.rope_interleave, softmax_scale(config)
-        self.q, self.k, self.v = (Linear(D, H * C) for _ in range(3))
-        self.out = Linear(H * C, D)
+        D, H, K, C = config.hidden_size, config.num_attention_heads, config.kv_heads, config.v_head_dim
+        self.heads, self.kv_heads = H, K
+        self.interleave, self.scale = config.rope_interleave, softmax_scale(config)
+        projection = BiasedLinear if config.qkv_bias else Linear
+        self.q, self.k, self.v = projection(D, H * C), projection(D, K * C), projection(D, K * C)
+        self.q_norm, self.k_norm = (
+            RMSNorm(C, config.rms_norm_eps) if config.qk_norm else nn.Identity() for _ in range(2)
+        )
+        self.out = (BiasedLinear if config.out_bias else Linear)(H * C, D)
 
     def forward(self, x_BSD: Tensor, rope: RopeTable, cache: LayerCache | None = None) -> Tensor:
         queries, entry = self.project(x_BSD, rope)
@@ -144,22 +154,18 @@ class MultiHeadAttention(nn.Module):
         return projected
 
     def project(self, x_BSD: Tensor, rope: RopeTable) -> tuple[Queries, Tensor]:
-        """The rotated query, and the entry [keys; values] of all heads [B, S, 2 * H * C]."""
+        """The rotated query [B, S, H, C], and the entry [keys; values] of all key heads [B, S, 2 * K * C]."""
         B, S, _ = x_BSD.shape
-        q, k, v = (project(x_BSD).view(B, S, self.heads, -1) for project in (self.q, self.k, self.v))
+        q = self.q_norm(self.q(x_BSD).view(B, S, self.heads, -1))
+        k = self.k_norm(self.k(x_BSD).view(B, S, self.kv_heads, -1))
         q, k = apply_rope(q, rope, self.interleave), apply_rope(k, rope, self.interleave)
-        return (q,), torch.cat((k.flatten(2), v.flatten(2)), dim=-1)
+        return (q,), torch.cat((k.flatten(2), self.v(x_BSD)), dim=-1)
 
     def over(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
         """Attention of S queries over T entries, the last S of them their own -> [B, S, H * C]."""
-        k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in stored_BTW.chunk(2, dim=-1))
+        k, v = (t.unflatten(-1, (self.kv_heads, -1)).transpose(1, 2) for t in stored_BTW.chunk(2, dim=-1))
         return causal_attention(queries[0].transpose(1, 2), k, v, self.scale).transpose(1, 2).flatten(2)
 
     def decode(self, queries: Queries, past: Past) -> Tensor:
         """N single tokens, each over entries of its own; queries [1, N, H, C] -> [1, N, H * C]."""
-        out = queries[0].new_empty(1, queries[0].shape[1], self.heads * queries[0].shape[3])
-        for rows, stored_GTW, unseen_GT in past.groups():
-            for i, row in enumerate(rows.tolist()):
-                stored_TW = stored_GTW[i] if unseen_GT is None else stored_GTW[i, ~unseen_GT[i]]
-                out[:, row] = self.over((queries[0][:, row : row + 1],), stored_TW[None])[:, 0]
-        return out
+        return paged_grouped_attention(queries[0][0], past, self.scale, self.kv_heads).flatten(1)[None]

@@ -1,4 +1,4 @@
-"""What generation keeps of the past: for MLA the latent and one rotated key a token, L + R numbers a layer."""
+"""What generation keeps of the past: of a token and layer MLA's latent and rotated key, or keys and values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Cache(Protocol):
 
 
 def entry_width(config: ModelConfig) -> int:
-    """Numbers kept a token and layer: L + R under MLA (V2 report section 2.1.4), 2 * H * C under plain attention."""
+    """Numbers kept a token and layer: L + R under MLA (V2 report section 2.1.4), else C of each key and value head."""
     if config.kv_lora_rank is not None:
         return config.kv_lora_rank + config.qk_rope_head_dim
-    return 2 * config.num_attention_heads * config.v_head_dim
+    return 2 * config.kv_heads * config.v_head_dim

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from centime.catalogue.model_config import ModelConfig
-from centime.model.attention import MultiHeadAttention, MultiHeadLatentAttention, RopeTable
+from centime.model.attention import GroupedQueryAttention, MultiHeadLatentAttention, RopeTable
 from centime.model.cache import Attention, Cache, LayerCache, Queries
 from centime.model.experts import FeedForward, MixtureOfExperts
 from centime.model.linear import Linear, RMSNorm
@@ -43,7 +43,7 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         self.attention_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.attention = MultiHeadLatentAttention(config) if config.is_mla else MultiHeadAttention(config)
+        self.attention = MultiHeadLatentAttention(config) if config.is_mla else GroupedQueryAttention(config)
         self.ffn_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.ffn: MixtureOfExperts | FeedForward = (
             MixtureOfExperts(config)
@@ -83,7 +83,7 @@ class MultiTokenPrediction(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A DeepSeek-V2 or V3 language model, or its dense multi-head baseline: token ids in, logits out.
+    """A language model of DeepSeek-V2's or V3's family, or one with grouped queries: token ids in, logits out.
 
     Weights are uninitialised until `init_weights` or `centime.load`.
     """
@@ -189,11 +189,11 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
-        """Matrices normal(0, initializer_range), norms 1, routing bias 0 (V3 report section 4.2)."""
+        """Matrices normal(0, initializer_range), norms 1, biases 0 (V3 report section 4.2)."""
         generator = torch.Generator().manual_seed(seed)
-        for parameter in self.parameters():
+        for name, parameter in self.named_parameters():
             if parameter.dim() == 1:
-                parameter.fill_(1.0)
+                parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
             else:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * self.config.initializer_range)
         for router in self.routers():

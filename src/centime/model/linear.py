@@ -1,4 +1,4 @@
-"""The two leaves of the model: a matrix without bias, and RMSNorm."""
+"""The leaves of the model: a matrix without or with a bias, and RMSNorm."""
 
 from __future__ import annotations
 
@@ -18,6 +18,17 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight)
+
+
+class BiasedLinear(Linear):
+    """y = x W^T + b with b [out]: queries, keys and values of Qwen2."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.bias = nn.Parameter(torch.empty(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight) + self.bias
 
 
 class RMSNorm(nn.Module):

@@ -1,7 +1,8 @@
 """The same tensors under two sets of names: centime's stacked parameters and DeepSeek's checkpoint layout.
 
-DeepSeek (and Llama, whose names are a subset) stores every expert's three matrices apart, gate and up projections
-apart, and MTP module k as layer N + k with copies of the embedding and the head (DeepSeek-V3, README_WEIGHTS).
+DeepSeek (and Llama and Qwen, which add biases and norms of heads alone) stores every expert's three matrices apart,
+gate and up projections apart, and MTP module k as layer N + k with copies of the embedding and the head (DeepSeek-V3,
+README_WEIGHTS).
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def _layer(config: ModelConfig, layer: int, ours: str) -> Iterator[Slot]:
     disk = f"model.layers.{layer}"
     yield Slot(f"{disk}.input_layernorm.weight", f"{ours}.attention_norm.weight")
     for there, here in _attention(config):
-        yield Slot(f"{disk}.self_attn.{there}.weight", f"{ours}.attention.{here}.weight")
+        yield Slot(f"{disk}.self_attn.{there}", f"{ours}.attention.{here}")
     yield Slot(f"{disk}.post_attention_layernorm.weight", f"{ours}.ffn_norm.weight")
     if not config.layer_has_experts(layer):
         yield from _feed_forward(f"{disk}.mlp", f"{ours}.ffn")
@@ -78,15 +79,18 @@ def _layer(config: ModelConfig, layer: int, ours: str) -> Iterator[Slot]:
         yield from _feed_forward(f"{disk}.mlp.shared_experts", f"{ours}.ffn.shared")
 
 
-def _attention(config: ModelConfig) -> list[tuple[str, str]]:
+def _attention(config: ModelConfig) -> Iterator[tuple[str, str]]:
     if not config.is_mla:
-        return [("q_proj", "q"), ("k_proj", "k"), ("v_proj", "v"), ("o_proj", "out")]
-    if config.q_lora_rank is None:
-        query = [("q_proj", "q")]
+        matrices = [("q_proj", "q"), ("k_proj", "k"), ("v_proj", "v")]
+        biased = [*(matrices if config.qkv_bias else []), *([("o_proj", "out")] if config.out_bias else [])]
+        norms = [("q_norm", "q_norm"), ("k_norm", "k_norm")] if config.qk_norm else []
+        yield from ((f"{there}.bias", f"{here}.bias") for there, here in biased)
     else:
         query = [("q_a_proj", "q_down"), ("q_a_layernorm", "q_norm"), ("q_b_proj", "q_up")]
-    latent = [("kv_a_proj_with_mqa", "kv_down"), ("kv_a_layernorm", "kv_norm"), ("kv_b_proj", "kv_up")]
-    return [*query, *latent, ("o_proj", "out")]
+        matrices = [("q_proj", "q")] if config.q_lora_rank is None else query
+        norms = [("kv_a_proj_with_mqa", "kv_down"), ("kv_a_layernorm", "kv_norm"), ("kv_b_proj", "kv_up")]
+    for there, here in (*matrices, *norms, ("o_proj", "out")):
+        yield f"{there}.weight", f"{here}.weight"
 
 
 def _feed_forward(disk: str, ours: str, index: tuple[int, ...] = ()) -> Iterator[Slot]:

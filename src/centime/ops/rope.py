@@ -1,4 +1,4 @@
-"""Rotary position embedding with YaRN's frequencies (RoFormer, arXiv 2104.09864; YaRN, arXiv 2309.00071).
+"""Rotary position embedding (RoFormer, arXiv 2104.09864) with the frequencies of YaRN (arXiv 2309.00071) and Llama 3.
 
 Everything here takes plain numbers, so that it can be checked against the papers one function at a time.
 
@@ -46,6 +46,27 @@ def yarn_inverse_frequencies(
     ramp = ((torch.arange(rope_dim // 2, dtype=torch.float32, device=device) - low) / width).clamp(0, 1)
     kept = inverse_frequencies(rope_dim, theta, device)
     return kept / factor * ramp + kept * (1 - ramp)
+
+
+def llama3_inverse_frequencies(
+    rope_dim: int,
+    theta: float,
+    factor: float,
+    original_positions: int,
+    low_freq_factor: float,
+    high_freq_factor: float,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Llama 3.1's frequencies, float32 [R/2] (apply_scaling of meta-llama/llama-models, models/llama3/model.py).
+
+    As YaRN's: a dimension that turns `high_freq_factor` times or more over the original context keeps its frequency;
+    one that turns `low_freq_factor` times or less has it divided by `factor`; between them the share that is kept grows
+    linearly with the turns.
+    """
+    kept = inverse_frequencies(rope_dim, theta, device)
+    turns = kept * original_positions / (2 * math.pi)
+    share = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0, 1)
+    return kept * share + kept / factor * (1 - share)
 
 
 def yarn_magnitude(factor: float, mscale: float) -> float:

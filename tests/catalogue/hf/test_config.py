@@ -207,12 +207,6 @@ def test_attention_factor_is_understood() -> None:
     assert (slope * yarn.mscale + 1) / (slope * yarn.mscale_all_dim + 1) == pytest.approx(1.2)
 
 
-def test_grouped_query_attention_is_refused() -> None:
-    raw = to_hf(dense_baseline(preset("centime-d4")))
-    with pytest.raises(UserError, match="grouped-query"):
-        from_hf({**raw, "num_key_value_heads": 2})
-
-
 def test_fp8_block() -> None:
     fp8 = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
     assert quantization({"quantization_config": fp8}) == WeightStorage("fp8", 128)

@@ -186,7 +186,7 @@ def test_dense_baseline_is_a_llama_that_rotates_pairs(tokenizer: Path, tmp_path:
         ({"moe_layer_freq": 2}, "moe_layer_freq is 2"),
         ({"rope_scaling": YARN.model_copy(update={"mscale": 0.5})}, "mscale 0.5"),
         *(({"num_hidden_layers": n, "q_lora_rank": 8}, f"deepseek2 of {n} layers for V2-Lite") for n in (26, 27)),
-        ({"kv_lora_rank": None, "qk_nope_head_dim": 0, "qk_rope_head_dim": 32}, "plain multi-head attention"),
+        ({"kv_lora_rank": None, "qk_nope_head_dim": 0, "qk_rope_head_dim": 32}, "no plain attention with DeepSeek"),
         ({"vocab_size": 100}, "ids up to"),
     ],
 )

@@ -23,6 +23,8 @@ _GATED = {
     "hy_v4",
 }  # families that gate attention's output, whatever is said
 _BIASED = {"qwen2", "qwen2_moe"}  # families whose queries, keys and values have biases, whatever is said
+_OUT_BIASED = {"llama", "qwen3", "qwen3_moe"}  # families whose attention_bias is one on outputs too
+_HEAD_NORMS = {"qwen3", "qwen3_moe"}
 _WINDOW = ("sliding_window", "window_size", "sliding_window_size", "attention_chunk_size")
 
 
@@ -95,6 +97,8 @@ class _Attention:
             window=window,
             output_gate=keys.flag("attn_output_gate", "use_gated_attention", default=self.family in _GATED),
             bias=keys.flag("attention_bias", "qkv_bias", "add_qkv_bias", default=self.family in _BIASED),
+            out_bias=self.family in _OUT_BIASED and keys.flag("attention_bias"),
+            head_norms=self.family in _HEAD_NORMS,
             value_dim=value_dim if value_dim != head_dim else None,
             shared_projection=kind == "full" and keys.flag("attention_k_eq_v"),
             shared_cache=layer >= self.caches,

@@ -1,10 +1,11 @@
-"""config.json of the DeepSeek-V2 and V3 families and of Llama's dense decoder, to ModelConfig.
+"""config.json of the DeepSeek-V2 and V3 families and of dense decoders (Llama, Mistral, Qwen2, Qwen3), to ModelConfig.
 
 Reads what DeepSeek publishes and what transformers 5 writes (it moves the rotary settings into `rope_parameters`,
 drops `scoring_func` and V3's `topk_method`, and adds sizes that follow from others). A key that could change the
 computation and that centime does not know is an error, and so are two keys that contradict each other, and a setting
 that the family's published codes do not compute alike: a model that loads computes what its authors meant. Types and
-bounds are `settings`'s, the rotary embedding `rotary`'s; the way back is `family.to_hf`.
+bounds are `settings`'s, the rotary embedding `rotary`'s, plain attention `plain_attention`'s; the way back is
+`family.to_hf`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from centime.catalogue.hf.plain_attention import BIASES, PLAIN, plain_attention
 from centime.catalogue.hf.quantization import quantization
 from centime.catalogue.hf.rotary import rotary
 from centime.catalogue.hf.settings import ALIASES, check_types, explain
@@ -27,8 +29,10 @@ _COMMON = {"moe_layer_freq": 1, "num_nextn_predict_layers": 0, "rope_interleave"
 _FAMILIES: dict[str, dict[str, Any]] = {
     "deepseek_v2": _COMMON | {"scoring_func": "softmax", "topk_method": "greedy", "norm_topk_prob": False},
     "deepseek_v3": _COMMON | {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "norm_topk_prob": True},
-    "llama": _COMMON
-    | {"n_routed_experts": None, "n_shared_experts": None, "kv_lora_rank": None, "rope_interleave": False},
+    **dict.fromkeys(
+        PLAIN,
+        _COMMON | {"n_routed_experts": None, "n_shared_experts": None, "kv_lora_rank": None, "rope_interleave": False},
+    ),
 }
 # A config.json must say these itself: a default of centime's would be a guess at someone else's model.
 _SIZES = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "rms_norm_eps"]
@@ -58,6 +62,8 @@ _IRRELEVANT = frozenset(
         "transformers_version", "unk_token_id", "use_cache",
         # read apart, below
         "head_dim", "num_key_value_heads", "qk_head_dim", "quantization_config", "rope_parameters", "rope_scaling",
+        # of plain attention, read apart
+        "layer_types", "max_window_layers", "use_sliding_window",
     }
 )  # fmt: skip
 
@@ -69,6 +75,8 @@ DEEPSEEK_ONLY = [
     "scoring_func", "topk_method", "n_group", "topk_group", "norm_topk_prob", "routed_scaling_factor",
     "num_nextn_predict_layers", "rope_interleave",
 ]  # fmt: skip
+# Names of centime's own, for what each family of plain attention says in its own way or by its name alone.
+OWN_NAMES = ("qkv_bias", "out_bias", "qk_norm")
 
 
 def model_folder(path: Path) -> Path:
@@ -109,11 +117,14 @@ def from_hf(raw: Mapping[str, Any], where: str = "config.json") -> ModelConfig:
     if family not in _FAMILIES:
         raise UserError(
             f"{where} says model_type {brief(family)}; centime computes {', '.join(_FAMILIES)}."
-            f"{nearest(str(family), _FAMILIES)}"
+            f"{_other_family(str(family), raw)}"
         )
     fields = {**_FAMILIES[family], **_stated(raw, family, where)}
     _sizes(fields, raw, family, where)
-    _attention(fields, raw, family, where)
+    if family in PLAIN:
+        fields |= plain_attention(raw, family, where)
+    else:
+        _latent_attention(fields, raw, where)
     fields["rope_theta"], fields["rope_scaling"] = rotary(raw, family, where)
     _experts(fields, family, where)
     fields["bos_token_id"], fields["eos_token_id"] = (_one(raw.get(key)) for key in ("bos_token_id", "eos_token_id"))
@@ -124,19 +135,36 @@ def from_hf(raw: Mapping[str, Any], where: str = "config.json") -> ModelConfig:
         raise UserError(explain(error, where)) from None
 
 
+def _other_family(family: str, raw: Mapping[str, Any]) -> str:
+    """What more to say of a family that is not computed: a slip of the pen, or a model of another kind."""
+    if "vision_config" in raw or "audio_config" in raw:
+        return " This model takes images or sounds too; centime computes language models alone."
+    derived = any(family.startswith(f"{known}_") for known in _FAMILIES)  # qwen2_vl is no slip for qwen2
+    return "" if derived else nearest(family, _FAMILIES)
+
+
+def _fixed(family: str) -> dict[str, tuple[Any, ...]]:
+    """Settings that would change the computation, with the values that are computed."""
+    if family not in PLAIN:
+        return _FIXED
+    rest = {key: values for key, values in _FIXED.items() if key != "sliding_window"}
+    return rest | {"attention_bias": BIASES[family]}
+
+
 def _stated(raw: Mapping[str, Any], family: str, where: str) -> dict[str, Any]:
     """The settings of ModelConfig that a file states, by ModelConfig's names; every other key is off, or refused."""
-    known = set(ModelConfig.model_fields) - set(DEEPSEEK_ONLY if family == "llama" else ())
+    known = set(ModelConfig.model_fields) - {*OWN_NAMES, *(DEEPSEEK_ONLY if family in PLAIN else ())}
+    fixed, apart = _fixed(family), _IRRELEVANT | ({"sliding_window"} if family in PLAIN else set())
     fields: dict[str, Any] = {}
     said: dict[str, str] = {}
     for key, value in raw.items():
         name = ALIASES.get(key, key)
-        if key in _FIXED:
-            if not any(value == fixed for fixed in _FIXED[key]):
+        if key in fixed:
+            if not any(value == computed for computed in fixed[key]):
                 raise UserError(
-                    f"{where} sets {key} = {brief(value)}; centime computes only {key} = {brief(_FIXED[key][0])}."
+                    f"{where} sets {key} = {brief(value)}; centime computes only {key} = {brief(fixed[key][0])}."
                 )
-        elif name in known and key not in _IRRELEVANT:
+        elif name in known and key not in apart:
             if name in said and raw[said[name]] != value:
                 other = f"{said[name]} = {brief(raw[said[name]])}"
                 raise UserError(
@@ -147,7 +175,7 @@ def _stated(raw: Mapping[str, Any], family: str, where: str) -> dict[str, Any]:
                 raise UserError(f"{where} sets {key} = null, which readers take for true or for false; say which.")
             if value is not None or name in (*_MAY_BE_NONE, "n_shared_experts"):
                 fields[name] = value
-        elif key not in _IRRELEVANT and value not in (None, False) and value not in ({}, []):
+        elif key not in apart and value not in (None, False) and value not in ({}, []):
             # A setting that is off cannot change anything; one that is on might.
             raise UserError(
                 f"{where} sets {key!r} = {brief(value)}, which centime does not know and which may change the "
@@ -163,30 +191,15 @@ def _one(token: Any) -> int | None:
 
 
 def _sizes(fields: Mapping[str, Any], raw: Mapping[str, Any], family: str, where: str) -> None:
-    needed = _SIZES if family == "llama" else [*_SIZES, *_DEEPSEEK_SIZES, *_MAY_BE_NONE]
+    needed = _SIZES if family in PLAIN else [*_SIZES, *_DEEPSEEK_SIZES, *_MAY_BE_NONE]
     if missing := [name for name in needed if name not in fields]:
         null = [name for name in missing if name in raw]
         what = f"sets {null[0]} = null" if null else f"does not say {', '.join(missing)}"
         raise UserError(f"{where} {what}; a {family} model needs {'a number' if null else 'each of them'} there.")
 
 
-def _attention(fields: dict[str, Any], raw: Mapping[str, Any], family: str, where: str) -> None:
-    """Head sizes: stated for MLA, derived for Llama; every query head needs a key head of its own."""
-    heads, kv_heads = fields["num_attention_heads"], raw.get("num_key_value_heads")
-    if family == "llama":  # MLA has no such number, and writers put any there
-        if kv_heads not in (None, heads):
-            raise UserError(
-                f"{where} has {heads} query heads on {kv_heads} key heads (grouped-query attention); "
-                "centime's dense baseline has one key head for each query head."
-            )
-        if not raw.get("head_dim") and fields["hidden_size"] % heads:
-            raise UserError(
-                f"{where}: hidden_size {fields['hidden_size']} is not a multiple of num_attention_heads {heads}, and "
-                "head_dim does not say how wide a head is."
-            )
-        head = raw.get("head_dim") or fields["hidden_size"] // heads
-        fields.update(qk_nope_head_dim=0, qk_rope_head_dim=head, v_head_dim=head, q_lora_rank=None)
-        return
+def _latent_attention(fields: Mapping[str, Any], raw: Mapping[str, Any], where: str) -> None:
+    """Head sizes are said in parts; sums and second names that writers add must agree with them."""
     rotated = fields["qk_rope_head_dim"]
     whole = fields["qk_nope_head_dim"] + rotated
     if raw.get("qk_head_dim") not in (None, whole):

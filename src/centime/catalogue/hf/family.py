@@ -3,7 +3,9 @@
 What is written is what transformers (5.17 and later) computes from it, to the last setting: a model of centime's must
 answer the same wherever its folder is opened. Its limits, each checked here: V3's router has sigmoid scores, the
 correction bias and groups of at least two experts; V2's has softmax scores, gates that are not normalised, and hidden
-sizes that the heads divide; neither has moe_layer_freq; Llama has one kind of head, rotated in halves.
+sizes that the heads divide; neither has moe_layer_freq. Plain attention is rotated in halves: Llama's, with biases on
+queries, keys and values alone Qwen2's, with norms of heads Qwen3's. A Mistral computes what a Llama does, and is
+written as one.
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from centime.catalogue.hf.config import DEEPSEEK_ONLY
-from centime.catalogue.model_config import ModelConfig, YarnScaling
+from centime.catalogue.hf.config import DEEPSEEK_ONLY, OWN_NAMES
+from centime.catalogue.hf.plain_attention import PLAIN
+from centime.catalogue.model_config import ModelConfig, RopeScaling, YarnScaling
 from centime.errors import UserError
 
 _ARCHITECTURES = {
     "deepseek_v2": "DeepseekV2ForCausalLM",
     "deepseek_v3": "DeepseekV3ForCausalLM",
     "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
 }
 
 
@@ -30,7 +35,8 @@ def family_of(config: ModelConfig) -> str:
     """
     experts = has_experts(config)
     if not config.is_mla:
-        family, why = "llama", _not_llama(config, experts)
+        family = "qwen3" if config.qk_norm else "qwen2" if config.qkv_bias and not config.out_bias else "llama"
+        why = _not_plain(config, family, experts)
     elif not experts:
         family, why = "deepseek_v3", ""  # whose attention takes either order of rotation
     elif config.scoring_func == "softmax":
@@ -57,7 +63,7 @@ def _skips_layers(config: ModelConfig) -> bool:
     return not all(config.layer_has_experts(layer) for layer in routed)
 
 
-def _not_llama(config: ModelConfig, experts: bool) -> str:
+def _not_plain(config: ModelConfig, family: str, experts: bool) -> str:
     heads = config.num_attention_heads
     if experts:
         return "attention is plain (kv_lora_rank is none) and there are experts; give kv_lora_rank, or no experts"
@@ -68,7 +74,9 @@ def _not_llama(config: ModelConfig, experts: bool) -> str:
         )
     if config.rope_interleave:
         return "rope_interleave is true with plain attention, whose heads are rotated in halves there; set false"
-    if config.hidden_size % heads:
+    if family != "qwen2" and config.qkv_bias != config.out_bias:
+        return "one of qkv_bias and out_bias is true, which are one setting there; set both, or neither"
+    if family == "llama" and config.hidden_size % heads:
         return f"hidden_size {config.hidden_size} must be a multiple of num_attention_heads {heads} there"
     return ""
 
@@ -104,13 +112,11 @@ def to_hf(config: ModelConfig, dtype: str = "float32") -> dict[str, Any]:
     """
     family = family_of(config)
     raw: dict[str, Any] = {"architectures": [_ARCHITECTURES[family]], "model_type": family}
-    raw |= config.model_dump(exclude={"rope_scaling"})
-    raw |= {"num_key_value_heads": config.num_attention_heads, "hidden_act": "silu", "attention_bias": False}
+    raw |= config.model_dump(exclude={"rope_scaling", *OWN_NAMES, *(DEEPSEEK_ONLY if family in PLAIN else ())})
+    raw |= {"num_key_value_heads": config.kv_heads, "hidden_act": "silu", "attention_bias": config.qkv_bias}
     raw |= {"torch_dtype": dtype, "use_cache": True}
-    raw["rope_scaling"] = None if config.rope_scaling is None else _yarn(config.rope_scaling, family)
-    if family == "llama":
-        for name in DEEPSEEK_ONLY:
-            del raw[name]
+    raw["rope_scaling"] = None if config.rope_scaling is None else _scaling(config.rope_scaling, family)
+    if family in PLAIN:
         raw["head_dim"] = config.v_head_dim
         return raw
     raw["n_shared_experts"] = config.n_shared_experts or 0  # transformers wants numbers here, and null in neither
@@ -127,14 +133,16 @@ def to_hf(config: ModelConfig, dtype: str = "float32") -> dict[str, Any]:
     return raw
 
 
-def _yarn(yarn: YarnScaling, family: str) -> dict[str, Any]:
-    raw: dict[str, Any] = {"type": "yarn", "rope_type": "yarn", **yarn.model_dump()}
-    per_slope = 0.1 * math.log(yarn.factor)
-    if family == "llama":
+def _scaling(scaling: RopeScaling, family: str) -> dict[str, Any]:
+    raw: dict[str, Any] = {"type": scaling.rope_type, **scaling.model_dump()}
+    if not isinstance(scaling, YarnScaling):
+        return raw
+    per_slope = 0.1 * math.log(scaling.factor)
+    if family in PLAIN:
         # Every dimension is rotated, so scaling features by a scales the scores by a^2: one number says it all.
-        raw["attention_factor"] = per_slope * yarn.mscale + 1
+        raw["attention_factor"] = per_slope * scaling.mscale + 1
         del raw["mscale"], raw["mscale_all_dim"]
-    elif not (yarn.mscale and yarn.mscale_all_dim):
+    elif not (scaling.mscale and scaling.mscale_all_dim):
         # Of a slope that is 0 transformers makes 1; this number is what DeepSeek's code makes of the two.
-        raw["attention_factor"] = (per_slope * yarn.mscale + 1) / (per_slope * yarn.mscale_all_dim + 1)
+        raw["attention_factor"] = (per_slope * scaling.mscale + 1) / (per_slope * scaling.mscale_all_dim + 1)
     return raw

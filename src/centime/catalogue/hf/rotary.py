@@ -1,4 +1,4 @@
-"""The rotary embedding of a config.json: base and YaRN settings, wherever its writer put them, said once or alike.
+"""The rotary embedding of a config.json: base and scaling, wherever its writer put them, said once or alike.
 
 DeepSeek writes `rope_theta` and `rope_scaling`; transformers 5 moves both into `rope_parameters`. A file that has both
 and means two things by them is refused: one of its readers would compute something else.
@@ -10,30 +10,56 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from centime.catalogue.model_config import YarnScaling
+from pydantic import ValidationError
+
+from centime.catalogue.hf.plain_attention import PLAIN
+from centime.catalogue.hf.settings import explain
+from centime.catalogue.model_config import LinearScaling, Llama3Scaling, RopeScaling, YarnScaling
 from centime.errors import UserError
 from centime.json_files import brief
 
 _PLACES = ("rope_parameters", "rope_scaling")
+_PLAIN_KINDS = ("llama3", "linear")  # of plain attention alone
 
 
-def rotary(raw: Mapping[str, Any], family: str, where: str) -> tuple[float, YarnScaling | None]:
-    """(base, YaRN settings or None) of a config.json whose types `check_types` has seen. Raises UserError."""
+def rotary(raw: Mapping[str, Any], family: str, where: str) -> tuple[float, RopeScaling | None]:
+    """(base, scaling or None) of a config.json whose types `check_types` has seen. Raises UserError."""
     theta = _theta(raw, where)
     place, settings = _settings(raw, where)
     here = f"{where}: {place}"
     kind = settings.pop("rope_type", None)
-    if kind not in (None, "yarn", "default"):
-        raise UserError(f"{here} scales by {kind!r}; centime computes 'yarn'.")
+    computed = ("yarn", *(_PLAIN_KINDS if family in PLAIN else ()))
+    if kind not in (None, "default", *computed):
+        raise UserError(f"{here} scales by {kind!r}; centime computes {', '.join(map(repr, computed))}.")
     if settings.pop("partial_rotary_factor", 1) != 1:
         raise UserError(f"{here} rotates part of a head (partial_rotary_factor); set qk_rope_head_dim instead.")
     if settings.pop("truncate", True) is False:
         raise UserError(f"{here} sets truncate = false for YaRN; centime rounds the ramp's ends, as DeepSeek does.")
-    if kind != "yarn":
-        if settings:
-            word = "'default', which has no settings" if kind else "not said"
-            raise UserError(f"{here} has settings {sorted(settings)}, but its rope_type is {word}.")
-        return theta, None
+    if kind in _PLAIN_KINDS:
+        return theta, _plain_scaling(kind, settings, here)
+    if kind == "yarn":
+        return theta, _yarn(raw, settings, family, here)
+    if settings:
+        word = "'default', which has no settings" if kind else "not said"
+        raise UserError(f"{here} has settings {sorted(settings)}, but its rope_type is {word}.")
+    return theta, None
+
+
+def _plain_scaling(kind: str, settings: dict[str, Any], here: str) -> RopeScaling:
+    """Llama 3's or linear scaling, all of whose settings a file says itself."""
+    scaling = Llama3Scaling if kind == "llama3" else LinearScaling
+    names = scaling.model_fields.keys() - {"rope_type"}
+    if missing := sorted(names - settings.keys()):
+        raise UserError(f"{here} is {kind!r} without {', '.join(missing)}.")
+    if unknown := sorted(settings.keys() - names):
+        raise UserError(f"{here} has unknown settings {unknown}, which may change the computation.")
+    try:
+        return scaling(rope_type=kind, **settings)
+    except ValidationError as error:
+        raise UserError(explain(error, here)) from None
+
+
+def _yarn(raw: Mapping[str, Any], settings: dict[str, Any], family: str, here: str) -> YarnScaling:
     factor, original = settings.pop("factor", None), settings.pop("original_max_position_embeddings", None)
     if original is None:
         raise UserError(f"{here} is YaRN without original_max_position_embeddings, the context before extension.")
@@ -45,7 +71,7 @@ def rotary(raw: Mapping[str, Any], family: str, where: str) -> tuple[float, Yarn
     if settings:
         raise UserError(f"{here} has unknown settings {sorted(settings)}, which may change the computation.")
     slope, slope_all = _slopes(float(factor), slope, slope_all, attention_factor, family, here)
-    return theta, YarnScaling(
+    return YarnScaling(
         factor=factor, original_max_position_embeddings=original, mscale=slope, mscale_all_dim=slope_all, **ramp
     )
 
@@ -91,15 +117,15 @@ def _slopes(
 
     With magnitude(m) = 0.1 m ln(s) + 1, rotated features are scaled by magnitude(mscale) / magnitude(mscale_all_dim),
     or by `attention_factor` where it is given; the softmax by magnitude(mscale_all_dim)^2 in DeepSeek's attention and
-    not at all in Llama's.
+    not at all in plain attention.
     """
     per_slope = 0.1 * math.log(factor) if factor > 1 else 0.0
     if attention_factor is None:
         if slope and slope_all:
             attention_factor = (per_slope * slope + 1) / (per_slope * slope_all + 1)
-            if family != "llama":
+            if family not in PLAIN:
                 return slope, slope_all
-        elif family == "llama":  # transformers: without both, the paper's 0.1 ln(s) + 1
+        elif family in PLAIN:  # transformers: without both, the paper's 0.1 ln(s) + 1
             return 1.0, 0.0
         else:
             # DeepSeek's code takes magnitude(mscale) / magnitude(mscale_all_dim) whatever they are, absent ones as 1
@@ -112,7 +138,7 @@ def _slopes(
                     "meant as attention_factor."
                 )
             return (1.0 if slope is None else slope), slope_all or 0.0
-    softmax_slope = 0.0 if family == "llama" else slope_all or 0.0
+    softmax_slope = 0.0 if family in PLAIN else slope_all or 0.0
     rotated = attention_factor * (per_slope * softmax_slope + 1) - 1
     if rotated < -1e-12 or (per_slope == 0 and rotated > 1e-12):
         raise UserError(f"{where} scales rotated features by {attention_factor:.4g}, which YaRN's mscale cannot say.")

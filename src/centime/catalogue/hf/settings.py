@@ -14,7 +14,18 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from centime.catalogue.hf.quantization import Quantization
-from centime.catalogue.model_config import Heads, Layers, ModelConfig, Number, Positions, Slope, Switch, Token, Width
+from centime.catalogue.model_config import (
+    Factor,
+    Heads,
+    Layers,
+    ModelConfig,
+    Number,
+    Positions,
+    Slope,
+    Switch,
+    Token,
+    Width,
+)
 from centime.errors import UserError
 from centime.json_files import brief
 
@@ -43,13 +54,15 @@ class RopeSettings(BaseModel):
     rope_theta: _Theta | None = None
     partial_rotary_factor: Number | None = None
     truncate: Switch | None = None
-    factor: Annotated[Number, Field(ge=1)] | None = None
+    factor: Factor | None = None
     original_max_position_embeddings: Positions | None = None
     attention_factor: Number | None = None
     beta_fast: Number | None = None
     beta_slow: Number | None = None
     mscale: Slope | None = None
     mscale_all_dim: Slope | None = None
+    low_freq_factor: Number | None = None
+    high_freq_factor: Number | None = None
 
 
 _Tokens = Annotated[list[Token], Field(max_length=1000)]
@@ -67,6 +80,11 @@ _OWN: dict[str, Any] = {
     "rope_scaling": RopeSettings | None,
     "quantization_config": Quantization | None,
     "num_hidden_layers": Layers | None,
+    "attention_bias": Switch | None,
+    "sliding_window": Positions | None,
+    "use_sliding_window": Switch | None,
+    "max_window_layers": Annotated[int, Field(strict=True, ge=0)] | None,
+    "layer_types": Annotated[list[_Word], Field(max_length=10_000)] | None,
 }
 
 

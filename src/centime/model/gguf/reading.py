@@ -1,4 +1,4 @@
-"""A GGUF file as a model: architecture `deepseek2`, or `llama` where every head has its own keys.
+"""A GGUF file as a model: architecture `deepseek2`, `llama`, `qwen2` or `qwen3`.
 
 Q8_0 and Q4_0 matrices keep their codes and scales; other types that the gguf package can decode become int8. W_UK and
 W_UV, which such files hold apart and the one transposed, become numbers.
@@ -6,7 +6,7 @@ W_UV, which such files hold apart and the one transposed, become numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from centime.errors import UserError
 from centime.files.gguf_file import read_gguf
 from centime.model.allocate import allocate
 from centime.model.decoder import Transformer
+from centime.model.gguf.architecture import architecture_of
 from centime.model.gguf.blocks import KIND_OF, from_blocks
 from centime.model.gguf.sizes import config_of
-from centime.model.gguf.tensors import tensors_by_llama_cpp
+from centime.model.gguf.tensors import ROPE_FACTORS, tensors_by_llama_cpp
 from centime.ops.finite import is_finite
 from centime.ops.quantised import Quantised, quantise
 
@@ -33,7 +34,6 @@ _PRODUCTS = {
     "ffn_gate_shexp": "ffn.shared.gate_up", "ffn_up_shexp": "ffn.shared.gate_up", "ffn_down_shexp": "ffn.shared.down",
 }  # fmt: skip
 _PLAIN = ("F32", "F16", "BF16")
-_COMPUTED = ("rope_freqs.weight",)  # tables that follow from the sizes
 
 
 def load_gguf(
@@ -44,23 +44,24 @@ def load_gguf(
     Raises UserError where the gguf package is absent, and for a file that is damaged or holds another model.
     """
     fields, tensors = read_gguf(path)
-    found = {tensor.name: tensor for tensor in tensors if tensor.name not in _COMPUTED}
-    config = config_of(fields, tied="output.weight" not in found, where=str(path))
+    found = {tensor.name: tensor for tensor in tensors}
+    config = config_of(fields, found, where=str(path))
+    found.pop(ROPE_FACTORS, None)  # which follow from the sizes
     with torch.device("meta"):
         empty = Transformer(config)
     _check(path, empty, found)
     model = allocate(empty, {} if dense else _kinds(found), 0, dtype or torch.bfloat16, device)
     with torch.no_grad():
-        for name, place in tensors_by_llama_cpp(model, in_pairs=True):
+        for name, place in _places(model):
             _fill(place, found[name], f"{name} in {path}")
-        if not config.is_mla:
+        if architecture_of(config) == "llama":
             _in_halves(model)
     return model
 
 
 def _check(path: Path, empty: Transformer, found: Mapping[str, Any]) -> None:
     """Raises UserError unless the file has the tensors of its own sizes, no more, in types that can be read."""
-    expected = {name: tuple(tensor.shape) for name, tensor in tensors_by_llama_cpp(empty, in_pairs=True)}
+    expected = {name: tuple(tensor.shape) for name, tensor in _places(empty)}
     for missing in [name for name in expected if name not in found][:1]:
         raise UserError(f"{path} lacks {missing}, which its sizes call for; copy it again.")
     for name, tensor in found.items():
@@ -69,6 +70,11 @@ def _check(path: Path, empty: Transformer, found: Mapping[str, Any]) -> None:
         shape = _shape(tensor)
         if shape != expected[name]:
             raise UserError(f"{name} in {path} has shape {list(shape)}; its sizes make it {list(expected[name])}.")
+
+
+def _places(model: Transformer) -> Iterator[tuple[str, Tensor]]:
+    """The model's tensors under the file's names; computed ones left out."""
+    return ((name, place) for name, place in tensors_by_llama_cpp(model, in_pairs=True) if name != ROPE_FACTORS)
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:
@@ -82,7 +88,7 @@ def _kinds(found: Mapping[str, Any]) -> dict[str, str]:
         parts = name.split(".")
         if name == "output.weight":
             ours = "head.weight"
-        elif parts[0] == "blk" and parts[2] in _PRODUCTS:
+        elif parts[0] == "blk" and parts[2] in _PRODUCTS and parts[3] == "weight":
             ours = f"layers.{parts[1]}.{_PRODUCTS[parts[2]]}"
         else:
             continue
@@ -125,9 +131,10 @@ def _numbers(tensor: Any, where: str) -> Tensor:
 
 
 def _in_halves(model: Transformer) -> None:
-    """Rows of queries and keys back in the order (i, i + R / 2) that Llama's heads are rotated in."""
-    heads, weights = model.config.num_attention_heads, model.weights()
-    for name, weight in weights.items():
-        if name.endswith(("attention.q.weight", "attention.k.weight")):
+    """Rows of queries and keys back in the order (i, i + R / 2) that Llama's heads are rotated in, biases too."""
+    heads = {"q": model.config.num_attention_heads, "k": model.config.kv_heads}
+    for name, weight in model.weights().items():
+        *_, module, _leaf = name.split(".")
+        if ".attention." in name and module in heads:
             for rows in (weight.codes, weight.scales) if isinstance(weight, Quantised) else (weight,):
-                rows.copy_(rows.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2).clone())
+                rows.copy_(rows.unflatten(0, (heads[module], -1, 2)).transpose(1, 2).flatten(0, 2).clone())

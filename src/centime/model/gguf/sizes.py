@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from centime.catalogue.hf import explain
-from centime.catalogue.model_config import ModelConfig, YarnScaling
+from centime.catalogue.model_config import LinearScaling, Llama3Scaling, ModelConfig, RopeScaling, YarnScaling
 from centime.errors import UserError
+from centime.model.gguf.architecture import ARCHITECTURES
+from centime.model.gguf.tensors import ROPE_FACTORS, rope_factors
 
 _SOFTMAX, _SIGMOID = 1, 2  # llama.cpp's expert_gating_func
 _YARN = {
@@ -21,11 +25,13 @@ _YARN = {
 }
 
 
-def config_of(fields: Mapping[str, Any], tied: bool, where: str) -> ModelConfig:
-    """`tied`: whether the file has no matrix of outputs. `where` names the file in a UserError."""
+def config_of(fields: Mapping[str, Any], tensors: Mapping[str, Any], where: str) -> ModelConfig:
+    """`tensors`: the file's by name, which say by their presence what is tied and biased. `where` names the file in a
+    UserError.
+    """
     architecture = fields.get("general.architecture")
-    if architecture not in ("deepseek2", "llama"):
-        raise UserError(f"{where} is of architecture {architecture!r}; centime reads deepseek2 and llama.")
+    if architecture not in ARCHITECTURES:
+        raise UserError(f"{where} is of architecture {architecture!r}; centime reads {', '.join(ARCHITECTURES)}.")
 
     def size(key: str, default: Any = None) -> Any:
         found = fields.get(f"{architecture}.{key}", default)
@@ -43,18 +49,14 @@ def config_of(fields: Mapping[str, Any], tied: bool, where: str) -> ModelConfig:
         "rms_norm_eps": _short(size("attention.layer_norm_rms_epsilon")),
         "rope_theta": _short(size("rope.freq_base", 10000.0)),
         "max_position_embeddings": size("context_length"),
-        "tie_word_embeddings": tied,
+        "tie_word_embeddings": "output.weight" not in tensors,
         "bos_token_id": fields.get("tokenizer.ggml.bos_token_id"),
         "eos_token_id": fields.get("tokenizer.ggml.eos_token_id"),
         "n_routed_experts": None,
-        "rope_scaling": _yarn(fields, architecture, where),
+        "rope_scaling": _scaling(fields, architecture, where),
     }
-    if architecture == "llama":
-        if size("attention.head_count_kv", heads) != heads or fields.get("llama.expert_count"):
-            raise UserError(f"{where} has grouped keys or experts; centime reads a llama of neither.")
-        head = size("attention.key_length", size("embedding_length") // heads)
-        stated |= {"kv_lora_rank": None, "qk_nope_head_dim": 0, "qk_rope_head_dim": head, "v_head_dim": head}
-        stated["rope_interleave"] = False
+    if architecture != "deepseek2":
+        stated |= _plain_attention(stated, size, architecture, tensors, where)
     else:
         rotated = size("rope.dimension_count")
         stated |= {
@@ -67,9 +69,52 @@ def config_of(fields: Mapping[str, Any], tied: bool, where: str) -> ModelConfig:
         if fields.get("deepseek2.expert_count"):
             stated |= _experts(fields)
     try:
-        return ModelConfig(**stated)
+        config = ModelConfig(**stated)
     except ValidationError as error:
         raise UserError(explain(error, where)) from None
+    return _with_factors(config, tensors, fields.get(f"{architecture}.rope.scaling.original_context_length"), where)
+
+
+def _plain_attention(
+    stated: Mapping[str, Any], size: Callable[..., Any], architecture: str, tensors: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    if size("expert_count", 0):
+        raise UserError(f"{where} has experts and plain attention, which centime does not compute.")
+    heads = stated["num_attention_heads"]
+    kv_heads = size("attention.head_count_kv", heads)
+    head = size("attention.key_length", stated["hidden_size"] // heads)
+    if size("attention.value_length", head) != head or size("rope.dimension_count", head) != head:
+        raise UserError(f"{where} has keys of {head} numbers, and values or a rotated part of another size.")
+    return {
+        "kv_lora_rank": None,
+        "qk_nope_head_dim": 0,
+        "qk_rope_head_dim": head,
+        "v_head_dim": head,
+        "num_key_value_heads": None if kv_heads == heads else kv_heads,
+        "qkv_bias": "blk.0.attn_q.bias" in tensors,
+        "out_bias": "blk.0.attn_output.bias" in tensors,
+        "qk_norm": architecture == "qwen3",
+        "rope_interleave": False,
+    }
+
+
+def _with_factors(config: ModelConfig, tensors: Mapping[str, Any], original: Any, where: str) -> ModelConfig:
+    """With Llama 3's scaling, where the file's factors of frequencies are those that it gives; others are refused.
+
+    llama.cpp's converter writes the factors alone: the largest is the scaling's, the rest are Llama 3.1's settings.
+    """
+    if ROPE_FACTORS not in tensors:
+        return config
+    found = torch.from_numpy(tensors[ROPE_FACTORS].data).float()
+    scaling = {"rope_type": "llama3", "factor": round(float(found.max()), 4)}
+    scaling |= {"original_max_position_embeddings": int(original)} if original else {}
+    with contextlib.suppress(ValidationError):
+        scaled = ModelConfig.model_validate(config.model_dump() | {"rope_scaling": scaling})
+        assert isinstance(scaled.rope_scaling, Llama3Scaling)
+        made = rope_factors(scaled, scaled.rope_scaling)
+        if config.rope_scaling is None and made.shape == found.shape and torch.allclose(made, found, rtol=1e-3):
+            return scaled
+    raise UserError(f"{where} scales single frequencies ({ROPE_FACTORS}) otherwise than Llama 3 does; not read.")
 
 
 def _experts(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,12 +138,14 @@ def _experts(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _yarn(fields: Mapping[str, Any], architecture: str, where: str) -> YarnScaling | None:
-    """The slopes follow from what `export` makes of them."""
+def _scaling(fields: Mapping[str, Any], architecture: str, where: str) -> RopeScaling | None:
+    """The slopes of YaRN follow from what `keys` makes of them."""
     scaling = f"{architecture}.rope.scaling"
     kind = fields.get(f"{scaling}.type", "none")
     if kind == "none":
         return None
+    if kind == "linear" and architecture != "deepseek2":
+        return LinearScaling(rope_type="linear", factor=_short(fields[f"{scaling}.factor"]))
     if kind != "yarn":
         raise UserError(f"{where} stretches positions by {kind!r}; centime computes YaRN.")
     stated = {ours: fields[f"{scaling}.{key}"] for key, ours in _YARN.items() if f"{scaling}.{key}" in fields}

@@ -14,7 +14,10 @@ from centime.json_files import read_object
 
 # llama.cpp implements each pre-tokenizer in C++ and knows it by name. The regular expressions of a tokenizer.json's
 # Split steps say which it is; of long ones, the beginning.
+_GPT4 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 _PRE_TOKENIZERS = {
+    "llama-bpe": [_GPT4 + r"\p{N}{1,3}|"],  # Llama 3
+    "qwen2": [_GPT4 + r"\p{N}|"],  # Qwen2, Qwen3 and R1's distillates of them
     "deepseek-v3": [r"\p{N}{1,3}", "[一-龥", "[!\"#$%&'()*+,"],  # V3, and what `centime tokenizer train` makes
     "deepseek-llm": ["[\r\n]", r"\s?[A-Za-z", r"\s?[!-/:-~", r"\s+$", "[一-龥ࠀ-一가-"],  # V2
 }
@@ -114,5 +117,5 @@ def _pre_tokenizer(raw: _File, path: Path) -> str:
             return name
     raise UserError(
         f"{path} splits text in a way that llama.cpp has no name for; centime exports the pre-tokenizers of "
-        "DeepSeek-V2 and V3 (`centime tokenizer train` makes V3's)."
+        "DeepSeek-V2 and V3 (`centime tokenizer train` makes V3's), Llama 3, Qwen2 and Qwen3."
     )

@@ -172,9 +172,11 @@ def vectors(block: LayerGroup, arch: Architecture) -> int:
             found += (mixer.conv_width + 1) * (inner + 2 * keys) + 3 * mixer.heads + inner
     elif isinstance(mixer, ShortConvolution):
         found += mixer.heads * mixer.width
-    if isinstance(mixer, SoftmaxAttention) and (mixer.bias or arch.norm_bias):
-        found += mixer.heads * mixer.head_dim + mixer.kv_heads * (mixer.head_dim + mixer.value_head)
-        found += arch.hidden if arch.norm_bias else 0
+    if isinstance(mixer, SoftmaxAttention):
+        if mixer.bias or arch.norm_bias:
+            found += mixer.heads * mixer.head_dim + mixer.kv_heads * (mixer.head_dim + mixer.value_head)
+        found += arch.hidden if mixer.out_bias or arch.norm_bias else 0
+        found += 2 * mixer.head_dim if mixer.head_norms else 0
     if isinstance(part, FeedForwardSpec) and (part.bias or arch.norm_bias):
         found += (2 if part.gated else 1) * part.width + arch.hidden
     if isinstance(part, ExpertsSpec):

@@ -82,7 +82,8 @@ def step_parts(profile: MachineProfile, config: ModelConfig, step: Step) -> dict
     )
     pairs = tokens * sequence / 2
     attention = 3 * layers * attention_flops_per_pair(config) * pairs / attention_rate(profile, sequence)
-    heads = config.num_attention_heads * (2 * config.qk_nope_head_dim + 2 * config.qk_rope_head_dim + config.v_head_dim)
+    key = config.qk_nope_head_dim + config.qk_rope_head_dim
+    heads = config.num_attention_heads * key + config.kv_heads * (key + config.v_head_dim)
     mixtures = sum(config.layer_has_experts(layer) for layer in range(layers))
     routed = (
         mixtures * config.num_experts_per_tok * (ROUTED_PASSES * hidden + WIDTH_PASSES * config.moe_intermediate_size)

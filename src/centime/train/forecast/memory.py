@@ -41,9 +41,10 @@ def activation_bytes(
     expert used; with recompute, one vector a layer and one layer in full. Plus logits of one chunk in fp32.
     """
     width = 2 if compute_dtype == torch.bfloat16 else 4
-    D, H = config.hidden_size, config.num_attention_heads
-    key = config.qk_nope_head_dim + config.qk_rope_head_dim
-    attention = 3 * D + H * (2 * key + 3 * config.v_head_dim) + (config.kv_lora_rank or 0) + (config.q_lora_rank or 0)
+    D, H, K = config.hidden_size, config.num_attention_heads, config.kv_heads
+    key, value = config.qk_nope_head_dim + config.qk_rope_head_dim, config.v_head_dim
+    latents = (config.kv_lora_rank or 0) + (config.q_lora_rank or 0)
+    attention = 3 * D + H * (key + 2 * value) + K * (key + value) + latents
     layers = config.num_hidden_layers + config.num_nextn_predict_layers
     per_layer = []
     for layer in range(layers):

@@ -91,27 +91,30 @@ def stage_configs(recipe: Recipe) -> list[ModelConfig]:
 
     From random weights, stages before a context extension run without YaRN (V3 section 4.3); the parameters of
     model.rope_scaling, if stated, are those of the extension. Weights that exist keep the YaRN they were made with, and
-    an extension goes on from its positions and its factor.
+    an extension goes on from its positions and its factor. Raises UserError for an extension of a model that is scaled
+    in another way.
     """
-    base, stated = recipe.model, recipe.model.rope_scaling
-    sections = [section for _, section in recipe.stages]
+    base, sections = recipe.model, [section for _, section in recipe.stages]
     extended = any(isinstance(section, Context) for section in sections)
+    stated = base.rope_scaling
+    if not isinstance(stated, YarnScaling | None):
+        if extended:
+            raise UserError(
+                f"The model's rope_scaling is {stated.rope_type!r}, and a context extension is YaRN's; leave out the "
+                "one or the other."
+            )
+        stated = None
     current = base.model_copy(update={"rope_scaling": None}) if extended and recipe.start is None else base
     configs = []
     for section in sections:
         if isinstance(section, Context):
-            original = _positions(recipe) if recipe.start is None else _original(base)
+            learnt = base.max_position_embeddings if stated is None else stated.original_max_position_embeddings
+            original = _positions(recipe) if recipe.start is None else learnt
             yarn = _yarn(section, stated, original, goes_on=recipe.start is not None)
             positions = max(section.sequence_length, round(yarn.factor * original))
             current = base.model_copy(update={"rope_scaling": yarn, "max_position_embeddings": positions})
         configs.append(current)
     return configs
-
-
-def _original(config: ModelConfig) -> int:
-    """Positions that weights were pre-trained at, before any extension."""
-    yarn = config.rope_scaling
-    return config.max_position_embeddings if yarn is None else yarn.original_max_position_embeddings
 
 
 def _yarn(section: Context, stated: YarnScaling | None, original: int, *, goes_on: bool) -> YarnScaling:
