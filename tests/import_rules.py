@@ -81,6 +81,7 @@ DATA_MAY_IMPORT: dict[str, set[str]] = {
     "loader": {"shards", "tokenizers", "order"},
     "chats": {"tokenizers"},
     "rows_packing": set(),
+    "preferences": {"pairs", "chats", "tokenizers", "sources"},
     "pairs": {"chats", "rows_packing", "tokenizers", "sources", "order"},
     "metering": set(),
     "display": set(),

@@ -7,6 +7,7 @@ tokenizer's chat template. The mask covers what the assistant says and the end-o
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,6 +41,9 @@ class Shown:
 class PairLoader:
     """Rows of one sample each, right-padded: a pure function of (seed, row number), shuffled anew each epoch."""
 
+    together = 1  # samples that stay together, all of them or none
+    noun = "sample"
+
     def __init__(
         self,
         path: str | Path,
@@ -60,33 +64,37 @@ class PairLoader:
         cuts, places = self._rendered(ChatEncoder(tokenizer))
         if not cuts:
             raise UserError(f"{path} holds no pairs: it is empty. Expected one JSON object a line.")
-        ids = ChatEncoder(tokenizer).encode_batch([text for cut in cuts for text, _ in cut])
-        rows, masks, longest, at = [], [], 0, 0
+        ids = iter(ChatEncoder(tokenizer).encode_batch([text for cut in cuts for text, _ in cut]))
+        parted = [[(next(ids), on) for _, on in cut] for cut in cuts]
+        rows: list[npt.NDArray[np.int32]] = []
+        masks: list[npt.NDArray[np.bool_]] = []
+        longest = 0
         self.skipped = self.cut = 0
         self.example: Shown | None = None
         """The first sample that is kept."""
-        for cut, where in zip(cuts, places, strict=True):
-            parts = ids[at : at + len(cut)]
-            at += len(cut)
-            row = np.array([i for part in parts for i in part], dtype=np.int32)
-            mask = np.array([on for part, (_, on) in zip(parts, cut, strict=True) for _ in part], dtype=np.bool_)
-            longest = max(longest, len(row))
-            if len(row) > self.room:
+        for first in range(0, len(cuts), self.together):
+            group = parted[first : first + self.together]
+            tokens = [np.array([i for part, _ in parts for i in part], dtype=np.int32) for parts in group]
+            on = [np.array([on for part, on in parts for _ in part], dtype=np.bool_) for parts in group]
+            length = sum(map(len, tokens))
+            longest = max(longest, length)
+            if length > self.room:
                 if too_long == "refuse":
                     raise UserError(
-                        f"{where} has {len(row):,} tokens, more than a row of {sequence_length:,}. Raise the stage's "
-                        'sequence_length, or say too_long = "leave_out" or "cut".'
+                        f"{places[first]} has {length:,} tokens, more than a row of {sequence_length:,}. Raise the "
+                        'stage\'s sequence_length, or say too_long = "leave_out" or "cut".'
                     )
-                row, mask = row[: self.room], mask[: self.room]
-                if too_long == "leave_out" or not mask[1:].any():
+                share = self.room // self.together
+                tokens, on = [row[:share] for row in tokens], [mask[:share] for mask in on]
+                if too_long == "leave_out" or not all(mask[1:].any() for mask in on):
                     self.skipped += 1
                     continue
                 self.cut += 1
-            rows.append(row)
-            masks.append(mask)
+            rows += tokens
+            masks += on
             if self.example is None:
-                texts = [_texts(tokenizer, part) for part in parts]
-                self.example = Shown(where, [(text, on) for text, (_, on) in zip(texts, cut, strict=True)])
+                shown = [(_texts(tokenizer, part), answered) for parts in group for part, answered in parts]
+                self.example = Shown(places[first], shown)
         if not rows:
             raise UserError(
                 f"Every pair of {path} is longer than a row of {sequence_length} tokens (the longest has {longest:,}). "
@@ -100,7 +108,7 @@ class PairLoader:
         self._order: tuple[int, npt.NDArray[np.uint32]] = (-1, np.empty(0, dtype=np.uint32))
 
     def _rendered(self, encoder: ChatEncoder) -> tuple[list[list[Segment]], list[str]]:
-        """(samples of the whole file, where each stands)."""
+        """(samples of the whole file, where each stands; those that stay together one after the other)."""
         cuts: list[list[Segment]] = []
         places: list[str] = []
         for where, record, _ in records(local_file(self.path)):
@@ -124,11 +132,11 @@ class PairLoader:
         found = []
         if self.skipped:
             found.append(
-                f"{plural(self.skipped, 'sample')} of {self.path} longer than {self.sequence_length:,} tokens left "
-                f"out; {self.samples:,} stay."
+                f"{plural(self.skipped, self.noun)} of {self.path} longer than {self.sequence_length:,} tokens left "
+                f"out; {self.samples // self.together:,} stay."
             )
         if self.cut:
-            found.append(f"{plural(self.cut, 'sample')} of {self.path} cut to {self.sequence_length:,} tokens.")
+            found.append(f"{plural(self.cut, self.noun)} of {self.path} cut to {self.sequence_length:,} tokens.")
         return found
 
     @property
@@ -206,12 +214,17 @@ class PackedPairs(PairLoader):
 
     def packed_rows(self, first: int, count: int) -> tuple[Int64, npt.NDArray[np.bool_], Int64]:
         """As `rows`, with [count, S'] int64 that numbers each row's samples from 1, and is 0 in padding."""
+        return self.rows_of([self.shuffled_row(row) for row in range(first, first + count)])
+
+    def rows_of(self, chosen_rows: Sequence[int]) -> tuple[Int64, npt.NDArray[np.bool_], Int64]:
+        """The same of rows by their number in the file's own order, without an epoch's shuffling."""
+        count, packs = len(chosen_rows), self._packs()
         tokens = np.full((count, self.room), self.pad_id, dtype=np.int64)
         mask, examples = np.zeros((count, self.room), dtype=np.bool_), np.zeros((count, self.room), dtype=np.int64)
         widest = 1
-        for number, row in enumerate(range(first, first + count)):
+        for number, row in enumerate(chosen_rows):
             at = 0
-            for example, chosen in enumerate(self._packs()[self.shuffled_row(row)], start=1):
+            for example, chosen in enumerate(packs[row], start=1):
                 ids, on = self.sample(chosen)
                 place = slice(at, at + len(ids))
                 tokens[number, place], mask[number, place], examples[number, place] = ids, on, example

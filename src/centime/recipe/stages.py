@@ -104,6 +104,33 @@ class Sft(StageSection):
     bias_update_speed: float = Field(0.0, ge=0, le=MOST_RATE, description="0: frozen")
 
 
-Stage = Annotated[Pretrain | Context | Sft, Field(discriminator="kind")]
+class Dpo(StageSection):
+    """Direct preference optimisation: of two answers the chosen one becomes likelier against the model it began as."""
+
+    kind: Literal["dpo"] = Field("dpo", description="what the stage is")
+    data: FilePath = Field(
+        description="preferences (.jsonl, .gz, .zst, .parquet): chosen and rejected, answers to prompt or whole chats"
+    )
+    sequence_length: int = Field(
+        512, gt=1, le=MOST_LENGTH, description="tokens of a pair, the chosen and the rejected chat together"
+    )
+    epochs: float = Field(1.0, gt=0, le=MOST_RATE, description="passes over the pairs")
+    lr: float = Field(1e-5, gt=0, le=MOST_RATE, description="peak learning rate; a tenth of sft's, or less")
+    beta: float = Field(0.1, gt=0, le=MOST_RATE, description="how hard the model is held to the one it began as")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="share of preferences that may be the wrong way round"
+    )
+    loss: Literal["sigmoid", "robust"] = Field(
+        "sigmoid", description="sigmoid (DPO; with label_smoothing cDPO), or robust: unbiased under that share (rDPO)"
+    )
+    too_long: TooLong = Field(
+        "leave_out", description="pairs longer than sequence_length: leave_out, cut (each to its half) or refuse"
+    )
+    bias_update_speed: float = Field(0.0, ge=0, le=MOST_RATE, description="0: frozen")
+    mtp_weight: float = Field(0.0, ge=0, le=0, description="0: a preference says nothing of tokens further ahead")
+    mtp_weight_end: float = Field(0.0, ge=0, le=0, description="0")
+
+
+Stage = Annotated[Pretrain | Context | Sft | Dpo, Field(discriminator="kind")]
 """A table of [[stage]]: its `kind` says which keys it has."""
-KINDS = ("pretrain", "context", "sft")
+KINDS = ("pretrain", "context", "sft", "dpo")

@@ -35,6 +35,12 @@ def samples(encoder: ChatEncoder, chat: ChatRecord, where: str) -> list[list[Seg
     return [renderer.answer(number) for number in answers]
 
 
+def last_answer(encoder: ChatEncoder, chat: ChatRecord, where: str) -> list[Segment]:
+    """The sample of a conversation's last answer alone, after all before it. Raises UserError naming `where`."""
+    _require_known(encoder, chat, where)
+    return _Renderer(encoder, chat, where).answer(len(chat.messages) - 1)
+
+
 class _Renderer:
     """One conversation, guarded once, rendered as often as it is asked."""
 

@@ -10,16 +10,19 @@ from centime.train.engine.diagnosis import diagnose
 from centime.train.engine.interface import MOMENTS, TrainingEngine
 from centime.train.engine.loss import LossShare, MicroBatch, Objective
 from centime.train.engine.packed import PackedObjective
+from centime.train.engine.preference import REFERENCE, PreferenceObjective
 from centime.train.engine.process_group import Ranks, device_of, from_first, group, ranks
 from centime.train.engine.single import SingleDevice
 from centime.train.engine.step import StepResult, Trainer
 
 __all__ = [
     "MOMENTS",
+    "REFERENCE",
     "LossShare",
     "MicroBatch",
     "Objective",
     "PackedObjective",
+    "PreferenceObjective",
     "Ranks",
     "SingleDevice",
     "StepResult",

@@ -90,7 +90,11 @@ class Objective(nn.Module):
             if share.balance_weight:
                 balance = self.balance(routings, counted) / share.sequences
                 total = total + share.balance_weight * balance
-        return Losses(total, torch.stack((main, mtp, balance)).detach(), loads)
+        return Losses(total, torch.stack((main, mtp, balance, *self.reported())).detach(), loads)
+
+    def reported(self) -> Sequence[Tensor]:
+        """What `measures` names, of the forward pass that has just been; each a float32 scalar."""
+        return ()
 
     def main_loss(self, hidden_BSD: Tensor, batch: MicroBatch, weights: Tensor) -> Tensor:
         """This micro-batch's part of the loss of the main model, a float32 scalar; another objective has another."""

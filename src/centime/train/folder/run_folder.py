@@ -5,6 +5,7 @@ run.json        versions, device, git revision, and how a budget resized the sta
 metrics.jsonl   a line a step and a line an evaluation
 checkpoints/    what `--resume` continues from
 tensorboard/    the same figures for TensorBoard
+reference/      of a dpo stage: what the model made of its pairs before it
 samples.jsonl   what the model wrote at the end of each stage
 report.html     the run as a page, with its bill
 model/          the result: a Hugging Face folder with its tokenizer

@@ -4,9 +4,15 @@
 """
 
 from centime.train.kinds.kind import LiveStage, StageKind
+from centime.train.kinds.preference import DpoKind
 from centime.train.kinds.text import TextKind
 from centime.train.kinds.tuning import SftKind
 
-KINDS: dict[str, StageKind] = {"pretrain": TextKind(), "context": TextKind(), "sft": SftKind()}
+KINDS: dict[str, StageKind] = {
+    "pretrain": TextKind(),
+    "context": TextKind(),
+    "sft": SftKind(),
+    "dpo": DpoKind(),
+}
 
 __all__ = ["KINDS", "LiveStage", "StageKind"]

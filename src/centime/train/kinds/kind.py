@@ -22,6 +22,7 @@ class LiveStage:
     engine: TrainingEngine  # with the weights that the stage begins with, or goes on with
     folder: Path  # the run's
     step: int  # steps of the stage that are done
+    micro_batch: int  # rows computed at once
     meter: Meter  # books the stage; `meter.stage(...)` begins a line of its own, and must come back to plan.name
     say: Callable[[str], None]  # to the person, on the first rank's terminal
     timing: bool  # whether its steps are only timed, and then forgotten: the weights are not yet the stage's
@@ -44,6 +45,10 @@ class StageKind(ABC):
     @abstractmethod
     def tokens(self, section: StageSection, rows: Rows) -> int:
         """Tokens that the recipe states, rows times their full length."""
+
+    def forward_rows(self, rows: Rows) -> int:
+        """Rows that `begin` computes forward, for the forecast."""
+        return 0
 
     def objective(self, model: Transformer, section: StageSection) -> Objective:
         """The model with the stage's loss; by default that of the next token, MTP and balance."""

@@ -116,7 +116,7 @@ class FittedPlan:
         setup = self.setup
         text = held_out(setup.recipe, plan)
         between = text.rows_between(plan.schedule.steps, setup.recipe.run.evaluate_every) if text else 0
-        last = text.rows_last if text else 0
+        last = (text.rows_last if text else 0) + plan.kind.forward_rows(plan.rows)
         return stage_forecast(plan, self.costs[index], setup.micro_batches[index], setup.ranks.world, between, last)
 
     def _amounts(self) -> list[StageAmounts]:

@@ -202,7 +202,8 @@ class TrainingRun:
 
     def _begin_kind(self, engine: TrainingEngine, plan: StagePlan, step: int, *, timing: bool) -> None:
         setup = self.setup
-        live = LiveStage(plan, engine, setup.folder.path, step, self.meter, setup.say, timing)
+        micro_batch = setup.micro_batches[setup.recipe.stages.index((plan.name, plan.stage))]
+        live = LiveStage(plan, engine, setup.folder.path, step, micro_batch, self.meter, setup.say, timing)
         setup.kinds[plan.stage.kind].begin(live)
 
     def _interruptible(self) -> contextlib.AbstractContextManager[None]:

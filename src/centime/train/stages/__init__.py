@@ -3,7 +3,7 @@
 All of it is a pure function of the recipe, the data and the step's number; nothing here keeps a state.
 """
 
-from centime.train.stages.batches import EXAMPLES, Batch, PackedRows, PairRows, Rows, StageRows, TextRows
+from centime.train.stages.batches import EXAMPLES, Batch, PackedRows, PairRows, Rows, StageRows, TextRows, own_share
 from centime.train.stages.kind import RowsAsked, RowsKind
 from centime.train.stages.resolved import resolve, stage_configs
 from centime.train.stages.schedule import Schedule, StepSettings, make_schedule
@@ -23,6 +23,7 @@ __all__ = [
     "StepSettings",
     "TextRows",
     "make_schedule",
+    "own_share",
     "plan_stages",
     "resolve",
     "stage_configs",

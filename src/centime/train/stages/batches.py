@@ -141,7 +141,12 @@ class PackedRows(PairRows):
         super().__init__(loader, mtp_depth)
 
     def batch(self, first: int, count: int, rank: int, world: int) -> Batch:
-        tokens, answers, examples = (torch.from_numpy(array) for array in self._packed.packed_rows(first, count))
+        return self.batch_of([self._packed.shuffled_row(row) for row in range(first, first + count)], rank, world)
+
+    def batch_of(self, numbers: Sequence[int], rank: int, world: int) -> Batch:
+        """The rows of these numbers in the file's own order, of which this rank holds its share."""
+        count = len(numbers)
+        tokens, answers, examples = (torch.from_numpy(array) for array in self._packed.rows_of(numbers))
         inputs = (examples[:, :-1] > 0) & (examples[:, :-1] == examples[:, 1:])  # a sample's last token is a target
         low, high = own_share(count, rank, world)
         ahead = (0, self.depth)

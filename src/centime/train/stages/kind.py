@@ -31,5 +31,8 @@ class RowsKind(Protocol):
     def rows(self, asked: RowsAsked) -> Rows:
         """The stage's rows. Raises UserError where its data is missing, empty or made with another tokenizer."""
 
+    def forward_rows(self, rows: Rows) -> int:
+        """Rows that are computed forward before the stage's first step, for the forecast."""
+
     def tokens(self, section: StageSection, rows: Rows) -> int:
         """Tokens that the recipe states, rows times their full length: what milestones and budgets are shares of."""
