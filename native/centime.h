@@ -52,7 +52,7 @@ halves [O, I / 32], of e4m3 float32 [O / block, I / block] of each half, rounded
 CENTIME_API void centime_pack(const void *numbers, const void *scales, int64_t block, int64_t count, int32_t gated,
                               const centime_matrix *to);
 
-/* The kernels that this processor runs: "amx", "avx512_bf16", "avx512", "avx2" or "portable". */
+/* The kernels that this processor runs: "amx", "avx512_bf16", "avx512_vnni", "avx512", "avx2" or "portable". */
 CENTIME_API const char *centime_kernels(void);
 
 /* Takes kernels by name; 0 where this processor has not got them, and nothing changes. */

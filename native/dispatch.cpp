@@ -8,7 +8,7 @@
 namespace centime {
 namespace {
 
-const Kernels *const ALL[] = {&AMX, &AVX512_BF16, &AVX512, &AVX2, &PORTABLE};
+const Kernels *const ALL[] = {&AMX, &AVX512_BF16, &AVX512_VNNI, &AVX512, &AVX2, &PORTABLE};
 
 const Kernels *best() {
   for (const Kernels *one : ALL)

@@ -75,6 +75,7 @@ extern const Kernels PORTABLE;
 // Those that the compiler, or the kind of processor, does not know are at address null.
 extern const Kernels AMX __attribute__((weak));
 extern const Kernels AVX512_BF16 __attribute__((weak));
+extern const Kernels AVX512_VNNI __attribute__((weak));
 extern const Kernels AVX512 __attribute__((weak));
 extern const Kernels AVX2 __attribute__((weak));
 

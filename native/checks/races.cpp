@@ -107,7 +107,7 @@ void layer(int64_t rows, int32_t kind) {
 }  // namespace
 
 int main() {
-  for (const char *name : {"portable", "avx2", "avx512", "avx512_bf16", "amx"}) {
+  for (const char *name : {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx"}) {
     if (!centime_choose(name)) continue;
     for (int threads : {1, 3, 2, 4}) {
       centime_threads(threads);

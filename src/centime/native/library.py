@@ -99,7 +99,7 @@ class Library:
 
     @property
     def kernels(self) -> str:
-        """The kernels that run: 'amx', 'avx512_bf16', 'avx512', 'avx2' or 'portable'."""
+        """The kernels that run: 'amx', 'avx512_bf16', 'avx512_vnni', 'avx512', 'avx2' or 'portable'."""
         return str(self._loaded.centime_kernels().decode())
 
     def choose(self, kernels: str) -> bool:

@@ -12,7 +12,7 @@ from centime.ops.quantised.matrix import in_bytes
 
 found = library()
 ALL = [
-    name for name in ("amx", "avx512_bf16", "avx512", "avx2", "portable") if found is not None and found.choose(name)
+    name for name in ("amx", "avx512_bf16", "avx512_vnni", "avx512", "avx2", "portable") if found is not None and found.choose(name)
 ]
 if found is not None:
     found.choose(ALL[0])
