@@ -11,9 +11,8 @@ from centime.ops.quantised import Quantised
 from centime.ops.quantised.matrix import in_bytes
 
 found = library()
-ALL = [
-    name for name in ("amx", "avx512_bf16", "avx512_vnni", "avx512", "avx2", "portable") if found is not None and found.choose(name)
-]
+LEVELS = ("amx", "avx512_bf16", "avx512_vnni", "avx512", "avx2", "portable")
+ALL = [name for name in LEVELS if found is not None and found.choose(name)]
 if found is not None:
     found.choose(ALL[0])
 even = st.integers(1, 40).map(lambda n: 2 * n)
