@@ -118,8 +118,12 @@ PYTHON312 ?= $(shell for p in python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12
 	.venv-focus/bin/python -m pip install --quiet focus-validator==2.2.1 "pyarrow<20"
 	touch $@
 
-# Some sixty packages that nothing else here needs. It reads the model's tokenizer with transformers, without torch.
-.venv-lm-eval/.installed: pyproject.toml constraints.txt
+# Some sixty packages that nothing else here needs. What is not its own (torch, centime) it finds in the environment beside
+# it; accelerate and peft are what its own backend for transformers imports, which ours is compared with.
+.venv-lm-eval/.installed: $(VENV)/.installed-dev
 	$(PYTHON) -m venv .venv-lm-eval
 	.venv-lm-eval/bin/python -m pip install --quiet -c constraints.txt "lm_eval[api]==0.4.13" transformers
+	.venv-lm-eval/bin/python -m pip install --quiet --no-deps accelerate peft
+	$(BIN)/python -c "import site; print(site.getsitepackages()[0]); print('$(CURDIR)/src')" \
+		> $$(.venv-lm-eval/bin/python -c "import site; print(site.getsitepackages()[0])")/zz_beside.pth
 	touch $@

@@ -153,6 +153,6 @@ TORCHES = {"torch", "triton", "tensorboard"}
 OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf", "ray", "holidays"}
 
 BEHIND_EXTRA = tuple(f"centime.serve.{room}" for room in ("http", "pages", "protocol", "api", "gateway", "replicas"))
-BEHIND_EXTRA += ("centime.ops.gpu",)
+BEHIND_EXTRA += ("centime.ops.gpu", "centime.evaluate.harness")
 
 MOST_FILES = 15  # of one folder, its __init__ aside

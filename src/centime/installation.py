@@ -30,6 +30,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "serve": ("serve",),
     "replicas": ("serve --replicas",),
     "gguf": ("export",),
+    "harness": ("evaluate --tasks",),
 }
 WITHOUT_TORCH = {"", "data", "gateway", "gpu"}
 

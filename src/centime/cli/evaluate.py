@@ -1,30 +1,71 @@
-"""`centime evaluate`: bits per byte of a model on held-out files, beside gzip and xz."""
+"""`centime evaluate`: bits per byte of a model on held-out files beside gzip and xz, or its scores on tasks."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from centime.cli.generate import DeviceName, Dtype, Model, PriceText
 
+if TYPE_CHECKING:
+    from centime.catalogue.prices import Price
+    from centime.evaluate.harness.evaluation import HowToRun
+    from centime.evaluate.harness.run import Question
+
 
 def evaluate(
     model: Model,
-    files: Annotated[list[Path], typer.Argument(help="Text files, or one folder of a prepared split (its holdout/).")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Text files, or one folder of a prepared split (its holdout/).")
+    ] = None,
     window: Annotated[
         int | None, typer.Option(help="Tokens of context at most; else the model's, 4096 at most.")
     ] = None,
     stride: Annotated[int | None, typer.Option(help="Tokens a window advances; else half a window.")] = None,
     compressors: Annotated[bool, typer.Option(help="Compress the same bytes with gzip -9 and xz -9.")] = True,
+    tasks: Annotated[
+        str | None, typer.Option(help="Tasks of the lm-evaluation-harness in place of files: gsm8k,arc_easy,my.yaml.")
+    ] = None,
+    include: Annotated[Path | None, typer.Option(help="Folder with task files of your own, asked for by name.")] = None,
+    shots: Annotated[int | None, typer.Option(min=0, help="Examples before each document; else the task's.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Documents of each task at most.")] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Passes over tasks with written answers; from 2 on sampled as R1's were.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first pass.")] = 0,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask through the tokenizer's chat template.")] = False,
+    against: Annotated[
+        Path | None, typer.Option(help="Another model, or the file of its results, to compare with by document.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the results; else one in the user's own folder.")] = None,
     device: DeviceName = None,
     dtype: Dtype = None,
     price: PriceText = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Bits per byte of MODEL on FILES: every byte predicted, each from what comes before it."""
+    """Bits per byte of MODEL on FILES, every byte predicted from what comes before it; or its scores on --tasks."""
+    from centime.errors import UserError
+
+    if tasks is not None:
+        if files:
+            raise UserError("--tasks brings its own texts; leave the files out, or --tasks.")
+        os.environ.setdefault("TQDM_DISABLE", "1")  # bars of the harness; read as tqdm is imported
+        from centime.cli.program.unfinished import usable
+        from centime.evaluate.harness.evaluation import HowToRun
+        from centime.evaluate.harness.run import Question
+
+        names = tuple(dict.fromkeys(name.strip() for name in tasks.split(",") if name.strip()))
+        if not names:
+            raise UserError("--tasks names no task; give some, as in --tasks gsm8k,arc_easy.")
+        question = Question(names, shots, limit, seeds, seed, chat, include)
+        _tasks(usable(model), question, HowToRun(device, dtype, price), against, out, as_json)
+        return
+    if not files:
+        raise UserError("no files and no --tasks; give text files to predict, or tasks to answer.")
     from rich.console import Console
     from rich.progress import Progress
 
@@ -76,3 +117,63 @@ def evaluate(
     if found is not None and spent.cost is not None:
         money = f"{format_money(spent.cost, found.currency)} (price {found.kind}, of {found.date})"
     typer.echo(f"Spent {format_duration(spent.device_ns / 1e9)} of {opened.device}; {money}.", err=True)
+
+
+def _tasks(
+    model: Path, question: Question, machine: HowToRun, against: Path | None, out: Path | None, as_json: bool
+) -> None:
+    """Scores, compared where asked for, and kept."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from centime.evaluate.harness.evaluation import evaluate_folder
+    from centime.evaluate.harness.kept import keep, place_for, read
+    from centime.evaluate.harness.show import differences_table, scores_table
+
+    other = None if against is None or against.is_dir() else read(against)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as show:
+        line = show.add_task("Tasks")
+
+        def asked(requests: int) -> None:
+            show.update(line, description=f"Tasks: {requests:,} requests answered")
+
+        results, price = evaluate_folder(model, question, machine, asked)
+        keep(results, out or place_for(results))
+        if against is not None and other is None:
+            other, _ = evaluate_folder(against, question, machine, asked)
+            keep(other, place_for(other))
+    if as_json:
+        compared = {} if other is None else {"against": other.as_json()}
+        typer.echo(json.dumps(results.as_json() | compared, ensure_ascii=False))
+        return
+    console = Console()
+    console.print(scores_table(results))
+    if other is not None:
+        console.print(differences_table(results, other))
+        if other.question != results.question:
+            apart = _asked_differently(results.question, other.question)
+            typer.echo(f"Asked differently, which may be all of the difference: {apart}.")
+    typer.echo(f"Kept in {out or place_for(results)}.")
+    typer.echo(_spent_line(results.spent, price), err=True)
+
+
+def _asked_differently(first: dict[str, object], second: dict[str, object]) -> str:
+    return "; ".join(
+        f"{name} {first.get(name)} and {second.get(name)}" for name in first if first.get(name) != second.get(name)
+    )
+
+
+def _spent_line(spent: dict[str, object], price: Price | None) -> str:
+    """What all answers took."""
+    from centime.units import format_duration, format_money
+
+    money = "no price known"
+    if price is not None and spent["cost"] is not None:
+        money = f"{format_money(float(str(spent['cost'])), price.currency)} (price {price.kind}, of {price.date})"
+    read, cached = int(str(spent["prompt_tokens"])), int(str(spent["cached_tokens"]))
+    return (
+        f"{int(str(spent['requests'])):,} requests: {read:,} tokens read, {cached:,} of them cached, "
+        f"{int(str(spent['output_tokens'])):,} written. "
+        f"Spent {format_duration(int(str(spent['device_ns'])) / 1e9)} of {spent['device']}; {money}."
+    )

@@ -122,3 +122,26 @@ def test_a_step_scores_few_of_a_prompts_tokens(model: Transformer, tokenizer: To
         served.step()
         sizes += [generation.computed for generation in served.scheduler.running]
     assert sizes == [64, 64 // SCORED_TOKENS]
+
+
+def test_what_stands_before_the_first_that_is_asked_for_may_be_cached(model: Transformer, tokenizer: Tokenizer) -> None:
+    """As a question with several answers is scored: the question is read once."""
+    served, question = engine(model, tokenizer), list(range(3, 25))
+    for number, answer in enumerate(([30, 31, 32], [30, 40], [5])):
+        prompt = question + answer
+        asked = Asked(prompt, max_tokens=0, prompt_logprobs=1, score_from=len(question))
+        run(served, asked)
+        wanted = exact(model, tokenizer, prompt)
+        found = reported(asked)
+        assert [one.token for one in found] == answer
+        for place, one in enumerate(found, len(question) - 1):
+            assert one.logprob == pytest.approx(float(wanted[place, prompt[place + 1]]), abs=2e-5)
+        assert asked.end.usage.hit_tokens == (len(question) - 1 if number else 0)
+
+
+def test_nothing_is_told_of_a_prompt_that_ends_before(model: Transformer, tokenizer: Tokenizer) -> None:
+    served = engine(model, tokenizer)
+    asked = Asked([1, 2, 3], max_tokens=2, prompt_logprobs=0, score_from=3)
+    run(served, asked)
+    assert reported(asked) == []
+    assert asked.tokens == brute_force(model, [1, 2, 3], 2)

@@ -93,6 +93,14 @@ class Tokenizer:
         word = entry.get("content") if isinstance(entry, dict) else entry
         return (word, self._backend.token_to_id(word)) if isinstance(word, str) else (None, None)
 
+    @property
+    def begins_texts(self) -> bool:
+        """Whether the folder has programs put the begin token before every text: add_bos_token, or a template."""
+        if self.bos_id is None:
+            return False
+        said = self.config.get("add_bos_token")
+        return self._backend.encode("").ids[:1] == [self.bos_id] if said is None else bool(said)
+
     def token_id(self, token: str) -> int | None:
         """The id of a token by its exact name, or None."""
         found: int | None = self._backend.token_to_id(token)

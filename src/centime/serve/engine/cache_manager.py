@@ -27,11 +27,11 @@ class CacheManager:
     def admit(self, generation: Generation, spare: int) -> bool:
         """Takes the cached beginning of its tokens into use; False where there is no room for all of them.
 
-        spare: blocks to be left free for the requests that run. One whose prompt's log-probabilities are still to be
-        told computes all of it: the cache holds no hidden states.
+        spare: blocks to be left free for the requests that run. Where log-probabilities of the prompt are still to be
+        told, what they follow from is computed: the cache holds no hidden states.
         """
-        shares = self.prefixes and not generation.scores_prompt
-        known = generation.tokens[:-1] if shares else []  # the last one is computed anyway
+        computed_anyway = generation.scored if generation.scores_prompt else len(generation.tokens)
+        known = generation.tokens[: computed_anyway - 1] if self.prefixes else []
         found = self._best_match(generation, known)
         self.pool.use(found.blocks)
         if self.disk is not None:

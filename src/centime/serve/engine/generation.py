@@ -29,7 +29,7 @@ class Generation:
         self.computed = 0
         self.written = 0  # entries of all layers, MTP's too: `computed` where nothing guesses
         self.reached = 0  # tokens, guesses too, that were ever computed or found: preemption takes none of it back
-        self.scored = 1  # tokens of the prompt whose log-probabilities were reported; the first has none
+        self.scored = request.params.score_from  # tokens of the prompt that were told, or are not to be
         self.table: list[int] = []  # blocks, in order
         self.keys: list[Key] = [root_key(request.isolation)]  # of the published prefixes, the root first
         self.prompt_key = block_key(self.keys[0], request.prompt)  # alike where prompts are

@@ -53,7 +53,8 @@ class SamplingParams:
     presence, frequency: subtracted from the logits of tokens the answer has, once or per occurrence (OpenAI's API).
     repetition: divides positive and multiplies negative logits of tokens that prompt or answer has (arXiv 1909.05858).
     logprobs: how many of the best tokens to report beside the chosen one; None reports nothing, 0 the chosen one alone.
-    prompt_logprobs: the same of every token of the prompt after the first; with it logprobs has the end token too.
+    prompt_logprobs: the same of the prompt's tokens from the place `score_from` on, by default all but the first, which
+    nothing stands before; with it logprobs has the end token too. What stands before that place may be found cached.
     max_tokens: 0 reads the prompt and ends.
     """
 
@@ -72,6 +73,7 @@ class SamplingParams:
     ignore_eos: bool = False
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    score_from: int = 1
 
     def __post_init__(self) -> None:
         def within(name: str, low: float, high: float, *, open_low: bool = False) -> None:
@@ -81,6 +83,7 @@ class SamplingParams:
                 raise UserError(f"{name} is {value}; give a number {'above' if open_low else 'from'} {low} to {high}.")
 
         within("max_tokens", 0, 2**31)
+        within("score_from", 1, 2**31)
         within("temperature", 0, 2)
         within("top_p", 0, 1, open_low=True)
         within("top_k", 0, 2**31)
@@ -147,7 +150,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class PromptLogprobs:
-    """Log-probabilities of the prompt's tokens from the second one on, in order; several such events come first."""
+    """Log-probabilities of the prompt's tokens from `score_from` on, in order; several such events come first."""
 
     logprobs: tuple[TokenLogprob, ...]
 
