@@ -150,7 +150,18 @@ TORCHES = {"torch", "triton", "tensorboard"}
 
 # Libraries of the optional extras: importing a room must not need them, so they are imported inside functions. Only the
 # folders that are nothing without their extra, and that nothing else imports at its top, may name them at theirs.
-OPTIONAL = {"triton", "pynvml", "fastapi", "uvicorn", "prometheus_client", "xgrammar", "gguf", "ray", "holidays"}
+OPTIONAL = {
+    "triton",
+    "pynvml",
+    "fastapi",
+    "uvicorn",
+    "prometheus_client",
+    "xgrammar",
+    "gguf",
+    "ray",
+    "holidays",
+    "psycopg",
+}
 
 BEHIND_EXTRA = tuple(f"centime.serve.{room}" for room in ("http", "pages", "protocol", "api", "gateway", "replicas"))
 BEHIND_EXTRA += ("centime.ops.gpu", "centime.evaluate.harness")

@@ -31,8 +31,9 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "replicas": ("serve --replicas",),
     "gguf": ("export",),
     "harness": ("evaluate --tasks",),
+    "postgres": (),  # for any verb that keeps a ledger, where CENTIME_LEDGER names a database
 }
-WITHOUT_TORCH = {"", "data", "gateway", "gpu"}
+WITHOUT_TORCH = {"", "data", "gateway", "gpu", "postgres"}
 
 
 @dataclass(frozen=True)

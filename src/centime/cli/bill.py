@@ -77,7 +77,7 @@ def bill(
             f"Nothing has been booked yet: there is no ledger at {path}. `centime quickstart` writes its first lines."
         )
         return
-    with Book(path) as book:
+    with Book() as book:
         if imports:
             tariff = tariff_for(price_list) if price_list is not None else None
             _take_in(book, imports, Terms(price, device, devices, tariff))

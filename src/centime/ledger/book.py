@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
@@ -36,10 +36,11 @@ from centime.ledger.requests import SCHEMA as REQUESTS_SCHEMA
 from centime.ledger.requests import ServedRequest, served_requests
 from centime.ledger.served import SCHEMA as SERVED_SCHEMA
 from centime.ledger.served import EngineHour, Served, engine_hours, served_rows
+from centime.ledger.shared import Postgres, shared_ledger
 from centime.ledger.tagged import SCHEMA as TAGGED_SCHEMA
 from centime.ledger.tagged import TaggedLine, tagged_lines
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 BUSY_SECONDS = 10.0
 
 _TYPES = {
@@ -119,6 +120,8 @@ class Book:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._connection = connect(self.path)
+        shared = shared_ledger() if path is None else None  # what was served is there, devices' time is here
+        self._serving = cast(sqlite3.Connection, Postgres(shared)) if shared else self._connection
 
     def close(self) -> None:
         """Close the file. In a forked child the parent's connection is left alone."""
@@ -179,32 +182,32 @@ class Book:
     def served(self) -> list[Served]:
         """Finished requests by hour, key and price list, oldest first."""
         with self._lock:
-            return served_rows(self._connection)
+            return served_rows(self._serving)
 
     def requests(self) -> Iterator[ServedRequest]:
         """Finished requests one by one, in the order in which they came; read them before the book is closed."""
         with self._lock:
-            yield from served_requests(self._connection)
+            yield from served_requests(self._serving)
 
     def tagged(self, by: tuple[str, ...], first: datetime.date, last: datetime.date) -> list[TaggedLine]:
         """What was served from one day to another (UTC), sorted by tags (`tagged.BY`), the dearest first."""
         with self._lock:
-            return tagged_lines(self._connection, by, first, last)
+            return tagged_lines(self._serving, by, first, last)
 
     def of_user(self, user: str) -> Iterator[tuple[Any, ...]]:
         """Every request of a user whom clients named, by `people.COLUMNS`; read them before the book is closed."""
         with self._lock:
-            yield from rows_of(self._connection, user)
+            yield from rows_of(self._serving, user)
 
     def erase(self, user: str) -> int:
         """Forget a user's name and tags; how many requests had them. Raises sqlite3.Error (locked, disk full)."""
         with self._lock:
-            return erase(self._connection, user)
+            return erase(self._serving, user)
 
     def engine_hours(self) -> list[EngineHour]:
         """How engines divided their time, oldest hour first."""
         with self._lock:
-            return engine_hours(self._connection)
+            return engine_hours(self._serving)
 
     def imported(self) -> list[Imported]:
         """What others reported, oldest first."""

@@ -55,7 +55,9 @@ def add_request(connection: sqlite3.Connection, row: ServedRequest, tags: int = 
     found = connection.execute(f"SELECT id FROM request_names WHERE {where}", names).fetchone()
     if found is None:
         marks = ", ".join("?" * len(_NAMES))
-        known = connection.execute(f"INSERT INTO request_names ({', '.join(_NAMES)}) VALUES ({marks})", names).lastrowid
+        known = connection.execute(
+            f"INSERT INTO request_names ({', '.join(_NAMES)}) VALUES ({marks}) RETURNING id", names
+        ).fetchone()[0]
     else:
         known = found[0]
     marks = ", ".join("?" * (len(_FIGURES) + 2))
@@ -66,6 +68,6 @@ def add_request(connection: sqlite3.Connection, row: ServedRequest, tags: int = 
 def served_requests(connection: sqlite3.Connection) -> Iterator[ServedRequest]:
     """Every request, in the order in which they came."""
     columns = ", ".join((*_NAMES, *_FIGURES))
-    source = "requests JOIN request_names ON request_names.id = names ORDER BY arrived_ns, requests.rowid"
+    source = "requests JOIN request_names ON request_names.id = names ORDER BY arrived_ns"
     for values in connection.execute(f"SELECT {columns} FROM {source}"):
         yield ServedRequest(*values)

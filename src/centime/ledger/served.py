@@ -30,9 +30,11 @@ CREATE TABLE IF NOT EXISTS served (
 CREATE TABLE IF NOT EXISTS engine_time (
   engine TEXT NOT NULL, hour INTEGER NOT NULL, run TEXT NOT NULL, run_path TEXT NOT NULL,
   requests_ns INTEGER NOT NULL, idle_ns INTEGER NOT NULL, PRIMARY KEY (engine, hour)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS served_full AS SELECT * FROM served WHERE false;
 """
 _PUT = (
-    f"INSERT OR REPLACE INTO served ({', '.join(_NAMED + _SUMMED)}) VALUES ({', '.join('?' * len(_NAMED + _SUMMED))})"
+    f"INSERT INTO served ({', '.join(_NAMED + _SUMMED)}) VALUES ({', '.join('?' * len(_NAMED + _SUMMED))}) "
+    f"ON CONFLICT ({', '.join(_NAMED)}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _SUMMED)}"
 )
 _LINE = " AND ".join(f"{name} = ?" for name in _NAMED)
 MOST = 2**63 - 1  # what an integer of SQLite holds; it makes a float of a sum beyond, and so loses its last digits
@@ -79,7 +81,6 @@ def add_served(connection: sqlite3.Connection, row: Served) -> None:
     before = connection.execute(f"SELECT {', '.join(_SUMMED)} FROM served WHERE {_LINE}", names).fetchone()
     sums = [new + old for new, old in zip(added, before or [0] * len(added), strict=True)]
     if max(sums) > MOST:
-        connection.execute("CREATE TABLE IF NOT EXISTS served_full AS SELECT * FROM served WHERE false")
         connection.execute(f"INSERT INTO served_full SELECT * FROM served WHERE {_LINE}", names)
         sums = list(added)
     connection.execute(_PUT, (*names, *sums))
@@ -145,7 +146,9 @@ class EngineTime:
                     self._unbooked.discard(hour)
                     continue
                 connection.execute(
-                    "INSERT OR REPLACE INTO engine_time VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO engine_time (engine, hour, run, run_path, requests_ns, idle_ns) "
+                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (engine, hour) DO UPDATE "
+                    "SET requests_ns = excluded.requests_ns, idle_ns = excluded.idle_ns",
                     (self._engine, hour, self._run, self._run_path, requests, idle),
                 )
 
@@ -153,9 +156,7 @@ class EngineTime:
 def served_rows(connection: sqlite3.Connection) -> list[Served]:
     """Everything served, oldest hour first. An hour's line may come in several rows: see `add_served`."""
     columns, order = ", ".join(_NAMED + _SUMMED), ", ".join(_NAMED)
-    source = f"SELECT {columns} FROM served"
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'served_full'").fetchone():
-        source += f" UNION ALL SELECT {columns} FROM served_full"
+    source = f"SELECT {columns} FROM served UNION ALL SELECT {columns} FROM served_full"
     return [Served(*row) for row in connection.execute(f"{source} ORDER BY {order}")]
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from centime.catalogue.tariffs import decimal
 from centime.ledger.requests import ServedRequest, add_request
 from centime.ledger.served import Served, add_served
+from centime.ledger.shared import is_shared
 from centime.ledger.tagged import add_tagged
 from centime.ledger.tags import NO_TAGS, RequestTags
 from centime.serve.accounts.budgets.lines import CapLine, charge
@@ -111,6 +112,8 @@ class Bookings:
 def _write(connection: sqlite3.Connection, booking: Booking) -> None:
     """The charge on the bill, on the balance and on the budgets; the reservation is let go."""
     row = booking.row
+    if is_shared(connection) and not _first_time(connection, booking.reservation):
+        return
     if row is not None:
         add_served(connection, row)
         if booking.itself is not None:
@@ -122,3 +125,15 @@ def _write(connection: sqlite3.Connection, booking: Booking) -> None:
         charge(connection, booking.lines, row.list_pico, time.time_ns())
     connection.execute("DELETE FROM budget_held WHERE reservation = ?", (booking.reservation,))
     connection.execute("DELETE FROM reservations WHERE id = ?", (booking.reservation,))
+
+
+def _first_time(connection: sqlite3.Connection, reservation: int) -> bool:
+    """Whether the end of a request is not yet in a shared ledger: one whose connection was lost while it committed
+    cannot tell whether it did, and is asked again."""
+    return (
+        connection.execute(
+            "INSERT INTO booked (reservation) VALUES (?) ON CONFLICT (reservation) DO NOTHING RETURNING reservation",
+            (reservation,),
+        ).fetchone()
+        is not None
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Collection
 from dataclasses import replace
 
 from centime.catalogue.tariffs import MOST
 from centime.ledger.process import Identity, alive, this_process
+from centime.ledger.shared import clock_ns, is_shared
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.charge import MOST_PICO
 from centime.serve.accounts.wanted import Wanted
@@ -17,6 +17,8 @@ from centime.units import plural
 MINUTE_NS = 60 * 10**9
 # A process in another container cannot be asked for: what it holds is let go after an hour without a request.
 SILENT_NS = 60 * MINUTE_NS
+# Of a ledger that machines share nobody can be asked for: who has said nothing for so long is dead.
+BEAT_NS, LEASE_NS = 5 * 10**9, 30 * 10**9
 
 
 class Refused(Exception):
@@ -43,7 +45,10 @@ def held(connection: sqlite3.Connection, key: str, but: int = 0, gone: Collectio
 
 def dead(connection: sqlite3.Connection) -> set[str]:
     """The holders whose processes no longer live."""
-    now = time.monotonic_ns()
+    now = clock_ns(connection)
+    if is_shared(connection):
+        rows = connection.execute("SELECT id FROM holders WHERE seen_ns < ?", (now - LEASE_NS,)).fetchall()
+        return {holder for (holder,) in rows}
     holders = connection.execute("SELECT id, boot, namespace, pid, started, seen_ns FROM holders").fetchall()
     return {
         holder
@@ -75,7 +80,7 @@ def sign_of_life(connection: sqlite3.Connection, holder: str) -> None:
     connection.execute(
         "INSERT INTO holders (id, boot, namespace, pid, started, seen_ns) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET seen_ns = excluded.seen_ns",
-        (holder, who.boot, who.namespace, who.pid, who.started, time.monotonic_ns()),
+        (holder, who.boot, who.namespace, who.pid, who.started, clock_ns(connection)),
     )
 
 
@@ -111,7 +116,7 @@ def check_concurrency(connection: sqlite3.Connection, key: str, limit: int) -> N
 
 def check_rate(connection: sqlite3.Connection, key: str, limit: int) -> None:
     """Refuses (429) a request that would be more than `limit` within any 60 seconds; counts it otherwise."""
-    now = time.monotonic_ns()
+    now = clock_ns(connection)
     # later than now: of the clock before a reboot
     connection.execute("DELETE FROM arrivals WHERE key = ? AND (at_ns <= ? OR at_ns > ?)", (key, now - MINUTE_NS, now))
     count, oldest = connection.execute("SELECT count(*), min(at_ns) FROM arrivals WHERE key = ?", (key,)).fetchone()

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from centime.ledger.shared import is_shared
 from centime.ledger.tags import NO_TAGS, RequestTags
 from centime.serve.accounts.account import Account
 from centime.serve.accounts.bookings import Bookings
 from centime.serve.accounts.budgets.lines import CapLine, hold
 from centime.serve.accounts.limits import (
+    BEAT_NS,
     MINUTE_NS,
     Refused,
     check_concurrency,
@@ -127,8 +129,8 @@ class Reservations:
         sign_of_life(connection, self._holder)
 
     def keep_alive(self, connection: sqlite3.Connection) -> None:
-        """A sign of life a minute, for processes that cannot see this one."""
-        if time.monotonic_ns() - self._seen_ns > MINUTE_NS:
+        """A sign of life now and then, for processes that cannot see this one."""
+        if time.monotonic_ns() - self._seen_ns > (BEAT_NS if is_shared(connection) else MINUTE_NS):
             sign_of_life(connection, self._holder)
             self._seen_ns = time.monotonic_ns()
 

@@ -13,9 +13,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 from centime.catalogue.tariffs import Tariff
+from centime.errors import UserError
 from centime.ledger.book import BUSY_SECONDS, connect, default_book_path
+from centime.ledger.shared import LedgerLost, Postgres, shared_ledger
+from centime.ledger.shared.postgres import without_password
+from centime.ledger.shared.tables import make_shared
 from centime.serve.accounts.budgets.tables import SCHEMA as BUDGETS_SCHEMA
 
 LOWEST = -(2**63)  # what an integer of SQLite holds
@@ -56,19 +61,33 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = Path(path) if path is not None else default_book_path()
         self._lock, self._read_lock = threading.Lock(), threading.Lock()
+        self._stuck = False  # the last write did not come about
+        shared = shared_ledger() if path is None else None
+        if shared is not None:
+            self._open_shared(shared)
+            return
+        self.path = Path(path) if path is not None else default_book_path()
         self._connection = connect(self.path)
         # A charge writes a few pages: tidying the log after 128 KiB, as the meter's heartbeats do, would wait for the
         # disk at every tenth request.
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
         self._reader = connect(self.path)
-        self._stuck = False  # the last write did not come about
         if not self.read("SELECT 1 FROM sqlite_master WHERE name = 'budgets'"):
             with self._lock:
                 self._connection.execute("BEGIN IMMEDIATE")
                 _make(self._connection)
                 self._connection.execute("COMMIT")
+
+    def _open_shared(self, url: str) -> None:
+        """The same tables in a database that machines share. Raises UserError where it cannot be reached."""
+        self.path = Path(without_password(url))
+        self._connection, self._reader = (cast(sqlite3.Connection, Postgres(url)) for _ in range(2))
+        try:
+            with self.writing() as connection:
+                make_shared(connection, f"{_SCHEMA}{BUDGETS_SCHEMA}", _LATER)
+        except LedgerLost as error:
+            raise UserError(f"the ledger {without_password(url)} cannot be reached ({error}).") from None
 
     def read(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """Rows of a query that writes nothing."""
