@@ -22,6 +22,7 @@ from centime.version import version
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="no C++ compiler")
 
+ARM = ("aarch64-linux-gnu-g++", "qemu-aarch64")  # a compiler, and what runs its programs
 ANSWER = 'extern "C" __attribute__((visibility("default"))) int answer() { return %d; }\n'
 
 
@@ -184,3 +185,18 @@ def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
     done = subprocess.run([str(program)], env=known, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "portable" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not all(map(shutil.which, ARM)), reason="no compiler for ARM, or nothing that runs its programs")
+def test_kernels_on_another_kind_of_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The portable ones on ARM of 64 bits, emulated: Debian has both in g++-aarch64-linux-gnu and qemu-user."""
+    compiler, emulator = ARM
+    monkeypatch.setenv("CXX", compiler)
+    library, program = build(SOURCES, tmp_path), tmp_path / "races"
+    races = [str(SOURCES / "checks" / "races.cpp"), str(library), f"-Wl,-rpath,{library.parent}", "-o", str(program)]
+    subprocess.run([compiler, *FLAGS, *races], check=True)
+    assert program.read_bytes()[18:20] == b"\xb7\x00"  # EM_AARCH64
+    command = [emulator, "-L", "/usr/aarch64-linux-gnu", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "portable\n", "")
