@@ -7,9 +7,11 @@ and clients that race for what is left until all are refused. The upstream's own
 
 - overshoot: what the ledger charged over the cap; delivered: the same by the upstream's log (what a killed gateway had
   running is delivered and charged to nobody).
-- false: refused (402), or lowered under min(asked, 256), though cap less all that was spent until the refusal's end,
-  less all that others in flight beside it can have held, covered the prompt and that many tokens. By the clients' own
-  clocks, so that it is a lower bound, and independent of what the gateway thinks.
+- false: refused (402), or lowered under min(asked, 256), though the balance less what others had reserved covered the
+  prompt and that many tokens: by what the refusal itself says of both (to its three digits), and by the clients' own
+  clocks (cap, less all that was spent until the refusal's end, less all that others in flight can have held), which is
+  a lower bound and independent of the gateway. A gateway whose upstream counts no prompts holds them by their bytes,
+  and so refuses falsely: the cell "prompts not counted" shows what that costs, and that this judge can say so.
 - stuck: what is left in the end could pay an answer of one token, and none is given.
 """
 
@@ -54,6 +56,7 @@ class Cell:
     aborts: float = 0.0
     gone: str = ""
     mode: str = "clamp"
+    counts: bool = True  # the upstream counts prompts
     seconds: float = 25.0
 
 
@@ -65,6 +68,7 @@ CELLS = (
     Cell("price tiers", prices="0.02,2,9"),
     Cell("clients that leave", aborts=0.4),
     Cell("refuse", mode="refuse"),
+    Cell("prompts not counted", counts=False),
     Cell("wait", mode="wait", clients=6),
     Cell("kill -9", gone="kill", asked=(60,)),
     Cell("ledger locked 10 s", gone="lock", clients=6, seconds=35.0),
@@ -96,7 +100,8 @@ def run(cell: Cell, cap: float) -> dict[str, object]:
         home = Path(name)
         environment = os.environ | {"CENTIME_HOME": name, "PYTHONPATH": str(HERE)}
         log, port = home / "upstream.jsonl", _free_port()
-        upstream = subprocess.Popen([sys.executable, str(HERE / "capping" / "upstream.py"), str(log), str(port)])
+        script, counts = str(HERE / "capping" / "upstream.py"), str(int(cell.counts))
+        upstream = subprocess.Popen([sys.executable, script, str(log), str(port), counts])
         _wait_for(f"http://127.0.0.1:{port}/v1/models")
         words = ["keys", "add", "racer", "--budget", f"${cap:f}", "--price-list", cell.prices]
         secret = _centime(words, environment).stdout.strip()
@@ -151,13 +156,19 @@ def _is_false(call: Call, calls: list[Call], cap: int, dearest: int, output: int
     wanted = min(call.asked, LEAST)
     if not (call.status == 402 or (call.lowered is not None and call.lowered < wanted)):
         return False
+    need = WORDS * dearest + wanted * output
+    found = re.search(r"has \$([\d.,]+\d)(?:, of which \$([\d.,]+\d))?", call.said)
+    if found is not None:
+        left, held = (float((text or "0").replace(",", "")) * 10**12 for text in found.groups())
+        if left - held - 0.005 * (left + held) >= need:
+            return True
     taken = 0
     for other in calls:
         if other is call or other.began > call.ended or other.status == 402:
             continue
         most = PROMPT_BOUND * dearest + (other.lowered or other.asked) * output
         taken += other.cost if other.cost is not None and other.ended < call.began else most
-    return cap - taken >= WORDS * dearest + wanted * output
+    return cap - taken >= need
 
 
 def _disturb(gone: str, gateway: subprocess.Popen[str], ledger: Path) -> None:

@@ -27,6 +27,7 @@ class Call:
     status: int = 0
     lowered: int | None = None
     cost: int | None = None
+    said: str = ""  # why it was refused
 
 
 @dataclass
@@ -66,6 +67,8 @@ class Load:
     async def _ask(self, client: httpx2.AsyncClient, url: str, call: Call) -> None:
         answer = await client.post(f"{url}/v1/chat/completions", json=_body(call.asked))
         call.status = answer.status_code
+        if call.status == 402:
+            call.said = answer.json()["error"]["message"]
         if "x-centime-max-tokens" in answer.headers:
             call.lowered = int(answer.headers["x-centime-max-tokens"])
         if call.status == 200:

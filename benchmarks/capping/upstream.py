@@ -1,6 +1,6 @@
 """A server with OpenAI's API whose answers cost nothing to make, and whose log is the judge of what was delivered.
 
-usage: upstream.py LOG PORT
+usage: upstream.py LOG PORT COUNTS (1, or 0 for one without /tokenize)
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ if __name__ == "__main__":
     made = Upstream(Path(sys.argv[1]))
     routes = [
         Route("/v1/models", made.models),
-        Route("/tokenize", made.tokenize, methods=["POST"]),
+        *([Route("/tokenize", made.tokenize, methods=["POST"])] if sys.argv[3] == "1" else []),
         Route("/v1/chat/completions", made.chat, methods=["POST"]),
     ]
     uvicorn.run(Starlette(routes=routes), host="127.0.0.1", port=int(sys.argv[2]), log_level="error")

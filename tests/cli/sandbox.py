@@ -17,6 +17,10 @@ from tests.small import WORDS, small_folder, small_tokenizer
 from tests.train.made import RECIPE
 
 from centime.ledger import Book
+from centime.ledger.requests import ServedRequest, add_request
+from centime.ledger.served import Served
+from centime.ledger.tagged import add_tagged
+from centime.ledger.tags import RequestTags
 
 CASE = 'model = "centime-d2"\ngpu = "h800"\ngpus = 8\ntokens = "1B"\n'
 RUNS = {
@@ -24,6 +28,7 @@ RUNS = {
     "global_batch_seqs": "4096", "micro_batch": "1", "tp": "1", "pp": "2", "vp": "8", "ep": "32", "cp": "1",
     "precision": "MXFP8", "tokens_per_s_per_gpu": "6288", "kind": "benchmark", "date": "2026-01",
 }  # fmt: skip
+SERVED = Served(490_000, "m", "", "alice", "", "", "", 1, 9, 0, 9, 5, 0, 0, 0)
 
 
 def build(folder: Path, zygote: Zygote, scenario: Path) -> None:
@@ -56,6 +61,8 @@ def build(folder: Path, zygote: Zygote, scenario: Path) -> None:
     )
     with Book(home / "ledger.sqlite") as book:
         book.write([made()])
+        tags = add_tagged(book._connection, SERVED, "", RequestTags(user="bob"))
+        add_request(book._connection, ServedRequest("m", "", "alice", "", "", 1, 9, 0, 9, 1, 2, 0), tags)
     for words in (
         ["data", "prepare", "texts", "--tokenizer", "tok", "--out", "data", "--holdout", "0.3", "--workers", "1"],
         ["keys", "add", "alice", "--budget", "$5"],

@@ -14,8 +14,12 @@ from tests.train.made import train
 from typer.testing import CliRunner
 
 import centime
+from centime.catalogue.tariffs import tariff_for
 from centime.cli import app
 from centime.data.shards.shard_set import ShardSet
+from centime.ledger.tags import RequestTags
+from centime.serve.accounts import Account, Accounts
+from centime.serve.engine.request import Usage
 
 ARCHIVE = Path(__file__).with_name("fde1848.tar.xz")
 
@@ -48,6 +52,23 @@ def test_its_ledger_bills_the_same(earlier: Path) -> None:
 def test_its_keys_are_kept(earlier: Path) -> None:
     [key] = json.loads(asked("keys", "list", "--json"))
     assert key["name"] == "alice"
+
+
+def test_its_ledger_takes_budgets_and_tags(earlier: Path) -> None:
+    asked("keys", "move", "alice", "acme")
+    asked("budgets", "add", "acme", "$5")
+    assert json.loads(asked("budgets", "show", "--json"))[0]["budgets"][0]["spent"] == "0"
+    assert json.loads(asked("bill", "--by", "key,user", "--json")) == []  # sorted from now on
+    accounts = Accounts(tariff=tariff_for("1,2,3"))
+    account = Account("alice", tariff_for("1,2,3"), None, None, None, place="acme")
+    ticket = accounts.admit(account)
+    ticket.tag(RequestTags(user="bob"))
+    ticket.raise_to(prompt_tokens=0, max_tokens=10)
+    ticket.settle(Usage(0, 0, 10, 1, 1, 1, 1))
+    accounts.close()
+    assert json.loads(asked("budgets", "show", "--json"))[0]["budgets"][0]["spent"] == "0.00003"
+    (line,) = json.loads(asked("bill", "--by", "key,user", "--json"))
+    assert (line["key"], line["user"]) == ("alice", "bob")
 
 
 @pytest.mark.parametrize("card", ["card.json", "train-card.json"])
