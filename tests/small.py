@@ -50,6 +50,16 @@ def small_model(tokenizer: Tokenizer, positions: int = 64, seed: int = 0, mtp: i
     return model.eval()
 
 
+def small_grouped_model(tokenizer: Tokenizer, positions: int = 64, seed: int = 0, **changes: object) -> Transformer:
+    """Qwen3's kind of decoder: two query heads a key head, norms of heads, one matrix for embedding and head."""
+    plain = {"kv_lora_rank": None, "qk_nope_head_dim": 0, "n_routed_experts": None, "n_shared_experts": None}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "qk_norm": True, "rope_interleave": False}
+    fields = small_config(tokenizer.vocab_size, positions).model_dump() | plain | heads | {"tie_word_embeddings": True}
+    model = Transformer(ModelConfig.model_validate(fields | changes))
+    model.init_weights(seed)
+    return model.eval()
+
+
 def small_folder(folder: Path, positions: int = 64) -> Path:
     """A model folder with its tokenizer, as `centime train` leaves one."""
     tokenizer = small_tokenizer(folder.parent / f"{folder.name}-tokenizer")

@@ -162,6 +162,16 @@ def _parts(counts: Counts) -> Table:
     return table
 
 
+def _absent(config: ModelConfig) -> list[str]:
+    """Settings of parts that the model has not got: of experts, or of the other kind of attention."""
+    plain = ["num_key_value_heads", "qkv_bias", "out_bias", "qk_norm"]
+    experts = [
+        *("moe_intermediate_size", "num_experts_per_tok", "first_k_dense_replace", "moe_layer_freq", "scoring_func"),
+        *("topk_method", "n_group", "topk_group", "norm_topk_prob", "routed_scaling_factor", "n_shared_experts"),
+    ]
+    return [*(plain if config.is_mla else []), *(experts if config.n_routed_experts is None else [])]
+
+
 def _sizes(config: ModelConfig) -> Table:
     table = Table(
         title="\nsizes", title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
@@ -174,7 +184,7 @@ def _sizes(config: ModelConfig) -> Table:
             field,
             str(value).lower() if isinstance(value, bool) else f"{value:,}" if isinstance(value, int) else str(value),
         )
-        for field, value in config.model_dump(exclude={"rope_scaling"}).items()
+        for field, value in config.model_dump(exclude={"rope_scaling", *_absent(config)}).items()
         if value is not None
     ]
     if (scaling := config.rope_scaling) is not None:

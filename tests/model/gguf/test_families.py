@@ -12,6 +12,8 @@ from tests.model.tiny import assert_same
 from tests.peers.models import CONFIGS, LLAMA3, grouped, ours
 
 import centime
+from centime.data.tokenizers import load_tokenizer
+from centime.data.tokenizers.gguf_file import write_tokenizer_of
 from centime.errors import UserError
 from centime.model.gguf.export import export_gguf
 from centime.model.gguf.vocabulary import read_vocabulary
@@ -95,14 +97,35 @@ def test_what_llama_cpp_cannot_compute_is_refused(
 
 
 @pytest.mark.parametrize(("digits", "pre"), [(r"\p{N}{1,3}", "llama-bpe"), (r"\p{N}", "qwen2")])
-def test_pre_tokenizers_of_llama_3_and_qwen(digits: str, pre: str, tmp_path: Path) -> None:
-    """Made by the tokenizers package from the regular expressions that Llama 3 and Qwen2 publish."""
+def test_a_tokenizer_of_llama_3_or_qwen_goes_out_and_comes_back(digits: str, pre: str, tmp_path: Path) -> None:
+    """Made by the tokenizers package from the regular expressions that the two publish."""
     tokenizers = pytest.importorskip("tokenizers")
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab={"a": 0, "b": 1, "ab": 2}, merges=[("a", "b")]))
     words = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
     rest = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
     split = tokenizers.pre_tokenizers.Split(tokenizers.Regex(words + digits + rest), "isolated")
     level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([split, level])
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    letters = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=400, initial_alphabet=letters, show_progress=False)
+    backend.train_from_iterator([TEXT * 9], trainer)
+    backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
     backend.save(str(tmp_path / "tokenizer.json"))
-    assert read_vocabulary(tmp_path, 5).pre == pre
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "<|im_end|>"}')
+    vocabulary = read_vocabulary(tmp_path, 420)
+    assert (vocabulary.pre, vocabulary.add_bos) == (pre, pre == "llama-bpe")
+    end = backend.token_to_id("<|im_end|>")
+    model = ours(grouped(6, 2, 8, vocab_size=420, bos_token_id=end - 1, eos_token_id=end))
+    export_gguf(model, tmp_path, tmp_path / "m.gguf")
+    back = tmp_path / "back"
+    back.mkdir()
+    write_tokenizer_of(tmp_path / "m.gguf", back)
+    found, expected = load_tokenizer(back), load_tokenizer(tmp_path)
+    for text in (TEXT, "It's 1234567 €, isn't it?\r\n\n  x\t", "<|im_start|>user 12"):
+        assert found.encode(text) == expected.encode(text)
+        assert found.decode(found.encode(text)) == text
+    assert (found.bos_id, found.eos_id) == (end - 1 if pre == "llama-bpe" else None, end)
+
+
+TEXT = "the cat's 12345 hats: don't (ever) write  \n\n 3.14159 in naïve Unicode 猫 🙂\n"

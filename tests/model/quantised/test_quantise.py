@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.model.tiny import build, rewrite, tiny
+from tests.peers.models import grouped, ours
 from typer.testing import CliRunner
 
 import centime
@@ -153,3 +154,20 @@ def test_command(source: Path, tmp_path: Path) -> None:
     assert "'int5' is no format of weights; choose one of int8, int4, fp8, bf16" in str(wrong.exception)
     same = CliRunner().invoke(app, ["quantise", str(source), str(source), "--format", "int8"])
     assert isinstance(same.exception, UserError)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4", "fp8"])
+def test_of_plain_attention_matrices_alone_are_quantised(kind: str, tmp_path: Path) -> None:
+    """Biases and norms of heads stay as they are, and the model answers nearly the same."""
+    model = ours(grouped(4, 2, 16, hidden_size=64, intermediate_size=96, qk_norm=True, qkv_bias=True, out_bias=True))
+    centime.save(model, tmp_path / "m")
+    quantise_folder(tmp_path / "m", tmp_path / "q", Formats(kind))
+    back = centime.load(tmp_path / "q", dtype=torch.float32)
+    kept = [name for name, weight in model.named_parameters() if weight.dim() == 1 and "attention" in name]
+    assert len(kept) == 2 * (4 + 2 + 1)  # biases, norms of heads, the norm before
+    for name in kept:
+        assert torch.equal(back.get_parameter(name), model.get_parameter(name).bfloat16().float()), name
+    assert isinstance(back.layers[0].attention.q.weight, Quantised)
+    ids = torch.arange(30)[None]
+    with torch.no_grad():
+        assert (back(ids) - model(ids)).std() < (0.5 if kind == "int4" else 0.1) * model(ids).std()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serve.engine.made import Asked, engine, run
-from tests.small import small_model, small_tokenizer
+from tests.small import small_grouped_model, small_model, small_tokenizer
 
 from centime.data.tokenizers import Tokenizer
 from centime.model import Transformer
@@ -23,13 +24,14 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return small_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
-@pytest.fixture(scope="module", params=["fp32", "bf16", "packed"])
+@pytest.fixture(scope="module", params=["fp32", "bf16", "packed", "grouped", "grouped, packed"])
 def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> Transformer:
-    model = small_model(tokenizer, positions=128)
-    if request.param == "fp32":
+    grouped = request.param.startswith("grouped")
+    model = (small_grouped_model if grouped else small_model)(tokenizer, positions=128)
+    if request.param in ("fp32", "grouped"):
         return model
     model = model.bfloat16()
-    if request.param == "packed":
+    if request.param.endswith("packed"):
         if not packs(model.head_weight):
             pytest.skip("this processor only emulates bf16")
         pack_weights(model)
@@ -83,8 +85,9 @@ def test_by_default_answers_part_only_where_logits_are_close(tokenizer: Tokenize
     assert parted < 6
 
 
-def test_matrices_in_panels_need_no_tiles(tokenizer: Tokenizer) -> None:
-    model = small_model(tokenizer, positions=128).bfloat16()
+@pytest.mark.parametrize("made", [small_model, small_grouped_model])
+def test_matrices_in_panels_need_no_tiles(made: Callable[..., Transformer], tokenizer: Tokenizer) -> None:
+    model = made(tokenizer, positions=128).bfloat16()
     runner = engine(model, tokenizer, deterministic=True).executor.runner
     assert isinstance(runner, DeterministicModelRunner)
     assert runner.tile == TILE

@@ -204,6 +204,16 @@ class Tokenizer:
         return backend
 
     @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """The tokens that end an answer: `eos_id`, and those that the folder's generation_config.json names beside it.
+
+        Llama 3 and Qwen end a turn by one token and a document by another, and list both there.
+        """
+        file = self.folder / "generation_config.json"
+        named = read_object(file).get("eos_token_id") if file.is_file() else None
+        return frozenset({self.eos_id, *(i for i in (named if isinstance(named, list) else [named]) if type(i) is int)})
+
+    @cached_property
     def sha256(self) -> str:
         """Hash of what decides the ids: vocabulary, merges, added tokens, normalizer and pre-tokenizer.
 

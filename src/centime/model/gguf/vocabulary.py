@@ -94,12 +94,13 @@ def read_vocabulary(folder: Path, vocab_size: int) -> GgufVocabulary:
     for index, token in specials.items():
         kinds[index] = CONTROL if token.special or _looks_special(token.content) else USER_DEFINED
     config = read_config(folder)
+    pre = _pre_tokenizer(raw, path)
     return GgufVocabulary(
-        pre=_pre_tokenizer(raw, path),
+        pre=pre,
         tokens=[words.get(index, f"[PAD{index}]") for index in range(vocab_size)],
         kinds=kinds,
         merges=merges,
-        add_bos=bool(config.get("add_bos_token", False)),
+        add_bos=bool(config.get("add_bos_token", pre == "llama-bpe")),  # Llama 3 says it in a post-processor alone
         chat_template=read_template(folder, config),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from centime.model.attention import MultiHeadLatentAttention
+from centime.model.attention import GroupedQueryAttention, MultiHeadLatentAttention
 from centime.model.decoder import DecoderLayer, MultiTokenPrediction, Transformer
 from centime.model.experts import Experts, FeedForward
 from centime.model.linear import Linear
@@ -49,11 +49,22 @@ def pack_weights(model: Transformer) -> Transformer:
 
 
 def is_in_panels(model: Transformer) -> bool:
-    """Whether our kernels compute all layers and the head, so that no result of a row depends on the rows beside it."""
+    """Whether our kernels multiply in all layers and the head, so that no row's result depends on the rows beside it.
+
+    What stands between the products of plain attention treats every number, or every row, by itself.
+    """
     layers = [*model.layers, *(module.block for module in model.mtp)]
     rest = [model.head_weight, *(module.get_parameter("project.weight") for module in model.mtp)]
-    packed = all(isinstance(layer, PackedDecoderLayer) for layer in layers)
+    packed = all(isinstance(layer, PackedDecoderLayer) or _is_plain_in_panels(layer) for layer in layers)
     return packed and all(isinstance(matrix, Panels) for matrix in rest)
+
+
+def _is_plain_in_panels(layer: nn.Module) -> bool:
+    """Whether a layer is one of plain attention and a dense feed-forward, with all its matrices in panels."""
+    if not isinstance(layer, DecoderLayer) or not isinstance(layer.attention, GroupedQueryAttention):
+        return False
+    matrices = [weight for weight in layer.parameters() if weight.dim() > 1 or isinstance(weight, Panels)]
+    return isinstance(layer.ffn, FeedForward) and all(isinstance(matrix, Panels) for matrix in matrices)
 
 
 def replace_layers(model: Transformer) -> None:

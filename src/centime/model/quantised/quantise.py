@@ -26,7 +26,7 @@ FORMATS = (*KINDS, PLAIN)
 
 @dataclass(frozen=True)
 class Formats:
-    """Which of FORMATS a model's matrices get, by what they are for. Norms, router and embedding are PLAIN in any.
+    """Which of FORMATS a model's matrices get, by what they are for. Vectors, router and embedding are PLAIN in any.
 
     Raises UserError for one that is none.
     """
@@ -43,7 +43,7 @@ class Formats:
 
     def of(self, name: str) -> str:
         """The format of one of the model's tensors, by the model's own name for it."""
-        if name == "embed.weight" or "norm" in name or ".router." in name:
+        if name == "embed.weight" or "norm" in name or ".router." in name or name.endswith(".bias"):
             return PLAIN
         if name == "head.weight":
             return self.head

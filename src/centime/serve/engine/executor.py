@@ -139,7 +139,7 @@ class Executor:
         """One more token of the answer: why it ends here, if it does, and the text that is certain now."""
         params, constraint, text = generation.request.params, generation.request.constraint, generation.text
         # where a grammar lets an answer end, nothing can follow: it is told of no end token
-        if token == self.tokenizer.eos_id and (constraint is not None or not params.ignore_eos):
+        if token in self.tokenizer.end_ids and (constraint is not None or not params.ignore_eos):
             return Ending("end"), text.finish()
         if token in params.stop_token_ids:
             return Ending("stop", token), text.finish()
