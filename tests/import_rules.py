@@ -161,6 +161,8 @@ OPTIONAL = {
     "ray",
     "holidays",
     "psycopg",
+    "math_verify",
+    "reasoning_gym",
 }
 
 BEHIND_EXTRA = tuple(f"centime.serve.{room}" for room in ("http", "pages", "protocol", "api", "gateway", "replicas"))

@@ -118,7 +118,9 @@ def test_loss_and_gradients_are_those_of_trl(case: str, micro: int) -> None:
     advantage = advantages(made["rewards"], settings.advantage).flatten()
     expected, gradients = theirs(options, made, advantage, old, reference)
 
-    engine = SingleDevice(start, Optimizer(), torch.float32, lambda net: PolicyObjective(net, settings, 1.0))
+    engine = SingleDevice(
+        start, Optimizer(), torch.float32, lambda net: PolicyObjective(net, settings, 1.0, CONFIG_1.vocab_size)
+    )
     weights, divisor = token_weights(made["mask"], settings, LONGEST)
 
     def whole(answers: Tensor) -> Tensor:

@@ -20,12 +20,20 @@ def train(
     price: str = typer.Option(None, help="Price per device-hour, such as '$0.10/h'; else the catalogue's."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON at the end (docs/train.md names its keys)."),
 ) -> None:
-    """Train a model from a recipe: pretrain, context extension, sft; metered to the device-second."""
+    """Train a model from a recipe: pretrain, context extension, sft, or reinforcement; metered to the device-second."""
+    from centime.recipe.reinforcement import is_reinforcement
     from centime.train.run import train as run_train
 
-    done = run_train(recipe, settings, out, resume=resume, budget=budget, price=price)
+    if is_reinforcement(recipe):
+        from centime.tune.run import reinforce
+
+        tuned = reinforce(recipe, settings, out, resume=resume, budget=budget, price=price)
+        code, tree = tuned.code, tuned.as_json()
+    else:
+        done = run_train(recipe, settings, out, resume=resume, budget=budget, price=price)
+        code, tree = done.code, done.as_json()
     if as_json:
         import json
 
-        typer.echo(json.dumps(done.as_json(), indent=2))
-    raise typer.Exit(done.code)
+        typer.echo(json.dumps(tree, indent=2))
+    raise typer.Exit(code)

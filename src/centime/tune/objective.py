@@ -18,13 +18,14 @@ from centime.tune.policy_loss import Policy, PolicySums, policy_loss
 class PolicyObjective(Objective):
     """The engine's objective with the policy loss for its main one; balance loss and router's bias stay as they are.
 
+    vocabulary: ids that stand for something, which alone are drawn: rows of the head beyond them have no part in it.
     A micro-batch carries beside its rows `old` [B, S] and `advantage` [B], and `reference` [B, S] where the loss has a
     weight of the divergence. `taken` hands over what was counted since it was last called.
     """
 
-    def __init__(self, model: Transformer, settings: PolicyLoss, temperature: float) -> None:
+    def __init__(self, model: Transformer, settings: PolicyLoss, temperature: float, vocabulary: int) -> None:
         super().__init__(model)
-        self.settings, self.temperature = settings, temperature
+        self.settings, self.temperature, self.vocabulary = settings, temperature, vocabulary
         self._sums: PolicySums | None = None
         self._entropy = torch.zeros(())
 
@@ -32,7 +33,7 @@ class PolicyObjective(Objective):
         B, S, _ = hidden_BSD.shape
         targets, mask = batch.rows[:, 1 : 1 + S], weights[:, :S] != 0
         found, entropy = linear_logprob(
-            hidden_BSD[mask], self.model.head_weight, targets[mask], self.temperature
+            hidden_BSD[mask], self.model.head_weight[: self.vocabulary], targets[mask], self.temperature
         )  # prompts and padding are left out: their logits are most of them
         logp = hidden_BSD.new_zeros(B, S, dtype=torch.float32).masked_scatter(mask, found)
         policy = Policy(
@@ -68,14 +69,14 @@ class PolicyObjective(Objective):
             "entropy": float(self._entropy) / tokens,
         }
 
+    @torch.no_grad()
+    def log_probabilities(self, model: Transformer, rows: Tensor, mask: Tensor) -> Tensor:
+        """float32 [B, S]: what another model of this shape, the reference, says of rows[:, i + 1], 0 outside the mask.
 
-@torch.no_grad()
-def log_probabilities(model: Transformer, rows: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """float32 [B, S]: log-probability of rows[:, i + 1] after rows[:, : i + 1], 0 where `mask` [B, S] is False.
-
-    The training forward pass, without gradients: what a reference model says of answers.
-    """
-    S = mask.shape[1]
-    hidden = model.features(rows[:, :S]).hidden
-    found, _ = linear_logprob(hidden[mask], model.head_weight, rows[:, 1 : 1 + S][mask], temperature)
-    return torch.zeros(mask.shape, dtype=torch.float32, device=rows.device).masked_scatter(mask, found)
+        rows: int64 [B, at least S + 1]; mask: bool [B, S]. The training forward pass, without gradients.
+        """
+        S = mask.shape[1]
+        hidden = model.features(rows[:, :S]).hidden
+        head = model.head_weight[: self.vocabulary]
+        found, _ = linear_logprob(hidden[mask], head, rows[:, 1 : 1 + S][mask], self.temperature)
+        return torch.zeros(mask.shape, dtype=torch.float32, device=rows.device).masked_scatter(mask, found)

@@ -68,6 +68,12 @@ def figures_of(run: RecordedRun) -> list[ReportFigure]:
     every = [
         ReportFigure("Loss", _by_stage(run, loss, losses, "eval_loss")),
         _whole(run, _axes("Bits per byte", "bits per byte of text", decimal), "bits_per_byte", "eval_bits_per_byte"),
+        _whole(run, _axes("Accuracy", "share of answers right", _percent, from_zero=True), "right", "eval_accuracy"),
+        _whole(run, _axes("Reward", "mean of a step", decimal), "reward"),
+        _whole(run, _axes("Length of answers", "tokens", decimal, from_zero=True), "length", "eval_length"),
+        _whole(run, _axes("Groups without a signal", "share", _percent, from_zero=True), "silent"),
+        _whole(run, _axes("Entropy", "nats per token", decimal, from_zero=True), "entropy"),
+        _whole(run, _axes("Mismatch of sampling", "nats per token", decimal, from_zero=True), "mismatch_kl"),
         _whole(run, _axes("Learning rate", "per step", _scientific, from_zero=True), "lr"),
         _whole(run, _axes("Gradient norm", "before clipping", decimal), "grad_norm"),
         _whole(run, _axes("Speed", "tokens per second", count_of, from_zero=True), "tokens_per_s"),

@@ -43,7 +43,7 @@ def read_run(folder: Path, bill: Mapping[str, Any] | None = None) -> RecordedRun
         raise UserError(f"{metrics} does not exist; give the folder of a run that `centime train` has begun.")
     records = list(whole_lines(metrics))
     steps = {(r["stage"], r["step"]): r for r in records if "loss" in r}
-    evaluations = {(r["stage"], r["step"]): r for r in records if "eval_loss" in r}
+    evaluations = {(r["stage"], r["step"]): r for r in records if "eval_loss" in r or "eval_accuracy" in r}
     offsets, starts = _stage_offsets(list(steps.values()))
     for record in (*steps.values(), *evaluations.values()):
         record["tokens"] += offsets.get(record["stage"], 0)

@@ -8,6 +8,7 @@ Every part has a rank, and the lowest ranks go until the line is as wide as the 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.live import Live
@@ -18,14 +19,18 @@ from centime.units import format_count, format_duration, format_money, plural
 
 SMOOTHING = 10.0  # steps of the running means
 SECONDS_A_LINE = 10.0  # between lines where the output is not a terminal
+Parts = Callable[[Record, int], list[tuple[int, str]]]  # of a record and the stage's steps: (rank, text)
 BAR = (6, 20)  # characters: the least that shows anything, and the most that is of use
 
 
 class ProgressBar(Callback):
-    """A bar a stage on a terminal; elsewhere (a log file) a line every ten seconds and one at the end of a stage."""
+    """A bar a stage on a terminal; elsewhere (a log file) a line every ten seconds and one at the end of a stage.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    parts: what its line is made of; by default what `centime train` shows.
+    """
+
+    def __init__(self, console: Console, parts: Parts | None = None) -> None:
+        self._console, self._parts = console, parts or live_parts
         self._live: Live | None = None
         self._last_line = 0.0
         self._steps = 0
@@ -78,7 +83,7 @@ class ProgressBar(Callback):
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
-        parts = [text for _, text in live_parts(self._record, self._steps)[1:]]
+        parts = [text for _, text in self._parts(self._record, self._steps)[1:]]
         self._console.print(
             f"  step {self._record['step']}/{self._steps}  {' | '.join(parts)} left", highlight=False, soft_wrap=True
         )
@@ -87,7 +92,8 @@ class ProgressBar(Callback):
         """The live line at the terminal's width."""
         if not self._record:
             return Text("")
-        return Text(live_line(self._record, self._steps, self._console.width - 1), no_wrap=True, overflow="crop")
+        line = live_line(self._record, self._steps, self._console.width - 1, self._parts)
+        return Text(line, no_wrap=True, overflow="crop")
 
 
 def live_parts(record: Record, steps: int) -> list[tuple[int, str]]:
@@ -106,9 +112,9 @@ def live_parts(record: Record, steps: int) -> list[tuple[int, str]]:
     return [*parts, (0, format_duration(record["seconds_left"]))]
 
 
-def live_line(record: Record, steps: int, width: int) -> str:
+def live_line(record: Record, steps: int, width: int, parts_of: Parts = live_parts) -> str:
     """The step's figures in `width` characters: step, money and time left, then the bar, then the rest by rank."""
-    parts = live_parts(record, steps)
+    parts = parts_of(record, steps)
     while parts[-1][0] == 0 and _wide(parts) + BAR[0] + 1 > width and any(rank for rank, _ in parts):
         parts.remove(max(parts))
     room = width - _wide(parts) - 1

@@ -1,0 +1,45 @@
+"""The live line of a run of reinforcement: reward, signal, length, entropy, speed, money."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from centime.train.run.callbacks import ProgressBar, Record
+from centime.units import format_count, format_duration, format_money
+
+
+def live_parts(record: Record, steps: int) -> list[tuple[int, str]]:
+    """(rank, text) from left to right, as the line of `centime train` has them; higher ranks go first for want of room.
+
+    12/100 reward 0.43 ± 0.05 | right 41 % | silent 25 % | 14.2 tokens | entropy 0.38 | 9.8 K tok/s | $0.0012 | 2m 03s
+    """
+    parts = [
+        (0, f"{record['step']}/{steps}"),
+        (1, f"reward {record['reward']:.3f} \u00b1 {record['reward_interval']:.3f}"),
+        (2, f"right {100 * record['right']:.0f} %"),
+        (3, f"silent {100 * record['silent']:.0f} %"),
+        (4, f"{record['length']:.1f} tokens"),
+    ]
+    if "entropy" in record:
+        parts.append((5, f"entropy {record['entropy']:.3f}"))
+    parts.append((6, f"{format_count(record['tokens_per_s'])} tok/s"))
+    if record.get("cost") is not None:
+        parts.append((0, format_money(record["cost"], record["currency"])))
+    return [*parts, (0, format_duration(record["seconds_left"]))]
+
+
+class RewardBar(ProgressBar):
+    """A bar over the run's steps; an evaluation gets a line of its own, which stays."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, live_parts)
+
+    def on_evaluation(self, record: Record) -> None:
+        text = (
+            f"  step {record['step']}/{self._steps}  held-out {100 * record['eval_accuracy']:.1f} % right "
+            f"\u00b1 {100 * record['eval_interval']:.1f} of {record['eval_problems']}, "
+            f"form {100 * record['eval_form']:.0f} %, {record['eval_length']:.1f} tokens"
+        )
+        if record.get("cost_per_point") is not None:
+            text += f", {format_money(record['cost_per_point'], record['currency'])} a point of accuracy"
+        self._console.print(text, highlight=False, soft_wrap=True)

@@ -1,0 +1,170 @@
+"""Whole runs of reinforcement: what is learned, what is booked, what is refused, and what a kill costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.forked import centime, centime_process
+from tests.tune.made import lines, start, write_recipe
+
+from centime.errors import UserError
+from centime.ledger import Book
+from centime.ledger.billing import bill_of
+from centime.tune.run import reinforce
+
+PRICE = ("--price", "$1/h")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return start(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="module")
+def recipe(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recipe(tmp_path_factory.mktemp("recipe"), base)
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    reinforce(recipe, [], folder, resume=False, budget=None, price="$1/h")
+    return folder
+
+
+def test_a_run_leaves_its_figures_its_model_and_its_report(whole: Path) -> None:
+    steps = [line for line in lines(whole) if "loss" in line]
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    for line in steps:
+        assert 0 <= line["silent"] <= 1
+        assert line["graded"] == 16
+        assert line["mismatch_max"] < 1e-4, "what was drawn is what is learned from"
+        assert line["clip_share"] == 0, "of the first update after a roll-out nothing is clipped"
+        assert 0 <= line["entropy"] < 6
+    assert [line["step"] for line in lines(whole) if "eval_accuracy" in line] == [0, 3, 6]
+    assert (whole / "model" / "config.json").is_file()
+    assert (whole / "model" / "tokenizer.json").is_file()
+    page = (whole / "report.html").read_text()
+    for title in ("Reward", "Accuracy", "Length of answers", "Groups without a signal", "Entropy"):
+        assert title in page
+    samples = [json.loads(line) for line in (whole / "samples.jsonl").read_text().splitlines()]
+    assert len(samples) == 2
+
+
+def test_the_bill_has_each_part_apart_with_its_tokens(recipe: Path, tmp_path: Path) -> None:
+    done = reinforce(recipe, ["rl.steps=2"], tmp_path / "run", resume=False, budget=None, price="$1/h")
+    with Book() as book:
+        made = bill_of(book, str(tmp_path / "run")).as_json()
+    text = json.dumps(made)
+    for stage in ("rollout", "reward", "update", "evaluate"):
+        assert f'"{stage}"' in text
+    assert done.code == 0
+    assert done.as_json()["ended"] == "its steps are done"
+
+
+def test_a_target_and_a_budget_stop_a_run(recipe: Path, tmp_path: Path) -> None:
+    spent = reinforce(recipe, [], tmp_path / "a", resume=False, budget="100-tokens", price=None)
+    assert spent.as_json()["ended"] == "the budget is spent"
+    assert spent.progress.step == 1
+    settings = ["rl.target=0.01", "rl.reward=number", "rl.steps=50", "rl.problems.held_out_count=60"]
+    met = reinforce(recipe, settings, tmp_path / "b", resume=False, budget=None, price=None)
+    assert met.as_json()["ended"] in ("the target is reached", "its steps are done")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["rl.updates=2", "rl.loss.algorithm=gspo"],
+        ["rl.loss.algorithm=grpo", "rl.reference_every=2"],
+        ["rl.redraws=2", "rl.overlong=punish", "rl.format_reward=0.5", "rl.language_reward=0.1"],
+        ["rl.overlong=mask", "rl.loss.algorithm=dr-grpo", "optimizer.name=muon", "rl.problems.curriculum=0.5"],
+    ],
+)
+def test_every_setting_runs(recipe: Path, tmp_path: Path, settings: list[str]) -> None:
+    done = reinforce(recipe, ["rl.steps=3", *settings], tmp_path / "run", resume=False, budget=None, price=None)
+    assert done.progress.step == 3
+    if "rl.loss.algorithm=grpo" in settings:
+        kl = [line["kl"] for line in lines(tmp_path / "run") if "kl" in line]
+        assert kl[0] == pytest.approx(0, abs=1e-6), "the reference is the policy as it was"
+
+
+def test_a_dead_run_stops_itself_and_says_why(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    never = tmp_path / "never.py"
+    never.write_text("def reward(prompt, answer, row):\n    return 0\n")
+    with pytest.raises(UserError, match=r"The run is dead: in 2 steps in a row.*No sample is right|form|narrowed|cut"):
+        reinforce(
+            recipe,
+            ["rl.dead_after=2", f"rl.reward={never}"],
+            tmp_path / "run",
+            resume=False,
+            budget=None,
+            price=None,
+        )
+    assert "the loss is 0, for 100% of the groups have no signal" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["rl.problems.source=nothing.jsonl"], "nothing.jsonl"),
+        (["rl.reward=exakt"], "known are exact, number, code, math"),
+        (["rl.reward=none.py"], "is no file"),
+        (["rl.max_tokens=64"], "more than the model's 64 positions"),
+        (["rl.sampels=3"], "rl.sampels is not a key of a recipe of reinforcement"),
+        (["rl.loss.algorithm=ppo"], "algorithm"),
+        (["model.depth=3"], "leave the rest out"),
+        (["model.from=/nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_run_is_a_sentence(recipe: Path, tmp_path: Path, settings: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said.replace("'", ".")):
+        reinforce(recipe, settings, tmp_path / "run", resume=False, budget=None, price=None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_resumed_with_its_own_recipe_alone(whole: Path, recipe: Path) -> None:
+    with pytest.raises(UserError, match="already holds a run"):
+        reinforce(recipe, [], whole, resume=False, budget=None, price=None)
+    with pytest.raises(UserError, match="begun with another recipe"):
+        reinforce(recipe, ["rl.lr=1"], whole, resume=True, budget=None, price=None)
+
+
+@pytest.mark.slow
+def test_killed_at_any_instant_it_resumes_to_the_same_bits_and_books_no_sample_twice(
+    recipe: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Tokens on the bill are those of a run that nobody disturbed, or fewer: never more."""
+    folder, draw, hits = tmp_path / "run", random.Random(7), 0
+    for _ in range(4):
+        process = centime_process(
+            *("train", recipe, "--out", folder, "--resume", *PRICE),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        wanted = draw.choice([1, 2, 3, 4, 5])
+        while process.poll() is None and time.monotonic() < deadline:
+            if (folder / "metrics.jsonl").exists() and len(
+                (folder / "metrics.jsonl").read_text().splitlines()
+            ) > wanted:
+                break
+            time.sleep(0.01)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            hits += 1
+        process.wait()
+    done = centime("train", folder, "--resume", *PRICE)
+    assert done.returncode == 0, done.stderr
+    assert hits >= 1
+    assert lines(folder) == lines(whole)
+    weights = "model/model.safetensors"
+    assert (folder / weights).read_bytes() == (whole / weights).read_bytes()
