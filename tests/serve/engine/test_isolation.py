@@ -124,7 +124,7 @@ def _adjustment(served: Engine, fault: Exception) -> None:
 
     logits_processor = served.scheduler.running[-1].logits_processor
     logits_processor.apply = apply  # type: ignore[method-assign]
-    logits_processor._penalties_V = torch.zeros(1)
+    logits_processor.changes = True
 
 
 def _draw(served: Engine, fault: Exception) -> None:

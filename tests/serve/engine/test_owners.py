@@ -118,13 +118,13 @@ def test_answers_have_half_of_a_step_while_a_prompt_is_read(
     model: Transformer, tokenizer: Tokenizer, step_tokens: int, budgets: list[int]
 ) -> None:
     served = engine(model, tokenizer, step_tokens=step_tokens)
-    assert served.scheduler._decode_budget() == step_tokens
+    assert served.scheduler._decode_budget(all_decode=True) == step_tokens
     served.submit(Asked([3, *range(5, 45)], max_tokens=1))
     served.step()
     read = served.scheduler.running[0].computed
     assert read == step_tokens, "a prompt has what answers leave"
     served.scheduler._prompts_first = False
-    assert [served.scheduler._decode_budget() for _ in budgets] == budgets
+    assert [served.scheduler._decode_budget(all_decode=False) for _ in budgets] == budgets
 
 
 def test_places_are_shared_and_nothing_is_lost(model: Transformer, tokenizer: Tokenizer) -> None:

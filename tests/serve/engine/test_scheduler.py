@@ -99,7 +99,7 @@ def test_who_gives_way_in_a_full_cache(held: list[tuple[str, int]], victim: int)
     over = scheduler(20)
     for owner, blocks in held:
         one = generation(owner, 4 * blocks)
-        over.running.append(one)
+        over._enter(one)
         one.table = over.cache.pool.take(blocks) or []
         one.computed = 4 * blocks - 1
     running = list(over.running)

@@ -33,6 +33,8 @@ class Generation:
         self.table: list[int] = []  # blocks, in order
         self.keys: list[Key] = [root_key(request.isolation)]  # of the published prefixes, the root first
         self.prompt_key = block_key(self.keys[0], request.prompt)  # alike where prompts are
+        self.arrival = request.arrived_ns, request.id
+        self.runs = False  # has a place among those that run
         self.let_in = 0  # tokens it had when it got its place
         self.draft: list[int] = []
         self.hit_tokens = self.machine_ns = self.drafted = self.accepted = 0

@@ -68,6 +68,8 @@ class ModelRunner:
         for span in spans:
             firsts.append(at)
             at += span.count
+        if all(span.count == 1 for span in spans):
+            return torch.arange(len(spans), device=self.device), StepCache(self.pages, spans)
         short = [(first, span) for first, span in zip(firsts, spans, strict=True) if span.count <= FEW]
         long = [(first, span) for first, span in zip(firsts, spans, strict=True) if span.count > FEW]
         order = [first + i for first, span in short + long for i in range(span.count)]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from centime.serve.engine.cache_manager import CacheManager
 from centime.serve.engine.generation import Generation
@@ -22,12 +23,14 @@ from centime.serve.kv_cache.paged_cache import TokenSpan
 # two that each need the whole cache take it in turns, and get somewhere in each.
 PROTECTED_TOKENS = 64
 
+_ARRIVAL = attrgetter("arrival")
+
 # Of the budget, for a token of a prompt whose log-probabilities are asked for: logits of the whole vocabulary for every
 # one of them, where another prompt has them for its last alone. At 129,280 ids a step took twenty times as long.
 SCORED_TOKENS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ScheduledWork:
     """What one request does in a step: compute `tokens`, whose places are `span`; then draw `draws` tokens."""
 
@@ -42,6 +45,7 @@ class _Plan:
     """A step as it is put together. Single tokens come first: the model attends for them all at once."""
 
     budget: int  # tokens that are left of it
+    reading: list[Generation]  # those that run and are in their prompts
     single: list[ScheduledWork] = field(default_factory=list)
     longer: list[ScheduledWork] = field(default_factory=list)
     taken: set[int] = field(default_factory=set)  # ids of the requests that have been looked at
@@ -61,6 +65,7 @@ class Scheduler:
         self.cache = cache
         self.step_tokens, self.max_running = step_tokens, max_running
         self.running: list[Generation] = []
+        self._places = Counter[str]()  # of those that run, by owner
         self._waiting: dict[str, deque[Generation]] = {}
         self._served: Counter[str] = Counter()  # the virtual counters
         self._prompts_first = False  # a budget of a single token is theirs and decoding's in turns
@@ -89,8 +94,10 @@ class Scheduler:
 
     def remove(self, generation: Generation) -> None:
         """Takes a request out, wherever it is, and gives its blocks back."""
-        if generation in self.running:
+        if generation.runs:
             self.running.remove(generation)
+            self._places -= Counter((generation.request.owner,))
+            generation.runs = False
         else:
             self._unqueue(generation)
         self.cache.release(generation)
@@ -103,47 +110,48 @@ class Scheduler:
 
     def schedule(self) -> list[ScheduledWork]:
         """The next step's work, single tokens first; empty when there is nothing to do."""
-        plan = _Plan(self.step_tokens)
-        self._decode(plan, self._decode_budget())
+        pending = [(g, g.pending) for g in self.running]
+        decoding = sorted((g for g, tokens in pending if tokens == 1), key=_ARRIVAL)
+        plan = _Plan(self.step_tokens, [g for g, tokens in pending if tokens > 1])
+        self._decode(plan, decoding, self._decode_budget(all_decode=len(decoding) == len(pending)))
         refused: list[Generation] = []  # whose turn it is, and who find no room
         while plan.budget > 0:
             prompt = self._next_prompt(plan, refused)
             if prompt is None:
                 break
-            if prompt not in self.running and not self._let_in(prompt):
+            if not prompt.runs and not self._let_in(prompt):
                 refused.append(prompt)
                 continue
             cost = SCORED_TOKENS if prompt.scores_prompt else 1
             self._add(plan, prompt, min(max(1, plan.budget // cost), prompt.pending), cost)
-        self._decode(plan, plan.budget)  # what prompts have left over
+        self._decode(plan, [g for g in decoding if id(g) not in plan.taken], plan.budget)  # what prompts have left over
         work = plan.work()
         for item in work:
             self._served[item.generation.request.owner] += item.span.count
         return work
 
-    def _decode_budget(self) -> int:
+    def _decode_budget(self, *, all_decode: bool) -> int:
         """Tokens that decoding may take first: all of them, or half while prompts wait; of one token, every other."""
-        if not self.waiting and all(g.pending == 1 for g in self.running):
+        if all_decode and not self.waiting:
             return self.step_tokens
         if self.step_tokens > 1:
             return self.step_tokens // 2
         self._prompts_first = not self._prompts_first
         return int(self._prompts_first)
 
-    def _decode(self, plan: _Plan, most: int) -> None:
-        """Adds the requests that have one token to catch up with, up to `most` tokens."""
-        decoding = sorted((g for g in self.running if g.pending == 1 and id(g) not in plan.taken), key=_arrival)
+    def _decode(self, plan: _Plan, decoding: list[Generation], most: int) -> None:
+        """Adds these requests, which have one token to catch up with, up to `most` tokens."""
         if len(decoding) > most:
             decoding.sort(key=self._turn)
         kept = plan.budget - most
         for generation in decoding:
-            if generation in self.running and plan.budget > kept:  # it may have been preempted by an earlier one
+            if generation.runs and plan.budget > kept:  # it may have been preempted by an earlier one
                 generation.draft = generation.draft[: plan.budget - kept - 1]
                 self._add(plan, generation, 1 + len(generation.draft))
 
     def _next_prompt(self, plan: _Plan, refused: list[Generation]) -> Generation | None:
         """Whose prompt goes on or begins: the least served owner's; what runs before what waits."""
-        inside = [g for g in self.running if g.pending > 1 and id(g) not in plan.taken]
+        inside = [g for g in plan.reading if g.runs and id(g) not in plan.taken]
         heads = [g for g in (self._waiting[owner][0] for owner in self._may_enter()) if self._may_pass(g, refused)]
         heads = [g for g in heads if not self.cache.is_being_computed(g)]
         return min(inside + [g for g in heads if id(g) not in plan.taken], key=self._turn, default=None)
@@ -163,19 +171,18 @@ class Scheduler:
 
     def _may_enter(self) -> list[str]:
         """Owners who wait and have fewer than their share of the places; where none has, all, if a place is free."""
-        places, share = self._places(), self._share_of(self.max_running)
-        under = [owner for owner in self._waiting if places[owner] < share]
+        share = self._share_of(self.max_running)
+        under = [owner for owner in self._waiting if self._places[owner] < share]
         return under or ([*self._waiting] if len(self.running) < self.max_running else [])
 
     def _turn(self, generation: Generation) -> tuple[int, bool, int, int]:
-        waits = generation not in self.running
-        return self._served[generation.request.owner], waits, *_arrival(generation)
+        return self._served[generation.request.owner], not generation.runs, *generation.arrival
 
     def _let_in(self, generation: Generation) -> bool:
         """Gives a waiting request a place and its prefix, taken from others where its owner has less than its share."""
         owner = generation.request.owner
         if len(self.running) >= self.max_running and not self._take_from(
-            self._places(), self._share_of(self.max_running)
+            self._places, self._share_of(self.max_running)
         ):
             return False
         while not self.cache.admit(generation, spare=len(self.running)):
@@ -185,9 +192,14 @@ class Scheduler:
             if not self._take_from(blocks, share):
                 return False
         self._unqueue(generation)
-        self.running.append(generation)
-        generation.let_in = len(generation.tokens)
+        self._enter(generation)
         return True
+
+    def _enter(self, generation: Generation) -> None:
+        self.running.append(generation)
+        self._places[generation.request.owner] += 1
+        generation.runs = True
+        generation.let_in = len(generation.tokens)
 
     def _take_from(self, held: Counter[str], share: int) -> bool:
         """Preempts the latest request of the owner who holds most, where that is more than its share."""
@@ -195,7 +207,7 @@ class Scheduler:
             if amount <= share:
                 return False
             own = [g for g in self.running if g.request.owner == owner]
-            victim = max(own, key=_arrival)
+            victim = max(own, key=_ARRIVAL)
             if len(own) > 1 or len(victim.tokens) >= victim.let_in + PROTECTED_TOKENS:
                 self.preempt(victim)
                 return True
@@ -206,10 +218,10 @@ class Scheduler:
         plan.taken.add(id(generation))
         if not self._grow(generation, generation.computed + count):
             return
-        start = generation.computed
+        start, pending = generation.computed, generation.pending
         known = generation.tokens[start : start + count]
         tokens = known + generation.draft[: count - len(known)]
-        draws = count - generation.pending + 1 if count >= generation.pending and generation.room else 0
+        draws = count - pending + 1 if count >= pending and generation.room else 0
         span = TokenSpan(generation.table, start, count)
         plan.add(ScheduledWork(generation, tokens, span, draws))
         plan.budget -= cost * count
@@ -229,12 +241,12 @@ class Scheduler:
         for owner, amount in blocks.most_common():
             own = [g for g in self.running if g.request.owner == owner]
             if amount > share and len(own) > 1:
-                return max(own, key=_arrival)
-        return max(self.running, key=_arrival)
+                return max(own, key=_ARRIVAL)
+        return max(self.running, key=_ARRIVAL)
 
     def preempt_all(self) -> None:
         """Every request gives its blocks back, and waits in the order of arrival."""
-        for generation in sorted(self.running, key=_arrival, reverse=True):
+        for generation in sorted(self.running, key=_ARRIVAL, reverse=True):
             self.preempt(generation)
 
     def preempt(self, generation: Generation) -> None:
@@ -246,15 +258,11 @@ class Scheduler:
         self._waiting.setdefault(generation.request.owner, deque()).appendleft(generation)
 
     def _active(self) -> set[str]:
-        return {g.request.owner for g in self.running} | {*self._waiting}
+        return {*self._places} | {*self._waiting}
 
     def _share_of(self, amount: int) -> int:
         """An owner's equal part, where each has at least one."""
         return max(1, amount // max(1, len(self._active())))
-
-    def _places(self) -> Counter[str]:
-        """Running requests by owner."""
-        return Counter(g.request.owner for g in self.running)
 
     def _blocks(self) -> Counter[str]:
         """Blocks by owner; shared ones count for each."""
@@ -262,7 +270,3 @@ class Scheduler:
         for generation in self.running:
             held[generation.request.owner] += len(generation.table)
         return held
-
-
-def _arrival(generation: Generation) -> tuple[int, int]:
-    return generation.request.arrived_ns, generation.request.id

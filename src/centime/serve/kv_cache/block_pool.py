@@ -166,10 +166,11 @@ class BlockPool:
         for number in self._unused:
             self._empty.add(number)
         self._unused.clear()
+        for number in self._by_key.values():
+            block = self.blocks[number]
+            block.key, block.parent, block.tokens = None, None, ()
         self._by_key.clear()
         self._children.clear()
-        for block in self.blocks:
-            block.key, block.parent, block.tokens = None, None, ()
 
     def _forget(self, number: int) -> None:
         block = self.blocks[number]

@@ -79,7 +79,7 @@ def free_cache_bytes(device: torch.device) -> int:
     return int(free) // 4
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class TokenSpan:
     """Consecutive tokens of one request in a step: `count` of them from position `start` on; `table` is its blocks."""
 

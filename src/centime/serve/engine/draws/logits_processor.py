@@ -39,15 +39,13 @@ class LogitsProcessor:
             torch.tensor(list(known), dtype=torch.int64),
             torch.tensor(list(known.values()), dtype=torch.float32),
         )
-
-    @property
-    def changes(self) -> bool:
-        """Whether `apply` does anything."""
-        return self._penalties_V is not None or self._seen_V is not None or len(self._biased) > 0
+        # whether `apply` does anything
+        self.changes = self._penalties_V is not None or self._seen_V is not None or bool(known)
 
     def add(self, token: int) -> None:
         """The answer has this token once more."""
-        self._changed(token, 1)
+        if self.changes:
+            self._changed(token, 1)
 
     @contextmanager
     def beside(self, guesses: Sequence[int]) -> Iterator[None]:
@@ -61,8 +59,6 @@ class LogitsProcessor:
                 self._changed(token, -1)
 
     def _changed(self, token: int, by: int) -> None:
-        if not self.changes:
-            return
         self._counts[token] += by
         count = self._counts[token]
         if self._penalties_V is not None:

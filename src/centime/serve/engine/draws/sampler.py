@@ -18,6 +18,8 @@ from torch import Tensor
 
 from centime.serve.engine.request import SamplingParams, TokenLogprob
 
+PIECE = 64  # ids whose probabilities are added up first
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -41,14 +43,19 @@ def uniform(seed: int, number: int) -> float:
 
 def sample(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     """Tokens int64 [R] drawn from scores float32 [R, V]. Minus infinity is never drawn; each row has a finite score."""
-    chosen_R = scores_RV.argmax(-1)
-    random = [row for row, draw in enumerate(draws) if draw.params.temperature > 0]
-    cut = [row for row in random if _cuts(draws[row].params)]
-    whole = [row for row in random if not _cuts(draws[row].params)]
-    for rows, draw_of in ((cut, _draw_kept), (whole, _draw_any)):
-        if rows:
-            chosen_R[rows] = draw_of(scores_RV[rows], [draws[row] for row in rows])
+    ways = [_draw_best if not d.params.temperature else _draw_kept if _cuts(d.params) else _draw_any for d in draws]
+    chosen_R = torch.empty(len(draws), dtype=torch.int64)
+    for way in {*ways}:
+        rows = [row for row, of_row in enumerate(ways) if of_row is way]
+        if len(rows) == len(draws):
+            return way(scores_RV, draws)
+        chosen_R[rows] = way(scores_RV[rows], [draws[row] for row in rows])
     return chosen_R
+
+
+def _draw_best(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """The likeliest token of each row, the lowest id among equals."""
+    return scores_RV.argmax(-1)
 
 
 def _cuts(params: SamplingParams) -> bool:
@@ -70,13 +77,35 @@ def _points(draws: Sequence[Draw], mass: Tensor) -> Tensor:
 
 
 def _draw_any(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """One token a row by inverse transform over the whole vocabulary in the order of ids: nothing need be sorted."""
-    best_R1 = scores_RV.amax(-1, keepdim=True)
-    cumulative = ((scores_RV - best_R1).double() / _temperatures(draws)).exp().cumsum(-1)
-    place = torch.searchsorted(cumulative, _points(draws, cumulative[:, -1:]), right=True)
-    # by rounding a point may lie at the very end: the last token that has any probability
-    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous(), right=False)
-    return torch.minimum(place, last)[:, 0]
+    """One token a row by inverse transform over the whole vocabulary in the order of ids: nothing need be sorted.
+
+    In two steps: which piece of PIECE ids, then which of them. Only sums of pieces and the ids of one piece are added
+    up in float64, not the whole vocabulary.
+    """
+    V = scores_RV.shape[1]
+    warm_RV = scores_RV if all(draw.params.temperature == 1 for draw in draws) else scores_RV / _temperatures(draws)
+    likely_RV = warm_RV.float().softmax(-1)
+    whole = V - V % PIECE
+    sums_RP = likely_RV[:, :whole].unflatten(1, (-1, PIECE)).sum(-1) if whole else likely_RV[:, :0]
+    if whole < V:
+        sums_RP = torch.cat((sums_RP, likely_RV[:, whole:].sum(-1, keepdim=True)), 1)
+    until_RP = sums_RP.double().cumsum(-1)
+    point_R1 = _points(draws, until_RP[:, -1:])
+    piece_R1 = _first_above(until_RP, point_R1)
+    before_R1 = until_RP.gather(1, piece_R1) - sums_RP.double().gather(1, piece_R1)
+    ids_RI = piece_R1 * PIECE + torch.arange(PIECE)
+    within_RI = likely_RV.gather(1, ids_RI.clamp(max=V - 1)).double().masked_fill_(ids_RI >= V, 0).cumsum(-1)
+    return ids_RI.gather(1, _first_above(within_RI, (point_R1 - before_R1).clamp(min=0)))[:, 0]
+
+
+def _first_above(cumulative_RN: Tensor, point_R1: Tensor) -> Tensor:
+    """The first place of each row whose sum is above its point, which has something of its own; int64 [R, 1].
+
+    By rounding a point may lie at the very end: then the last place that has something.
+    """
+    place_R1 = torch.searchsorted(cumulative_RN, point_R1, right=True)
+    last_R1 = torch.searchsorted(cumulative_RN, cumulative_RN[:, -1:].contiguous(), right=False)
+    return torch.minimum(place_R1, last_R1)
 
 
 def _draw_kept(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
