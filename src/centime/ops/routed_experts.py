@@ -22,6 +22,8 @@ from centime.ops.quantised import Quantised
 # otherwise show them a new shape for every expert in every step.
 SEGMENT = 32
 FEW = 64  # tokens up to which padding to whole segments costs more than it saves
+SMALL = 2**16  # numbers of an expert's matrix up to which a call of its own costs more than its arithmetic
+EVEN = 3  # rows with padding over rows without, up to which small experts are multiplied all at once
 Stack = Tensor | Sequence[Tensor]  # a matrix an expert: gate over up [2, F, D] and down [D, F], or both packed
 
 
@@ -129,6 +131,10 @@ def visited_experts(
     if isinstance(gate_up_E2FD, Panels) and isinstance(down_EDF, Panels):
         return panel_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
     T, K = expert_ids_TK.shape
+    if x_TD.dtype == torch.float32 and isinstance(down_EDF, Tensor) and isinstance(gate_up_E2FD, Tensor):
+        most = int(torch.bincount(expert_ids_TK.flatten(), minlength=len(down_EDF)).max())
+        if down_EDF[0].numel() <= SMALL and most * len(down_EDF) <= EVEN * T * K:
+            return _all_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF, most)
     fewest = ROWS if gate_up_E2FD[0].is_mkldnn else 1
     plan = dispatch(expert_ids_TK, len(down_EDF), fewest if T <= FEW or x_TD.dtype == torch.float32 else SEGMENT)
     x = x_TD.index_select(0, plan.token_P)
@@ -137,6 +143,25 @@ def visited_experts(
     y = torch.cat([linear(act[start:end], down_EDF[e]) for e, start, end in plan.segments])
     y_TKD = y.index_select(0, plan.slot_TK).view(T, K, -1)
     return (y_TKD * gates_TK[..., None].to(y.dtype)).sum(1)
+
+
+def _all_experts(
+    x_TD: Tensor, expert_ids_TK: Tensor, gates_TK: Tensor, gate_up_E2FD: Tensor, down_EDF: Tensor, rows: int
+) -> Tensor:
+    """The same with all experts' products in one call, `rows` rows of each: many small ones cost more than padding."""
+    T, K = expert_ids_TK.shape
+    E, D, F_ = down_EDF.shape
+    flat = expert_ids_TK.flatten()
+    order = flat.argsort(stable=True)
+    counts = torch.bincount(flat, minlength=E)
+    sorted_experts = flat[order]
+    place = torch.arange(T * K, device=flat.device) - (counts.cumsum(0) - counts)[sorted_experts]
+    slot_P = torch.empty_like(order).index_copy_(0, order, sorted_experts * rows + place)
+    x = x_TD.new_zeros(E * rows, D).index_copy_(0, slot_P, x_TD.repeat_interleave(K, 0)).view(E, rows, D)
+    gate, up = torch.bmm(x, gate_up_E2FD.view(E, 2 * F_, D).transpose(1, 2)).chunk(2, dim=-1)
+    y = torch.bmm(swiglu(gate, up), down_EDF.transpose(1, 2)).view(E * rows, D)
+    y_TKD = y.index_select(0, slot_P).view(T, K, D)
+    return (y_TKD * gates_TK[..., None]).sum(1)
 
 
 def routed_experts_by_tile(

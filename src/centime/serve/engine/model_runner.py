@@ -63,7 +63,7 @@ class ModelRunner:
         return states[0]
 
     def _arranged(self, spans: Sequence[TokenSpan]) -> tuple[Tensor, StepCache]:
-        """The spans with those of few tokens first and taken apart; and where their tokens stood before."""
+        """The spans with those of few tokens first and taken apart, like ones together; where their tokens stood."""
         firsts, at = [], 0
         for span in spans:
             firsts.append(at)
@@ -72,6 +72,7 @@ class ModelRunner:
             return torch.arange(len(spans), device=self.device), StepCache(self.pages, spans)
         short = [(first, span) for first, span in zip(firsts, spans, strict=True) if span.count <= FEW]
         long = [(first, span) for first, span in zip(firsts, spans, strict=True) if span.count > FEW]
+        long.sort(key=lambda one: (one[1].count, one[1].end))  # those alike are attended over together
         order = [first + i for first, span in short + long for i in range(span.count)]
         parts = [TokenSpan(span.table, span.start + i, 1) for _, span in short for i in range(span.count)]
         return torch.tensor(order, device=self.device), StepCache(self.pages, parts + [span for _, span in long])

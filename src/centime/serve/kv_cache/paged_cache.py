@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import accumulate
+from itertools import groupby
 
 import psutil
 import torch
@@ -17,7 +17,8 @@ from centime.ops.large_pages import Arena
 from centime.ops.latent.past import Past, QueryGroup
 
 SHORT = 512  # tokens of a past up to which attention together is worth bringing the entries together
-TOGETHER = 16
+TOGETHER = 16  # at least so many; of short ones as many more as GATHERED bytes of entries hold
+GATHERED = 2**20
 
 
 class Pages:
@@ -96,10 +97,11 @@ class StepCache:
     """The cache of one forward pass over packed tokens [1, N]: all spans' tokens, one span behind the other.
 
     Spans of a single token (decoding) come first; those of about the same past, while it is short, are attended over
-    together, at most `together` of them. Each longer span, a piece of a prompt, alone, in whatever form is cheaper.
+    together, at most `together` of them. Longer spans, pieces of prompts, in whatever form is cheaper: neighbours of
+    one length and one past together while that is short, others alone.
     """
 
-    def __init__(self, pages: Pages, spans: Sequence[TokenSpan], together: int = TOGETHER) -> None:
+    def __init__(self, pages: Pages, spans: Sequence[TokenSpan], together: int | None = None) -> None:
         self.pages = pages
         self.singles = next((i for i, span in enumerate(spans) if span.count > 1), len(spans))
         assert all(span.count > 1 for span in spans[self.singles :]), "single tokens come first"
@@ -109,11 +111,14 @@ class StepCache:
         self._positions = torch.tensor(at, device=device)
         self._slots = torch.tensor(slots, device=device)
         self._single_spans, self._together = spans[: self.singles], together
-        ends = list(accumulate(span.count for span in spans))
-        self._longer = [
-            (slice(end - span.count, end), _slots(span.table, span.end, pages.size, device))
-            for span, end in list(zip(spans, ends, strict=True))[self.singles :]
-        ]
+        self._longer, at_row = list[tuple[slice, int, slice | Tensor]](), self.singles
+        for alike in _alike(spans[self.singles :], pages):
+            rows, count, end = len(alike) * alike[0].count, alike[0].count, alike[0].end
+            where = _slots(alike[0].table, end, pages.size, device)
+            if len(alike) > 1:
+                where = _filled_up(alike, end, pages.size, device)[0]
+            self._longer.append((slice(at_row, at_row + rows), count, where))
+            at_row += rows
 
     def positions(self, tokens: int) -> Tensor:
         assert tokens == len(self._positions)
@@ -137,8 +142,11 @@ class StepCache:
         if self.singles:
             first = tuple(q[:, : self.singles] for q in queries)
             parts.append(attention.decode(first, self._past(stored_SW)))
-        for rows, where in self._longer:
-            parts.append(attention.over(tuple(q[:, rows] for q in queries), _read(stored_SW, where)))
+        for rows, count, where in self._longer:
+            heads = attention.over(
+                tuple(q[0, rows].unflatten(0, (-1, count)) for q in queries), _read(stored_SW, where)
+            )
+            parts.append(heads.flatten(0, 1)[None])
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _past(self, stored_SW: Tensor) -> Past:
@@ -159,7 +167,7 @@ class StepCache:
 
     @cached_property
     def _groups(self) -> list[tuple[Tensor, slice | Tensor, Tensor | None]]:
-        return _groups(self._single_spans, self._together, self.pages.size, self.pages.stored.device)
+        return _groups(self._single_spans, self._together, self.pages)
 
 
 def slot_of(table: Sequence[int], position: int, size: int) -> int:
@@ -183,16 +191,31 @@ def _slots(table: Sequence[int], tokens: int, size: int, device: torch.device) -
     return (starts[:, None] + torch.arange(size, device=device)).flatten()[None, :tokens]
 
 
+def _together(tokens: int, pages: Pages) -> int:
+    """How many pasts of as many tokens are brought together."""
+    width = pages.stored.shape[2] * pages.stored.element_size()
+    return max(TOGETHER, GATHERED // (tokens * width))
+
+
+def _alike(longer: Sequence[TokenSpan], pages: Pages) -> Iterator[list[TokenSpan]]:
+    """Neighbours of one length and one short past, as many as are attended over together."""
+    for (_, end), run in groupby(longer, key=lambda span: (span.count, span.end)):
+        spans, most = list(run), _together(end, pages) if end <= SHORT else 1
+        yield from (spans[i : i + most] for i in range(0, len(spans), most))
+
+
 def _groups(
-    singles: Sequence[TokenSpan], together: int, size: int, device: torch.device
+    singles: Sequence[TokenSpan], together: int | None, pages: Pages
 ) -> list[tuple[Tensor, slice | Tensor, Tensor | None]]:
     """(rows, slots [G, T], unseen [G, T]) of those that are attended over together."""
+    size, device = pages.size, pages.stored.device
     alike: dict[int, list[int]] = {}
     for row, span in enumerate(singles):
         alike.setdefault(_rounded(span.end) if span.end <= SHORT else -1 - row, []).append(row)
     groups: list[tuple[Tensor, slice | Tensor, Tensor | None]] = []
     for length, rows in alike.items():
-        for some in (rows[i : i + together] for i in range(0, len(rows), together)):
+        most = together or (_together(length, pages) if length > 0 else 1)
+        for some in (rows[i : i + most] for i in range(0, len(rows), most)):
             chosen = [singles[row] for row in some]
             if len(some) == 1:
                 where, unseen = _slots(chosen[0].table, chosen[0].end, size, device), None

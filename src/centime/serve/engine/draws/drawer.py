@@ -30,7 +30,7 @@ NOT_FINITE = (
 )
 
 
-@dataclass
+@dataclass(slots=True)
 class RequestPart:
     """One request's part of a step: `hidden_TD` of its tokens, what was drawn after them, and how likely that was."""
 
@@ -39,6 +39,12 @@ class RequestPart:
     drawn: Sequence[int] = ()  # as many as work.draws
     logprobs: Sequence[TokenLogprob] = ()  # of each one drawn, where the request asks for any
     drawn_logprobs: Sequence[float] = ()  # the same under what it was drawn from, where the request keeps a record
+
+    @property
+    def drawn_from_RD(self) -> Tensor:
+        """The states of its last tokens, each of which something is drawn after."""
+        draws = self.work.draws
+        return self.hidden_TD if draws == self.work.span.count else self.hidden_TD[-draws:]
 
     @property
     def best(self) -> int | None:
@@ -58,7 +64,7 @@ class Drawer:
 
     def draw(self, parts: Sequence[RequestPart]) -> Sequence[RequestPart]:
         """Fills in what each part draws. Raises UserError on logits that are no numbers, DeadEnd as a grammar does."""
-        logits_RV = self.logits(torch.cat([part.hidden_TD[-part.work.draws :] for part in parts]))
+        logits_RV = self.logits(torch.cat([part.drawn_from_RD for part in parts]))
         rows = list[tuple[RequestPart, slice]]()
         draws = list[Draw]()
         for part in parts:

@@ -21,7 +21,7 @@ from centime.serve.engine.request import SamplingParams, TokenLogprob
 PIECE = 64  # ids whose probabilities are added up first
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Draw:
     """One row of scores to draw from: the answer's `number`-th token. `seed` is never None here."""
 
