@@ -75,6 +75,11 @@ class SamplingParams:
     prompt_logprobs: int | None = None
     score_from: int = 1
 
+    @property
+    def cuts(self) -> bool:
+        """Whether tokens are left out of the draw."""
+        return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
+
     def __post_init__(self) -> None:
         def within(name: str, low: float, high: float, *, open_low: bool = False) -> None:
             value = getattr(self, name)

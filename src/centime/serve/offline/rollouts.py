@@ -12,7 +12,8 @@ reinforcement learning is
 
 Draws are functions of the seed, of the prompt's place in the run, of the sample's number and of the token's, so that a
 run that was killed and starts again at `step` gets the same samples (to the bit with deterministic=True, whatever else
-was sampled beside them).
+was sampled beside them). With it too, log-probabilities are those of the training forward pass to the bit, and
+`engine.mismatch` says how far those that drew were from them (rescoring.py).
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from centime.errors import UserError
+from centime.model.packed.layer import PackedDecoderLayer
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.request import DrawRecord, Event, Finish, Finished, Request, SamplingParams, check_prompt
 from centime.serve.engine.settings import EngineSettings
+from centime.serve.offline.rescoring import Mismatch, training_logprobs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,9 +61,10 @@ class Rollout:
 class RolloutEngine:
     """An engine that samples when asked, and otherwise holds nothing but its cache.
 
-    deterministic: a sample's bits do not depend on the others beside it, at a price. routings: tell which experts were
-    visited. together: answers in progress at once. cache_bytes: memory for what they read; None: a quarter of what is
-    free.
+    deterministic: a sample's bits do not depend on the others beside it, and its log-probabilities are the training
+    forward pass's, at a price; of those under top-p, top-k or min-p, which training does not know, only `logprobs`.
+    Packed weights, which nothing trains, keep the engine's own. routings: tell which experts were visited. together:
+    answers in progress at once. cache_bytes: memory for what they read; None: a quarter of what is free.
     Raises UserError where the cache would hold next to nothing, or where packed weights are to tell their routings.
     """
 
@@ -85,6 +89,8 @@ class RolloutEngine:
             routings=routings,
         )
         self.engine = self._new_engine()
+        self.mismatch: Mismatch | None = None  # of the last samples, where they were told as training has them
+        self._rescores = deterministic and not any(isinstance(layer, PackedDecoderLayer) for layer in model.layers)
         self.context = self.engine.context
 
     def sample(
@@ -115,7 +121,27 @@ class RolloutEngine:
         except BaseException:  # Ctrl-C may strike anywhere within a step, after which the books are in doubt
             self.engine = self._new_engine()
             raise
-        return [[asked.rollout() for asked in group] for group in groups]
+        found = [[asked.rollout() for asked in group] for group in groups]
+        return self._as_training_has_it(prompts, found, params) if self._rescores else found
+
+    def _as_training_has_it(
+        self, prompts: Sequence[Sequence[int]], found: Sequence[Sequence[Rollout]], params: SamplingParams
+    ) -> list[list[Rollout]]:
+        """The same with log-probabilities of the training forward pass; `mismatch` says how far they were apart."""
+        drawn, training, rescored = list[float](), list[float](), list[list[Rollout]]()
+        for prompt, group in zip(prompts, found, strict=True):
+            rescored.append([])
+            for rollout in group:
+                own = training_logprobs(self._model, prompt, rollout.tokens)
+                drawn += rollout.logprobs
+                training += own
+                warm = rollout.drawn_logprobs
+                if params.temperature and not params.cuts:
+                    one = params.temperature == 1
+                    warm = own if one else training_logprobs(self._model, prompt, rollout.tokens, params.temperature)
+                rescored[-1].append(replace(rollout, logprobs=own, drawn_logprobs=warm))
+        self.mismatch = Mismatch.of(drawn, training)
+        return rescored
 
     def _new_engine(self) -> Engine:
         return Engine(self._model, self._tokenizer, self._settings)

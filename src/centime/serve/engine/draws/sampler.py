@@ -32,7 +32,7 @@ class Draw:
     @property
     def is_plain(self) -> bool:
         """Whether the draw is from the scores as they are, neither warmed nor cooled nor cut."""
-        return self.params.temperature == 1 and not _cuts(self.params)
+        return self.params.temperature == 1 and not self.params.cuts
 
 
 def uniform(seed: int, number: int) -> float:
@@ -43,7 +43,7 @@ def uniform(seed: int, number: int) -> float:
 
 def sample(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     """Tokens int64 [R] drawn from scores float32 [R, V]. Minus infinity is never drawn; each row has a finite score."""
-    ways = [_draw_best if not d.params.temperature else _draw_kept if _cuts(d.params) else _draw_any for d in draws]
+    ways = [_draw_best if not d.params.temperature else _draw_kept if d.params.cuts else _draw_any for d in draws]
     chosen_R = torch.empty(len(draws), dtype=torch.int64)
     for way in {*ways}:
         rows = [row for row, of_row in enumerate(ways) if of_row is way]
@@ -56,10 +56,6 @@ def sample(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
 def _draw_best(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     """The likeliest token of each row, the lowest id among equals."""
     return scores_RV.argmax(-1)
-
-
-def _cuts(params: SamplingParams) -> bool:
-    return params.top_p < 1 or params.top_k > 0 or params.min_p > 0
 
 
 def finite_rows(logits_RV: Tensor) -> Tensor:
@@ -138,7 +134,7 @@ def drawn_log_probabilities(scores_RV: Tensor, tokens: Sequence[int], draws: Seq
         return found
     chosen = [draws[row] for row in rows]
     warm_RV = scores_RV[rows] / _temperatures(chosen).float()
-    cut = [place for place, draw in enumerate(chosen) if _cuts(draw.params)]
+    cut = [place for place, draw in enumerate(chosen) if draw.params.cuts]
     if cut:
         ids, _, kept = _kept(scores_RV[[rows[place] for place in cut]], [chosen[place] for place in cut])
         outside = torch.arange(ids.shape[1]) >= kept[:, None]
