@@ -240,3 +240,21 @@ def test_as_much_as_may_be_is_taken_and_one_more_is_named(name: str, most: objec
     SamplingParams(**{name: most})  # type: ignore[arg-type]
     with pytest.raises(UserError, match=f"^{name} "):
         SamplingParams(**{name: more})  # type: ignore[arg-type]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 200), st.sampled_from([1.0, 0.3]))
+def test_a_draw_is_where_the_sum_of_probabilities_passes_its_number(seed: int, size: int, temperature: float) -> None:
+    """Whatever the size of the vocabulary, and tokens without any probability are never drawn."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(6, size, generator=generator) * 4
+    banned = torch.rand(6, size, generator=generator) < 0.5
+    banned[:, int(torch.randint(size, (1,), generator=generator))] = False
+    scores = scores.masked_fill(banned, float("-inf"))
+    draws = [Draw(SamplingParams(temperature=temperature), seed % 2**60, number) for number in range(6)]
+    for row, (token, one) in enumerate(zip(sampler.sample(scores, draws).tolist(), draws, strict=True)):
+        assert not banned[row, token]
+        sums = (scores[row].double() / temperature).softmax(-1).cumsum(-1)
+        point = uniform(one.seed, one.number)
+        assert sums[token] >= point - 1e-6
+        assert token == 0 or sums[token - 1] <= point + 1e-6
