@@ -118,13 +118,14 @@ SERVE_MAY_IMPORT: dict[str, set[str]] = {
     "accounts": set(),
     # what the applications are made of
     "http": {"accounts", "engine", "fair_pool", "json_body", "faults"},
+    "admin": {"http", "accounts"},
     "formats": {"json_body"},
     "protocol": {"http", "formats", "grammar", "engine"},
     "pages": {"http", "accounts", "engine"},
     # the applications: neither knows the other
-    "gateway": {"pages", "protocol", "http", "accounts", "engine", "json_body"},
+    "gateway": {"admin", "pages", "protocol", "http", "accounts", "engine", "json_body"},
     "api": {
-        *("pages", "protocol", "formats", "http", "accounts", "replicas", "grammar", "engine", "kv_cache"),
+        *("admin", "pages", "protocol", "formats", "http", "accounts", "replicas", "grammar", "engine", "kv_cache"),
         *("loading", "fair_pool", "json_body", "token_bytes"),
     },
 }
@@ -167,5 +168,9 @@ OPTIONAL = {
 
 BEHIND_EXTRA = tuple(f"centime.serve.{room}" for room in ("http", "pages", "protocol", "api", "gateway", "replicas"))
 BEHIND_EXTRA += ("centime.ops.gpu", "centime.evaluate.harness")
+BEHIND_EXTRA = tuple(
+    f"centime.serve.{room}" for room in ("http", "admin", "pages", "protocol", "api", "gateway", "replicas")
+)
+BEHIND_EXTRA += ("centime.ops.gpu",)
 
 MOST_FILES = 15  # of one folder, its __init__ aside

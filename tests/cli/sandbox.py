@@ -67,6 +67,7 @@ def build(folder: Path, zygote: Zygote, scenario: Path) -> None:
         ["data", "prepare", "texts", "--tokenizer", "tok", "--out", "data", "--holdout", "0.3", "--workers", "1"],
         ["keys", "add", "alice", "--budget", "$5"],
         ["budgets", "add", "key:alice", "$5", "--per", "day"],
+        ["keys", "backup", "copy.sqlite"],
         ["plan", "serve", "--model=centime-d2", "--gpu=h800", "--gpus=1", "--isl=100", "--osl=10", "--card=card.json"],
     ):
         done = zygote.run(words, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -109,6 +110,70 @@ def move(
     move_key(Store(), name, place)
     where = f"stands in {place}" if place else "stands in no organisation"
     _say({"name": name, "place": place or None}, f"{name} {where}.", as_json)
+
+
+@app.command()
+def rotate(
+    name: Name,
+    overlap: Annotated[float, typer.Option(help="Hours for which the old secret is good yet.")] = 24.0,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a new secret, printed once; its name, balance and lines on the bill stay."""
+    from centime.serve.accounts.access.audit import note
+    from centime.serve.accounts.access.lifetimes import rotate as rotate_key
+    from centime.serve.accounts.store import Store
+
+    store = Store()
+    secret = rotate_key(store, name, overlap * 3600)
+    note(store, "command line", "rotate key", name, {"overlap_seconds": overlap * 3600})
+    _say({"name": name, "secret": secret}, secret, as_json)
+
+
+@app.command()
+def expire(
+    name: Name,
+    when: Annotated[str, typer.Argument(help="A day or an instant (ISO 8601), such as 2027-01-31; never for no end.")],
+    as_json: AsJson = False,
+) -> None:
+    """Refuse a key from an instant on."""
+    from centime.serve.accounts.access.audit import note
+    from centime.serve.accounts.access.lifetimes import instant_ns, set_end
+    from centime.serve.accounts.store import Store
+
+    store, at_ns = Store(), None if when == "never" else instant_ns(when)
+    set_end(store, name, at_ns)
+    note(store, "command line", "expire key", name, {"when": when})
+    end = None if at_ns is None else at_ns // 10**9
+    _say({"name": name, "expires": end}, f"{name} {'has no end' if end is None else f'ends at {when}'}.", as_json)
+
+
+@app.command()
+def backup(
+    to: Annotated[Path, typer.Argument(help="The copy's name; one that exists is replaced.")], as_json: AsJson = False
+) -> None:
+    """Copy the whole ledger, keys and bill, as it is at one instant, while servers write to it."""
+    from centime.ledger import default_book_path
+    from centime.serve.accounts.access.backup import back_up
+
+    size = back_up(default_book_path(), to)
+    _say({"to": str(to), "bytes": size}, f"{to} holds the ledger, {size:,} bytes.", as_json)
+
+
+@app.command()
+def restore(
+    copy: Annotated[Path, typer.Argument(help="What `centime keys backup` wrote.")], as_json: AsJson = False
+) -> None:
+    """Put a copy in the ledger's place, while no server runs; what was there is kept beside it."""
+    from centime.ledger import default_book_path
+    from centime.serve.accounts.access.backup import restore as restore_copy
+
+    before = restore_copy(copy, default_book_path())
+    kept = f"; what it was is {before}" if before is not None else ""
+    _say(
+        {"ledger": str(default_book_path()), "before": None if before is None else str(before)},
+        f"The ledger is that of {copy}{kept}.",
+        as_json,
+    )
 
 
 @app.command("top-up")

@@ -70,6 +70,11 @@ class Accounts:
             ) from None
 
     @property
+    def store(self) -> Store:
+        """The tables of keys."""
+        return self._store
+
+    @property
     def open(self) -> bool:
         """Whether anybody may ask: no key was ever made. Such a server is for this machine alone."""
         return not self._store.read("SELECT 1 FROM keys LIMIT 1")
@@ -80,8 +85,10 @@ class Accounts:
         if secret:
             found = self._store.read(
                 "SELECT name, tariff, CASE WHEN balance IS NULL THEN NULL ELSE currency END, per_minute, concurrency, "
-                "revoked_ns, place FROM keys WHERE hash = ?",
+                "revoked_ns, place, (SELECT at_ns FROM key_ends WHERE key = name) FROM keys WHERE hash = ?1 "
+                "OR name = (SELECT key FROM former_secrets WHERE hash = ?1 AND until_ns > ?2)",
                 hash_of(secret),
+                time.time_ns(),
             )
             row = found[0] if found else None
         if row is None:
@@ -91,7 +98,9 @@ class Accounts:
             raise Refused(
                 401, "invalid_api_key", f"Authentication failed: {said}. Send 'Authorization: Bearer sk-...'."
             )
-        name, tariff, currency, per_minute, concurrency, revoked_ns, place = row
+        name, tariff, currency, per_minute, concurrency, revoked_ns, place, end_ns = row
+        if isinstance(end_ns, int) and end_ns <= time.time_ns():
+            raise Refused(401, "invalid_api_key", f"Authentication failed: key {name!r} has expired.")
         if revoked_ns is not None:
             raise Refused(401, "invalid_api_key", f"Authentication failed: key {name!r} was revoked.")
         own = _tariff(tariff) if isinstance(tariff, str) else None

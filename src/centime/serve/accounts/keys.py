@@ -152,6 +152,15 @@ def move(store: Store, name: str, place: str) -> None:
         connection.execute("UPDATE keys SET place = ? WHERE name = ?", (place, name))
 
 
+def set_limits(store: Store, name: str, *, per_minute: int | None, concurrency: int | None) -> None:
+    """Requests a minute and at once, at most; 0: no limit, None: as it is. Raises UserError for an unknown name."""
+    with store.writing() as connection:
+        _known(connection, name)
+        for column, value in (("per_minute", per_minute), ("concurrency", concurrency)):
+            if value is not None:
+                connection.execute(f"UPDATE keys SET {column} = ? WHERE name = ?", (value or None, name))
+
+
 def top_up(store: Store, name: str, money: str) -> Key:
     """Add money to a key's balance. Raises UserError for an unknown or revoked key, one without a budget, another
     currency, or more than a balance holds."""

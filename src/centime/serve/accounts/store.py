@@ -21,6 +21,7 @@ from centime.ledger.book import BUSY_SECONDS, connect, default_book_path
 from centime.ledger.shared import LedgerLost, Postgres, shared_ledger
 from centime.ledger.shared.postgres import without_password
 from centime.ledger.shared.tables import make_shared
+from centime.serve.accounts.access.tables import SCHEMA as ACCESS_SCHEMA
 from centime.serve.accounts.budgets.tables import SCHEMA as BUDGETS_SCHEMA
 
 LOWEST = -(2**63)  # what an integer of SQLite holds
@@ -74,6 +75,8 @@ class Store:
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
         self._reader = connect(self.path)
         if not self.read("SELECT 1 FROM sqlite_master WHERE name = 'budgets'"):
+        self._stuck = False  # the last write did not come about
+        if not self.read("SELECT 1 FROM sqlite_master WHERE name = 'audit'"):
             with self._lock:
                 self._connection.execute("BEGIN IMMEDIATE")
                 _make(self._connection)
@@ -142,7 +145,7 @@ class Store:
 
 def _make(connection: sqlite3.Connection) -> None:
     """The tables, and what those of an earlier version lack, inside the caller's transaction."""
-    for statement in re.sub("--.*", "", f"{_SCHEMA}{BUDGETS_SCHEMA}").split(";"):
+    for statement in re.sub("--.*", "", f"{_SCHEMA}{BUDGETS_SCHEMA}{ACCESS_SCHEMA}").split(";"):
         connection.execute(statement)  # not executescript, which would end the transaction first
     for table, column, kind in _LATER:
         if column not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:

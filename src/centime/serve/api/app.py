@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI
 
 from centime import __version__
+from centime.serve.admin.routes import ADMIN_KEY, admin_routes
 from centime.serve.api import chat, completions, information, messages
 from centime.serve.api.service import Service
 from centime.serve.http import balance, errors
@@ -75,5 +77,6 @@ def create_app(service: Service, origins: Sequence[str] = ()) -> FastAPI:
 
     for router in (chat.router, completions.router, messages.router, information.router, balance.router):
         app.include_router(router)
+    app.include_router(admin_routes(lambda: service.accounts.store, os.environ.get(ADMIN_KEY) or None))
     app.include_router(page_routes(account_of, engine=view, bill=BillView(service.book)))
     return app

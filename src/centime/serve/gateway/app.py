@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from centime import __version__
+from centime.serve.admin.routes import ADMIN_KEY, admin_routes
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.routes import passing_routes
 from centime.serve.http import balance, errors
@@ -60,6 +62,7 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
     add_description(app)
     app.include_router(passing_routes(gateway))
     app.include_router(balance.router)
+    app.include_router(admin_routes(lambda: gateway.accounts.store, os.environ.get(ADMIN_KEY) or None))
     app.include_router(page_routes(account_of, bill=BillView(gateway.book)))
 
     @app.get("/v1/models")

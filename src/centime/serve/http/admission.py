@@ -30,7 +30,8 @@ BODY_BYTES_PER_TOKEN = 32
 BODY_BASE = 2**20
 BODY_SECONDS = 60.0  # without a byte of a body, after which its place is another's
 READ_AWAY_BYTES, READ_AWAY_SECONDS = 2**20, 1.0  # of a refused body
-UNADMITTED = "/page/"  # the page's own questions: they need the key, but are no requests to the model
+# The page's own questions and the administrator's: they need a key, but are no requests to the model.
+UNADMITTED = ("/page/", "/admin/")
 
 
 def largest_body(context: int | None) -> int:

@@ -1,0 +1,1 @@
+"""Keys, budgets and teams over HTTP, for whoever holds the administrator's key."""

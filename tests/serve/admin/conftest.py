@@ -1,0 +1,5 @@
+"""A gateway to administrate."""
+
+from tests.serve.gateway.conftest import put
+
+__all__ = ["put"]

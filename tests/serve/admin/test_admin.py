@@ -1,0 +1,104 @@
+"""Keys and budgets over HTTP, through a real gateway, with the administrator's key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from tests.serve.gateway.put import ASK, Put
+from tests.serve.gateway.running import answer
+
+ADMIN = {"Authorization": "Bearer the-admin"}
+
+
+@pytest.fixture
+def made(put: Callable[..., Put], monkeypatch: pytest.MonkeyPatch) -> Put:
+    monkeypatch.setenv("CENTIME_ADMIN_KEY", "the-admin")
+    return put(answer("Hello", 100, 2))
+
+
+def admin(made: Put, method: str, path: str, body: Any = None, header: dict[str, str] = ADMIN) -> httpx2.Response:
+    return made.client.request(method, f"/admin{path}", json=body, headers=header)
+
+
+def ask(made: Put, secret: str) -> int:
+    return made.post(ASK | {"max_tokens": 10}, Authorization=f"Bearer {secret}").status_code
+
+
+def test_a_key_from_its_making_to_its_end(made: Put) -> None:
+    new = admin(made, "POST", "/keys", {"name": "alice", "budget": "$1", "place": "acme/research"})
+    assert new.status_code == 201
+    first = new.json()["secret"]
+    assert ask(made, first) == 200
+    changed = admin(
+        made, "PATCH", "/keys/alice", {"add_budget": "$2", "concurrency": 3, "expires": "2100-01-31"}
+    ).json()
+    assert (changed["concurrency"], changed["topped_up"], changed["expires"]) == (3, "3", 4105036800)
+    second = admin(made, "POST", "/keys/alice/rotate", {"overlap_seconds": 60}).json()["secret"]
+    assert [ask(made, first), ask(made, second)] == [200, 200]
+    third = admin(made, "POST", "/keys/alice/rotate", {"overlap_seconds": 0}).json()["secret"]
+    assert [ask(made, first), ask(made, second), ask(made, third)] == [401, 401, 200]
+    admin(made, "PATCH", "/keys/alice", {"expires": "2020-01-31"})
+    assert ask(made, third) == 401
+    admin(made, "PATCH", "/keys/alice", {"expires": ""})
+    assert ask(made, third) == 200
+    assert admin(made, "DELETE", "/keys/alice").json()["revoked"]
+    assert ask(made, third) == 401
+    assert {row.key: row.requests for row in made.served()} == {"alice": 5}
+    told = admin(made, "GET", "/audit").json()["audit"]
+    assert [line["action"] for line in told] == [
+        "revoke key", "change key", "change key", "rotate key", "rotate key", "change key", "create key",
+    ]  # fmt: skip
+    everything = json.dumps([told, admin(made, "GET", "/keys").json()])
+    assert not any(secret in everything for secret in (first, second, third, "the-admin"))
+
+
+def test_budgets_and_teams(made: Put) -> None:
+    admin(made, "POST", "/keys", {"name": "bob", "place": "acme/research"})
+    cap = admin(made, "POST", "/budgets", {"target": "acme/research", "amount": "$5", "per": "day"})
+    assert cap.status_code == 201, cap.text
+    listed = admin(made, "GET", "/budgets").json()
+    assert [one["target"] for one in listed["budgets"]] == ["acme/research"]
+    assert admin(made, "DELETE", "/budgets/acme/research?per=day").status_code == 200
+    assert admin(made, "GET", "/budgets").json()["budgets"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "said"),
+    [
+        ("POST", "/keys", {"name": "no spaces"}, 422, "cannot name a key"),
+        ("POST", "/keys", {"name": "x", "buget": "$1"}, 400, "buget"),
+        ("POST", "/keys", {"name": "x", "expires": "tomorrow"}, 422, "'tomorrow' is no instant"),
+        ("POST", "/keys", {"name": "x", "budget": "much"}, 422, "much"),
+        ("GET", "/keys/nobody", None, 404, "There is no key 'nobody'."),
+        ("POST", "/keys/nobody/rotate", {}, 404, "There is no key 'nobody'."),
+        ("POST", "/budgets", {"target": "", "amount": "$1"}, 422, ""),
+        ("DELETE", "/budgets/nothing", None, 422, "nothing"),
+        ("GET", "/audit?limit=0", None, 422, "limit"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(made: Put, method: str, path: str, body: Any, status: int, said: str) -> None:
+    told = admin(made, method, path, body)
+    assert told.status_code == status, told.text
+    assert said in told.json()["error"]["message"]
+    assert admin(made, "GET", "/keys").json() == {"keys": []}
+
+
+def test_only_the_administrator_is_let_in(made: Put) -> None:
+    for header in ({}, {"Authorization": "Bearer the-admi"}, {"x-api-key": "e"}):
+        assert admin(made, "GET", "/keys", header=header).status_code == 401
+        assert admin(made, "POST", "/keys", {"name": "x"}, header).status_code == 401
+    assert admin(made, "GET", "/keys", header={"x-api-key": "the-admin"}).status_code == 200
+    foreign = admin(made, "POST", "/keys", {"name": "x"}, {**ADMIN, "Origin": "https://evil.example"})
+    assert foreign.status_code == 403
+
+
+def test_without_an_administrators_key_there_is_nothing(put: Callable[..., Put]) -> None:
+    made = put(answer("Hello", 100, 2))
+    told = admin(made, "GET", "/keys")
+    assert told.status_code == 404
+    assert "CENTIME_ADMIN_KEY" in told.json()["error"]["message"]
+    assert "/admin/keys" in made.client.get("/openapi.json").json()["paths"]
