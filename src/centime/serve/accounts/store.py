@@ -22,6 +22,7 @@ from centime.ledger.shared import LedgerLost, Postgres, shared_ledger
 from centime.ledger.shared.postgres import without_password
 from centime.ledger.shared.tables import make_shared
 from centime.serve.accounts.access.tables import SCHEMA as ACCESS_SCHEMA
+from centime.serve.accounts.access.access_tables import SCHEMA as ACCESS_SCHEMA
 from centime.serve.accounts.budgets.tables import SCHEMA as BUDGETS_SCHEMA
 
 LOWEST = -(2**63)  # what an integer of SQLite holds

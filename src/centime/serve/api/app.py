@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import FastAPI
 
 from centime import __version__
-from centime.serve.admin.routes import ADMIN_KEY, admin_routes
+from centime.serve.admin.admin_routes import ADMIN_KEY, admin_routes
 from centime.serve.api import chat, completions, information, messages
 from centime.serve.api.service import Service
 from centime.serve.http import balance, errors

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from centime import __version__
-from centime.serve.admin.routes import ADMIN_KEY, admin_routes
+from centime.serve.admin.admin_routes import ADMIN_KEY, admin_routes
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.routes import passing_routes
 from centime.serve.http import balance, errors
