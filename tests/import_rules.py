@@ -166,11 +166,9 @@ OPTIONAL = {
     "reasoning_gym",
 }
 
-BEHIND_EXTRA = tuple(f"centime.serve.{room}" for room in ("http", "pages", "protocol", "api", "gateway", "replicas"))
-BEHIND_EXTRA += ("centime.ops.gpu", "centime.evaluate.harness")
 BEHIND_EXTRA = tuple(
     f"centime.serve.{room}" for room in ("http", "admin", "pages", "protocol", "api", "gateway", "replicas")
 )
-BEHIND_EXTRA += ("centime.ops.gpu",)
+BEHIND_EXTRA += ("centime.ops.gpu", "centime.evaluate.harness")
 
 MOST_FILES = 15  # of one folder, its __init__ aside

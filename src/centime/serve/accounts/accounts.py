@@ -85,8 +85,9 @@ class Accounts:
         if secret:
             found = self._store.read(
                 "SELECT name, tariff, CASE WHEN balance IS NULL THEN NULL ELSE currency END, per_minute, concurrency, "
-                "revoked_ns, place, (SELECT at_ns FROM key_ends WHERE key = name) FROM keys WHERE hash = ?1 "
-                "OR name = (SELECT key FROM former_secrets WHERE hash = ?1 AND until_ns > ?2)",
+                "revoked_ns, place, (SELECT at_ns FROM key_ends WHERE key = name) FROM keys WHERE hash = ? "
+                "OR name = (SELECT key FROM former_secrets WHERE hash = ? AND until_ns > ?)",
+                hash_of(secret),
                 hash_of(secret),
                 time.time_ns(),
             )

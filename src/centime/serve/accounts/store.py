@@ -21,7 +21,6 @@ from centime.ledger.book import BUSY_SECONDS, connect, default_book_path
 from centime.ledger.shared import LedgerLost, Postgres, shared_ledger
 from centime.ledger.shared.postgres import without_password
 from centime.ledger.shared.tables import make_shared
-from centime.serve.accounts.access.tables import SCHEMA as ACCESS_SCHEMA
 from centime.serve.accounts.access.access_tables import SCHEMA as ACCESS_SCHEMA
 from centime.serve.accounts.budgets.tables import SCHEMA as BUDGETS_SCHEMA
 
@@ -75,8 +74,6 @@ class Store:
         # disk at every tenth request.
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
         self._reader = connect(self.path)
-        if not self.read("SELECT 1 FROM sqlite_master WHERE name = 'budgets'"):
-        self._stuck = False  # the last write did not come about
         if not self.read("SELECT 1 FROM sqlite_master WHERE name = 'audit'"):
             with self._lock:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -89,7 +86,7 @@ class Store:
         self._connection, self._reader = (cast(sqlite3.Connection, Postgres(url)) for _ in range(2))
         try:
             with self.writing() as connection:
-                make_shared(connection, f"{_SCHEMA}{BUDGETS_SCHEMA}", _LATER)
+                make_shared(connection, f"{_SCHEMA}{BUDGETS_SCHEMA}{ACCESS_SCHEMA}", _LATER)
         except LedgerLost as error:
             raise UserError(f"the ledger {without_password(url)} cannot be reached ({error}).") from None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from centime.errors import UserError
 from centime.files.durable import whole_file
 from centime.ledger.book import SCHEMA_VERSION, connect
+from centime.ledger.shared import shared_ledger
 from centime.serve.accounts.limits import dead
 
 
@@ -18,6 +19,7 @@ def back_up(ledger: Path, to: Path) -> int:
 
     Raises UserError where there is no ledger, or the copy cannot be written or is damaged.
     """
+    _check_own()
     if not ledger.exists():
         raise UserError(f"there is no ledger {ledger} to back up.")
     if to.exists() and os.path.samefile(ledger, to):
@@ -40,6 +42,7 @@ def restore(copy: Path, ledger: Path) -> Path | None:
 
     Raises UserError where the copy is none, or a server still runs on the ledger.
     """
+    _check_own()
     try:
         with closing(sqlite3.connect(f"file:{copy.absolute().as_posix()}?mode=ro", uri=True)) as source:
             version = source.execute("PRAGMA user_version").fetchone()[0]
@@ -78,3 +81,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise UserError(f"{path} is damaged: {found}.")
+
+
+def _check_own() -> None:
+    if shared_ledger() is not None:
+        raise UserError(
+            "the ledger is a PostgreSQL's (CENTIME_LEDGER): copy it with pg_dump, and back with pg_restore."
+        )
