@@ -16,7 +16,7 @@ from centime.serve.accounts.budgets.edit import CapTerms, add_budget, budgets, r
 from centime.serve.accounts.budgets.tree import tree
 from centime.serve.accounts.keys import add_key, amount, list_keys, move, revoke, set_limits, top_up
 from centime.serve.accounts.store import Store
-from centime.serve.admin.bodies import ChangedKey, NewBudget, NewKey, Rotation
+from centime.serve.admin.bodies import ChangedKey, NewBudget, NewKey, KeyRotation
 from centime.serve.http.auth import secret_of
 from centime.serve.http.errors import ApiError, error_responses
 from centime.serve.http.json_route import JsonRoute
@@ -94,7 +94,7 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
         return one(name)
 
     @routes.post("/keys/{name}/rotate")
-    def rotate_key(name: str, body: Rotation) -> dict[str, Any]:
+    def rotate_key(name: str, body: KeyRotation) -> dict[str, Any]:
         """A new secret, in this answer alone; the one before is good for `overlap_seconds` more."""
         one(name)
         secret = rotate(store(), name, body.overlap_seconds)

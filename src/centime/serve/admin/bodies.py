@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 MONEY = "Such as '$5' or '20 CNY'."
 
 
-class _Sent(BaseModel):
+class _AdminBody(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class NewKey(_Sent):
+class NewKey(_AdminBody):
     """A key to make."""
 
     name: str
@@ -26,7 +26,7 @@ class NewKey(_Sent):
     expires: str | None = Field(None, description="A day or an instant (ISO 8601) from which on it is refused.")
 
 
-class ChangedKey(_Sent):
+class ChangedKey(_AdminBody):
     """What is to change of a key; what is not given stays."""
 
     add_budget: str | None = Field(None, description=f"Money to add to its balance. {MONEY}")
@@ -36,13 +36,13 @@ class ChangedKey(_Sent):
     expires: str | None = Field(None, description="'': never.")
 
 
-class Rotation(_Sent):
+class KeyRotation(_AdminBody):
     """A new secret."""
 
     overlap_seconds: float = Field(86_400.0, ge=0, le=366 * 86_400, description="The old one is good so long yet.")
 
 
-class NewBudget(_Sent):
+class NewBudget(_AdminBody):
     """A cap of an organisation, a team, a key, each user or session of one, as `centime budgets add`."""
 
     target: str
