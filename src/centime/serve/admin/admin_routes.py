@@ -16,7 +16,7 @@ from centime.serve.accounts.budgets.edit import CapTerms, add_budget, budgets, r
 from centime.serve.accounts.budgets.tree import tree
 from centime.serve.accounts.keys import add_key, amount, list_keys, move, revoke, set_limits, top_up
 from centime.serve.accounts.store import Store
-from centime.serve.admin.bodies import ChangedKey, NewBudget, NewKey, KeyRotation
+from centime.serve.admin.bodies import ChangedKey, KeyRotation, NewBudget, NewKey
 from centime.serve.http.auth import secret_of
 from centime.serve.http.errors import ApiError, error_responses
 from centime.serve.http.json_route import JsonRoute
