@@ -31,7 +31,11 @@ def configurations(draw: Any) -> ModelConfig:
     rotated = 2 * draw(st.integers(1, 4))
     mla = draw(st.sampled_from([True, True, True, False]))
     softmax = draw(st.booleans())
-    fields: dict[str, Any] = {
+    grouped: dict[str, Any] = {}
+    if not mla:
+        grouped = {"num_key_value_heads": draw(st.sampled_from([None, 1, heads]))}
+        grouped |= {name: draw(st.booleans()) for name in ("qkv_bias", "out_bias", "qk_norm")}
+    fields: dict[str, Any] = grouped | {
         "vocab_size": draw(st.integers(1, 70)),
         "hidden_size": draw(st.sampled_from([heads * draw(st.integers(4, 12)), draw(st.integers(3, 40))])),
         "num_hidden_layers": layers,
@@ -67,9 +71,17 @@ def configurations(draw: Any) -> ModelConfig:
         "rope_interleave": draw(st.sampled_from([True, True, False] if mla else [False, False, True])),
         "tie_word_embeddings": draw(st.booleans()),
         "max_position_embeddings": draw(st.sampled_from([1, 40, 4096])),
-        "rope_scaling": draw(st.none() | yarns()),
+        "rope_scaling": draw(st.none() | yarns() if mla else st.none() | yarns() | other_scalings()),
     }
     return ModelConfig(**fields)
+
+
+def other_scalings() -> st.SearchStrategy[dict[str, Any]]:
+    linear = {"rope_type": st.just("linear"), "factor": st.sampled_from([1.0, 1.5, 8.0])}
+    positions = st.sampled_from([3, 64, 4096])
+    llama3 = {"rope_type": st.just("llama3"), "factor": linear["factor"], "original_max_position_embeddings": positions}
+    turns = {"low_freq_factor": st.sampled_from([0.5, 1.0]), "high_freq_factor": st.sampled_from([1.5, 4.0])}
+    return st.fixed_dictionaries(linear) | st.fixed_dictionaries(llama3 | turns)
 
 
 def yarns() -> st.SearchStrategy[dict[str, Any]]:

@@ -38,6 +38,8 @@ LATENT = LatentAttention(heads=4, q_rank=None, kv_rank=24, nope_dim=8, rope_dim=
     [
         (SoftmaxAttention(4, 2, 16), 0),
         (SoftmaxAttention(4, 2, 16, bias=True), 4 * 16 + 2 * (16 + 16)),
+        (SoftmaxAttention(4, 2, 16, out_bias=True), 48),
+        (SoftmaxAttention(4, 2, 16, head_norms=True), 2 * 16),
         (LATENT, 24),
         (replace(LATENT, q_rank=40), 24 + 40),
         (COMPRESSED, 32 + 16 + 4),  # norms of the queries' rank and of the shared head, a sink a head

@@ -23,6 +23,7 @@ GROUPED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "more"), [("qwen3", ("model.qk_norm=true", "optimizer.name=muon")), ("qwen2", ("model.qkv_bias=true",))]
 )
