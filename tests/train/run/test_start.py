@@ -123,3 +123,26 @@ def test_a_longer_pretraining_is_a_context_extension(finished: Path, corpus: Pat
     recipe = write(tmp_path, text.replace("128", "4096"), start=finished, corpus=corpus, more="")
     with pytest.raises(UserError, match=r"sequence_length is 4096, longer than the \d+ positions of .*kind context"):
         train(recipe, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_resume_may_change_its_learning_rate_and_says_so(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As if the run had stopped at its last checkpoint but one."""
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "model")
+    newest = Checkpoints.newest(out / "checkpoints")
+    assert newest is not None
+    shutil.rmtree(newest)
+    with pytest.raises(UserError, match=r"was begun with another recipe: train\.batch_size differs"):
+        train(out, None, "train.batch_size=9", resume=True)
+    assert train(out, None, "sft.lr=1e-5", resume=True) == 0
+    assert "From here on sft.lr is 1e-05 instead of 0.001." in " ".join(capsys.readouterr().err.split())
+    kept = recipes.read(out / "recipe.toml").sft
+    assert kept is not None
+    assert kept.lr == 1e-5
+    [change] = json.loads((out / "run.json").read_text())["changed"]
+    assert (change["key"], change["before"], change["after"]) == ("sft.lr", 1e-3, 1e-5)
+    assert 0 < change["after_step"] < int(newest.name.removeprefix("step-"))

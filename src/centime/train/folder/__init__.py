@@ -3,7 +3,7 @@
 A file or a checkpoint is whole or absent, and what is damaged is named; a checkpoint can be used as a model.
 """
 
-from centime.train.folder.checkpoints import META, Checkpoints, weights_in
+from centime.train.folder.checkpoints import META, Checkpoints, step_of, weights_in
 from centime.train.folder.origin import Origin, find_origin, require_same_shapes, tokenizer_for
 from centime.train.folder.progress import RunProgress
 from centime.train.folder.resume import (
@@ -36,6 +36,7 @@ __all__ = [
     "read_checkpoint",
     "require_place",
     "require_same_shapes",
+    "step_of",
     "tokenizer_for",
     "versions",
     "weights_in",

@@ -19,7 +19,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from centime.files.lock import INSIDE, FolderLock
 from centime.json_files import read_object
 from centime.model.checkpoint import MODEL
 from centime.recipe import Recipe
+from centime.train.folder.changes import Change, changes
 
 
 class RunFolder:
@@ -71,8 +72,11 @@ class RunFolder:
                 raise _unwritable(self.path, error) from error
             yield
 
-    def check(self, recipe: Recipe, resume: bool) -> None:
-        """Refuses to mix two runs: raises UserError when one is here and `resume` is not asked, or it differs."""
+    def check(self, recipe: Recipe, resume: bool, settings: Sequence[str] = ()) -> list[Change]:
+        """Refuses to mix two runs: raises UserError when one is here and `resume` is not asked, or it differs.
+
+        settings: the --set of a resume. Returns what it changes that may change.
+        """
         if self.begun and not resume:
             raise UserError(
                 f"{self.path} already holds a run; continue it with --resume, or give another folder with --out."
@@ -87,14 +91,18 @@ class RunFolder:
         if self.begun:
             self._require_kinds()
             require_replaceable(self.model, MODEL, place="folder for the run")  # now, not when it is trained
-            changed = differences(recipes.read(self.recipe), recipe)
+            found = changes(recipes.read(self.recipe), recipe)
+            changed = [change.key for change in found if not change.meant(settings)]
             if changed:
                 more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
                 differ = "differs" if len(changed) == 1 else "differ"
                 raise UserError(
                     f"{self.path} was begun with another recipe: {', '.join(changed[:5])}{more} {differ}. Resume with "
-                    f"its own recipe ({self.recipe}), or give another folder with --out."
+                    f"its own recipe ({self.recipe}), or give another folder with --out. Learning rates, their "
+                    "schedules and the weights of losses alone may change, by --set."
                 )
+            return found
+        return []
 
     def begin(self, recipe: Recipe, info: dict[str, Any]) -> None:
         """Makes the folder and writes recipe.toml and run.json."""
@@ -107,6 +115,14 @@ class RunFolder:
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
             raise error if isinstance(error, UserError) else _unwritable(self.path, error) from error
+
+    def change(self, recipe: Recipe, info: dict[str, Any]) -> None:
+        """Writes recipe.toml anew, as a resume has changed it, and run.json with what it changed."""
+        try:
+            write_text(self.recipe, recipes.write(recipe))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self.write_info(info)
 
     def _require_kinds(self) -> None:
         """Refuses a run where a folder, a pipe or a link to nothing has the name of one of its files."""
@@ -140,20 +156,6 @@ class RunFolder:
     def read_info(self) -> dict[str, Any]:
         """run.json of a run that has begun. Raises UserError naming it where it is damaged or gone."""
         return read_object(self.info, mend="put it back from a copy")
-
-
-def differences(before: Recipe, after: Recipe) -> list[str]:
-    """Keys whose values differ, the [run] section left out: it does not change what is learned."""
-    old, new = (_flat(recipe.model_dump(mode="json", exclude={"run"})) for recipe in (before, after))
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(tree, dict):
-        return {name: value for key, item in tree.items() for name, value in _flat(item, f"{prefix}{key}.").items()}
-    if isinstance(tree, list):
-        return {name: value for i, item in enumerate(tree) for name, value in _flat(item, f"{prefix}{i}.").items()}
-    return {prefix.removesuffix("."): tree}
 
 
 def versions() -> dict[str, str | None]:

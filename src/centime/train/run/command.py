@@ -81,7 +81,7 @@ def train(
     run = RunFolder(folder or RUNS / tree.name)
     with run.held() if ranks().rank == 0 else nullcontext():
         try:
-            setup = Setup(tree, run.path, resume, budget, price, kinds)
+            setup = Setup(tree, run.path, resume, budget, price, kinds, settings)
         except AlreadyFinished as done:
             print(done, file=sys.stderr)
             return TrainedRun(RunOutcome(run.path, None), run.model, None, None)

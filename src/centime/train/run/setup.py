@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -25,6 +26,7 @@ from centime.train.folder import (
     info_of,
     order_of,
     require_same_shapes,
+    step_of,
     tokenizer_for,
 )
 from centime.train.forecast import (
@@ -63,10 +65,13 @@ class Setup:
         budget: str | None,
         price: str | None,
         kinds: Mapping[str, StageKind] = KINDS,
+        settings: Sequence[str] = (),
     ) -> None:
-        """kinds: what each stage's kind means. Raises AlreadyFinished, and UserError on a folder in use, missing data,
-        no price, another tokenizer, too little memory, a model that no published family computes, weights to start from
-        that are none."""
+        """kinds: what each stage's kind means. settings: the --set that `recipe` was read with.
+
+        Raises AlreadyFinished, and UserError on a folder in use, missing data, no price, another tokenizer, too little
+        memory, a model that no published family computes, weights to start from that are none.
+        """
         self.ranks = ranks()
         self.console = Console(stderr=True, highlight=False, quiet=self.ranks.rank > 0)
         self.folder = RunFolder(folder)
@@ -79,7 +84,7 @@ class Setup:
         if self.origin is not None:
             require_same_shapes(self.origin, self.recipe, recipe.model.model_fields_set)
         family_of(self.recipe.model)  # a model that no family computes could not be saved at the end
-        self.folder.check(self.recipe, resume)
+        self.changed = self.folder.check(self.recipe, resume, settings)
         self.resuming = self.folder.begun
         self.device = device_of(self.ranks)
         self.dtype = compute_dtype(recipe.run.precision, self.device)
@@ -89,6 +94,7 @@ class Setup:
         info = info_of(self.folder, len(recipe.stages), self.say) if self.resuming else {}
         if info.get("finished") is True and self.folder.model.joinpath("config.json").exists():
             raise AlreadyFinished(self.folder)
+        self.changes: list[dict[str, Any]] = [*info.get("changed", []), *self._changes_now()]
         self.order = order_of(self.folder) if self.resuming else ORDER
         stated = effective_budget(budget) or info.get("budget")
         self.budget_text: str | None = stated
@@ -123,6 +129,12 @@ class Setup:
     def plan(self, factors: list[float] | None) -> list[StagePlan]:
         """The stages, each of its factor times the tokens that the recipe states."""
         return plan_stages(self.recipe, self.tokenizer, self.kinds, factors, self.order, self.stages)
+
+    def _changes_now(self) -> list[dict[str, Any]]:
+        """What this resume changes, as run.json keeps it: from which step of the run on, and which key."""
+        newest = Checkpoints.newest(self.folder.checkpoints)
+        step = step_of(newest) if newest else 0
+        return [{"after_step": step, "key": c.key, "before": c.before, "after": c.after} for c in self.changed]
 
     def _origin(self, recipe: Recipe) -> Origin:
         """What the run starts from; of one that goes on from a checkpoint, as its own recipe knows it."""

@@ -93,6 +93,10 @@ class TrainingRun:
         self.fitted = self._fitted(engine)
         if not setup.resuming:
             self._begin()
+        elif setup.changed:
+            setup.say(f"From here on {', '.join(map(str, setup.changed))}.")
+            if self.first:
+                setup.folder.change(setup.recipe, self._info())
         if found:
             load_into(engine, found)
         elif any(map(is_moment, begun)):
@@ -250,6 +254,7 @@ class TrainingRun:
             "micro_batches": setup.micro_batches,
             "budget": setup.budget_text,
             "fitted": self.fitted.factors,
+            **({"changed": setup.changes} if setup.changes else {}),
         }
 
 
