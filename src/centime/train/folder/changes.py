@@ -16,7 +16,7 @@ CHANGEABLE = {
 
 
 @dataclass(frozen=True)
-class Change:
+class RecipeChange:
     """One key of a recipe that has another value than before."""
 
     key: str
@@ -34,11 +34,11 @@ class Change:
         return known and not CHANGEABLE.isdisjoint(plain.split("."))
 
 
-def changes(before: Recipe, after: Recipe) -> list[Change]:
+def changes(before: Recipe, after: Recipe) -> list[RecipeChange]:
     """Keys whose values differ, the [run] section left out: it does not change what is learned."""
     old, new = (_flat(recipe.model_dump(mode="json", exclude={"run"})) for recipe in (before, after))
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return [Change(key, old.get(key), new.get(key)) for key in keys]
+    return [RecipeChange(key, old.get(key), new.get(key)) for key in keys]
 
 
 def _plain(key: str) -> str:

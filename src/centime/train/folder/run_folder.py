@@ -37,7 +37,7 @@ from centime.files.lock import INSIDE, FolderLock
 from centime.json_files import read_object
 from centime.model.checkpoint import MODEL
 from centime.recipe import Recipe
-from centime.train.folder.changes import Change, changes
+from centime.train.folder.changes import RecipeChange, changes
 
 
 class RunFolder:
@@ -72,7 +72,7 @@ class RunFolder:
                 raise _unwritable(self.path, error) from error
             yield
 
-    def check(self, recipe: Recipe, resume: bool, settings: Sequence[str] = ()) -> list[Change]:
+    def check(self, recipe: Recipe, resume: bool, settings: Sequence[str] = ()) -> list[RecipeChange]:
         """Refuses to mix two runs: raises UserError when one is here and `resume` is not asked, or it differs.
 
         settings: the --set of a resume. Returns what it changes that may change.
