@@ -42,17 +42,32 @@ def raise_peak(metered: Device, dtype: torch.dtype, flops_per_s: float) -> float
     return peak
 
 
-def measured_peak(device: torch.device, dtype: torch.dtype, size: int = 2048, seconds: float = 0.25) -> float:
-    """FLOP/s of the best of a few square GEMMs of `size` in `dtype`; takes about `seconds`."""
+def measured_peak(device: torch.device, dtype: torch.dtype, largest: int = 2048, seconds: float = 0.25) -> float:
+    """FLOP/s of the best of a few square GEMMs in `dtype`; takes about `seconds`.
+
+    They are of `largest`, or where that takes too long (a processor that emulates bf16 would need half a minute for
+    one) of the largest that a few fit in.
+    """
+    size, taken = 256, _product_s(device, dtype, 256, seconds / 8)
+    while size < largest and 16 * taken < seconds:  # the next one takes eight times as long
+        size *= 2
+        taken = _product_s(device, dtype, size, seconds / 8)
+    return 2 * size**3 / min(taken, _product_s(device, dtype, size, seconds))
+
+
+def _product_s(device: torch.device, dtype: torch.dtype, size: int, seconds: float) -> float:
+    """Seconds of the fastest product of two square matrices in about `seconds`."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    torch.mm(a, b)
-    best, end = 0.0, time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    torch.mm(a[:8], b)  # prepares the library
+    best, end = math.inf, time.perf_counter() + seconds
+    while best == math.inf or time.perf_counter() < end:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         start = time.perf_counter()
         torch.mm(a, b)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+        best = min(best, time.perf_counter() - start)
     return best
 
 
