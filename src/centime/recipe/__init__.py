@@ -5,12 +5,13 @@
 
 from centime.recipe.file import parse, read, write
 from centime.recipe.sections import Data, Optimizer, Recipe, RunSection, Source
-from centime.recipe.stages import Context, Dpo, Plateau, Pretrain, Sft, StageSection
+from centime.recipe.stages import Context, Distil, Dpo, Plateau, Pretrain, Sft, StageSection
 from centime.recipe.values import Milestone, RecipeSection
 
 __all__ = [
     "Context",
     "Data",
+    "Distil",
     "Dpo",
     "Milestone",
     "Optimizer",

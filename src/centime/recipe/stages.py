@@ -131,6 +131,34 @@ class Dpo(StageSection):
     mtp_weight_end: float = Field(0.0, ge=0, le=0, description="0")
 
 
-Stage = Annotated[Pretrain | Context | Sft | Dpo, Field(discriminator="kind")]
+class Distil(StageSection):
+    """Distillation from a larger model: on given chats, the answers' tokens as likely as the teacher has them."""
+
+    kind: Literal["distil"] = Field("distil", description="what the stage is")
+    teacher: FilePath = Field(description="folder or run of the model to learn from, of the same vocabulary")
+    data: FilePath = Field(
+        description="chats (.jsonl, .gz, .zst, .parquet): messages, ShareGPT, Alpaca, or prompts with answers"
+    )
+    beta: float = Field(
+        0.0, ge=0, le=1, description="0: forward KL, every token the teacher gives mass; 1: reverse; between: JSD (GKD)"
+    )
+    temperature: float = Field(1.0, gt=0, le=100, description="both models' logits are divided by it")
+    hard_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the answers' own cross-entropy; the rest is the teacher's",
+    )
+    too_long: TooLong = Field(
+        "leave_out", description="samples longer than sequence_length: leave_out, cut (at the end) or refuse"
+    )
+    epochs: float = Field(2.0, gt=0, le=MOST_RATE, description="passes over the samples (R1's distillation: 2 to 3)")
+    mtp_weight: float = Field(
+        0.1, ge=0, le=MOST_RATE, description="weight of the MTP losses, which learn from the answers' own tokens"
+    )
+    bias_update_speed: float = Field(0.0, ge=0, le=MOST_RATE, description="0: frozen")
+
+
+Stage = Annotated[Pretrain | Context | Sft | Dpo | Distil, Field(discriminator="kind")]
 """A table of [[stage]]: its `kind` says which keys it has."""
-KINDS = ("pretrain", "context", "sft", "dpo")
+KINDS = ("pretrain", "context", "sft", "dpo", "distil")

@@ -3,6 +3,7 @@
 `KINDS` are those of this house, by the `kind` that a recipe names; a kind from outside is given to the run beside them.
 """
 
+from centime.train.kinds.distillation import DistilKind
 from centime.train.kinds.kind import LiveStage, StageKind
 from centime.train.kinds.preference import DpoKind
 from centime.train.kinds.text import TextKind
@@ -13,6 +14,7 @@ KINDS: dict[str, StageKind] = {
     "context": TextKind(),
     "sft": SftKind(),
     "dpo": DpoKind(),
+    "distil": DistilKind(),
 }
 
 __all__ = ["KINDS", "LiveStage", "StageKind"]
