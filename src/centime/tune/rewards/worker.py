@@ -96,7 +96,7 @@ class Functions:
         async def graded(at: int, sample: dict[str, Any]) -> None:
             call = self.one(sample["prompt"], sample["answer"], sample["row"])
             try:
-                found = number(await asyncio.wait_for(call, self._seconds))
+                found = number(await asyncio.wait_for(_contained(call), self._seconds))
             except TimeoutError:
                 found = {"error": f"took more than {self._seconds:g} s"}
             except BaseException as error:
@@ -104,6 +104,14 @@ class Functions:
             self.say({"at": at} | found)
 
         await asyncio.gather(*(graded(at, sample) for at, sample in enumerate(samples)))
+
+
+async def _contained(call: Any) -> Any:
+    """What would end the whole loop, and every other answer's grading with it, as an error of this call alone."""
+    try:
+        return await call
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 
 def main() -> None:
