@@ -19,7 +19,7 @@ from centime.train.engine import SingleDevice, StepResult, Trainer
 from centime.train.folder import Checkpoints
 from centime.train.folder import checkpoints as state
 from centime.train.forecast import StepSeconds, timing
-from centime.train.run import loop, setup
+from centime.train.run import leavings, loop, setup
 from centime.train.run import training_run as run
 from centime.train.run.evaluation import HeldOut
 from centime.train.stages import Batch, StepSettings
@@ -93,8 +93,8 @@ def test_resuming_a_finished_run_changes_nothing(finished: Path, small: Path) ->
 def test_a_folder_in_use_and_a_changed_recipe_are_refused(finished: Path, small: Path) -> None:
     with pytest.raises(UserError, match="already holds a run; continue it with --resume"):
         train(small, finished)
-    with pytest.raises(UserError, match=r"another recipe: train\.lr differ"):
-        train(small, finished, "train.lr=0.5", resume=True)
+    with pytest.raises(UserError, match=r"another recipe: train\.batch_size differ"):
+        train(small, finished, "train.batch_size=5", resume=True)
     with pytest.raises(UserError, match=r"add --resume"):
         train(finished, finished)
 
@@ -161,7 +161,7 @@ def test_a_signal_cuts_short_what_can_be_done_anew(
     where = {
         "timing": (timing, "cost_of"),
         "evaluation": (HeldOut, "evaluate"),
-        "sample": (run, "write_sample"),
+        "sample": (leavings, "write_sample"),
         "step": (SingleDevice, "gradient_norm"),
     }[phase]
     real = getattr(*where)
