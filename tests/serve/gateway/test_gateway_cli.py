@@ -79,8 +79,11 @@ def test_a_kill_loses_no_charge(upstream: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give a model's folder to serve, or --upstream URL"),
-        (("runs/x", "--upstream", "http://127.0.0.1:9"), "give a model's folder to serve, or --upstream URL"),
+        ((), "give one of these: a model's folder to serve, --upstream URL"),
+        (
+            ("runs/x", "--upstream", "http://127.0.0.1:9"),
+            "give one of these: a model's folder to serve, --upstream URL",
+        ),
         (("--upstream", "http://127.0.0.1:9"), "the upstream http://127.0.0.1:9 cannot be reached"),
         (("--upstream", "localhost:8000"), "is no address; give one such as http://127.0.0.1:8001"),
         (("--upstream", "http://[x"), "cannot be reached"),

@@ -59,8 +59,8 @@ def find_origin(start: Path) -> Origin:
         )
     if (start / "adapter_config.json").is_file() and not (start / "config.json").is_file():
         raise UserError(
-            f"{start} holds an adapter (LoRA), not a model; start from the model that it was trained on, merged: "
-            f"centime export BASE --adapter {start} --hf FOLDER"
+            f"{start} holds an adapter (LoRA), not a model; merge it into the model that it was trained on (in peft: "
+            "merge_and_unload), save that, and start from there."
         )
     run, step = run_of(start)
     if run is not None:
