@@ -8,13 +8,17 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart serve test install lint format test-unit test-room test-long test-torch sanitize test-mutants same-as focus-validator lm-eval schema-suite dist bench clean
+.PHONY: help quickstart r1 serve test install lint format test-unit test-room test-long test-torch sanitize test-mutants same-as focus-validator lm-eval schema-suite dist bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 quickstart: $(VENV)/.installed ## from nothing to a small trained model, its bill and its answers, in minutes
 	$(BIN)/centime quickstart
+
+R1 ?= runs/r1
+r1: $(VENV)/.installed ## R1's story in small: a base, reinforcement, and what the same money buys otherwise; make r1 ARGS="--seconds 120"
+	$(BIN)/python -m benchmarks.r1 --out $(R1) $(ARGS)
 
 MODEL ?= runs/quickstart
 serve: $(VENV)/.installed-serve ## a model behind the APIs people speak, and a page: make serve MODEL=runs/quickstart ARGS="--port 9000"

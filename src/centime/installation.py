@@ -31,6 +31,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "replicas": ("serve --replicas",),
     "gguf": ("export",),
     "harness": ("evaluate --tasks",),
+    "rl": (),  # for `train`, where a recipe's rewards or problems are those of a library
     "postgres": (),  # for any verb that keeps a ledger, where CENTIME_LEDGER names a database
 }
 WITHOUT_TORCH = {"", "data", "gateway", "gpu", "postgres"}

@@ -149,7 +149,8 @@ def expire(
 
 @app.command()
 def backup(
-    to: Annotated[Path, typer.Argument(help="The copy's name; one that exists is replaced.")], as_json: AsJson = False
+    to: Annotated[Path, typer.Argument(help="The copy's name; an earlier copy there is replaced.")],
+    as_json: AsJson = False,
 ) -> None:
     """Copy the whole ledger, keys and bill, as it is at one instant, while servers write to it."""
     from centime.ledger import default_book_path

@@ -59,6 +59,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "keys list": ("centime keys list --json",),
     "keys revoke": ("centime keys revoke alice",),
     "keys top-up": ("centime keys top-up alice '$5'",),
+    "keys rotate": ("centime keys rotate alice --overlap 24",),
+    "keys expire": ("centime keys expire alice 2027-01-31", "centime keys expire alice never"),
+    "keys backup": ("centime keys backup ledger-copy.db",),
+    "keys restore": ("centime keys restore ledger-copy.db",),
     "keys move": ("centime keys move alice acme/research",),
     "budgets add": (
         "centime budgets add acme '$1000' --per month --zone Europe/Paris --webhook https://hooks.example/budget",

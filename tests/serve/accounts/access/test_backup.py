@@ -74,3 +74,18 @@ def test_what_is_no_copy_is_refused_and_nothing_changes(tmp_path: Path) -> None:
         restore(tmp_path / "none", ledger)
     assert whole[:16] == ledger.read_bytes()[:16]
     assert sorted(path.name for path in tmp_path.iterdir() if "unfinished" in path.name) == []
+
+
+def test_nothing_that_somebody_else_wrote_is_replaced(tmp_path: Path) -> None:
+    """Nor what was put aside by an earlier restore: it may be all that is left of a ledger."""
+    ledger, copy, text = (tmp_path / name for name in ("ledger.sqlite", "copy.sqlite", "novel.txt"))
+    accounts, _ = keyed(ledger, budget="$1")
+    accounts.close()
+    text.write_text("Call me Ishmael.")
+    with pytest.raises(UserError, match="is there and is no copy of a ledger"):
+        back_up(ledger, text)
+    assert text.read_text() == "Call me Ishmael."
+    assert back_up(ledger, copy) == back_up(ledger, copy)
+    put_aside = [restore(copy, ledger) for _ in range(3)]
+    assert len({*put_aside}) == 3
+    assert all(path is not None and path.exists() for path in put_aside)

@@ -24,6 +24,8 @@ def back_up(ledger: Path, to: Path) -> int:
         raise UserError(f"there is no ledger {ledger} to back up.")
     if to.exists() and os.path.samefile(ledger, to):
         raise UserError(f"{to} is the ledger itself; give another name for its copy.")
+    if to.exists() and not _is_ledger(to):
+        raise UserError(f"{to} is there and is no copy of a ledger; give another name, or move it away.")
     try:
         with whole_file(to) as temporary:
             temporary.touch(0o600)
@@ -70,11 +72,28 @@ def _put_aside(ledger: Path) -> Path | None:
         holders = {row[0] for row in connection.execute("SELECT id FROM holders")} if known else set()
         if holders and holders - dead(connection):
             raise UserError(f"a server runs on {ledger}; end it first, or what it is yet to charge would be lost.")
-    before = ledger.with_name(ledger.name + ".before-restore")
+    before = _unused(ledger.with_name(ledger.name + ".before-restore"))
     back_up(ledger, before)
     for beside in ("-wal", "-shm"):
         Path(f"{ledger}{beside}").unlink(missing_ok=True)
     return before
+
+
+def _unused(path: Path) -> Path:
+    """The path, or with a number after it where it is taken: what was put aside before stays."""
+    number, found = 1, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found
+
+
+def _is_ledger(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"file:{path.absolute().as_posix()}?mode=ro", uri=True)) as found:
+            return 0 < int(found.execute("PRAGMA user_version").fetchone()[0]) <= SCHEMA_VERSION
+    except sqlite3.Error:
+        return False
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
