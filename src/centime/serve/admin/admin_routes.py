@@ -26,7 +26,7 @@ MOST_LINES = 1000
 
 
 def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter:
-    """admin_key: what administrators send as their key; without one all of it answers 404."""
+    """admin_key: what administrators send as their key; without one all of it answers 404, and is not described."""
 
     def check(request: Request) -> None:
         if admin_key is None:
@@ -36,7 +36,7 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
             raise ApiError(401, f"That is not the administrator's key: send what {ADMIN_KEY} holds as the API key.")
 
     routes = APIRouter(
-        prefix="/admin", tags=["Administration"], route_class=JsonRoute, dependencies=[Depends(check)],
+        prefix="/admin", include_in_schema=admin_key is not None, tags=["Administration"], route_class=JsonRoute, dependencies=[Depends(check)],
         responses=error_responses((401, 404, 422)),
     )  # fmt: skip
 
