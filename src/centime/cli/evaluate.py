@@ -64,6 +64,11 @@ def evaluate(
         question = Question(names, shots, limit, seeds, seed, chat, include)
         _tasks(usable(model), question, HowToRun(device, dtype, price), against, out, as_json)
         return
+    of_tasks = {"--include": include, "--shots": shots, "--limit": limit, "--against": against, "--out": out}
+    given = [name for name, value in of_tasks.items() if value is not None]
+    given += [name for name, is_given in (("--seeds", seeds != 1), ("--seed", seed != 0), ("--chat", chat)) if is_given]
+    if given:
+        raise UserError(f"{given[0]} goes with --tasks; without it, bits per byte of files are asked for.")
     if not files:
         raise UserError("no files and no --tasks; give text files to predict, or tasks to answer.")
     from rich.console import Console

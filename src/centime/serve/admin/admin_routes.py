@@ -36,7 +36,8 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
             raise ApiError(401, f"That is not the administrator's key: send what {ADMIN_KEY} holds as the API key.")
 
     routes = APIRouter(
-        prefix="/admin", include_in_schema=admin_key is not None, tags=["Administration"], route_class=JsonRoute, dependencies=[Depends(check)],
+        prefix="/admin", include_in_schema=admin_key is not None,
+        tags=["Administration"], route_class=JsonRoute, dependencies=[Depends(check)],
         responses=error_responses((401, 404, 422)),
     )  # fmt: skip
 
