@@ -161,7 +161,7 @@ def test_shares_and_idle_equal_the_meters_clock_to_the_nanosecond(steps: list[St
     """An engine that splits each step over its requests, books what they had when they end, and its clock now and then;
     the meter around it. However long, over whichever hours, the parts add up."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    for table in ("served", "engine_time"):
+    for table in ("served", "engine_time", "served_full"):
         connection.execute(_create(table))
     clock = EngineTime("tiny", "/runs/tiny", devices)
     start = at("2026-06-15T12:00")

@@ -131,7 +131,8 @@ def visited_experts(
     if isinstance(gate_up_E2FD, Panels) and isinstance(down_EDF, Panels):
         return panel_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
     T, K = expert_ids_TK.shape
-    if x_TD.dtype == torch.float32 and isinstance(down_EDF, Tensor) and isinstance(gate_up_E2FD, Tensor):
+    plain = all(isinstance(stack, Tensor) and not isinstance(stack, Quantised) for stack in (gate_up_E2FD, down_EDF))
+    if plain and x_TD.dtype == torch.float32 and isinstance(down_EDF, Tensor) and isinstance(gate_up_E2FD, Tensor):
         most = int(torch.bincount(expert_ids_TK.flatten(), minlength=len(down_EDF)).max())
         if down_EDF[0].numel() <= SMALL and most * len(down_EDF) <= EVEN * T * K:
             return _all_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF, most)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.small import small_config
 
-from centime.serve.kv_cache.paged_cache import SHORT, TokenSpan, _groups, _rounded, slot_of
+from centime.serve.kv_cache.paged_cache import SHORT, Pages, TokenSpan, _groups, _rounded, slot_of
 
-CPU = torch.device("cpu")
+PAGES = Pages(small_config(64), 4, 4, torch.float32)
 
 
 def span(end: int, first_block: int = 0, size: int = 4) -> TokenSpan:
@@ -26,12 +27,12 @@ def span(end: int, first_block: int = 0, size: int = 4) -> TokenSpan:
     ],
 )
 def test_short_pasts_of_about_a_length_go_together(ends: list[int], together: int, rows: list[list[int]]) -> None:
-    groups = _groups([span(end) for end in ends], together, 4, CPU)
+    groups = _groups([span(end) for end in ends], together, PAGES)
     assert [own.tolist() for own, _, _ in groups] == rows
 
 
 def test_a_group_sees_each_one_s_own_past() -> None:
-    ((_, slots, unseen),) = _groups([span(3, 5), span(6, 1)], 16, 4, CPU)
+    ((_, slots, unseen),) = _groups([span(3, 5), span(6, 1)], 16, PAGES)
     assert isinstance(slots, torch.Tensor)
     assert unseen is not None
     assert slots.shape == unseen.shape == (2, 32)
@@ -40,9 +41,9 @@ def test_a_group_sees_each_one_s_own_past() -> None:
         [4, 5, 6, 7, 8, 9],
     ]
     assert {row[hidden].unique().item() for row, hidden in zip(slots, unseen, strict=True)} == {20, 4}
-    ((_, alone, none),) = _groups([span(6, 1)], 16, 4, CPU)
+    ((_, alone, none),) = _groups([span(6, 1)], 16, PAGES)
     assert (alone, none) == (slice(4, 10), None)
-    ((_, apart, _),) = _groups([TokenSpan([7, 2], 5, 1)], 16, 4, CPU)
+    ((_, apart, _),) = _groups([TokenSpan([7, 2], 5, 1)], 16, PAGES)
     assert isinstance(apart, torch.Tensor)
     assert apart.tolist() == [[28, 29, 30, 31, 8, 9]]
 

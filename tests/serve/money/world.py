@@ -28,7 +28,7 @@ from centime.serve.accounts.store import Store
 from centime.serve.api.app import create_app
 from centime.serve.api.call import Call
 from centime.serve.api.service import Service
-from centime.serve.engine import executor
+from centime.serve.engine.draws import drawer
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.request import Event, Piece, Request
 from centime.serve.engine.settings import EngineSettings
@@ -177,7 +177,7 @@ def _watched(made: World) -> Iterator[None]:
     assert isinstance(engine, Engine)
     runner, submit, charge_it = engine.executor.runner, engine.submit, Call._charge_it
     whole_hidden = runner.hidden
-    names = {"sample": executor.sample, "fill": GrammarConstraint.fill, "accept": GrammarConstraint.accept}
+    names = {"sample": drawer.sample, "fill": GrammarConstraint.fill, "accept": GrammarConstraint.accept}
 
     def hidden(spans: Any, tokens: Any) -> Any:
         faults.at("forward")
@@ -225,12 +225,12 @@ def _watched(made: World) -> Iterator[None]:
     engine.scheduler.schedule = faults.before("schedule", engine.scheduler.schedule)  # type: ignore[method-assign]
     engine.submit = submitted  # type: ignore[method-assign]
     Call._charge_it = charged  # type: ignore[method-assign]
-    executor.sample = faults.before("sample", names["sample"])
+    drawer.sample = faults.before("sample", names["sample"])
     GrammarConstraint.fill = faults.before("fill", names["fill"])  # type: ignore[method-assign]
     GrammarConstraint.accept = faults.before("accept", names["accept"])  # type: ignore[method-assign]
     try:
         yield
     finally:
         Call._charge_it = charge_it  # type: ignore[method-assign]
-        executor.sample = names["sample"]
+        drawer.sample = names["sample"]
         GrammarConstraint.fill, GrammarConstraint.accept = names["fill"], names["accept"]  # type: ignore[method-assign]
