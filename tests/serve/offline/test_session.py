@@ -138,7 +138,7 @@ def test_why_an_answer_ends(model: Transformer, tokenizer: Tokenizer, monkeypatc
     stopped = session.answer(prompt, best(12, (stop,)))
     assert (stopped.finish, stopped.text) == ("stop", full.text[: full.text.index(stop)])
 
-    monkeypatch.setattr(tokenizer, "eos_id", full.tokens[4])
+    monkeypatch.setattr(tokenizer, "end_ids", frozenset({full.tokens[4]}))
     ended = session.answer(prompt, best(12))
     assert ended.finish == "end"
     assert ended.tokens == full.tokens[: full.tokens.index(full.tokens[4])]
@@ -175,8 +175,8 @@ def test_a_batch_of_greedy_answers_equals_one_by_one(model: Transformer, tokeniz
     for batch_size in (1, 2, 64):
         assert greedy(model, tokenizer, prompts, max_tokens=9, batch_size=batch_size) == expected
     ending = copy.copy(tokenizer)
-    ending.eos_id = expected[0][3]
-    assert greedy(model, ending, prompts[:1], max_tokens=9) == [expected[0][: expected[0].index(ending.eos_id)]]
+    ending.__dict__["end_ids"] = frozenset({expected[0][3]})
+    assert greedy(model, ending, prompts[:1], max_tokens=9) == [expected[0][: expected[0].index(expected[0][3])]]
 
 
 def test_bad_prompts_get_a_sentence(model: Transformer, tokenizer: Tokenizer) -> None:
