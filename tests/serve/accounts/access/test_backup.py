@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -70,6 +71,9 @@ def test_what_is_no_copy_is_refused_and_nothing_changes(tmp_path: Path) -> None:
         with pytest.raises(UserError):
             restore(copy, ledger)
         assert list_keys(Store(ledger))[0].name == "alice"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe is no file"):
+        restore(tmp_path / "pipe", ledger)
     with pytest.raises(UserError, match="cannot be restored"):
         restore(tmp_path / "none", ledger)
     assert whole[:16] == ledger.read_bytes()[:16]

@@ -45,6 +45,8 @@ def restore(copy: Path, ledger: Path) -> Path | None:
     Raises UserError where the copy is none, or a server still runs on the ledger.
     """
     _check_own()
+    if copy.exists() and not copy.is_file():  # a pipe would be waited for without end
+        raise UserError(f"{copy} is no file; expected what `centime keys backup` wrote.")
     try:
         with closing(sqlite3.connect(f"file:{copy.absolute().as_posix()}?mode=ro", uri=True)) as source:
             version = source.execute("PRAGMA user_version").fetchone()[0]
