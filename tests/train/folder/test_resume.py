@@ -157,15 +157,15 @@ def test_a_stopped_run_is_a_model(run: RunFolder, tmp_path: Path, capsys: pytest
     assert said == [f"{run.path} at step 22 of 28. The model is as it was then."]
     state = load_file(newest(run) / "tensors.safetensors")
     model = load(folder, dtype=torch.float32)
-    assert torch.equal(model.embed.weight, state["weight/embed.weight"].bfloat16().float())
+    kinds = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+    computed = json.loads(run.info.read_text())["precision"]
+    assert torch.equal(model.embed.weight, state["weight/embed.weight"].to(kinds[computed]).float())
     assert model.config.rope_scaling is not None
     written = (folder / "model.safetensors").stat().st_mtime_ns
     assert as_model.usable(newest(run), said.append) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
     assert as_model.export(run.path, tmp_path / "hf", 16) == f"{tmp_path}/hf: {run.path} at step 16 of 28."
     assert load_tokenizer(tmp_path / "hf").vocab_size
-    kinds = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-    computed = json.loads(run.info.read_text())["precision"]
     for precision, kind in kinds.items():
         change(run.info, precision=precision)
         as_model.export(run.path, tmp_path / precision, 16)
@@ -185,7 +185,7 @@ def test_a_sample_that_fails_loses_no_model(
     def fails(*_: Any) -> None:
         raise RuntimeError("no room for a sample")
 
-    monkeypatch.setattr("centime.train.run.training_run.write_sample", fails)
+    monkeypatch.setattr("centime.train.run.leavings.write_sample", fails)
     monkeypatch.setattr(command, "write_report", fails)
     assert train(run.path, None, resume=True) == 0
     said = " ".join(capsys.readouterr().err.split())
