@@ -17,7 +17,7 @@ quickstart: $(VENV)/.installed ## from nothing to a small trained model, its bil
 	$(BIN)/centime quickstart
 
 R1 ?= runs/r1
-r1: $(VENV)/.installed ## R1's story in small: a base, reinforcement, and what the same money buys otherwise; make r1 ARGS="--seconds 120"
+r1: $(VENV)/.installed ## an experiment, R1's story in small: a base, reinforcement, what the same money buys otherwise; make r1 ARGS="--seconds 120"
 	$(BIN)/python -m benchmarks.r1 --out $(R1) $(ARGS)
 
 MODEL ?= runs/quickstart
