@@ -132,9 +132,11 @@ def _tasks(
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from centime.evaluate.harness.evaluation import evaluate_folder
-    from centime.evaluate.harness.kept import keep, place_for, read
+    from centime.evaluate.harness.kept import keep, place_for, read, results_file
     from centime.evaluate.harness.show import differences_table, scores_table
 
+    if out is not None:
+        results_file(out, [] if against is None else [against]).require_writable()
     other = None if against is None or against.is_dir() else read(against)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as show:

@@ -15,14 +15,14 @@ app = typer.Typer(
     help="What the ledger knows of a user whom clients named in their requests.",
 )  # fmt: skip
 
-User = Annotated[str, typer.Argument(help="As the requests name him: `centime bill --by user` lists them.")]
+User = Annotated[str, typer.Argument(help="As the requests name them: `centime bill --by user` lists them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 @app.command()
 def export(
     user: User,
-    out: Annotated[Path, typer.Option(help="CSV file for his requests, one a row.", dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="CSV file for their requests, one a row.", dir_okay=False)],
     as_json: AsJson = False,
 ) -> None:
     """Write every request that the ledger has of a user to a CSV file."""
@@ -38,7 +38,7 @@ def export(
 
 @app.command()
 def erase(user: User, as_json: AsJson = False) -> None:
-    """Forget a user's name, sessions and tags; his requests stay on the bill, under '(erased)'."""
+    """Forget a user's name, sessions and tags; their requests stay on the bill, under '(erased)'."""
     from centime.ledger.book import Book
     from centime.serve.accounts.budgets.edit import forget_person
     from centime.serve.accounts.store import Store

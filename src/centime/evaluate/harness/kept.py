@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
 from centime.evaluate.harness.scores import Document, TaskScore
-from centime.files.durable import write_text
+from centime.files.output import Output
 
 FORMAT = 1
 
@@ -49,10 +50,19 @@ def place_for(results: Results) -> Path:
     return centime_home() / "evaluations" / f"{name}-{moment}.json"
 
 
+def results_file(path: Path, inputs: Iterable[Path] = ()) -> Output:
+    """The file for results, over nothing but earlier ones; `require_writable` before they are worked for."""
+    return Output(path, "results of tasks", "name another --out", _is_ours, inputs, parents=True)
+
+
 def keep(results: Results, path: Path) -> None:
-    """Writes them, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(results.as_json(), ensure_ascii=False, indent=1) + "\n")
+    """Writes them, whole or not at all. Raises UserError where the file is somebody else's or cannot be written."""
+    results_file(path).write_text(json.dumps(results.as_json(), ensure_ascii=False, indent=1) + "\n")
+
+
+def _is_ours(path: Path) -> bool:
+    read(path)
+    return True
 
 
 def read(path: Path) -> Results:
