@@ -48,7 +48,7 @@ class ReinforcementSection(RecipeSection):
     samples: int = Field(16, gt=1, le=MOST_COUNT, description="answers to each, the group (R1: 16)")
     updates: int = Field(1, gt=0, le=MOST_COUNT, description="updates a step, each on its part of the answers (R1: 16)")
     max_tokens: int = Field(64, gt=0, le=MOST_LENGTH, description="most tokens of an answer (R1: 32768, later 65536)")
-    temperature: float = Field(1.0, gt=0, le=2, description="answers are drawn at it, and learned at it (R1: 1)")
+    temperature: float = Field(1.0, ge=0.01, le=2, description="answers are drawn at it, and learned at it (R1: 1)")
     overlong: Literal["count", "mask", "punish"] = Field(
         "count",
         description="an answer cut at max_tokens is graded as it is (count), not learned from (mask; DAPO, "

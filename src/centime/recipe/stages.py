@@ -142,7 +142,7 @@ class Distil(StageSection):
     beta: float = Field(
         0.0, ge=0, le=1, description="0: forward KL, every token the teacher gives mass; 1: reverse; between: JSD (GKD)"
     )
-    temperature: float = Field(1.0, gt=0, le=100, description="both models' logits are divided by it")
+    temperature: float = Field(1.0, ge=0.01, le=100, description="both models' logits are divided by it")
     hard_weight: float = Field(
         0.0,
         ge=0,

@@ -76,8 +76,8 @@ def test_every_draw_is_told_as_the_model_has_it(model: Transformer, tokenizer: T
             assert not {tokenizer.eos_id, *params.stop_token_ids} & {*rollout.tokens[:-1]}
             if rollout.finish == "length":
                 assert len(rollout.tokens) == params.max_tokens
-            assert (rollout.tokens[-1] == tokenizer.eos_id) == (rollout.finish == "end")
-            assert (rollout.tokens[-1] in params.stop_token_ids) == (rollout.finish == "stop")
+            ends = dict.fromkeys(params.stop_token_ids, "stop") | {tokenizer.eos_id: "end"}
+            assert rollout.finish == ends.get(rollout.tokens[-1], "length")
 
 
 def test_cut_distributions_are_whole(tokenizer: Tokenizer) -> None:

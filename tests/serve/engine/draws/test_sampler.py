@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from centime.errors import UserError
 from centime.serve.engine.draws import sampler
 from centime.serve.engine.draws.logits_processor import LogitsProcessor
-from centime.serve.engine.draws.sampler import Draw, finite_rows, log_probabilities, uniform
+from centime.serve.engine.draws.sampler import (
+    Draw,
+    drawn_log_probabilities,
+    finite_rows,
+    log_probabilities,
+    uniform,
+)
 from centime.serve.engine.request import MAX_BIASES, MAX_STOP_CHARACTERS, MAX_STOPS, SamplingParams
 
 V = 12
@@ -199,6 +205,17 @@ def test_parameters_at_their_edges_draw_tokens(data: st.DataObject) -> None:
     found = sample(logits, rows)
     assert 0 <= int(found.min()) <= int(found.max()) < V
     assert found.tolist() == [int(sample(logits[n : n + 1], [rows[n]])) for n in range(3)]
+
+
+@pytest.mark.parametrize("params", [{}, {"top_k": 5}, {"min_p": 0.1}], ids=["whole", "cut", "floor"])
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-40, 1e-20])
+def test_next_to_no_temperature_draws_the_best(temperature: float, params: dict[str, float]) -> None:
+    """A score over it is infinite in float32, and in float64: the best is drawn all the same, and with certainty."""
+    rows = [draw(0, temperature=temperature, **params), draw(1, temperature=1)]
+    logits = torch.stack((LOGITS * 1e26, LOGITS))
+    best = int(LOGITS.argmax())
+    assert int(sample(logits, rows)[0]) == best
+    assert drawn_log_probabilities(logits, [best, best], [row.draw for row in rows])[0] == 0
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])

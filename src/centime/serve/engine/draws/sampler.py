@@ -63,8 +63,13 @@ def finite_rows(logits_RV: Tensor) -> Tensor:
     return torch.isfinite(logits_RV.amax(-1))  # amax gives NaN where there is one
 
 
-def _temperatures(draws: Sequence[Draw]) -> Tensor:
-    return torch.tensor([draw.params.temperature for draw in draws], dtype=torch.float64)[:, None]
+def _warmed(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Scores below their row's best, over each row's temperature, float64: 0 for the best, minus infinity at the least.
+
+    The best is taken away first: a score over a temperature next to nothing is infinite, and has no softmax.
+    """
+    temperatures_R1 = torch.tensor([draw.params.temperature for draw in draws], dtype=torch.float64)[:, None]
+    return (scores_RV - scores_RV.amax(-1, keepdim=True)).double() / temperatures_R1
 
 
 def _points(draws: Sequence[Draw], mass: Tensor) -> Tensor:
@@ -79,7 +84,7 @@ def _draw_any(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     up in float64, not the whole vocabulary.
     """
     V = scores_RV.shape[1]
-    warm_RV = scores_RV if all(draw.params.temperature == 1 for draw in draws) else scores_RV / _temperatures(draws)
+    warm_RV = scores_RV if all(draw.params.temperature == 1 for draw in draws) else _warmed(scores_RV, draws)
     likely_RV = warm_RV.float().softmax(-1)
     whole = V - V % PIECE
     sums_RP = likely_RV[:, :whole].unflatten(1, (-1, PIECE)).sum(-1) if whole else likely_RV[:, :0]
@@ -115,7 +120,7 @@ def _draw_kept(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
 def _kept(scores_RV: Tensor, draws: Sequence[Draw]) -> tuple[Tensor, Tensor, Tensor]:
     """Ids by likelihood [R, V], their cumulative probabilities [R, V], and how many the cuts keep of each row [R]."""
     ordered, ids = scores_RV.sort(dim=-1, descending=True, stable=True)
-    probabilities = ((ordered - ordered[:, :1]).double() / _temperatures(draws)).softmax(-1)
+    probabilities = _warmed(ordered, draws).softmax(-1)
     cumulative = probabilities.cumsum(-1)
     V = scores_RV.shape[1]
     top_p = torch.tensor([draw.params.top_p if draw.params.top_p < 1 else 2.0 for draw in draws], dtype=torch.float64)
@@ -133,7 +138,7 @@ def drawn_log_probabilities(scores_RV: Tensor, tokens: Sequence[int], draws: Seq
     if not rows:
         return found
     chosen = [draws[row] for row in rows]
-    warm_RV = scores_RV[rows] / _temperatures(chosen).float()
+    warm_RV = _warmed(scores_RV[rows], chosen).float()
     cut = [place for place, draw in enumerate(chosen) if draw.params.cuts]
     if cut:
         ids, _, kept = _kept(scores_RV[[rows[place] for place in cut]], [chosen[place] for place in cut])
