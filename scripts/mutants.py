@@ -3,11 +3,13 @@
     python scripts/mutants.py                         # eight mutants of every room: an hour or two on one core
     python scripts/mutants.py plan/step ledger        # of these rooms
     python scripts/mutants.py plan/step --seed 2 3    # eight others, and eight more
+    python scripts/mutants.py plan/step --most 20     # at most 20 seconds of tests a mutant, the nearest first
 
 A room is a folder of src/centime with code of its own. Its tests (those in the folder of tests/ that mirrors it, or
 what scripts/mutants.toml says) run once as they are, which tells how long each takes and which functions it calls.
-Each mutant, one wrong edit of a copy of the checkout, then meets the tests that call the function it is in, until
-one fails. Prints what was killed and the diff of what survived; exit code 1 where less than nine in ten died.
+Each mutant, one wrong edit of a copy of the checkout, then meets the tests that call the function it is in, and after
+them the others, until one fails. Prints what was killed and the diff of what survived; exit code 1 where less than nine
+in ten died, or where a room's tests fail as they are.
 
 Mutants that no test can tell from the original stand in scripts/mutants.toml with a reason, and are not counted.
 """
@@ -20,6 +22,7 @@ import ctypes
 import difflib
 import importlib.metadata
 import json
+import math
 import os
 import resource
 import shutil
@@ -27,98 +30,22 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import tomllib
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import mutations
 import psutil
 import pytest
+from room_tests import Ordered, Recorder, Tests
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("src", "tests", "scripts", "benchmarks", "docs", "recipes", ".ci")
 GOAL = 0.9
 PR_SET_CHILD_SUBREAPER = 36
-
-
-@dataclass
-class Tests:
-    """What running a room's tests once told of each: its seconds, and the functions of the room that it called."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    called: dict[str, list[str]] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-
-    def order(self, mutant: mutations.Mutation) -> list[str]:
-        """All tests: first those that were seen to call the mutant's function, and of these the quick files first.
-
-        The others still count: they may have called it in a process of their own, or read what it left in a cache.
-        """
-        place = f"{mutant.file}:{mutant.first_line}"
-        groups = {test: (place not in self.called[test], test.partition("::")[0]) for test in self.seconds}
-        cost = Counter[tuple[bool, str]]()
-        for test, seconds in self.seconds.items():
-            cost[groups[test]] += seconds  # type: ignore[assignment]
-        return sorted(self.seconds, key=lambda test: (groups[test][0], cost[groups[test]], groups[test][1]))
-
-
-class Recorder:
-    """A pytest plugin: times the tests, and sees which functions below `folder` each of them calls, in any thread."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.tests = f"{folder}/", Tests()
-        self.calls: set[str] = set()
-
-    def trace(self, frame: Any, event: str, _: object) -> None:
-        code = frame.f_code
-        if code.co_filename.startswith(self.folder):
-            self.calls.add(f"{code.co_filename.removeprefix(self.folder)}:{code.co_firstlineno}")
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        begun, self.calls = time.monotonic(), set()
-        sys.settrace(self.trace)
-        threading.settrace(self.trace)
-        try:
-            return (yield)
-        finally:
-            sys.settrace(None)
-            threading.settrace(None)  # type: ignore[arg-type]
-            self.tests.seconds[item.nodeid] = time.monotonic() - begun
-            self.tests.called[item.nodeid] = sorted(self.calls)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.tests.failed.append(report.nodeid)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.tests.failed.append(f"{report.nodeid}, which does not import")
-
-
-class Ordered:
-    """A pytest plugin: these tests in this order, and which of them failed first."""
-
-    def __init__(self, names: list[str]) -> None:
-        self.place = {name: at for at, name in enumerate(names)}
-        self.failed: list[str] = []
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = sorted((one for one in items if one.nodeid in self.place), key=lambda one: self.place[one.nodeid])
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.failed.append(report.nodeid)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.failed.append(f"{report.nodeid}, which does not import")
 
 
 class Checkout:
@@ -154,6 +81,11 @@ class Checkout:
         file.write_bytes(text)
         self.clock += 1
         os.utime(file, (self.clock, self.clock))
+
+    def noticed(self, names: list[str], limit: float) -> str:
+        """Which of these tests, in this order, fails first; a run without an end is noticed too; else nothing."""
+        said = self.run(sorted({name.partition("::")[0] for name in names}), Ordered(names), limit, "-x")
+        return f"no end in {limit:.0f} s" if said is None else "".join(said["failed"][:1])
 
     def run(self, paths: list[str], plugin: Recorder | Ordered, limit: float, *more: str) -> dict[str, Any] | None:
         """What the plugin saw, from a process that ran these tests; None after `limit` seconds.
@@ -218,8 +150,9 @@ def difference(mutant: mutations.Mutation, before: bytes) -> str:
     return "\n".join(f"    {line}" for line in list(difflib.unified_diff(*texts, lineterm="", n=1))[2:])
 
 
-def judge(room: str, checkout: Checkout, asked: argparse.Namespace, known: dict[str, Any]) -> tuple[int, int]:
-    """Tries a room's mutants and prints how each ended. Returns how many were killed, of how many."""
+def judge(room: str, checkout: Checkout, asked: argparse.Namespace, known: dict[str, Any]) -> tuple[int, int] | None:
+    """Tries a room's mutants and prints how each ended. Returns how many were killed, of how many; None where the tests
+    fail before a line is changed."""
     source, root = checkout.root / "src" / "centime", checkout.root
     places = [root / path for path in known["tests"].get(room, [f"tests/{room}"])]
     tests_of = [sorted(place.glob("test_*.py")) if place.is_dir() else [place] for place in places]
@@ -232,15 +165,18 @@ def judge(room: str, checkout: Checkout, asked: argparse.Namespace, known: dict[
     seen = checkout.run(paths, Recorder(source), 3600) if paths else {"failed": ["none is there"]}
     if seen is None or seen["failed"]:
         log = root / "log.txt"
-        found = "they take over an hour" if seen is None else ", ".join(seen["failed"])
-        raise SystemExit(f"{room}: the tests fail as they are: {found}\n{log.read_text() if paths else ''}")
+        wrong = "they take over an hour" if seen is None else ", ".join(seen["failed"])
+        print(f"{room}: the tests fail as they are: {wrong}\n{log.read_text() if paths else ''}", flush=True)
+        return None
     tests = Tests(**seen)
-    limit = 10 * sum(tests.seconds.values()) + asked.slack
+    print(f"{room}: {len(tests.seconds)} tests, {sum(tests.seconds.values()):.0f} s", flush=True)
     killed = 0
     for mutant in chosen:
+        by = ""
         with checkout.holding(mutant):
-            said = checkout.run(paths, Ordered(tests.order(mutant)), limit, "-x")
-        by = f"no end in {limit:.0f} s" if said is None else "".join(said["failed"][:1])
+            for names in tests.waves(mutant, asked.most):
+                if names and not by:
+                    by = checkout.noticed(names, 10 * sum(tests.seconds[name] for name in names) + asked.slack)
         killed += bool(by)
         print(f"{room}: {f'killed by {by}' if by else 'SURVIVED'}: {mutant.name}", flush=True)
         if not by:
@@ -253,6 +189,7 @@ def main() -> None:
     parser.add_argument("rooms", nargs="*", help="folders of src/centime; all where none is named")
     parser.add_argument("--number", type=int, default=8, help="mutants of a room")
     parser.add_argument("--seed", nargs="+", default=["1"], help="which are drawn; several draw as many each")
+    parser.add_argument("--most", type=float, default=math.inf, help="seconds of a room's tests that a mutant meets")
     parser.add_argument("--slack", type=float, default=100, help="seconds that tests may take beyond ten times theirs")
     asked = parser.parse_args()
     if unknown := set(asked.rooms) - set(rooms()):
@@ -263,17 +200,23 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a test leaves behind becomes a child of this process
-    table = {}
+    table: dict[str, tuple[int, int]] = {}
+    failing = []
     with tempfile.TemporaryDirectory(prefix="centime-mutants-") as folder:
         checkout = Checkout(Path(folder) / "centime")
         for room in asked.rooms or rooms():
             begun = time.monotonic()
-            table[room] = (*judge(room, checkout, asked, known), time.monotonic() - begun)
-            print("{:24}{:4} killed of {} in {:.0f} s".format(room, *table[room]), flush=True)
+            if (row := judge(room, checkout, asked, known)) is None:
+                failing.append(room)
+                continue
+            table[room] = row
+            print("{:24}{:4} killed of {} in {:.0f} s".format(room, *row, time.monotonic() - begun), flush=True)
     print("\n" + "\n".join("{:24}{:4} of {}".format(room, *row) for room, row in table.items()))
+    if failing:
+        print(f"not tried, for their tests fail as they are: {', '.join(failing)}")
     killed, number = (sum(row[at] for row in table.values()) for at in (0, 1))
-    print(f"{'all':24}{killed:4} of {number}, {killed / number:.0%}")
-    sys.exit(killed < GOAL * number)
+    print(f"{'all':24}{killed:4} of {number}, {killed / max(number, 1):.0%}")
+    sys.exit(bool(failing) or killed < GOAL * number)
 
 
 if __name__ == "__main__":

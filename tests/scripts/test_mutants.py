@@ -124,7 +124,7 @@ def judged(folder: Path, waiting: str, word: str = "while") -> subprocess.Comple
     for name, text in HOUSE.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text.replace("WAITING", waiting).replace("while", word))
-    for script in ("mutants.py", "mutations.py"):
+    for script in ("mutants.py", "mutations.py", "room_tests.py"):
         shutil.copy(SCRIPTS / script, folder / "scripts")
     command = [sys.executable, folder / "scripts" / "mutants.py", "--number", "100", "--slack", "20"]
     return subprocess.run(command, capture_output=True, text=True, check=False)

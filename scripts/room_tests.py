@@ -1,0 +1,99 @@
+"""The tests of a room, as scripts/mutants.py runs them: what each calls, and in which order a mutant meets them."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mutations
+import pytest
+
+
+@dataclass
+class Tests:
+    """What running a room's tests once told of each: its seconds, and the functions of the room that it called."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    called: dict[str, list[str]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def waves(self, mutant: mutations.Mutation, most: float) -> list[list[str]]:
+        """Those that were seen to call the mutant's function, then the others; of each the quick files first.
+
+        The others still count: they may have called it in a process of their own, or read what it left in a cache.
+        What stands at the top of a file is near to all that call a function of the file. most: seconds of all of them,
+        of which the first test may take more.
+        """
+        place = f"{mutant.file}:{mutant.first_line or ''}"
+        groups = {test: (not self.calls(test, place), test.partition("::")[0]) for test in self.seconds}
+        cost = Counter[tuple[bool, str]]()
+        for test, seconds in self.seconds.items():
+            cost[groups[test]] += seconds  # type: ignore[assignment]
+        order = sorted(self.seconds, key=lambda test: (groups[test][0], cost[groups[test]], groups[test][1]))
+        begun = itertools.accumulate((self.seconds[test] for test in order), initial=0.0)
+        taken = [test for test, seconds in zip(order, begun, strict=False) if seconds < most]
+        return [[test for test in taken if groups[test][0] is far] for far in (False, True)]
+
+    def calls(self, test: str, place: str) -> bool:
+        return any(call.startswith(place) if place.endswith(":") else call == place for call in self.called[test])
+
+
+class Recorder:
+    """A pytest plugin: times the tests, and sees which functions below `folder` each of them calls, in any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.tests = f"{folder}/", Tests()
+        self.calls: set[str] = set()
+
+    def trace(self, frame: Any, event: str, _: object) -> None:
+        code = frame.f_code
+        if code.co_filename.startswith(self.folder):
+            self.calls.add(f"{code.co_filename.removeprefix(self.folder)}:{code.co_firstlineno}")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        begun, self.calls = time.monotonic(), set()
+        sys.settrace(self.trace)
+        threading.settrace(self.trace)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]
+            self.tests.seconds[item.nodeid] = time.monotonic() - begun
+            self.tests.called[item.nodeid] = sorted(self.calls)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.tests.failed.append(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.tests.failed.append(f"{report.nodeid}, which does not import")
+
+
+class Ordered:
+    """A pytest plugin: these tests in this order, and which of them failed first."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.place = {name: at for at, name in enumerate(names)}
+        self.failed: list[str] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted((one for one in items if one.nodeid in self.place), key=lambda one: self.place[one.nodeid])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed.append(f"{report.nodeid}, which does not import")
