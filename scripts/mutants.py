@@ -90,13 +90,13 @@ class Checkout:
     def run(self, paths: list[str], plugin: Recorder | Ordered, limit: float, *more: str) -> dict[str, Any] | None:
         """What the plugin saw, from a process that ran these tests; None after `limit` seconds.
 
-        A tenth of them may be the process's own on a core: a machine in use gives a test no more.
+        A fifth of them may be the process's own on a core: a machine in use gives a test no more.
         """
         told, log = self.root / "told.json", self.root / "log.txt"
         told.unlink(missing_ok=True)
         pid = os.fork()
         if pid == 0:
-            resource.setrlimit(resource.RLIMIT_CPU, (int(limit / 10) + 1,) * 2)  # a loop without an end
+            resource.setrlimit(resource.RLIMIT_CPU, (int(limit / 5) + 1,) * 2)  # a loop without an end
             self.test(paths, plugin, told, log, more)
         end = time.monotonic() + limit
         while not ended(pid):

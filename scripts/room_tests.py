@@ -14,6 +14,7 @@ from typing import Any
 
 import mutations
 import pytest
+from hypothesis import Phase, settings
 
 
 @dataclass
@@ -28,21 +29,28 @@ class Tests:
         """Those that were seen to call the mutant's function, then the others; of each the quick files first.
 
         The others still count: they may have called it in a process of their own, or read what it left in a cache.
-        What stands at the top of a file is near to all that call a function of the file. most: seconds of all of them,
-        of which the first test may take more.
+        What stands at the top of a file is near to all that call a function of the file. most: seconds of all of them;
+        where they take more, the longest are left out.
         """
-        place = f"{mutant.file}:{mutant.first_line or ''}"
-        groups = {test: (not self.calls(test, place), test.partition("::")[0]) for test in self.seconds}
-        cost = Counter[tuple[bool, str]]()
-        for test, seconds in self.seconds.items():
-            cost[groups[test]] += seconds  # type: ignore[assignment]
-        order = sorted(self.seconds, key=lambda test: (groups[test][0], cost[groups[test]], groups[test][1]))
-        begun = itertools.accumulate((self.seconds[test] for test in order), initial=0.0)
-        taken = [test for test, seconds in zip(order, begun, strict=False) if seconds < most]
-        return [[test for test in taken if groups[test][0] is far] for far in (False, True)]
+        place, found = f"{mutant.file}:{mutant.first_line or ''}", []
+        for near in (True, False):
+            names = [test for test in self.seconds if self.calls(test, place) is near]
+            names.sort(key=lambda test: self.seconds[test])
+            ends = itertools.accumulate(self.seconds[test] for test in names)
+            taken = [test for test, end in zip(names, ends, strict=True) if end <= most]
+            cost = Counter[str]()
+            for test in taken:
+                cost[file_of(test)] += self.seconds[test]  # type: ignore[assignment]
+            found.append(sorted(taken, key=lambda test: (cost[file_of(test)], file_of(test))))
+            most -= sum(cost.values())
+        return found
 
     def calls(self, test: str, place: str) -> bool:
         return any(call.startswith(place) if place.endswith(":") else call == place for call in self.called[test])
+
+
+def file_of(test: str) -> str:
+    return test.partition("::")[0]
 
 
 class Recorder:
@@ -85,6 +93,11 @@ class Ordered:
     def __init__(self, names: list[str]) -> None:
         self.place = {name: at for at, name in enumerate(names)}
         self.failed: list[str] = []
+
+    def pytest_sessionstart(self) -> None:
+        """One example that fails is enough: it need not be the smallest."""
+        settings.register_profile("noticed", settings.default, phases=(Phase.explicit, Phase.generate))
+        settings.load_profile("noticed")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

@@ -32,6 +32,15 @@ def test_equal_rewards_are_worth_exactly_nothing(reward: float, samples: int, ki
     assert advantages(rewards, kind).abs().max() == 0
 
 
+@pytest.mark.parametrize("samples", [1, 2, 3, 8])
+def test_an_advantage_is_in_deviations_of_its_group_however_few_are_in_it(samples: int) -> None:
+    rewards = torch.rand(4, samples, generator=torch.Generator().manual_seed(samples))
+    centred = rewards - rewards.mean(-1, keepdim=True)
+    torch.testing.assert_close(advantages(rewards, "mean"), centred)
+    if samples > 1:
+        torch.testing.assert_close(advantages(rewards, "std"), centred / (rewards.std(-1, keepdim=True) + 1e-4))
+
+
 def test_the_three_means() -> None:
     mask = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]).bool()
     loss = torch.tensor([[1.0, 2.0, 3.0, 9.0], [4.0, 9.0, 9.0, 9.0], [9.0, 9.0, 9.0, 9.0]])

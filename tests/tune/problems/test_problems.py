@@ -66,6 +66,16 @@ def test_held_out_rows_are_never_asked_and_all_others_are_once_an_epoch(tmp_path
     assert source.problem(5, 0.9).prompt == epochs[0][5], "a problem is a function of its number"
 
 
+def test_too_few_to_hold_some_out_need_others(tmp_path: Path) -> None:
+    few, others = tmp_path / "few.jsonl", tmp_path / "others.jsonl"
+    for path, name in ((few, "p"), (others, "q")):
+        path.write_text(json.dumps({"prompt": name, "answer": 1}) + "\n")
+    with pytest.raises(UserError, match=r"1 problems, too few to hold some out; name others"):
+        open_problems(ProblemsSection(source=str(few)), seed=0)
+    source = open_problems(ProblemsSection(source=str(few), held_out=str(others)), seed=0)
+    assert ([source.problem(5, 0.0).prompt], [one.prompt for one in source.held_out()]) == (["p"], ["q"])
+
+
 @given(st.integers(0, 10**6), st.integers(0, 100))
 def test_chains_are_functions_of_their_number_and_right(number: int, seed: int) -> None:
     source = ChainProblems(ProblemsSection(source="chains", easiest=2, hardest=5), seed)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from centime.recipe.reinforcement import ReinforcementSection
+from centime.tune.problems import Problem
+from centime.tune.rewards import AnswerText, Grade, Grader
 from centime.tune.rewards.builtin import exact, has_form, number, one_script, stated
 from centime.tune.rewards.grader import overlong
 
@@ -48,3 +53,31 @@ def test_form_and_language() -> None:
 
 def test_length_is_punished_towards_the_end() -> None:
     assert [overlong(n, 100, 0.8) for n in (0, 80, 90, 100, 200)] == [0, 0, 0.5, 1, 1]
+
+
+class Halves:
+    """A rule for which everything is half right."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def __call__(self, answers: Sequence[AnswerText]) -> list[float]:
+        return [0.5] * len(answers)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("form", [0.0, 0.25])
+@pytest.mark.parametrize("language", [0.0, 0.5])
+@pytest.mark.parametrize("cut", ["count", "punish"])
+def test_a_reward_is_what_the_recipe_adds_up(form: float, language: float, cut: str) -> None:
+    given_ = {"problems": {"source": "chains"}, "max_tokens": 8, "overlong": cut}
+    settings = ReinforcementSection.model_validate(given_ | {"format_reward": form, "language_reward": language})
+    for tokens in range(9):
+        texts = ("so =7", "so 7", "日本 so")
+        found = Grader(Halves(), settings)([AnswerText(Problem("say it", "7"), text, tokens=tokens) for text in texts])
+        late = max(0.0, (tokens - 6.4) / 1.6) if cut == "punish" else 0.0
+        assert found == [
+            Grade(pytest.approx(0.5 + form * formed + language * ours - late), 0.5, formed)  # type: ignore[arg-type]
+            for formed, ours in ((1, 1), (0, 1), (0, 0.5))
+        ]

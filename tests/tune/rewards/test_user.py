@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from centime.errors import UserError
@@ -62,6 +63,27 @@ def test_what_goes_wrong_costs_one_sample(opened: Opened, source: str, bad: str)
         assert rule(asked("ab", "abcd", bad, "a", "abc")) == [0.5, 1.0, 0.0, 0.25, 0.75]
         assert len(rule.notes) == 1
         assert rule(asked("abcd")) == [1.0], "and the next step is graded as if nothing had been"
+    finally:
+        rule.close()
+
+
+BESIDE = """
+import grader, time
+def reward(prompt, answer, row):
+    time.sleep(1000 * (answer == "hang"))
+    return grader.WORTH
+"""
+
+
+def test_what_lies_beside_the_file_is_its_own_and_nothing_is_left_of_a_process_that_hung(
+    opened: Opened, tmp_path: Path
+) -> None:
+    """A module of the user's may have the name of one of ours."""
+    (tmp_path / "grader.py").write_text("WORTH = 0.25\n")
+    rule = opened(BESIDE)
+    try:
+        assert rule(asked("hang", "a")) == [0.0, 0.25]
+        assert len([one for one in psutil.Process().children() if str(tmp_path / "mine.py") in one.cmdline()]) == 1
     finally:
         rule.close()
 
