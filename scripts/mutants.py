@@ -40,7 +40,7 @@ from typing import Any
 import mutations
 import psutil
 import pytest
-from room_tests import Ordered, Recorder, Tests
+from room_tests import Forks, Ordered, Recorder, Tests
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("src", "tests", "scripts", "benchmarks", "docs", "recipes", ".ci")
@@ -122,7 +122,7 @@ class Checkout:
         os.chdir(self.root)
         sys.path[:0] = [str(self.root / "src"), str(self.root)]
         options = ["-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not long", "--hypothesis-seed=0"]
-        code = pytest.main([*options, *more, *paths], [plugin])
+        code = pytest.main([*options, *more, *paths], [plugin, Forks()])
         if isinstance(plugin, Recorder):
             told.write_text(json.dumps(asdict(plugin.tests)))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
@@ -51,6 +52,31 @@ class Tests:
 
 def file_of(test: str) -> str:
     return test.partition("::")[0]
+
+
+class Forks:
+    """A pytest plugin: commands that tests start are forks of a process that has every library already.
+
+    tests/forked.py would start one that imports them all again, for every mutant whose tests start a command.
+    """
+
+    def pytest_sessionstart(self) -> None:
+        forked = sys.modules.get("tests.forked")
+        if forked is None or not forked.FORKS:
+            return
+        name = f"centime-mutants-{os.getpid()}"
+        (input_, self.held), (said, output) = os.pipe(), os.pipe()  # it ends when nobody holds its input
+        if os.fork() == 0:
+            os.close(self.held)
+            os.dup2(input_, 0)
+            os.dup2(output, 1)
+            sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
+            forked.serve(name)
+        os.close(input_)
+        os.close(output)
+        assert os.read(said, 64) == b"listening\n"
+        os.close(said)
+        forked.share(f"\0{name}")
 
 
 class Recorder:

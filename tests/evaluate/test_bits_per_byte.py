@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.small import small_model, small_tokenizer
+from tests.small import small_folder, small_model, small_tokenizer
 
 from centime.data.shards.prepare import Preparation, prepare
 from centime.data.sources import Sources
@@ -19,7 +19,10 @@ from centime.data.split import digest, is_held_out
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.evaluate.bits_per_byte import Text, _batches, bits_per_byte, read_files, read_split
+from centime.evaluate.calibration import importance_on
 from centime.model import Transformer
+from centime.model.quantised.calibrate import importance
+from centime.serve.loading import load_model
 
 LINES = "the cat sat on the mat\nand the dog ate the hat é 猫\ndef f(x): return x + 1\n"
 
@@ -39,6 +42,20 @@ def log2_probabilities(model: Transformer, ids: list[int]) -> list[float]:
     with torch.no_grad():
         logits = model(torch.tensor([ids[:-1]]))[0].double()
     return (-torch.log_softmax(logits, -1)[range(len(ids) - 1), ids[1:]] / math.log(2)).tolist()
+
+
+def test_what_inputs_count_is_of_the_text_from_its_beginning(tmp_path: Path) -> None:
+    folder, text = small_folder(tmp_path / "model", positions=16), tmp_path / "text.txt"
+    text.write_text(LINES, encoding="utf-8")
+    heard: list[tuple[int, int]] = []
+    found = importance_on(folder, text, lambda number, of: heard.append((number, of)))
+    opened = load_model(folder)
+    [document] = read_files([text], opened.tokenizer)[0].documents
+    rows = [torch.from_numpy(document[at : at + 16])[None] for at in range(0, len(document), 16)]
+    assert heard == [(number, len(rows)) for number in range(len(rows))]
+    expected = importance(opened.model, rows)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 @settings(max_examples=60, deadline=None)

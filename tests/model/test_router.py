@@ -47,10 +47,13 @@ def test_a_closed_group_is_never_chosen_even_when_all_biased_scores_are_negative
     assert bool((ids[..., 0] // 2 == ids[..., 1] // 2).all())
 
 
+@pytest.mark.parametrize("scoring", ["sigmoid", "softmax"])
 @pytest.mark.parametrize(("normed", "scale"), [(True, 2.5), (False, 16.0)])
-def test_gates_are_normed_then_scaled(normed: bool, scale: float) -> None:
-    r = router(norm_topk_prob=normed, routed_scaling_factor=scale)
-    routing = r(torch.randn(2, 3, 8))
+def test_gates_are_normed_then_scaled(normed: bool, scale: float, scoring: str) -> None:
+    r = router(norm_topk_prob=normed, routed_scaling_factor=scale, scoring_func=scoring)
+    x = torch.randn(2, 3, 8)
+    routing, logits = r(x), x @ r.weight.T
+    torch.testing.assert_close(routing.scores, logits.softmax(-1) if scoring == "softmax" else logits.sigmoid())
     total = routing.gates.sum(-1)
     if normed:
         torch.testing.assert_close(total, torch.full_like(total, scale))

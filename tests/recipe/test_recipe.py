@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from centime import recipe
 from centime.errors import UserError
+from centime.recipe.reinforcement import is_reinforcement, read_reinforcement
 
 TEXT = """
 name = "small"
@@ -64,6 +65,24 @@ def test_one_context_table_and_a_numbered_one_take_overrides() -> None:
     assert recipe.parse(two, ["context.1.lr=2e-5"]).context[1].lr == 2e-5
     with pytest.raises(UserError, match="not one of the 2 items"):
         recipe.parse(two, ["context.7.lr=2e-5"])
+
+
+def test_an_item_of_a_list_is_set_by_its_number_and_no_other() -> None:
+    three = TEXT.replace('[{ path = "corpus/train" }]', '[{ path = "a" }, { path = "b" }, { path = "c" }]')
+    parsed = recipe.parse(three, ["data.train.1={path='other'}", "data.train.2.path=last"])
+    assert [source.path for source in parsed.data.train] == [Path("a"), Path("other"), Path("last")]
+
+
+def test_a_recipe_of_reinforcement_says_all_that_was_asked(tmp_path: Path) -> None:
+    path = tmp_path / "rl.toml"
+    path.write_text('name = "small"\n[model]\nfrom = "there"\n[rl.problems]\nsource = "chains"\n')
+    read = read_reinforcement(path, ["rl.lr=1e-4", "rl.problems.hardest=3", f"name={'n' * 100}"])
+    assert (read.start, read.rl.lr, read.rl.problems.hardest, read.name) == (Path("there"), 1e-4, 3, "n" * 100)
+    assert (read.rl.problems.source, read.rl.steps) == ("chains", 100)
+    for bad, said in ((f"name={'n' * 101}", "at most 100"), ("rl.samples=1", "greater than 1"), ("rl.lr=0", "than 0")):
+        with pytest.raises(UserError, match=said):
+            read_reinforcement(path, [bad])
+    assert [is_reinforcement(one) for one in (path, tmp_path)] == [True, False]
 
 
 @pytest.mark.parametrize(

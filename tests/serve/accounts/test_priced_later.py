@@ -6,9 +6,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tests.serve.accounts.budgets.made import budget
 from tests.serve.accounts.made import Use, flat
 
 from centime.catalogue.prices import price_given
+from centime.catalogue.tariffs import tariff_for
 from centime.ledger.served import engine_hours, served_rows
 from centime.serve.accounts import Accounts, Machine, Refused
 from centime.serve.accounts.keys import add_key
@@ -35,6 +37,18 @@ def test_the_model_decides_the_price_once_it_is_known(path: Path) -> None:
     charge = ticket.settle(Use(prompt_tokens=5, hit_tokens=0, output_tokens=1))
     assert (charge.list_price, charge.price_list) == ((5 * 2 + 3) * 10**6, "1,2,3")
     assert accounts.balance(account).left == 100 * 10**6 - 13 * 10**6
+
+
+def test_a_hard_budget_in_another_currency_stops_what_would_slip_by_it(path: Path) -> None:
+    """Nothing is said while the price is not known, and then before anything is computed."""
+    Accounts(path, run="seen", tariff=flat()).close()
+    budget(path, "key:alice", "$1")
+    account = (accounts := Accounts(path, priced_later=True)).authenticate(add_key(Store(path), "alice"))
+    ticket = accounts.admit(account)
+    ticket.price(tariff_for("1,2,3 EUR"))
+    with pytest.raises(Refused, match=r"is in USD and this server asks prices in EUR") as refused:
+        ticket.raise_to(prompt_tokens=5, max_tokens=1)
+    assert refused.value.status == 402
 
 
 def test_a_key_with_prices_of_its_own_keeps_them(path: Path) -> None:

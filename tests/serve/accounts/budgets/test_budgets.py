@@ -14,9 +14,20 @@ from tests.serve.accounts.made import Use, flat
 from centime.catalogue.tariffs import tariff_for
 from centime.ledger.tags import RequestTags
 from centime.serve.accounts import Accounts, Refused
-from centime.serve.accounts.budgets.targets import targets_of
+from centime.serve.accounts.budgets.targets import kind_of, targets_of
 from centime.serve.accounts.keys import move
 from centime.serve.accounts.store import Store
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        *(("acme", "organisation"), ("acme/research", "team"), ("key:ann", "key")),
+        *(("acme/user:bob", "user"), ("session:*", "session"), ("key:ann/session:a/b", "session")),
+    ],
+)
+def test_what_a_budget_is_for(target: str, kind: str) -> None:
+    assert kind_of(target) == kind
 
 
 def test_every_budget_over_a_request_counts_and_the_least_of_them_stops_it(path: Path) -> None:
