@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -85,6 +86,31 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         fails()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_with_what_had_been_written(tmp_path: Path) -> None:
+    def fills() -> None:
+        with whole_folder(tmp_path / "out", NOTES) as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "a").write_bytes(bytes(1000))
+            (folder / "b").write_bytes(bytes(536))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError, match=r"takes no more \(No space left on device\) after 1\.50 KiB; nothing was kept"):
+        fills()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_is_kept_as_long_as_a_file_system_takes_what_is_made_of_it(tmp_path: Path) -> None:
+    made = {}
+    for length in range(1, 256):
+        for letter in ("a", "é")[: 1 + (length % 2 == 0)]:
+            name = letter * (length // len(letter.encode()))
+            path = beside(tmp_path / name, f"partial-{'h' * 64}-4194304-00000000")
+            assert len(os.fsencode(path.name)) <= 255
+            assert path.name.startswith(f".{name}.") is (length <= 120)
+            made[name] = path
+    assert len(set(made.values())) == len(made)
 
 
 def test_a_place_that_may_not_be_written(tmp_path: Path) -> None:

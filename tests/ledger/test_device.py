@@ -74,8 +74,14 @@ def test_only_the_processors_that_the_process_may_use_count() -> None:
 
 def test_ranks_on_one_cpu_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "_usable_vcpus", lambda: 8)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert this_device("cpu").vcpus == 4
+    parts = []
+    for ranks, rank, vcpus in (("", "", 8), ("1", "0", 8), ("2", "0", 4), ("2", "1", 4), ("16", "15", 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        here = this_device("cpu")
+        assert here.vcpus == vcpus
+        parts.append(here.part)
+    assert parts == ["cpu", "cpu", "cpu:0/2", "cpu:1/2", "cpu:15/16"]
 
 
 @pytest.fixture
