@@ -4,6 +4,7 @@
     python scripts/mutants.py plan/step ledger        # of these rooms
     python scripts/mutants.py plan/step --seed 2 3    # eight others, and eight more
     python scripts/mutants.py plan/step --most 20     # at most 20 seconds of tests a mutant, the nearest first
+    python scripts/mutants.py plan/step --quick       # without the tests marked slow
 
 A room is a folder of src/centime with code of its own. Its tests (those in the folder of tests/ that mirrors it, or
 what scripts/mutants.toml says) run once as they are, which tells how long each takes and which functions it calls.
@@ -51,8 +52,8 @@ PR_SET_CHILD_SUBREAPER = 36
 class Checkout:
     """A copy of the checkout in which files are changed and tests run, each time in a process forked from this one."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.clock = root, int(time.time())
+    def __init__(self, root: Path, marks: str) -> None:
+        self.root, self.marks, self.clock = root, marks, int(time.time())
         for name in NEEDED:
             if (ROOT / name).exists():
                 shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -121,7 +122,7 @@ class Checkout:
         os.setsid()
         os.chdir(self.root)
         sys.path[:0] = [str(self.root / "src"), str(self.root)]
-        options = ["-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not long", "--hypothesis-seed=0"]
+        options = ["-p", "no:cacheprovider", "-p", "no:xdist", "-m", self.marks, "--hypothesis-seed=0"]
         code = pytest.main([*options, *more, *paths], [plugin, Forks()])
         if isinstance(plugin, Recorder):
             told.write_text(json.dumps(asdict(plugin.tests)))
@@ -189,6 +190,7 @@ def main() -> None:
     parser.add_argument("rooms", nargs="*", help="folders of src/centime; all where none is named")
     parser.add_argument("--number", type=int, default=8, help="mutants of a room")
     parser.add_argument("--seed", nargs="+", default=["1"], help="which are drawn; several draw as many each")
+    parser.add_argument("--quick", action="store_true", help="leave out the tests marked slow")
     parser.add_argument("--most", type=float, default=math.inf, help="seconds of a room's tests that a mutant meets")
     parser.add_argument("--slack", type=float, default=100, help="seconds that tests may take beyond ten times theirs")
     asked = parser.parse_args()
@@ -203,7 +205,7 @@ def main() -> None:
     table: dict[str, tuple[int, int]] = {}
     failing = []
     with tempfile.TemporaryDirectory(prefix="centime-mutants-") as folder:
-        checkout = Checkout(Path(folder) / "centime")
+        checkout = Checkout(Path(folder) / "centime", "not long and not slow" if asked.quick else "not long")
         for room in asked.rooms or rooms():
             begun = time.monotonic()
             if (row := judge(room, checkout, asked, known)) is None:

@@ -11,7 +11,7 @@ from centime.units import format_count, format_duration, format_money
 def live_parts(record: Record, steps: int) -> list[tuple[int, str]]:
     """(rank, text) from left to right, as the line of `centime train` has them; higher ranks go first for want of room.
 
-    12/100 | reward 0.430 ± 0.050 | right 41 % | silent 25 % | 14.2 tokens | entropy 0.380 | 9.80 K tok/s | $0.00120 | 2m
+    12/100 | reward 0.430 ± 0.050 | right 41 % | silent 25 % | 14.2 tokens | entropy 0.380 | 9.80 K tok/s | $0.00120
     """
     parts = [
         (0, f"{record['step']}/{steps}"),
