@@ -46,6 +46,7 @@ def add(
     """Make a key. Its secret is printed once: the ledger keeps a hash of it."""
     from centime.catalogue.tariffs import tariff_for
     from centime.errors import UserError
+    from centime.serve.accounts.access.audit import COMMAND_LINE, noting
     from centime.serve.accounts.keys import add_key
     from centime.serve.accounts.store import Store
 
@@ -53,9 +54,10 @@ def add(
         raise UserError("--peak-hours go with --price-list: the key has no price list of its own.")
     tariff = tariff_for(price_list, hours=peak_hours) if price_list is not None else None
     store = Store()
-    secret = add_key(
-        store, name, tariff=tariff, budget=budget, per_minute=per_minute, concurrency=concurrency, place=place
-    )
+    said = {"budget": budget, "price_list": price_list, "peak_hours": peak_hours, "place": place or None}
+    limits = {"per_minute": per_minute, "concurrency": concurrency}
+    with noting(store, COMMAND_LINE, "create key", name, {**said, **limits}):
+        secret = add_key(store, name, tariff=tariff, budget=budget, place=place, **limits)
     if as_json:
         typer.echo(json.dumps({"name": name, "secret": secret}))
         return
@@ -89,10 +91,13 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def revoke(name: Name, as_json: AsJson = False) -> None:
     """Refuse a key from now on, for good; its requests that run are finished."""
+    from centime.serve.accounts.access.audit import COMMAND_LINE, noting
     from centime.serve.accounts.keys import revoke as revoke_key
     from centime.serve.accounts.store import Store
 
-    revoke_key(Store(), name)
+    store = Store()
+    with noting(store, COMMAND_LINE, "revoke key", name, {}):
+        revoke_key(store, name)
     _say({"name": name, "revoked": True}, f"{name} is revoked.", as_json)
 
 
@@ -103,11 +108,13 @@ def move(
     as_json: AsJson = False,
 ) -> None:
     """Let a key stand in another organisation or team: its next requests count in the budgets there."""
+    from centime.serve.accounts.access.audit import COMMAND_LINE, noting
     from centime.serve.accounts.keys import move as move_key
     from centime.serve.accounts.store import Store
 
-    place = "" if place == "-" else place
-    move_key(Store(), name, place)
+    store, place = Store(), "" if place == "-" else place
+    with noting(store, COMMAND_LINE, "change key", name, {"place": place}):
+        move_key(store, name, place)
     where = f"stands in {place}" if place else "stands in no organisation"
     _say({"name": name, "place": place or None}, f"{name} {where}.", as_json)
 
@@ -119,13 +126,13 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Give a key a new secret, printed once; its name, balance and lines on the bill stay."""
-    from centime.serve.accounts.access.audit import note
+    from centime.serve.accounts.access.audit import COMMAND_LINE, noting
     from centime.serve.accounts.access.lifetimes import rotate as rotate_key
     from centime.serve.accounts.store import Store
 
     store = Store()
-    secret = rotate_key(store, name, overlap * 3600)
-    note(store, "command line", "rotate key", name, {"overlap_seconds": overlap * 3600})
+    with noting(store, COMMAND_LINE, "rotate key", name, {"overlap_seconds": overlap * 3600}):
+        secret = rotate_key(store, name, overlap * 3600)
     _say({"name": name, "secret": secret}, secret, as_json)
 
 
@@ -136,13 +143,13 @@ def expire(
     as_json: AsJson = False,
 ) -> None:
     """Refuse a key from an instant on."""
-    from centime.serve.accounts.access.audit import note
+    from centime.serve.accounts.access.audit import COMMAND_LINE, noting
     from centime.serve.accounts.access.lifetimes import instant_ns, set_end
     from centime.serve.accounts.store import Store
 
     store, at_ns = Store(), None if when == "never" else instant_ns(when)
-    set_end(store, name, at_ns)
-    note(store, "command line", "expire key", name, {"when": when})
+    with noting(store, COMMAND_LINE, "change key", name, {"expires": "" if at_ns is None else when}):
+        set_end(store, name, at_ns)
     end = None if at_ns is None else at_ns // 10**9
     _say({"name": name, "expires": end}, f"{name} {'has no end' if end is None else f'ends at {when}'}.", as_json)
 
@@ -180,11 +187,14 @@ def restore(
 @app.command("top-up")
 def top_up(name: Name, money: Annotated[str, typer.Argument(help="Such as '$5'.")], as_json: AsJson = False) -> None:
     """Add money to a key's budget."""
+    from centime.serve.accounts.access.audit import COMMAND_LINE, noting
     from centime.serve.accounts.keys import top_up as top_up_key
     from centime.serve.accounts.purses import money as shown
     from centime.serve.accounts.store import Store
 
-    key = top_up_key(Store(), name, money)
+    store = Store()
+    with noting(store, COMMAND_LINE, "change key", name, {"add_budget": money}):
+        key = top_up_key(store, name, money)
     assert key.balance is not None
     assert key.currency is not None
     _say(key.as_json(), f"{name} has {shown(key.balance, key.currency)}.", as_json)

@@ -15,8 +15,11 @@ from typer.testing import CliRunner
 
 from centime.cli import app
 from centime.errors import UserError
+from centime.ledger.shared import LedgerLost
 from centime.ledger.tags import RequestTags
 from centime.serve.accounts import Accounts, Refused, limits
+from centime.serve.accounts.access.audit import latest, noting
+from centime.serve.accounts.keys import add_key, list_keys, revoke
 from centime.serve.accounts.store import Store
 
 
@@ -58,8 +61,30 @@ def test_every_verb_works_on_it(shared: Database, tmp_path: Path) -> None:
     centime("budgets", "change", "acme", "$0.02")
     centime("budgets", "remove", "acme/user:*")
     centime("keys", "move", "ann", "-")
+    new = centime("keys", "rotate", "ann", "--overlap", "1").strip()
+    assert {accounts.authenticate(one).name for one in (secret, new)} == {"ann"}
+    centime("keys", "rotate", "ann", "--overlap", "0")
+    centime("keys", "expire", "ann", "2020-01-31")
+    for ended in (secret, new):
+        with pytest.raises(Refused, match="Authentication failed"):
+            accounts.authenticate(ended)
     centime("keys", "revoke", "ann")
+    assert [(line["action"], line["target"]) for line in latest(accounts.store, 99)][::-1] == [
+        ("create key", "ann"), ("create budget", "acme"), ("create budget", "acme/user:*"), ("change key", "ann"),
+        ("change budget", "acme"), ("remove budget", "acme/user:*"), ("change key", "ann"), ("rotate key", "ann"),
+        ("rotate key", "ann"), ("change key", "ann"), ("revoke key", "ann"),
+    ]  # fmt: skip
     accounts.close()
+
+
+def test_a_change_without_its_line_is_undone(shared: Database) -> None:
+    store = Store()
+    add_key(store, "ann", budget=None)
+    with store.writing() as connection:
+        connection.execute("ALTER TABLE audit RENAME TO elsewhere")
+    with pytest.raises(LedgerLost), noting(store, "admin", "revoke key", "ann", {}):
+        revoke(store, "ann")
+    assert [key.revoked_ns for key in list_keys(store)] == [None]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -56,12 +57,34 @@ def test_a_key_from_its_making_to_its_end(made: Put) -> None:
     assert not any(secret in everything for secret in (first, second, third, "the-admin"))
 
 
+def test_a_change_and_its_line_are_there_together_or_not_at_all(made: Put) -> None:
+    secret = admin(made, "POST", "/keys", {"name": "alice", "budget": "$1"}).json()["secret"]
+    before = admin(made, "GET", "/audit").json()
+    assert admin(made, "PATCH", "/keys/alice", {"place": "acme", "add_budget": "1 EUR"}).status_code == 422
+    assert admin(made, "GET", "/keys/alice").json()["place"] is None
+    assert admin(made, "GET", "/audit").json() == before
+    with sqlite3.connect(made.home / "ledger.sqlite") as ledger:
+        ledger.execute("ALTER TABLE audit RENAME TO elsewhere")
+    for method, path, body in (
+        ("DELETE", "/keys/alice", None),
+        ("PATCH", "/keys/alice", {"expires": "2020-01-31"}),
+        ("POST", "/keys/alice/rotate", {"overlap_seconds": 0}),
+    ):
+        assert admin(made, method, path, body).status_code == 500
+        assert ask(made, secret) == 200
+
+
 def test_budgets_and_teams(made: Put) -> None:
     admin(made, "POST", "/keys", {"name": "bob", "place": "acme/research"})
     cap = admin(made, "POST", "/budgets", {"target": "acme/research", "amount": "$5", "per": "day"})
     assert cap.status_code == 201, cap.text
     listed = admin(made, "GET", "/budgets").json()
     assert [one["target"] for one in listed["budgets"]] == ["acme/research"]
+    changed = admin(made, "PATCH", "/budgets/acme/research", {"amount": "$7", "hard": False}).json()
+    assert (changed["limit"], changed["hard"], changed["per"], changed["alerts"]) == ("7", False, "day", [50, 80, 100])
+    assert admin(made, "PATCH", "/budgets/acme/research", {"amount": "7 EUR"}).status_code == 422
+    told = admin(made, "GET", "/audit").json()["audit"][0]
+    assert (told["action"], told["details"]) == ("change budget", {"amount": "$7", "hard": False})
     assert admin(made, "DELETE", "/budgets/acme/research?per=day").status_code == 200
     assert admin(made, "GET", "/budgets").json()["budgets"] == []
 

@@ -44,13 +44,15 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Make a budget. It counts what is spent from now on."""
+    from centime.serve.accounts.access.audit import COMMAND_LINE, noting
     from centime.serve.accounts.budgets.edit import CapTerms, add_budget
     from centime.serve.accounts.keys import amount
     from centime.serve.accounts.store import Store
 
     terms = CapTerms(amount(money), zone, hard, alert, webhook)
     store = Store()
-    with store.writing() as connection:
+    said = {"amount": money, "per": per, "zone": zone, "hard": hard, "alerts": alert, "webhook": webhook}
+    with noting(store, COMMAND_LINE, "create budget", target, said) as connection:
         made = add_budget(connection, target, per, terms)
     if as_json:
         typer.echo(json.dumps(made.as_json()))
@@ -99,13 +101,15 @@ def change(
     as_json: AsJson = False,
 ) -> None:
     """Change a budget; what was spent stays counted, and running servers keep to it at once."""
+    from centime.serve.accounts.access.audit import COMMAND_LINE, noting
     from centime.serve.accounts.budgets.edit import CapTerms, change_budget
     from centime.serve.accounts.keys import amount
     from centime.serve.accounts.purses import money as shown
     from centime.serve.accounts.store import Store
 
     terms = CapTerms(None if money is None else amount(money), zone, hard, alert, webhook)
-    with Store().writing() as connection:
+    said = {"amount": money, "per": per, "zone": zone, "hard": hard, "alerts": alert, "webhook": webhook}
+    with noting(Store(), COMMAND_LINE, "change budget", target, said) as connection:
         changed = change_budget(connection, target, per, terms)
     if as_json:
         typer.echo(json.dumps(changed.as_json()))
@@ -117,10 +121,11 @@ def change(
 @app.command()
 def remove(target: Target, per: Per = None, as_json: AsJson = False) -> None:
     """Remove a budget, and with it the count of what was spent; the bill keeps every charge."""
+    from centime.serve.accounts.access.audit import COMMAND_LINE, noting
     from centime.serve.accounts.budgets.edit import remove_budget
     from centime.serve.accounts.store import Store
 
-    with Store().writing() as connection:
+    with noting(Store(), COMMAND_LINE, "remove budget", target, {"per": per}) as connection:
         gone = remove_budget(connection, target, per)
     if as_json:
         typer.echo(json.dumps({"target": gone.target, "per": gone.per, "removed": True}))

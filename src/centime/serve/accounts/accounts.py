@@ -12,7 +12,7 @@ import functools
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from centime.catalogue.prices import Price
@@ -128,16 +128,19 @@ class Accounts:
             left, currency = row if row else (None, None)
             return Balance(currency, left, held(connection, account.name)[1])
 
-    def unpayable(self) -> dict[str, list[str]]:
-        """Names of keys by the currency of their budgets, which this server's prices cannot be paid from."""
+    def unpayable(self, asked: Collection[str] = ()) -> dict[str, list[str]]:
+        """Names of keys by the currency of their budgets, which this server's prices cannot be paid from.
+
+        asked: currencies of the models' own prices.
+        """
         found: dict[str, list[str]] = {}
-        own = self.tariff.currency if self.tariff else ""
+        payable = {*asked, *([self.tariff.currency] if self.tariff else [])}
         for name, currency in self._store.read(
             "SELECT name, currency FROM keys WHERE balance IS NOT NULL AND tariff IS NULL AND revoked_ns IS NULL "
-            "AND currency != ? ORDER BY name",
-            own,
+            "ORDER BY name"
         ):
-            found.setdefault(str(currency), []).append(str(name))
+            if currency not in payable:
+                found.setdefault(str(currency), []).append(str(name))
         return found
 
     def add_machine(self, machine: Machine) -> None:

@@ -64,6 +64,7 @@ class Store:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._lock, self._read_lock = threading.Lock(), threading.Lock()
         self._stuck = False  # the last write did not come about
+        self._writer: int | None = None  # the thread whose transaction is open
         shared = shared_ledger() if path is None else None
         if shared is not None:
             self._open_shared(shared)
@@ -92,12 +93,17 @@ class Store:
 
     def read(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """Rows of a query that writes nothing."""
+        if self._writer == threading.get_ident():
+            return self._connection.execute(query, values).fetchall()
         with self._read_lock:
             return self._reader.execute(query, values).fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Several queries of one moment."""
+        """Several queries of one moment; inside `writing` they see what that has written."""
+        if self._writer == threading.get_ident():
+            yield self._connection
+            return
         with self._read_lock:
             self._reader.execute("BEGIN")
             try:
@@ -107,13 +113,18 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that no other process's interleaves; kept when the block ends, undone when it raises.
+        """One transaction that no other process's interleaves; kept when the block ends, undone when it raises. A block
+        inside another of the same thread is part of it.
 
         Raises sqlite3.OperationalError after BUSY_SECONDS of a locked file; after that soon, until it is free: all who
         write queue here, and each would wait as long again.
         """
+        if self._writer == threading.get_ident():
+            yield self._connection
+            return
         with self._lock:
             self._begin()
+            self._writer = threading.get_ident()
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
@@ -121,6 +132,8 @@ class Store:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
+            finally:
+                self._writer = None
 
     def _begin(self) -> None:
         try:

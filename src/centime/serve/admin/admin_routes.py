@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,11 +14,11 @@ from starlette.requests import HTTPConnection
 from centime.catalogue.tariffs import tariff_for
 from centime.serve.accounts.access import audit
 from centime.serve.accounts.access.lifetimes import ends, instant_ns, rotate, set_end
-from centime.serve.accounts.budgets.edit import CapTerms, add_budget, budgets, remove_budget
+from centime.serve.accounts.budgets.edit import CapTerms, add_budget, budgets, change_budget, remove_budget
 from centime.serve.accounts.budgets.tree import tree
 from centime.serve.accounts.keys import add_key, amount, list_keys, move, revoke, set_limits, top_up
 from centime.serve.accounts.store import Store
-from centime.serve.admin.bodies import ChangedKey, KeyRotation, NewBudget, NewKey
+from centime.serve.admin.bodies import ChangedBudget, ChangedKey, KeyRotation, NewBudget, NewKey
 from centime.serve.http.auth import secret_of
 from centime.serve.http.errors import ApiError, error_responses
 from centime.serve.http.json_route import JsonRoute
@@ -50,6 +52,9 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
             if name is None or key.name == name
         ]
 
+    def noting(action: str, target: str, details: dict[str, Any]) -> AbstractContextManager[sqlite3.Connection]:
+        return audit.noting(store(), audit.ADMINISTRATOR, action, target, details)
+
     def one(name: str) -> dict[str, Any]:
         if not (found := shown(name)):
             raise ApiError(404, f"There is no key {name!r}.")
@@ -65,13 +70,13 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
         """Make a key. Its secret is in this answer alone: the ledger keeps a hash of it."""
         end = instant_ns(body.expires) if body.expires else None
         tariff = tariff_for(body.price_list, hours=body.peak_hours) if body.price_list is not None else None
-        secret = add_key(
-            store(), body.name, tariff=tariff, budget=body.budget, per_minute=body.requests_per_minute,
-            concurrency=body.concurrency, place=body.place,
-        )  # fmt: skip
-        if end is not None:
-            set_end(store(), body.name, end)
-        audit.note(store(), "admin", "create key", body.name, body.model_dump(exclude_none=True))
+        with noting("create key", body.name, body.model_dump()):
+            secret = add_key(
+                store(), body.name, tariff=tariff, budget=body.budget, per_minute=body.requests_per_minute,
+                concurrency=body.concurrency, place=body.place,
+            )  # fmt: skip
+            if end is not None:
+                set_end(store(), body.name, end)
         return {**one(body.name), "secret": secret}
 
     @routes.get("/keys/{name}")
@@ -81,33 +86,33 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
 
     @routes.patch("/keys/{name}")
     def change_key(name: str, body: ChangedKey) -> dict[str, Any]:
-        """Change what is given: add to its balance, its limits, where it stands, when it ends."""
+        """Change what is given, all of it or nothing: add to its balance, its limits, where it stands, when it ends."""
         one(name)
         end = instant_ns(body.expires) if body.expires else None
-        if body.place is not None:
-            move(store(), name, body.place)
-        if body.add_budget is not None:
-            top_up(store(), name, body.add_budget)
-        set_limits(store(), name, per_minute=body.requests_per_minute, concurrency=body.concurrency)
-        if body.expires is not None:
-            set_end(store(), name, end)
-        audit.note(store(), "admin", "change key", name, body.model_dump(exclude_none=True))
+        with noting("change key", name, body.model_dump()):
+            if body.place is not None:
+                move(store(), name, body.place)
+            if body.add_budget is not None:
+                top_up(store(), name, body.add_budget)
+            set_limits(store(), name, per_minute=body.requests_per_minute, concurrency=body.concurrency)
+            if body.expires is not None:
+                set_end(store(), name, end)
         return one(name)
 
     @routes.post("/keys/{name}/rotate")
     def rotate_key(name: str, body: KeyRotation) -> dict[str, Any]:
         """A new secret, in this answer alone; the one before is good for `overlap_seconds` more."""
         one(name)
-        secret = rotate(store(), name, body.overlap_seconds)
-        audit.note(store(), "admin", "rotate key", name, body.model_dump())
+        with noting("rotate key", name, body.model_dump()):
+            secret = rotate(store(), name, body.overlap_seconds)
         return {**one(name), "secret": secret}
 
     @routes.delete("/keys/{name}")
     def revoke_key(name: str) -> dict[str, Any]:
         """Refuse the key from now on, for good; its requests that run are finished, its lines on the bill stay."""
         one(name)
-        revoke(store(), name)
-        audit.note(store(), "admin", "revoke key", name, {})
+        with noting("revoke key", name, {}):
+            revoke(store(), name)
         return one(name)
 
     @routes.get("/budgets")
@@ -121,18 +126,22 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
     def new_budget(body: NewBudget) -> dict[str, Any]:
         """Make a budget."""
         terms = CapTerms(amount(body.amount), body.zone, body.hard, body.alerts, body.webhook)
-        with store().writing() as connection:
-            made = add_budget(connection, body.target, body.per, terms)
-        audit.note(store(), "admin", "create budget", body.target, body.model_dump(exclude_none=True))
-        return made.as_json()
+        with noting("create budget", body.target, body.model_dump()) as connection:
+            return add_budget(connection, body.target, body.per, terms).as_json()
+
+    @routes.patch("/budgets/{target:path}")
+    def new_terms(target: str, body: ChangedBudget, per: Annotated[str | None, Query()] = None) -> dict[str, Any]:
+        """Change what is given of a budget; what was spent stays counted."""
+        money = None if body.amount is None else amount(body.amount)
+        terms = CapTerms(money, body.zone, body.hard, body.alerts, body.webhook)
+        with noting("change budget", target, {"per": per, **body.model_dump()}) as connection:
+            return change_budget(connection, target, per, terms).as_json()
 
     @routes.delete("/budgets/{target:path}")
     def drop_budget(target: str, per: Annotated[str | None, Query()] = None) -> dict[str, Any]:
         """Remove a budget; what is running is finished."""
-        with store().writing() as connection:
-            gone = remove_budget(connection, target, per)
-        audit.note(store(), "admin", "remove budget", target, {"per": per})
-        return gone.as_json()
+        with noting("remove budget", target, {"per": per}) as connection:
+            return remove_budget(connection, target, per).as_json()
 
     @routes.get("/audit")
     def lines(limit: Annotated[int, Query(ge=1, le=MOST_LINES)] = 100) -> dict[str, Any]:

@@ -52,3 +52,13 @@ class NewBudget(_AdminBody):
     hard: bool | None = None
     alerts: str | None = Field(None, description="Per cent at which somebody is told: '50,80,100'.")
     webhook: str | None = None
+
+
+class ChangedBudget(_AdminBody):
+    """What is to change of a budget; what is not given stays."""
+
+    amount: str | None = Field(None, description=MONEY)
+    zone: str | None = None
+    hard: bool | None = None
+    alerts: str | None = None
+    webhook: str | None = Field(None, description="'': nobody.")

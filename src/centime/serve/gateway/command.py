@@ -16,12 +16,14 @@ from centime.serve.gateway.app import create_app
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.upstreams.backend import Backend
 from centime.serve.gateway.upstreams.cache_salt import SALTED, SHARED, installation_secret
-from centime.serve.gateway.upstreams.gateway_file import read_gateway_file
+from centime.serve.gateway.upstreams.gateway_file import GatewayFile, read_gateway_file
 from centime.serve.gateway.upstreams.pool import FilePool, Pool, single
 from centime.serve.gateway.upstreams.upstream import Facts, Upstream
 from centime.serve.http.server import bind, run, url_of
 from centime.serve.http.startup import ServerOptions, announcement, check_reach
 from centime.units import format_money
+
+MOST_NAMED = 8  # models of a file, where it is told what there is
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _serve_one(options: GatewayOptions, say: Callable[[str], None]) -> None:
 
 def _serve_file(path: Path, server: ServerOptions, say: Callable[[str], None]) -> None:
     tariff = server.tariff()
-    read_gateway_file(path)
+    file = read_gateway_file(path)
     listening = bind(server.host, server.port)
     accounts = Accounts(run="gateway", tariff=tariff, priced_later=True)
     check_reach(accounts, server.host)
@@ -100,8 +102,8 @@ def _serve_file(path: Path, server: ServerOptions, say: Callable[[str], None]) -
 
         def ready() -> None:
             upstreams = ", ".join(f"{one.name} ({one.upstream.url})" for one in pool.backends)
-            say(f"{len(pool.routes.named)} models of {upstreams}: {url_of(listening)}")
-            say(announcement(accounts))
+            say(f"{offered(file)} of {upstreams}: {url_of(listening)}")
+            say(announcement(accounts, file.tariffs()))
 
         run(create_app(gateway, server.origins), gateway, listening, ready)
     accounts.close()
@@ -112,6 +114,17 @@ def _serve_file(path: Path, server: ServerOptions, say: Callable[[str], None]) -
 def _gateway(pool: Pool, accounts: Accounts, server: ServerOptions) -> Gateway:
     secret = installation_secret(centime_home())
     return Gateway(pool=pool, accounts=accounts, patience=server.keep_alive, secret=secret, on_budget=server.on_budget)
+
+
+def offered(file: GatewayFile) -> str:
+    """What a gateway's clients may name, in words: its models, and what its upstreams list themselves."""
+    names = [one.name + (f" (also {', '.join(one.aliases)})" if one.aliases else "") for one in file.model[:MOST_NAMED]]
+    if more := len(file.model) - len(names):
+        names.append(f"{more} more")
+    lists = [one.name for one in file.upstream if one.models is None]
+    names += [name for one in file.upstream for name in (one.models or [])[:MOST_NAMED]]
+    names += [f"all that {' and '.join(lists)} list{'s' if len(lists) == 1 else ''}"] if lists else []
+    return ", ".join(names) or "no model"
 
 
 def together(spent: Sequence[Spent]) -> Spent:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from centime.catalogue.tariffs import Tariff, tariff_for
@@ -68,15 +69,22 @@ def check_reach(accounts: Accounts, host: str) -> None:
         )
 
 
-def announcement(accounts: Accounts) -> str:
-    """Who may ask, and what it costs them, in sentences for whoever started the server."""
+def announcement(accounts: Accounts, own: Mapping[str, Tariff] = MappingProxyType({})) -> str:
+    """Who may ask, and what it costs them, in sentences for whoever started the server.
+
+    own: prices that stand before the server's, by the name of the model or of the upstream that has them.
+    """
     who = "Open to this machine, no key needed" if accounts.open else "Keys only (`centime keys list`)"
     asks = f"prices {accounts.tariff}" if accounts.tariff else "no price list (--price-list)"
+    if own:
+        asks = "; ".join([*(f"{name} at {tariff}" for name, tariff in own.items()), f"all else: {asks}"])
     lines = [f"{who}; {asks}. The API is described at /docs. Ctrl-C ends it with the bill."]
-    here = f"prices are in {accounts.tariff.currency}" if accounts.tariff else "there is no price list"
+    priced = [*own.values(), *([accounts.tariff] if accounts.tariff else [])]
+    currencies = sorted({tariff.currency for tariff in priced})
+    here = f"prices are in {' and '.join(currencies)}" if currencies else "there is no price list"
     lines += (
         f"Budgets in {currency} cannot pay here, where {here}: {', '.join(names[:5])}"
         f"{f' and {len(names) - 5} more' if len(names) > 5 else ''} will be refused (402)."
-        for currency, names in accounts.unpayable().items()
+        for currency, names in accounts.unpayable(currencies).items()
     )
     return "\n".join(lines)

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import datetime
 import json
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from centime.serve.accounts.store import Store
 
+COMMAND_LINE, ADMINISTRATOR = "command line", "admin"  # who does it
 
-def note(store: Store, who: str, action: str, target: str, details: dict[str, Any]) -> None:
-    """One line. details: JSON values without any secret."""
+
+@contextmanager
+def noting(store: Store, who: str, action: str, target: str, details: dict[str, Any]) -> Iterator[sqlite3.Connection]:
+    """What the block does, and the line that says so, in one transaction: neither is there without the other.
+
+    details: JSON values without any secret; those that are None are left out.
+    """
+    said = {name: value for name, value in details.items() if value is not None}
     with store.writing() as connection:
+        yield connection
         connection.execute(
             "INSERT INTO audit (at_ns, who, action, target, details) VALUES (?, ?, ?, ?, ?)",
-            (time.time_ns(), who, action, target, json.dumps(details, ensure_ascii=False)),
+            (time.time_ns(), who, action, target, json.dumps(said, ensure_ascii=False)),
         )
 
 

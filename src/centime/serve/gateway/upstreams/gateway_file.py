@@ -113,6 +113,11 @@ class GatewayFile(_Section):
     upstream: list[UpstreamSection] = Field(min_length=1, description="the servers: [[upstream]]")
     model: list[ModelSection] = Field([], description="the names that clients ask for: [[model]]")
 
+    def tariffs(self) -> dict[str, Tariff]:
+        """The prices that it gives, by the name of the model or of the upstream. Raises UserError for what are none."""
+        given = [(one.name, one.tariff()) for one in self.upstream] + [(one.name, one.tariff()) for one in self.model]
+        return {name: tariff for name, tariff in given if tariff is not None}
+
 
 def read_gateway_file(path: Path) -> GatewayFile:
     """The file at `path`. Raises UserError: a sentence for each thing that is wrong, with its key."""

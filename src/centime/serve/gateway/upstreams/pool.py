@@ -110,10 +110,8 @@ class FilePool(Pool):
             self._sections[section.name], self._keys[section.name] = section, key
         self.routes = routes_of(found, backends)
         self._leaving += [one for one in before.values() if one not in backends.values()]
-        priced = [(one.name, one.tariff()) for one in found.upstream]
-        for name, tariff in priced + [(one.name, one.tariff()) for one in found.model]:
-            if tariff is not None:
-                self._accounts.offer(name, tariff)
+        for name, tariff in found.tariffs().items():
+            self._accounts.offer(name, tariff)
         return found
 
     def _backend(self, section: UpstreamSection, key: str | None, facts: Facts) -> Backend:
