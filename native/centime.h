@@ -96,6 +96,18 @@ out[n, h] = sum over i of softmax(scale q[n, h] . entry_n(i)) entry_n(i)[: laten
 CENTIME_API void centime_latent_attention(const centime_bf16 *q, int64_t queries, int64_t heads, int64_t width,
                                           int64_t latent, float scale, const centime_past *past, centime_bf16 *out);
 
+/* Rows of heads: number i of head h of row r stands at numbers[r * row_stride + h * head_stride + i]. */
+typedef struct {
+  const centime_bf16 *numbers;
+  int64_t rows, heads, width, row_stride, head_stride;
+} centime_heads;
+
+/* Causal attention of pieces of prompts: out[s, h] = sum over t of softmax(scale q[s, h] . keys[t, h / G])
+values[t, h / G] for t up to T - S + s, of q [S, H, C], keys [T, K, C], values [T, K, V], out [S, H, V]; S is at most T,
+H = G K, C is even. */
+CENTIME_API void centime_causal_attention(const centime_heads *q, const centime_heads *keys,
+                                          const centime_heads *values, float scale, centime_bf16 *out);
+
 /* y[r] = x[r] / sqrt(mean(x[r]^2) + epsilon) * weight for rows of `width` numbers. */
 CENTIME_API void centime_rms_norm(const centime_bf16 *x, int64_t rows, int64_t row_stride, int64_t width,
                                   const centime_bf16 *weight, float epsilon, centime_bf16 *y, int64_t y_row_stride);

@@ -35,6 +35,12 @@ constexpr int64_t FP8_GROUP_BYTES = PANEL * GROUP;
 using Product = void (*)(const void *panel, int64_t inputs, const void *x, int64_t stride, int count,
                          float (*out)[PANEL]);
 
+// One piece of an online softmax over 32 heads: weights[h * stride + i] = e^(scale scores[i][h] - m) for i below `count`
+// and 0 up to `filled`, m the larger of largest[h] and of these scores; shrink[h] = e^(largest[h] - m); largest and sum
+// are brought up to date.
+using Soften = void (*)(const float (*scores)[PANEL], int64_t count, int64_t filled, float scale, float *largest,
+                        float *sum, float *shrink, bf16 *weights, int64_t stride);
+
 struct Kernels {
   const char *name;
   bool (*runs)();  // whether this processor has the instructions
@@ -58,11 +64,7 @@ struct Kernels {
   // `count` is even; outputs past `columns` are zero.
   void (*interleave)(const bf16 *rows, int64_t stride, int64_t count, int64_t columns, bf16 *panels);
 
-  // One piece of an online softmax over 32 heads: weights[h * stride + i] = e^(scale scores[i][h] - m) for i below
-  // `count` and 0 up to `filled`, m the larger of largest[h] and of these scores; shrink[h] = e^(largest[h] - m);
-  // largest and sum are brought up to date.
-  void (*soften)(const float (*scores)[PANEL], int64_t count, int64_t filled, float scale, float *largest, float *sum,
-                 float *shrink, bf16 *weights, int64_t stride);
+  Soften soften;
 
   // y = x / sqrt(mean(x^2) + epsilon) * weight.
   void (*normalise)(const bf16 *x, int64_t width, const bf16 *weight, float epsilon, bf16 *y);

@@ -1,4 +1,5 @@
 #include "avx2_floats.h"
+#include "avx2_soften.h"
 #include "avx2_whole.h"
 #include "table.h"
 
@@ -12,4 +13,5 @@ const centime::Kernels centime::AVX2 = centime::table(
      .fp8 = centime::avx2::fp8_product,
      .bf16_rows = centime::avx2::FLOAT_ROWS,
      .whole_rows = centime::avx2::WHOLE_ROWS,
-     .fp8_rows = centime::avx2::FLOAT_ROWS});
+     .fp8_rows = centime::avx2::FLOAT_ROWS,
+     .soften = centime::avx2::soften8});

@@ -100,17 +100,19 @@ class MultiHeadLatentAttention(nn.Module):
     def _absorbed(self, queries: Queries, stored_BTW: Tensor) -> Tensor:
         """Every head's query against the shared entries."""
         (B, S, H, _), T = queries[0].shape, stored_BTW.shape[1]
-        q = self._absorb(queries).transpose(1, 2).reshape(B, H * S, -1)
-        given = q.dtype
-        if emulated(q):
-            q, stored_BTW = q.float(), stored_BTW.float()
+        absorbed = self._absorb(queries)
+        if emulated(absorbed):
+            stored = stored_BTW[:, None]  # one key head, and all query heads its group
+            context = causal_attention(absorbed.transpose(1, 2), stored, stored[..., : self.latent_dim], self.scale)
+            return self._release(context.transpose(1, 2))
+        q = absorbed.transpose(1, 2).reshape(B, H * S, -1)
         scores = (q @ stored_BTW.transpose(1, 2)).float().view(B, H, S, T) * self.scale
         if S > 1:
             future = torch.ones(S, T, dtype=torch.bool, device=scores.device).triu(T - S + 1)
             scores = scores.masked_fill(future, float("-inf"))
         weights = scores.softmax(-1).to(stored_BTW.dtype).view(B, H * S, T)
         context = (weights @ stored_BTW[..., : self.latent_dim]).view(B, H, S, self.latent_dim)
-        return self._release(context.transpose(1, 2).to(given))
+        return self._release(context.transpose(1, 2))
 
     def _absorb(self, queries: Queries) -> Tensor:
         """[q_nope W_UK; q_rope], queries in the space of entries [B, S, H, L + R]."""

@@ -32,6 +32,15 @@ class PastEntries(ctypes.Structure):
     )
 
 
+class HeadRows(ctypes.Structure):
+    """`centime_heads`: rows of heads; numbers from one row to the next, and from one head to the next."""
+
+    _fields_ = (
+        ("numbers", _POINTER),
+        *((name, _NUMBER) for name in ("rows", "heads", "width", "row_stride", "head_stride")),
+    )
+
+
 class RouterRule(ctypes.Structure):
     """`centime_router`: a router's matrix, and how experts are chosen of what it gives."""
 
@@ -57,13 +66,14 @@ class Layer(ctypes.Structure):
     )
 
 
-_MATRIX, _LAYER, _PAST = (ctypes.POINTER(kind) for kind in (Matrix, Layer, PastEntries))
+_MATRIX, _LAYER, _PAST, _HEADS = (ctypes.POINTER(kind) for kind in (Matrix, Layer, PastEntries, HeadRows))
 _ARGUMENTS = {
     "pack": [_POINTER, _POINTER, _NUMBER, _NUMBER, _INT, _MATRIX],
     "linear": [_POINTER, _NUMBER, _NUMBER, _MATRIX, _POINTER],
     "by_heads": [*(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _MATRIX), *(_POINTER, _NUMBER, _NUMBER)],
     "experts": [*(_POINTER, _NUMBER, _POINTER, _POINTER, _NUMBER), *(_MATRIX, _MATRIX, _NUMBER, _POINTER)],
     "latent_attention": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, ctypes.c_float, _PAST, _POINTER],
+    "causal_attention": [_HEADS, _HEADS, _HEADS, ctypes.c_float, _POINTER],
     "rms_norm": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER, ctypes.c_float, _POINTER, _NUMBER],
     "rope": [
         *(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _POINTER, _POINTER, _NUMBER, _INT),
@@ -87,7 +97,7 @@ class Library:
         self.pack = functions["pack"]
         self.linear, self.by_heads, self.experts = (functions[name] for name in ("linear", "by_heads", "experts"))
         self.rms_norm, self.rope, self.route = (functions[name] for name in ("rms_norm", "rope", "route"))
-        self.latent_attention = functions["latent_attention"]
+        self.latent_attention, self.causal_attention = functions["latent_attention"], functions["causal_attention"]
         self.layer_project, self.layer_attend = functions["layer_project"], functions["layer_attend"]
         self.layer_finish = functions["layer_finish"]
         self.read = loaded.centime_read

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from centime.native.library import HeadRows, Library
+from centime.ops.native import kernels_for
 from centime.ops.precision import emulated
 
 # On a CPU, up to this many positions the blocked form below is faster than the fused kernel (3 times at 256); beyond,
@@ -77,12 +79,15 @@ def causal_attention(q_BHSC: Tensor, k_BKTC: Tensor, v_BKTV: Tensor, scale: floa
 
     Fused flash kernels want equal head sizes, and MLA's differ (192 and 128 in V3): zero columns on v make them equal,
     cost less than the slow path loses, and come off the result unchanged. Where products of q's type would be emulated,
-    all of it is float32.
+    our kernels compute it, or all of it is float32.
     """
     B, H, S, C = q_BHSC.shape
     K, T, Cv = v_BKTV.shape[1:]
     G = H // K
     if emulated(q_BHSC):
+        kernels = kernels_for(q_BHSC)
+        if kernels is not None and C % 2 == 0:
+            return native_causal_attention(kernels, q_BHSC, k_BKTC, v_BKTV, scale)
         return causal_attention(q_BHSC.float(), k_BKTC.float(), v_BKTV.float(), scale).to(q_BHSC.dtype)
     if q_BHSC.device.type == "cpu" and S <= LONGEST_BLOCKED:
         q_NRC = q_BHSC.unflatten(1, (K, G)).transpose(2, 3).reshape(B * K, S * G, C)
@@ -105,3 +110,22 @@ def causal_attention(q_BHSC: Tensor, k_BKTC: Tensor, v_BKTV: Tensor, scale: floa
     if grouped:  # that bias takes no groups
         k_BKTC, v_BKTV = (t.repeat_interleave(G, dim=1) for t in (k_BKTC, v_BKTV))
     return F.scaled_dot_product_attention(q_BHSC, k_BKTC, v_BKTV, attn_mask=past, scale=scale)[..., :Cv]
+
+
+def native_causal_attention(kernels: Library, q_BHSC: Tensor, k_BKTC: Tensor, v_BKTV: Tensor, scale: float) -> Tensor:
+    """The same of bf16 by our kernels, C even: each chunk of keys and values is read once for a group's heads.
+
+    A query's bits depend on what it sees alone. Heads of a position stand together in memory: of [B, H, S, Cv] a view.
+    """
+    B, H, S, _ = q_BHSC.shape
+    out_BSHV = q_BHSC.new_empty(B, S, H, v_BKTV.shape[-1])
+    whole = [part if part.stride(-1) == 1 else part.contiguous() for part in (q_BHSC, k_BKTC, v_BKTV)]
+    for *parts, out in zip(*whole, out_BSHV, strict=True):
+        kernels.causal_attention(*map(_head_rows, parts), scale, out.data_ptr())
+    return out_BSHV.transpose(1, 2)
+
+
+def _head_rows(x_HTC: Tensor) -> HeadRows:
+    """As the kernels are told of it; x must outlive it."""
+    heads, rows, width = x_HTC.shape
+    return HeadRows(x_HTC.data_ptr(), rows, heads, width, x_HTC.stride(1), x_HTC.stride(0))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.ops.panels.cases import ALL, assert_near, even, found, quickly, random
 
 from centime.native.library import Library
+from centime.ops.attention import causal_attention_reference, native_causal_attention
 from centime.ops.feed_forward import feed_forward, feed_forward_reference
 from centime.ops.latent.absorbed import HeadMatrices, absorb, release
 from centime.ops.latent.attention import latent_attention_reference, paged_latent_attention
@@ -87,6 +88,39 @@ def test_attention_over_pages(heads: int, width: int, data: st.DataObject) -> No
     assert_near(out, latent_attention_reference(q.float(), groups, width**-0.5, latent), parts=60)
     alone = past._replace(tables_NP=tables[-1:].contiguous(), lengths_N=torch.tensor(lengths[-1:]))
     assert torch.equal(paged_latent_attention(q[-1:], alone, width**-0.5, latent)[0], out[-1])
+
+
+@quickly
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 300), st.integers(0, 150), even, st.data())
+def test_attention_of_prompts(K: int, group: int, S: int, past: int, width: int, data: st.DataObject) -> None:
+    values, T, scale = data.draw(st.integers(1, 70)), past + S, width**-0.5
+    torch.manual_seed(data.draw(st.integers(0, 2**31)))
+    assert found is not None
+    q = random(1, S, K * group, width + 3)[..., 3:].transpose(1, 2)
+    k, v = random(1, T, K, width).transpose(1, 2), random(1, K, T, values)
+    out = native_causal_attention(found, q, k, v, scale)
+    assert_near(out, causal_attention_reference(q.float(), k, v, scale), parts=60)
+    for s in {0, S // 2, S - 1}:  # the same bits alone, and wherever a piece of the prompt begins
+        k_seen, v_seen = k[:, :, : past + s + 1], v[:, :, : past + s + 1]
+        assert torch.equal(
+            native_causal_attention(found, q[:, :, s : s + 1], k_seen, v_seen, scale)[0, :, 0], out[0, :, s]
+        )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_in_a_prompt_is_none_of_those_before_it(value: float) -> None:
+    torch.manual_seed(0)
+    assert found is not None
+    q, k, v = random(1, 2, 300, 16), random(1, 2, 300, 16), random(1, 2, 300, 8)
+    plain = native_causal_attention(found, q, k, v, 0.25)
+    q[0, 0, 260, 3] = k[0, 1, 270, 2] = v[0, 1, 280, 5] = value
+    out = native_causal_attention(found, q, k, v, 0.25)
+    before = torch.arange(300) < 256  # of a chunk's own entries none is a number where one of them is none
+    assert torch.equal(out[0, 0, torch.arange(300) != 260], plain[0, 0, torch.arange(300) != 260])
+    assert out[0, 0, 260].isnan().all()
+    assert torch.equal(out[0, 1, before], plain[0, 1, before])
+    assert not out[0, 1, 280:, 5].isfinite().any()
+    assert native_causal_attention(found, q[:, :, :0], k, v, 0.25).shape == (1, 2, 0, 8)
 
 
 @quickly
