@@ -13,7 +13,7 @@ from tests.cli.kinds import Kinds
 from tests.cli.roles import RIGHT, role_of
 from tests.cli.verbs import arguments, commands
 
-DRAWN = int(os.environ.get("CENTIME_DRAWN", "100"))
+DRAWN = int(os.environ.get("CENTIME_DRAWN", "60"))
 VERBS = sorted(RIGHT)
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.published import published_tokenizer
 
 from centime.data.chats import ChatRecord, samples
 from centime.data.pairs import PackedPairs, PairLoader
 from centime.data.rows_packing import packed
-from centime.data.tokenizers import ChatEncoder, Tokenizer, load_tokenizer
+from centime.data.tokenizers import ChatEncoder, Tokenizer
 from centime.errors import UserError
 
 
@@ -88,7 +89,7 @@ def test_conversations_teach_every_answer(
     """Under DeepSeek's own templates too; what the user says last teaches nothing and is left out."""
     path = write(tmp_path / "c.jsonl", [{"messages": CONVERSATION}])
     if version != "ours":
-        tokenizer = load_tokenizer(request.getfixturevalue("shared") / "data" / "tokenizers" / f"deepseek-{version}")
+        tokenizer = published_tokenizer(request.getfixturevalue("shared"), f"deepseek-{version}")
     tokens, mask = PairLoader(path, tokenizer, 64).rows(0, 1)
     cut = np.split(mask[0], np.flatnonzero(np.diff(mask[0])) + 1)
     parts = [tokenizer.decode(part) for part in np.split(tokens[0], np.flatnonzero(np.diff(mask[0])) + 1)]

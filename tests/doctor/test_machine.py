@@ -190,6 +190,7 @@ def test_all_of_an_extra_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["[torch]"].state == OK
     assert found["[torch]"].found.endswith(": all of it is here")
     assert [name for name in found if name.startswith("[")] == [f"[{extra}]" for extra in libraries.FOR]
+    assert not [one.found for one in found.values() if one.found.startswith("for :")]
 
 
 def test_an_extra_of_other_extras_has_their_libraries() -> None:

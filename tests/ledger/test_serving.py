@@ -142,11 +142,11 @@ def test_a_million_requests_stay_small(tmp_path: Path) -> None:
         return path.stat().st_size
 
     few = requests(200)
-    many = requests(20_000)
+    many = requests(5_000)
     assert len(served_rows(connection)) == 24 * 2 * 2
     assert many < few * 1.5 < 200_000
-    assert sum(row.requests for row in served_rows(connection)) == 20_200
-    assert sum(row.machine_ns for row in served_rows(connection)) == 20_200 * SECOND
+    assert sum(row.requests for row in served_rows(connection)) == 5_200
+    assert sum(row.machine_ns for row in served_rows(connection)) == 5_200 * SECOND
 
 
 Step = tuple[int, list[int], bool]  # nanoseconds, the requests in it, whether the clock is reported after it

@@ -79,15 +79,16 @@ def test_the_flags_of_cxx_are_passed_on(sources: Path, tmp_path: Path, monkeypat
 
 
 def test_kernels_that_a_compiler_does_not_know_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All files of it: without optimising and without the templates of AVX2 it is compiled in a few seconds."""
     old = tmp_path / "old-compiler"
     old.write_text(
-        '#!/bin/sh\ncase "$*" in *avx512*|*amx*) echo "error: unrecognized option" >&2; exit 1;; esac\n'
+        '#!/bin/sh\ncase "$*" in *avx2*|*avx512*|*amx*) echo "error: unrecognized option" >&2; exit 1;; esac\n'
         'exec c++ "$@" -O0\n'
     )
     old.chmod(0o755)
     monkeypatch.setenv("CXX", str(old))
     small = Library(build(SOURCES, tmp_path / "cache"))
-    assert small.kernels in ("avx2", "portable")
+    assert small.kernels == "portable"
     assert not small.choose("amx")
     assert small.choose("portable")
 

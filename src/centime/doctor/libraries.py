@@ -17,9 +17,11 @@ from centime.installation import EXTRAS, installation
 IMPORT_SECONDS = 120.0  # torch from a cold network disk; a library that takes longer counts as one that does not load
 # A requirement's name where it is imported by another.
 IMPORTED_AS = {"nvidia-ml-py": "pynvml", "prometheus-client": "prometheus_client", "huggingface_hub": "huggingface_hub"}
-# An extra -> what it is for.
+# An extra -> what it is for: the verbs that need it, or what of several verbs does.
 FOR = {extra: ", ".join(f"`centime {use}`" for use in uses) for extra, uses in EXTRAS.items()} | {
-    "gpu": "the energy of NVIDIA GPUs"
+    "rl": "rewards and problems of other libraries in `centime train`",
+    "postgres": "a ledger that several gateways share",
+    "gpu": "the energy of NVIDIA GPUs",
 }
 
 # Imports what it is told, a line of JSON before each and after each; asked for in one process, for torch takes seconds.

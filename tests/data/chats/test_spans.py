@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.published import published_tokenizer
 
 from centime.data.chats import ChatRecord, samples
 from centime.data.tokenizers import ChatEncoder, load_tokenizer
@@ -111,7 +112,7 @@ def test_what_a_template_would_leave_out_is_refused(encoder: ChatEncoder) -> Non
 
 
 def test_deepseeks_own_template_takes_thoughts_and_calls(shared: Path) -> None:
-    encoder = ChatEncoder(load_tokenizer(shared / "data" / "tokenizers" / "deepseek-v3"))
+    encoder = ChatEncoder(published_tokenizer(shared, "deepseek-v3"))
     found = samples(encoder, ChatRecord(thinking(TALK)), "here")
     assert [cut[-1][1] for cut in found] == [True] * len(found)
     assert all("so 2" in "".join(text for text, on in found[-1] if on) for _ in found)

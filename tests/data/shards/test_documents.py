@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.published import published_tokenizer
 
 from centime.data.shards.documents import Encoded, Fim, tokenise
 from centime.data.split import digest, is_held_out
-from centime.data.tokenizers.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer, load_tokenizer
+from centime.data.tokenizers.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE, Tokenizer
 from centime.errors import UserError
 
 
@@ -71,7 +72,7 @@ def test_a_larger_share_holds_out_what_a_smaller_one_did() -> None:
 
 
 def test_a_tokenizer_without_the_tokens_is_refused(shared: Path) -> None:
-    v2 = load_tokenizer(shared / "data" / "tokenizers" / "deepseek-v2")
+    v2 = published_tokenizer(shared, "deepseek-v2")
     assert Fim.of(v2, 0.0, 0) is None
     with pytest.raises(UserError, match=r"deepseek-v2 has no <｜fim▁begin｜>, .*which --fim needs"):
         Fim.of(v2, 0.1, 0)

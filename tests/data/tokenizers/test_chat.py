@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.published import published_tokenizer, transformers_tokenizer
 
 from centime.data.tokenizers.chat import render
-from centime.data.tokenizers.tokenizer import Tokenizer, load_tokenizer
+from centime.data.tokenizers.tokenizer import Tokenizer
 from centime.errors import UserError
 
 CONVERSATIONS: list[list[dict[str, Any]]] = [
@@ -36,23 +38,22 @@ def test_our_template_spells_v3s_text(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize(("number", "prompt"), [(0, False), (0, True), (1, False)])
 def test_ours_and_deepseek_v3s_templates_agree(tokenizer: Tokenizer, shared: Path, number: int, prompt: bool) -> None:
     """But for the <think> with which V3's asks for an answer."""
-    theirs = load_tokenizer(shared / "data" / "tokenizers" / "deepseek-v3")
+    theirs = published_tokenizer(shared, "deepseek-v3")
     expected = theirs.render_chat(CONVERSATIONS[number], prompt)
     assert tokenizer.render_chat(CONVERSATIONS[number], prompt) == expected.removesuffix("<think>\n")
 
 
 @pytest.mark.parametrize("folder", ["ours", "deepseek-v2", "deepseek-v3"])
-@pytest.mark.parametrize("prompt", [False, True])
 def test_as_transformers_renders(
-    tokenizer_folder: Path, request: pytest.FixtureRequest, folder: str, prompt: bool
+    tokenizer: Tokenizer, tokenizer_folder: Path, request: pytest.FixtureRequest, folder: str
 ) -> None:
-    transformers = pytest.importorskip("transformers")
-    path = tokenizer_folder
+    pytest.importorskip("transformers")
+    path, ours = tokenizer_folder, tokenizer
     if folder != "ours":
-        path = request.getfixturevalue("shared") / "data" / "tokenizers" / folder
-    theirs = transformers.AutoTokenizer.from_pretrained(path)
-    ours = load_tokenizer(path)
-    for messages in CONVERSATIONS:
+        shared = request.getfixturevalue("shared")
+        path, ours = shared / "data" / "tokenizers" / folder, published_tokenizer(shared, folder)
+    theirs = transformers_tokenizer(path)
+    for messages, prompt in itertools.product(CONVERSATIONS, (False, True)):
         expected = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
         assert ours.render_chat(messages, prompt) == expected
 

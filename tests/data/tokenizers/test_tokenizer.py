@@ -10,6 +10,7 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.published import published_tokenizer
 
 from centime.data.tokenizers import tokenizer as module
 from centime.data.tokenizers.tokenizer import ASSISTANT, BOS, CHUNK, EOS, USER, Tokenizer, load_tokenizer, seams
@@ -26,7 +27,7 @@ SAMPLES = [
 
 @pytest.fixture(scope="module")
 def deepseek(shared: Path) -> dict[str, Tokenizer]:
-    return {v: load_tokenizer(shared / "data" / "tokenizers" / f"deepseek-{v}") for v in ("v2", "v3", "v4")}
+    return {v: published_tokenizer(shared, f"deepseek-{v}") for v in ("v2", "v3", "v4")}
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,9 @@ def rounds(street: Street, count: int, chosen: bool) -> None:
 
 
 @pytest.mark.slow
-def test_thirty_rounds(street: Street) -> None:
+def test_a_dozen_rounds(street: Street) -> None:
     """Half with drafts, half without; the same in every run."""
-    rounds(street, 15, True)
+    rounds(street, 6, True)
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.published import published_tokenizer
 from tests.small import small_tokenizer
 
 from centime.data.tokenizers import ChatEncoder, Tokenizer, load_tokenizer
@@ -39,7 +40,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def v3(shared: Path) -> Tokenizer:
-    return load_tokenizer(shared / "data" / "tokenizers" / "deepseek-v3")
+    return published_tokenizer(shared, "deepseek-v3")
 
 
 def text_of(chat_format: ChatFormat, tokenizer: Tokenizer, chat: Chat) -> str:

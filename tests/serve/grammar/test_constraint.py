@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.published import published_tokenizer
 from tests.small import small_tokenizer
 
-from centime.data.tokenizers import Tokenizer, load_tokenizer
+from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.serve.formats import AnswerParser
 from centime.serve.formats.tool_calls import Calls, Json, Tags
@@ -50,7 +51,7 @@ def grammars(tokenizer: Tokenizer) -> Grammars:
 
 @pytest.fixture(scope="module")
 def v3(shared: Path) -> Grammars:
-    return Grammars(load_tokenizer(shared / "data" / "tokenizers" / "deepseek-v3"), V3_WIDTH)
+    return Grammars(published_tokenizer(shared, "deepseek-v3"), V3_WIDTH)
 
 
 def allowed(mask: torch.Tensor) -> list[int]:

@@ -121,7 +121,7 @@ CALLS = pytest.mark.parametrize("calls", [Json(fenced=True), Json(fenced=False),
 
 @CALLS
 def test_required_tools(grammars: Grammars, tokenizer: Tokenizer, calls: Calls) -> None:
-    fuzz_tools(Held(grammars, tokenizer), calls, 30)
+    fuzz_tools(Held(grammars, tokenizer), calls, 12)
 
 
 @pytest.mark.long

@@ -95,7 +95,7 @@ def test_whatever_lies_there_changes_no_answer(
         assert request.end.usage.hit_tokens == 0
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_harm_to_the_folder(
     model: Transformer, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
