@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.forked import python_process
 from tests.model.latent_cache import LatentCache
 from tests.small import small_config, small_tokenizer
 
@@ -175,37 +175,27 @@ def test_nothing_is_kept_where_that_is_turned_off_or_there_is_no_room(
     assert not any(cache.glob("*.packed"))
 
 
-KEEPER = """
-import os, resource, signal, sys
-from pathlib import Path
-from centime.model import digest
-from centime.serve import loading, weight_cache
-weight_cache.LEAST = digest.SETTLED_NS = 0
-how = sys.argv[2]
-if how == "full":
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-if how == "killed":
-    weight_cache.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-print(loading.load_for_inference(loading.open_folder(Path(sys.argv[1]), "cpu"), keep=True).model.dtype)
-"""
-
-
-def keeper(folder: Path, how: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", KEEPER, str(folder), how]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+def keeper(folder: Path, how: str = "") -> tuple[int, str, str]:
+    """Its exit code, output and errors."""
+    process = python_process(
+        "tests.serve.weight_keeper", str(folder), how, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        out, errors = process.communicate(timeout=200)
+    return process.returncode, out, errors
 
 
 @pytest.mark.slow
 def test_one_that_is_killed_or_has_no_room_leaves_nothing_and_two_at_once_leave_one(cache: Path, folder: Path) -> None:
-    assert keeper(folder, "killed").returncode == -signal.SIGKILL
+    assert keeper(folder, "killed")[0] == -signal.SIGKILL
     assert not [file for file in cache.iterdir() if file.suffix == ".packed"]
-    full = keeper(folder, "full")
-    assert full.stdout == "torch.bfloat16\n"
-    assert "the weights are not kept as they are served (" in full.stderr
+    _, out, errors = keeper(folder, "full")
+    assert out == "torch.bfloat16\n"
+    assert "the weights are not kept as they are served (" in errors
     assert not any(cache.iterdir())  # what the killed one left is gone too
     with ThreadPoolExecutor(2) as two:
-        for done in two.map(keeper, [folder, folder]):
-            assert (done.returncode, done.stdout) == (0, "torch.bfloat16\n")
+        for code, out, _ in two.map(keeper, [folder, folder]):
+            assert (code, out) == (0, "torch.bfloat16\n")
     (file,) = cache.iterdir()
     assert file.suffix == ".packed"
     start(folder)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import httpx
 import psutil
 import pytest
 import torch
+from tests.forked import python_process
 from tests.serve.api.running import running
 from tests.serve.grammar.drawing import WIDTH, allowed
 from tests.small import small_tokenizer
@@ -109,28 +108,9 @@ def test_who_leaves_stops_it(tokenizer: Tokenizer) -> None:
         grammars.close()
 
 
-SERVER = """
-import asyncio, sys
-from pathlib import Path
-from tests.serve.grammar.drawing import WIDTH
-from tests.serve.grammar.test_compilers import endless, quick
-from centime.data.tokenizers.tokenizer import load_tokenizer
-from centime.serve.grammar.constraint import Grammars
-
-async def main():
-    grammars = Grammars(load_tokenizer(Path(sys.argv[1])), WIDTH, seconds=600)
-    await grammars.obtain(quick(0))
-    print("ready", flush=True)
-    await grammars.obtain(endless(0))
-
-asyncio.run(main())
-"""
-
-
 def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
     folder = small_tokenizer(tmp_path / "tokenizer").folder
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(folder)], stdout=subprocess.PIPE, env=environment)
+    server = python_process("tests.serve.grammar.endless_server", str(folder), stdout=subprocess.PIPE)
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
     (process,) = workers(server.pid)
