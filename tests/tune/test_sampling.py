@@ -13,7 +13,7 @@ from tests.tune.made import start
 
 import centime
 from centime.data.tokenizers import load_tokenizer
-from centime.recipe.reinforcement import ReinforcementSection
+from centime.recipe.rl_section import ReinforcementSection
 from centime.tune.advantage import advantages
 from centime.tune.groups import Drawn, Group, Sample, batches
 from centime.tune.problems import Problem

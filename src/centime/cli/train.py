@@ -30,7 +30,11 @@ def train(
         tuned = reinforce(recipe, settings, out, resume=resume, budget=budget, price=price)
         code, tree = tuned.code, tuned.as_json()
     else:
-        done = run_train(recipe, settings, out, resume=resume, budget=budget, price=price)
+        from centime.train.kinds import KINDS
+        from centime.tune.stage import RlKind
+
+        kinds = {**KINDS, "rl": RlKind()}
+        done = run_train(recipe, settings, out, resume=resume, budget=budget, price=price, kinds=kinds)
         code, tree = done.code, done.as_json()
     if as_json:
         import json

@@ -5,7 +5,7 @@
 
 from centime.recipe.file import parse, read, write
 from centime.recipe.sections import Data, Optimizer, Recipe, RunSection, Source
-from centime.recipe.stages import Context, Distil, Dpo, Plateau, Pretrain, Sft, StageSection
+from centime.recipe.stages import Context, Distil, Dpo, Plateau, Pretrain, Rl, Sft, StageSection
 from centime.recipe.values import Milestone, RecipeSection
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Pretrain",
     "Recipe",
     "RecipeSection",
+    "Rl",
     "RunSection",
     "Sft",
     "Source",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from centime.recipe.rl_section import ReinforcementSection
 from centime.recipe.values import (
     MOST_COUNT,
     MOST_LENGTH,
@@ -159,6 +160,37 @@ class Distil(StageSection):
     bias_update_speed: float = Field(0.0, ge=0, le=MOST_RATE, description="0: frozen")
 
 
-Stage = Annotated[Pretrain | Context | Sft | Dpo | Distil, Field(discriminator="kind")]
+class Rl(ReinforcementSection, StageSection):
+    """Reinforcement with verifiable rewards: `steps` times answers drawn, graded and learned from."""
+
+    kind: Literal["rl"] = Field("rl", description="what the stage is")
+    sequence_length: int = Field(
+        256, gt=1, le=MOST_LENGTH, description="tokens of the longest prompt and its answer together, at least"
+    )
+    batch_size: int = Field(
+        512, gt=0, le=MOST_SEQUENCES, description="answers a step: prompts times samples, from which it follows"
+    )
+    constant_until: Milestone = Field(1.0, description="the rate is held until here (R1: throughout)")
+    deterministic: bool = Field(
+        False, description="samples whose log-probabilities are those of training to the bit, at a price in speed"
+    )
+    mtp_weight: float = Field(0.0, ge=0, le=0, description="0: a reward says nothing of tokens further ahead")
+    mtp_weight_end: float = Field(0.0, ge=0, le=0, description="0")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _answers_a_step(cls, tree: Any) -> Any:
+        """`batch_size` is what prompts and samples make, where these are numbers at all."""
+        if not isinstance(tree, dict):
+            return tree
+        parts = [tree.get(key, ReinforcementSection.model_fields[key].default) for key in ("prompts", "samples")]
+        if not all(type(part) is int and part > 0 for part in parts):
+            return tree
+        if tree.get("batch_size", parts[0] * parts[1]) != parts[0] * parts[1]:
+            raise ValueError(f"batch_size is {tree['batch_size']} and prompts times samples {parts[0] * parts[1]}")
+        return {**tree, "batch_size": parts[0] * parts[1]}
+
+
+Stage = Annotated[Pretrain | Context | Sft | Dpo | Distil | Rl, Field(discriminator="kind")]
 """A table of [[stage]]: its `kind` says which keys it has."""
-KINDS = ("pretrain", "context", "sft", "dpo", "distil")
+KINDS = ("pretrain", "context", "sft", "dpo", "distil", "rl")

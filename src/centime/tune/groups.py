@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from centime.recipe.reinforcement import ReinforcementSection
+from centime.recipe.rl_section import ReinforcementSection
 from centime.train.stages import Batch
 from centime.tune.advantage import advantages, token_weights
 from centime.tune.problems import Problem

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from centime.data.tokenizers import ChatEncoder, Tokenizer
 from centime.model import Transformer
-from centime.recipe.reinforcement import ReinforcementSection
+from centime.recipe.rl_section import ReinforcementSection
 from centime.serve.engine.request import SamplingParams
 from centime.serve.offline.rollouts import Rollout, RolloutEngine
 from centime.tune.groups import Drawn, Group, Sample
@@ -15,6 +15,19 @@ from centime.tune.rewards import AnswerText, Grader
 
 PLACES = 2**20  # prompts of a step that may be drawn: the place of each in a run is a number of its own
 EVALUATION = 2**62  # the place from which evaluations draw
+
+
+class Prompts:
+    """Problems as the ids that a model is asked with: by its chat template, or as they are."""
+
+    def __init__(self, tokenizer: Tokenizer, *, chat: bool) -> None:
+        self._tokenizer, self._encoder = tokenizer, ChatEncoder(tokenizer) if chat else None
+
+    def __call__(self, problem: Problem) -> list[int]:
+        if self._encoder is not None:
+            return self._encoder.ids([{"role": "user", "content": problem.prompt}], add_generation_prompt=True)
+        start = [] if self._tokenizer.bos_id is None else [self._tokenizer.bos_id]
+        return [*start, *self._tokenizer.encode(problem.prompt)]
 
 
 class Sampler:
@@ -41,17 +54,10 @@ class Sampler:
             grader,
             seed,
         )
-        self._encoder = ChatEncoder(tokenizer) if settings.problems.chat else None
+        self.prompt = Prompts(tokenizer, chat=settings.problems.chat)
         self._engine = RolloutEngine(model, tokenizer, deterministic=deterministic)
         self._drawn_with = SamplingParams(max_tokens=settings.max_tokens, temperature=settings.temperature)
         self._likeliest = SamplingParams(max_tokens=settings.max_tokens, temperature=0.0)
-
-    def prompt(self, problem: Problem) -> list[int]:
-        """The ids that the model is asked with."""
-        if self._encoder is not None:
-            return self._encoder.ids([{"role": "user", "content": problem.prompt}], add_generation_prompt=True)
-        start = [] if self._tokenizer.bos_id is None else [self._tokenizer.bos_id]
-        return [*start, *self._tokenizer.encode(problem.prompt)]
 
     def step(
         self, source: ProblemSource, step: int, first: int, progress: float, grading: Callable[[], None]

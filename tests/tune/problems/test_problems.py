@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from centime.errors import UserError
-from centime.recipe.reinforcement import ProblemsSection
+from centime.recipe.rl_section import ProblemsSection
 from centime.tune.problems import open_problems
 from centime.tune.problems.chains import ChainProblems
 from centime.tune.problems.rows import boxed, final_answer, read_problems

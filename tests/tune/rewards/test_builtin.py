@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from centime.recipe.reinforcement import ReinforcementSection
+from centime.recipe.rl_section import ReinforcementSection
 from centime.tune.problems import Problem
 from centime.tune.rewards import AnswerText, Grade, Grader
 from centime.tune.rewards.builtin import exact, has_form, number, one_script, stated

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from centime.errors import UserError
-from centime.recipe.reinforcement import ReinforcementSection
+from centime.recipe.rl_section import ReinforcementSection
+from centime.train.run.callbacks.rewards import reward_parts
 from centime.tune.groups import Drawn, Group, Sample
 from centime.tune.problems import Problem
 from centime.tune.rewards import Grade
 from centime.tune.run.health import RunHealth
 from centime.tune.run.journal import Journal
-from centime.tune.run.show import live_parts
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 samples = st.builds(
@@ -110,9 +110,9 @@ def test_the_live_line_has_what_there_is() -> None:
         **{"step": 12, "reward": 0.43, "reward_interval": 0.05, "right": 0.41, "silent": 0.25, "length": 14.2},
         **{"tokens_per_s": 9800.0, "seconds_left": 123.0},
     }
-    assert [text for _, text in live_parts(record, 100)] == [
+    assert [text for _, text in reward_parts(record, 100)] == [
         *("12/100", "reward 0.430 ± 0.050", "right 41 %", "silent 25 %", "14.2 tokens", "9.80 K tok/s", "2m 03s")
     ]
-    more = live_parts(record | {"entropy": 0.38, "cost": 0.0012, "currency": "USD"}, 100)
+    more = reward_parts(record | {"entropy": 0.38, "cost": 0.0012, "currency": "USD"}, 100)
     assert [text for _, text in more][5:] == ["entropy 0.380", "9.80 K tok/s", "$0.00120", "2m 03s"]
     assert sorted(more, reverse=True)[0][1] == "9.80 K tok/s", "the first to go for want of room"

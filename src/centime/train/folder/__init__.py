@@ -7,7 +7,9 @@ from centime.train.folder.checkpoints import META, Checkpoints, step_of, weights
 from centime.train.folder.origin import Origin, find_origin, require_same_shapes, tokenizer_for
 from centime.train.folder.progress import RunProgress
 from centime.train.folder.resume import (
+    BESIDE,
     Checkpoint,
+    beside_of,
     info_of,
     is_moment,
     load_into,
@@ -20,12 +22,14 @@ from centime.train.folder.resume import (
 from centime.train.folder.run_folder import RunFolder, versions
 
 __all__ = [
+    "BESIDE",
     "META",
     "Checkpoint",
     "Checkpoints",
     "Origin",
     "RunFolder",
     "RunProgress",
+    "beside_of",
     "find_origin",
     "info_of",
     "is_moment",

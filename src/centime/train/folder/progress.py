@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -17,3 +17,4 @@ class RunProgress:
     skipped_in_a_row: int = 0
     device_ns: int = 0  # spent by earlier attempts, as of their last checkpoint
     cost: float = 0.0
+    own: dict[str, float] = field(default_factory=dict)  # what the stage's kind counts; empty as it begins

@@ -149,6 +149,9 @@ def place_of(tree: dict[str, Any], where: Path) -> Place:
     values: dict[str, Any] = {}
     for field in fields(RunProgress):
         value = tree.get(field.name)
+        if field.name == "own":
+            values["own"] = _own(tree, where)
+            continue
         whole = type(value) is int and value >= 0
         if not (whole or (field.name == "cost" and type(value) is float and math.isfinite(value) and value >= 0)):
             found = _what(value) if field.name in tree else "missing"
@@ -158,6 +161,14 @@ def place_of(tree: dict[str, Any], where: Path) -> Place:
     if not isinstance(rows, str):
         raise UserError(f"{where} is damaged: rows is {_what(rows)}; expected the fingerprint of the data.")
     return Place(RunProgress(**values), rows)
+
+
+def _own(tree: dict[str, Any], where: Path) -> dict[str, float]:
+    """What a stage's kind has counted; nothing in the checkpoints of earlier versions."""
+    found = tree.get("own", {})
+    if not isinstance(found, dict) or not all(type(v) in (int, float) and math.isfinite(v) for v in found.values()):
+        raise UserError(f"{where} is damaged: own is {_what(found)}; expected numbers by their names.")
+    return {key: float(value) for key, value in found.items()}
 
 
 def factors_in(tree: dict[str, Any], where: Path, stages: int) -> list[float] | None:
@@ -176,6 +187,14 @@ def factors_in(tree: dict[str, Any], where: Path, stages: int) -> list[float] | 
 
 def _what(value: Any) -> str:
     return repr(value) if isinstance(value, (int, float)) else kind(value)
+
+
+BESIDE = "beside/"  # before the names of tensors that a stage's own loop keeps with its checkpoints
+
+
+def beside_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of a checkpoint that are no part of the model or its optimizer, by the names that their stage gave them."""
+    return {name.removeprefix(BESIDE): tensor for name, tensor in tensors.items() if name.startswith(BESIDE)}
 
 
 def is_moment(name: str) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from centime.catalogue.prices import Price
@@ -33,6 +33,7 @@ class StageForecast:
     seconds: float
     fixed_seconds: float  # of these, the last evaluation, whatever the stage's length
     error: float  # of the steps' mean time, one standard deviation over it
+    beside: Mapping[str, float] = field(default_factory=dict)  # of `seconds`, those on lines of the bill of their own
 
 
 def stage_forecast(
@@ -45,10 +46,11 @@ def stage_forecast(
     per_rank = -(-plan.schedule.rows // world)
     micro_batches = int((-(-per_rank // micro_batch)).sum())
     row = EVALUATED * cost.micro_batch / world / micro_batch
-    steps = plan.schedule.steps * cost.overhead + micro_batches * cost.micro_batch + rows_between * row
+    steps = plan.schedule.steps * cost.once + micro_batches * cost.micro_batch + rows_between * row
     last = rows_last * row
     flops = plan.tokens * plan.flops_per_token
-    return StageForecast(plan.name, plan.schedule.steps, plan.tokens, flops, steps + last, last, cost.error)
+    beside = {line: plan.schedule.steps * seconds for line, seconds in cost.beside.items()}
+    return StageForecast(plan.name, plan.schedule.steps, plan.tokens, flops, steps + last, last, cost.error, beside)
 
 
 def interval(seconds: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
@@ -100,8 +102,13 @@ class Forecast:
         lines = {}
         for i, (stage, shown) in enumerate(zip(self.stages, stages, strict=True)):
             before = timing_seconds if i == 0 else 0.0
-            low, high = interval([stage.seconds], [stage.error])
-            lines[stage.name] = self._line(stage.tokens, stage.flops, shown.seconds, before + low, before + high)
+            own = shown.seconds - sum(stage.beside.values())
+            low, high = interval([own - before], [stage.error])
+            lines[stage.name] = self._line(stage.tokens, stage.flops, own, before + low, before + high)
+            for line, seconds in stage.beside.items():
+                low, high = interval([seconds], [stage.error])
+                timed = self._line(0, 0, seconds, low, high)
+                lines[line] = {key: value for key, value in timed.items() if key not in ("tokens", "flops")}
         return total | {
             "currency": self.price.currency if self.price else None,
             "memory_bytes": self.memory_bytes,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
@@ -30,15 +30,25 @@ WHOLE = 4  # micro-batches in a step that is timed whole; a step of more is time
 
 @dataclass(frozen=True)
 class StepSeconds:
-    """Seconds of a step: `overhead` once, and `micro_batch` for each; error: one standard deviation over the mean."""
+    """Seconds of a step: `overhead` once, and `micro_batch` for each; error: one standard deviation over the mean.
+
+    beside: what a step takes once beside its updates, by the line of the bill that it goes to.
+    """
 
     overhead: float
     micro_batch: float
     error: float
+    beside: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def once(self) -> float:
+        """Seconds of a step that do not depend on its micro-batches."""
+        return self.overhead + sum(self.beside.values())
 
     def times(self, factor: float, error: float) -> StepSeconds:
         """The same, slower or faster, and as uncertain as stated."""
-        return replace(self, overhead=self.overhead * factor, micro_batch=self.micro_batch * factor, error=error)
+        beside = {line: seconds * factor for line, seconds in self.beside.items()}
+        return StepSeconds(self.overhead * factor, self.micro_batch * factor, error, beside)
 
 
 @dataclass

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from centime.ledger import Meter
 from centime.model import Transformer
@@ -26,6 +29,7 @@ class LiveStage:
     meter: Meter  # books the stage; `meter.stage(...)` begins a line of its own, and must come back to plan.name
     say: Callable[[str], None]  # to the person, on the first rank's terminal
     timing: bool  # whether its steps are only timed, and then forgotten: the weights are not yet the stage's
+    beside: Mapping[str, Tensor] = field(default_factory=dict)  # what its loop kept with the checkpoint it goes on from
 
 
 class StageKind(ABC):
@@ -56,3 +60,11 @@ class StageKind(ABC):
 
     def begin(self, live: LiveStage) -> None:  # noqa: B027 (most kinds have nothing to do)
         """Called before steps are timed, and before the stage's first step or the one that it goes on with."""
+
+    def own_loop(self) -> Callable[..., Any] | None:
+        """What makes the stage's loop, in place of train.run's StageLoop and of the same arguments; a kind of it."""
+        return None
+
+    def seconds_beside(self, live: LiveStage) -> Mapping[str, float]:
+        """Seconds a step takes beside the updates that are timed on its rows, by the line of the bill they go to."""
+        return {}

@@ -97,7 +97,7 @@ class FittedPlan:
         plan, cost, setup = self.stages[stage], self.costs[stage], self.setup
         per_rank = -(-plan.schedule.rows[:done] // setup.ranks.world)
         micro_batches = int((-(-per_rank // setup.micro_batches[stage])).sum())
-        ratio = from_first(seconds / (done * cost.overhead + micro_batches * cost.micro_batch), setup.ranks)
+        ratio = from_first(seconds / (done * cost.once + micro_batches * cost.micro_batch), setup.ranks)
         self.costs[stage] = cost.times(ratio, cost.error / 2)
         self._own = None
         self.forecast = self._forecast()

@@ -16,7 +16,7 @@ from centime.train.stages import StagePlan
 
 def callbacks_of(setup: Setup, where: RunProgress) -> list[Callback]:
     """Of the first rank: the progress bar, metrics.jsonl and TensorBoard."""
-    folder, step = setup.folder, where.global_step
+    folder, step = setup.folder, where.global_step or -1  # of a run that begins anew no record stays
     found: list[Callback] = [MetricsFile(folder.metrics, step), ProgressBar(setup.console)]
     if not setup.recipe.run.tensorboard:
         return found

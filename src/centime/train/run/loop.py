@@ -78,20 +78,24 @@ class StageLoop:
             while True:
                 with self._interruptible(True):
                     self._evaluate_if_due()
-                if progress.step == self.plan.schedule.steps and ending is not StageEnding.SIGNAL:
+                if self._over() and ending is not StageEnding.SIGNAL:
                     return StageEnding.FINISHED
                 if ending is not StageEnding.FINISHED:
                     return ending
                 step_s = self._step(step_s > LONG_STEP_S)
                 ending, due = self._asked()
-                if due and ending is StageEnding.FINISHED and progress.step < self.plan.schedule.steps:
+                if due and ending is StageEnding.FINISHED and not self._over():
                     self._correct()
-                last = progress.step == self.plan.schedule.steps or ending is not StageEnding.FINISHED
+                last = self._over() or ending is not StageEnding.FINISHED
                 if last or progress.step % self.run.checkpoint_every == 0:
                     self.saved = self.save(wait=ending is StageEnding.SIGNAL)
         except Interrupted:  # in an evaluation, or in a step before the weights changed
             self.saved = self.save(wait=True)
             return StageEnding.SIGNAL
+
+    def _over(self) -> bool:
+        """Whether the stage has come to its end."""
+        return self.progress.step == self.plan.schedule.steps
 
     def _begin(self) -> None:
         """Takes up the stage as it is planned."""
@@ -133,7 +137,7 @@ class StageLoop:
 
     def save(self, wait: bool) -> bool:
         """A checkpoint of now; every rank calls it. False if a save that was waited for has failed."""
-        state = self.trainer.engine.state()
+        state = {**self.trainer.engine.state(), **self._beside()}
         if self.checkpoints is None:
             return True
         spent = self.meter.spent()
@@ -141,6 +145,10 @@ class StageLoop:
         meta["device_ns"] += spent.device_ns * self._world
         meta["cost"] += (spent.cost or 0.0) * self._world
         return self.checkpoints.save(self.progress.global_step, state, meta, wait)
+
+    def _beside(self) -> Mapping[str, torch.Tensor]:
+        """What a checkpoint holds beside the engine's state, by names that begin with BESIDE."""
+        return {}
 
     @property
     def _world(self) -> int:

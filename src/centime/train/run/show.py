@@ -9,6 +9,7 @@ from rich.text import Text
 
 from centime.catalogue.prices import ask_for_price
 from centime.data.pairs import Shown
+from centime.ledger.billing import stage_name
 from centime.plan.counts import count
 from centime.train.forecast import Forecast, available_bytes
 from centime.train.run.setup import Setup
@@ -38,6 +39,9 @@ def show_forecast(
         cells = [stage.name, f"{stage.steps:,}", f"{int(plan.schedule.rows.max())} x {plan.stage.sequence_length}"]
         cells += [format_count(stage.tokens), format_duration(stage.seconds), f"{100 * mfu:.0f} %"]
         table.add_row(*cells, *([format_money(forecast.cost(stage.seconds) or 0.0, price.currency)] if price else []))
+        for line, seconds in stage.beside.items():
+            cells = [f"  of it {stage_name(line)}", "", "", "", format_duration(seconds), ""]
+            table.add_row(*cells, *([format_money(forecast.cost(seconds) or 0.0, price.currency)] if price else []))
     say(table)
     say(f"Forecast: {in_words(forecast)}.")
     say_if_busy(setup)

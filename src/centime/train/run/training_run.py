@@ -17,6 +17,7 @@ from centime.train.folder import (
     Checkpoint,
     Checkpoints,
     RunProgress,
+    beside_of,
     is_moment,
     load_into,
     newest_good,
@@ -97,6 +98,7 @@ class TrainingRun:
             setup.say(f"From here on {', '.join(map(str, setup.changed))}.")
             if self.first:
                 setup.folder.change(setup.recipe, self._info())
+        self.beside = beside_of(found.tensors) if found else {}
         if found:
             load_into(engine, found)
         elif any(map(is_moment, begun)):
@@ -127,7 +129,7 @@ class TrainingRun:
                 return RunOutcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), saved)
             if where.stage + 1 == len(self.fitted.stages):
                 break
-            where.stage, where.step = where.stage + 1, 0
+            where.stage, where.step, where.own = where.stage + 1, 0, {}
             before = {name: tensor.clone() for name, tensor in engine.state().items()}
             del engine, loop
             plan = self.fitted.stages[where.stage]
@@ -159,7 +161,7 @@ class TrainingRun:
     ) -> StageLoop:
         """The loop of the stage that the run is in."""
         setup = self.setup
-        return StageLoop(
+        made: StageLoop = (setup.kinds[plan.stage.kind].own_loop() or StageLoop)(
             plan=plan,
             trainer=Trainer(engine, setup.micro_batches[where.stage], setup.recipe.optimizer.clip),
             progress=where,
@@ -176,6 +178,7 @@ class TrainingRun:
             above_peak=lambda flops_per_s: self.yardstick.above(flops_per_s, self.meter),
             correct=None if setup.resuming or where.stage else self._correct,
         )
+        return made
 
     def _also_saved(self) -> dict[str, Any]:
         """What a checkpoint says of the run as a whole: how a budget resized its stages, and their steps."""
@@ -199,16 +202,17 @@ class TrainingRun:
         """What the stage's kind does before it steps; False if a signal has cut it short."""
         try:
             with self._interruptible():
-                self._begin_kind(engine, plan, step, timing=False)
+                live = self._live(engine, plan, step, timing=False)
+                self.setup.kinds[plan.stage.kind].begin(live)
+                self.beside = {}
         except Interrupted:
             return False
         return True
 
-    def _begin_kind(self, engine: TrainingEngine, plan: StagePlan, step: int, *, timing: bool) -> None:
-        setup = self.setup
+    def _live(self, engine: TrainingEngine, plan: StagePlan, step: int, *, timing: bool) -> LiveStage:
+        setup, beside = self.setup, {} if timing else self.beside
         micro_batch = setup.micro_batches[setup.recipe.stages.index((plan.name, plan.stage))]
-        live = LiveStage(plan, engine, setup.folder.path, step, micro_batch, self.meter, setup.say, timing)
-        setup.kinds[plan.stage.kind].begin(live)
+        return LiveStage(plan, engine, setup.folder.path, step, micro_batch, self.meter, setup.say, timing, beside)
 
     def _interruptible(self) -> contextlib.AbstractContextManager[None]:
         """What a signal may cut short; with several ranks nothing, as the others would wait for this one."""
@@ -219,9 +223,12 @@ class TrainingRun:
         setup = self.setup
         left = self.began + setup.allowed_seconds - time.monotonic()
         with self._interruptible():
-            for plan in setup.stages:
-                self._begin_kind(engine, plan, 0, timing=True)
+            lives = [self._live(engine, plan, 0, timing=True) for plan in setup.stages]
+            for live in lives:
+                setup.kinds[live.plan.stage.kind].begin(live)
             costs = measure(engine, setup.stages, setup.micro_batches, setup.recipe.optimizer.clip, left)
+            besides = [setup.kinds[live.plan.stage.kind].seconds_beside(live) for live in lives]
+            costs = [replace(cost, beside=beside) for cost, beside in zip(costs, besides, strict=True)]
         memory = peak_bytes(setup.device)  # the timed steps have used all but a checkpoint's copy
         if setup.device.type == "cpu":
             memory += snapshot_bytes(setup.recipe.model, setup.recipe.optimizer.name == "muon")

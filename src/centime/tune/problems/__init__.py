@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from centime.recipe.reinforcement import ProblemsSection
+from centime.recipe.rl_section import ProblemsSection
 from centime.tune.problems.chains import ChainProblems
 from centime.tune.problems.gym import PREFIX, GymProblems
 from centime.tune.problems.problem import Problem, ProblemSource

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import zlib
 
-from centime.recipe.reinforcement import ProblemsSection
+from centime.recipe.rl_section import ProblemsSection
 from centime.tune.problems.problem import Problem
 
 HELD_OUT_ONE_IN = 10

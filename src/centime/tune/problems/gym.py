@@ -7,7 +7,7 @@ from typing import Any
 
 from centime.errors import UserError, nearest
 from centime.installation import needs
-from centime.recipe.reinforcement import ProblemsSection
+from centime.recipe.rl_section import ProblemsSection
 from centime.tune.problems.problem import Problem
 
 PREFIX = "reasoning-gym:"

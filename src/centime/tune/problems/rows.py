@@ -11,7 +11,7 @@ from typing import Any
 from centime.errors import UserError
 from centime.input_files import read_text
 from centime.json_files import parse_json
-from centime.recipe.reinforcement import ProblemsSection
+from centime.recipe.rl_section import ProblemsSection
 from centime.tune.problems.problem import Problem
 
 PROMPTS = ("prompt", "question", "problem", "instruction", "input", "text")  # MATH: problem; MBPP: text

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from centime.errors import UserError
 from centime.installation import needs
-from centime.recipe.reinforcement import ReinforcementSection
+from centime.recipe.rl_section import ReinforcementSection
 from centime.tune.rewards.builtin import BUILT_IN
-from centime.tune.rewards.grader import AnswerText, Grade, Grader, Rule
+from centime.tune.rewards.grader import AnswerText, Grade, Grader, Rule, require_answers
 from centime.tune.rewards.programs import ProgramRule
 from centime.tune.rewards.user import UserRule
 
-__all__ = ["AnswerText", "Grade", "Grader", "open_grader"]
+__all__ = ["AnswerText", "Grade", "Grader", "open_grader", "require_answers"]
 
 
 class _BuiltIn:

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from centime.recipe.reinforcement import ReinforcementSection
+from centime.errors import UserError
+from centime.recipe.rl_section import ReinforcementSection
 from centime.tune.problems import Problem
+from centime.tune.problems.rows import ANSWERS
 from centime.tune.rewards.builtin import has_form, one_script
+
+NEEDS_ANSWER = {"exact", "number", "math"}  # rules that compare with the right answer
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,13 @@ def overlong(tokens: int, most: int, start: float) -> float:
     """0 up to `start` times `most` tokens, from there linearly to 1 at `most` (DAPO, arXiv 2503.14476, eq. 13)."""
     first = start * most
     return 0.0 if tokens <= first else min(1.0, (tokens - first) / max(most - first, 1e-9))
+
+
+def require_answers(held_out: list[Problem], reward: str) -> None:
+    """Raises UserError where a rule that compares has nothing to compare with."""
+    unknown = next((one for one in held_out if not one.answer), None)
+    if unknown is not None and reward in NEEDS_ANSWER:
+        raise UserError(
+            f"The problem {unknown.prompt[:60]!r} has no answer that rl.reward = {reward!r} could compare with: none "
+            f"of {', '.join(ANSWERS)} is in its row."
+        )

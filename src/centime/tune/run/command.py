@@ -20,12 +20,11 @@ from centime.recipe.reinforcement import ReinforcementRecipe, read_reinforcement
 from centime.train.folder import Checkpoints, RunFolder, newest_good, versions, weights_in
 from centime.train.folder.checkpoints import META
 from centime.train.report import write_report
-from centime.train.run.callbacks import Callback, MetricsFile, TensorBoard
+from centime.train.run.callbacks import Callback, MetricsFile, ProgressBar, TensorBoard
 from centime.train.run.signals import StopSignals
 from centime.tune.run.journal import Journal
 from centime.tune.run.loop import STAGE, TuningEnding, TuningLoop, TuningProgress
 from centime.tune.run.setup import TuningSetup
-from centime.tune.run.show import RewardBar
 
 RUNS = Path("runs")  # where a run's folder goes by default
 
@@ -170,7 +169,7 @@ def _begin(run: RunFolder, setup: TuningSetup) -> None:
 
 
 def _callbacks(run: RunFolder, setup: TuningSetup, step: int) -> list[Callback]:
-    found: list[Callback] = [MetricsFile(run.metrics, step), RewardBar(setup.console)]
+    found: list[Callback] = [MetricsFile(run.metrics, step), ProgressBar(setup.console)]
     if setup.recipe.run.tensorboard:
         found.append(TensorBoard(run.tensorboard / run.path.resolve().name, step))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from centime.errors import UserError
-from centime.recipe.reinforcement import ReinforcementSection
+from centime.recipe.rl_section import ReinforcementSection
 from centime.tune.groups import Drawn
 
 DEAD_SHARE = 0.97  # of groups silent, from which a step counts as one without a signal

@@ -21,11 +21,9 @@ from centime.train.folder.as_model import usable
 from centime.train.forecast import parse_budget
 from centime.tune.objective import PolicyObjective
 from centime.tune.problems import open_problems
-from centime.tune.problems.rows import ANSWERS
-from centime.tune.rewards import open_grader
+from centime.tune.rewards import open_grader, require_answers
+from centime.tune.run.steps import Asking
 from centime.tune.sampling import Sampler
-
-NEEDS_ANSWER = {"exact", "number", "math"}
 
 
 class TuningSetup:
@@ -50,7 +48,7 @@ class TuningSetup:
         self.problems = open_problems(self.settings.problems, recipe.seed)
         self.held_out = self.problems.held_out()
         self.grader = open_grader(self.settings)
-        self._require_answers()
+        require_answers(self.held_out, self.settings.reward)
         folder = usable(recipe.start, lambda text: self.console.print(text, markup=False))
         model = load(folder, dtype=torch.float32, device=self.device, dense=True)
         self.tokenizer = load_tokenizer(folder / "model" if (folder / "model" / "config.json").is_file() else folder)
@@ -74,7 +72,18 @@ class TuningSetup:
         )
         self._require_room(model)
         counts = count(model.config, min(model.config.max_position_embeddings, 1024))
-        self.forward_flops, self.train_flops = counts.forward_flops_per_token, counts.train_flops_per_token
+        self.asking = Asking(
+            self.settings,
+            self.problems,
+            self.held_out,
+            self.grader,
+            self.sampler,
+            self.objective,
+            self.reference,
+            counts.forward_flops_per_token,
+            counts.train_flops_per_token,
+            recipe.optimizer.name == "muon",
+        )
 
     @property
     def objective(self) -> PolicyObjective:
@@ -82,14 +91,6 @@ class TuningSetup:
         found = self.engine.objective
         assert isinstance(found, PolicyObjective)
         return found
-
-    def _require_answers(self) -> None:
-        unknown = next((one for one in self.held_out if not one.answer), None)
-        if unknown is not None and self.settings.reward in NEEDS_ANSWER:
-            raise UserError(
-                f"The problem {unknown.prompt[:60]!r} has no answer that rl.reward = {self.settings.reward!r} could "
-                f"compare with: none of {', '.join(ANSWERS)} is in its row."
-            )
 
     def _require_room(self, model: Transformer) -> None:
         longest = max((len(self.sampler.prompt(one)) for one in self.held_out[:64]), default=0)

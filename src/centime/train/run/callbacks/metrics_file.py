@@ -24,7 +24,7 @@ class MetricsFile(Callback):
         try:
             if path.exists():
                 known = [line for line in whole_lines(path) if type(line.get("global_step")) is int]
-                kept = [line for line in known if line["global_step"] <= global_step - ("eval_loss" in line)]
+                kept = [line for line in known if line["global_step"] <= global_step - _comes_again(line, global_step)]
                 with whole_file(path) as partial:
                     partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
             self._file: IO[str] = path.open("a", encoding="utf-8")
@@ -59,3 +59,8 @@ class MetricsFile(Callback):
 def _plain(value: Any) -> Any:
     """JSON has no NaN: a number that is not finite is written as text, which a reader of numbers passes over."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _comes_again(line: Record, global_step: int) -> bool:
+    """Whether a record of the checkpoint's own step comes after it: of text, and of a later stage's first problems."""
+    return "eval_loss" in line or (line.get("step") == 0 and global_step > 0)

@@ -8,29 +8,25 @@ Every part has a rank, and the lowest ranks go until the line is as wide as the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from centime.train.run.callbacks.callback import Callback, Record
+from centime.train.run.callbacks.rewards import accuracy_line, reward_parts
 from centime.units import format_count, format_duration, format_money, plural
 
 SMOOTHING = 10.0  # steps of the running means
 SECONDS_A_LINE = 10.0  # between lines where the output is not a terminal
-Parts = Callable[[Record, int], list[tuple[int, str]]]  # of a record and the stage's steps: (rank, text)
 BAR = (6, 20)  # characters: the least that shows anything, and the most that is of use
 
 
 class ProgressBar(Callback):
-    """A bar a stage on a terminal; elsewhere (a log file) a line every ten seconds and one at the end of a stage.
+    """A bar a stage on a terminal; elsewhere (a log file) a line every ten seconds and one at the end of a stage."""
 
-    parts: what its line is made of; by default what `centime train` shows.
-    """
-
-    def __init__(self, console: Console, parts: Parts | None = None) -> None:
-        self._console, self._parts = console, parts or live_parts
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._live: Live | None = None
         self._last_line = 0.0
         self._steps = 0
@@ -54,10 +50,9 @@ class ProgressBar(Callback):
 
     def on_evaluation(self, record: Record) -> None:
         """A line of its own, which stays: a figure in the live line would soon be an old one."""
-        self._console.print(
-            f"  step {record['step']}/{self._steps}  held-out {record['eval_bits_per_byte']:.3f} bits/byte",
-            highlight=False,
-        )
+        text = "eval_bits_per_byte" in record
+        figure = f"held-out {record['eval_bits_per_byte']:.3f} bits/byte" if text else accuracy_line(record)
+        self._console.print(f"  step {record['step']}/{self._steps}  {figure}", highlight=False, soft_wrap=True)
 
     def on_note(self, text: str) -> None:
         self._console.print(f"[yellow]{text}[/yellow]", highlight=False)
@@ -83,7 +78,7 @@ class ProgressBar(Callback):
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
-        parts = [text for _, text in self._parts(self._record, self._steps)[1:]]
+        parts = [text for _, text in live_parts(self._record, self._steps)[1:]]
         self._console.print(
             f"  step {self._record['step']}/{self._steps}  {' | '.join(parts)} left", highlight=False, soft_wrap=True
         )
@@ -92,12 +87,14 @@ class ProgressBar(Callback):
         """The live line at the terminal's width."""
         if not self._record:
             return Text("")
-        line = live_line(self._record, self._steps, self._console.width - 1, self._parts)
+        line = live_line(self._record, self._steps, self._console.width - 1)
         return Text(line, no_wrap=True, overflow="crop")
 
 
 def live_parts(record: Record, steps: int) -> list[tuple[int, str]]:
     """(rank, text) from left to right; rank 0 always stays, higher ranks go first where there is no room."""
+    if "reward" in record:
+        return reward_parts(record, steps)
     parts = [(0, f"{record['step']}/{steps}"), (3, f"loss {record['main_loss']:.3f}")]
     if record.get("bits_per_byte") is not None:
         parts.append((2, f"{record['bits_per_byte']:.2f} bits/byte"))
@@ -112,9 +109,9 @@ def live_parts(record: Record, steps: int) -> list[tuple[int, str]]:
     return [*parts, (0, format_duration(record["seconds_left"]))]
 
 
-def live_line(record: Record, steps: int, width: int, parts_of: Parts = live_parts) -> str:
+def live_line(record: Record, steps: int, width: int) -> str:
     """The step's figures in `width` characters: step, money and time left, then the bar, then the rest by rank."""
-    parts = parts_of(record, steps)
+    parts = live_parts(record, steps)
     while parts[-1][0] == 0 and _wide(parts) + BAR[0] + 1 > width and any(rank for rank, _ in parts):
         parts.remove(max(parts))
     room = width - _wide(parts) - 1

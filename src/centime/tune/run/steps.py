@@ -1,0 +1,206 @@
+"""What a step of reinforcement is made of, whoever runs it: answers drawn and graded, learned from, and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from centime.ledger import Meter
+from centime.model import Transformer
+from centime.recipe.rl_section import ReinforcementSection
+from centime.train.engine import StepResult, Trainer
+from centime.train.run.callbacks import Record
+from centime.train.stages import Batch, StepSettings
+from centime.tune.advantage import interval
+from centime.tune.groups import Drawn, Sample, batches
+from centime.tune.objective import PolicyObjective
+from centime.tune.problems import Problem, ProblemSource
+from centime.tune.rewards import Grader
+from centime.tune.run.journal import Journal
+from centime.tune.sampling import Sampler
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who is asked what, and how answers are graded: all that a run of reinforcement keeps from step to step."""
+
+    settings: ReinforcementSection
+    problems: ProblemSource
+    held_out: list[Problem]
+    grader: Grader
+    sampler: Sampler
+    objective: PolicyObjective
+    reference: Transformer | None  # of the divergence; None where the loss has none
+    forward_flops: float  # a token
+    train_flops: float
+    muon: bool  # the optimizer's
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The updates of a step: the last one's result, what was measured over all, the tokens, and how many failed."""
+
+    result: StepResult | None
+    measures: dict[str, float]
+    tokens: int
+    skipped: int
+
+
+class ReinforcedSteps:
+    """The parts of a step, each on a line of the bill of its own: rollout, reward, update, evaluate.
+
+    suffix: behind these names, "-2" in a run's second stage of reinforcement. note: hears what a person should know.
+    """
+
+    def __init__(
+        self,
+        asking: Asking,
+        trainer: Trainer,
+        meter: Meter,
+        journal: Journal,
+        note: Callable[[str], None],
+        suffix: str = "",
+    ) -> None:
+        self.asking, self.trainer, self.meter, self.journal = asking, trainer, meter, journal
+        self._note, self._suffix = note, suffix
+        self._told: set[str] = set()  # what went wrong with rewards, as far as it was said
+
+    def line(self, part: str) -> None:
+        """From here on time is booked under this part of a step."""
+        self.meter.stage(part + self._suffix)
+
+    def drawn(self, step: int, problems: int, share: float) -> tuple[Drawn, int]:
+        """A step's graded groups, from problem number `problems` on, and the number of the first one after them.
+
+        From the journal where an earlier attempt came so far, else drawn and booked. share: of the steps, done before.
+        """
+        if (kept := self.journal.read(step)) is not None:
+            return kept
+        self.line("rollout")
+        asking = self.asking
+        drawn, after = asking.sampler.step(asking.problems, step, problems, share, lambda: self.line("reward"))
+        self._tell_faults(step, drawn)
+        self.journal.write(step, drawn, after)
+        self.line("rollout")
+        tokens = drawn.prompt_tokens + drawn.answer_tokens
+        self.meter.add(tokens=tokens, flops=tokens * asking.forward_flops)
+        return drawn, after
+
+    def _tell_faults(self, step: int, drawn: Drawn) -> None:
+        """What went wrong with rewards: every new cause once, and how many of this step's samples it cost."""
+        rule = self.asking.grader.rule
+        faults, rule.notes = rule.notes, []
+        drawn.faults = len(faults)
+        for fault in dict.fromkeys(faults):
+            if fault not in self._told:
+                self._told.add(fault)
+                self._note(f"step {step + 1}: {faults.count(fault)} answers get a reward of 0: {fault}")
+
+    def learn(self, step: int, drawn: Drawn, settings: StepSettings) -> Learned:
+        """The step's updates, booked. Before the first, every `reference_every` steps, the reference is renewed."""
+        asking = self.asking
+        self.line("update")
+        if asking.reference is not None and step % asking.settings.reference_every == 0:
+            asking.reference.load_state_dict(asking.objective.model.state_dict())
+        tokens, skipped, result = 0, 0, None
+        if asking.muon:  # its updates have one size: few live groups would move the weights as far as many
+            live = sum(not group.silent for group in drawn.groups) / max(1, asking.settings.prompts)
+            settings = replace(settings, lr=settings.lr * min(1.0, live))
+        for batch in batches(drawn, asking.settings):
+            result = self.trainer.step(self._with_reference(batch), settings)
+            self.meter.add(tokens=batch.tokens, flops=batch.tokens * asking.train_flops)
+            tokens += batch.tokens
+            if result.skipped:
+                skipped += 1
+                self._note(f"step {step + 1}: not finite; nothing was updated.")
+        return Learned(result, asking.objective.taken(), tokens, skipped)
+
+    def _with_reference(self, batch: Batch) -> Batch:
+        asking, micro = self.asking, self.trainer.micro_batch
+        if asking.reference is None:
+            return batch
+        assert batch.weights is not None
+        device = asking.objective.model.head_weight.device
+        found = [
+            asking.objective.log_probabilities(
+                asking.reference,
+                batch.rows[at : at + micro].to(device),
+                (batch.weights[at : at + micro] != 0).to(device),
+            ).cpu()
+            for at in range(0, len(batch.rows), micro)
+        ]
+        return replace(batch, beside=dict(batch.beside) | {"reference": torch.cat(found)})
+
+    def evaluation(self, step: int) -> dict[str, float]:
+        """{accuracy, form, length, problems} of the likeliest answers to the held-out problems, before a step.
+
+        From the journal where an earlier attempt came so far; kept there before it is booked.
+        """
+        if (kept := self.journal.read_evaluation(step)) is not None:
+            return kept
+        asking = self.asking
+        self.line("evaluate")
+        drawn = asking.sampler.evaluate(asking.held_out)
+        found = {
+            "accuracy": drawn.mean("right"),
+            "form": drawn.mean("formed"),
+            "length": drawn.answer_tokens / len(drawn.groups),
+            "problems": float(len(drawn.groups)),
+        }
+        self.journal.write_evaluation(step, found)
+        tokens = drawn.prompt_tokens + drawn.answer_tokens
+        self.meter.add(tokens=tokens, flops=tokens * asking.forward_flops)
+        return found
+
+    def shown(self, drawn: Drawn) -> dict[str, Record]:
+        """The best and the worst answer of a step, as a person reads them."""
+        of = {id(sample): group.problem for group in drawn.groups for sample in group.samples}
+        samples = [sample for group in drawn.groups for sample in group.samples]
+
+        def told(sample: Sample) -> Record:
+            problem, text = of[id(sample)], self.asking.sampler.text(sample)
+            return {"prompt": problem.prompt, "right": problem.answer, "text": text, "reward": sample.grade.reward}
+
+        best, worst = max(samples, key=lambda s: s.grade.reward), min(samples, key=lambda s: s.grade.reward)
+        return {"best": told(best), "worst": told(worst)}
+
+
+def silent_share(drawn: Drawn) -> float:
+    """Share of a step's groups, replaced ones among them, from which nothing can be learned."""
+    return 1 - sum(not group.silent for group in drawn.groups) / max(1, len(drawn.groups) + drawn.redrawn)
+
+
+def step_record(drawn: Drawn, learned: Learned, seconds: tuple[float, float]) -> Record:
+    """What a step's record says of its answers. seconds: of the whole step, and of these its roll-outs and grades."""
+    samples = [sample for group in drawn.groups for sample in group.samples]
+    return {
+        "reward": float(drawn.rewards.mean()),
+        "reward_interval": interval(drawn.rewards),
+        "right": drawn.mean("right"),
+        "form": drawn.mean("formed"),
+        "silent": silent_share(drawn),
+        "length": sum(len(sample.tokens) for sample in samples) / len(samples),
+        "cut": sum(sample.cut for sample in samples) / len(samples),
+        "redrawn": drawn.redrawn,
+        "graded": drawn.drawn,
+        "reward_faults": drawn.faults,
+        "seconds": seconds[0],
+        "rollout_seconds": seconds[1],
+        "update_seconds": seconds[0] - seconds[1],
+        "tokens_per_s": drawn.answer_tokens / max(seconds[1], 1e-9),
+    } | learned.measures
+
+
+def evaluation_record(found: dict[str, float]) -> dict[str, Any]:
+    """What an evaluation's record says, with a 95 % interval of the accuracy (normal approximation)."""
+    accuracy, count = found["accuracy"], found["problems"]
+    return {
+        "eval_accuracy": accuracy,
+        "eval_interval": 1.96 * (accuracy * (1 - accuracy) / count) ** 0.5,
+        "eval_form": found["form"],
+        "eval_length": found["length"],
+        "eval_problems": int(count),
+    }
