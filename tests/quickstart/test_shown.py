@@ -51,6 +51,7 @@ def test_a_sample_of_each_prompt_is_shown_and_all_its_tokens_are_booked(
     tmp_path: Path, model: Transformer, tokenizer: Tokenizer
 ) -> None:
     found, said, tokens = booked(tmp_path, lambda out, meter: show_samples(out, model, tokenizer, meter))
+    assert " What it writes, before sft " in said.splitlines()[0]
     assert [one["prompt"] for one in found] == list(PROMPTS)
     assert all(one["prompt"].strip().splitlines()[0] in said for one in found)
     prompts = sum(len(tokenizer.encode(prompt)) + (tokenizer.bos_id is not None) for prompt in PROMPTS)
@@ -73,6 +74,7 @@ def test_bits_are_of_the_files_that_there_is_room_for_and_of_one_at_least(
     assert found.as_json()["bytes"] == sum((300, 400, 500)[:taken])
     assert found.as_json()["documents"] == taken
     assert tokens == found.model.computed_tokens
+    assert " How well it predicts code it has not seen, before sft " in said.splitlines()[0]
     assert "gzip" in said
 
 
@@ -81,6 +83,7 @@ def test_sums_are_asked_before_and_after(tmp_path: Path, model: Transformer, tok
     found, said, tokens = booked(tmp_path, lambda out, meter: show_sums(out, model, model, tokenizer, problems, meter))
     assert {name: one.total for name, one in found.items()} == {"before_sft": 4, "after_sft": 4}
     assert tokens == sum(one.prompt_tokens + one.generated_tokens for one in found.values())
+    assert " Sums of two numbers up to 99 that it has not seen " in said.splitlines()[0]
     examples = said.partition("For example: ")[2].partition("Sums are now")[0]
     assert [one.prompt for one in problems if f"{one.prompt} = " in examples] == [one.prompt for one in problems[:3]]
     assert examples.count(" (it is ") == sum(got != expected for _, expected, got in found["after_sft"].examples[:3])

@@ -30,7 +30,9 @@ from centime.tune.rewards.grader import overlong
         ("", "", 1, 0),
         ("1e400", "inf", 0, 0),
         ("-3", "3", 0, 0),
-        ("9" * 5000, "9", 0, 0),
+        ("9" * 5000, "9" * 5000, 1, 0),
+        ("9" * 1001, "9" * 1001, 1, 0),
+        ("0" * 999 + "7", "7", 0, 1),
     ],
 )
 def test_what_is_right(text: str, right: str, exactly: float, as_number: float) -> None:
