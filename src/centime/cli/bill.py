@@ -29,8 +29,12 @@ def bill(
         help="Per device-hour, such as '$2/h': for what was booked without a price, or for what is imported.",
     ),
     focus: Path = typer.Option(
-        None, "--focus", help="Also write the charges to this CSV file, as FinOps FOCUS 1.2.", dir_okay=False
+        None,
+        "--focus",
+        help="Also write the charges to this file, as FinOps FOCUS: Parquet where it ends in .parquet, else CSV.",
+        dir_okay=False,
     ),
+    focus_version: str = typer.Option("1.2", "--focus-version", help="Of the specification: 1.2 or 1.4."),
     requests: Path = typer.Option(
         None,
         "--requests",
@@ -57,12 +61,14 @@ def bill(
     from centime.catalogue.tariffs import tariff_for
     from centime.errors import UserError
     from centime.ledger.billing import bill_of, focus_file, requests_file, table_of, write_focus, write_requests
+    from centime.ledger.billing.focus_forms import version_named
     from centime.ledger.book import Book, default_book_path
     from centime.ledger.imports import Terms
     from centime.units import plural
 
     if not imports and any(given is not None for given in (device, devices, price_list)):
         raise UserError("--device, --devices and --price-list say what an import does not; give them with --import.")
+    version = version_named(focus_version)
     if focus is not None:
         focus_file(focus, [Path(source) for source in imports]).require_writable()
     if requests is not None:
@@ -84,7 +90,7 @@ def bill(
         given = price_given(price) if price is not None else None
         made = bill_of(book, run, given)
         if focus is not None:
-            written, left_out = write_focus(book, focus, run, given)
+            written, left_out = write_focus(book, focus, run, given, version)
         if requests is not None:
             listed = write_requests(book, requests, run)
     if as_json:
@@ -97,7 +103,7 @@ def bill(
         Console(highlight=False, markup=False, emoji=False).print(table_of(made, hours))
     if focus is not None:
         missing = f"; {plural(left_out, 'interval')} without a price left out" if left_out else ""
-        typer.echo(f"{focus}: {plural(written, 'charge')} in FOCUS 1.2{missing}.", err=True)
+        typer.echo(f"{focus}: {plural(written, 'charge')} in FOCUS {version}{missing}.", err=True)
     if requests is not None:
         typer.echo(f"{requests}: {plural(listed, 'request')}, each as it came.", err=True)
 

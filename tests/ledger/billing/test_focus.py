@@ -10,6 +10,8 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +19,8 @@ from tests.ledger.made import at, made
 
 from centime.errors import UserError
 from centime.ledger import Book
-from centime.ledger.billing.focus import COLUMNS, MANDATORY, write_focus
+from centime.ledger.billing.focus import write_focus
+from centime.ledger.billing.focus_forms import COLUMNS, MANDATORY
 from centime.ledger.interval import Interval
 
 # Feature level "Mandatory" in the FOCUS specification, version 1.2.
@@ -26,6 +29,9 @@ FOCUS_1_2_MANDATORY = {
     "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd",
     "ChargePeriodStart", "ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost", "PricingQuantity",
     "PricingUnit", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName",
+}  # fmt: skip
+FOCUS_1_4_MANDATORY = (FOCUS_1_2_MANDATORY - {"ProviderName", "PublisherName"}) | {
+    "HostProviderName", "ServiceProviderName",
 }  # fmt: skip
 FOCUS_1_2_OTHERS = {
     "AvailabilityZone", "BillingAccountType", "CapacityReservationId", "CapacityReservationStatus",
@@ -65,10 +71,53 @@ def exported(intervals: list[Interval], run: str | None = None) -> tuple[list[di
 
 
 def test_every_column_is_focus_1_2_s_or_marked_as_ours() -> None:
-    assert set(MANDATORY) == FOCUS_1_2_MANDATORY
-    theirs = [name for name in COLUMNS if not name.startswith("x_")]
-    assert set(theirs) <= FOCUS_1_2_MANDATORY | FOCUS_1_2_OTHERS
-    assert list(COLUMNS) == sorted(theirs) + sorted(set(COLUMNS) - set(theirs))  # ours after theirs
+    assert set(MANDATORY["1.2"]) == FOCUS_1_2_MANDATORY
+    assert set(MANDATORY["1.4"]) == FOCUS_1_4_MANDATORY
+    for version, columns in COLUMNS.items():
+        theirs = [name for name in columns if not name.startswith("x_")]
+        assert set(theirs) <= set(MANDATORY[version]) | FOCUS_1_2_OTHERS
+        assert list(columns) == sorted(theirs) + sorted(set(columns) - set(theirs))  # ours after theirs
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.4"])
+def test_parquet_has_what_csv_has_with_types(tmp_path: Path, version: str) -> None:
+    intervals = [
+        made(hours=1e-9, price_per_hour=1e-7, flops=3e24),
+        made(hours=1e6, price_per_hour=12345678.9, wall_start_ns=at("2026-06-30T23:59"), run='a, "b"'),
+    ]
+    with Book(tmp_path / "ledger.sqlite") as book:
+        book.write(intervals)
+        for name in ("out.csv", "out.parquet", "out.parquet"):  # over its own file it may write
+            write_focus(book, tmp_path / name, version=version)
+    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(table.column_names) == tuple(rows[0]) == COLUMNS[version]
+    assert ("ProviderName" in table.column_names) == (version == "1.2")
+    assert set(rows[0]["ServiceProviderName" if version == "1.4" else "ProviderName"]) == set("Self-hosted")
+    kinds = {str(table.schema.field(name).type) for name in DECIMALS}
+    assert (len(kinds), str(table.schema.field("ChargePeriodEnd").type)) == (1, "timestamp[ms, tz=UTC]")
+    for told, row in zip(table.to_pylist(), rows, strict=True):
+        for name, text in row.items():
+            value = told[name]
+            if isinstance(value, Decimal):
+                assert value == Decimal(text), name
+            elif isinstance(value, datetime.datetime):
+                assert value.isoformat() == text.replace("Z", "+00:00")
+            else:
+                assert ("" if value is None else str(value) if name != "x_Flops" else f"{value:.1f}") == text, name
+
+
+def test_another_s_parquet_is_not_replaced(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"BilledCost": [1]}), theirs)
+    for path in (theirs, tmp_path / "no.parquet"):
+        if path != theirs:
+            path.write_text("a letter")
+        before = path.read_bytes()
+        with Book(tmp_path / "ledger.sqlite") as book, pytest.raises(UserError, match="is not a FOCUS file"):
+            write_focus(book, path)
+        assert path.read_bytes() == before
 
 
 def test_a_charge() -> None:

@@ -4,7 +4,8 @@ Nothing here writes to the book; a bill is made anew from its intervals each tim
 """
 
 from centime.ledger.billing.bill import Bill, bill_of
-from centime.ledger.billing.focus import focus_file, write_focus
+from centime.ledger.billing.focus import write_focus
+from centime.ledger.billing.focus_forms import focus_file
 from centime.ledger.billing.plan_actual import said_between, state_in_words
 from centime.ledger.billing.requests_file import requests_file, write_requests
 from centime.ledger.billing.stages import stage_name

@@ -1,4 +1,4 @@
-"""The book as FinOps FOCUS 1.2 charges (focus.finops.org, specification 1.2), one CSV row an interval and month.
+"""The book as charges of FinOps FOCUS (focus.finops.org, specifications 1.2 and 1.4), one row an interval and month.
 
 Hardware of one's own is on nobody's invoice: BilledCost is 0, and what its use is worth, at the price the bill
 names, is EffectiveCost (and ListCost and ContractedCost: there is no discount). An interval without a price cannot be a
@@ -7,42 +7,18 @@ charge, for FOCUS wants a number; it is left out and counted.
 
 from __future__ import annotations
 
-import csv
 import datetime
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 from centime.catalogue.prices import Price
-from centime.files.output import Output
+from centime.ledger.billing.focus_forms import EMPTY, focus_file, write_rows
 from centime.ledger.billing.runs import intervals_of, with_price
 from centime.ledger.book import Book
 from centime.ledger.interval import Interval
 from centime.units import HOUR_NS
-
-MANDATORY = (
-    "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
-    "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost",
-    "EffectiveCost", "InvoiceIssuerName", "ListCost", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName",
-    "ServiceCategory", "ServiceName",
-)  # fmt: skip
-# Conditional and recommended columns: those we can fill, and those that checkers of FOCUS 1.0 want to see, as nulls.
-FILLED = (
-    "ChargeFrequency", "ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice", "ListUnitPrice", "PricingCategory",
-    "ResourceId", "ResourceName", "ResourceType", "ServiceSubcategory", "SkuId", "SkuPriceId", "Tags",
-)  # fmt: skip
-EMPTY = (
-    "AvailabilityZone", "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName",
-    "CommitmentDiscountStatus", "CommitmentDiscountType", "InvoiceId", "RegionId", "RegionName", "SubAccountId",
-    "SubAccountName",
-)  # fmt: skip
-OURS = (
-    "x_Devices", "x_EnergyKwh", "x_EnergySource", "x_EstimatedDeviceNanoseconds", "x_Flops",
-    "x_MeasuredDeviceNanoseconds", "x_PriceDate", "x_PriceKind", "x_PriceNote", "x_PriceSource", "x_Run", "x_RunPath",
-    "x_Stage", "x_Tokens", "x_Verb",
-)  # fmt: skip
-COLUMNS = tuple(sorted(MANDATORY + FILLED + EMPTY)) + OURS
 
 _HOUR_NS = Decimal(HOUR_NS)
 _HOUR_DIGITS = Decimal(
@@ -50,31 +26,20 @@ _HOUR_DIGITS = Decimal(
 )  # hours are written to 3.6 ns; device-seconds (ConsumedQuantity) and x_ columns are exact
 
 
-def write_focus(book: Book, path: Path, run: str | None = None, price: Price | None = None) -> tuple[int, int]:
+def write_focus(
+    book: Book, path: Path, run: str | None = None, price: Price | None = None, version: str = "1.2"
+) -> tuple[int, int]:
     """Write the charges of a run, or of everything, to `path`; returns (rows written, unpriced intervals left out).
 
-    Columns sorted by name, ours (`x_`) last; the file appears whole or not at all. price: for what has none.
-    Raises UserError for an unknown run or a file that cannot be written.
+    Columns sorted by name, ours (`x_`) last; the file appears whole or not at all, as Parquet where its name ends so,
+    else as CSV. price: for what has none; version: of the specification. Raises UserError for an unknown run or a file
+    that cannot be written.
     """
     chosen = [i for i in with_price(intervals_of(book.intervals(), run), price) if i.device_ns > 0]
     priced = [interval for interval in chosen if interval.price_per_hour is not None]
     rows = [row for interval in priced for row in _charges(interval)]
-    with focus_file(path).written() as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(rows, version, focus_file(path))
     return len(rows), len(chosen) - len(priced)
-
-
-def focus_file(path: Path, inputs: Sequence[Path] = ()) -> Output:
-    """Where charges go: over nothing but another FOCUS file of centime's, and none that is read."""
-    return Output(path, "a FOCUS file", "name another --focus file", _is_ours, inputs)
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a CSV has the columns that only centime's have."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return {*OURS, "BilledCost"} <= set(next(csv.reader(file), []))
 
 
 def _charges(interval: Interval) -> Iterator[dict[str, str]]:
@@ -144,8 +109,10 @@ def _charge(
         "PricingCategory": "Standard",
         "PricingQuantity": _number(hours),
         "PricingUnit": "Hours",
-        "ProviderName": "Self-hosted",
+        "ProviderName": "Self-hosted",  # of 1.2, with the publisher; the next two are of 1.4
         "PublisherName": "centime",
+        "ServiceProviderName": "Self-hosted",
+        "HostProviderName": "Self-hosted",
         "ResourceId": f"{interval.host or 'localhost'}/{interval.device}",
         "ResourceName": interval.device,
         "ResourceType": kind,
