@@ -117,16 +117,17 @@ SERVE_MAY_IMPORT: dict[str, set[str]] = {
     # who may ask, and what it costs
     "accounts": set(),
     # what the applications are made of
-    "http": {"accounts", "engine", "fair_pool", "json_body", "faults"},
+    "telemetry": {"accounts", "engine"},
+    "http": {"telemetry", "accounts", "engine", "fair_pool", "json_body", "faults"},
     "admin": {"http", "accounts"},
     "formats": {"json_body"},
     "protocol": {"http", "formats", "grammar", "engine"},
     "pages": {"http", "accounts", "engine"},
     # the applications: neither knows the other
-    "gateway": {"admin", "pages", "protocol", "http", "accounts", "engine", "json_body"},
+    "gateway": {"admin", "pages", "protocol", "http", "telemetry", "accounts", "engine", "json_body"},
     "api": {
-        *("admin", "pages", "protocol", "formats", "http", "accounts", "replicas", "grammar", "engine", "kv_cache"),
-        *("loading", "fair_pool", "json_body", "token_bytes"),
+        *("admin", "pages", "protocol", "formats", "http", "telemetry", "accounts", "replicas", "grammar", "engine"),
+        *("kv_cache", "loading", "fair_pool", "json_body", "token_bytes"),
     },
 }
 
@@ -136,7 +137,7 @@ WITHIN = {"plan": PLAN_MAY_IMPORT, "data": DATA_MAY_IMPORT, "train": TRAIN_MAY_I
 # Files of the engine that only say what goes in and comes out: all that rooms which compute nothing know of it.
 ENGINE_WORDS = {"client", "request", "shares", "stats"}
 
-WORDS_ALONE = {"grammar", "http", "protocol", "pages", "gateway"}
+WORDS_ALONE = {"grammar", "telemetry", "http", "protocol", "pages", "gateway"}
 
 FACE = {"centime.load": "model", "centime.save": "model"}  # what the package itself offers, and whose it is
 
@@ -162,12 +163,14 @@ OPTIONAL = {
     "ray",
     "holidays",
     "psycopg",
+    "opentelemetry",
     "math_verify",
     "reasoning_gym",
 }
 
 BEHIND_EXTRA = tuple(
-    f"centime.serve.{room}" for room in ("http", "admin", "pages", "protocol", "api", "gateway", "replicas")
+    f"centime.serve.{room}"
+    for room in ("telemetry", "http", "admin", "pages", "protocol", "api", "gateway", "replicas")
 )
 BEHIND_EXTRA += ("centime.ops.gpu", "centime.evaluate.harness")
 

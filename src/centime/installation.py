@@ -32,9 +32,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "gguf": ("export",),
     "harness": ("evaluate --tasks",),
     "rl": (),  # for `train`, where a recipe's rewards or problems are those of a library
+    "otel": (),  # for `serve --otel`, of an engine or of a gateway
     "postgres": (),  # for any verb that keeps a ledger, where CENTIME_LEDGER names a database
 }
-WITHOUT_TORCH = {"", "data", "gateway", "gpu", "postgres"}
+WITHOUT_TORCH = {"", "data", "gateway", "gpu", "otel", "postgres"}
 
 
 @dataclass(frozen=True)

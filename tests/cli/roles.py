@@ -48,6 +48,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "users export --out",
         "calibrate --out",
         "evaluate --out",
+        "serve --log",
     ),
     "out folder": (
         "train --out",
@@ -192,6 +193,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "keys move place",
         "--in",
         "--by",
+        "--focus-version",
         "--month",
         "budgets change target",
         "budgets remove target",

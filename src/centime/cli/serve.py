@@ -75,6 +75,19 @@ def serve(
             "says so), wait (for those that run, 30 s at most, then as clamp), refuse (402)."
         ),
     ] = "clamp",
+    log: Annotated[
+        str | None,
+        typer.Option(
+            help="File for a line of JSON about each request, appended; '-' for standard output.", metavar="FILE"
+        ),
+    ] = None,
+    log_bodies: Annotated[
+        bool, typer.Option("--log-bodies", help="What is asked and answered, too: else no text of it is in the log.")
+    ] = False,
+    otel: Annotated[
+        bool,
+        typer.Option("--otel", help="Send OpenTelemetry's GenAI spans and metrics to OTEL_EXPORTER_OTLP_ENDPOINT."),
+    ] = False,
     upstream: Annotated[
         str | None,
         typer.Option(
@@ -115,7 +128,9 @@ def serve(
     from centime.serve.http.startup import ServerOptions
 
     origins = tuple(cors_origin or ())
-    server = ServerOptions(host, port, price, price_list, peak_hours, keep_alive, origins, named(on_budget))
+    server = ServerOptions(
+        host, port, price, price_list, peak_hours, keep_alive, origins, named(on_budget), log, log_bodies, otel
+    )
     if model is None:
         from centime.serve.gateway.command import GatewayOptions, serve_upstream
 

@@ -126,3 +126,16 @@ def test_without_an_administrators_key_there_is_nothing(put: Callable[..., Put])
     assert told.status_code == 404
     assert "CENTIME_ADMIN_KEY" in told.json()["error"]["message"]
     assert "/admin/keys" not in made.client.get("/openapi.json").json()["paths"]
+
+
+def test_the_administrator_sees_all_of_the_page_and_asks_no_model(made: Put) -> None:
+    secret = admin(made, "POST", "/keys", {"name": "alice", "place": "acme/research"}).json()["secret"]
+    ask(made, secret)
+    made.served()
+    told = made.client.get("/page/spending?lang=en", headers=ADMIN).json()["sections"]
+    assert [section["title"] for section in told][-1] == "Keys"
+    own = made.client.get("/page/spending", headers={"Authorization": f"Bearer {secret}"}).json()["sections"]
+    assert "Keys" not in [section["title"] for section in own]
+    assert made.client.get("/page/spending?lang=de", headers=ADMIN).status_code == 422
+    assert made.client.get("/page/spending").status_code == 401
+    assert ask(made, "the-admin") == 401

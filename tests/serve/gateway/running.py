@@ -7,7 +7,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.upstreams.backend import Backend
 from centime.serve.gateway.upstreams.pool import Pool, single
 from centime.serve.gateway.upstreams.upstream import Upstream
+from centime.serve.http.responses import new_id
 from centime.serve.http.server import bind, url_of
+from centime.serve.telemetry.exchange import Observer
+from centime.serve.telemetry.outermost import Outermost
 
 PRICES = "1,2,3"  # dollars per million tokens: hit, miss, output
 
@@ -62,7 +65,13 @@ def serving(app: Any) -> Iterator[str]:
 
 @contextlib.contextmanager
 def gateway_over(
-    url: str, home: Path, *, patience: float = 10.0, prices: str | None = PRICES, key: str | None = None
+    url: str,
+    home: Path,
+    *,
+    patience: float = 10.0,
+    prices: str | None = PRICES,
+    key: str | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Iterator[tuple[str, Gateway]]:
     """A gateway in front of `url`, and its own URL; its ledger is in `home`."""
 
@@ -76,9 +85,11 @@ def gateway_over(
     tariff = tariff_for(prices) if prices else None
     accounts = Accounts(home / "ledger.sqlite", run="m", tariff=tariff, price=price_given("$3.6/h"))
     backend = Backend(name="m", upstream=Upstream(url, key), facts=run_apart(ask()))
-    gateway = Gateway(pool=Pool(single(backend), accounts=accounts), accounts=accounts, patience=patience)
+    pool = Pool(single(backend), accounts=accounts)
+    gateway = Gateway(pool=pool, accounts=accounts, patience=patience, observers=observers)
+    app = Outermost(create_app(gateway), lambda: new_id("req_"), lambda: observers)
     try:
-        with serving(create_app(gateway)) as own:
+        with serving(app) as own:
             yield own, gateway
     finally:
         accounts.close()

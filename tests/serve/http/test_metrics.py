@@ -120,4 +120,10 @@ def test_an_engine_as_it_is_at_the_moment_of_a_page() -> None:
         "accepted_tokens_total": 10,
         "busy_seconds_total": 2.75,
         "idle_seconds_total": 3.0,
+        "machine_busy_seconds_total:engine": 2.75,
+        "machine_idle_seconds_total:engine": 3.0,
+        "machine_tokens_total:hit:engine": 99,
+        "machine_tokens_total:miss:engine": 0,
+        "machine_tokens_total:output:engine": 99,
+        "llm_cache_savings_fraction:engine:unknown:engine:unknown": 1.0,
     }

@@ -66,6 +66,10 @@ def test_the_bill_has_what_was_served(new_page: NewPage, served: Served) -> None
     assert "Serving and its margin" in text
     assert "without a key" in text
     assert page.locator("#bill .by-key tbody tr").count() == 1
+    page.wait_for_selector("#spending .facts")
+    assert "Spent this month" in page.locator("#spending").inner_text()
+    page.click("#language")
+    page.wait_for_function("() => document.querySelector('#spending').innerText.includes('Dépensé ce mois-ci')")
 
 
 def test_a_plan_is_drawn_in_the_language(new_page: NewPage, served: Served) -> None:

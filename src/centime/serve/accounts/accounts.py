@@ -75,6 +75,11 @@ class Accounts:
         return self._store
 
     @property
+    def machine(self) -> Machine:
+        """The server's own."""
+        return self._machine
+
+    @property
     def open(self) -> bool:
         """Whether anybody may ask: no key was ever made. Such a server is for this machine alone."""
         return not self._store.read("SELECT 1 FROM keys LIMIT 1")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hmac
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import HTTPConnection
 
 from centime.catalogue.tariffs import tariff_for
@@ -19,7 +20,8 @@ from centime.serve.accounts.budgets.tree import tree
 from centime.serve.accounts.keys import add_key, amount, list_keys, move, revoke, set_limits, top_up
 from centime.serve.accounts.store import Store
 from centime.serve.admin.bodies import ChangedBudget, ChangedKey, KeyRotation, NewBudget, NewKey
-from centime.serve.http.auth import secret_of
+from centime.serve.admin.ledger_metrics import LedgerMetrics
+from centime.serve.http.auth import is_administrator, secret_of
 from centime.serve.http.errors import ApiError, error_responses
 from centime.serve.http.json_route import JsonRoute
 
@@ -33,8 +35,7 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
     def check(request: Request) -> None:
         if admin_key is None:
             raise ApiError(404, f"There is no administrator here: the server was started without {ADMIN_KEY}.")
-        sent = secret_of(HTTPConnection(request.scope)) or ""
-        if not hmac.compare_digest(sent.encode("utf-8", "replace"), admin_key.encode()):
+        if not is_administrator(secret_of(HTTPConnection(request.scope)), admin_key):
             raise ApiError(401, f"That is not the administrator's key: send what {ADMIN_KEY} holds as the API key.")
 
     routes = APIRouter(
@@ -142,6 +143,11 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
         """Remove a budget; what is running is finished."""
         with noting("remove budget", target, {"per": per}) as connection:
             return remove_budget(connection, target, per).as_json()
+
+    @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def metrics() -> Response:
+        """Who spent what, and what is left of budgets and keys, for Prometheus."""
+        return Response(LedgerMetrics(store()).page(), media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/audit")
     def lines(limit: Annotated[int, Query(ge=1, le=MOST_LINES)] = 100) -> dict[str, Any]:

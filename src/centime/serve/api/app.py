@@ -15,13 +15,14 @@ from centime.serve.api import chat, completions, information, messages
 from centime.serve.api.service import Service
 from centime.serve.http import balance, errors
 from centime.serve.http.admission import Admission
-from centime.serve.http.auth import account_of
+from centime.serve.http.auth import viewer_of
 from centime.serve.http.middleware import add_middleware
 from centime.serve.pages.api_reference import add_description
 from centime.serve.pages.chat_tuned import tuned_for_chat
 from centime.serve.pages.engine_view import EngineView
 from centime.serve.pages.money_views import BillView
 from centime.serve.pages.page import page_routes
+from centime.serve.pages.spending import SpendingView
 
 
 def create_app(service: Service, origins: Sequence[str] = ()) -> FastAPI:
@@ -77,6 +78,8 @@ def create_app(service: Service, origins: Sequence[str] = ()) -> FastAPI:
 
     for router in (chat.router, completions.router, messages.router, information.router, balance.router):
         app.include_router(router)
-    app.include_router(admin_routes(lambda: service.accounts.store, os.environ.get(ADMIN_KEY) or None))
-    app.include_router(page_routes(account_of, engine=view, bill=BillView(service.book)))
+    admin_key = os.environ.get(ADMIN_KEY) or None
+    app.include_router(admin_routes(lambda: service.accounts.store, admin_key))
+    spending = SpendingView(lambda: service.accounts.store)
+    app.include_router(page_routes(viewer_of(admin_key), engine=view, bill=BillView(service.book), spending=spending))
     return app

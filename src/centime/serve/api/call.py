@@ -78,7 +78,7 @@ class Call(ABC):
         beginning: asyncio.Task[None] | None = None
         try:
             await self._afford([min(c.params.max_tokens, _room(service, c.prompt)) for c in self._choices])
-            service.calls.add(self)
+            service.began(self)
             beginning = self._loop.create_task(asyncio.to_thread(self._begin, submitted))
             await asyncio.shield(beginning)
         except BaseException as error:
@@ -87,7 +87,7 @@ class Call(ABC):
             for request in submitted:
                 service.engine.abort(request.id)
             if len(submitted) < len(self._choices):  # else their ends come, and settle it
-                service.calls.discard(self)
+                service.over(self)
                 await asyncio.shield(asyncio.to_thread(self._ticket.release))
             if isinstance(error, QueueFull):
                 raise ApiError(
@@ -157,7 +157,7 @@ class Call(ABC):
             await asyncio.shield(asyncio.to_thread(self._charge_it))  # a second signal must not leave it unbooked
             self._count()
         finally:
-            self._service.calls.discard(self)
+            self._service.over(self)
             self._tell(index, last)
 
     def _charge_it(self) -> None:
@@ -170,7 +170,7 @@ class Call(ABC):
 
     def _count(self) -> None:
         assert self.usage is not None
-        self._service.ended(self._ends.values(), self.usage, self.charge)
+        self._service.ended(self, self._ends.values(), self.usage, self.charge)
 
     def abort(self) -> None:
         """The client left: nothing more is computed for it."""

@@ -44,6 +44,7 @@ def serve_folder(options: ServeOptions, say: Callable[[str], None]) -> None:
     tariff = server.tariff()
     found = open_folder(options.folder, options.device, options.dtype)
     listening = bind(server.host, server.port)
+    observers = server.observers()
     price = price_for(found.device, server.price)
     with closing(Accounts(run=found.run, tariff=tariff, price=price)) as accounts:
         check_reach(accounts, server.host)
@@ -62,6 +63,7 @@ def serve_folder(options: ServeOptions, say: Callable[[str], None]) -> None:
                 price=price,
                 patience=server.keep_alive,
                 on_budget=server.on_budget,
+                observers=observers,
             )
 
             def ready() -> None:

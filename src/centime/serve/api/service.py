@@ -42,7 +42,7 @@ class Service(ServerState):
     reading: FairPool = field(default_factory=lambda: FairPool(2, "centime-reading"))  # renders and tokenizes
 
     def __post_init__(self) -> None:
-        self.metrics = EngineMetrics(self.engine.stats)
+        self.metrics = EngineMetrics(self.engine.stats, self.names[0], self.price, self.devices)
 
     @cached_property  # every chunk of every stream carries it
     def fingerprint(self) -> str:

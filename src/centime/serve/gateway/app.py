@@ -17,13 +17,14 @@ from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.routes import passing_routes
 from centime.serve.http import balance, errors
 from centime.serve.http.admission import Admission
-from centime.serve.http.auth import CurrentAccount, account_of
+from centime.serve.http.auth import CurrentAccount, viewer_of
 from centime.serve.http.errors import ApiError
 from centime.serve.http.middleware import add_middleware
 from centime.serve.http.responses import as_json
 from centime.serve.pages.api_reference import add_description
 from centime.serve.pages.money_views import BillView
 from centime.serve.pages.page import page_routes
+from centime.serve.pages.spending import SpendingView
 
 
 def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
@@ -62,8 +63,10 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
     add_description(app)
     app.include_router(passing_routes(gateway))
     app.include_router(balance.router)
-    app.include_router(admin_routes(lambda: gateway.accounts.store, os.environ.get(ADMIN_KEY) or None))
-    app.include_router(page_routes(account_of, bill=BillView(gateway.book)))
+    admin_key = os.environ.get(ADMIN_KEY) or None
+    app.include_router(admin_routes(lambda: gateway.accounts.store, admin_key))
+    spending = SpendingView(lambda: gateway.accounts.store)
+    app.include_router(page_routes(viewer_of(admin_key), bill=BillView(gateway.book), spending=spending))
 
     @app.get("/v1/models")
     @app.get("/models", include_in_schema=False)

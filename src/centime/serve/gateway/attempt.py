@@ -32,7 +32,7 @@ class Attempt:
 
     def __init__(self, target: Target, inbound: Inbound, most: TokenCounts) -> None:
         self.backend, self.inbound, self.most = target.backend, inbound, most
-        self._model = target.model
+        self.model = target.model
         self.meter: AnswerMeter = StreamMeter(inbound) if inbound.stream else AnswerMeter(inbound)
         self.body: dict[str, Any] | None = None
         self.began_ns = time.monotonic_ns()
@@ -64,8 +64,8 @@ class Attempt:
     ) -> None:
         facts, inbound = self.backend.facts, self.inbound
         body = inbound.for_upstream(facts.kind, facts.context)
-        if self._model is not None:
-            body["model"] = self._model
+        if self.model is not None:
+            body["model"] = self.model
         body = salted(body, inbound.kind, facts.kind, key, secret)
         response = await self.backend.upstream.send(inbound.kind, body, facts)
         try:

@@ -21,6 +21,7 @@ from centime.serve.gateway.upstreams.pool import FilePool, Pool, single
 from centime.serve.gateway.upstreams.upstream import Facts, Upstream
 from centime.serve.http.server import bind, run, url_of
 from centime.serve.http.startup import ServerOptions, announcement, check_reach
+from centime.serve.telemetry.exchange import Observer
 from centime.units import format_money
 
 MOST_NAMED = 8  # models of a file, where it is told what there is
@@ -54,6 +55,7 @@ def _serve_one(options: GatewayOptions, say: Callable[[str], None]) -> None:
     tariff = server.tariff()
     facts = asyncio.run(_ask(options))
     listening = bind(server.host, server.port)
+    observers = server.observers()
     name = options.device or f"upstream {facts.kind or 'server'}"
     device = Device(name, "gpu", options.devices, 0, None, "", None)
     price = price_for(device, server.price) if server.price or options.device else None
@@ -68,7 +70,7 @@ def _serve_one(options: GatewayOptions, say: Callable[[str], None]) -> None:
     ):
         backend = Backend(name=run_name, upstream=_upstream(options), facts=facts)
         pool = Pool(single(backend), accounts=accounts)
-        gateway = _gateway(pool, accounts, server)
+        gateway = _gateway(pool, accounts, server, observers)
 
         def ready() -> None:
             models = ", ".join(facts.models)
@@ -88,6 +90,7 @@ def _serve_file(path: Path, server: ServerOptions, say: Callable[[str], None]) -
     tariff = server.tariff()
     file = read_gateway_file(path)
     listening = bind(server.host, server.port)
+    observers = server.observers()
     accounts = Accounts(run="gateway", tariff=tariff, priced_later=True)
     check_reach(accounts, server.host)
     meters: list[Meter] = []
@@ -98,11 +101,11 @@ def _serve_file(path: Path, server: ServerOptions, say: Callable[[str], None]) -
 
     with Book() as book:
         pool = FilePool(path, accounts, metered)
-        gateway = _gateway(pool, accounts, server)
+        gateway = _gateway(pool, accounts, server, observers)
 
         def ready() -> None:
             upstreams = ", ".join(f"{one.name} ({one.upstream.url})" for one in pool.backends)
-            say(f"{offered(file)} of {upstreams}: {url_of(listening)}")
+            say(f"{offered(file)}; upstreams {upstreams}: {url_of(listening)}")
             say(announcement(accounts, file.tariffs()))
 
         run(create_app(gateway, server.origins), gateway, listening, ready)
@@ -111,9 +114,12 @@ def _serve_file(path: Path, server: ServerOptions, say: Callable[[str], None]) -
         say(line)
 
 
-def _gateway(pool: Pool, accounts: Accounts, server: ServerOptions) -> Gateway:
+def _gateway(pool: Pool, accounts: Accounts, server: ServerOptions, observers: Sequence[Observer]) -> Gateway:
     secret = installation_secret(centime_home())
-    return Gateway(pool=pool, accounts=accounts, patience=server.keep_alive, secret=secret, on_budget=server.on_budget)
+    return Gateway(
+        pool=pool, accounts=accounts, patience=server.keep_alive, secret=secret, on_budget=server.on_budget,
+        observers=observers,
+    )  # fmt: skip
 
 
 def offered(file: GatewayFile) -> str:

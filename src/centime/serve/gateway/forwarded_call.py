@@ -62,7 +62,8 @@ class ForwardedCall:
         self._error: ApiError | None = None
         self.usage: Usage | None = None
         self.charge: Charge | None = None
-        gateway.calls.add(self)
+        self._exchange = gateway.began(self)
+        self._attempts = 1
         self._reading = asyncio.get_running_loop().create_task(self._read())
         self._reading.add_done_callback(self._over)
 
@@ -160,6 +161,7 @@ class ForwardedCall:
             except (ApiError, Refused):
                 continue
             self._attempt = Attempt(target, payable, most)
+            self._attempts += 1
             return True
         return False
 
@@ -184,6 +186,11 @@ class ForwardedCall:
 
     async def _settle(self, reason: Finish) -> None:
         attempt, total_ns = self._attempt, time.monotonic_ns() - self._began_ns
+        if self._exchange is not None:
+            backend, asked = attempt.backend, self._inbound.body.get("model")
+            self._exchange.upstream, self._exchange.attempts = backend.name, self._attempts
+            self._exchange.model = attempt.model or (asked if isinstance(asked, str) else "")
+            self._exchange.provider = backend.facts.kind or backend.name
         try:
             counts = await self._counts(reason)
             if counts is None:
@@ -194,15 +201,16 @@ class ForwardedCall:
                 counts.prompt, counts.hit, counts.output, attempt.machine_ns, queued_ns=0,
                 first_token_ns=first_ns, total_ns=total_ns,
             )  # fmt: skip
+            attempt.backend.answered = attempt.backend.answered.plus(counts)
             self.charge = await asyncio.to_thread(self._ticket.settle, self.usage, attempt.backend.machine)
-            self._gateway.ended([Finished(reason, self.usage)], self.usage, self.charge)
+            self._gateway.ended(self, [Finished(reason, self.usage)], self.usage, self.charge)
             if reason == "end":
                 attempt.backend.pace.ended(attempt.total_ns, counts.output / self._inbound.answers)
         except Exception:  # nobody waits for this task: what it raised would be lost, and the reservation kept for good
             log.exception("a request through the gateway could not be charged")
             await asyncio.to_thread(self._ticket.release)
         finally:
-            self._gateway.calls.discard(self)
+            self._gateway.over(self)
             self._done.set()
             self._news.set()
 

@@ -10,18 +10,21 @@ from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from centime.catalogue.tariffs import Tariff
+from centime.serve.accounts import Accounts
+from centime.serve.gateway.upstreams.backend import Backend
 from centime.serve.gateway.upstreams.cache_salt import SECRET_BYTES
 from centime.serve.gateway.upstreams.pool import Pool
 from centime.serve.gateway.upstreams.routing import Route, Target
 from centime.serve.http.metrics import CallMetrics
 from centime.serve.http.state import ServerState
+from centime.serve.telemetry.machine_costs import MachineCosts, MachineTotals
 
 
 class GatewayMetrics(CallMetrics):
     """The requests in flight beside the counters. Nothing waits here: the upstreams have their own queues."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, accounts: Accounts) -> None:
+        self._pool, self._accounts, self._costs = pool, accounts, MachineCosts()
         super().__init__()
         self._failed = Counter(
             "centime_upstream_failures", "Attempts that an upstream did not answer.", ["upstream"],
@@ -43,6 +46,16 @@ class GatewayMetrics(CallMetrics):
             ready.add_metric([one.name], float(one.health.ready))
             running.add_metric([one.name], one.clock.running)
         yield from (ready, running)
+        yield from self._costs.metrics(map(self._totals, self._pool.backends))
+
+    def _totals(self, one: Backend) -> MachineTotals:
+        pricing = (one.machine or self._accounts.machine).pricing
+        model = one.facts.models[0] if len(one.facts.models) == 1 else one.name
+        busy, idle = one.clock.totals()
+        return MachineTotals(
+            one.name, model, pricing.price, pricing.devices, busy, idle, one.answered.prompt, one.answered.hit,
+            one.answered.output,
+        )  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -57,7 +70,7 @@ class Gateway(ServerState):
     metrics: GatewayMetrics = field(init=False)
 
     def __post_init__(self) -> None:
-        self.metrics = GatewayMetrics(self.pool)
+        self.metrics = GatewayMetrics(self.pool, self.accounts)
 
     def tariff_of(self, route: Route, target: Target) -> Tariff | None:
         """What keys without own prices pay there: the model's list, else the upstream's, else the gateway's."""

@@ -27,6 +27,10 @@ class TokenCounts:
     hit: int
     output: int
 
+    def plus(self, other: TokenCounts) -> TokenCounts:
+        """Both together."""
+        return TokenCounts(self.prompt + other.prompt, self.hit + other.hit, self.output + other.output)
+
     def within(self, most: TokenCounts) -> TokenCounts:
         """No more than what was reserved: what a request costs at most was said when it was admitted."""
         prompt = min(self.prompt, most.prompt)

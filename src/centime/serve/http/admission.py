@@ -19,6 +19,7 @@ from centime.serve.accounts import Accounts, Refused, Ticket
 from centime.serve.http.auth import is_loopback, secret_of
 from centime.serve.http.errors import ApiError, as_api_error
 from centime.serve.http.json_route import sent_object
+from centime.serve.telemetry.exchange import current_exchange
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,6 +75,8 @@ class Admission:
         state = scope.setdefault("state", {})
         if ticket is not None:
             state["ticket"], state["account"] = ticket, ticket.account
+            if (exchange := current_exchange()) is not None:
+                exchange.key, exchange.place = ticket.account.name, ticket.account.place
 
         async def release() -> None:
             if (left := state.pop("ticket", None)) is not None:
@@ -181,4 +184,6 @@ def take_ticket(request: Request) -> Ticket:
     tags = tags_of(request.headers.get(HEADER), sent_object(request))
     ticket: Ticket = request.scope["state"].pop("ticket")
     ticket.tag(tags)
+    if (exchange := current_exchange()) is not None:
+        exchange.tags = tags
     return ticket

@@ -17,6 +17,7 @@ from centime.serve.accounts import Refused
 from centime.serve.http.paths import dialect
 from centime.serve.http.validation import misfit
 from centime.serve.http.wording import plain
+from centime.serve.telemetry.exchange import current_exchange
 
 # status -> (OpenAI's and DeepSeek's `type`, Anthropic's `type`). 402 is "unknown_error" at DeepSeek.
 _TYPES = {
@@ -56,7 +57,9 @@ class ApiError(Exception):
         self.code = code or ("server_error" if status >= 500 else "invalid_request_error")
 
     def body(self, path: str) -> dict[str, Any]:
-        """The JSON body for a request to `path`."""
+        """The JSON body for a request to `path`, which is told of it."""
+        if (exchange := current_exchange()) is not None:
+            exchange.failed(self.code, self.message)
         ours, theirs = _TYPES.get(self.status, _TYPES[400 if self.status < 500 else 500])
         if dialect(path) == "anthropic":
             return {"type": "error", "error": {"type": theirs, "message": self.for_anthropic}}

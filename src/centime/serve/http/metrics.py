@@ -9,7 +9,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from centime.serve.telemetry.machine_costs import MachineCosts, MachineTotals
+
 if TYPE_CHECKING:
+    from centime.catalogue.prices import Price
     from centime.serve.accounts import Charge
     from centime.serve.engine.request import Finished, Usage
     from centime.serve.engine.stats import EngineStats
@@ -73,10 +76,16 @@ class CallMetrics(Collector):
 
 
 class EngineMetrics(CallMetrics):
-    """Those of a server with an engine, its `stats` at the moment of each page."""
+    """Those of a server with an engine, its `stats` at the moment of each page.
 
-    def __init__(self, stats: Callable[[], EngineStats]) -> None:
-        self._stats = stats
+    name: of its model; price, devices: what an hour of one device costs, and how many it works on.
+    """
+
+    def __init__(
+        self, stats: Callable[[], EngineStats], name: str = "engine", price: Price | None = None, devices: int = 1
+    ) -> None:
+        self._stats, self._costs = stats, MachineCosts()
+        self._name, self._price, self._devices = name, price, devices
         super().__init__()
 
     def collect(self) -> Iterator[Metric]:
@@ -102,3 +111,11 @@ class EngineMetrics(CallMetrics):
             ("idle_seconds", "Machine time in which there was nothing to do.", stats.idle_ns / 1e9),
         ):
             yield CounterMetricFamily(f"centime_{name}", help_, value)
+        yield from self._costs.metrics(
+            [
+                MachineTotals(
+                    self._name, self._name, self._price, self._devices, stats.busy_ns, stats.idle_ns,
+                    stats.prompt_tokens, stats.hit_tokens, stats.output_tokens,
+                )
+            ]
+        )  # fmt: skip

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from centime.serve.http.errors import ApiError
 from centime.serve.http.paths import dialect
+from centime.serve.telemetry.exchange import current_exchange
 
 T = TypeVar("T")
 
@@ -195,6 +196,8 @@ def answer_of(
 ) -> Response:
     """The answer to a call that has begun, as events or as one body. patience: seconds to the first sign of life;
     further: headers of an answer that is no error."""
+    if (exchange := current_exchange()) is not None:
+        exchange.stream = stream
     return EventStream(call, call.stream(), further) if stream else Whole(call, call.whole(), patience, further)
 
 

@@ -1,4 +1,4 @@
-"""The server as a process: a socket, signals that drain it, what it logs, an id for every answer."""
+"""The server as a process: a socket, signals that drain it, what it logs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from centime.errors import UserError
 from centime.serve.faults import LOGGING
 from centime.serve.http.responses import new_id
 from centime.serve.http.state import ServerState
+from centime.serve.telemetry.outermost import Outermost
 
 DRAIN_SECONDS = 600  # that running answers may take to end after SIGTERM; a second signal ends them at once
 
@@ -51,7 +52,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, state: ServerState, ready: Callable[[], None] = lambda: None) -> None:
         super().__init__(
             uvicorn.Config(
-                Outermost(app),
+                Outermost(app, lambda: new_id("req_"), lambda: state.observers),
                 log_config=LOGGING,
                 access_log=False,
                 ws="none",
@@ -98,23 +99,5 @@ def run(app: ASGIApp, state: ServerState, listening: socket.socket, ready: Calla
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class Outermost:
-    """Around the app: gives every answer an id."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        number = new_id("req_").encode()
-
-        async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":  # under the name OpenAI's clients read, and Anthropic's
-                message["headers"] = [*message["headers"], (b"x-request-id", number), (b"request-id", number)]
-            await send(message)
-
-        await self._app(scope, receive, named)
+        for observer in state.observers:
+            observer.close()

@@ -12,6 +12,8 @@ from centime.errors import UserError
 from centime.serve.accounts import Accounts
 from centime.serve.http.affordable import OnBudget
 from centime.serve.http.auth import is_loopback
+from centime.serve.telemetry.exchange import Observer
+from centime.serve.telemetry.request_log import RequestLog
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,20 @@ class ServerOptions:
     keep_alive: float  # seconds
     origins: tuple[str, ...] = ()
     on_budget: OnBudget = "clamp"
+    log: str | None = None  # a file for a line of each request, '-': standard output
+    log_bodies: bool = False
+    otel: bool = False
+
+    def observers(self) -> list[Observer]:
+        """Who is told of each request. Raises UserError where one of them cannot be had."""
+        if self.log_bodies and self.log is None:
+            raise UserError("--log-bodies goes with --log.")
+        found: list[Observer] = [] if self.log is None else [RequestLog(self.log, self.log_bodies)]
+        if self.otel:
+            from centime.serve.telemetry.spans import otlp_spans
+
+            found.append(otlp_spans())
+        return found
 
     def tariff(self) -> Tariff | None:
         """What keys without prices of their own pay. Raises UserError where any of these options cannot be."""

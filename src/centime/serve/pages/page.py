@@ -37,12 +37,14 @@ def page_routes(
     *,
     engine: EngineView | None = None,
     bill: Callable[[str | None, Account], dict[str, Any]] | None = None,
+    spending: Callable[[str, Account], dict[str, Any]] | None = None,
 ) -> APIRouter:
     """The routes of the page.
 
     account: the dependency that says whose request it is; the page's own files are open to all, so that it can ask for
     a key. engine: the live view's numbers; bill: of a run, None for everything, as that
-    account may see it (`money_views.BillView`). A view whose function is None answers 404, and the page says so.
+    account may see it (`money_views.BillView`); spending: by tag, in a language (`spending.SpendingView`). A view whose
+    function is None answers 404, and the page says so.
     """
     routes = APIRouter(include_in_schema=False, route_class=JsonRoute)
     planner = Planner()
@@ -77,6 +79,12 @@ def page_routes(
         if bill is None:
             raise ApiError(404, "This server keeps no ledger.")
         return bill(run, whose)
+
+    @routes.get("/page/spending")
+    def spending_of(lang: Annotated[str, Query()] = "en", whose: Account = Depends(account)) -> dict[str, Any]:
+        if spending is None:
+            raise ApiError(404, "This server keeps no ledger.")
+        return spending(lang, whose)
 
     @routes.get("/page/plan", dependencies=known)
     def plan_choices() -> dict[str, Any]:

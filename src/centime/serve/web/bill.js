@@ -6,6 +6,7 @@ import { grid } from "./grid.js";
 import { count, duration, has, hours, money, ofDate, onLanguage, percent, plain, ratio, t } from "./i18n.js";
 import { noteInWords } from "./notes.js";
 import { drawAsked, drawImported, drawServing } from "./serving.js";
+import { showSpending } from "./spending.js";
 
 const SECTIONS = ["training", "data", "evaluation", "other", "serving"];
 const NAMED = ["n-device-hours", "n-tokens", "n-mfu", "n-energy"]; // the figures before the cost, each with its name
@@ -17,6 +18,7 @@ let run = "";
 
 export function startBill() {
   onLanguage(draw);
+  onLanguage(showSpending);
 }
 
 export async function showBill() {
@@ -28,6 +30,7 @@ export async function showBill() {
     failed = error.code === 404 && !bill ? t("not-here") : error.message;
   }
   draw();
+  await showSpending();
 }
 
 function draw() {

@@ -32,6 +32,7 @@ class Count:
     running: int
     passed: tuple[int, ...]  # the shares that were passed, per cent
     unsent: int  # alerts that are still to be sent
+    runs_out_ns: int | None = None  # when it will be spent whole at its window's pace so far; None: not in this window
 
     @property
     def left(self) -> int:
@@ -50,6 +51,7 @@ class Count:
             "requests_running": self.running,
             "alerts_passed": list(self.passed),
             "alerts_unsent": self.unsent,
+            "spent_whole_at": None if self.runs_out_ns is None else self.runs_out_ns // 10**9,
         }
 
 
@@ -119,14 +121,25 @@ def _count(connection: sqlite3.Connection, budget: Cap, line: CapLine, now: int,
         (line.budget, line.who, line.begin_ns),
     ).fetchall()
     running, held = lines.held(connection, line, gone=gone)
+    spent, ends = lines.spent(connection, line), end_ns(budget.per, budget.zone, now)
     return Count(
         budget,
         line.who,
         line.begin_ns,
-        end_ns(budget.per, budget.zone, now),
-        lines.spent(connection, line),
+        ends,
+        spent,
         held,
         running,
         tuple(share for share, _ in told),
         sum(bool(unsent) for _, unsent in told),
+        _runs_out(budget.pico, spent, line.begin_ns, now, ends),
     )
+
+
+def _runs_out(pico: int, spent: int, began_ns: int, now: int, ends_ns: int | None) -> int | None:
+    """When `pico` are spent if every moment costs what those since the window began cost on average; None: not before
+    it ends, or of one that never began to count time."""
+    if ends_ns is None or not spent or now <= began_ns:
+        return None
+    at = began_ns + pico * (now - began_ns) // spent
+    return max(at, now) if at < ends_ns else None

@@ -45,6 +45,9 @@ def _row(table: Table, said: str, count: Count) -> None:
     notes = [] if budget.hard else ["soft"]
     notes += [f"{count.passed[-1]} % passed"] if count.passed else []
     notes += [f"{count.unsent} not sent"] if count.unsent else []
+    if count.runs_out_ns is not None and count.left > 0:
+        whole = datetime.datetime.fromtimestamp(count.runs_out_ns // 10**9, zone_named(budget.zone))
+        notes.append(f"spent whole by {whole:%d %b %H:%M} at this pace")
     if count.ends_ns is not None:
         end = datetime.datetime.fromtimestamp(count.ends_ns // 10**9, zone_named(budget.zone))
         notes.append(f"until {end:%d %b}")

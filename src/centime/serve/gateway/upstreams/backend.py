@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 from centime.catalogue.tariffs import Tariff
 from centime.serve.accounts import Machine
+from centime.serve.gateway.token_counts import TokenCounts
 from centime.serve.gateway.upstreams.clock import Pace, UpstreamClock
 from centime.serve.gateway.upstreams.upstream import Facts, Upstream
 from centime.serve.http.errors import ApiError
 
+NONE = TokenCounts(0, 0, 0)
 FAILURES = 3  # in a row after which a server is left alone
 REST_S, LONGEST_REST_S = 5.0, 60.0  # it is then not asked for so long, twice as long each time
 _ELSEWHERE = {404, 408, 429}  # what another server may answer better, beside all from 500 on
@@ -77,6 +79,7 @@ class Backend:
     clock: UpstreamClock = field(default_factory=UpstreamClock)
     pace: Pace = field(default_factory=Pace)
     health: Readiness = field(default_factory=Readiness)
+    answered: TokenCounts = NONE  # of all answers so far
     _already: set[str] = field(default_factory=set)
 
     def tell_once(self, what: str) -> None:
