@@ -8,7 +8,7 @@ JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SETUP := pyproject.toml constraints.txt scripts/install.py
 
-.PHONY: help quickstart r1 serve test install lint format test-unit test-room test-long test-torch sanitize test-mutants same-as focus-validator lm-eval schema-suite dist bench clean
+.PHONY: help quickstart r1 serve test install lint format test-unit test-room test-long test-torch sanitize test-mutants same-as focus-validator lm-eval clients schema-suite dist bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -68,6 +68,8 @@ focus-validator: .venv-focus/.installed ## the FinOps Foundation's checker of FO
 
 lm-eval: .venv-lm-eval/.installed ## EleutherAI's lm-evaluation-harness, which one test asks; about 1 GB on disk
 
+clients: .venv-clients/.installed build/clients/.installed ## LangChain, LlamaIndex and Vercel's AI SDK (npm), which one test puts before the gateway
+
 # jsonschema's source package carries the JSON Schema organisation's own tests; its wheel does not.
 SUITE := build/json-schema-test-suite
 schema-suite: $(SUITE)/.fetched ## the JSON Schema Test Suite, which one test draws its schemas from
@@ -120,6 +122,16 @@ PYTHON312 ?= $(shell for p in python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12
 	@test -n "$(PYTHON312)" || { echo "focus-validator: no Python 3.12 here; name one with PYTHON312=" >&2; exit 2; }
 	$(PYTHON312) -m venv .venv-focus
 	.venv-focus/bin/python -m pip install --quiet focus-validator==2.2.1 "pyarrow<20"
+	touch $@
+
+.venv-clients/.installed:
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet langchain-openai llama-index-llms-openai-like
+	touch $@
+
+build/clients/.installed:
+	mkdir -p build/clients
+	npm install --silent --no-fund --no-audit --prefix build/clients ai @ai-sdk/openai-compatible
 	touch $@
 
 # Some sixty packages that nothing else here needs. What is not its own (torch, centime) it finds in the environment beside
