@@ -84,6 +84,7 @@ def test_sums_are_asked_before_and_after(tmp_path: Path, model: Transformer, tok
     assert {name: one.total for name, one in found.items()} == {"before_sft": 4, "after_sft": 4}
     assert tokens == sum(one.prompt_tokens + one.generated_tokens for one in found.values())
     assert " Sums of two numbers up to 99 that it has not seen " in said.splitlines()[0]
-    examples = said.partition("For example: ")[2].partition("Sums are now")[0]
+    examples, after, _ = said.partition("For example: ")[2].partition("Sums are now all it knows")
+    assert after, "what became of the rest is said"
     assert [one.prompt for one in problems if f"{one.prompt} = " in examples] == [one.prompt for one in problems[:3]]
     assert examples.count(" (it is ") == sum(got != expected for _, expected, got in found["after_sft"].examples[:3])

@@ -50,6 +50,16 @@ def test_a_run_leaves_its_figures_its_model_and_its_report(whole: Path) -> None:
         assert line["clip_share"] == 0, "of the first update after a roll-out nothing is clipped"
         assert 0 <= line["entropy"] < 6
     assert [line["step"] for line in lines(whole) if "eval_accuracy" in line] == [0, 3, 6]
+    told = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    costs = [line["cost"] for line in told]
+    assert 0 < costs[0] <= costs[-1]
+    assert costs == sorted(costs)
+    assert {line["currency"] for line in told} == {"USD"}
+    assert all(
+        ("cost_per_point" in line) == (line["eval_accuracy"] > told[0]["eval_accuracy"])
+        for line in told
+        if "eval_accuracy" in line
+    )
     assert (whole / "model" / "config.json").is_file()
     assert (whole / "model" / "tokenizer.json").is_file()
     page = (whole / "report.html").read_text()
@@ -96,10 +106,28 @@ def test_every_setting_runs(recipe: Path, tmp_path: Path, settings: list[str]) -
         assert kl[0] == pytest.approx(0, abs=1e-6), "the reference is the policy as it was"
 
 
+def test_rewards_beyond_right_and_wrong_are_told_and_what_is_not_finite_updates_nothing(
+    recipe: Path, base: Path, tmp_path: Path
+) -> None:
+    """Squares of gradients of rewards that nobody should give are beyond float32."""
+    vast = tmp_path / "vast.py"
+    vast.write_text("def reward(prompt, answer, row):\n    return -1e30 * len(set(answer))\n")
+    settings = ["rl.steps=2", "rl.loss.algorithm=dr-grpo", f"rl.reward={vast}"]
+    done = reinforce(recipe, settings, tmp_path / "run", resume=False, budget=None, price=None)
+    losses = [line for line in lines(tmp_path / "run") if "loss" in line]
+    assert (done.progress.step, len(losses)) == (2, 2)
+    assert done.progress.skipped == sum(line["silent"] < 1 for line in losses) > 0
+    weights = "model.safetensors"
+    assert (tmp_path / "run" / "model" / weights).read_bytes() == (base / weights).read_bytes()
+    (first, *_) = (line for line in lines(tmp_path / "run") if "eval_accuracy" in line)
+    assert first["eval_accuracy"] == done.progress.first_accuracy < -1e29
+    assert 0 <= first["eval_interval"] < 1e31
+
+
 def test_a_dead_run_stops_itself_and_says_why(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     never = tmp_path / "never.py"
-    never.write_text("def reward(prompt, answer, row):\n    return 0\n")
-    with pytest.raises(UserError, match=r"The run is dead: in 2 steps in a row.*No sample is right|form|narrowed|cut"):
+    never.write_text("def reward(prompt, answer, row):\n    raise KeyError('no such row')\n")
+    with pytest.raises(UserError, match=r"The run is dead: in 2 steps .*No (sample is right|answer has the form)"):
         reinforce(
             recipe,
             ["rl.dead_after=2", f"rl.reward={never}"],
@@ -108,7 +136,11 @@ def test_a_dead_run_stops_itself_and_says_why(recipe: Path, tmp_path: Path, caps
             budget=None,
             price=None,
         )
-    assert "the loss is 0, for 100% of the groups have no signal" in " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the loss is 0, for 100% of the groups have no signal" in said
+    assert said.count("answers get a reward of 0") == 1, "every new cause once"
+    assert "evaluation after step 0: 6 answers get a reward of 0: KeyError: 'no such row'" in said
+    assert {line["reward_faults"] for line in lines(tmp_path / "run") if "loss" in line} == {16}
 
 
 @pytest.mark.parametrize(

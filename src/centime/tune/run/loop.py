@@ -37,7 +37,7 @@ class TuningProgress(RunProgress):
     """Where a run of reinforcement is."""
 
     problems: int = 0  # asked so far
-    first_accuracy: float = -1.0  # before the first step; -1: not yet evaluated
+    first_accuracy: float = -1.0  # before the first step
     evaluated: int = -1  # the step of the last evaluation
     accuracy: float = -1.0  # and what it found
 
@@ -155,7 +155,7 @@ class TuningLoop:
         progress = self.progress
         found = self.steps.evaluation(progress.step)
         accuracy = found["accuracy"]
-        if progress.first_accuracy < 0:
+        if progress.evaluated < 0:
             progress.first_accuracy = accuracy
         progress.evaluated, progress.accuracy = progress.step, accuracy
         record: Record = self._place() | evaluation_record(found)

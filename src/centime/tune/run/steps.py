@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,22 +83,22 @@ class ReinforcedSteps:
         self.line("rollout")
         asking = self.asking
         drawn, after = asking.sampler.step(asking.problems, step, problems, share, lambda: self.line("reward"))
-        self._tell_faults(step, drawn)
+        drawn.faults = self._faults(f"step {step + 1}")
         self.journal.write(step, drawn, after)
         self.line("rollout")
         tokens = drawn.prompt_tokens + drawn.answer_tokens
         self.meter.add(tokens=tokens, flops=tokens * asking.forward_flops)
         return drawn, after
 
-    def _tell_faults(self, step: int, drawn: Drawn) -> None:
-        """What went wrong with rewards: every new cause once, and how many of this step's samples it cost."""
+    def _faults(self, graded: str) -> int:
+        """How many of the answers just graded have no reward but 0, for something went wrong; new causes are said."""
         rule = self.asking.grader.rule
         faults, rule.notes = rule.notes, []
-        drawn.faults = len(faults)
         for fault in dict.fromkeys(faults):
             if fault not in self._told:
                 self._told.add(fault)
-                self._note(f"step {step + 1}: {faults.count(fault)} answers get a reward of 0: {fault}")
+                self._note(f"{graded}: {faults.count(fault)} answers get a reward of 0: {fault}")
+        return len(faults)
 
     def learn(self, step: int, drawn: Drawn, settings: StepSettings) -> Learned:
         """The step's updates, booked. Before the first, every `reference_every` steps, the reference is renewed."""
@@ -135,17 +136,20 @@ class ReinforcedSteps:
         return replace(batch, beside=dict(batch.beside) | {"reference": torch.cat(found)})
 
     def evaluation(self, step: int) -> dict[str, float]:
-        """{accuracy, form, length, problems} of the likeliest answers to the held-out problems, before a step.
+        """{accuracy, spread, form, length, problems} of the likeliest answers to the held-out problems, before a step.
 
-        From the journal where an earlier attempt came so far; kept there before it is booked.
+        spread: the standard deviation of `right` among them. From the journal where an earlier attempt came so far;
+        kept there before it is booked.
         """
-        if (kept := self.journal.read_evaluation(step)) is not None:
+        if (kept := self.journal.read_evaluation(step)) is not None and "spread" in kept:
             return kept
         asking = self.asking
         self.line("evaluate")
         drawn = asking.sampler.evaluate(asking.held_out)
+        self._faults(f"evaluation after step {step}")
         found = {
             "accuracy": drawn.mean("right"),
+            "spread": statistics.pstdev(group.samples[0].grade.right for group in drawn.groups),
             "form": drawn.mean("formed"),
             "length": drawn.answer_tokens / len(drawn.groups),
             "problems": float(len(drawn.groups)),
@@ -195,11 +199,14 @@ def step_record(drawn: Drawn, learned: Learned, seconds: tuple[float, float]) ->
 
 
 def evaluation_record(found: dict[str, float]) -> dict[str, Any]:
-    """What an evaluation's record says, with a 95 % interval of the accuracy (normal approximation)."""
-    accuracy, count = found["accuracy"], found["problems"]
+    """What an evaluation's record says, with a 95 % interval of the accuracy (normal approximation).
+
+    A reward of the user's own may say more than right and wrong, so that the spread is measured.
+    """
+    count = found["problems"]
     return {
-        "eval_accuracy": accuracy,
-        "eval_interval": 1.96 * (accuracy * (1 - accuracy) / count) ** 0.5,
+        "eval_accuracy": found["accuracy"],
+        "eval_interval": 1.96 * found["spread"] / count**0.5,
         "eval_form": found["form"],
         "eval_length": found["length"],
         "eval_problems": int(count),
