@@ -101,6 +101,17 @@ def test_a_full_disk_is_told_with_what_had_been_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), OSError(errno.EIO, "broken", "/elsewhere")])
+def test_what_else_goes_wrong_is_told_as_it_is(tmp_path: Path, error: OSError) -> None:
+    """What names no file, or one of another place, says nothing of this place."""
+    with (
+        pytest.raises(UserError, match=r"out was not made .*broken.*; nothing was kept"),
+        whole_folder(tmp_path / "out", NOTES),
+    ):
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_name_is_kept_as_long_as_a_file_system_takes_what_is_made_of_it(tmp_path: Path) -> None:
     made = {}
     for length in range(1, 256):

@@ -55,13 +55,14 @@ def test_stages_follow_each_other_without_a_nanosecond_between_them(book: Book) 
 @given(st.lists(st.sampled_from(["open", "close", "stage"]), max_size=12))
 def test_however_meters_are_nested_their_intervals_tile_the_time(tmp_path: Path, moves: list[str]) -> None:
     book = Book(tmp_path / f"{time.monotonic_ns()}.sqlite")
-    stack = [meter(book)]
+    stack = [meter(book, run="run")]
+    opened = {"run": stack[0]}
     began = time.monotonic_ns()
     stack[0].__enter__()
     for number, move in enumerate(moves):
         if move == "open":
-            stack.append(meter(book, "evaluate", verb="evaluate"))
-            stack[-1].__enter__()
+            stack.append(meter(book, "evaluate", verb="evaluate", run=f"run{number}"))
+            opened[f"run{number}"] = stack[-1].__enter__()
         elif move == "close" and len(stack) > 1:
             stack.pop().__exit__(None, None, None)
         elif move == "stage":
@@ -73,6 +74,8 @@ def test_however_meters_are_nested_their_intervals_tile_the_time(tmp_path: Path,
     for before, after in itertools.pairwise(intervals):
         assert before.mono_start_ns + before.measured_ns == after.mono_start_ns
     assert 0 < sum(interval.device_ns for interval in intervals) <= ended - began
+    for run, metered in opened.items():
+        assert metered.spent().device_ns == sum(one.device_ns for one in intervals if one.run == run)
 
 
 def test_an_inner_meter_with_another_book_suspends_the_outer_one_too(tmp_path: Path) -> None:
