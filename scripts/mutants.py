@@ -170,6 +170,9 @@ def judge(room: str, checkout: Checkout, asked: argparse.Namespace, known: dict[
         print(f"{room}: the tests fail as they are: {wrong}\n{log.read_text() if paths else ''}", flush=True)
         return None
     tests = Tests(**seen)
+    if not tests.seconds:
+        print(f"{room}: no test is left to run", flush=True)
+        return None
     print(f"{room}: {len(tests.seconds)} tests, {sum(tests.seconds.values()):.0f} s", flush=True)
     killed = 0
     for mutant in chosen:
@@ -215,7 +218,7 @@ def main() -> None:
             print("{:24}{:4} killed of {} in {:.0f} s".format(room, *row, time.monotonic() - begun), flush=True)
     print("\n" + "\n".join("{:24}{:4} of {}".format(room, *row) for room, row in table.items()))
     if failing:
-        print(f"not tried, for their tests fail as they are: {', '.join(failing)}")
+        print(f"not tried, for their tests fail as they are, or there are none: {', '.join(failing)}")
     killed, number = (sum(row[at] for row in table.values()) for at in (0, 1))
     print(f"{'all':24}{killed:4} of {number}, {killed / max(number, 1):.0%}")
     sys.exit(bool(failing) or killed < GOAL * number)

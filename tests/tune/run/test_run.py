@@ -43,6 +43,7 @@ def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_its_figures_its_model_and_its_report(whole: Path) -> None:
     steps = [line for line in lines(whole) if "loss" in line]
     assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    assert [line["lr"] for line in steps] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3, 1e-3]), "a linear warm-up"
     for line in steps:
         assert 0 <= line["silent"] <= 1
         assert line["graded"] == 16

@@ -112,12 +112,13 @@ class TuningLoop:
         start, progress, settings = time.perf_counter(), self.progress, self.setup.settings
         drawn, after = self.steps.drawn(progress.step, progress.problems, progress.step / settings.steps)
         drawn_s = time.perf_counter() - start
-        learned = self.steps.learn(progress.step, drawn, self._step_settings())
+        taken = self._step_settings()
+        learned = self.steps.learn(progress.step, drawn, taken)
         seconds = time.perf_counter() - start
         progress.step, progress.global_step, progress.problems = progress.step + 1, progress.global_step + 1, after
         progress.tokens += learned.tokens + drawn.prompt_tokens + drawn.answer_tokens
         progress.skipped += learned.skipped
-        self._record(drawn, learned, (seconds, drawn_s))
+        self._record(drawn, learned, taken.lr, (seconds, drawn_s))
         note = self.health.look(progress.step, drawn, silent_share(drawn), learned.measures.get("entropy"))
         if note is not None:
             self._note(note)
@@ -128,13 +129,13 @@ class TuningLoop:
         warm = min(1.0, (self.progress.step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
         return StepSettings(settings.lr * warm, 0.0, settings.bias_update_speed, settings.balance_loss)
 
-    def _record(self, drawn: Drawn, learned: Learned, seconds: tuple[float, float]) -> None:
+    def _record(self, drawn: Drawn, learned: Learned, lr: float, seconds: tuple[float, float]) -> None:
         progress, result = self.progress, learned.result
         record: Record = {
             **self._place(),
             "loss": 0.0 if result is None else result.loss,
             "grad_norm": 0.0 if result is None else result.gradient_norm,
-            "lr": self._step_settings().lr,
+            "lr": lr,
             "seconds_left": seconds[0] * (self.setup.settings.steps - progress.step),
             **step_record(drawn, learned, seconds),
         }
