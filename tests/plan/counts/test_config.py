@@ -18,6 +18,7 @@ from centime.ops.attention import causal_attention_reference
 from centime.ops.routed_experts import routed_experts_reference
 from centime.plan.counts import count
 from centime.plan.counts.baseline import dense_baseline
+from centime.plan.counts.config import ModuleParameters
 
 PUBLISHED = {
     # name: total, active, active without the input embedding (billions), KV bytes, training GFLOP per token
@@ -99,6 +100,11 @@ def test_counts_are_the_model_s_own(config: ModelConfig) -> None:
     counts = count(config)
     assert counts.mtp_params == mtp
     assert counts.total_params == sum(held.values()) - mtp
+    parts = dict(counts.parts)
+    beside = parts.pop("MTP modules", ModuleParameters())
+    assert (beside.total, beside.active) == (counts.mtp_params, counts.mtp_active_params)
+    assert (beside.matmul > 0) is (config.num_nextn_predict_layers > 0)
+    assert sum(part.total for part in parts.values()) == counts.total_params
 
 
 @pytest.mark.parametrize("overrides", [{}, {"q_lora_rank": 24}, {"n_shared_experts": 0, "first_k_dense_replace": 0}])

@@ -15,6 +15,8 @@ from centime.catalogue.tariffs import tariff_for
 from centime.ledger.tags import RequestTags
 from centime.serve.accounts import Accounts, Refused
 from centime.serve.accounts.budgets.targets import kind_of, targets_of
+from centime.serve.accounts.budgets.tree import tree
+from centime.serve.accounts.budgets.tree_table import tree_table
 from centime.serve.accounts.keys import move
 from centime.serve.accounts.store import Store
 
@@ -51,6 +53,16 @@ def test_every_budget_over_a_request_counts_and_the_least_of_them_stops_it(path:
     assert spent == {
         "acme": (230 * MICRO, 0), "acme/research": (230 * MICRO, 0), "key:ann": (230 * MICRO, 0), "other": (0, 0),
     }  # fmt: skip
+    budget(path, "soft", "$0.0001", hard=False)
+    accounts.admit(account(accounts, key(path, "sam", "soft"))).settle(Use(prompt_tokens=100, output_tokens=0))
+    store = Store(path)
+    with store.reading() as connection:
+        table = tree_table(tree(connection))
+    heads, columns = [str(one.header) for one in table.columns], [list(map(str, one.cells)) for one in table.columns]
+    assert heads == ["budget of", "per", "limit", "spent", "held", "left", ""]
+    rows = {row[0].strip(): row[1:] for row in zip(*columns, strict=True)}
+    assert rows["acme"][:5] == ("month", "$0.0100", "$0.000230", "$0.00", "$0.00977")
+    assert rows["soft"][:5] == ("month", "$0.000100", "$0.000200", "$0.00", "-$0.000100")
 
 
 def test_each_user_has_a_count_of_his_own_and_so_has_each_session(path: Path) -> None:
