@@ -20,8 +20,9 @@ from centime.plan.step.layout import parse
 from centime.plan.step.prediction import predict_step, software_of
 from centime.plan.training.post_training import (
     Reinforcement,
+    answers_step,
     parse_reinforcement,
-    rl_step_seconds,
+    rl_step,
     rollout_seconds,
 )
 
@@ -108,5 +109,14 @@ def test_a_step_of_rl_trains_and_scores_twice_at_the_trainings_speed() -> None:
     step = predict_step(JOB, parse("pp=16,ep=64,schedule=dualpipe,zero=1", 2048), recompute_as_needed=True)
     twice = replace(step, step_time_s=step.step_time_s / 2, tokens_per_s_per_gpu=step.tokens_per_s_per_gpu * 2)
     trained = 512 * 8200 / (step.tokens_per_s_per_gpu * 2048)
-    saved = rl_step_seconds(JOB, 2048, RL, step) - rl_step_seconds(JOB, 2048, RL, twice)
+    saved = rl_step(JOB, 2048, RL, step).seconds - rl_step(JOB, 2048, RL, twice).seconds
     assert saved == pytest.approx(trained * (1 + 2 / 3) / 2)
+
+
+def test_answers_are_trained_on_at_their_own_length() -> None:
+    """A token's answer is twice as long as an answer; short ones are packed into rows of pre-training's length."""
+    step = predict_step(JOB, parse("pp=16,ep=64,schedule=dualpipe,zero=1", 2048), recompute_as_needed=True)
+    assert answers_step(JOB, replace(RL, answer_tokens=1500), step) is step
+    speeds_of = [answers_step(JOB, replace(RL, answer_tokens=answer), step) for answer in (4000.0, 8000.0, 16_000.0)]
+    assert [one.seq for one in speeds_of] == [8400, 16_400, 32_400]
+    assert all(one.tokens_per_s_per_gpu < step.tokens_per_s_per_gpu for one in speeds_of)

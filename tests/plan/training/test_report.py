@@ -92,7 +92,11 @@ def test_the_stages(shown: list[Section], told: dict[str, Any]) -> None:
     table = one(shown, Table, "Cost by stage")
     assert table.note == "$2.00 per device-hour (given; 2025-01-01)"
     assert table.head[-1] == "USD"
-    for stage, row in zip(told["stages"], table.rows, strict=False):
+    parts = [row for row in table.rows if row[0].startswith("of these")]
+    assert [row[3] for row in parts] == [
+        f"{hours:,.0f}" for s in told["stages"] for hours in s.get("parts", {}).values()
+    ]
+    for stage, row in zip(told["stages"], [row for row in table.rows if row not in parts], strict=False):
         low, high = stage["interval"]["low"], stage["interval"]["high"]
         cost = 2 * stage["gpu_hours"]
         assert row[1:] == [

@@ -12,6 +12,7 @@ from math import log
 from typing import Any
 
 from centime.errors import UserError, nearest
+from centime.plan.layouts.longer import fastest_longer
 from centime.plan.step.job import Job
 from centime.plan.step.prediction import StepPrediction
 from centime.units import parse_count
@@ -128,11 +129,37 @@ def rollout_seconds(job: Job, gpus: int, rl: Reinforcement) -> float:
     )
 
 
-def rl_step_seconds(job: Job, gpus: int, rl: Reinforcement, step: StepPrediction) -> float:
-    """Seconds of one step of RL on all chips: rollouts, two scoring passes, training, one after the other.
+@dataclass(frozen=True)
+class ReinforcedStep:
+    """Seconds of one step of RL on all chips, its parts one after the other."""
 
-    step: of training on the same chips, whose tokens/s hold for the answers too; a forward is a third of a step.
-    """
+    rollouts: float  # its share of a generation
+    scoring: float  # the reference and the old policy, a forward each
+    updates: float
+
+    @property
+    def seconds(self) -> float:
+        """Of all three. Rewards by rule take no chip."""
+        return self.rollouts + self.scoring + self.updates
+
+
+def rl_step(job: Job, gpus: int, rl: Reinforcement, step: StepPrediction) -> ReinforcedStep:
+    """What one step of RL takes. step: of training on the same chips, whose tokens/s hold for the answers too; a
+    forward is a third of it."""
     rl.check()
     trained = rl.rollouts * (rl.prompt_tokens + rl.answer_tokens) / (step.tokens_per_s_per_gpu * gpus)
-    return rollout_seconds(job, gpus, rl) / rl.steps_per_rollout + trained * (1.0 + 2.0 / 3.0)
+    return ReinforcedStep(rollout_seconds(job, gpus, rl) / rl.steps_per_rollout, trained * 2.0 / 3.0, trained)
+
+
+def answers_step(job: Job, rl: Reinforcement, step: StepPrediction) -> StepPrediction:
+    """A step of training on the answers, in the layout of `step` with as much context parallelism as memory asks.
+
+    Of exponential lengths, a token's answer is on average twice as long as an answer (E[L^2] / E[L]), and attention
+    costs by that length; a step's answers make half as many such sequences, rounded up to whole replicas. Answers that
+    are shorter than the sequences of `step` are packed into these. Raises UserError where no layout holds them.
+    """
+    seq = round(2 * (rl.prompt_tokens + rl.answer_tokens))
+    if seq <= step.seq:
+        return step
+    sequences = -(-rl.rollouts // 2 // step.layout.dp) * step.layout.dp
+    return fastest_longer(step.layout, replace(job, seq=seq, global_batch=max(sequences, step.layout.dp)))

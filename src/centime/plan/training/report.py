@@ -22,6 +22,11 @@ NAMES = {
     "post": "Post-training (assumed)",
 }
 
+PARTS = {
+    "rollouts": "of these, rollouts",
+    "scoring": "of these, scoring by old and reference policy",
+    "updates": "of these, updates",
+}
 
 PHASES = {
     "forward_1f": "forward alone (1F)",
@@ -177,7 +182,14 @@ def _stages(plan: TrainingPlan, w: Writer) -> Table:
         between(plan.low_hours, plan.high_hours),
         amount(plan.cost),
     ]
-    rows = [*map(row, plan.stages), total]
+    rows = []
+    for stage in plan.stages:
+        rows.append(row(stage))
+        low, high = (end / max(stage.gpu_hours, 1e-9) for end in (stage.low_hours, stage.high_hours))
+        for name, hours in stage.parts.items():
+            span = between(hours * low, hours * high)
+            rows.append([w.say(PARTS[name]), "", "", w.number(hours, ",.0f"), span, amount(hours * rate)])
+    rows.append(total)
     return Table(w.say("Cost by stage"), head, rows, w.say(plan.price.sentence()), total=True)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from centime.plan.layouts.longer import fastest_longer
 from centime.plan.step.job import Job
 from centime.plan.step.prediction import StepPrediction
 from centime.plan.training.goodput import Goodput
-from centime.plan.training.post_training import Reinforcement, rl_step_seconds
+from centime.plan.training.post_training import Reinforcement, answers_step, rl_step
 from centime.plan.training.request import Extension
 
 
@@ -24,6 +25,7 @@ class PlannedStage:
     gpu_hours: float
     low_hours: float
     high_hours: float
+    parts: Mapping[str, float] = field(default_factory=dict)  # of RL: hours of rollouts, scoring and updates
 
     def to_json(self) -> dict[str, Any]:
         """The stage as --json prints it."""
@@ -37,6 +39,7 @@ class PlannedStage:
             "gpu_hours": self.gpu_hours,
             "interval": {"low": self.low_hours, "high": self.high_hours},
             "assumed": self.step is None,
+            **({"parts": dict(self.parts)} if self.parts else {}),
         }
 
 
@@ -49,10 +52,13 @@ def stage_of_tokens(name: str, tokens: float, step: StepPrediction, gpus: int, l
 
 def stage_of_rl(job: Job, step: StepPrediction, rl: Reinforcement, gpus: int, long: Goodput) -> PlannedStage:
     """A stage of RL, its interval as wide as training's twice over: generation is the coarser half."""
-    seconds = rl.steps * rl_step_seconds(job, gpus, rl, step)
-    hours = seconds * gpus / 3600 / long.share
-    low, high = (end / step.step_time_s for end in (step.low_s, step.high_s))
-    return PlannedStage("rl", rl.tokens, rl.steps, step, hours, hours * low**2, hours * high**2)
+    longer = answers_step(job, rl, step)
+    each = rl_step(job, gpus, rl, longer)
+    hours_a_second = rl.steps * gpus / 3600 / long.share
+    hours = each.seconds * hours_a_second
+    low, high = (end / longer.step_time_s for end in (longer.low_s, longer.high_s))
+    parts = {part: seconds * hours_a_second for part, seconds in asdict(each).items()}
+    return PlannedStage("rl", rl.tokens, rl.steps, longer, hours, hours * low**2, hours * high**2, parts)
 
 
 def stage_of_extension(job: Job, step: StepPrediction, stage: Extension, gpus: int, long: Goodput) -> PlannedStage:
