@@ -31,9 +31,9 @@ def train(
         code, tree = tuned.code, tuned.as_json()
     else:
         from centime.train.kinds import KINDS
-        from centime.tune.stage import RlKind
+        from centime.tune.stage import OnPolicyDistilKind, RlKind
 
-        kinds = {**KINDS, "rl": RlKind()}
+        kinds = {**KINDS, "distil": OnPolicyDistilKind(), "rl": RlKind()}
         done = run_train(recipe, settings, out, resume=resume, budget=budget, price=price, kinds=kinds)
         code, tree = done.code, done.as_json()
     if as_json:

@@ -144,6 +144,10 @@ class Distil(StageSection):
         0.0, ge=0, le=1, description="0: forward KL, every token the teacher gives mass; 1: reverse; between: JSD (GKD)"
     )
     temperature: float = Field(1.0, ge=0.01, le=100, description="both models' logits are divided by it")
+    drawn: float = Field(
+        0.0, ge=0, le=1, description="share of steps whose answers the student draws (GKD's lambda; 1: on-policy)"
+    )
+    max_tokens: int = Field(128, gt=0, le=MOST_LENGTH, description="most tokens of an answer that the student draws")
     hard_weight: float = Field(
         0.0,
         ge=0,

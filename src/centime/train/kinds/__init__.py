@@ -17,4 +17,4 @@ KINDS: dict[str, StageKind] = {
     "distil": DistilKind(),
 }
 
-__all__ = ["KINDS", "LiveStage", "StageKind"]
+__all__ = ["KINDS", "DistilKind", "LiveStage", "StageKind"]
