@@ -47,7 +47,8 @@ def stage_of_tokens(name: str, tokens: float, step: StepPrediction, gpus: int, l
     """A stage of so many tokens; all `gpus` are paid for, those that a layout leaves idle too."""
     steps = tokens / (step.global_batch * step.seq)
     hours = steps * gpus / 3600 / long.share
-    return PlannedStage(name, tokens, steps, step, *(hours * s for s in (step.step_time_s, step.low_s, step.high_s)))
+    middle, low, high = (hours * seconds for seconds in (step.step_time_s, step.low_s, step.high_s))
+    return PlannedStage(name, tokens, steps, step, middle, low, high)
 
 
 def stage_of_rl(job: Job, step: StepPrediction, rl: Reinforcement, gpus: int, long: Goodput) -> PlannedStage:
