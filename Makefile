@@ -17,8 +17,9 @@ quickstart: $(VENV)/.installed ## from nothing to a small trained model, its bil
 	$(BIN)/centime quickstart
 
 R1 ?= runs/r1
-r1: $(VENV)/.installed ## an experiment, R1's story in small: a base, reinforcement, what the same money buys otherwise; make r1 ARGS="--seconds 120"
-	$(BIN)/python -m benchmarks.r1 --out $(R1) $(ARGS)
+SEEDS ?= 1
+r1: $(VENV)/.installed ## R1's story in small: a base, reinforcement, what the same money buys otherwise, a student; SEEDS=3 for intervals
+	$(BIN)/python -m benchmarks.r1 --out $(R1) --seeds $(SEEDS) $(ARGS)
 
 MODEL ?= runs/quickstart
 serve: $(VENV)/.installed-serve ## a model behind the APIs people speak, and a page: make serve MODEL=runs/quickstart ARGS="--port 9000"

@@ -1,4 +1,4 @@
-"""The model that the story begins with: it answers at once, and has seen workings of short chains, of no long ones."""
+"""The model that the story begins with: it mostly answers at once, and works one problem in five, often wrongly."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import torch
+from benchmarks.r1.machine import LONGEST, SHORTEST, Machine
 
 from centime.catalogue.model_config import ModelConfig
 from centime.data.tokenizers import Tokenizer, load_tokenizer
@@ -17,21 +18,22 @@ from centime.plan.counts import count
 from centime.recipe import Optimizer
 from centime.train.engine import SingleDevice, Trainer
 from centime.train.stages import Batch, StepSettings
-from centime.tune.problems.chains import chain, is_held_out
 
 VOCABULARY = 288  # every byte, and the special tokens
-HARDEST = 8  # steps of the longest chain that is asked
-WORKED_UP_TO = 4  # steps of the longest whose working the base has seen
-WORKED = 0.4  # of those, the share that was worked
-BATCH, LR, MICRO = 64, 4e-3, 64
+WORKED = 0.2  # share of the documents with a working
+BATCH, LR = 64, 2e-2  # documents a step; of Muon
+Pair = tuple[list[int], list[int]]  # token ids of a prompt, and of an answer with its end
+MUON = Optimizer(name="muon", muon_steps="5")
 
 
-def config(width: int, layers: int, tokenizer: Tokenizer) -> ModelConfig:
-    """DeepSeek-V3's architecture in small: latent attention, 8 experts of which 2 and a shared one compute."""
+def config(width: int, tokenizer: Tokenizer) -> ModelConfig:
+    """DeepSeek-V3's architecture in small: latent attention, a dense layer, then 8 experts of which 2 and a shared one
+    compute."""
     return ModelConfig(
         vocab_size=320,
         hidden_size=width,
-        num_hidden_layers=layers,
+        num_hidden_layers=2,
+        first_k_dense_replace=1,
         num_attention_heads=4,
         kv_lora_rank=32,
         qk_nope_head_dim=16,
@@ -55,18 +57,21 @@ def make_tokenizer(folder: Path) -> Tokenizer:
     return load_tokenizer(folder)
 
 
-def document(draw: random.Random, hardest: int = HARDEST) -> tuple[str, str]:
-    """A chain and how it goes on: its result at once, or for some short ones the values on the way there."""
-    while True:
-        text, values = chain(draw, draw.randint(1, hardest))
-        if not is_held_out(text):
-            break
-    if len(values) <= WORKED_UP_TO and draw.random() < WORKED:
-        return f"{text}:", ",".join(map(str, values)) + f"={values[-1]}"
-    return f"{text}:", f"={values[-1]}"
+def fresh_model(width: int, tokenizer: Tokenizer, seed: int) -> Transformer:
+    """A model that has seen nothing."""
+    model = Transformer(config(width, tokenizer))
+    model.init_weights(seed)
+    return model
 
 
-def batch(pairs: list[tuple[list[int], list[int]]]) -> Batch:
+def document(machine: Machine, draw: random.Random) -> tuple[str, str]:
+    """A problem of those that are trained on and how it goes on: mostly with its answer at once."""
+    prompt, states = machine.row(draw, draw.randint(SHORTEST, LONGEST))
+    working = "".join(map(str, states)) if draw.random() < WORKED else ""
+    return prompt, f"{working}={states[-1]}"
+
+
+def batch(pairs: list[Pair]) -> Batch:
     """Prompts and answers of token ids as rows; the loss is on the answers alone."""
     width = max(len(prompt) + len(answer) for prompt, answer in pairs)
     rows, weights = torch.zeros(len(pairs), width, dtype=torch.int64), torch.zeros(len(pairs), width - 1)
@@ -77,27 +82,37 @@ def batch(pairs: list[tuple[list[int], list[int]]]) -> Batch:
     return Batch(rows, float(weights.sum()), len(pairs), int(lengths.sum()), weights, lengths)
 
 
-def ids(tokenizer: Tokenizer, prompt: str, answer: str) -> tuple[list[int], list[int]]:
+def ids(tokenizer: Tokenizer, prompt: str, answer: str) -> Pair:
     """As a base is asked: the text alone, after the token that begins one."""
     assert tokenizer.bos_id is not None
     return [tokenizer.bos_id, *tokenizer.encode(prompt)], [*tokenizer.encode(answer), tokenizer.eos_id]
 
 
-def make_base(folder: Path, tokenizer: Tokenizer, seed: int, steps: int, width: int, meter: Meter) -> Path:
-    """Trains the base on documents and saves it."""
-    model = Transformer(config(width, 2, tokenizer))
-    model.init_weights(seed)
-    trainer = Trainer(SingleDevice(model, Optimizer(name="muon", muon_steps="5"), torch.float32), MICRO, 1.0)
-    draw = random.Random(f"base {seed}")
+class Learner:
+    """A model that is taught pairs of a prompt and an answer, and books what that takes."""
+
+    def __init__(self, model: Transformer, meter: Meter) -> None:
+        self.model, self._meter = model, meter
+        self._trainer = Trainer(SingleDevice(model, MUON, torch.float32), BATCH * 8, 1.0)
+        self._flops = count(model.config, 24).train_flops_per_token
+
+    def learn(self, pairs: list[Pair], lr: float, *, balance: bool = False) -> None:
+        """One step. balance: V3's, of the experts, as pre-training has it."""
+        made = batch(pairs)
+        self._trainer.step(made, StepSettings(lr, 0.0, *((1e-3, 1e-4) if balance else (0.0, 0.0))))
+        self._meter.add(tokens=made.tokens, flops=made.tokens * self._flops)
+
+
+def make_base(model: Transformer, machine: Machine, tokenizer: Tokenizer, steps: int, seed: int, meter: Meter) -> None:
+    """Trains a model on documents: ten steps of warm-up, constant for half of them, then linearly down to a tenth."""
+    learner, draw = Learner(model, meter), random.Random(f"base {seed}")
     for step in range(steps):
-        made = batch([ids(tokenizer, *document(draw)) for _ in range(BATCH)])
-        trainer.step(made, schedule(step, steps, LR))
-        meter.add(tokens=made.tokens, flops=made.tokens * count(model.config, 24).train_flops_per_token)
+        documents = [document(machine, draw) for _ in range(BATCH)]
+        lr = LR * min(1.0, (step + 1) / 10, max(0.1, 2 * (1 - step / steps)))
+        learner.learn([ids(tokenizer, *one) for one in documents], lr, balance=True)
+
+
+def keep(model: Transformer, folder: Path, tokenizer: Tokenizer) -> Path:
+    """Saves a model with its tokenizer, as a folder that `centime.load` reads."""
     save(model.eval(), folder, tokenizer=tokenizer.folder)
     return folder
-
-
-def schedule(step: int, steps: int, lr: float) -> StepSettings:
-    """Twenty steps of warm-up, constant for half of the run, then linearly down to a twentieth."""
-    falling = min(1.0, max(0.05, 2 * (1 - step / steps)))
-    return StepSettings(lr * min(1.0, (step + 1) / 20) * falling, 0.0, 1e-3, 1e-4)
