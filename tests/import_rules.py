@@ -144,7 +144,7 @@ FACE = {"centime.load": "model", "centime.save": "model"}  # what the package it
 FACES = {"cli", "__init__", "__main__"}  # the package's own doors: they may name any room, inside functions
 
 # Never imported by the product, at any depth: other people's implementations, which tests and benchmarks compare with.
-PEERS = {"transformers", "torchtitan", "llama_cpp", "focus_validator", "compressed_tensors", "trl"}
+PEERS = {"transformers", "torchtitan", "llama_cpp", "focus_validator", "compressed_tensors", "peft", "trl"}
 
 WITHOUT_TORCH = {"errors", "units", "files", "charts", "catalogue", "plan", "ledger"}
 

@@ -16,6 +16,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "evaluate model",
         "quantise model",
         "model show name",
+        "--adapter",
         "plan train --model",
         "plan serve --model",
         "plan compare --models",
@@ -58,6 +59,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "quantise out",
         "--disk-cache",
         "--hf",
+        "--peft",
     ),
     # numbers
     "whole": (

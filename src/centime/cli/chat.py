@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.generate import DeviceName, Dtype, MaxTokens, Model, PriceText, Seed, Stop, Temperature, TopP
+from centime.cli.generate import (
+    AdapterFolder,
+    DeviceName,
+    Dtype,
+    MaxTokens,
+    Model,
+    PriceText,
+    Seed,
+    Stop,
+    Temperature,
+    TopP,
+)
 from centime.cli.program.streams import read_input
 
 
@@ -19,6 +30,7 @@ def chat(
     top_p: TopP = 0.95,
     seed: Seed = None,
     stop: Stop = None,
+    adapter: AdapterFolder = None,
     device: DeviceName = None,
     dtype: Dtype = None,
     price: PriceText = None,
@@ -36,7 +48,7 @@ def chat(
     from centime.units import format_duration, format_money
 
     params = SamplingParams(max_tokens, temperature, top_p, seed=seed, stop=tuple(stop or ()))
-    opened = load_for_inference(open_folder(usable(model), device, dtype), dtype)
+    opened = load_for_inference(open_folder(usable(model), device, dtype, adapter), dtype)
     conversation = Conversation(Session(opened.model, opened.tokenizer), system)
     found = price_for(opened.device, price)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from centime.cli.generate import DeviceName, Dtype, Model, PriceText
+from centime.cli.generate import AdapterFolder, DeviceName, Dtype, Model, PriceText
 
 if TYPE_CHECKING:
     from centime.catalogue.prices import Price
@@ -42,6 +42,7 @@ def evaluate(
         Path | None, typer.Option(help="Another model, or the file of its results, to compare with by document.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the results; else one in the user's own folder.")] = None,
+    adapter: AdapterFolder = None,
     device: DeviceName = None,
     dtype: Dtype = None,
     price: PriceText = None,
@@ -62,7 +63,7 @@ def evaluate(
         if not names:
             raise UserError("--tasks names no task; give some, as in --tasks gsm8k,arc_easy.")
         question = Question(names, shots, limit, seeds, seed, chat, include)
-        _tasks(usable(model), question, HowToRun(device, dtype, price), against, out, as_json)
+        _tasks(usable(model), question, HowToRun(device, dtype, price, adapter), against, out, as_json)
         return
     of_tasks = {"--include": include, "--shots": shots, "--limit": limit, "--against": against, "--out": out}
     given = [name for name, value in of_tasks.items() if value is not None]
@@ -83,7 +84,7 @@ def evaluate(
     from centime.serve.loading import load_model, metered
     from centime.units import format_duration, format_money, plural
 
-    opened = load_model(usable(model), device, dtype)
+    opened = load_model(usable(model), device, dtype, adapter)
     if len(files) == 1 and files[0].is_dir():
         text, contents = read_split(files[0], opened.tokenizer)
     else:
@@ -128,6 +129,8 @@ def _tasks(
     model: Path, question: Question, machine: HowToRun, against: Path | None, out: Path | None, as_json: bool
 ) -> None:
     """Scores, compared where asked for, and kept."""
+    from dataclasses import replace
+
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -148,7 +151,7 @@ def _tasks(
         results, price = evaluate_folder(model, question, machine, asked)
         keep(results, out or place_for(results))
         if against is not None and other is None:
-            other, _ = evaluate_folder(against, question, machine, asked)
+            other, _ = evaluate_folder(against, question, replace(machine, adapter=None), asked)
             keep(other, place_for(other))
     if as_json:
         compared = {} if other is None else {"against": other.as_json()}

@@ -22,9 +22,16 @@ def export(
     ] = "bf16",
     hf: Annotated[Path | None, typer.Option(help="The Hugging Face folder to write.", metavar="DIR")] = None,
     step: Annotated[int | None, typer.Option(help="With --hf: of this checkpoint of the run.", min=0)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: gguf, bytes, dtype (or hf), notes.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="With --hf: the adapter merged into its model.")] = False,
+    adapter: Annotated[Path | None, typer.Option(help="With --merge: an adapter's folder, of the model.")] = None,
+    peft: Annotated[
+        Path | None, typer.Option(help="Instead: the folder for a run's adapter, in PEFT's format.", metavar="DIR")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: gguf, bytes, dtype (or hf, or peft), notes.")
+    ] = False,
 ) -> None:
-    """Write a model as one GGUF file, or a run's model or checkpoint as a Hugging Face folder."""
+    """Write a model as one GGUF file, a run's model or checkpoint as a Hugging Face folder, or a run's adapter."""
     import centime
     from centime.catalogue.hf import model_folder
     from centime.cli.program.unfinished import usable
@@ -32,11 +39,17 @@ def export(
     from centime.model.gguf.export import export_gguf, gguf_file
     from centime.units import format_bytes
 
-    if (gguf is None) == (hf is None):
-        raise UserError("give --gguf FILE.gguf for llama.cpp, or --hf DIR for a Hugging Face folder.")
-    if hf is not None:
-        note = _as_folder(model, hf, step)
-        typer.echo(json.dumps({"hf": str(hf), "notes": [note]}, indent=2) if as_json else note)
+    if [gguf, hf, peft].count(None) != 2:
+        raise UserError(
+            "give one of these: --gguf FILE.gguf for llama.cpp, --hf DIR for a Hugging Face folder, or --peft DIR for "
+            "an adapter."
+        )
+    if (merge and hf is None) or (adapter is not None and not merge):
+        raise UserError("--merge goes with --hf DIR, and --adapter with --merge.")
+    if hf is not None or peft is not None:
+        note = _as_adapter(model, peft, step) if hf is None else _as_folder(model, hf, step, merge, adapter)
+        written = {"peft": str(peft)} if hf is None else {"hf": str(hf)}
+        typer.echo(json.dumps(written | {"notes": [note]}, indent=2) if as_json else note)
         return
     assert gguf is not None
     if step is not None:
@@ -57,8 +70,19 @@ def export(
         typer.echo(f"{gguf}: {format_bytes(gguf.stat().st_size)}")
 
 
-def _as_folder(model: Path, out: Path, step: int | None) -> str:
+def _as_adapter(model: Path, out: Path | None, step: int | None) -> str:
+    from centime.train.folder.with_adapter import export_peft
+
+    assert out is not None
+    return export_peft(model, out, step)
+
+
+def _as_folder(model: Path, out: Path, step: int | None, merge: bool, adapter: Path | None) -> str:
     """Writes the folder, and returns a sentence for the reader."""
+    if merge:
+        from centime.train.folder.with_adapter import export_merged
+
+        return export_merged(model, out, adapter, step)
     from centime.model.checkpoint import is_gguf, load, save
 
     if not is_gguf(model):

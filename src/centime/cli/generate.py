@@ -15,6 +15,9 @@ Temperature = Annotated[float, typer.Option(help="0 is greedy; DeepSeek evaluate
 TopP = Annotated[float, typer.Option(help="Nucleus sampling: the share of probability to draw from.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same answer.")]
 Stop = Annotated[list[str] | None, typer.Option(help="Text that ends the answer; may be repeated.")]
+AdapterFolder = Annotated[
+    Path | None, typer.Option("--adapter", help="Folder of a LoRA adapter of the model, as PEFT or a run wrote it.")
+]
 DeviceName = Annotated[str | None, typer.Option("--device", help="cpu or cuda; else cuda where there is one.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; else as the folder says.")]
 PriceText = Annotated[
@@ -31,6 +34,7 @@ def generate(
     top_p: TopP = 0.95,
     seed: Seed = None,
     stop: Stop = None,
+    adapter: AdapterFolder = None,
     device: DeviceName = None,
     dtype: Dtype = None,
     price: PriceText = None,
@@ -52,7 +56,7 @@ def generate(
     if prompt is None and sys.stdin.isatty():
         raise UserError("no prompt; give --prompt TEXT, or pipe one in.")
     text = read_input() if prompt is None or prompt == "-" else prompt
-    opened = load_for_inference(open_folder(usable(model), device, dtype), dtype)
+    opened = load_for_inference(open_folder(usable(model), device, dtype, adapter), dtype)
     tokenizer = opened.tokenizer
     if chat:
         ids = ChatEncoder(tokenizer).ids([{"role": "user", "content": text}], add_generation_prompt=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from centime.cli.generate import DeviceName, Dtype, PriceText
+from centime.cli.generate import AdapterFolder, DeviceName, Dtype, PriceText
 
 MOST_GIB = 2**30  # an exbibyte
 
@@ -23,6 +23,7 @@ def serve(
     name: Annotated[
         list[str] | None, typer.Option(help="What clients call the model; may be repeated. Else the folder's name.")
     ] = None,
+    adapter: AdapterFolder = None,
     device: DeviceName = None,
     dtype: Dtype = None,
     price: PriceText = None,
@@ -124,6 +125,8 @@ def serve(
             "give one of these: a model's folder to serve, --upstream URL to stand in front of another server, or "
             "--upstreams FILE of several."
         )
+    if model is None and adapter is not None:
+        raise UserError("--adapter goes with a model's folder; another server's adapters are its own.")
     from centime.serve.http.affordable import on_budget as named
     from centime.serve.http.startup import ServerOptions
 
@@ -157,6 +160,6 @@ def serve(
     )  # fmt: skip
     options = ServeOptions(
         usable(model), server, engine, names=tuple(name or ()), device=device, dtype=dtype, chat_format=chat_format,
-        replicas=replicas,
+        replicas=replicas, adapter=adapter,
     )  # fmt: skip
     serve_folder(options, say)

@@ -125,7 +125,7 @@ class MultiHeadLatentAttention(nn.Module):
 
     def kv_up_by_heads(self, dtype: torch.dtype) -> HeadMatrices:
         """W_UK and W_UV as they are apart: views, or of a quantised matrix numbers in `dtype`."""
-        kv_up = self.kv_up.weight
+        kv_up = self.kv_up.matrix()
         plain = kv_up.dense(dtype) if isinstance(kv_up, Quantised) else kv_up
         return HeadMatrices.of(plain, self.nope, self.v_dim)
 

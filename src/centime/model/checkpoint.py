@@ -26,6 +26,8 @@ from centime.errors import UserError
 from centime.files.folder import whole_folder
 from centime.files.marks import Kind
 from centime.json_files import read_object
+from centime.model.adapted.adapter import merge
+from centime.model.adapted.files import model_and_adapter, read_adapter
 from centime.model.allocate import allocate
 from centime.model.decoder import Transformer
 from centime.model.folder import StoredModel, dtype_of
@@ -34,6 +36,7 @@ from centime.model.names import Slot, copies, slots
 from centime.model.quantised.layout import Shapes, fits, on_disk, quantization_config, shapes_on_disk
 from centime.model.tensor_files import write_tensors
 from centime.ops.finite import is_finite
+from centime.ops.fp8 import BLOCK
 from centime.ops.quantised import Quantised
 
 SHARD_BYTES = 5_000_000_000  # about DeepSeek-V3's own shards (163 for 688 GB)
@@ -50,23 +53,34 @@ def load(
     device: torch.device | str = "cpu",
     *,
     dense: bool = False,
+    quantised: str | None = None,
+    adapter: str | os.PathLike[str] | None = None,
 ) -> Transformer:
     """The model in folder `path`, or in its model/ when it is a run's folder, or in a GGUF file, on `device`.
 
     Parameters are in `dtype`; None is the type that config.json states, float32 where it states none. Quantised
-    matrices stay so (`ops.quantised.Quantised`, without gradients), or with `dense` become numbers of that type too.
+    matrices stay so (`ops.quantised.Quantised`, without gradients), or with `dense` become numbers of that type too;
+    quantised: a kind that plain ones are rounded to as they are read, embedding, head and routers left out.
+    adapter: a folder in PEFT's format, merged into the weights; the matrices that it changes become plain. A `path`
+    that is such a folder, or a run that made one, is read with the model that it names.
     The routing bias stays float32 in any dtype. MTP modules that config.json announces but no file holds (transformers
     leaves them out) are dropped with a warning.
 
     Raises UserError, before any weight is read, when a tensor is missing, unexpected or of the wrong shape or type,
     and when a file is absent or damaged; then for a weight that is not finite, in the file or in `dtype`.
     """
-    if is_gguf(Path(path)):
+    folder, beside = model_and_adapter(Path(path), None if adapter is None else Path(adapter))
+    if beside is not None:
+        model = load(folder, dtype, device, dense=dense, quantised=quantised)
+        return merge(model, read_adapter(beside, model.config, str(folder)))
+    if is_gguf(folder):
         from centime.model.gguf.reading import load_gguf
 
-        return load_gguf(Path(path), dtype, device, dense=dense)
-    stored = StoredModel(hf_config.model_folder(Path(path)))
-    model = allocate(stored.empty, {} if dense else stored.kinds(), stored.block, dtype or stored.dtype, device)
+        return load_gguf(folder, dtype, device, dense=dense)
+    stored = StoredModel(hf_config.model_folder(folder))
+    model = allocate(
+        stored.empty, {} if dense else stored.kinds(quantised), stored.block or BLOCK, dtype or stored.dtype, device
+    )
     weights = model.weights()
     with torch.no_grad():
         for name, slot, get in stored.each():

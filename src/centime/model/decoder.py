@@ -177,7 +177,7 @@ class Transformer(nn.Module):
     @property
     def head_weight(self) -> Tensor:
         """The output matrix [V, D]; the embedding itself when they are tied."""
-        return self.embed.weight if self.head is None else self.head.weight
+        return self.embed.weight if self.head is None else self.head.matrix()
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Normed hidden states [..., D] -> logits [..., V]."""

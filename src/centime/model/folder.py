@@ -21,7 +21,7 @@ from centime.model.names import Slot
 from centime.model.quantised.stored import StoredMatrix, check_quantised, quantised_parts
 from centime.model.tensor_files import Stored, TensorFiles
 from centime.ops.finite import is_finite
-from centime.ops.quantised import Quantised
+from centime.ops.quantised import Quantised, quantise
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Get = Callable[[str], Tensor]  # a tensor of a folder by its name
@@ -77,14 +77,17 @@ class StoredModel:
         """A tensor and its file, as a sentence begins."""
         return f"{name} in {self.folder / self.files.file_of[name]}"
 
-    def kinds(self) -> dict[str, str]:
+    def kinds(self, plain: str | None = None) -> dict[str, str]:
         """What each of the model's tensors whose parts are all quantised is kept as, by the model's own names.
 
         Parts of several kinds become int8, the finest. Left out: embedding and routers, which are not multiplied so.
+        plain: what matrices that are stored plain are kept as; the head stays plain then.
         """
         found: dict[str, set[str | None]] = defaultdict(set)
+        shapes = self.shapes()
         for name, slot in self.wanted.items():
-            found[slot.ours].add(self.matrices[name].kind if name in self.matrices else None)
+            rounded = plain if slot.ours != "head.weight" and len(shapes[slot.ours]) > 1 else None
+            found[slot.ours].add(self.matrices[name].kind if name in self.matrices else rounded)
         return {
             ours: kinds.pop() if len(kinds) == 1 else "int8"  # type: ignore[misc]
             for ours, kinds in found.items()
@@ -128,8 +131,12 @@ class StoredModel:
             )
 
     def fill_quantised(self, place: Quantised, name: str, get: Get) -> None:
-        """The same of a quantised one, which is never a whole matrix of plain numbers where its kind is stored."""
-        found = self.matrices[name].read(get, place.kind)
+        """The same of a quantised one, which is never a whole matrix of plain numbers where its kind is stored; what is
+        stored plain is rounded."""
+        if name in self.matrices:
+            found = self.matrices[name].read(get, place.kind)
+        else:
+            found = quantise(self.plain(name, get).view(*place.shape[:-1], place.inputs), place.kind, place.block)
         if not is_finite(found.scales) or not is_finite(found.codes):
             raise self._not_finite(name)
         place.codes.copy_(found.codes)

@@ -19,6 +19,10 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight)
 
+    def matrix(self) -> Tensor:
+        """[out, in] as it is multiplied by, for who takes it apart."""
+        return self.weight
+
 
 class BiasedLinear(Linear):
     """y = x W^T + b with b [out]: queries, keys and values of Qwen2."""

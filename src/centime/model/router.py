@@ -48,8 +48,12 @@ class Router(nn.Module):
             self.e_score_correction_bias = self.e_score_correction_bias.float()
         return self
 
+    def matrix(self) -> Tensor:
+        """[E, D] as it is multiplied by."""
+        return self.weight
+
     def forward(self, x_BSD: Tensor) -> Routing:
-        logits = F.linear(x_BSD.float(), self.weight.float())
+        logits = F.linear(x_BSD.float(), self.matrix().float())
         bias = self.e_score_correction_bias if self.config.topk_method == "noaux_tc" else None
         return Routing(*route(logits, bias, self.selection))
 

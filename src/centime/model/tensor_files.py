@@ -86,6 +86,21 @@ class TensorFiles:
         return grouped
 
 
+def read_file(path: Path) -> tuple[dict[str, Stored], Callable[[str], Tensor]]:
+    """The tensors of one safetensors file: what is there by its header, and what reads one. Raises UserError."""
+
+    def read(name: str) -> Tensor:
+        with safe_open(str(path), framework="pt") as handle:
+            return handle.get_tensor(name)  # type: ignore[no-any-return]
+
+    try:
+        with safe_open(str(path), framework="pt") as handle:
+            parts = {name: handle.get_slice(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+            return {name: (tuple(p.get_shape()), str(p.get_dtype())) for name, p in parts.items()}, read
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is damaged or incomplete ({error}); copy it again.") from None
+
+
 def _weight_map(index: Path) -> dict[str, str]:
     """Tensor names to file names of an index; each a plain name of a file beside it."""
     found = read_object(index).get("weight_map")

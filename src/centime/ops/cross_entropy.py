@@ -34,7 +34,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         T, V = hidden_TD.shape[0], weight_VD.shape[0]
         loss = torch.zeros((), dtype=torch.float32, device=hidden_TD.device)
         grad_hidden = torch.empty_like(hidden_TD)
-        grad_weight = torch.zeros_like(weight_VD)
+        grad_weight = torch.zeros_like(weight_VD) if ctx.needs_input_grad[1] else None  # None: frozen
         grad_logits = hidden_TD.new_empty(min(CHUNK, T), V)
         block = CHUNK if hidden_TD.is_cuda else max(64, CACHED_LOGITS // V)
         for start in range(0, T, CHUNK):
@@ -53,7 +53,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             h, g, w = hidden_TD[start:end], grad_logits[: end - start], weights_T[start:end, None].to(hidden_TD.dtype)
             torch.mm(g, weight_VD, out=grad_hidden[start:end])
             grad_hidden[start:end] *= w
-            grad_weight.addmm_(g.T, h * w)
+            if grad_weight is not None:
+                grad_weight.addmm_(g.T, h * w)
         ctx.save_for_backward(grad_hidden, grad_weight)
         return loss
 
@@ -61,7 +62,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grad_outputs
         grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad.to(grad_hidden.dtype), grad_weight * grad.to(grad_weight.dtype), None, None, None
+        if grad_weight is not None:
+            grad_weight = grad_weight * grad.to(grad_weight.dtype)
+        return grad_hidden * grad.to(grad_hidden.dtype), grad_weight, None, None, None
 
 
 def linear_cross_entropy(hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, weights_T: Tensor) -> Tensor:

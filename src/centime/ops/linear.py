@@ -5,6 +5,8 @@ Letters of shapes: O outputs, I inputs, T rows of the input.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,6 +32,9 @@ def linear(x: Tensor, weight_OI: Tensor) -> Tensor:
     if isinstance(weight_OI, Panels):
         return panel_linear(x, weight_OI)
     if isinstance(weight_OI, Quantised):
+        if torch.is_grad_enabled() and x.requires_grad:
+            through: Tensor = _FrozenLinear.apply(x, weight_OI)  # type: ignore[no-untyped-call]
+            return through
         if fp8_on_gpu(x) and (blocks := fp8_blocks(weight_OI, 2)) is not None:
             from centime.ops.gpu.fp8 import fp8_linear, quantise_rows
 
@@ -46,6 +51,21 @@ def linear(x: Tensor, weight_OI: Tensor) -> Tensor:
     columns_IT = x.reshape(rows, inputs).t().expand(PARTS, -1, -1)
     y_OT = torch.bmm(weight_OI.view(PARTS, outputs // PARTS, inputs), columns_IT).view(outputs, rows)
     return y_OT.t().contiguous().view(*x.shape[:-1], outputs)
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """The product of a quantised matrix, made plain in the forward pass and again in the backward one: in between its
+    codes alone are kept (QLoRA, arXiv 2305.14314, section 3)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight_OI: Quantised) -> Tensor:
+        ctx.weight = weight_OI
+        return F.linear(x, weight_OI.dense(x.dtype).flatten(0, -2))
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        dy = grad_outputs[0]
+        return dy @ ctx.weight.dense(dy.dtype).flatten(0, -2), None
 
 
 def packs(weight: Tensor) -> bool:

@@ -46,13 +46,15 @@ class _LinearLogprob(torch.autograd.Function):
         """d log p[target] / d logits = (onehot(target) - p) / temperature, row by row times what comes from above."""
         hidden_TD, weight_VD, targets_T = ctx.saved_tensors
         above_T = grad_outputs[0] / ctx.temperature
-        grad_hidden, grad_weight = torch.empty_like(hidden_TD), torch.zeros_like(weight_VD)
+        grad_hidden = torch.empty_like(hidden_TD)
+        grad_weight = torch.zeros_like(weight_VD) if ctx.needs_input_grad[1] else None  # None: frozen
         for rows in _blocks(hidden_TD, weight_VD):
             p = _log_probabilities(hidden_TD[rows], weight_VD, ctx.temperature).exp_().neg_()
             p.scatter_add_(1, targets_T[rows, None], torch.ones_like(targets_T[rows, None], dtype=torch.float32))
             grad_logits = p.mul_(above_T[rows, None]).to(hidden_TD.dtype)
             torch.mm(grad_logits, weight_VD, out=grad_hidden[rows])
-            grad_weight.addmm_(grad_logits.T, hidden_TD[rows])
+            if grad_weight is not None:
+                grad_weight.addmm_(grad_logits.T, hidden_TD[rows])
         return grad_hidden, grad_weight, None, None
 
 

@@ -85,7 +85,7 @@ class _RoutedExperts(torch.autograd.Function):
             torch.mm(act[start:end], down_EDF[e].t(), out=y[start:end])
         ctx.plan, ctx.gates_dtype = plan, gates_TK.dtype
         ctx.save_for_backward(x, h, gate_P, gate_up_E2FD, down_EDF)
-        return _sum_choices(y, plan, x_TD)
+        return sum_choices(y, plan, x_TD)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
@@ -97,24 +97,28 @@ class _RoutedExperts(torch.autograd.Function):
         silu = F.silu(gate)
         act = silu * up
         gated_act = act * gate_P[:, None]
-        dact, ddown = x.new_empty(len(x), F_), torch.zeros_like(down_EDF)
+        dact = x.new_empty(len(x), F_)
+        ddown = torch.zeros_like(down_EDF) if ctx.needs_input_grad[4] else None  # None: frozen
         for e, start, end in plan.segments:
             torch.mm(dy[start:end], down_EDF[e], out=dact[start:end])
-            torch.mm(dy[start:end].t(), gated_act[start:end], out=ddown[e])
+            if ddown is not None:
+                torch.mm(dy[start:end].t(), gated_act[start:end], out=ddown[e])
         dgate_P = torch.linalg.vecdot(dact, act)
         dact.mul_(gate_P[:, None])
         dh = torch.empty_like(h)
         torch.mul(dact, silu, out=dh[:, F_:])
         dh[:, :F_] = torch.ops.aten.silu_backward(dact.mul_(up), gate)
-        dx, dgate_up = x.new_empty(len(x), D), torch.zeros_like(gate_up_E2FD)
+        dx = x.new_empty(len(x), D)
+        dgate_up = torch.zeros_like(gate_up_E2FD) if ctx.needs_input_grad[3] else None
         for e, start, end in plan.segments:
             torch.mm(dh[start:end], gate_up_E2FD[e].view(2 * F_, D), out=dx[start:end])
-            torch.mm(dh[start:end].t(), x[start:end], out=dgate_up[e].view(2 * F_, D))
+            if dgate_up is not None:
+                torch.mm(dh[start:end].t(), x[start:end], out=dgate_up[e].view(2 * F_, D))
         dgates = dgate_P.index_select(0, plan.slot_TK).view(grad_outputs[0].shape[0], -1).to(ctx.gates_dtype)
-        return _sum_choices(dx, plan, grad_outputs[0]), None, dgates, dgate_up, ddown
+        return sum_choices(dx, plan, grad_outputs[0]), None, dgates, dgate_up, ddown
 
 
-def _sum_choices(y_PD: Tensor, plan: Dispatch, like_TD: Tensor) -> Tensor:
+def sum_choices(y_PD: Tensor, plan: Dispatch, like_TD: Tensor) -> Tensor:
     """Each token's K rows added up -> [T, D]; a gather and a sum, so the order of addition never varies."""
     T, D = like_TD.shape
     return y_PD.index_select(0, plan.slot_TK).view(T, -1, D).sum(1)

@@ -4,6 +4,7 @@
 """
 
 from centime.recipe.file import parse, read, write
+from centime.recipe.low_rank import Lora
 from centime.recipe.sections import Data, Optimizer, Recipe, RunSection, Source
 from centime.recipe.stages import Context, Distil, Dpo, Plateau, Pretrain, Rl, Sft, StageSection
 from centime.recipe.values import Milestone, RecipeSection
@@ -13,6 +14,7 @@ __all__ = [
     "Data",
     "Distil",
     "Dpo",
+    "Lora",
     "Milestone",
     "Optimizer",
     "Plateau",

@@ -19,6 +19,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
                 "until the other; state both or neither."
             )
     yield from _data(recipe)
+    yield from _adapters(recipe)
     yield from _lengths(recipe)
 
 
@@ -42,6 +43,26 @@ def _data(recipe: Recipe) -> Iterator[str]:
     text = [name for name, stage in recipe.stages if isinstance(stage, Pretrain | Context)]
     if text and not recipe.data.train:
         yield f"data.train is empty, and {text[0]} reads text: name the folders of shards that it is to train on."
+
+
+def _adapters(recipe: Recipe) -> Iterator[str]:
+    """What an adapter cannot bring about: it has the numbers beside the frozen matrices, and nothing else."""
+    if recipe.lora is None:
+        return
+    if recipe.start is None:
+        yield 'lora trains beside weights that exist: name them, [model] from = "FOLDER".'
+    if recipe.optimizer.name == "muon":
+        yield "optimizer.name muon orthogonalises whole matrices; adapters are trained with adamw."
+    if recipe.lora.dropout and any(kind in target for target in recipe.lora.targets for kind in ("experts", "router")):
+        yield "lora.dropout has no meaning beside experts and routers (nor in PEFT): leave it out, or these targets."
+    for name, stage in recipe.stages:
+        if stage.kind == "rl" and recipe.lora.dropout:
+            yield "lora.dropout would have an rl stage learn from other likelihoods than it drew with: leave it out."
+        if isinstance(stage, Context):
+            yield f"{name} changes the model's positions, which no adapter carries: extend it first, without lora."
+        for key in ("mtp_weight", "mtp_weight_end", "bias_update_speed"):
+            if key in stage.model_fields_set and getattr(stage, key):
+                yield f"{name}.{key} trains what is frozen under lora (MTP modules, routing biases): leave it out."
 
 
 def _lengths(recipe: Recipe) -> Iterator[str]:

@@ -16,7 +16,7 @@ from centime.typed_trees import explain
 # What a recipe cannot say yet, or says otherwise, and the sentence for whoever tries.
 START = ' Weights that exist are named by from in [model]: from = "FOLDER".'
 ABSENT = dict.fromkeys(("init", "weights", "checkpoint", "pretrained", "base"), START) | dict.fromkeys(
-    ("lora", "lora_rank", "lora_alpha"), " Nothing is trained by LoRA yet."
+    ("lora_rank", "lora_alpha"), " Adapters have a table of their own: [lora] rank = 16."
 )
 
 

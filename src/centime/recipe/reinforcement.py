@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from centime.errors import UserError
 from centime.input_files import read_text
 from centime.recipe import toml
+from centime.recipe.low_rank import Lora
 from centime.recipe.rl_section import ReinforcementSection
 from centime.recipe.sections import Optimizer
 from centime.recipe.values import MOST_COUNT, MOST_SEED, FilePath, RecipeSection
@@ -38,6 +39,7 @@ class ReinforcementRecipe(RecipeSection):
     seed: int = Field(0, ge=0, le=MOST_SEED, description="of the problems' order and of every draw")
     start: FilePath = Field(description="[model] from: the folder of the weights to start from, with its tokenizer")
     rl: ReinforcementSection
+    lora: Lora | None = Field(default=None, description="train adapters beside the weights of [model] from, not these")
     optimizer: Optimizer = Optimizer()
     run: TuningRun = TuningRun()
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from centime.catalogue.model_config import ModelConfig
+from centime.recipe.low_rank import Lora
 from centime.recipe.short_forms import expanded
 from centime.recipe.stages import Context, Pretrain, Sft, Stage, StageSection
 from centime.recipe.values import MOST_COUNT, MOST_RATE, MOST_SEED, MOST_SEQUENCES, FilePath, RecipeSection
@@ -100,6 +101,7 @@ class Recipe(RecipeSection):
     context: list[Context] = Field(default=[], description="context extension, after pre-training")
     sft: Sft | None = Field(default=None, description="supervised fine-tuning, last")
     stage: list[Stage] = Field(default=[], description="stages of any kind in this order, instead of the three above")
+    lora: Lora | None = Field(default=None, description="train adapters beside the weights of [model] from, not these")
     optimizer: Optimizer = Optimizer()
     run: RunSection = RunSection()
 

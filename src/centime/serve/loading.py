@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +27,16 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model folder, or a GGUF file, before weights are read. `run` is whose bill its use goes on (`find_model`)."""
+    """A model folder, or a GGUF file, before weights are read. `run` is whose bill its use goes on (`find_model`).
+
+    adapter: of what is merged into the weights as they are read.
+    """
 
     tokenizer: Tokenizer
     folder: Path
     run: Path | str
     device: Device
+    adapter: Path | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,15 @@ class LoadedModel(ModelFolder):
 
     model: Transformer
     files: str | None = None
+
+
+def model_and_adapter(path: Path, adapter: Path | None) -> tuple[Path, Path | None]:
+    """The model and the adapter that `path`, with `adapter` beside it, stand for: most have none, and need no torch."""
+    if adapter is None and not any((at / "adapter_config.json").is_file() for at in (path, path / "adapter")):
+        return path, None
+    from centime.model.adapted.files import model_and_adapter as found
+
+    return found(path, adapter)
 
 
 def find_model(path: Path) -> tuple[Path, Path | str]:
@@ -64,10 +77,15 @@ def find_model(path: Path) -> tuple[Path, Path | str]:
     raise UserError(f"{path} {what}; a model is a folder with config.json, .safetensors and tokenizer.json.{hint}")
 
 
-def open_folder(path: Path, device: str | None = None, dtype: str | None = None) -> ModelFolder:
+def open_folder(
+    path: Path, device: str | None = None, dtype: str | None = None, adapter: Path | None = None
+) -> ModelFolder:
     """What `load_model` finds, without the weights. Raises UserError as that does, but for damaged weights."""
+    path, adapter = model_and_adapter(path, adapter)
     gguf = path.suffix == ".gguf" and path.is_file()
     folder, run = (path, path.stem) if gguf else find_model(path)
+    if adapter is not None:
+        run = adapter.parent if (adapter.parent / "recipe.toml").is_file() else adapter
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}.")
     import torch
@@ -78,7 +96,7 @@ def open_folder(path: Path, device: str | None = None, dtype: str | None = None)
     found = this_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if found.kind == "gpu" and not torch.cuda.is_available():
         raise UserError("this torch has no CUDA; use --device cpu, or install a CUDA build of torch.")
-    return ModelFolder(_gguf_tokenizer(path) if gguf else load_tokenizer(folder), folder, run, found)
+    return ModelFolder(_gguf_tokenizer(path) if gguf else load_tokenizer(folder), folder, run, found, adapter=adapter)
 
 
 def _gguf_tokenizer(path: Path) -> Tokenizer:
@@ -99,7 +117,9 @@ def _remove_own(folder: Path, process: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def load_model(path: Path, device: str | None = None, dtype: str | None = None) -> LoadedModel:
+def load_model(
+    path: Path, device: str | None = None, dtype: str | None = None, adapter: Path | None = None
+) -> LoadedModel:
     """The model at `path` (a model folder, a run folder or a GGUF file) with its tokenizer, in evaluation mode.
 
     device: cpu or cuda; None: cuda where there is one. dtype: one of DTYPES; None: as the folder says, but float32 on a
@@ -107,7 +127,7 @@ def load_model(path: Path, device: str | None = None, dtype: str | None = None) 
     matrices stay so on a processor; a GPU, for which there are no kernels of them, gets numbers of that dtype.
     Raises UserError on a missing or damaged folder, a missing tokenizer, an unknown device or dtype.
     """
-    return load_weights(open_folder(path, device, dtype), dtype)
+    return load_weights(open_folder(path, device, dtype, adapter), dtype)
 
 
 def load_weights(found: ModelFolder, dtype: str | None = None) -> LoadedModel:
@@ -130,7 +150,10 @@ def load_for_inference(found: ModelFolder, dtype: str | None = None, *, keep: bo
 
     def read() -> LoadedModel:
         chosen = _dtype(found, dtype, to_pack=True)
-        mark = files_mark(found.folder) if found.device.kind == "cpu" and chosen in (None, "bfloat16") else None
+        marked = found.adapter is None  # else the folder's files are not all that the weights are made of
+        mark = (
+            files_mark(found.folder) if marked and found.device.kind == "cpu" and chosen in (None, "bfloat16") else None
+        )
         cache = WeightCache(found.folder, mark, chosen)
         kept = cache.load()
         if kept is not None:
@@ -172,9 +195,12 @@ def _read(found: ModelFolder, dtype: str | None) -> LoadedModel:
     kind = _torch_device(found)
     before = files_mark(found.folder)
     wanted = None if dtype is None else getattr(torch, dtype)
-    model = load(found.folder, dtype=wanted, device=kind, dense=kind != "cpu")
+    model = load(found.folder, dtype=wanted, device=kind, dense=kind != "cpu", adapter=found.adapter)
     files = before if files_mark(found.folder) == before else None  # else another's weights may have been read
-    return LoadedModel(found.tokenizer, found.folder, found.run, found.device, model.eval(), files)
+    files = None if found.adapter else files
+    return LoadedModel(
+        *(found.tokenizer, found.folder, found.run, found.device, model.eval(), files), adapter=found.adapter
+    )
 
 
 def _torch_device(found: ModelFolder) -> str:

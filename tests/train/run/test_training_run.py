@@ -172,7 +172,7 @@ def test_the_first_rank_asks_whether_the_disk_has_room_where_the_run_will_be(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int, asked: bool
 ) -> None:
     seen: list[Path] = []
-    monkeypatch.setattr(setup_file, "require_disk", lambda folder, model, keep: seen.append(folder))
+    monkeypatch.setattr(setup_file, "require_disk", lambda folder, *_: seen.append(folder))
     monkeypatch.setattr(setup_file, "ranks", lambda: Ranks(rank, 1, 0))
     setup_file.Setup(recipes.read(small), tmp_path / "new" / "run", False, None, "$1/h")
     assert seen == [tmp_path] * asked

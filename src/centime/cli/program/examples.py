@@ -90,7 +90,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "tokenizer show": ("centime tokenizer show tok 'def main():'",),
     "model show": ("centime model show deepseek-v3", "centime model show runs/quickstart --json"),
     "model list": ("centime model list",),
-    "export": ("centime export runs/quickstart --gguf model.gguf --dtype f16",),
+    "export": (
+        "centime export runs/quickstart --gguf model.gguf --dtype f16",
+        "centime export runs/tuned --merge --hf merged",
+    ),
     "quantise": (
         "centime quantise runs/quickstart small --format int8",
         "centime quantise runs/quickstart small --format int8 --experts int4",

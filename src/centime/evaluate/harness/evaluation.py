@@ -29,6 +29,7 @@ class HowToRun:
     device: str | None = None
     dtype: str | None = None
     price: str | None = None
+    adapter: Path | None = None
 
 
 def evaluate_folder(
@@ -38,7 +39,7 @@ def evaluate_folder(
 
     Raises UserError as `load_model` and `score_tasks` do.
     """
-    opened = load_model(folder, machine.device, machine.dtype)
+    opened = load_model(folder, machine.device, machine.dtype, machine.adapter)
     price = price_for(opened.device, machine.price)
     tally = _Tally()
     with metered("evaluate", opened, price) as meter:

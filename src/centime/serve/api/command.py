@@ -36,13 +36,14 @@ class ServeOptions:
     dtype: str | None
     chat_format: str
     replicas: int
+    adapter: Path | None = None
 
 
 def serve_folder(options: ServeOptions, say: Callable[[str], None]) -> None:
     """Serves until a signal. Raises UserError on what the person can mend, before the weights are read if possible."""
     server = options.server
     tariff = server.tariff()
-    found = open_folder(options.folder, options.device, options.dtype)
+    found = open_folder(options.folder, options.device, options.dtype, options.adapter)
     listening = bind(server.host, server.port)
     observers = server.observers()
     price = price_for(found.device, server.price)
@@ -100,6 +101,6 @@ def _engine(options: ServeOptions, found: ModelFolder) -> tuple[EngineClient, in
     if settings.disk is not None:
         settings = replace(settings, disk=settings.disk.resolve())
     waits_here = replace(settings, max_waiting=UNLIMITED)  # the router counts who waits, for all replicas together
-    spec = ReplicaSpec(found.folder.resolve(), options.device, options.dtype, None, waits_here)
+    spec = ReplicaSpec(found.folder.resolve(), options.device, options.dtype, None, waits_here, found.adapter)
     router = ReplicaRouter(RayReplicas(spec, options.replicas, gpu), settings, gpu=gpu)
     return router, router.devices

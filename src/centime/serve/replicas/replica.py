@@ -28,6 +28,7 @@ class ReplicaSpec:
     dtype: str | None
     threads: int | None
     settings: EngineSettings
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ class Replica:
             own = settings.disk / f"replica-{rank}"
             settings = dataclasses.replace(settings, disk=own)
             CacheFolder(own, PATIENCE_S).close()  # another server's is known before the weights are read
-        opened = load_for_inference(open_folder(spec.folder, spec.device, spec.dtype), spec.dtype, keep=True)
+        opened = load_for_inference(
+            open_folder(spec.folder, spec.device, spec.dtype, spec.adapter), spec.dtype, keep=True
+        )
         self._engine = Engine(opened.model, opened.tokenizer, settings, opened.files)
         self._grammars = Grammars(opened.tokenizer, self._engine.vocabulary)
         self._engine.start()

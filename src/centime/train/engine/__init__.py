@@ -3,6 +3,7 @@
 `Trainer` takes a step on a `TrainingEngine`, which alone knows of devices, precision and sharding.
 """
 
+from centime.train.engine.adapted import AdaptedDevice, adapter_of, frozen_model, low_rank_settings
 from centime.train.engine.balance import imbalance
 from centime.train.engine.build import new_engine
 from centime.train.engine.determinism import deterministic
@@ -18,6 +19,7 @@ from centime.train.engine.step import StepResult, Trainer
 __all__ = [
     "MOMENTS",
     "REFERENCE",
+    "AdaptedDevice",
     "LossShare",
     "MicroBatch",
     "Objective",
@@ -28,12 +30,15 @@ __all__ = [
     "StepResult",
     "Trainer",
     "TrainingEngine",
+    "adapter_of",
     "deterministic",
     "device_of",
     "diagnose",
     "from_first",
+    "frozen_model",
     "group",
     "imbalance",
+    "low_rank_settings",
     "new_engine",
     "ranks",
 ]

@@ -75,5 +75,7 @@ class TrainingEngine(ABC):
 
 
 def buffers(model: nn.Module) -> dict[str, Tensor]:
-    """The persistent buffers by name: the routing biases."""
+    """The persistent buffers by name: the routing biases. None where weights are frozen: these are theirs."""
+    if not all(parameter.requires_grad for parameter in model.parameters()):
+        return {}
     return {name: tensor for name, tensor in model.named_buffers() if name in model.state_dict(keep_vars=True)}

@@ -15,15 +15,15 @@ ALIGN = 64  # elements; every parameter starts on a cache line in any type
 
 
 class FlatParameters:
-    """Takes over a model's parameters: `p.data` become views of `compute`, gradients collect in `grad`.
+    """Takes over a model's trained parameters: `p.data` become views of `compute`, gradients collect in `grad`.
 
-    `groups` are lists of parameter names that cover the model; each group is one contiguous segment. With compute_dtype
+    `groups` are lists of names that cover these; each group is one contiguous segment. With compute_dtype
     float32 the masters are the parameters themselves. Memory: 4 bytes a parameter for masters, 4 for gradients, and 2
     for bf16 copies.
     """
 
     def __init__(self, model: nn.Module, compute_dtype: torch.dtype, groups: Sequence[Sequence[str]]) -> None:
-        parameters = dict(model.named_parameters())
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         assert sorted(name for group in groups for name in group) == sorted(parameters)
         device = next(iter(parameters.values())).device
         self._spans: dict[str, tuple[int, torch.Size]] = {}

@@ -4,7 +4,7 @@ A file or a checkpoint is whole or absent, and what is damaged is named; a check
 """
 
 from centime.train.folder.checkpoints import META, Checkpoints, step_of, weights_in
-from centime.train.folder.origin import Origin, find_origin, require_same_shapes, tokenizer_for
+from centime.train.folder.origin import Origin, find_origin, require_adaptable, require_same_shapes, tokenizer_for
 from centime.train.folder.progress import RunProgress
 from centime.train.folder.resume import (
     BESIDE,
@@ -17,6 +17,7 @@ from centime.train.folder.resume import (
     newest_good,
     order_of,
     read_checkpoint,
+    require_base,
     require_place,
 )
 from centime.train.folder.run_folder import RunFolder, versions
@@ -38,6 +39,8 @@ __all__ = [
     "newest_good",
     "order_of",
     "read_checkpoint",
+    "require_adaptable",
+    "require_base",
     "require_place",
     "require_same_shapes",
     "step_of",

@@ -14,15 +14,23 @@ from centime import recipe as recipes
 from centime.errors import UserError
 from centime.files.leftovers import discard
 from centime.json_files import read_object
+from centime.model.adapted.files import CONFIG as ADAPTER_CONFIG
+from centime.model.adapted.files import adapter_in, write_adapter
+from centime.model.adapted.sites import sites_named
 from centime.model.checkpoint import load, save, save_state
 from centime.ops.finite import first_not_finite
+from centime.recipe import Recipe
+from centime.recipe.reinforcement import is_reinforcement
+from centime.train.engine import adapter_of, low_rank_settings
 from centime.train.folder.checkpoints import META, Checkpoints, checkpoints_in, step_of, weights_in
 from centime.train.folder.resume import read_checkpoint
 from centime.train.folder.run_folder import RunFolder
 from centime.train.stages import stage_configs
 
 AT_STEP = re.compile(r"at-step-[0-9]{8,}")  # folders beside a run's checkpoints that are made here
-_OURS = re.compile(r"config\.json|generation_config\.json|model.*\.safetensors(\.index\.json)?|[^/]*token.*\.json|\..*")
+_OURS = re.compile(
+    r"(adapter_)?config\.json|adapter_model\.safetensors|generation_config\.json|model.*\.safetensors(\.index\.json)?|[^/]*token.*\.json|\..*"
+)
 
 
 def usable(path: Path, say: Callable[[str], None]) -> Path:
@@ -35,7 +43,7 @@ def usable(path: Path, say: Callable[[str], None]) -> Path:
         return path
     checkpoint = chosen(run, step)
     folder = run.path / checkpoint.name.replace("step-", "at-step-")
-    if not (folder / "config.json").is_file():
+    if not any((folder / name).is_file() for name in ("config.json", ADAPTER_CONFIG)):
         for old in run.path.glob("at-step-*"):
             if AT_STEP.fullmatch(old.name) and all(_OURS.fullmatch(name) for name in os.listdir(old)):
                 discard(old)
@@ -49,10 +57,12 @@ def export(path: Path, out: Path, step: int | None) -> str:
 
     Returns a sentence for the reader. Raises UserError where there is none, or `out` cannot be written.
     """
+    if adapter_in(path) is not None or is_of_adapter(path):
+        raise UserError(f"{path} is an adapter: --merge writes it with its model, and --peft DIR by itself.")
     run, own = run_of(path)
     if run is None and (path / "recipe.toml").is_file():
         run = RunFolder(path)
-    if run is None or (step is None and own is None and (run.model / "config.json").is_file()):
+    if run is None or (step is None and own is None and run.finished):
         if step is not None:
             raise UserError(f"{path} is no run, and so has no step {step:,}; leave --step out.")
         source = path / "model" if (path / "model" / "config.json").is_file() else path
@@ -64,7 +74,8 @@ def export(path: Path, out: Path, step: int | None) -> str:
 
 
 def write(run: RunFolder, checkpoint: Path, out: Path) -> None:
-    """A checkpoint's weights as a Hugging Face folder with its tokenizer, in the type that the run computed in."""
+    """A checkpoint's weights as a Hugging Face folder with its tokenizer, in the type that the run computed in; of
+    adapters as PEFT's folder."""
     recipe = recipes.read(run.recipe)
     found = read_checkpoint(checkpoint)
     if (bad := first_not_finite(found.tensors)) is not None:
@@ -73,9 +84,28 @@ def write(run: RunFolder, checkpoint: Path, out: Path) -> None:
     if found.place.progress.stage >= len(configs):
         raise UserError(f"{checkpoint / META} is damaged: {run.recipe} has no stage {found.place.progress.stage}.")
     weights: dict[str, Tensor] = weights_in(found.tensors)
+    if (lora := recipe.lora) is not None:
+        where = tuple(sites_named(recipe.model, lora.targets, "lora.targets"))
+        made = adapter_of(weights, where, low_rank_settings(lora), base_name(recipe))
+        write_adapter(out, made, recipe.model)
+        return
     precision = read_object(run.info).get("precision") if run.info.exists() else None
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     save_state(configs[found.place.progress.stage], weights, out, recipe.data.tokenizer, dtype)
+
+
+def is_of_adapter(path: Path) -> bool:
+    """Whether a run, or one of its checkpoints, trains an adapter."""
+    run = path if (path / "recipe.toml").is_file() else path.parent.parent
+    recipe = run / "recipe.toml"
+    return recipe.is_file() and not is_reinforcement(run) and recipes.read(recipe).lora is not None
+
+
+def base_name(recipe: Recipe) -> str:
+    """The model that a run's adapters are of, as their folder names it: absolute, where it is a path."""
+    start = recipe.start
+    assert start is not None
+    return str(start.resolve()) if start.exists() else str(start)
 
 
 def run_of(path: Path) -> tuple[RunFolder | None, int | None]:
@@ -85,8 +115,11 @@ def run_of(path: Path) -> tuple[RunFolder | None, int | None]:
     match = re.fullmatch(r"step-([0-9]{8,})", path.name)
     if match and (path / META).is_file() and (path.parent.parent / "recipe.toml").is_file():
         return RunFolder(path.parent.parent), int(match[1])
-    whole = (path / "model" / "config.json").is_file()
-    if (path / "recipe.toml").is_file() and not whole and Checkpoints.newest(path / "checkpoints") is not None:
+    if (
+        (path / "recipe.toml").is_file()
+        and not RunFolder(path).finished
+        and Checkpoints.newest(path / "checkpoints") is not None
+    ):
         return RunFolder(path), None
     return None, None
 

@@ -19,6 +19,8 @@ from centime.errors import UserError
 from centime.files.lock import INSIDE, FolderLock, InUse
 from centime.json_files import read_object
 from centime.model import Transformer
+from centime.model.adapted.files import adapter_in
+from centime.model.adapted.sites import sites_named
 from centime.model.checkpoint import load
 from centime.model.folder import StoredModel
 from centime.recipe import Recipe
@@ -40,10 +42,14 @@ class Origin:
     tokenizer: Path  # the folder of its tokenizer, template and generation settings
     read: Callable[[], dict[str, Tensor]]  # fp32 by 'kind/name', as an engine loads them; moments of a checkpoint too
     what: str  # in words
+    folder: Callable[[], Path] | None = None  # of weights that can be read again at any time; of a checkpoint none
 
 
-def find_origin(start: Path) -> Origin:
-    """What `[model] from` names. Raises UserError where it is no model, is being written, or cannot be trained."""
+def find_origin(start: Path, *, frozen: bool = False) -> Origin:
+    """What `[model] from` names. frozen: its weights stay as they are, so that quantised ones will do.
+
+    Raises UserError where it is no model, is being written, or cannot be trained.
+    """
     if start.suffix == ".gguf" and start.is_file():
         raise UserError(
             f"{start} is a GGUF file, whose weights are rounded for serving; training starts from a folder. Write one "
@@ -52,34 +58,35 @@ def find_origin(start: Path) -> Origin:
     if not start.exists():
         name, _, revision = str(start).partition("@")
         if is_hub_name(name):
-            return _of_hub(name, revision or None)
+            return _of_hub(name, revision or None, frozen)
         raise UserError(
             f"{start} does not exist; model.from names a model's folder, a run, a checkpoint of one, or a model of the "
             "Hugging Face Hub as owner/name."
         )
-    if (start / "adapter_config.json").is_file() and not (start / "config.json").is_file():
+    if adapter_in(start) is not None:
         raise UserError(
-            f"{start} holds an adapter (LoRA), not a model; merge it into the model that it was trained on (in peft: "
-            "merge_and_unload), save that, and start from there."
+            f"{start} holds an adapter (LoRA), not a model; merge it into the model that it was trained on, and start "
+            f"from there: centime export {start} --merge --hf FOLDER"
         )
     run, step = run_of(start)
     if run is not None:
         return _of_run(start, run, step)
     if (start / "recipe.toml").is_file() and not hf_config.holds_model(start):
         raise UserError(f"{start} is a run that has neither a model nor a checkpoint yet; let it train first.")
-    return _of_folder(str(start), hf_config.model_folder(start))
+    return _of_folder(str(start), hf_config.model_folder(start), frozen)
 
 
-def _of_folder(name: str, folder: Path) -> Origin:
+def _of_folder(name: str, folder: Path, frozen: bool = False) -> Origin:
     stored = StoredModel(folder)
-    if stored.matrices:
+    if stored.matrices and not frozen:
         some = next(iter(stored.matrices))
         kind = stored.matrices[some].kind
         raise UserError(
             f"{name} holds quantised weights ({some} is {kind}), which have no gradients; give the model that they "
-            f"were made from, or write them as plain numbers first: centime export {name} --hf FOLDER"
+            f"were made from, write them as plain numbers first (centime export {name} --hf FOLDER), or train an "
+            "adapter beside them with [lora]."
         )
-    return Origin(name, stored.config, folder, lambda: _plain(folder), f"the weights of {name}")
+    return Origin(name, stored.config, folder, lambda: _plain(folder), f"the weights of {name}", lambda: folder)
 
 
 def _plain(folder: Path) -> dict[str, Tensor]:
@@ -91,16 +98,17 @@ def _plain(folder: Path) -> dict[str, Tensor]:
     }
 
 
-def _of_hub(name: str, revision: str | None) -> Origin:
+def _of_hub(name: str, revision: str | None, frozen: bool) -> Origin:
     folder = description_of(name, revision)
     config, raw = hf_config.read(folder)
-    if raw.get("quantization_config"):
+    if raw.get("quantization_config") and not frozen:
         raise UserError(
             f"{name} holds quantised weights (quantization_config in its config.json), which have no gradients; name "
             "the model that they were made from."
         )
     read = lambda: _of_folder(name, weights_of(name, revision)).read()  # noqa: E731
-    return Origin(name, config, folder, read, f"the weights of {name} ({folder.name[:12]})")
+    what = f"the weights of {name} ({folder.name[:12]})"
+    return Origin(name, config, folder, read, what, lambda: weights_of(name, revision))
 
 
 def _of_run(start: Path, run: RunFolder, step: int | None) -> Origin:
@@ -109,6 +117,11 @@ def _of_run(start: Path, run: RunFolder, step: int | None) -> Origin:
         checkpoint = chosen(run, step)
         said = how_far(run, checkpoint).rstrip(".")
         recipe = recipes.read(run.recipe)
+        if recipe.lora is not None:
+            raise UserError(
+                f"{start} is a run that trains an adapter, not a model; merge it into the model that it is of: centime "
+                f"export {start} --merge --hf FOLDER"
+            )
         stage = _progress(checkpoint, run).stage
     assert recipe.data.tokenizer is not None  # of a resolved recipe
 
@@ -156,6 +169,26 @@ def require_same_shapes(origin: Origin, recipe: Recipe, stated: set[str]) -> Non
             f"[model] {', '.join(changed)} beside from changes the model: {name} {found}. Weights that exist keep "
             f"their shapes: leave {'it' if len(changed) == 1 else 'them'} out."
         )
+
+
+def require_adaptable(origin: Origin, recipe: Recipe, world: int) -> None:
+    """Raises UserError where no adapter can be trained beside the weights of `origin` as a resolved recipe has it."""
+    assert recipe.lora is not None
+    if origin.folder is None:
+        raise UserError(
+            f"{origin.name} is a checkpoint, which goes as its run goes on, and an adapter needs its model for good: "
+            f"write that first, centime export {origin.name} --hf FOLDER, and start from there."
+        )
+    if world > 1:
+        raise UserError("Adapters are trained in one process yet; start it without torchrun, or leave [lora] out.")
+    own = {"bos_token_id", "eos_token_id"}
+    there, wanted = (config.model_dump(exclude=own) for config in (origin.config, recipe.model))
+    if changed := sorted(key for key in wanted if wanted[key] != there[key]):
+        raise UserError(
+            f"[model] {', '.join(changed)} beside from changes the model, and an adapter is of a model as it is: leave "
+            f"{'it' if len(changed) == 1 else 'them'} out."
+        )
+    sites_named(recipe.model, recipe.lora.targets, "lora.targets")
 
 
 def _shapes(config: ModelConfig) -> dict[str, torch.Size]:

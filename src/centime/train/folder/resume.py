@@ -85,6 +85,18 @@ def require_place(found: Checkpoint, stages: Sequence[StagePlan]) -> None:
         )
 
 
+def require_base(found: Checkpoint, base: str) -> None:
+    """Raises UserError where the weights that a run's adapters stand beside are not those that they were trained at.
+
+    base: a digest of those there are now.
+    """
+    if read_object(found.path / META).get("base") != base:
+        raise UserError(
+            f"The weights beside which {found.path.parent.parent} trains adapters have changed since its last "
+            "checkpoint: put them back as they were, or begin another run with --out."
+        )
+
+
 def load_into(engine: TrainingEngine, found: Checkpoint) -> None:
     """Sets the engine to a checkpoint. Raises UserError where it is of another model."""
     try:

@@ -9,6 +9,7 @@ reference/      of a dpo stage: what the model made of its pairs before it
 samples.jsonl   what the model wrote at the end of each stage
 report.html     the run as a page, with its bill
 model/          the result: a Hugging Face folder with its tokenizer
+adapter/        or of a run with [lora]: an adapter in PEFT's format
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from centime.files.durable import FULL, made_folders, write_text
 from centime.files.folder import require_replaceable
 from centime.files.lock import INSIDE, FolderLock
 from centime.json_files import read_object
+from centime.model.adapted.files import ADAPTER
 from centime.model.checkpoint import MODEL
 from centime.recipe import Recipe
 from centime.train.folder.changes import RecipeChange, changes
@@ -48,12 +50,22 @@ class RunFolder:
         self.recipe, self.info = path / "recipe.toml", path / "run.json"
         self.metrics, self.checkpoints, self.model = path / "metrics.jsonl", path / "checkpoints", path / "model"
         self.tensorboard, self.samples = path / "tensorboard", path / "samples.jsonl"
-        self.report = path / "report.html"
+        self.report, self.adapter = path / "report.html", path / "adapter"
 
     @property
     def begun(self) -> bool:
         """Whether a run lives here already; a recipe alone may be anybody's."""
         return self.recipe.exists() and (self.info.exists() or self.checkpoints.exists())
+
+    @property
+    def result(self) -> Path:
+        """What came of it, or will: the adapter where one is there, else the model."""
+        return self.adapter if (self.adapter / "adapter_config.json").exists() else self.model
+
+    @property
+    def finished(self) -> bool:
+        """Whether its result is there, a model or an adapter."""
+        return (self.model / "config.json").exists() or (self.adapter / "adapter_config.json").exists()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -90,7 +102,8 @@ class RunFolder:
             )
         if self.begun:
             self._require_kinds()
-            require_replaceable(self.model, MODEL, place="folder for the run")  # now, not when it is trained
+            for result, kind in ((self.model, MODEL), (self.adapter, ADAPTER)):
+                require_replaceable(result, kind, place="folder for the run")  # now, not when it is trained
             found = changes(recipes.read(self.recipe), recipe)
             changed = [change.key for change in found if not change.meant(settings)]
             if changed:
@@ -136,7 +149,10 @@ class RunFolder:
 
     def _others(self) -> Path | None:
         """What has a name that a run writes under, and is not the run.json of one that was killed as it began."""
-        written = (self.recipe, self.metrics, self.checkpoints, self.model, self.tensorboard, self.samples, self.report)
+        written = (
+            *(self.recipe, self.metrics, self.checkpoints, self.model, self.adapter),
+            *(self.tensorboard, self.samples, self.report),
+        )
         found = next((path for path in written if os.path.lexists(path)), None)
         if found is None and os.path.lexists(self.info):
             try:

@@ -15,6 +15,7 @@ from centime.train.forecast.memory import (
     require_fit,
     require_rows,
     snapshot_bytes,
+    trained_parameters,
 )
 from centime.train.forecast.peak import kept_peak, measured_peak, raise_peak
 from centime.train.forecast.timing import StepSeconds, measure
@@ -47,4 +48,5 @@ __all__ = [
     "stage_forecast",
     "stage_seconds",
     "steps_bought",
+    "trained_parameters",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import shutil
 import sys
@@ -12,8 +13,9 @@ import torch
 
 from centime.catalogue.model_config import ModelConfig
 from centime.errors import UserError
+from centime.model.adapted.sites import sites_named
 from centime.plan.counts import count
-from centime.recipe import Recipe
+from centime.recipe import Lora, Recipe
 from centime.units import format_bytes
 
 HEAD_CHUNK = 2048  # rows of logits that linear_cross_entropy keeps at once
@@ -21,15 +23,32 @@ OVERHEAD = 2.0  # measured over counted: 1.4 to 2.2 on a CPU (backward's tempora
 RESERVE = 0.95  # share of the free memory that a run may plan with: Python, the allocator's gaps
 
 
-def state_bytes(config: ModelConfig, compute_dtype: torch.dtype, muon: bool, world: int = 1) -> int:
+def trained_parameters(config: ModelConfig, lora: Lora | None) -> int:
+    """Numbers that have gradients and moments: the model's, or those of its adapters."""
+    if lora is None:
+        counts = count(config)
+        return counts.total_params + counts.mtp_params
+    shapes = [site.shape for site in sites_named(config, lora.targets, "lora.targets")]
+    return sum(math.prod(shape[:-2]) * lora.rank * (shape[-2] + shape[-1]) for shape in shapes)
+
+
+def state_bytes(
+    config: ModelConfig, compute_dtype: torch.dtype, muon: bool, world: int = 1, lora: Lora | None = None
+) -> int:
     """Weights, masters, gradients and moments of one rank.
 
-    4 bytes each for master, gradient and AdamW's two moments (Muon keeps one), 2 for a bf16 copy.
+    4 bytes each for master, gradient and AdamW's two moments (Muon keeps one), 2 for a bf16 copy. Of a frozen model the
+    weights alone, in the type that is computed in, or matrices of 8 or 4 bits with a scale of 16 for 32 numbers (of 32
+    for 128 x 128 in FP8).
     """
-    counts = count(config)
-    parameters = counts.total_params + counts.mtp_params
     each = (12 if muon else 16) + (2 if compute_dtype == torch.bfloat16 else 0)
-    return parameters * each // world
+    held = trained_parameters(config, lora) * each
+    if lora is not None:
+        parameters, tables = trained_parameters(config, None), 2 * config.vocab_size * config.hidden_size
+        quantised = max(0, parameters - tables) if lora.base else 0
+        bits = {"int8": 8.5, "int4": 4.5, "fp8": 8.0, None: 0.0}[lora.base]
+        held += int(quantised * bits / 8) + (parameters - quantised) * compute_dtype.itemsize
+    return held // world
 
 
 def activation_bytes(
@@ -82,10 +101,9 @@ def available_bytes(device: torch.device) -> int:
     return max(free, 0)
 
 
-def snapshot_bytes(config: ModelConfig, muon: bool) -> int:
+def snapshot_bytes(config: ModelConfig, muon: bool, lora: Lora | None = None) -> int:
     """What a checkpoint takes in this machine's memory while it is written: master and moments, once more."""
-    counts = count(config)
-    return (counts.total_params + counts.mtp_params) * (8 if muon else 12)
+    return trained_parameters(config, lora) * (8 if muon else 12)
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -125,7 +143,7 @@ def require_fit(
     ranks_here = world if device.type == "cpu" else 1  # gloo ranks share this machine's memory
     free = int(RESERVE * available_bytes(device)) // ranks_here
     recompute = recipe.run.activation_checkpointing
-    state = state_bytes(config, compute_dtype, recipe.optimizer.name == "muon", world)
+    state = state_bytes(config, compute_dtype, recipe.optimizer.name == "muon", world, recipe.lora)
     one = activation_bytes(config, sequence_length, 1, compute_dtype, recompute)
     need = state + activation_bytes(config, sequence_length, micro_batch, compute_dtype, recompute)
     if need <= free:
@@ -157,10 +175,9 @@ def require_rows(sequences: int, sequence_length: int, world: int) -> None:
         )
 
 
-def require_disk(folder: Path, config: ModelConfig, keep: int) -> None:
-    """Room for the checkpoints: 12 bytes a parameter each, one more than are kept while one is written."""
-    counts = count(config)
-    need = (counts.total_params + counts.mtp_params) * 12 * (keep + 1)
+def require_disk(folder: Path, config: ModelConfig, keep: int, lora: Lora | None = None) -> None:
+    """Room for the checkpoints: 12 bytes a trained parameter each, one more than are kept while one is written."""
+    need = trained_parameters(config, lora) * 12 * (keep + 1)
     free = shutil.disk_usage(folder).free
     if need > free:
         raise UserError(

@@ -24,10 +24,12 @@ class Groups(NamedTuple):
 def group_parameters(model: nn.Module, settings: Settings) -> Groups:
     """V4 report section 4.2: embedding, head, router and norms stay on AdamW; stacked experts are matrices.
 
-    Decay falls on matrices only, the embedding and the head among them.
+    Decay falls on matrices only, the embedding and the head among them. What is frozen is in no group.
     """
     groups = Groups([], [], [])
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         kept = name in {"embed.weight", "head.weight"} or name.endswith("router.weight")
         if parameter.dim() < 2:
             groups.plain.append(name)

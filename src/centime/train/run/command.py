@@ -110,10 +110,11 @@ def train(
             f"Stopped by {outcome.signal.name} {saved}; go on with: centime train {outcome.folder} --resume"
         )
     else:
+        what = "model" if setup.recipe.lora is None else "adapter"
         setup.console.print(
-            f"The model is in {setup.folder.model}; talk to it with: centime generate {setup.folder.model}"
+            f"The {what} is in {setup.folder.result}; talk to it with: centime generate {setup.folder.result}"
         )
-    return TrainedRun(outcome, setup.folder.model, report, made)
+    return TrainedRun(outcome, setup.folder.result, report, made)
 
 
 def show_bill(setup: Setup) -> tuple[Bill | None, Path | None]:

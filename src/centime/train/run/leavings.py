@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from centime.errors import UserError
+from centime.model.adapted.files import write_adapter
 from centime.model.checkpoint import save_state
 from centime.ops.finite import first_not_finite
-from centime.train.engine import SingleDevice, TrainingEngine
+from centime.train.engine import AdaptedDevice, SingleDevice, TrainingEngine
 from centime.train.folder import Checkpoints, RunProgress, weights_in
+from centime.train.folder.as_model import base_name
 from centime.train.run.callbacks import Callback, MetricsFile, ProgressBar, TensorBoard
 from centime.train.run.samples import write_sample
 from centime.train.run.setup import Setup
@@ -51,7 +53,8 @@ def sample(setup: Setup, engine: TrainingEngine, plan: StagePlan, where: RunProg
 
 
 def save_model(setup: Setup, engine: TrainingEngine, plan: StagePlan) -> None:
-    """The result as a Hugging Face folder, in the type that it was trained to compute in (routing bias in fp32).
+    """The result as a Hugging Face folder, in the type that it was trained to compute in (routing bias in fp32), or an
+    adapter in PEFT's format.
 
     Every rank calls it. Raises UserError where a number is not finite, or the folder cannot be written.
     """
@@ -61,5 +64,7 @@ def save_model(setup: Setup, engine: TrainingEngine, plan: StagePlan) -> None:
             f"The model is not saved: {bad.partition('/')[2]} has numbers that are not finite. Lower the last "
             "stage's lr or optimizer.clip; the checkpoints before that are good."
         )
-    if setup.ranks.rank == 0:
+    if isinstance(engine, AdaptedDevice):
+        write_adapter(setup.folder.adapter, engine.adapter(base_name(setup.recipe)), setup.recipe.model)
+    elif setup.ranks.rank == 0:
         save_state(plan.config, weights_in(state), setup.folder.model, setup.recipe.data.tokenizer, setup.dtype)

@@ -107,6 +107,8 @@ class StageLoop:
         """One step, counted and recorded; the seconds that the trainer took. A signal may cut a `long` one short."""
         progress, world, start = self.progress, self._world, time.perf_counter()
         batch, settings = self.rows.batch(progress.step), self.plan.schedule.settings(progress.step)
+        if self.plan.lora is not None and self.plan.lora.dropout:
+            torch.manual_seed(progress.global_step)  # what is left out is a function of the place, as rows are
         with self._interruptible(long):
             result = self.trainer.step(batch, settings)
         seconds = time.perf_counter() - start

@@ -25,6 +25,7 @@ from centime.train.folder import (
     find_origin,
     info_of,
     order_of,
+    require_adaptable,
     require_same_shapes,
     step_of,
     tokenizer_for,
@@ -49,7 +50,7 @@ class AlreadyFinished(Exception):
 
     def __init__(self, folder: RunFolder) -> None:
         super().__init__(
-            f"{folder.path} is finished: nothing is left to do. Its model is in {folder.model}; "
+            f"{folder.path} is finished: nothing is left to do. Its model is in {folder.result}; "
             f"`centime bill {folder.path}` shows what it cost."
         )
 
@@ -83,6 +84,8 @@ class Setup:
         self.recipe = resolve(recipe, self.tokenizer, self.origin.config if self.origin else None)
         if self.origin is not None:
             require_same_shapes(self.origin, self.recipe, recipe.model.model_fields_set)
+        if self.recipe.lora is not None and self.origin is not None:
+            require_adaptable(self.origin, self.recipe, self.ranks.world)
         family_of(self.recipe.model)  # a model that no family computes could not be saved at the end
         self.changed = self.folder.check(self.recipe, resume, settings)
         self.resuming = self.folder.begun
@@ -92,7 +95,7 @@ class Setup:
         self.profile = self._profile()
         self.price = price_for(self.metered, price)
         info = info_of(self.folder, len(recipe.stages), self.say) if self.resuming else {}
-        if info.get("finished") is True and self.folder.model.joinpath("config.json").exists():
+        if info.get("finished") is True and self.folder.finished:
             raise AlreadyFinished(self.folder)
         self.changes: list[dict[str, Any]] = [*info.get("changed", []), *self._changes_now()]
         self.order = order_of(self.folder) if self.resuming else ORDER
@@ -114,7 +117,7 @@ class Setup:
             require_fit(self.recipe, stage.config, length, micro, self.device, self.dtype, self.ranks.world)
         if self.ranks.rank == 0:
             existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
-            require_disk(existing, self.recipe.model, recipe.run.keep)
+            require_disk(existing, self.recipe.model, recipe.run.keep, recipe.lora)
 
     def say(self, text: str) -> None:
         """Prints a sentence on the first rank's terminal."""
@@ -139,6 +142,8 @@ class Setup:
     def _origin(self, recipe: Recipe) -> Origin:
         """What the run starts from; of one that goes on from a checkpoint, as its own recipe knows it."""
         assert recipe.start is not None
+        if recipe.lora is not None:  # the weights are needed as long as the run is
+            return find_origin(recipe.start, frozen=True)
         own = recipes.read(self.folder.recipe) if self.folder.begun else None
         if own is None or own.start != recipe.start or Checkpoints.newest(self.folder.checkpoints) is None:
             return find_origin(recipe.start)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from centime.ledger import Book, Meter, life
-from centime.train.engine import Trainer, TrainingEngine, deterministic, from_first, group
+from centime.train.engine import AdaptedDevice, Trainer, TrainingEngine, deterministic, from_first, group
 from centime.train.folder import (
     Checkpoint,
     Checkpoints,
@@ -22,6 +22,7 @@ from centime.train.folder import (
     load_into,
     newest_good,
     read_checkpoint,
+    require_base,
     require_place,
     versions,
 )
@@ -91,6 +92,9 @@ class TrainingRun:
         self.meter.stage(setup.stages[where.stage].name)
         begun = begun_with(setup) if found is None else {}
         engine = engine_for(setup, setup.stages[where.stage], begun, moments=False, timed=True)
+        self._base = {"base": engine.base} if isinstance(engine, AdaptedDevice) else {}
+        if found and isinstance(engine, AdaptedDevice):
+            require_base(found, engine.base)
         self.fitted = self._fitted(engine)
         if not setup.resuming:
             self._begin()
@@ -130,6 +134,10 @@ class TrainingRun:
             if where.stage + 1 == len(self.fitted.stages):
                 break
             where.stage, where.step, where.own = where.stage + 1, 0, {}
+            if isinstance(engine, AdaptedDevice):
+                plan = self.fitted.stages[where.stage]
+                engine.go_on(setup.kinds[plan.stage.kind].objective(engine.model, plan.stage), plan.keep_moments)
+                continue
             before = {name: tensor.clone() for name, tensor in engine.state().items()}
             del engine, loop
             plan = self.fitted.stages[where.stage]
@@ -183,7 +191,7 @@ class TrainingRun:
     def _also_saved(self) -> dict[str, Any]:
         """What a checkpoint says of the run as a whole: how a budget resized its stages, and their steps."""
         steps = sum(stage.schedule.steps for stage in self.fitted.stages)
-        return {"fitted": self.fitted.factors, "steps": steps}
+        return {"fitted": self.fitted.factors, "steps": steps, **self._base}
 
     def _correct(self, loop: StageLoop) -> None:
         """After the first seconds of steps: the forecast by their pace, said and kept, and a budget's rest by it."""
@@ -231,7 +239,7 @@ class TrainingRun:
             costs = [replace(cost, beside=beside) for cost, beside in zip(costs, besides, strict=True)]
         memory = peak_bytes(setup.device)  # the timed steps have used all but a checkpoint's copy
         if setup.device.type == "cpu":
-            memory += snapshot_bytes(setup.recipe.model, setup.recipe.optimizer.name == "muon")
+            memory += snapshot_bytes(setup.recipe.model, setup.recipe.optimizer.name == "muon", setup.recipe.lora)
         costs, memory = from_first((costs, memory), setup.ranks)
         return FittedPlan(setup, costs, memory, self.began)
 

@@ -32,11 +32,20 @@ def resolve(recipe: Recipe, tokenizer: Tokenizer, origin: ModelConfig | None = N
     model = ModelConfig.model_validate(fields)
     data = recipe.data.model_copy(update={"tokenizer": tokenizer.folder})
     resolved = recipe.model_copy(update={"model": model, "data": data})
+    if recipe.lora is not None:
+        resolved = _frozen(resolved)
     first = recipe.stages[0][1]
     if isinstance(first, Pretrain) and first.tokens is None:
         tokens = CHINCHILLA * count(model, first.sequence_length).active_params_without_embedding
         resolved = resolved.with_first(first.model_copy(update={"tokens": tokens}))
     return resolved
+
+
+def _frozen(recipe: Recipe) -> Recipe:
+    """A recipe of adapters: MTP modules and routing biases stay as the model has them, so no loss is for them."""
+    still = {"mtp_weight": 0.0, "mtp_weight_end": 0.0, "bias_update_speed": 0.0}
+    one = {key: getattr(recipe, key).model_copy(update=still) for key in ("train", "sft") if getattr(recipe, key)}
+    return recipe.model_copy(update={**one, "stage": [stage.model_copy(update=still) for stage in recipe.stage]})
 
 
 def _vocabulary(recipe: Recipe, tokenizer: Tokenizer, origin: ModelConfig | None) -> int:

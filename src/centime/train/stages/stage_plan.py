@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from centime.catalogue.model_config import ModelConfig
 from centime.data.loader import ORDER
 from centime.data.tokenizers import Tokenizer
+from centime.model.adapted.sites import sites_named
 from centime.plan.counts import count
-from centime.recipe import Recipe, StageSection
+from centime.recipe import Lora, Recipe, StageSection
 from centime.train.stages.batches import Rows, StageRows, TextRows
 from centime.train.stages.kind import RowsAsked, RowsKind
 from centime.train.stages.resolved import stage_configs
@@ -28,11 +29,17 @@ class StagePlan:
     rows: Rows
     keep_moments: bool  # whether the optimizer goes on from the stage before
     order: int  # of the rows, as Loader has it
+    lora: Lora | None = None  # what is trained beside a frozen model
 
     @property
     def flops_per_token(self) -> float:
-        """Model FLOPs of training one token, MTP included where it is trained (recompute never counts)."""
+        """Model FLOPs of training one token, MTP included where it is trained (recompute never counts).
+
+        A frozen model has no products for gradients of its weights: two thirds of a training's, and its adapters' own.
+        """
         counts = count(self.config, round(self.rows.tokens_per_row))
+        if self.lora is not None:
+            return 2 * counts.forward_flops_per_token + adapter_flops(self.config, self.lora)
         return counts.train_flops_per_token_with_mtp if self.stage.mtp_weight else counts.train_flops_per_token
 
     @property
@@ -48,6 +55,15 @@ class StagePlan:
     def steps(self, rank: int, world: int) -> StageRows:
         """The stage's rows as a rank takes them."""
         return StageRows(self.rows, self.schedule, rank, world)
+
+
+def adapter_flops(config: ModelConfig, lora: Lora) -> float:
+    """FLOPs of training adapters on one token: 6 for each number that it meets, of experts those that it visits."""
+    met = 0
+    for site in sites_named(config, lora.targets, "lora.targets"):
+        times = config.num_experts_per_tok if site.group == "experts" else 1
+        met += times * lora.rank * (site.shape[-2] + site.shape[-1])
+    return 6.0 * met
 
 
 def plan_stages(
@@ -78,5 +94,5 @@ def plan_stages(
         if isinstance(rows, TextRows):
             position = rows.loader.position(int(schedule.rows.sum()))
         keep = i > 0 and kind.text and plans[-1].kind.text
-        plans.append(StagePlan(name, kind, section, configs[i], schedule, rows, keep, order))
+        plans.append(StagePlan(name, kind, section, configs[i], schedule, rows, keep, order, recipe.lora))
     return plans

@@ -13,15 +13,18 @@ from centime.errors import UserError
 from centime.files.durable import write_text
 from centime.ledger import Book, Meter
 from centime.ledger.billing import Bill, bill_of, table_of
+from centime.model.adapted.files import write_adapter
 from centime.model.checkpoint import save_state
 from centime.ops.finite import first_not_finite
 from centime.recipe import toml
 from centime.recipe.reinforcement import ReinforcementRecipe, read_reinforcement
-from centime.train.folder import Checkpoints, RunFolder, newest_good, versions, weights_in
+from centime.train.engine import AdaptedDevice
+from centime.train.folder import Checkpoints, RunFolder, newest_good, require_base, versions, weights_in
 from centime.train.folder.checkpoints import META
 from centime.train.report import write_report
 from centime.train.run.callbacks import Callback, MetricsFile, ProgressBar, TensorBoard
 from centime.train.run.signals import StopSignals
+from centime.tune.reference import restore
 from centime.tune.run.journal import Journal
 from centime.tune.run.loop import STAGE, TuningEnding, TuningLoop, TuningProgress
 from centime.tune.run.setup import TuningSetup
@@ -49,7 +52,7 @@ class TunedRun:
         """{run, model, ended, stopped_by, steps, accuracy, first_accuracy, report, bill}: docs/reinforce.md."""
         return {
             "run": str(self.folder.path),
-            "model": str(self.folder.model) if self.stopped_by is None else None,
+            "model": str(self.folder.result) if self.stopped_by is None else None,
             "ended": self.ending.value,
             "stopped_by": None if self.stopped_by is None else self.stopped_by.name,
             "steps": self.progress.step,
@@ -129,9 +132,11 @@ def _run(run: RunFolder, setup: TuningSetup) -> TunedRun:
     if stopped_by is not None:
         say(f"Stopped by {stopped_by.name} and saved; go on with: centime train {run.path} --resume", markup=False)
     else:
+        what = "model" if setup.recipe.lora is None else "adapter"
         say(
             f"Done, for {ending.value}: from {100 * progress.first_accuracy:.1f} to {100 * progress.accuracy:.1f} % of "
-            f"{len(setup.held_out)} held-out problems right, after {progress.step} steps. The model is in {run.model}.",
+            f"{len(setup.held_out)} held-out problems right, after {progress.step} steps. The {what} is in "
+            f"{run.result}.",
             markup=False,
         )
     return TunedRun(run, ending, progress, stopped_by, report, bill)
@@ -148,10 +153,12 @@ def _progress(run: RunFolder, setup: TuningSetup) -> TuningProgress:
             f"The problems of {run.path} have changed since its last checkpoint ({found.place.rows}; now "
             f"{setup.problems.fingerprint}). Put them back as they were, or begin another run with --out."
         )
+    if isinstance(setup.engine, AdaptedDevice):
+        require_base(found, setup.engine.base)
     setup.engine.load(found.tensors)
     if setup.reference is not None:
         kept = {name.partition("/")[2]: t for name, t in found.tensors.items() if name.startswith("reference/")}
-        setup.reference.load_state_dict(kept)
+        restore(setup.reference, kept)
     known = {field.name for field in fields(TuningProgress)}
     return TuningProgress(**{key: value for key, value in tree.items() if key in known})
 
@@ -195,6 +202,10 @@ def _save_model(run: RunFolder, setup: TuningSetup) -> None:
     state = setup.engine.state()
     if (bad := first_not_finite(state)) is not None:
         raise UserError(f"The model is not saved: {bad} has numbers that are not finite. Lower rl.lr.")
+    if isinstance(setup.engine, AdaptedDevice):
+        made = setup.engine.adapter(str(setup.recipe.start.resolve()))
+        write_adapter(run.adapter, made, setup.engine.model.config)
+        return
     save_state(setup.engine.model.config, weights_in(state), run.model, setup.tokenizer.folder, setup.dtype)
 
 

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from centime.ledger import Meter
-from centime.train.engine import Trainer
+from centime.train.engine import AdaptedDevice, Trainer
 from centime.train.folder import Checkpoints, RunProgress
 from centime.train.run.callbacks import Callback, Record
 from centime.train.run.signals import StopSignals
 from centime.train.stages import StepSettings
 from centime.tune.groups import Drawn
+from centime.tune.reference import kept_of
 from centime.tune.run.health import RunHealth
 from centime.tune.run.journal import Journal
 from centime.tune.run.setup import TuningSetup
@@ -88,9 +89,13 @@ class TuningLoop:
         meta = asdict(progress) | {"rows": self.setup.problems.fingerprint, "order": 1}
         meta["device_ns"] += spent.device_ns
         meta["cost"] += spent.cost or 0.0
+        if isinstance(self.setup.engine, AdaptedDevice):
+            meta["base"] = self.setup.engine.base
         tensors = dict(self.setup.engine.state())
-        if self.setup.reference is not None:
-            tensors |= {f"reference/{name}": tensor for name, tensor in self.setup.reference.state_dict().items()}
+        tensors |= {
+            f"reference/{name}": tensor
+            for name, tensor in kept_of(self.setup.reference, self.setup.engine.model).items()
+        }
         if self.checkpoints.save(progress.global_step, tensors, meta, wait):  # the one before it is on the disk
             self.journal.forget(progress.step if wait else self.saved)
         self.saved = progress.step

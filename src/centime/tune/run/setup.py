@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from rich.console import Console
 
+from centime.catalogue.hf import model_folder
 from centime.catalogue.prices import price_for
 from centime.data.tokenizers import load_tokenizer
 from centime.errors import UserError
 from centime.ledger.device import this_device
 from centime.model import Transformer
+from centime.model.adapted.files import adapter_in
 from centime.model.checkpoint import load
 from centime.ops.precision import compute_dtype
 from centime.plan.counts import count
+from centime.recipe import Lora
 from centime.recipe.reinforcement import ReinforcementRecipe
-from centime.train.engine import SingleDevice, device_of, ranks
+from centime.train.engine import AdaptedDevice, SingleDevice, device_of, frozen_model, ranks
 from centime.train.folder.as_model import usable
 from centime.train.forecast import parse_budget
 from centime.tune.objective import PolicyObjective
 from centime.tune.problems import open_problems
+from centime.tune.reference import copy_of
 from centime.tune.rewards import open_grader, require_answers
 from centime.tune.run.steps import Asking
 from centime.tune.sampling import Sampler
@@ -50,18 +52,25 @@ class TuningSetup:
         self.grader = open_grader(self.settings)
         require_answers(self.held_out, self.settings.reward)
         folder = usable(recipe.start, lambda text: self.console.print(text, markup=False))
-        model = load(folder, dtype=torch.float32, device=self.device, dense=True)
+        lora = require_lora(recipe)
+        if lora is None:
+            model = load(folder, dtype=torch.float32, device=self.device, dense=True)
+        else:
+            model = frozen_model(model_folder(folder), lora, self.dtype, self.device)
         self.tokenizer = load_tokenizer(folder / "model" if (folder / "model" / "config.json").is_file() else folder)
         vocabulary = min(self.tokenizer.vocab_size, model.config.vocab_size)
-        self.engine = SingleDevice(
-            model,
-            recipe.optimizer,
-            self.dtype,
-            lambda net: PolicyObjective(net, self.settings.loss, self.settings.temperature, vocabulary),
+
+        def objective(net: Transformer) -> PolicyObjective:
+            return PolicyObjective(net, self.settings.loss, self.settings.temperature, vocabulary)
+
+        self.engine = (
+            SingleDevice(model, recipe.optimizer, self.dtype, objective)
+            if lora is None
+            else AdaptedDevice(model, lora, recipe.seed, recipe.optimizer, self.dtype, objective)
         )
         self.reference: Transformer | None = None
         if self.settings.loss.kl:
-            self.reference = copy.deepcopy(model).eval().requires_grad_(False)
+            self.reference = copy_of(model)
         self.sampler = Sampler(
             model,
             self.tokenizer,
@@ -100,3 +109,20 @@ class TuningSetup:
                 f"A prompt of {longest} tokens and an answer of rl.max_tokens = {self.settings.max_tokens} need more "
                 f"than the model's {positions} positions; lower rl.max_tokens, or extend the context first."
             )
+
+
+def require_lora(recipe: ReinforcementRecipe) -> Lora | None:
+    """The recipe's adapters. Raises UserError where they cannot be trained so, or the weights are an adapter's own."""
+    start, lora = recipe.start, recipe.lora
+    if adapter_in(start) is not None:
+        raise UserError(
+            f"{start} is an adapter, not a model; merge it first, and start from there: centime export {start} --merge "
+            "--hf FOLDER"
+        )
+    if lora is not None and lora.dropout:
+        raise UserError("lora.dropout would have it learn from other likelihoods than it drew with: leave it out.")
+    if lora is not None and recipe.optimizer.name == "muon":
+        raise UserError("optimizer.name muon orthogonalises whole matrices; adapters are trained with adamw.")
+    if lora is not None and recipe.rl.bias_update_speed:
+        raise UserError("rl.bias_update_speed moves what is frozen under lora (routing biases): leave it out.")
+    return lora

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,6 +16,7 @@ from centime.train.engine import SingleDevice, ranks
 from centime.train.kinds import LiveStage, StageKind
 from centime.train.stages import Rows, RowsAsked
 from centime.tune.objective import PolicyObjective
+from centime.tune.reference import copy_of, restore
 from centime.tune.rewards import open_grader
 from centime.tune.run.journal import Journal
 from centime.tune.run.steps import Asking
@@ -62,9 +62,9 @@ class RlKind(StageKind):
         assert isinstance(section, Rl)
         reference = None
         if section.loss.kl:
-            reference = copy.deepcopy(objective.model).eval().requires_grad_(False)
+            reference = copy_of(objective.model)
             if live.step:
-                reference.load_state_dict(_kept(live))
+                restore(reference, _kept(live))
         asking = self._asking(live, section, objective, reference)
         self._prepared = Prepared(asking, Journal(live.folder / "drawn" / live.plan.name))
 

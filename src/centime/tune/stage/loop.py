@@ -14,6 +14,7 @@ from centime.train.run.callbacks import Record
 from centime.train.run.loop import StageEnding, StageLoop
 from centime.train.stages import StepSettings
 from centime.tune.groups import Drawn
+from centime.tune.reference import kept_of
 from centime.tune.run.health import RunHealth
 from centime.tune.run.journal import Journal
 from centime.tune.run.steps import (
@@ -91,8 +92,7 @@ class RlLoop(StageLoop):
         return good
 
     def _beside(self) -> Mapping[str, Tensor]:
-        reference = self.steps.asking.reference
-        state = {} if reference is None else reference.state_dict()
+        state = kept_of(self.steps.asking.reference, self.steps.asking.objective.model)
         return {f"{BESIDE}reference/{name}": tensor for name, tensor in state.items()}
 
     def _count_skipped(self, learned: Learned) -> None:

@@ -1,0 +1,1 @@
+"""Low-rank adapters beside frozen matrices: where they stand, what they compute, how they merge, PEFT's files."""

@@ -1,0 +1,69 @@
+"""Reinforcement of adapters: roll-outs read the adapted weights, to the bit where that is asked, and the base stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from tests.tune.made import RECIPE, lines, start, write_recipe
+
+import centime
+from centime.errors import UserError
+from centime.model.digest import weights_digest
+from centime.tune.run import reinforce
+
+LORA = (
+    RECIPE.replace("steps = 6", "steps = 4").replace('precision = "fp32"', 'precision = "fp32"\ndeterministic = true')
+    + '\n[rl.loss]\nkl = 0.1\n[lora]\nrank = 2\ntargets = ["all-linear", "head"]\n'
+)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapters")
+    return write_recipe(folder, start(folder / "model", steps=12), LORA)
+
+
+def run(recipe: Path, folder: Path, *settings: str, resume: bool = False) -> None:
+    reinforce(recipe, list(settings), folder, resume=resume, budget=None, price="$1/h")
+
+
+@pytest.mark.slow
+def test_samples_are_drawn_by_what_is_trained_and_a_run_goes_on_to_the_same_bits(recipe: Path, tmp_path: Path) -> None:
+    base, out = recipe.parent / "model", tmp_path / "run"
+    run(recipe, out)
+    steps = [line for line in lines(out) if "loss" in line]
+    assert [line["mismatch_max"] for line in steps] == [0.0] * 4
+    assert weights_digest(centime.load(out)) != weights_digest(centime.load(base))
+    newest = load_file(out / "checkpoints" / "step-00000004" / "tensors.safetensors")
+    assert all(name == "adamw/step" or name.endswith((".a", ".b")) for name in newest)
+    assert any(name.startswith("reference/") for name in newest)
+    again = tmp_path / "again"
+    shutil.copytree(out, again)
+    shutil.rmtree(again / "adapter")
+    shutil.rmtree(again / "checkpoints" / "step-00000004")
+    run(again, again, resume=True)
+    weights = "adapter/adapter_model.safetensors"
+    assert (again / weights).read_bytes() == (out / weights).read_bytes()
+    meta = again / "checkpoints" / "step-00000004" / "state.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"base": "another"}))
+    with pytest.raises(UserError, match="have changed since its last checkpoint"):
+        run(again, again, resume=True)
+    with pytest.raises(UserError, match="is an adapter, not a model"):
+        run(recipe, tmp_path / "no", f"start={out}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("lora.dropout=0.1", "other likelihoods than it drew with"),
+        ("optimizer.name=muon", "orthogonalises whole matrices"),
+        ("rl.bias_update_speed=0.1", "moves what is frozen"),
+    ],
+)
+def test_what_adapters_cannot_be_reinforced_with_is_said(setting: str, said: str, recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        run(recipe, tmp_path / "out", setting)
