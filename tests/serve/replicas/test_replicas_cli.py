@@ -124,7 +124,9 @@ def test_two_replicas_are_one_server_with_one_bill(tmp_path: Path) -> None:
     assert min(parts) >= 0
 
 
+@pytest.mark.long
 def test_a_folder_that_no_replica_can_open_is_told(tmp_path: Path) -> None:
+    """By a Ray of its own, which takes a minute to start and end; test_ray_serve.py has its sentences."""
     folder = small_folder(tmp_path / "small", positions=64)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
