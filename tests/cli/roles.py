@@ -129,7 +129,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "plan lifetime --max-tokens",
         "--limit",
     ),
-    "duration": ("--interrupted-every", "--ttft", "--tpot"),
+    "duration": ("--interrupted-every", "--ttft", "--tpot", "meter --for", "meter --every"),
     "money": (
         "--price",
         "--serve-price",
@@ -249,6 +249,7 @@ RIGHT: dict[str, dict[str, str]] = {
     "calibrate": {"--out": "profile.json"},
     "bill": {},
     "serve": {"model": "model", "--port": "0"},
+    "meter": {"--engine": "http://127.0.0.1:9", "--for": "1s"},
     "catalogue price": {"price_list": "deepseek-flash"},
     "catalogue vectors": {},
     "catalogue update": {"--source": "epoch", "--from": "hardware.csv"},

@@ -22,7 +22,7 @@ class Imported:
     """One statement. Money is in pico-units, as text in the book: a cloud's charge may pass 64 bits of them."""
 
     id: str
-    source: str  # vllm, sglang, slurm, focus
+    source: str  # vllm, sglang, slurm, focus, meter
     origin: str  # the file or URL it was read from
     name: str  # what it is about: a model, a job, a service
     start_ns: int  # wall clock; 0 where the source does not say
@@ -99,8 +99,9 @@ def _placed(row: Imported, known: list[Imported]) -> Imported | None:
 
 def _same(row: Imported, other: Imported) -> bool:
     """Whether two statements of one id are of one thing: a server has one host and port, where both are known, and
-    its counters only grow; a job keeps its name, and its time only grows. A charge may be corrected to anything."""
-    if row.source == "focus":
+    its counters only grow; a job keeps its name, and its time only grows. A charge, and a part of an hour that was
+    metered, may be corrected to anything."""
+    if row.source in ("focus", "meter"):  # their ids say it all
         return True
     job = row.source == "slurm"
     grows = ["device_ns"] if job else ["requests", "prompt_tokens", "hit_tokens", "output_tokens"]

@@ -45,6 +45,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "centime serve runs/quickstart",
         "centime serve --upstream http://localhost:8080 --upstream-device H100",
     ),
+    "meter": ("centime meter --engine http://localhost:8000 --price '$2.10/h x 8' --for 1h",),
     "catalogue price": (
         "centime catalogue price deepseek-v4-pro --at 2026-08-22T16:00Z",
         "centime catalogue price deepseek-flash --hit 900000 --miss 100000 --output 20000",

@@ -8,6 +8,7 @@ VERBS = {
     "calibrate": "Measure this machine in under a minute, so that plans for it start from what it really does.",
     "bill": "What it really cost, in the shape of Table 1 of the DeepSeek-V3 report.",
     "serve": "A model folder as an HTTP server for OpenAI, DeepSeek and Anthropic clients; a price on every answer.",
+    "meter": "The price of what runs on somebody else's engine: vLLM, SGLang or llama-server, by its own counters.",
     "keys": "API keys of a server: budgets, limits, prices.",
     "budgets": "What organisations, teams, keys, users and sessions may spend, by the day, the month, for ever.",
     "users": "What the ledger knows of a user whom clients named: exported, or forgotten.",

@@ -8,12 +8,11 @@ Prompt tokens include those found in the cache, in both. How many devices a serv
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from centime.errors import UserError
 from centime.ledger.imported import Imported
+from centime.ledger.imports.samples import Sample, model_of, samples_of
 from centime.ledger.imports.terms import NamedDevice, Terms
 
 # source -> what is counted -> the names it goes by, newest first: the first on the page is taken
@@ -38,15 +37,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 _PROCESS_START = "process_start_time_seconds"
-_SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)\s*(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
-_LABEL = re.compile(r'\s*(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
-
-
-@dataclass(frozen=True)
-class _Sample:
-    name: str
-    labels: dict[str, str]
-    value: Decimal
+_WANTED = {name for names in NAMES.values() for alternatives in names.values() for name in alternatives}
 
 
 def is_prometheus(text: str) -> bool:
@@ -59,10 +50,10 @@ def read_prometheus(text: str, origin: str, moment_ns: int, terms: Terms) -> lis
 
     The machine's time runs from the server's start, where the page says it, times `terms.devices`.
     """
-    samples = list(_samples(text, origin))
+    samples = samples_of(text, origin, _WANTED | {_PROCESS_START})
     source = "vllm" if re.search(r"^vllm:", text, re.MULTILINE) else "sglang"
     prompt = NAMES[source]["prompt"][0]
-    models = sorted({_model(sample) for sample in samples if sample.name == prompt})
+    models = sorted({model_of(sample) for sample in samples if sample.name == prompt})
     if not models:
         raise UserError(
             f"{origin} has no {prompt}: {source} writes it once it has served a request, with metrics turned on."
@@ -74,15 +65,15 @@ def read_prometheus(text: str, origin: str, moment_ns: int, terms: Terms) -> lis
 def _statement(
     source: str,
     model: str,
-    samples: list[_Sample],
+    samples: list[Sample],
     process_start: Decimal | None,
     origin: str,
     moment_ns: int,
     terms: Terms,
 ) -> Imported:
-    def counted(what: str) -> list[_Sample]:
+    def counted(what: str) -> list[Sample]:
         for name in NAMES[source][what]:
-            found = [sample for sample in samples if sample.name == name and _model(sample) == model]
+            found = [sample for sample in samples if sample.name == name and model_of(sample) == model]
             if found:
                 return found
         return []
@@ -126,29 +117,3 @@ def _statement(
         currency=tariff.currency if tariff else "",
         counts_up=start is None,
     )
-
-
-def _model(sample: _Sample) -> str:
-    return sample.labels.get("model_name", "(unnamed model)")
-
-
-def _samples(text: str, origin: str) -> Iterator[_Sample]:
-    """The samples that matter here. Raises UserError for a line that is no sample, with its number."""
-    wanted = {name for names in NAMES.values() for alternatives in names.values() for name in alternatives}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        match = _SAMPLE.fullmatch(line.strip())
-        if match is None:
-            raise UserError(f"{origin}, line {number}: {line.strip()[:80]!r} is no sample of a Prometheus page.")
-        if match[1] not in wanted and match[1] != _PROCESS_START:
-            continue
-        try:
-            value = Decimal(match[3])
-        except InvalidOperation:
-            value = Decimal("NaN")
-        if not value.is_finite() or value < 0:
-            raise UserError(
-                f"{origin}, line {number}: {match[1]} is {match[3]!r}; a counter is a number of at least 0."
-            )
-        yield _Sample(match[1], dict(_LABEL.findall(match[2] or "")), value)

@@ -25,7 +25,7 @@ def read_statements(source: str, terms: Terms) -> list[Imported]:
 
     Raises UserError when it cannot be read or is none of these, naming the line that is wrong.
     """
-    text, moment_ns = _fetch(source) if source.startswith(("http://", "https://")) else _open(source)
+    text, moment_ns = fetch_page(source) if source.startswith(("http://", "https://")) else _open(source)
     if is_prometheus(text):
         return read_prometheus(text, source, moment_ns, terms)
     if is_sacct(text):
@@ -40,8 +40,8 @@ def read_statements(source: str, terms: Terms) -> list[Imported]:
     )
 
 
-def _fetch(url: str) -> tuple[str, int]:
-    """The page and the moment it spoke."""
+def fetch_page(url: str) -> tuple[str, int]:
+    """The text of a page and the moment at which it spoke, ns since the epoch. Raises UserError where there is none."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             body: bytes = answer.read()

@@ -1,0 +1,57 @@
+"""`centime meter`: the price of what runs on somebody else's engine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def meter(
+    engine: Annotated[
+        str, typer.Option(help="Its address, such as http://localhost:8000: of vLLM, SGLang, llama-server or centime.")
+    ],
+    price: Annotated[
+        str | None,
+        typer.Option(
+            help="Per device-hour, and how many devices: '$2.10/h x 8'. Without it: your own, or the catalogue's."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="What it runs on, such as 'H100'.")] = None,
+    for_: Annotated[
+        str | None, typer.Option("--for", help="How long, such as 1h; until Ctrl-C or SIGTERM if left out.")
+    ] = None,
+    every: Annotated[str, typer.Option(help="Time between two readings: also how finely idle time is told.")] = "2s",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (docs/meter.md names its keys).")] = False,
+) -> None:
+    """Split every hour of an engine's machine over what ran on it, by its own counters, idle time apart.
+
+    What is found goes to the ledger as it is found, and `centime bill` shows it.
+    """
+    from rich.console import Console
+
+    from centime.catalogue.prices import price_given
+    from centime.errors import UserError
+    from centime.ledger.book import Book
+    from centime.ledger.engines.metering import metered
+    from centime.ledger.engines.shown import meter_json, meter_table
+    from centime.ledger.engines.statements import price_and_devices
+    from centime.ledger.engines.watch import page_of
+    from centime.ledger.imports import Terms
+    from centime.units import parse_duration
+
+    hourly, devices = price_and_devices(price) if price is not None else (None, None)
+    if hourly is not None:
+        price_given(hourly)
+    seconds = None if for_ is None else parse_duration(for_)
+    pace = parse_duration(every)
+    if not 0.05 <= pace <= 300:
+        raise UserError(f"--every {every!r} is not between 50 milliseconds and 5 minutes; give one such as 2s.")
+    terms = Terms(hourly, device, devices)
+    with Book() as book:
+        watch = metered(book, page_of(engine), terms, seconds, pace)
+    if as_json:
+        typer.echo(json.dumps(meter_json(watch, terms), indent=2))
+    else:
+        Console(highlight=False, markup=False, emoji=False).print(meter_table(watch, terms))
