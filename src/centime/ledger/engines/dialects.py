@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from centime.errors import UserError
-from centime.ledger.imports.samples import Sample, model_of, samples_of
+from centime.ledger.imports.samples import PageSample, model_of, samples_of
 
 # what is counted -> the names it goes by, newest first: the first on the page is taken. NAME{label=value} is of one
 # label's value.
@@ -133,8 +133,8 @@ def _names_one(text: str, names: dict[str, tuple[str, ...]]) -> bool:
     return f"\n{_plain(counter)}" in f"\n{text}" or f" {_plain(counter).removesuffix('_total')}" in text
 
 
-def _found(samples: list[Sample], alternatives: tuple[str, ...], all_of_them: bool) -> list[Sample]:
-    found: list[Sample] = []
+def _found(samples: list[PageSample], alternatives: tuple[str, ...], all_of_them: bool) -> list[PageSample]:
+    found: list[PageSample] = []
     for alternative in alternatives:
         name, _, condition = alternative.rstrip("}").partition("{")
         label, _, value = condition.partition("=")
@@ -144,7 +144,7 @@ def _found(samples: list[Sample], alternatives: tuple[str, ...], all_of_them: bo
     return found
 
 
-def _models(found: dict[str, list[Sample]]) -> dict[str, EngineCounters]:
+def _models(found: dict[str, list[PageSample]]) -> dict[str, EngineCounters]:
     """By model; hits are of the prompt's tokens, where the prompt's counter has them too."""
     sums: dict[str, dict[str, int]] = {}
     for what in ("prompt", "computed", "cached", "decoded", "requests"):
@@ -162,7 +162,7 @@ def _models(found: dict[str, list[Sample]]) -> dict[str, EngineCounters]:
     return made
 
 
-def _longest(samples: Iterable[Sample]) -> Decimal | None:
+def _longest(samples: Iterable[PageSample]) -> Decimal | None:
     """Seconds of the busiest rank: ranks work at the same time, categories of work one after the other."""
     ranks: dict[tuple[tuple[str, str], ...], Decimal] = {}
     for sample in samples:
@@ -171,7 +171,7 @@ def _longest(samples: Iterable[Sample]) -> Decimal | None:
     return max(ranks.values(), default=None)
 
 
-def _tokens_held(held: list[Sample], samples: list[Sample]) -> Decimal | None:
+def _tokens_held(held: list[PageSample], samples: list[PageSample]) -> Decimal | None:
     """Tokens in the cache; vLLM says a share of its blocks, and in labels how many and how large they are."""
     if not held:
         return None

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from centime.errors import UserError
 from centime.ledger.imported import Imported
-from centime.ledger.imports.samples import Sample, model_of, samples_of
+from centime.ledger.imports.samples import PageSample, model_of, samples_of
 from centime.ledger.imports.terms import NamedDevice, Terms
 
 # source -> what is counted -> the names it goes by, newest first: the first on the page is taken
@@ -65,13 +65,13 @@ def read_prometheus(text: str, origin: str, moment_ns: int, terms: Terms) -> lis
 def _statement(
     source: str,
     model: str,
-    samples: list[Sample],
+    samples: list[PageSample],
     process_start: Decimal | None,
     origin: str,
     moment_ns: int,
     terms: Terms,
 ) -> Imported:
-    def counted(what: str) -> list[Sample]:
+    def counted(what: str) -> list[PageSample]:
         for name in NAMES[source][what]:
             found = [sample for sample in samples if sample.name == name and model_of(sample) == model]
             if found:

@@ -14,7 +14,7 @@ _LABEL = re.compile(r'\s*(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
 
 
 @dataclass(frozen=True)
-class Sample:
+class PageSample:
     """One line of a page: a name, its labels, a number of at least 0."""
 
     name: str
@@ -22,7 +22,7 @@ class Sample:
     value: Decimal
 
 
-def samples_of(text: str, origin: str, wanted: Collection[str]) -> list[Sample]:
+def samples_of(text: str, origin: str, wanted: Collection[str]) -> list[PageSample]:
     """The samples whose names are `wanted`, in their order.
 
     Raises UserError for a line that is no sample, whatever its name, and for a wanted one that is no finite number of
@@ -45,10 +45,10 @@ def samples_of(text: str, origin: str, wanted: Collection[str]) -> list[Sample]:
             raise UserError(
                 f"{origin}, line {number}: {match[1]} is {match[3]!r}; a counter is a number of at least 0."
             )
-        found.append(Sample(match[1], dict(_LABEL.findall(match[2] or "")), value))
+        found.append(PageSample(match[1], dict(_LABEL.findall(match[2] or "")), value))
     return found
 
 
-def model_of(sample: Sample) -> str:
+def model_of(sample: PageSample) -> str:
     """The model that a sample is about."""
     return sample.labels.get("model_name", "(unnamed model)")
