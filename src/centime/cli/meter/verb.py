@@ -1,4 +1,4 @@
-"""`centime meter`: the price of what runs on somebody else's engine."""
+"""An engine of somebody else, metered: its options, and what is printed at the end."""
 
 from __future__ import annotations
 
