@@ -103,8 +103,8 @@ def meter_table(watch: EngineWatch, terms: Terms) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, part in sums.parts.items():
         work = part.work
-        counts = (work.requests, work.computed, work.cached, work.decoded) if part.of_work else ("",) * 4
-        table.add_row(name, *(format_count(n) if n else "" for n in counts if n is not None), *_cells(sums, part))
+        counts = (work.requests, work.computed, work.cached, work.decoded) if part.of_work else (0,) * 4
+        table.add_row(name, *(format_count(count) if count else "" for count in counts), *_cells(sums, part))
     table.add_section()
     table.add_row("everything", *[""] * 4, *_cells(sums, None), style="bold")
     lines = [_prices(sums), *(f"- {note}." for note in [_fit(watch), *watch.notes()] if note)]
