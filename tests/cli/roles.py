@@ -191,7 +191,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--in",
         "--by",
         "--focus-version",
-        "--month",
+        *("--month", "bill --reprice"),
         "budgets change target",
         "budgets remove target",
         "--per",

@@ -22,7 +22,16 @@ def bill(
         help="Instead, what was served sorted by some of organisation, team, key, user, model, feature, run, "
         "price_list, day.",
     ),
-    month: str = typer.Option(None, "--month", help="With --by: of this month alone, such as 2026-11 (UTC)."),
+    month: str = typer.Option(
+        None, "--month", help="With --by or --reprice: of this month alone, such as 2026-11 (UTC)."
+    ),
+    reprice: str = typer.Option(
+        None,
+        "--reprice",
+        help="Instead, what was served at the prices of a date (2026-11-01) or of a TOML of price lists, beside what "
+        "was charged.",
+        metavar="DATE|FILE",
+    ),
     price: str = typer.Option(
         None,
         "--price",
@@ -73,6 +82,11 @@ def bill(
         focus_file(focus, [Path(source) for source in imports]).require_writable()
     if requests is not None:
         requests_file(requests, [Path(source) for source in imports]).require_writable()
+    if reprice is not None and by is not None:
+        raise UserError("--reprice and --by are two questions; ask one at a time.")
+    if reprice is not None:
+        _reprice(reprice, month, as_json)
+        return
     if by is not None or month is not None:
         _by_tag(by, month, as_json)
         return
@@ -115,7 +129,7 @@ def _by_tag(by: str | None, month: str | None, as_json: bool) -> None:
     from centime.ledger.book import Book
 
     if by is None:
-        raise UserError("--month goes with --by, such as --by team,user.")
+        raise UserError("--month goes with --by, such as --by team,user, or with --reprice.")
     with Book() as book:
         names, lines = lines_by(book, by, month)
     if as_json:
@@ -128,6 +142,26 @@ def _by_tag(by: str | None, month: str | None, as_json: bool) -> None:
         from rich.console import Console
 
         Console(highlight=False, markup=False, emoji=False).print(table_by(names, lines))
+
+
+def _reprice(text: str, month: str | None, as_json: bool) -> None:
+    from centime.ledger.billing.reprice import OtherPrices, repriced, repriced_json, repriced_table
+    from centime.ledger.book import Book
+
+    other = OtherPrices(text)
+    with Book() as book:
+        lines = repriced(book.requests(), other, month)
+        kept = sum(row.requests for row in book.served()) if month is None else 0
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(repriced_json(lines, other), indent=2))
+    elif not lines:
+        typer.echo("Nothing was served in that time, or before the ledger kept requests one by one.")
+    else:
+        from rich.console import Console
+
+        Console(highlight=False, markup=False, emoji=False).print(repriced_table(lines, other, kept))
 
 
 def _take_in(book: Book, sources: list[str], terms: Terms) -> None:

@@ -39,6 +39,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "centime bill",
         "centime bill runs/quickstart --json",
         "centime bill --by team,user --month 2026-11",
+        "centime bill --reprice 2026-11-01",
         "centime bill --import http://localhost:8000/metrics --device H100 --devices 8",
     ),
     "serve": (
