@@ -28,7 +28,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "runs": ("plan check file", "plan check --beside", "plan frontier --measured"),
     "case": ("plan explain a", "plan explain b", "plan diff a", "plan diff b"),
     "scenario": ("plan fleet --scenario", "--upstreams"),
-    "statement": ("bill --import", "keys restore copy", "evaluate --include", "evaluate --against"),
+    "statement": ("bill --import", "bill --reconcile", "keys restore copy", "evaluate --include", "evaluate --against"),
     "hardware": ("catalogue update --from",),
     "trace": ("plan breakeven --trace",),
     "company": ("plan budget --company",),

@@ -32,6 +32,12 @@ def bill(
         "was charged.",
         metavar="DATE|FILE",
     ),
+    reconcile: Path = typer.Option(
+        None,
+        "--reconcile",
+        help="Instead, a vendor's export (CSV: DeepSeek, OpenAI, AWS, FOCUS) against the ledger: differences and causes.",
+        dir_okay=False,
+    ),
     price: str = typer.Option(
         None,
         "--price",
@@ -82,8 +88,11 @@ def bill(
         focus_file(focus, [Path(source) for source in imports]).require_writable()
     if requests is not None:
         requests_file(requests, [Path(source) for source in imports]).require_writable()
-    if reprice is not None and by is not None:
-        raise UserError("--reprice and --by are two questions; ask one at a time.")
+    if sum(one is not None for one in (reprice, by, reconcile)) > 1:
+        raise UserError("--reprice, --by and --reconcile are questions of their own; ask one at a time.")
+    if reconcile is not None:
+        _reconcile(reconcile, as_json)
+        return
     if reprice is not None:
         _reprice(reprice, month, as_json)
         return
@@ -162,6 +171,25 @@ def _reprice(text: str, month: str | None, as_json: bool) -> None:
         from rich.console import Console
 
         Console(highlight=False, markup=False, emoji=False).print(repriced_table(lines, other, kept))
+
+
+def _reconcile(path: Path, as_json: bool) -> None:
+    from centime.ledger.book import Book
+    from centime.ledger.reconcile.differences import reconciled, reconciled_table
+    from centime.ledger.reconcile.exports import read_export
+
+    export = read_export(path)
+    with Book() as book:
+        lines = reconciled(book, export)
+    if as_json:
+        import json
+
+        said = {"kind": export.kind, "unused_columns": export.unused, "lines": [line.as_json() for line in lines]}
+        typer.echo(json.dumps(said, indent=2))
+    else:
+        from rich.console import Console
+
+        Console(highlight=False, markup=False, emoji=False).print(reconciled_table(lines, export, str(path)))
 
 
 def _take_in(book: Book, sources: list[str], terms: Terms) -> None:
