@@ -35,7 +35,7 @@ def bill(
     reconcile: Path = typer.Option(
         None,
         "--reconcile",
-        help="Instead, a vendor's export (CSV: DeepSeek, OpenAI, AWS, FOCUS) against the ledger: differences and causes.",
+        help="Instead, a vendor's CSV (DeepSeek, OpenAI, AWS, FOCUS) against the ledger: differences and causes.",
         dir_okay=False,
     ),
     price: str = typer.Option(
