@@ -9,12 +9,7 @@ from __future__ import annotations
 ROLES: dict[str, tuple[str, ...]] = {
     # read
     "model": (
-        "generate model",
-        "chat model",
-        "serve model",
-        "export model",
-        "evaluate model",
-        "quantise model",
+        *(f"{verb} model" for verb in ("generate", "chat", "serve", "export", "evaluate", "quantise")),
         "model show name",
         "--adapter",
         *("plan train --model", "plan serve --model", "plan compare --models", "plan breakeven --model"),

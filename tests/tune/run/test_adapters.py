@@ -36,7 +36,9 @@ def test_samples_are_drawn_by_what_is_trained_and_a_run_goes_on_to_the_same_bits
     base, out = recipe.parent / "model", tmp_path / "run"
     run(recipe, out)
     steps = [line for line in lines(out) if "loss" in line]
-    assert [line["mismatch_max"] for line in steps] == [0.0] * 4
+    apart = [line["mismatch_max"] for line in steps if "mismatch_max" in line]  # of steps that had a signal
+    assert apart
+    assert set(apart) == {0.0}
     assert weights_digest(centime.load(out)) != weights_digest(centime.load(base))
     newest = load_file(out / "checkpoints" / "step-00000004" / "tensors.safetensors")
     assert all(name == "adamw/step" or name.endswith((".a", ".b")) for name in newest)

@@ -44,7 +44,7 @@ _OTHERWISE = {
 
 def adapter_in(path: Path) -> Path | None:
     """The folder of the adapter that `path` is, or that a run of that folder has made; None where a model is there."""
-    for folder in (path, path / "adapter"):
+    for folder in (path, *([path / "adapter"] if (path / "recipe.toml").is_file() else [])):
         if (folder / "config.json").is_file():
             return None
         if (folder / CONFIG).is_file():

@@ -13,10 +13,10 @@ from centime.model.adapted.low_rank import LowRank, with_product
 from centime.model.experts import Experts, FeedForward
 from centime.model.linear import Linear
 from centime.model.router import Router
-from centime.ops.adapted_experts import ExpertAdapter, ExpertAdapters, adapted_experts
 from centime.ops.feed_forward import swiglu
 from centime.ops.linear import linear
 from centime.ops.routed_experts import routed_experts
+from centime.ops.routing.adapted_experts import ExpertAdapter, ExpertAdapters, adapted_experts
 
 
 class AdaptedLinear(Linear):

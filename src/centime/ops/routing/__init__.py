@@ -1,1 +1,1 @@
-"""Which experts a token visits: the plain rule, and the same in one launch."""
+"""Which experts a token visits: the plain rule, and the same in one launch; and experts that have adapters."""

@@ -3,7 +3,7 @@
 `Trainer` takes a step on a `TrainingEngine`, which alone knows of devices, precision and sharding.
 """
 
-from centime.train.engine.adapted import AdaptedDevice, adapter_of, frozen_model, low_rank_settings
+from centime.train.engine.adapted.device import AdaptedDevice, adapter_of, frozen_model, low_rank_settings
 from centime.train.engine.balance import imbalance
 from centime.train.engine.build import new_engine
 from centime.train.engine.determinism import deterministic

@@ -1,0 +1,1 @@
+"""Adapters on one device, beside a frozen model."""
