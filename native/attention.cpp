@@ -12,8 +12,6 @@
 namespace centime {
 namespace {
 
-constexpr int64_t SPLIT = 1024;  // entries of a query that one thread takes: by the length alone, for the same bits
-
 // What one piece found, by panels of heads.
 using Partial = std::vector<Found>;
 
@@ -42,30 +40,20 @@ Partial attend(const Call &call, const bf16 *heads_in_panels, int64_t first, int
       std::memcpy(&rows[i * call.width], entry(at + i), call.width * sizeof(bf16));
     std::memset(&rows[some * call.width], 0, (filled - some) * call.width * sizeof(bf16));
     call.kernel.interleave(rows.get(), call.width, filled, call.latent, panels.get());
+    meet.take({rows.get(), call.width, panels.get(), some, filled});
     for (size_t group = 0; group < out.size(); ++group)
-      meet(heads_in_panels + group * call.width * PANEL, std::min<int64_t>(PANEL, call.heads - group * PANEL),
-           {rows.get(), call.width, panels.get(), some, filled}, nullptr, out[group]);
+      meet(heads_in_panels + group * call.width * PANEL, std::min<int64_t>(PANEL, call.heads - group * PANEL), nullptr,
+           out[group]);
   }
   return out;
 }
 
-// The parts of a query's past put together: each counts by e to the power of its largest score.
-void combine(const Call &call, const Partial *parts, int64_t count, bf16 *out) {
-  std::vector<float> total(filled_up(call.latent));
+// The parts of a query's past put together, head by head.
+void put_together(const Call &call, const Partial *parts, int64_t count, bf16 *out) {
+  std::vector<const Found *> found(count);
   for (int64_t head = 0; head < call.heads; ++head) {
-    const int64_t group = head / PANEL, lane = head % PANEL;
-    float largest = -INFINITY, sum = 0.0f;
-    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, parts[i][group].largest[lane]);
-    std::fill(total.begin(), total.end(), 0.0f);
-    for (int64_t i = 0; i < count; ++i) {
-      const Found &part = parts[i][group];
-      const float share = std::exp(part.largest[lane] - largest);
-      const float *from = &part.context[lane * total.size()];
-      sum += share * part.sum[lane];
-      for (size_t o = 0; o < total.size(); ++o) total[o] += share * from[o];
-    }
-    for (float &one : total) one /= sum;
-    call.kernel.narrow(total.data(), out + head * call.latent, call.latent);
+    for (int64_t i = 0; i < count; ++i) found[i] = &parts[i][head / PANEL];
+    combine(call.kernel, found, head % PANEL, call.latent, out + head * call.latent);
   }
 }
 
@@ -76,25 +64,20 @@ using namespace centime;
 
 extern "C" void centime_latent_attention(const bf16 *q, int64_t queries, int64_t heads, int64_t width, int64_t latent,
                                          float scale, const centime_past *past, bf16 *out) {
-  const bf16 *const pages = past->pages;
-  const int64_t *const tables = past->tables, *const lengths = past->lengths;
-  const int64_t page = past->page, longest = past->longest;
   const Call call{kernels(), heads, width, latent, scale};
-  std::vector<int64_t> start(queries + 1, 0);
-  for (int64_t n = 0; n < queries; ++n) start[n + 1] = start[n] + (lengths[n] + SPLIT - 1) / SPLIT;
+  const std::vector<int64_t> start = splits(past->lengths, queries);
   std::vector<Partial> parts(start[queries]);
   shared(start[queries], [&](int64_t piece) {
     const int64_t n = std::upper_bound(start.begin(), start.end(), piece) - start.begin() - 1;
-    const int64_t first = (piece - start[n]) * SPLIT, end = std::min(first + SPLIT, lengths[n]);
-    const int64_t *table = tables + n * longest;
+    const int64_t first = (piece - start[n]) * SPLIT, end = std::min(first + SPLIT, past->lengths[n]);
     std::unique_ptr<bf16[]> panels(new bf16[panels_of(heads) * width * PANEL]);
     pack_heads(q + n * heads * width, call, panels.get());
     parts[piece] = attend(call, panels.get(), first, end,
-                          [&](int64_t i) { return pages + (table[i / page] * page + i % page) * width; });
+                          [&](int64_t i) { return entry_of(*past, n, i, width); });
     if (start[n + 1] - start[n] > 1) return;
-    combine(call, &parts[piece], 1, out + n * heads * latent);
+    put_together(call, &parts[piece], 1, out + n * heads * latent);
     parts[piece] = Partial();
   });
   for (int64_t n = 0; n < queries; ++n)
-    if (start[n + 1] - start[n] > 1) combine(call, &parts[start[n]], start[n + 1] - start[n], out + n * heads * latent);
+    if (start[n + 1] - start[n] > 1) put_together(call, &parts[start[n]], start[n + 1] - start[n], out + n * heads * latent);
 }

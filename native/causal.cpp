@@ -13,12 +13,15 @@ namespace {
 
 constexpr int64_t TOGETHER = 8;  // panels of queries that meet a chunk in turns, while a cache holds it
 
-// Rows first .. first + count of one head, one behind the other, and zeros up to `filled`.
-void gather(const centime_heads &from, int64_t head, int64_t first, int64_t count, int64_t filled, bf16 *to) {
+// `count` rows of one head, one behind the other, and zeros up to `filled`.
+void gather(const bf16 *first, const centime_heads &from, int64_t count, int64_t filled, bf16 *to) {
   for (int64_t i = 0; i < count; ++i)
-    std::memcpy(to + i * from.width, from.numbers + (first + i) * from.row_stride + head * from.head_stride,
-                from.width * sizeof(bf16));
+    std::memcpy(to + i * from.width, first + i * from.row_stride, from.width * sizeof(bf16));
   std::memset(to + count * from.width, 0, (filled - count) * from.width * sizeof(bf16));
+}
+
+const bf16 *at_row(const centime_heads &of, int64_t row, int64_t head) {
+  return of.numbers + row * of.row_stride + head * of.head_stride;
 }
 
 struct Causal {
@@ -37,34 +40,28 @@ struct Causal {
     Meeting meet(kernel, q.width, values.width, scale);
     const int64_t panels = panels_of(end - first), most = seen_by(end - 1);
     std::unique_ptr<bf16[]> packed(new bf16[panels * q.width * PANEL]());
-    std::unique_ptr<bf16[]> key_rows(new bf16[CHUNK * q.width]), value_rows(new bf16[CHUNK * values.width]),
+    std::unique_ptr<bf16[]> value_rows(new bf16[CHUNK * values.width]),
         value_panels(new bf16[meet.value_panels() * CHUNK * PANEL]);
     for (int64_t query = first; query < end; ++query)
-      pack_query(q.numbers + query / group * q.row_stride + (head * group + query % group) * q.head_stride, q.width,
-                 (query - first) % PANEL, &packed[(query - first) / PANEL * q.width * PANEL]);
+      pack_query(at_row(q, query / group, head * group + query % group), q.width, (query - first) % PANEL,
+                 &packed[(query - first) / PANEL * q.width * PANEL]);
     std::vector<Found> found(panels, Found(meet.value_panels()));
     for (int64_t at = 0; at < most; at += CHUNK) {
       const int64_t some = std::min(CHUNK, most - at), filled = filled_up(some);
-      gather(keys, head, at, some, some, key_rows.get());
-      gather(values, head, at, some, filled, value_rows.get());
+      gather(at_row(values, at, head), values, some, filled, value_rows.get());
       kernel.interleave(value_rows.get(), values.width, filled, values.width, value_panels.get());
-      const Chunk chunk{key_rows.get(), q.width, value_panels.get(), some, filled};
+      meet.take({at_row(keys, at, head), keys.row_stride, value_panels.get(), some, filled});
       for (int64_t panel = 0; panel < panels; ++panel) {
         const int64_t query = first + panel * PANEL, lanes = std::min<int64_t>(PANEL, end - query);
         int64_t seen[PANEL];
         for (int64_t lane = 0; lane < lanes; ++lane) seen[lane] = seen_by(query + lane) - at;
         if (seen[lanes - 1] > 0)
-          meet(&packed[panel * q.width * PANEL], lanes, chunk, seen[0] < some ? seen : nullptr, found[panel]);
+          meet(&packed[panel * q.width * PANEL], lanes, seen[0] < some ? seen : nullptr, found[panel]);
       }
     }
-    const int64_t stored = filled_up(values.width);
     for (int64_t query = first; query < end; ++query) {
-      Found &one = found[(query - first) / PANEL];
-      const int64_t lane = (query - first) % PANEL;
-      float *context = &one.context[lane * stored];
-      for (int64_t i = 0; i < stored; ++i) context[i] /= one.sum[lane];
-      kernel.narrow(context, out + (query / group * q.heads + head * group + query % group) * values.width,
-                    values.width);
+      combine(kernel, {&found[(query - first) / PANEL]}, (query - first) % PANEL, values.width,
+              out + (query / group * q.heads + head * group + query % group) * values.width);
     }
   }
 };

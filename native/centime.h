@@ -83,7 +83,7 @@ CENTIME_API void centime_by_heads(const centime_bf16 *x, int64_t rows, int64_t h
                                   int64_t y_row_stride, int64_t y_head_stride);
 
 /* What single tokens look back on. Entry i of query n is row tables[n * longest + i / page] * page + i % page of
-`pages` [.., L + Q], for i below lengths[n], at least 1. */
+`pages`, [.., L + Q] of latents, for i below lengths[n], at least 1. */
 typedef struct {
   const centime_bf16 *pages;
   const int64_t *tables, *lengths;
@@ -107,6 +107,12 @@ values[t, h / G] for t up to T - S + s, of q [S, H, C], keys [T, K, C], values [
 H = G K, C is even. */
 CENTIME_API void centime_causal_attention(const centime_heads *q, const centime_heads *keys,
                                           const centime_heads *values, float scale, centime_bf16 *out);
+
+/* Single tokens' attention, the heads of a group over keys and values that they share: out[n, h] = sum over i of
+softmax(scale q[n, h] . key_n(i)) value_n(i) for q and out [N, H, C], an entry being the keys of K heads, H a multiple
+of K, and then their values: 2 K C numbers. */
+CENTIME_API void centime_grouped_attention(const centime_bf16 *q, int64_t queries, int64_t heads, int64_t key_heads,
+                                           int64_t width, float scale, const centime_past *past, centime_bf16 *out);
 
 /* y[r] = x[r] / sqrt(mean(x[r]^2) + epsilon) * weight for rows of `width` numbers. */
 CENTIME_API void centime_rms_norm(const centime_bf16 *x, int64_t rows, int64_t row_stride, int64_t width,

@@ -54,8 +54,8 @@ void activate(const Kernels &kernel, const std::vector<Visit> &visits, bf16 *act
     const auto &[which, begin, end] = pieces[number];
     const Visit &visit = visits[which];
     const Matrix &matrix = visit.gate_up;
-    for (int64_t panel = begin; panel < end; ++panel)
-      for (int64_t row = 0; row < visit.count; row += matrix.rows(kernel)) {
+    for (int64_t row = 0; row < visit.count; row += matrix.rows(kernel))  // a cache keeps them while panels pass
+      for (int64_t panel = begin; panel < end; ++panel) {
         const int some = std::min<int64_t>(visit.count - row, matrix.rows(kernel));
         kernel.product[matrix.kind](matrix.panel(panel), matrix.inputs, visit.x.row(visit.first + row),
                                     visit.x.stride(), some, sums);
@@ -75,29 +75,34 @@ void sum_up(const Kernels &kernel, const std::vector<Visit> &visits, const bf16 
     bytes += visit.down.bytes();
     places += visit.count;
   }
+  const int64_t several = std::max<int64_t>(visits.size(), 1), each = places / several;
   std::vector<Piece> pieces;
-  cut(pieces, 0, (width + PANEL - 1) / PANEL, bytes, places / std::max<int64_t>(visits.size(), 1));
+  cut(pieces, 0, (width + PANEL - 1) / PANEL, each > MOST_ROWS ? bytes / several : bytes, each);
   shared(pieces.size(), [&](int64_t number) {
     alignas(64) float sums[MOST_ROWS][PANEL];
-    std::vector<float> total(rows * PANEL);
-    for (int64_t panel = pieces[number].begin; panel < pieces[number].end; ++panel) {
-      std::fill(total.begin(), total.end(), 0.0f);
-      for (size_t i = 0; i < visits.size(); ++i) {
-        const Visit &visit = visits[i];
-        const Matrix &matrix = visit.down;
-        for (int64_t place = 0; place < visit.count; place += matrix.rows(kernel)) {
-          const int some = std::min<int64_t>(visit.count - place, matrix.rows(kernel));
+    const auto &[which, begin, end] = pieces[number];
+    std::vector<float> total((end - begin) * rows * PANEL);
+    for (size_t i = 0; i < visits.size(); ++i) {
+      const Visit &visit = visits[i];
+      const Matrix &matrix = visit.down;
+      for (int64_t place = 0; place < visit.count; place += matrix.rows(kernel)) {
+        const int some = std::min<int64_t>(visit.count - place, matrix.rows(kernel));
+        for (int64_t panel = begin; panel < end; ++panel) {
           kernel.product[matrix.kind](matrix.panel(panel), matrix.inputs, inputs[i].row(place), inputs[i].stride(),
                                       some, sums);
           for (int r = 0; r < some; ++r) {
-            float *to = &total[(visit.row ? visit.row[place + r] : place + r) * PANEL];
+            const int64_t row = visit.row ? visit.row[place + r] : place + r;
+            float *to = &total[((panel - begin) * rows + row) * PANEL];
             const float weight = visit.weight ? visit.weight[place + r] : 1.0f;
             for (int o = 0; o < PANEL; ++o) to[o] += weight * sums[r][o];
           }
         }
       }
+    }
+    for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t first = panel * PANEL, some = std::min<int64_t>(width - first, PANEL);
-      for (int64_t row = 0; row < rows; ++row) kernel.narrow(&total[row * PANEL], y + row * width + first, some);
+      for (int64_t row = 0; row < rows; ++row)
+        kernel.narrow(&total[((panel - begin) * rows + row) * PANEL], y + row * width + first, some);
     }
   });
 }

@@ -58,12 +58,13 @@ extern "C" void centime_route(const centime_router *router, const bf16 *x, int64
   const Matrix matrix(router->weight);
   const int64_t experts = matrix.outputs, width = matrix.inputs, most = matrix.rows(kernel);
   const auto &[weight, bias, groups, kept, chosen, factor, softmax, group_by, normalise] = *router;
+  const Rows x_rows(kernel, matrix, x, rows, width);
   shared(matrix.count(), [&](int64_t panel) {
     alignas(64) float sums[MOST_ROWS][PANEL];
     const int64_t first = panel * PANEL, some = std::min<int64_t>(PANEL, experts - first);
     for (int64_t row = 0; row < rows; row += most) {
       const int taken = std::min<int64_t>(most, rows - row);
-      kernel.product[matrix.kind](matrix.panel(panel), width, x + row * width, width * sizeof(bf16), taken, sums);
+      kernel.product[matrix.kind](matrix.panel(panel), width, x_rows.row(row), x_rows.stride(), taken, sums);
       for (int r = 0; r < taken; ++r) std::copy_n(sums[r], some, scores + (row + r) * experts + first);
     }
   });

@@ -51,6 +51,10 @@ struct Kernels {
   // to[g] = a row's inputs in groups, the last one filled up with zeros. Of what is no number the scale is none either.
   void (*whole)(const bf16 *row, int64_t inputs, Group *to);
 
+  // to[i] = from[i] in float32, `count` of them: what matrices of bf16 and FP8 numbers take rows as. Null where they
+  // take rows of bf16 numbers.
+  void (*floats)(const bf16 *from, float *to, int64_t count);
+
   // to[i] = from[i], rounded to the nearest, ties to even; `count` of them.
   void (*narrow)(const float *from, bf16 *to, int64_t count);
 
@@ -65,6 +69,14 @@ struct Kernels {
   void (*interleave)(const bf16 *rows, int64_t stride, int64_t count, int64_t columns, bf16 *panels);
 
   Soften soften;
+
+  // scores[i][r] = q[r] . keys[i] for i below `count`; all rows have `width` numbers, a multiple of HALF.
+  void (*row_scores)(const float *q, int64_t rows, const bf16 *keys, int64_t count, int64_t width,
+                     float (*scores)[PANEL]);
+
+  // context[r] = context[r] shrink[r] + sum over i of weights[r * stride + i] values[i], of rows as above.
+  void (*row_mix)(const float *weights, int64_t rows, int64_t stride, const float *shrink, const bf16 *values,
+                  int64_t count, int64_t width, float *context);
 
   // y = x / sqrt(mean(x^2) + epsilon) * weight.
   void (*normalise)(const bf16 *x, int64_t width, const bf16 *weight, float epsilon, bf16 *y);

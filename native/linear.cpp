@@ -11,13 +11,16 @@ namespace centime {
 
 // Bytes of a matrix that one thread takes at a time: enough to be worth a ticket, and no more than a cache holds.
 constexpr int64_t LEAST = 16 << 10, PIECE = 64 << 10;
+// Bytes of it that a core's cache keeps while many rows pass.
+constexpr int64_t KEPT = 256 << 10;
 
 // ROWS_A_READ rows take as long as reading the panel.
 int64_t panels_a_piece(int64_t panels, int64_t bytes, int64_t rows) {
   constexpr int64_t ROWS_A_READ = 8;
   const int64_t cost = (bytes + 1) * (1 + rows / ROWS_A_READ);
   const int64_t evenly = panels / (2 * threads()), least = (LEAST + cost - 1) / cost;
-  return std::max(std::min(PIECE / cost, evenly), std::max<int64_t>(least, 1));
+  const int64_t most = rows > MOST_ROWS ? KEPT / (bytes + 1) : PIECE / cost;
+  return std::max(std::min(most, evenly), std::max<int64_t>(least, 1));
 }
 
 void cut(std::vector<Piece> &pieces, int64_t which, int64_t panels, int64_t bytes, int64_t rows) {
@@ -30,14 +33,19 @@ Rows::Rows(const Kernels &kernel, const Matrix &matrix, const bf16 *x, int64_t c
     : first_(reinterpret_cast<const char *>(x)),
       stride_(stride * sizeof(bf16)),
       bytes_(matrix.inputs * sizeof(bf16)) {
-  if (!matrix.whole()) return;
+  if (!matrix.whole() && !kernel.floats) return;
   constexpr int64_t TOGETHER = 16;  // rows of a piece
-  stride_ = bytes_ = (matrix.inputs + GROUP - 1) / GROUP * sizeof(Group);
+  stride_ = bytes_ = matrix.whole() ? (matrix.inputs + GROUP - 1) / GROUP * sizeof(Group) : float_row(matrix.inputs);
   own_.reset(new char[count * bytes_]);
   first_ = own_.get();
   shared((count + TOGETHER - 1) / TOGETHER, [&](int64_t piece) {
-    for (int64_t row = piece * TOGETHER; row < std::min((piece + 1) * TOGETHER, count); ++row)
-      kernel.whole(x + row * stride, matrix.inputs, reinterpret_cast<Group *>(own_.get() + row * bytes_));
+    for (int64_t row = piece * TOGETHER; row < std::min((piece + 1) * TOGETHER, count); ++row) {
+      char *to = own_.get() + row * bytes_;
+      if (matrix.whole())
+        kernel.whole(x + row * stride, matrix.inputs, reinterpret_cast<Group *>(to));
+      else
+        kernel.floats(x + row * stride, reinterpret_cast<float *>(to), matrix.inputs);
+    }
   });
 }
 
@@ -53,10 +61,10 @@ void multiply(const Kernels &kernel, const std::vector<Multiplication> &all, int
     alignas(64) float sums[MOST_ROWS][PANEL];
     const auto &[which, begin, end] = pieces[number];
     const auto &[matrix, x, y, stride] = all[which];
-    for (int64_t panel = begin; panel < end; ++panel) {
-      const int64_t first = panel * PANEL, width = std::min<int64_t>(matrix.outputs - first, PANEL);
-      for (int64_t row = 0; row < rows; row += matrix.rows(kernel)) {
-        const int some = std::min<int64_t>(rows - row, matrix.rows(kernel));
+    for (int64_t row = 0; row < rows; row += matrix.rows(kernel)) {  // a cache keeps them while panels pass
+      const int some = std::min<int64_t>(rows - row, matrix.rows(kernel));
+      for (int64_t panel = begin; panel < end; ++panel) {
+        const int64_t first = panel * PANEL, width = std::min<int64_t>(matrix.outputs - first, PANEL);
         kernel.product[matrix.kind](matrix.panel(panel), matrix.inputs, x.row(row), x.stride(), some, sums);
         for (int r = 0; r < some; ++r) kernel.narrow(sums[r], y + (row + r) * stride + first, width);
       }

@@ -49,7 +49,12 @@ struct Matrix {
   }
 };
 
-// `count` rows of numbers, `stride` of them apart: where they are, or as whole numbers in memory of their own.
+// Bytes from one row of floats to the next: whole lines of a cache, an odd number of them, so that rows of the usual
+// sizes do not fall into the same places of a cache.
+constexpr int64_t float_row(int64_t numbers) { return ((numbers * sizeof(float) + 63) / 64 | 1) * 64; }
+
+// `count` rows of numbers, `stride` of them apart, as a product wants them: where they are, or as whole numbers or floats
+// in memory of their own.
 class Rows {
  public:
   Rows(const Kernels &kernel, const Matrix &matrix, const bf16 *x, int64_t count, int64_t stride);

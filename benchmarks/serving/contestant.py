@@ -16,7 +16,10 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-NAMES = ("centime", "deterministic", "transformers", "llama.cpp", "vllm")
+NAMES = (
+    *("centime", "centime int8", "centime int4", "deterministic", "transformers"),
+    *("llama.cpp", "llama.cpp q8_0", "llama.cpp q4_0", "vllm"),
+)
 
 
 class Contestant(Protocol):
@@ -27,24 +30,25 @@ class Contestant(Protocol):
 
 
 def build(name: str, folder: Path, threads: int) -> Contestant:
-    """Heavy imports happen here, so that a contestant's start counts them."""
-    if name in ("centime", "deterministic"):
+    """Heavy imports happen here, so that a contestant's start counts them. What follows a name is a form of weights."""
+    if name not in NAMES:
+        raise SystemExit(f"no contestant is called {name!r}; there are {', '.join(NAMES)}")
+    engine, _, form = name.partition(" ")
+    if engine in ("centime", "deterministic"):
         from serving.ours import Ours
 
-        return Ours(folder, deterministic=name == "deterministic")
-    if name == "transformers":
+        return Ours(folder, form, deterministic=engine == "deterministic")
+    if engine == "transformers":
         from serving.transformers_v3 import Transformers
 
         return Transformers(folder)
-    if name == "llama.cpp":
+    if engine == "llama.cpp":
         from serving.llama_cpp_v3 import LlamaCpp
 
-        return LlamaCpp(folder, threads)
-    if name == "vllm":
-        from serving.vllm_v3 import Vllm
+        return LlamaCpp(folder, threads, form or "bf16")
+    from serving.vllm_v3 import Vllm
 
-        return Vllm(folder)
-    raise SystemExit(f"no contestant is called {name!r}; there are {', '.join(NAMES)}")
+    return Vllm(folder)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""llama.cpp through llama-cpp-python's low-level calls, on a bf16 GGUF of the same folder."""
+"""llama.cpp through llama-cpp-python's low-level calls, on a GGUF of the same folder."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ import numpy as np
 
 
 class LlamaCpp:
-    """One context; prompts in batches of 512 tokens, then one token a sequence a call, as llama-batched-bench."""
+    """Prompts in batches of 512 tokens, then one token a sequence a call, as llama-batched-bench.
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    A context for sixteen sequences of up to 1,024 tokens, and one for a single one of up to 8,192.
+    """
+
+    def __init__(self, folder: Path, threads: int, form: str) -> None:
         import llama_cpp
 
         from centime.model.checkpoint import load
         from centime.model.gguf.export import export_gguf
 
-        file = folder / "model-bf16.gguf"
+        file = folder / f"model-{form}.gguf"
         if not file.exists():
-            export_gguf(load(folder), folder, file, "bf16")
+            export_gguf(load(folder), folder, file, form)
         self.api = llama_cpp
         llama_cpp.llama_backend_init()
         self.model = llama_cpp.llama_model_load_from_file(str(file).encode(), llama_cpp.llama_model_default_params())
-        params = llama_cpp.llama_context_default_params()
-        params.n_ctx, params.n_batch, params.n_seq_max = 16 * 1024, 512, 16
-        params.n_threads = params.n_threads_batch = threads
-        self.context = llama_cpp.llama_init_from_model(self.model, params)
+        self.together, self.alone = self._context(16 * 1024, 16, threads), self._context(8 * 1024, 1, threads)
+        self.context = self.alone
         self.vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self.model))
 
     def answer(self, prompts: list[list[int]], new: int) -> tuple[float, float]:
         api = self.api
+        self.context = self.alone if len(prompts) == 1 else self.together
         api.llama_memory_clear(api.llama_get_memory(self.context), True)
         began = time.perf_counter()
         tokens = [self._prompt(number, prompt) for number, prompt in enumerate(prompts)]
@@ -41,6 +43,12 @@ class LlamaCpp:
             self._decode(rows)
             tokens = [self._best(n) for n in range(len(tokens))]
         return first - began, time.perf_counter() - first
+
+    def _context(self, tokens: int, sequences: int, threads: int) -> Any:
+        params = self.api.llama_context_default_params()
+        params.n_ctx, params.n_batch, params.n_seq_max = tokens, 512, sequences
+        params.n_threads = params.n_threads_batch = threads
+        return self.api.llama_init_from_model(self.model, params)
 
     def _prompt(self, sequence: int, prompt: list[int]) -> int:
         for start in range(0, len(prompt), 512):

@@ -1,5 +1,5 @@
 #include "avx2_floats.h"
-#include "avx2_soften.h"
+#include "avx2_between.h"
 #include "avx2_whole.h"
 #include "table.h"
 
@@ -14,4 +14,7 @@ const centime::Kernels centime::AVX2 = centime::table(
      .bf16_rows = centime::avx2::FLOAT_ROWS,
      .whole_rows = centime::avx2::WHOLE_ROWS,
      .fp8_rows = centime::avx2::FLOAT_ROWS,
+     .floats = centime::avx2::floats8,
+     .narrow = centime::avx2::narrow8,
+     .gated = centime::avx2::gated8,
      .soften = centime::avx2::soften8});

@@ -43,24 +43,9 @@ inline Both e4m3_numbers(const char *from) {
   return {e4m3_number(pairs, byte_of(0)), e4m3_number(pairs, byte_of(1))};
 }
 
-// `count` numbers of each row in float32: to[r][i]. Those behind them come next, from where a processor does not guess.
-void widen_rows(const char *x, int64_t stride, int rows, int64_t count, float (*to)[BLOCK]) {
-  for (int r = 0; r < rows; ++r) {
-    const bf16 *from = reinterpret_cast<const bf16 *>(x + r * stride);
-    for (int line = 0; line < 4; ++line)
-      _mm_prefetch(reinterpret_cast<const char *>(from + BLOCK) + line * 64, _MM_HINT_T0);
-    int64_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-      const __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(from + i)));
-      _mm256_storeu_ps(to[r] + i, (__m256)_mm256_slli_epi32(words, 16));
-    }
-    for (; i < count; ++i) to[r][i] = widen(from[i]);
-  }
-}
-
-// sums[r][v] += x[r][i] number(i, v) in the order of inputs, `numbers(k, v)` being those of pair k.
+// sums[r][v] += x[r * stride + i] number(i, v) in the order of inputs, `numbers(k, v)` being those of pair k.
 template <int COUNT, int VECTORS, typename Numbers>
-inline __attribute__((always_inline)) void add_products(__m256 (&sums)[COUNT][VECTORS], const float (*x)[BLOCK],
+inline __attribute__((always_inline)) void add_products(__m256 (&sums)[COUNT][VECTORS], const float *x, int64_t stride,
                                                         int64_t inputs, Numbers &&numbers) {
   for (int64_t i = 0; i < inputs; i += 2) {
     Both both[VECTORS];
@@ -68,7 +53,8 @@ inline __attribute__((always_inline)) void add_products(__m256 (&sums)[COUNT][VE
     for (int v = 0; v < VECTORS; ++v) both[v] = numbers(i / 2, v);
 #pragma GCC unroll 4
     for (int r = 0; r < COUNT; ++r) {
-      const __m256 even = _mm256_broadcast_ss(x[r] + i), odd = _mm256_broadcast_ss(x[r] + i + 1);
+      const float *at = x + r * stride + i;
+      const __m256 even = _mm256_broadcast_ss(at), odd = _mm256_broadcast_ss(at + 1);
 #pragma GCC unroll 4
       for (int v = 0; v < VECTORS; ++v) sums[r][v] = _mm256_fmadd_ps(both[v].even, even, sums[r][v]);
 #pragma GCC unroll 4
@@ -79,14 +65,14 @@ inline __attribute__((always_inline)) void add_products(__m256 (&sums)[COUNT][VE
 
 // A block of a panel with some rows: out[r][..] += its products, by VECTORS * 8 outputs from the `first` on.
 template <int COUNT, int VECTORS>
-void bf16_tile(const char *panel, int64_t inputs, const float (*x)[BLOCK], float (*out)[PANEL], int first) {
+void bf16_tile(const char *panel, int64_t inputs, const float *x, int64_t stride, float (*out)[PANEL], int first) {
   __m256 sums[COUNT][VECTORS];
 #pragma GCC unroll 4
   for (int r = 0; r < COUNT; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) sums[r][v] = _mm256_loadu_ps(out[r] + first + v * LANES);
   const char *at = panel + first * 4;
-  add_products(sums, x, inputs, [at](int64_t k, int v) {
+  add_products(sums, x, stride, inputs, [at](int64_t k, int v) {
     if (v % 2 == 0) _mm_prefetch(at + k * 128 + v * 32 + AHEAD, _MM_HINT_T0);
     return bf16_numbers(at + k * 128 + v * 32);
   });
@@ -98,11 +84,11 @@ void bf16_tile(const char *panel, int64_t inputs, const float (*x)[BLOCK], float
 
 // The same of e4m3 numbers, a group of up to 32 inputs; what it comes to counts by the group's two scales.
 template <int COUNT, int VECTORS>
-void fp8_tile(const char *panel, int64_t inputs, const float (*x)[BLOCK], float (*out)[PANEL], int first,
+void fp8_tile(const char *panel, int64_t inputs, const float *x, int64_t stride, float (*out)[PANEL], int first,
               const float *scales) {
   __m256 sums[COUNT][VECTORS] = {};
   const char *at = panel + first * GROUP;
-  add_products(sums, x, inputs, [at](int64_t k, int v) {
+  add_products(sums, x, stride, inputs, [at](int64_t k, int v) {
     const char *from = at + v / 2 * HALF * GROUP + k * 32 + v % 2 * 16;
     if (v % 2 == 0) _mm_prefetch(from + AHEAD, _MM_HINT_T0);
     return e4m3_numbers(from);
@@ -130,34 +116,30 @@ inline void by_halves(int count, Tile &&tile) {
   });
 }
 
-[[maybe_unused]] void bf16_product(const void *from, int64_t inputs, const void *rows, int64_t stride, int count,
-                                   float (*out)[PANEL]) {
-  alignas(64) float wide[FLOAT_ROWS][BLOCK];
+void bf16_product(const void *from, int64_t inputs, const void *rows, int64_t bytes, int count, float (*out)[PANEL]) {
+  const float *x = static_cast<const float *>(rows);
+  const int64_t stride = bytes / sizeof(float);
   std::memset(out, 0, count * sizeof *out);
   for (int64_t first = 0; first < inputs; first += BLOCK) {
     const int64_t some = inputs - first < BLOCK ? inputs - first : BLOCK;
-    widen_rows(static_cast<const char *>(rows) + first * sizeof(bf16), stride, count, some, wide);
     const char *panel = static_cast<const char *>(from) + first * 64;
     by_halves(count, [&](auto tile, auto vectors, int row, int output) {
-      bf16_tile<tile.value, vectors.value>(panel, some, wide + row, out + row, output);
+      bf16_tile<tile.value, vectors.value>(panel, some, x + row * stride + first, stride, out + row, output);
     });
   }
 }
 
-void fp8_product(const void *from, int64_t inputs, const void *rows, int64_t stride, int count, float (*out)[PANEL]) {
-  alignas(64) float wide[FLOAT_ROWS][BLOCK];
+void fp8_product(const void *from, int64_t inputs, const void *rows, int64_t bytes, int count, float (*out)[PANEL]) {
+  const float *x = static_cast<const float *>(rows);
+  const int64_t stride = bytes / sizeof(float);
   std::memset(out, 0, count * sizeof *out);
   const char *scales_at = static_cast<const char *>(from), *panel = scales_at + fp8_scales_bytes(inputs);
   for (int64_t first = 0; first < inputs; first += GROUP, panel += FP8_GROUP_BYTES, scales_at += 8) {
-    const int64_t within = first % BLOCK, some = inputs - first < GROUP ? inputs - first : GROUP;
-    if (!within)
-      widen_rows(static_cast<const char *>(rows) + first * sizeof(bf16), stride, count,
-                 inputs - first < BLOCK ? inputs - first : BLOCK, wide);
+    const int64_t some = inputs - first < GROUP ? inputs - first : GROUP;
     float scales[2];
     std::memcpy(scales, scales_at, sizeof scales);
     by_halves(count, [&](auto tile, auto vectors, int row, int output) {
-      const auto x = reinterpret_cast<const float(*)[BLOCK]>(&wide[row][within]);
-      fp8_tile<tile.value, vectors.value>(panel, some, x, out + row, output, scales);
+      fp8_tile<tile.value, vectors.value>(panel, some, x + row * stride + first, stride, out + row, output, scales);
     });
   }
 }

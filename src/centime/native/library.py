@@ -73,6 +73,7 @@ _ARGUMENTS = {
     "by_heads": [*(_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, _MATRIX), *(_POINTER, _NUMBER, _NUMBER)],
     "experts": [*(_POINTER, _NUMBER, _POINTER, _POINTER, _NUMBER), *(_MATRIX, _MATRIX, _NUMBER, _POINTER)],
     "latent_attention": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, ctypes.c_float, _PAST, _POINTER],
+    "grouped_attention": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _NUMBER, ctypes.c_float, _PAST, _POINTER],
     "causal_attention": [_HEADS, _HEADS, _HEADS, ctypes.c_float, _POINTER],
     "rms_norm": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER, ctypes.c_float, _POINTER, _NUMBER],
     "rope": [
@@ -97,7 +98,8 @@ class Library:
         self.pack = functions["pack"]
         self.linear, self.by_heads, self.experts = (functions[name] for name in ("linear", "by_heads", "experts"))
         self.rms_norm, self.rope, self.route = (functions[name] for name in ("rms_norm", "rope", "route"))
-        self.latent_attention, self.causal_attention = functions["latent_attention"], functions["causal_attention"]
+        self.latent_attention, self.grouped_attention = functions["latent_attention"], functions["grouped_attention"]
+        self.causal_attention = functions["causal_attention"]
         self.layer_project, self.layer_attend = functions["layer_project"], functions["layer_attend"]
         self.layer_finish = functions["layer_finish"]
         self.read = loaded.centime_read

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from centime.ops.latent.past import Past, QueryGroup
+from centime.ops.latent.past import Past, QueryGroup, native_past
+from centime.ops.native import kernels_for
 from centime.ops.precision import emulated
 
 
@@ -47,5 +48,12 @@ def grouped_attention(q_NHC: Tensor, groups: Sequence[QueryGroup], scale: float,
 
 
 def paged_grouped_attention(q_NHC: Tensor, past: Past, scale: float, kv_heads: int) -> Tensor:
-    """The same over entries in pages, gathered."""
-    return grouped_attention(q_NHC, past.groups(), scale, kv_heads)
+    """The same over entries in pages: by our kernels where they stand, once for a group; without kernels gathered."""
+    kernels = kernels_for(q_NHC)
+    if kernels is None:
+        return grouped_attention(q_NHC, past.groups(), scale, kv_heads)
+    q = q_NHC.contiguous()
+    out = torch.empty_like(q)
+    N, H, C = q.shape
+    kernels.grouped_attention(q.data_ptr(), N, H, kv_heads, C, scale, native_past(past), out.data_ptr())
+    return out

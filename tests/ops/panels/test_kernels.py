@@ -11,6 +11,7 @@ from tests.ops.panels.cases import ALL, assert_near, even, found, quickly, rando
 from centime.native.library import Library
 from centime.ops.attention import causal_attention_reference, native_causal_attention
 from centime.ops.feed_forward import feed_forward, feed_forward_reference
+from centime.ops.grouped_attention import grouped_attention_reference, paged_grouped_attention
 from centime.ops.latent.absorbed import HeadMatrices, absorb, release
 from centime.ops.latent.attention import latent_attention_reference, paged_latent_attention
 from centime.ops.latent.past import Past, QueryGroup
@@ -69,25 +70,42 @@ def test_feed_forward(T: int, D: int, width: int, seed: int) -> None:
     assert_near(y, feed_forward_reference(x.float(), gate_up.float(), down.float()), parts=40)
 
 
-@quickly
-@given(st.integers(1, 40), even, st.data())
-def test_attention_over_pages(heads: int, width: int, data: st.DataObject) -> None:
-    latent = data.draw(st.integers(1, width))
+def draw_past(data: st.DataObject, width: int) -> Past:
     lengths = data.draw(st.lists(st.integers(1, 300) | st.just(2100), min_size=1, max_size=4))
     page = data.draw(st.sampled_from([1, 4, 16]))
     torch.manual_seed(data.draw(st.integers(0, 2**31)))
     longest = max(-(-length // page) for length in lengths) + data.draw(st.integers(0, 2))
     tables = torch.randperm(len(lengths) * longest).view(len(lengths), longest)
-    stored, q = random(len(lengths) * longest * page, width), random(len(lengths), heads, width)
+    stored = random(len(lengths) * longest * page, width)
     groups = []
     for row, length in enumerate(lengths):
         slots = (tables[row, :, None] * page + torch.arange(page)).flatten()[:length]
         groups.append(QueryGroup(torch.tensor([row]), stored[slots][None]))
-    past = Past(stored, page, tables, torch.tensor(lengths), lambda: groups)
+    return Past(stored, page, tables, torch.tensor(lengths), lambda: groups)
+
+
+def last_alone(past: Past) -> Past:
+    return past._replace(tables_NP=past.tables_NP[-1:].contiguous(), lengths_N=past.lengths_N[-1:])
+
+
+@quickly
+@given(st.integers(1, 40), even, st.data())
+def test_attention_over_pages(heads: int, width: int, data: st.DataObject) -> None:
+    latent, past = data.draw(st.integers(1, width)), draw_past(data, width)
+    q = random(len(past.lengths_N), heads, width)
     out = paged_latent_attention(q, past, width**-0.5, latent)
-    assert_near(out, latent_attention_reference(q.float(), groups, width**-0.5, latent), parts=60)
-    alone = past._replace(tables_NP=tables[-1:].contiguous(), lengths_N=torch.tensor(lengths[-1:]))
-    assert torch.equal(paged_latent_attention(q[-1:], alone, width**-0.5, latent)[0], out[-1])
+    assert_near(out, latent_attention_reference(q.float(), past.groups(), width**-0.5, latent), parts=60)
+    assert torch.equal(paged_latent_attention(q[-1:], last_alone(past), width**-0.5, latent)[0], out[-1])
+
+
+@quickly
+@given(st.integers(1, 3), st.integers(1, 35), st.integers(1, 40), st.data())
+def test_attention_of_groups_over_pages(K: int, group: int, width: int, data: st.DataObject) -> None:
+    past = draw_past(data, 2 * K * width)
+    q = random(len(past.lengths_N), K * group, width)
+    out = paged_grouped_attention(q, past, width**-0.5, K)
+    assert_near(out, grouped_attention_reference(q.float(), past.groups(), width**-0.5, K), parts=60)
+    assert torch.equal(paged_grouped_attention(q[-1:], last_alone(past), width**-0.5, K)[0], out[-1])
 
 
 @quickly

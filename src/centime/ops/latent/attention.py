@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from centime.native.library import Library, PastEntries, library
-from centime.ops.latent.past import Past, QueryGroup
+from centime.native.library import Library, library
+from centime.ops.latent.past import Past, QueryGroup, native_past
 from centime.ops.native import on_gpu
 
 
@@ -62,12 +62,6 @@ def _paged(kernels: Library, q_NHW: Tensor, past: Past, scale: float, latent: in
         *(q_NHW.data_ptr(), *q_NHW.shape, latent, scale, native_past(past), out.data_ptr()),
     )
     return out
-
-
-def native_past(past: Past) -> PastEntries:
-    """As the kernels are told of it; `past` must outlive it."""
-    pointers = (part.data_ptr() for part in (past.stored_SW, past.tables_NP, past.lengths_N))
-    return PastEntries(*pointers, past.page, past.tables_NP.shape[1])
 
 
 def _alone(q_HW: Tensor, keys_TW: Tensor, latent: int) -> Tensor:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from centime.native.library import PastEntries
+
 
 class QueryGroup(NamedTuple):
     """Queries that are attended together, over as many entries each: G of them over [G, T, L + R]."""
@@ -28,3 +30,9 @@ class Past(NamedTuple):
     tables_NP: Tensor  # int64, each query's pages in order; what fills a shorter row up is not read
     lengths_N: Tensor  # int64, entries that each query sees
     groups: Callable[[], Sequence[QueryGroup]]
+
+
+def native_past(past: Past) -> PastEntries:
+    """As the kernels are told of it; `past` must outlive it."""
+    pointers = (part.data_ptr() for part in (past.stored_SW, past.tables_NP, past.lengths_N))
+    return PastEntries(*pointers, past.page, past.tables_NP.shape[1])

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from centime.native.library import Layer, Matrix, RouterRule
-from centime.ops.latent.attention import native_past
-from centime.ops.latent.past import Past
+from centime.ops.latent.past import Past, native_past
 from centime.ops.panels.packing import Panels, library_of_panels
 
 

@@ -1,4 +1,4 @@
-// An online softmax's weights in AVX2: eight queries by sixteen entries at a time, turned over in registers.
+// What goes between products in AVX2: numbers widened and rounded, SwiGLU, and a softmax's weights.
 #pragma once
 
 #include <initializer_list>
@@ -25,13 +25,48 @@ inline __m256 exponential8(__m256 x) {
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(power), exponent));
 }
 
-// As float32 with the lower 16 bits to be cut off: to the nearest, ties to even. What is no number came of bf16 numbers
-// or of arithmetic, and does not overflow.
+// Rounded to the nearest, ties to even, as float32 with the lower 16 bits to be cut off. What is no number may overflow,
+// but where it came of bf16 numbers or of arithmetic.
 inline __m256i rounded8(__m256 value) {
   const __m256i bits = _mm256_castps_si256(value);
   const __m256i even = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i near = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), even);
-  return _mm256_and_si256(near, _mm256_set1_epi32(0xffff0000));
+  return _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), even);
+}
+
+// 16 numbers as bf16.
+inline __m256i halves16(__m256 first, __m256 second) {
+  const auto eight = [](__m256 value) {
+    const __m256 none = _mm256_or_ps(value, _mm256_castsi256_ps(_mm256_set1_epi32(0x400000)));
+    const __m256 near = _mm256_castsi256_ps(rounded8(value));
+    const __m256 kept = _mm256_blendv_ps(near, none, _mm256_cmp_ps(value, value, _CMP_UNORD_Q));
+    return _mm256_srli_epi32(_mm256_castps_si256(kept), 16);
+  };
+  return _mm256_permute4x64_epi64(_mm256_packus_epi32(eight(first), eight(second)), 0xd8);
+}
+
+void floats8(const bf16 *from, float *to, int64_t count) {
+  int64_t i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    const __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(from + i)));
+    _mm256_storeu_ps(to + i, (__m256)_mm256_slli_epi32(words, 16));
+  }
+  for (; i < count; ++i) to[i] = widen(from[i]);
+}
+
+void narrow8(const float *from, bf16 *to, int64_t count) {
+  int64_t i = 0;
+  for (; i + HALF <= count; i += HALF)
+    _mm256_storeu_si256((__m256i *)(to + i), halves16(_mm256_loadu_ps(from + i), _mm256_loadu_ps(from + i + LANES)));
+  narrow(from + i, to + i, count - i);
+}
+
+void gated8(const float *both, bf16 *to) {
+  const auto eight = [both](int first) {
+    const __m256 gate = _mm256_loadu_ps(both + first), one = _mm256_set1_ps(1.0f);
+    const __m256 less = exponential8(_mm256_xor_ps(gate, _mm256_set1_ps(-0.0f)));
+    return _mm256_mul_ps(_mm256_div_ps(gate, _mm256_add_ps(one, less)), _mm256_loadu_ps(both + HALF + first));
+  };
+  _mm256_storeu_si256((__m256i *)to, halves16(eight(0), eight(LANES)));
 }
 
 // Row i, number j of eight becomes row j, number i.
@@ -62,7 +97,8 @@ void soften8(const float (*scores)[PANEL], int64_t count, int64_t filled, float 
     for (int64_t i = 0; i < count; ++i) top = _mm256_max_ps(score(i), top);
     const auto weight = [&](int64_t i) {
       if (i >= count) return _mm256_setzero_si256();
-      const __m256i one = rounded8(exponential8(_mm256_sub_ps(score(i), top)));
+      const __m256i near = rounded8(exponential8(_mm256_sub_ps(score(i), top)));
+      const __m256i one = _mm256_and_si256(near, _mm256_set1_epi32(0xffff0000));
       total = _mm256_add_ps(total, _mm256_castsi256_ps(one));
       return one;
     };
