@@ -104,7 +104,9 @@ def test_attention_of_groups_over_pages(K: int, group: int, width: int, data: st
     past = draw_past(data, 2 * K * width)
     q = random(len(past.lengths_N), K * group, width)
     out = paged_grouped_attention(q, past, width**-0.5, K)
-    assert_near(out, grouped_attention_reference(q.float(), past.groups(), width**-0.5, K), parts=60)
+    exact = grouped_attention_reference(q.float(), past.groups(), width**-0.5, K)
+    # weights are bf16: where values of about 1 all but cancel out, what is left errs by parts of those
+    assert (out.float() - exact).abs().max() <= exact.abs().max().clamp(0.3) / 60
     assert torch.equal(paged_grouped_attention(q[-1:], last_alone(past), width**-0.5, K)[0], out[-1])
 
 
