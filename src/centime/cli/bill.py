@@ -50,6 +50,9 @@ def bill(
         dir_okay=False,
     ),
     focus_version: str = typer.Option("1.2", "--focus-version", help="Of the specification: 1.2 or 1.4."),
+    focus_of: str = typer.Option(
+        "machine", "--focus-of", help="Its charges: machine, the devices' hours, or tokens, what was served by key."
+    ),
     requests: Path = typer.Option(
         None,
         "--requests",
@@ -77,13 +80,14 @@ def bill(
     from centime.errors import UserError
     from centime.ledger.billing import bill_of, focus_file, requests_file, table_of, write_focus, write_requests
     from centime.ledger.billing.focus_forms import version_named
+    from centime.ledger.billing.focus_tokens import kind_named, write_focus_tokens
     from centime.ledger.book import Book, default_book_path
     from centime.ledger.imports import Terms
     from centime.units import plural
 
     if not imports and any(given is not None for given in (device, devices, price_list)):
         raise UserError("--device, --devices and --price-list say what an import does not; give them with --import.")
-    version = version_named(focus_version)
+    version, kind = version_named(focus_version), kind_named(focus_of)
     if focus is not None:
         focus_file(focus, [Path(source) for source in imports]).require_writable()
     if requests is not None:
@@ -113,7 +117,10 @@ def bill(
         given = price_given(price) if price is not None else None
         made = bill_of(book, run, given)
         if focus is not None:
-            written, left_out = write_focus(book, focus, run, given, version)
+            if kind == "tokens":
+                written, left_out = write_focus_tokens(book, focus, run, version)
+            else:
+                written, left_out = write_focus(book, focus, run, given, version)
         if requests is not None:
             listed = write_requests(book, requests, run)
     if as_json:
@@ -125,7 +132,8 @@ def bill(
 
         Console(highlight=False, markup=False, emoji=False).print(table_of(made, hours))
     if focus is not None:
-        missing = f"; {plural(left_out, 'interval')} without a price left out" if left_out else ""
+        what = "sum" if kind == "tokens" else "interval"
+        missing = f"; {plural(left_out, what)} without a price left out" if left_out else ""
         typer.echo(f"{focus}: {plural(written, 'charge')} in FOCUS {version}{missing}.", err=True)
     if requests is not None:
         typer.echo(f"{requests}: {plural(listed, 'request')}, each as it came.", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
+from centime.errors import UserError
 from centime.serve import telemetry
-from centime.serve.telemetry.spans import Spans
+from centime.serve.telemetry.spans import Spans, otlp_spans
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -79,3 +81,9 @@ def test_a_server_without_spans_does_not_import_what_makes_them() -> None:
     tops = [line for path in rooms for line in path.read_text(encoding="utf-8").splitlines() if line[:1] in "fi"]
     assert [line for line in tops if "opentelemetry" in line] == []
     assert any("exchange" in line for line in tops)
+
+
+def test_without_the_exporter_the_option_says_what_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(UserError, match=r"--otel needs OpenTelemetry; add it with: .*otel"):
+        otlp_spans()

@@ -77,7 +77,7 @@ def _charge(
     device_ns = ns * interval.devices
     hours = (Decimal(device_ns) / _HOUR_NS).quantize(_HOUR_DIGITS)
     price = Decimal(str(interval.price_per_hour))
-    cost = _number(hours * price)
+    cost = decimal_text(hours * price)
     run = interval.run or "(unnamed)"
     kind = interval.device_kind.upper()
     tags = {"centime/run": run, "centime/stage": interval.stage, "centime/verb": interval.verb}
@@ -90,24 +90,24 @@ def _charge(
         "BillingAccountId": f"centime:{interval.host or 'localhost'}",
         "BillingAccountName": f"centime ledger of {interval.host or 'localhost'}",
         "BillingCurrency": interval.currency or "",
-        "BillingPeriodStart": _moment(month),
-        "BillingPeriodEnd": _moment(_next_month(month)),
+        "BillingPeriodStart": instant_text(month),
+        "BillingPeriodEnd": instant_text(_next_month(month)),
         "ChargeCategory": "Usage",
         "ChargeClass": "",
         "ChargeDescription": f"{interval.stage} of {run} on {interval.devices} x {interval.device}",
         "ChargeFrequency": "Usage-Based",
-        "ChargePeriodStart": _moment(datetime.datetime.fromtimestamp(start // 10**9, datetime.UTC)),
-        "ChargePeriodEnd": _moment(datetime.datetime.fromtimestamp(end_s, datetime.UTC)),
-        "ConsumedQuantity": _number(Decimal(device_ns) / 10**9),
+        "ChargePeriodStart": instant_text(datetime.datetime.fromtimestamp(start // 10**9, datetime.UTC)),
+        "ChargePeriodEnd": instant_text(datetime.datetime.fromtimestamp(end_s, datetime.UTC)),
+        "ConsumedQuantity": decimal_text(Decimal(device_ns) / 10**9),
         "ConsumedUnit": "Seconds",
         "ContractedCost": cost,
-        "ContractedUnitPrice": _number(price),
+        "ContractedUnitPrice": decimal_text(price),
         "EffectiveCost": cost,
         "InvoiceIssuerName": "Self-hosted",
         "ListCost": cost,
-        "ListUnitPrice": _number(price),
+        "ListUnitPrice": decimal_text(price),
         "PricingCategory": "Standard",
-        "PricingQuantity": _number(hours),
+        "PricingQuantity": decimal_text(hours),
         "PricingUnit": "Hours",
         "ProviderName": "Self-hosted",  # of 1.2, with the publisher; the next two are of 1.4
         "PublisherName": "centime",
@@ -124,10 +124,10 @@ def _charge(
         "Tags": json.dumps(tags),
         **dict.fromkeys(EMPTY, ""),
         "x_Devices": str(interval.devices),
-        "x_EnergyKwh": "" if interval.energy_source == "none" else _number(kwh),
+        "x_EnergyKwh": "" if interval.energy_source == "none" else decimal_text(kwh),
         "x_EnergySource": {"tdp": "estimated"}.get(interval.energy_source, interval.energy_source),
         "x_EstimatedDeviceNanoseconds": str((ns - measured) * interval.devices),
-        "x_Flops": _number(Decimal(interval.flops * share)),
+        "x_Flops": decimal_text(Decimal(interval.flops * share)),
         "x_MeasuredDeviceNanoseconds": str(measured * interval.devices),
         "x_PriceDate": interval.price_date or "",
         "x_PriceKind": interval.price_kind or "",
@@ -141,12 +141,13 @@ def _charge(
     }  # fmt: skip
 
 
-def _number(value: Decimal) -> str:
+def decimal_text(value: Decimal) -> str:
     """Plain decimal notation with a point: FOCUS allows no plus sign, not even in an exponent, and a reader that
     guesses types takes '0' for an integer."""
     whole, _, digits = format(value, "f").partition(".")
     return f"{whole}.{digits.rstrip('0') or '0'}"
 
 
-def _moment(time: datetime.datetime) -> str:
+def instant_text(time: datetime.datetime) -> str:
+    """As FOCUS writes a moment, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
