@@ -139,10 +139,11 @@ def test_a_change_is_commented_on_once_and_fails_past_the_limit(pull: tuple[Path
     for words in ("What `recipe.toml` costs", "past the limit of +5 %", "It is new: there is nothing to compare"):
         assert words in said
     assert "/tmp" not in said
-    code, summary = run_action(checkout, base, github, **options, limit="100000%")
+    code, summary = run_action(checkout, base, github, files="new.toml", limit="5%")  # at a later push
     assert code == 0, summary
     assert len(github.comments) == 2
-    assert "past the limit" not in github.comments[1]["body"]
+    assert github.comments[1]["body"].strip() == summary.strip()
+    assert "past the limit" not in summary
     assert git(checkout, "worktree", "list").count("\n") == 0
 
 
