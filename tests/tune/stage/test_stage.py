@@ -108,8 +108,9 @@ def test_four_stages_have_their_steps_evaluations_and_lines(whole: Path) -> None
     assert all(line["mismatch_max"] < 1e-4 for line in answers if "mismatch_max" in line)
     assert [line["graded"] for line in answers] == [12] * 5
     made = json.loads((whole / "booked.json").read_text())
-    parts = {f"{part}-{number}" for part in ("rollout", "reward", "update", "evaluate") for number in (1, 2)}
+    parts = {f"{part}-{number}" for part in ("rollout", "reward", "rl", "evaluate") for number in (1, 2)}
     assert parts <= {line["stage"] for line in made["lines"]}, "each stage of reinforcement has its own lines"
+    assert made["plan"]["state"] == "finished"
     planned = made["plan"]["predicted"]["stages"]
     assert {"sft-1", "rl-1", "rollout-1", "reward-2", "evaluate-2"} <= planned.keys()
     assert sum(stage["seconds"] for stage in planned.values()) <= 1.001 * made["plan"]["predicted"]["seconds"]

@@ -105,6 +105,8 @@ class Forecast:
             own = shown.seconds - sum(stage.beside.values())
             low, high = interval([own - before], [stage.error])
             lines[stage.name] = self._line(stage.tokens, stage.flops, own, before + low, before + high)
+            if stage.beside:  # how many tokens are drawn, and learned from, is not known before
+                del lines[stage.name]["tokens"], lines[stage.name]["flops"]
             for line, seconds in stage.beside.items():
                 low, high = interval([seconds], [stage.error])
                 timed = self._line(0, 0, seconds, low, high)

@@ -53,7 +53,8 @@ class Learned:
 class ReinforcedSteps:
     """The parts of a step, each on a line of the bill of its own: rollout, reward, update, evaluate.
 
-    suffix: behind these names, "-2" in a run's second stage of reinforcement. note: hears what a person should know.
+    suffix: behind these names, "-2" in a run's second stage of reinforcement. updates: the line of updates, where it is
+    not "update": a stage's own. note: hears what a person should know.
     """
 
     def __init__(
@@ -64,9 +65,10 @@ class ReinforcedSteps:
         journal: Journal,
         note: Callable[[str], None],
         suffix: str = "",
+        updates: str = "update",
     ) -> None:
         self.asking, self.trainer, self.meter, self.journal = asking, trainer, meter, journal
-        self._note, self._suffix = note, suffix
+        self._note, self._suffix, self._updates = note, suffix, updates
         self._told: set[str] = set()  # what went wrong with rewards, as far as it was said
 
     def line(self, part: str) -> None:
@@ -103,7 +105,7 @@ class ReinforcedSteps:
     def learn(self, step: int, drawn: Drawn, settings: StepSettings) -> Learned:
         """The step's updates, booked. Before the first, every `reference_every` steps, the reference is renewed."""
         asking = self.asking
-        self.line("update")
+        self.meter.stage(self._updates)
         if asking.reference is not None and step % asking.settings.reference_every == 0:
             asking.reference.load_state_dict(asking.objective.model.state_dict())
         tokens, skipped, result = 0, 0, None

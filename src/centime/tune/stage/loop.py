@@ -49,7 +49,7 @@ class RlLoop(StageLoop):
         """As any stage's; ends at its target too. Raises UserError where it is dead, or a journal cannot be written."""
         asking, self.journal = self.prepared().asking, self.prepared().journal
         suffix = self.plan.name.removeprefix("rl")
-        self.steps = ReinforcedSteps(asking, self.trainer, self.meter, self.journal, self._note, suffix)
+        self.steps = ReinforcedSteps(asking, self.trainer, self.meter, self.journal, self._note, suffix, self.plan.name)
         self.settings, self.health = asking.settings, RunHealth(asking.settings)
         self.checkpointed = self.progress.step  # the step of the last checkpoint that was begun
         try:
