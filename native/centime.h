@@ -167,6 +167,48 @@ CENTIME_API void centime_layer_attend(const centime_layer *layer, const centime_
 CENTIME_API void centime_layer_finish(const centime_layer *layer, const centime_bf16 *x, const centime_bf16 *heads,
                                       int64_t rows, centime_bf16 *y);
 
+/* What training computes in float32. */
+
+/* Each of `count` matrices [rows, columns] becomes what `steps` of Newton-Schulz's iteration make of X = X / |X|: with
+(a, b, c) of a step from `coefficients` [steps, 3], X <- a X + b (X X^T) X + c (X X^T)^2 X. */
+CENTIME_API void centime_orthogonalise(float *matrices, int64_t count, int64_t rows, int64_t columns,
+                                       const float *coefficients, int64_t steps);
+
+/* The sum over rows of weights[r] times the cross entropy of softmax(hidden[r] W^T) and targets[r], for hidden [R, D]
+and W [O, D], D a multiple of 16; a target outside 0 .. O - 1 makes it no number. Its gradients are written to
+grad_hidden [R, D] and grad_weight [O, D], unless these are null. */
+CENTIME_API float centime_cross_entropy(const float *hidden, int64_t rows, int64_t width, const float *weight,
+                                        int64_t outputs, const int64_t *targets, const float *weights,
+                                        float *grad_hidden, float *grad_weight);
+
+/* E experts: gate_up E times [2, F, D], down E times [D, F]; D and F are multiples of 16. */
+typedef struct {
+  const float *gate_up, *down;
+  int64_t count, width, inner;
+} centime_experts_of;
+
+/* Which experts each of R rows visits, [R, K], all of them below E, and what each counts. */
+typedef struct {
+  const int64_t *experts;
+  const float *gates;
+  int64_t rows, chosen;
+} centime_routing;
+
+/* Where gradients go: of x [R, D], the gates [R, K] and the matrices. */
+typedef struct {
+  float *x, *gates, *gate_up, *down;
+} centime_experts_slopes;
+
+/* y [R, D] = sum over k of gates[r, k] down_e(silu(gate_e x) * up_e x), e = experts[r, k]. What the gate's and the other
+half's products came to is kept in `both` [R K, 2 F], sorted by expert, for the way back. */
+CENTIME_API void centime_routed_forward(const centime_experts_of *experts, const centime_routing *routing,
+                                        const float *x, float *both, float *y);
+
+/* From grad_y [R, D] to the gradients of all that y came of. */
+CENTIME_API void centime_routed_backward(const centime_experts_of *experts, const centime_routing *routing,
+                                         const float *x, const float *both, const float *grad_y,
+                                         const centime_experts_slopes *slopes);
+
 #ifdef __cplusplus
 }
 #endif

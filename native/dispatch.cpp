@@ -26,6 +26,10 @@ const Kernels &kernels() {
   return *found;
 }
 
+const FloatKernels &float_kernels() {
+  return &kernels() != &PORTABLE && &AVX2_FLOATS ? AVX2_FLOATS : PORTABLE_FLOATS;
+}
+
 }  // namespace centime
 
 extern "C" const char *centime_kernels(void) { return centime::kernels().name; }

@@ -15,6 +15,7 @@ constexpr int AHEAD = 8192;      // bytes from where a panel is read to where it
 constexpr int MOST_ROWS = 32;    // rows that one pass over a panel multiplies, at most
 constexpr int GROUP = 32;        // inputs that have one scale, where numbers have any
 constexpr int KINDS = 4;         // of matrices
+constexpr int FLOAT_PANEL = 16;  // columns of a tile of a float32 product
 
 // A group of an input's row as whole numbers, where its matrix is one of whole numbers.
 struct Group {
@@ -40,6 +41,11 @@ using Product = void (*)(const void *panel, int64_t inputs, const void *x, int64
 // are brought up to date.
 using Soften = void (*)(const float (*scores)[PANEL], int64_t count, int64_t filled, float scale, float *largest,
                         float *sum, float *shrink, bf16 *weights, int64_t stride);
+
+// out[r * stride + c] = sum over k of left[r * row + k * step] right[k * right_step + c] for FLOAT_PANEL columns and
+// `count` rows; what is there already is added to the sum where `add`.
+using FloatTile = void (*)(int count, int64_t depth, const float *left, int64_t row, int64_t step, const float *right,
+                           int64_t right_step, float *out, int64_t stride, bool add);
 
 struct Kernels {
   const char *name;
@@ -85,15 +91,40 @@ struct Kernels {
   uint64_t (*read)(const void *memory, int64_t bytes);
 };
 
+// What training computes with in float32.
+struct FloatKernels {
+  int tile_rows;  // of a tile of a float32 product, at most
+  FloatTile tile;
+
+  // The largest of a row's numbers, whole FLOAT_PANELs of them.
+  float (*largest)(const float *row, int64_t count);
+
+  // row[i] = e^(row[i] - top) for whole FLOAT_PANELs of numbers; their sum.
+  float (*exponentials)(float *row, int64_t count, float top);
+
+  // to[i] += from[i] for whole FLOAT_PANELs of numbers.
+  void (*add_floats)(const float *from, float *to, int64_t count);
+
+  // to[i] = gate silu(both[i]) both[width + i], the width whole FLOAT_PANELs.
+  void (*gated_floats)(const float *both, int64_t width, float gate, float *to);
+
+  // The same again in to[i], and from its gradient that of both; the gate's is what it returns.
+  float (*gated_floats_back)(const float *both, const float *grad, int64_t width, float gate, float *to,
+                             float *grad_both);
+};
+
 extern const Kernels PORTABLE;
+extern const FloatKernels PORTABLE_FLOATS;
 // Those that the compiler, or the kind of processor, does not know are at address null.
 extern const Kernels AMX __attribute__((weak));
 extern const Kernels AVX512_BF16 __attribute__((weak));
 extern const Kernels AVX512_VNNI __attribute__((weak));
 extern const Kernels AVX512 __attribute__((weak));
 extern const Kernels AVX2 __attribute__((weak));
+extern const FloatKernels AVX2_FLOATS __attribute__((weak));
 
 const Kernels &kernels();  // the best that this processor runs, or the ones that were chosen
+const FloatKernels &float_kernels();  // those of AVX2 beside all but the portable ones
 
 [[maybe_unused]] static inline float widen(bf16 number) {
   union {

@@ -1,6 +1,7 @@
 #include "avx2_floats.h"
 #include "avx2_between.h"
 #include "avx2_whole.h"
+#include "float_rows.h"
 #include "table.h"
 
 // Those that have AVX2 have had the other two since the first of them (Haswell, Zen).
@@ -18,3 +19,5 @@ const centime::Kernels centime::AVX2 = centime::table(
      .narrow = centime::avx2::narrow8,
      .gated = centime::avx2::gated8,
      .soften = centime::avx2::soften8});
+
+const centime::FloatKernels centime::AVX2_FLOATS = centime::FLOATS;

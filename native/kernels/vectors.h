@@ -21,26 +21,29 @@ inline Vector load(const void *from) {
 }
 
 // e^x within 2 units in the last place between -87 and 88, where it is held (Cephes' expf: range reduction by ln 2, a
-// polynomial of degree 5 for the rest); NaN stays NaN.
-inline Floats exponential(Floats x) {
-  const Floats top = Floats{} + 88.0f, bottom = Floats{} - 87.0f;
+// polynomial of degree 5 for the rest); NaN stays NaN. Whole: as many 32-bit numbers as Vector has.
+template <typename Vector, typename Whole>
+inline Vector exponential_of(Vector x) {
+  const Vector top = Vector{} + 88.0f, bottom = Vector{} - 87.0f;
   x = x > top ? top : x;
   x = x < bottom ? bottom : x;
-  const Floats magic = Floats{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
-  const Floats shifted = x * 1.44269504f + magic;
-  const Floats whole = shifted - magic;
-  Floats rest = x - whole * 0.693359375f;
+  const Vector magic = Vector{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+  const Vector shifted = x * 1.44269504f + magic;
+  const Vector whole = shifted - magic;
+  Vector rest = x - whole * 0.693359375f;
   rest -= whole * -2.12194440e-4f;
-  Floats power = Floats{} + 1.9875691500e-4f;
+  Vector power = Vector{} + 1.9875691500e-4f;
   power = power * rest + 1.3981999507e-3f;
   power = power * rest + 8.3334519073e-3f;
   power = power * rest + 4.1665795894e-2f;
   power = power * rest + 1.6666665459e-1f;
   power = power * rest + 5.0000001201e-1f;
   power = power * rest * rest + rest + 1.0f;
-  const Ints exponent = (Ints)shifted - (Ints)magic;
-  return power * (Floats)((exponent + 127) << 23);
+  const Whole exponent = (Whole)shifted - (Whole)magic;
+  return power * (Vector)((exponent + 127) << 23);
 }
+
+inline Floats exponential(Floats x) { return exponential_of<Floats, Ints>(x); }
 
 inline Halves rounded(Floats value) {
   const Words bits = (Words)value;

@@ -17,9 +17,9 @@ from centime.catalogue.machine import AttentionRate, GemmRate, Link, MuonRate
 from centime.children import deaf_to_interrupts
 from centime.errors import UserError
 from centime.ops.attention import causal_attention
+from centime.ops.floats.newton_schulz import orthogonalise
 from centime.ops.precision import native_bf16
 from centime.plan.step.calibrated import muon_flops
-from centime.train.optimizers import orthogonalise
 
 Shape = tuple[int, int, int]
 

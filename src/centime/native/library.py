@@ -66,6 +66,31 @@ class Layer(ctypes.Structure):
     )
 
 
+class FloatExperts(ctypes.Structure):
+    """`centime_experts_of`: addresses of experts' matrices in float32, how many there are, a row's and theirs width."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("gate_up", "down")),
+        *((name, _NUMBER) for name in ("count", "width", "inner")),
+    )
+
+
+class FloatRouting(ctypes.Structure):
+    """`centime_routing`: addresses of rows' experts and gates, the number of rows, and of experts that each visits."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("experts", "gates")),
+        *((name, _NUMBER) for name in ("rows", "chosen")),
+    )
+
+
+class FloatSlopes(ctypes.Structure):
+    """`centime_experts_slopes`: addresses of the gradients of rows, gates and both matrices."""
+
+    _fields_ = tuple((name, _POINTER) for name in ("x", "gates", "gate_up", "down"))
+
+
+_EXPERTS, _ROUTING, _SLOPES = (ctypes.POINTER(kind) for kind in (FloatExperts, FloatRouting, FloatSlopes))
 _MATRIX, _LAYER, _PAST, _HEADS = (ctypes.POINTER(kind) for kind in (Matrix, Layer, PastEntries, HeadRows))
 _ARGUMENTS = {
     "pack": [_POINTER, _POINTER, _NUMBER, _NUMBER, _INT, _MATRIX],
@@ -84,6 +109,9 @@ _ARGUMENTS = {
     "layer_project": [_LAYER, _POINTER, _NUMBER, _POINTER, _POINTER, _POINTER, _POINTER],
     "layer_attend": [_LAYER, _POINTER, _NUMBER, _PAST, _POINTER],
     "layer_finish": [_LAYER, _POINTER, _POINTER, _NUMBER, _POINTER],
+    "routed_forward": [_EXPERTS, _ROUTING, _POINTER, _POINTER, _POINTER],
+    "routed_backward": [_EXPERTS, _ROUTING, _POINTER, _POINTER, _POINTER, _SLOPES],
+    "orthogonalise": [_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER, _NUMBER],
 }
 
 
@@ -102,6 +130,11 @@ class Library:
         self.causal_attention = functions["causal_attention"]
         self.layer_project, self.layer_attend = functions["layer_project"], functions["layer_attend"]
         self.layer_finish = functions["layer_finish"]
+        self.orthogonalise = functions["orthogonalise"]
+        self.routed_forward, self.routed_backward = functions["routed_forward"], functions["routed_backward"]
+        self.cross_entropy = loaded.centime_cross_entropy
+        self.cross_entropy.argtypes = [*(_POINTER, _NUMBER, _NUMBER, _POINTER, _NUMBER), *[_POINTER] * 4]
+        self.cross_entropy.restype = ctypes.c_float
         self.read = loaded.centime_read
         self.read.argtypes, self.read.restype = [_POINTER, _NUMBER], ctypes.c_uint64
         loaded.centime_kernels.restype = ctypes.c_char_p

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from centime.ops.feed_forward import swiglu
+from centime.ops.floats.routed_experts import in_one_call
 from centime.ops.linear import ROWS, linear
 from centime.ops.native import on_gpu
 from centime.ops.panels import Panels, panel_experts
@@ -203,6 +204,8 @@ def routed_experts(
             return computed
     if not torch.is_grad_enabled() or isinstance(gate_up_E2FD, Quantised):
         return visited_experts(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)
+    if (found := in_one_call(x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF)) is not None:
+        return found
     out: Tensor = _RoutedExperts.apply(  # type: ignore[no-untyped-call]
         x_TD, expert_ids_TK, gates_TK, gate_up_E2FD, down_EDF
     )

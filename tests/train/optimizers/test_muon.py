@@ -14,10 +14,11 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import Placement, Replicate, Shard, distribute_tensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from centime.ops.floats.newton_schulz import FIVE_STEPS, V4_STEPS, orthogonalise
 from centime.recipe import Optimizer
 from centime.train.optimizers.adamw import AdamW
 from centime.train.optimizers.groups import build, group_parameters
-from centime.train.optimizers.muon import FIVE_STEPS, V4_STEPS, Muon, orthogonalise
+from centime.train.optimizers.muon import Muon
 from centime.train.optimizers.sharded_muon import ShardedMuon
 
 

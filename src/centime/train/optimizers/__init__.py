@@ -6,6 +6,6 @@ a run, is imported by itself: DTensor takes a second to import.
 
 from centime.train.optimizers.adamw import AdamW
 from centime.train.optimizers.groups import Groups, build, group_parameters
-from centime.train.optimizers.muon import Muon, orthogonalise
+from centime.train.optimizers.muon import Muon
 
-__all__ = ["AdamW", "Groups", "Muon", "build", "group_parameters", "orthogonalise"]
+__all__ = ["AdamW", "Groups", "Muon", "build", "group_parameters"]

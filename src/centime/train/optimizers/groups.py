@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from centime.ops.floats.newton_schulz import FIVE_STEPS, V4_STEPS
 from centime.recipe import Optimizer as Settings
 from centime.train.optimizers.adamw import AdamW
-from centime.train.optimizers.muon import FIVE_STEPS, V4_STEPS, Muon
+from centime.train.optimizers.muon import Muon
 
 
 class Groups(NamedTuple):

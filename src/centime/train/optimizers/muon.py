@@ -7,35 +7,12 @@ here the last two dimensions of a parameter are the matrix and those before them
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-Coefficients = Sequence[tuple[float, float, float]]
-
-FAST = (3.4445, -4.7750, 2.0315)  # steep at zero, so small singular values grow fast (Jordan 2024; V4 report)
-EXACT = (2.0, -1.5, 0.5)  # converges to one (V4 report)
-V4_STEPS: Coefficients = (FAST,) * 8 + (EXACT,) * 2
-FIVE_STEPS: Coefficients = (FAST,) * 5
-
-
-def orthogonalise(
-    matrices: Tensor, coefficients: Coefficients = V4_STEPS, dtype: torch.dtype = torch.bfloat16
-) -> Tensor:
-    """U V^T of each matrix's singular value decomposition U S V^T, approximately; [..., M, N] in, the same out.
-
-    X = X / |X|, then X <- a X + (b X X^T + c (X X^T)^2) X a step. A zero matrix stays zero.
-    """
-    batch = matrices.reshape(-1, *matrices.shape[-2:])
-    tall = batch.shape[1] > batch.shape[2]
-    x = (batch.mT if tall else batch).to(dtype).contiguous()
-    x = x / (torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float32) + 1e-20).to(dtype)
-    for a, b, c in coefficients:
-        gram = torch.bmm(x, x.mT)
-        mixed = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        x = torch.baddbmm(x, mixed, x, beta=a)
-    return (x.mT if tall else x).reshape(matrices.shape).to(matrices.dtype)
+from centime.ops.floats.newton_schulz import V4_STEPS, Coefficients, orthogonalise
 
 
 class Muon:
