@@ -11,7 +11,7 @@ from tests.serve.accounts.made import keyed
 
 from centime.errors import UserError
 from centime.serve.accounts import Refused
-from centime.serve.accounts.access.audit import latest, note
+from centime.serve.accounts.access.audit import latest, noting
 from centime.serve.accounts.access.lifetimes import MOST_OVERLAP_S, instant_ns, rotate
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
@@ -61,7 +61,8 @@ def test_the_audit_has_the_newest_first_with_its_moment(tmp_path: Path) -> None:
     store = Store(tmp_path / "ledger.sqlite")
     before = datetime.datetime.now(datetime.UTC)
     for number in range(3):
-        note(store, "me", "change key", f"key{number}", {"é": number})
+        with noting(store, "me", "change key", f"key{number}", {"é": number}):
+            pass
     found = latest(store, 2)
     assert [(one["target"], one["details"]) for one in found] == [("key2", {"é": 2}), ("key1", {"é": 1})]
     for one in found:
