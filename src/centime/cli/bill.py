@@ -197,7 +197,7 @@ def _reconcile(path: Path, as_json: bool) -> None:
     else:
         from rich.console import Console
 
-        Console(highlight=False, markup=False, emoji=False).print(reconciled_table(lines, export, str(path)))
+        Console(highlight=False, markup=False, emoji=False).print(reconciled_table(lines, export, path.name))
 
 
 def _take_in(book: Book, sources: list[str], terms: Terms) -> None:

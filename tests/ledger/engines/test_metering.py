@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from tests.ledger.billing.printed import printed
 from tests.ledger.engines.pages import Did, shown, vllm
+from typer.testing import CliRunner
 
+from centime.cli import app
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.billing import bill_of
@@ -72,3 +74,19 @@ def test_an_engine_that_is_not_there(tmp_path: Path, book: Book) -> None:
 def test_no_address(engine: str) -> None:
     with pytest.raises(UserError, match="is no address"):
         page_of(engine)
+
+
+def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One reading at each end; both questions of the bill find nothing that was served here."""
+    monkeypatch.setenv("CENTIME_HOME", str(tmp_path))
+    export = tmp_path / "export.csv"
+    export.write_text("utc_date,model,cost,currency\n2026-11-01,m,0.5,USD\n")
+    with shown(Working().page) as address:
+        words = ["meter", "--engine", address, "--price", "$2/h x 3", "--for", "0.1s", "--every", "0.1s"]
+        done = CliRunner().invoke(app, [*words, "--json"])
+    said = json.loads(done.stdout)
+    assert (said["devices"], said["currency"], said["kind"]) == (3, "USD", "vllm")
+    assert "0 lines of 1 agree" in CliRunner().invoke(app, ["bill", "--reconcile", str(export)]).stdout
+    assert "Nothing was served" in CliRunner().invoke(app, ["bill", "--reprice", "2026-11-01"]).stdout
+    (line, *_) = json.loads(CliRunner().invoke(app, ["bill", "--json"]).stdout)["imported"]
+    assert (line["source"], line["cost_currency"]) == ("meter", "USD")
