@@ -34,7 +34,7 @@ def test_as_the_reference(T: int, V: int, panels: int, seed: int, size: float) -
         assert torch.equal(linear_cross_entropy(*case), fast)
     for ours, theirs in zip(*(torch.autograd.grad(2 * loss, case[:2]) for loss in (fast, plain)), strict=True):
         largest = float(theirs.abs().max()) if theirs.numel() else 0.0
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * max(largest, 1.0))
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * max(largest, 1.0))  # logits of hundreds
 
 
 @pytest.mark.parametrize("what", [float("nan"), float("inf")])
