@@ -55,7 +55,7 @@ def test_samples_are_drawn_by_what_is_trained_and_a_run_goes_on_to_the_same_bits
     with pytest.raises(UserError, match="have changed since its last checkpoint"):
         run(again, again, resume=True)
     with pytest.raises(UserError, match="is an adapter, not a model"):
-        run(recipe, tmp_path / "no", f"start={out}")
+        run(recipe, tmp_path / "no", f"model.from={out}")
 
 
 @pytest.mark.parametrize(
