@@ -20,7 +20,7 @@ GOES_ON_SECONDS = 6.0
 WAITS = {"serve": "http://"}  # what says that it waits for requests
 LONG_BUT_RIGHT = {"train recipe: train.no tokens"}  # of which there are two million by default
 SAYS_MORE = {"data check", "quickstart"}  # part by part what is sound, or done, until one is not
-NEEDS_AN_ENGINE = {"meter"}  # of somebody else: none is here to give a right answer; tests/ledger/engines has one
+NEEDS_AN_ENGINE = {"meter"}  # of somebody else; none is here that answers: only its address is crossed
 LONGEST = 1000  # characters of a sentence, a path of ours and a list of choices included
 
 

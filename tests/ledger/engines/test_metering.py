@@ -76,6 +76,23 @@ def test_no_address(engine: str) -> None:
         page_of(engine)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--for", "0s", "is no time"),
+        ("--for", "-1h", "duration"),
+        ("--every", "1h", "between 50 milliseconds"),
+        ("--every", "soon", "duration"),
+        ("--price", "cheap", "price"),
+        ("--price", "$2/h x 0", "x 0"),
+    ],
+)
+def test_options_are_refused_before_the_engine_is_asked(option: str, value: str, sentence: str) -> None:
+    done = CliRunner().invoke(app, ["meter", "--engine", "http://127.0.0.1:1", option, value])
+    assert isinstance(done.exception, UserError)
+    assert sentence in str(done.exception)
+
+
 def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One reading at each end; both questions of the bill find nothing that was served here."""
     monkeypatch.setenv("CENTIME_HOME", str(tmp_path))

@@ -15,7 +15,7 @@ from centime.recipe import Rl, Sft, read
 RECIPES = Path(__file__).parents[3] / "recipes"
 PUBLISHED = 101e3  # H800 hours of R1-Zero (arXiv 2501.12948v2, its table of training costs)
 PROMPT = 200.0  # tokens: an assumption
-MEAN_ANSWERS = (5000.0, 15_000.0)  # of each stage, by eye from Fig. 1b of Nature 645 (2025): 0 to 9 K, then 14 to 16 K
+MEAN_ANSWERS = (5000.0, 15_000.0)  # of each stage, as others describe Fig. 1b of Nature 645 (2025)
 ON_512 = TrainingRequest("deepseek-v3", 1.0, "h800", 512, price="$2/h", extension=(), post_hours=0.0)
 ON_512 = replace(ON_512, software_date="2025-01-20")
 

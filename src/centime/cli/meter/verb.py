@@ -45,6 +45,8 @@ def meter(
     if hourly is not None:
         price_given(hourly)
     seconds = None if for_ is None else parse_duration(for_)
+    if seconds is not None and seconds <= 0:
+        raise UserError(f"--for {for_!r} is no time; give one such as 1h, or leave it out to go on until Ctrl-C.")
     pace = parse_duration(every)
     if not 0.05 <= pace <= 300:
         raise UserError(f"--every {every!r} is not between 50 milliseconds and 5 minutes; give one such as 2s.")

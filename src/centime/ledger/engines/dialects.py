@@ -1,7 +1,8 @@
 """The metrics pages of engines as one kind of reading: tokens by model, what ran, how long it was busy.
 
-Names as their sources register them: vLLM's v1/metrics/loggers.py; SGLang's srt/observability/metrics_collector.py;
-llama-server's tools/server (`--metrics`), whose prompt counter leaves out cached tokens; ours, serve/http/metrics.
+Names as excerpts of their sources and programs that read them have them: vLLM's v1/metrics/loggers.py; SGLang's
+srt/observability/metrics_collector.py; llama-server's tools/server (`--metrics`), whose prompt counter leaves out
+cached tokens; ours, serve/http/metrics.
 """
 
 from __future__ import annotations
