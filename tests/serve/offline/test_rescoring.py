@@ -25,7 +25,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["plain", "drafts"])
 def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> Transformer:
-    config = small_config(tokenizer.vocab_size, positions=256)
+    """With drafts it has rows that stand for no token, and that are likely."""
+    config = small_config(tokenizer.vocab_size + 20 * request.param, positions=256)
     model = Transformer(config.model_copy(update={"num_nextn_predict_layers": request.param}))
     model.init_weights(0)
     return model
@@ -33,11 +34,12 @@ def model(request: pytest.FixtureRequest, tokenizer: Tokenizer) -> Transformer:
 
 def trained(model: Transformer, prompt: list[int], rollout: Rollout, temperature: float) -> list[float]:
     """Log-probabilities as a trainer's step has them on its way to gradients, which reach the weights."""
+    head = model.head_weight[:300]  # what stands for a token
     row, answer = padded_row([*prompt, *rollout.tokens]), len(rollout.tokens)
     mask = torch.zeros(row.shape[1] - 1, dtype=torch.bool)
     mask[len(prompt) - 1 : len(prompt) - 1 + answer] = True
     hidden = model.features(row[:, :-1]).hidden[0]
-    found, _ = linear_logprob(hidden[mask], model.head_weight, row[0, 1:][mask], temperature)
+    found, _ = linear_logprob(hidden[mask], head, row[0, 1:][mask], temperature)
     found.sum().backward()
     assert model.embed.weight.grad is not None
     model.zero_grad()

@@ -7,7 +7,7 @@ answer alone, with its gradients' own operations, padded to a whole number of PO
 that one row gets the same bits by construction. One with more rows in a batch gets them where its matrix library treats
 a row alike in any company, which none promises (docs/log.md says what was seen).
 
-Letters of shapes: S tokens read, D the model's width.
+Letters of shapes: S tokens read, D the model's width, V the vocabulary.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ class Mismatch(NamedTuple):
     """How far the probabilities that tokens were drawn with are from those of the training forward pass.
 
     largest: of the differences of log-probabilities, in nats. kl: mean of log p(drawn) - log p(training) over what was
-    drawn, an estimate of the divergence of the two a token. Rows of a model's vocabulary that stand for no token are
-    never drawn and yet in training's softmax: where such rows are likely, that shows here too.
+    drawn, an estimate of the divergence of the two a token.
     """
 
     tokens: int
@@ -51,13 +50,18 @@ def padded_row(tokens: Sequence[int]) -> torch.Tensor:
 
 
 def training_logprobs(
-    model: Transformer, prompt: Sequence[int], answer: Sequence[int], temperature: float = 1.0
+    model: Transformer, prompt: Sequence[int], answer: Sequence[int], vocabulary: int, temperature: float = 1.0
 ) -> list[float]:
-    """Natural log-probabilities of the answer's tokens by the training forward pass, its logits over `temperature`."""
+    """Natural log-probabilities of the answer's tokens by the training forward pass, its logits over `temperature`.
+
+    vocabulary: ids that stand for something. Rows of the head beyond them are never drawn, and no part of the softmax
+    that reinforcement learns by (tune/objective.py).
+    """
     row = padded_row([*prompt, *answer]).to(model.head_weight.device)
     answered = slice(len(prompt) - 1, len(prompt) + len(answer) - 1)
     with torch.enable_grad():  # without gradients the same products are computed in another order
         hidden_SD = model.features(row[:, :-1]).hidden[0]
-        found, _ = linear_logprob(hidden_SD[answered], model.head_weight, row[0, 1:][answered], temperature)
+        head_VD = model.head_weight[:vocabulary]
+        found, _ = linear_logprob(hidden_SD[answered], head_VD, row[0, 1:][answered], temperature)
     logprobs: list[float] = found.tolist()
     return logprobs

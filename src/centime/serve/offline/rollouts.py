@@ -128,17 +128,19 @@ class RolloutEngine:
         self, prompts: Sequence[Sequence[int]], found: Sequence[Sequence[Rollout]], params: SamplingParams
     ) -> list[list[Rollout]]:
         """The same with log-probabilities of the training forward pass; `mismatch` says how far they were apart."""
+        vocabulary = self.engine.vocabulary
         drawn, training, rescored = list[float](), list[float](), list[list[Rollout]]()
         for prompt, group in zip(prompts, found, strict=True):
             rescored.append([])
             for rollout in group:
-                own = training_logprobs(self._model, prompt, rollout.tokens)
+                own = training_logprobs(self._model, prompt, rollout.tokens, vocabulary)
                 drawn += rollout.logprobs
                 training += own
                 warm = rollout.drawn_logprobs
                 if params.temperature and not params.cuts:
-                    one = params.temperature == 1
-                    warm = own if one else training_logprobs(self._model, prompt, rollout.tokens, params.temperature)
+                    heat = params.temperature
+                    again = (self._model, prompt, rollout.tokens, vocabulary, heat)
+                    warm = own if heat == 1 else training_logprobs(*again)
                 rescored[-1].append(replace(rollout, logprobs=own, drawn_logprobs=warm))
         self.mismatch = Mismatch.of(drawn, training)
         return rescored
