@@ -29,13 +29,29 @@ class PolicyObjective(Objective):
         self._sums: PolicySums | None = None
         self._entropy = torch.zeros(())
 
-    def main_loss(self, hidden_BSD: Tensor, batch: MicroBatch, weights: Tensor) -> Tensor:
+    def _likelihoods(self, hidden_BSD: Tensor, batch: MicroBatch, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the tokens with a weight, float32 [B, S], 0 elsewhere; and the sum of entropies."""
         B, S, _ = hidden_BSD.shape
         targets, mask = batch.rows[:, 1 : 1 + S], weights[:, :S] != 0
         found, entropy = linear_logprob(
             hidden_BSD[mask], self.model.head_weight[: self.vocabulary], targets[mask], self.temperature
         )  # prompts and padding are left out: their logits are most of them
-        logp = hidden_BSD.new_zeros(B, S, dtype=torch.float32).masked_scatter(mask, found)
+        return hidden_BSD.new_zeros(B, S, dtype=torch.float32).masked_scatter(mask, found), entropy.sum()
+
+    def likelihoods(self, batch: MicroBatch) -> Tensor:
+        """float32 [B, S]: what `main_loss` makes of this micro-batch with the weights as they are, to the bit.
+
+        By the operations that gradients flow through, for without gradients the same products are computed in another
+        order; none is kept.
+        """
+        assert batch.weights is not None
+        with torch.enable_grad():
+            hidden = self.features(batch, batch.rows.shape[1] - 1 - len(self.model.mtp)).hidden
+            return self._likelihoods(hidden, batch, batch.weights)[0].detach()
+
+    def main_loss(self, hidden_BSD: Tensor, batch: MicroBatch, weights: Tensor) -> Tensor:
+        S = hidden_BSD.shape[1]
+        logp, entropy = self._likelihoods(hidden_BSD, batch, weights)
         policy = Policy(
             logp,
             batch.beside["old"][:, :S],
@@ -44,7 +60,7 @@ class PolicyObjective(Objective):
             batch.beside["reference"][:, :S] if "reference" in batch.beside else None,
         )
         loss, sums = policy_loss(policy, self.settings)
-        self._add(sums, entropy.sum())
+        self._add(sums, entropy)
         return loss
 
     def _add(self, sums: PolicySums, entropy: Tensor) -> None:

@@ -4,8 +4,8 @@ Sampling and training order the same sums differently: the engine absorbs W_UK i
 expands keys and values (model/attention.py), so that float32 log-probabilities differ by some 1e-7 to 1e-5. An update
 that compares the two would correct for rounding. So deterministic roll-outs are told as training computes them: each
 answer alone, with its gradients' own operations, padded to a whole number of POSITIONS. A trainer whose micro-batch is
-that one row gets the same bits by construction. One with more rows in a batch gets them where its matrix library treats
-a row alike in any company, which none promises (docs/log.md says what was seen).
+that one row, so padded, gets the same bits by construction. In other shapes or company a row gets them where the matrix
+library treats it alike, which none promises: `centime train` lets each update tell its own (tune/run/steps.py).
 
 Letters of shapes: S tokens read, D the model's width, V the vocabulary.
 """

@@ -92,6 +92,7 @@ class TuningSetup:
             counts.forward_flops_per_token,
             counts.train_flops_per_token,
             recipe.optimizer.name == "muon",
+            recipe.run.deterministic,
         )
 
     @property

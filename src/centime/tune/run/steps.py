@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from centime.ledger import Meter
 from centime.model import Transformer
@@ -38,6 +39,7 @@ class Asking:
     forward_flops: float  # a token
     train_flops: float
     muon: bool  # the optimizer's
+    deterministic: bool  # updates go by the likelihoods of their own forward pass, not by those of the roll-out
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,10 @@ class ReinforcedSteps:
         if asking.muon:  # its updates have one size: few live groups would move the weights as far as many
             live = sum(not group.silent for group in drawn.groups) / max(1, asking.settings.prompts)
             settings = replace(settings, lr=settings.lr * min(1.0, live))
-        for batch in batches(drawn, asking.settings):
+        learned = batches(drawn, asking.settings)
+        if asking.deterministic:  # before any update
+            learned = [self._as_learned(batch) for batch in learned]
+        for batch in learned:
             result = self.trainer.step(self._with_reference(batch), settings)
             self.meter.add(tokens=batch.tokens, flops=batch.tokens * asking.train_flops)
             tokens += batch.tokens
@@ -120,6 +125,16 @@ class ReinforcedSteps:
                 skipped += 1
                 self._note(f"step {step + 1}: not finite; nothing was updated.")
         return Learned(result, asking.objective.taken(), tokens, skipped)
+
+    def _as_learned(self, batch: Batch) -> Batch:
+        """The batch with likelihoods as the forward pass of its update will have them, to the bit.
+
+        A roll-out computes each answer in other shapes, which moves last bits; these are of the very micro-batches.
+        """
+        width = batch.rows.shape[1] - 1
+        found = [self.asking.objective.likelihoods(micro).cpu() for micro in self.trainer.micro_batches(batch)]
+        old = torch.cat([nn.functional.pad(own, (0, width - own.shape[1])) for own in found])
+        return replace(batch, beside=dict(batch.beside) | {"old": old})
 
     def _with_reference(self, batch: Batch) -> Batch:
         asking, micro = self.asking, self.trainer.micro_batch

@@ -88,6 +88,7 @@ class RlKind(StageKind):
             counts.forward_flops_per_token,
             counts.train_flops_per_token,
             engine.settings.name == "muon",
+            section.deterministic,
         )
 
     def own_loop(self) -> Callable[..., Any]:
