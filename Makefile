@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+NPM ?= npm
 # Test workers, one a core: with one more, pages and servers are waited for so long that their limits run out.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, os.cpu_count() or 1))")
 # Every command that a test starts reads the bytecode that the first one wrote, where a shell forbids to write it too.
@@ -127,12 +128,12 @@ PYTHON312 ?= $(shell for p in python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12
 
 .venv-clients/.installed:
 	$(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip install --quiet langchain-openai llama-index-llms-openai-like
+	.venv-clients/bin/python -m pip install --quiet langchain-openai==1.7.4 llama-index-core==0.14.25 llama-index-llms-openai-like==0.8.1
 	touch $@
 
 build/clients/.installed:
 	mkdir -p build/clients
-	npm install --silent --no-fund --no-audit --prefix build/clients ai @ai-sdk/openai-compatible
+	$(NPM) install --silent --no-fund --no-audit --prefix build/clients ai@6.0.326 @ai-sdk/openai-compatible@2.0.92 zod@4.6.7
 	touch $@
 
 # Some sixty packages that nothing else here needs. What is not its own (torch, centime) it finds in the environment beside
