@@ -11,7 +11,7 @@ from typing import Any
 from tests.cli.kinds import Kinds
 from tests.cli.outcomes import must_be_refused
 from tests.cli.process import SECONDS, Done, Zygote
-from tests.cli.roles import command, role_of
+from tests.cli.roles import ENGINE, command, role_of
 from tests.cli.sandbox import snapshot
 from tests.cli.verbs import Argument, arguments
 
@@ -20,7 +20,6 @@ GOES_ON_SECONDS = 6.0
 WAITS = {"serve": "http://"}  # what says that it waits for requests
 LONG_BUT_RIGHT = {"train recipe: train.no tokens"}  # of which there are two million by default
 SAYS_MORE = {"data check", "quickstart"}  # part by part what is sound, or done, until one is not
-NEEDS_AN_ENGINE = {"meter"}  # of somebody else; none is here that answers: only its address is crossed
 LONGEST = 1000  # characters of a sentence, a path of ours and a list of choices included
 
 
@@ -42,17 +41,15 @@ def cells(kinds: Kinds) -> Iterator[Cell]:
     for argument in arguments():
         role = role_of(argument.key)
         assert role is not None, f"say in tests/cli/roles.py what {argument.key!r} takes"
-        if argument.verb in NEEDS_AN_ENGINE and argument.flag != "--engine":
-            continue
         for kind, value in kinds.of(role).items():
             yield Cell(argument, kind, value)
 
 
 class Bench:
-    """The sandbox in which cells run, put back whenever one has changed it."""
+    """The sandbox in which cells run, put back whenever one has changed it. engine: the address of one to meter."""
 
-    def __init__(self, sandbox: Path, zygote: Zygote) -> None:
-        self.sandbox, self.zygote = sandbox, zygote
+    def __init__(self, sandbox: Path, zygote: Zygote, engine: str) -> None:
+        self.sandbox, self.zygote, self.engine = sandbox, zygote, engine
         self.pristine = sandbox.with_name("pristine")
         shutil.copytree(sandbox, self.pristine, symlinks=True)
         self.before = snapshot(sandbox)
@@ -67,6 +64,7 @@ class Bench:
 
     def go(self, verb: str, words: list[str], **around: Any) -> Done:
         """How `words`, a command of `verb`, ends in the sandbox; one that goes on is stopped. around: of Zygote.run."""
+        words = [word.replace(ENGINE, self.engine) for word in words]
         seconds = GOES_ON_SECONDS if verb in GOES_ON else SECONDS
         return self.zygote.run(words, self.sandbox, seconds=seconds, waits=WAITS.get(verb, ""), **around)
 

@@ -10,6 +10,8 @@ from tests.cli.cells import Bench
 from tests.cli.kinds import Kinds
 from tests.cli.process import Zygote
 from tests.cli.sandbox import build
+from tests.ledger.engines.pages import shown
+from tests.ledger.engines.test_metering import Working
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +21,11 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory, root: Path, zygote: Zygote) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory, root: Path, zygote: Zygote) -> Iterator[Bench]:
     sandbox = tmp_path_factory.mktemp("bench") / "sandbox"
     build(sandbox, zygote, root / "src" / "centime" / "catalogue" / "scenarios" / "startup.toml")
-    return Bench(sandbox, zygote)
+    with shown(Working().page) as engine:
+        yield Bench(sandbox, zygote, engine)
 
 
 @pytest.fixture(scope="session")

@@ -221,6 +221,7 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 
 # verb -> arguments that are right, in the sandbox of sandbox.py; what they name stands there.
+ENGINE = "http://engine.invalid"  # stands for the address of one that a sandbox has
 RIGHT: dict[str, dict[str, str]] = {
     "train": {"recipe": "recipe.toml", "--out": "new"},
     "plan train": {"--model": "centime-d2", "--tokens": "1B", "--gpu": "h800", "--gpus": "8"},
@@ -238,7 +239,7 @@ RIGHT: dict[str, dict[str, str]] = {
     "calibrate": {"--out": "profile.json"},
     "bill": {},
     "serve": {"model": "model", "--port": "0"},
-    "meter": {"--engine": "http://127.0.0.1:9", "--for": "1s"},
+    "meter": {"--engine": ENGINE, "--for": "0.2s"},
     "catalogue price": {"price_list": "deepseek-flash"},
     "catalogue vectors": {},
     "catalogue update": {"--source": "epoch", "--from": "hardware.csv"},

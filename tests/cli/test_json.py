@@ -43,7 +43,7 @@ def test_every_verb_that_prints_a_result_has_it() -> None:
 def test_it_is_alone_on_standard_output(bench: Bench, verb: str) -> None:
     words = command(verb, {})
     at = words.index("--") if "--" in words else len(words)
-    done = bench.zygote.run([*words[:at], "--json", *words[at:]], bench.sandbox, seconds=60)
+    done = bench.go(verb, [*words[:at], "--json", *words[at:]])
     bench.restore()
     assert done.code == 0, done.stderr
     tree: Any = json.loads(done.stdout)

@@ -16,11 +16,18 @@ from centime.installation import EXTRAS, installation
 
 IMPORT_SECONDS = 120.0  # torch from a cold network disk; a library that takes longer counts as one that does not load
 # A requirement's name where it is imported by another.
-IMPORTED_AS = {"nvidia-ml-py": "pynvml", "prometheus-client": "prometheus_client", "huggingface_hub": "huggingface_hub"}
+IMPORTED_AS = {
+    "nvidia-ml-py": "pynvml",
+    "prometheus-client": "prometheus_client",
+    "huggingface_hub": "huggingface_hub",
+    "opentelemetry-sdk": "opentelemetry.sdk",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter.otlp.proto.http",
+}
 # An extra -> what it is for: the verbs that need it, or what of several verbs does.
 FOR = {extra: ", ".join(f"`centime {use}`" for use in uses) for extra, uses in EXTRAS.items()} | {
     "rl": "rewards and problems of other libraries in `centime train`",
     "postgres": "a ledger that several gateways share",
+    "otel": "spans and metrics of `centime serve` for OpenTelemetry",
     "gpu": "the energy of NVIDIA GPUs",
 }
 

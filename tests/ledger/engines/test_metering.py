@@ -79,7 +79,9 @@ def test_no_address(engine: str) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("--for", "0s", "is no time"),
+        ("--for", "0s", "between nothing and ten years"),
+        ("--for", "18446744073709551616s", "between nothing and ten years"),
+        ("--device", "no-such-thing", "has no price"),
         ("--for", "-1h", "duration"),
         ("--every", "1h", "between 50 milliseconds"),
         ("--every", "soon", "duration"),

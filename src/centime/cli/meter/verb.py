@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+LONGEST_DAYS = 3653  # that --for may ask for
+
 
 def meter(
     engine: Annotated[
@@ -38,19 +40,24 @@ def meter(
     from centime.ledger.engines.shown import meter_json, meter_table
     from centime.ledger.engines.statements import price_and_devices
     from centime.ledger.engines.watch import page_of
-    from centime.ledger.imports import Terms
+    from centime.ledger.imports.terms import NamedDevice, Terms
     from centime.units import parse_duration
 
     hourly, devices = price_and_devices(price) if price is not None else (None, None)
     if hourly is not None:
         price_given(hourly)
     seconds = None if for_ is None else parse_duration(for_)
-    if seconds is not None and seconds <= 0:
-        raise UserError(f"--for {for_!r} is no time; give one such as 1h, or leave it out to go on until Ctrl-C.")
+    if seconds is not None and not 0 < seconds <= LONGEST_DAYS * 86_400:
+        raise UserError(
+            f"--for {for_!r} is not between nothing and ten years; give a time such as 1h, or leave it out to go on "
+            "until Ctrl-C."
+        )
     pace = parse_duration(every)
     if not 0.05 <= pace <= 300:
         raise UserError(f"--every {every!r} is not between 50 milliseconds and 5 minutes; give one such as 2s.")
     terms = Terms(hourly, device, devices)
+    if hourly is None and device is not None and terms.cost(NamedDevice(device), 10**9)[0] is None:
+        raise UserError(f"--device {device!r} has no price in the catalogue; give --price too, such as '$2.10/h x 8'.")
     with Book() as book:
         watch = metered(book, page_of(engine), terms, seconds, pace)
     if as_json:
