@@ -74,6 +74,7 @@ def made(
     engine = SimpleNamespace(rank=0, world=world, state=dict, all_reduce=lambda _: None)
     plan = SimpleNamespace(
         name="pretrain", order="2", flops_per_token=2.0, bytes_per_token=None,
+        lora=None,
         config=SimpleNamespace(num_nextn_predict_layers=1),
         schedule=SimpleNamespace(
             steps=steps, first_row=torch.arange(0, 100, 3),
