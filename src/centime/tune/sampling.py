@@ -55,7 +55,7 @@ class Sampler:
             seed,
         )
         self.prompt = Prompts(tokenizer, chat=settings.problems.chat)
-        self._engine = RolloutEngine(model, tokenizer, deterministic=deterministic)
+        self._engine = RolloutEngine(model, tokenizer, deterministic=deterministic, rescored=False)
         self._drawn_with = SamplingParams(max_tokens=settings.max_tokens, temperature=settings.temperature)
         self._likeliest = SamplingParams(max_tokens=settings.max_tokens, temperature=0.0)
 

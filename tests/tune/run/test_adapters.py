@@ -39,6 +39,8 @@ def test_samples_are_drawn_by_what_is_trained_and_a_run_goes_on_to_the_same_bits
     apart = [line["mismatch_max"] for line in steps if "mismatch_max" in line]  # of steps that had a signal
     assert apart
     assert max(apart) == 0, apart
+    assert max(line.get("drawn_apart", 0) for line in steps) < 1e-4
+    assert sum("drawn_apart" in line for line in steps) == len(apart)
     assert weights_digest(centime.load(out)) != weights_digest(centime.load(base))
     newest = load_file(out / "checkpoints" / "step-00000004" / "tensors.safetensors")
     assert all(name == "adamw/step" or name.endswith((".a", ".b")) for name in newest)

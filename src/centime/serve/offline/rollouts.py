@@ -64,7 +64,8 @@ class RolloutEngine:
     deterministic: a sample's bits do not depend on the others beside it, and its log-probabilities are the training
     forward pass's, at a price; of those under top-p, top-k or min-p, which training does not know, only `logprobs`.
     Packed weights, which nothing trains, keep the engine's own. routings: tell which experts were visited. together:
-    answers in progress at once. cache_bytes: memory for what they read; None: a quarter of what is free.
+    answers in progress at once. cache_bytes: memory for what they read; None: a quarter of what is free. rescored:
+    False where the caller asks the training forward pass itself, as reinforcement does; the engine's own are told.
     Raises UserError where the cache would hold next to nothing, or where packed weights are to tell their routings.
     """
 
@@ -77,6 +78,7 @@ class RolloutEngine:
         routings: bool = False,
         together: int = TOGETHER,
         cache_bytes: int | None = None,
+        rescored: bool = True,
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._settings = EngineSettings(
@@ -90,7 +92,8 @@ class RolloutEngine:
         )
         self.engine = self._new_engine()
         self.mismatch: Mismatch | None = None  # of the last samples, where they were told as training has them
-        self._rescores = deterministic and not any(isinstance(layer, PackedDecoderLayer) for layer in model.layers)
+        packed = any(isinstance(layer, PackedDecoderLayer) for layer in model.layers)
+        self._rescores = deterministic and rescored and not packed
         self.context = self.engine.context
 
     def sample(

@@ -115,8 +115,11 @@ class ReinforcedSteps:
             live = sum(not group.silent for group in drawn.groups) / max(1, asking.settings.prompts)
             settings = replace(settings, lr=settings.lr * min(1.0, live))
         learned = batches(drawn, asking.settings)
+        apart = {}
         if asking.deterministic:  # before any update
-            learned = [self._as_learned(batch) for batch in learned]
+            told, learned = learned, [self._as_learned(batch) for batch in learned]
+            furthest = [(a.beside["old"] - b.beside["old"]).abs().max() for a, b in zip(told, learned, strict=True)]
+            apart = {"drawn_apart": float(max(furthest))} if furthest else {}
         for batch in learned:
             result = self.trainer.step(self._with_reference(batch), settings)
             self.meter.add(tokens=batch.tokens, flops=batch.tokens * asking.train_flops)
@@ -124,7 +127,7 @@ class ReinforcedSteps:
             if result.skipped:
                 skipped += 1
                 self._note(f"step {step + 1}: not finite; nothing was updated.")
-        return Learned(result, asking.objective.taken(), tokens, skipped)
+        return Learned(result, asking.objective.taken() | apart, tokens, skipped)
 
     def _as_learned(self, batch: Batch) -> Batch:
         """The batch with likelihoods as the forward pass of its update will have them, to the bit.
