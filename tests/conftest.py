@@ -45,6 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
         forked.share(address)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their length: packed ones may hold the time, and workers must agree on every test's name."""
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        return f"{argname} of {len(val)} bytes"
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The README's commands take a minute in one test: first, so that no worker is left alone with them at the end."""
     items.sort(key=lambda item: item.name != "test_every_command_of_the_readme_runs")

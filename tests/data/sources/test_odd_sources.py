@@ -167,7 +167,7 @@ def test_named_singly_it_is_a_sentence(tmp_path: Path, make: Callable[[Path], ob
     [
         (b"plain text " * 300_000, ["plain text " * 300_000]),
         (LINES, TEXTS),
-        (gzip.compress(LINES), TEXTS),
+        (gzip.compress(LINES, mtime=0), TEXTS),
         (bz2.compress(b"x = {}\n"), ["x = {}\n"]),
         (BOM + b"{}", ["{}"]),
         (json.dumps(RECORDS, indent=1).encode(), TEXTS),
