@@ -120,7 +120,7 @@ def test_another_field(tmp_path: Path) -> None:
         ("a.jsonl", b'\n{"text": "\xff"}', r"a\.jsonl, line 2 is not UTF-8"),
         ("a.jsonl", b'{"text": "\\ud800"}', r"a\.jsonl, line 1 is not UTF-8 text \(a lone surrogate at character 0\)"),
         ("a.txt", b"abc\xfe", r"a\.txt is not UTF-8 text \(byte 0xfe at offset 3\).*--undecodable skip"),
-        ("a.jsonl.gz", gzip.compress(LINES, mtime=0)[:-9], r"a\.jsonl\.gz is damaged or cut short.*whole gzip file.*Fetch"),
+        ("a.jsonl.gz", gzip.compress(LINES, mtime=0)[:-9], r"a\.jsonl\.gz is damaged or cut short.*whole gzip file"),
         ("a.jsonl.gz", b"not gzip at all", r"a\.jsonl\.gz is damaged or cut short"),
         ("a.txt.gz", bz2.compress(b"x"), r"a\.txt\.gz is damaged"),
         ("a.jsonl.zst", zstandard.compress(LINES)[:-9], r"a\.jsonl\.zst is damaged or cut short.*whole zstd file"),
