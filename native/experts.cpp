@@ -57,7 +57,7 @@ void activate(const Kernels &kernel, const std::vector<Visit> &visits, bf16 *act
     for (int64_t row = 0; row < visit.count; row += matrix.rows(kernel))  // a cache keeps them while panels pass
       for (int64_t panel = begin; panel < end; ++panel) {
         const int some = std::min<int64_t>(visit.count - row, matrix.rows(kernel));
-        kernel.product[matrix.kind](matrix.panel(panel), matrix.inputs, visit.x.row(visit.first + row),
+        kernel.products[matrix.kind].of(matrix.panel(panel), matrix.inputs, visit.x.row(visit.first + row),
                                     visit.x.stride(), some, sums);
         for (int r = 0; r < some; ++r)
           kernel.gated(sums[r], acts + visit.acts + (row + r) * visit.padded() + panel * HALF);
@@ -88,7 +88,7 @@ void sum_up(const Kernels &kernel, const std::vector<Visit> &visits, const bf16 
       for (int64_t place = 0; place < visit.count; place += matrix.rows(kernel)) {
         const int some = std::min<int64_t>(visit.count - place, matrix.rows(kernel));
         for (int64_t panel = begin; panel < end; ++panel) {
-          kernel.product[matrix.kind](matrix.panel(panel), matrix.inputs, inputs[i].row(place), inputs[i].stride(),
+          kernel.products[matrix.kind].of(matrix.panel(panel), matrix.inputs, inputs[i].row(place), inputs[i].stride(),
                                       some, sums);
           for (int r = 0; r < some; ++r) {
             const int64_t row = visit.row ? visit.row[place + r] : place + r;

@@ -64,7 +64,7 @@ extern "C" void centime_route(const centime_router *router, const bf16 *x, int64
     const int64_t first = panel * PANEL, some = std::min<int64_t>(PANEL, experts - first);
     for (int64_t row = 0; row < rows; row += most) {
       const int taken = std::min<int64_t>(most, rows - row);
-      kernel.product[matrix.kind](matrix.panel(panel), width, x_rows.row(row), x_rows.stride(), taken, sums);
+      kernel.products[matrix.kind].of(matrix.panel(panel), width, x_rows.row(row), x_rows.stride(), taken, sums);
       for (int r = 0; r < taken; ++r) std::copy_n(sums[r], some, scores + (row + r) * experts + first);
     }
   });

@@ -36,6 +36,14 @@ constexpr int64_t FP8_GROUP_BYTES = PANEL * GROUP;
 using Product = void (*)(const void *panel, int64_t inputs, const void *x, int64_t stride, int count,
                          float (*out)[PANEL]);
 
+// A product, how many rows one pass over a panel multiplies (at most MOST_ROWS), and whether it takes rows of bf16
+// numbers as floats: what only the product knows, so that no table can hand it others.
+struct PanelProduct {
+  Product of;
+  int rows;
+  bool floats = false;
+};
+
 // One piece of an online softmax over 32 heads: weights[h * stride + i] = e^(scale scores[i][h] - m) for i below `count`
 // and 0 up to `filled`, m the larger of largest[h] and of these scores; shrink[h] = e^(largest[h] - m); largest and sum
 // are brought up to date.
@@ -51,14 +59,12 @@ struct Kernels {
   const char *name;
   bool (*runs)();  // whether this processor has the instructions
 
-  int rows[KINDS];  // how many one pass over a panel multiplies, at most MOST_ROWS
-  Product product[KINDS];
+  PanelProduct products[KINDS];
 
   // to[g] = a row's inputs in groups, the last one filled up with zeros. Of what is no number the scale is none either.
   void (*whole)(const bf16 *row, int64_t inputs, Group *to);
 
-  // to[i] = from[i] in float32, `count` of them: what matrices of bf16 and FP8 numbers take rows as. Null where they
-  // take rows of bf16 numbers.
+  // to[i] = from[i] in float32, `count` of them.
   void (*floats)(const bf16 *from, float *to, int64_t count);
 
   // to[i] = from[i], rounded to the nearest, ties to even; `count` of them.

@@ -33,7 +33,7 @@ Rows::Rows(const Kernels &kernel, const Matrix &matrix, const bf16 *x, int64_t c
     : first_(reinterpret_cast<const char *>(x)),
       stride_(stride * sizeof(bf16)),
       bytes_(matrix.inputs * sizeof(bf16)) {
-  if (!matrix.whole() && !kernel.floats) return;
+  if (!matrix.whole() && !kernel.products[matrix.kind].floats) return;
   constexpr int64_t TOGETHER = 16;  // rows of a piece
   stride_ = bytes_ = matrix.whole() ? (matrix.inputs + GROUP - 1) / GROUP * sizeof(Group) : float_row(matrix.inputs);
   own_.reset(new char[count * bytes_]);
@@ -65,7 +65,7 @@ void multiply(const Kernels &kernel, const std::vector<Multiplication> &all, int
       const int some = std::min<int64_t>(rows - row, matrix.rows(kernel));
       for (int64_t panel = begin; panel < end; ++panel) {
         const int64_t first = panel * PANEL, width = std::min<int64_t>(matrix.outputs - first, PANEL);
-        kernel.product[matrix.kind](matrix.panel(panel), matrix.inputs, x.row(row), x.stride(), some, sums);
+        kernel.products[matrix.kind].of(matrix.panel(panel), matrix.inputs, x.row(row), x.stride(), some, sums);
         for (int r = 0; r < some; ++r) kernel.narrow(sums[r], y + (row + r) * stride + first, width);
       }
     }

@@ -38,7 +38,7 @@ struct Matrix {
   int64_t count() const { return (outputs + PANEL - 1) / PANEL; }
   int64_t gated_count() const { return (outputs + HALF - 1) / HALF; }
   bool whole() const { return kind == CENTIME_INT8 || kind == CENTIME_INT4; }
-  int rows(const Kernels &kernel) const { return kernel.rows[kind]; }
+  int rows(const Kernels &kernel) const { return kernel.products[kind].rows; }
   const char *panel(int64_t number) const { return panels + number * bytes(); }
 
   // The one of that number in a stack of such, each of `count` panels.

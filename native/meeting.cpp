@@ -14,18 +14,18 @@ Meeting::Meeting(const Kernels &kernel, int64_t width, int64_t values, float sca
     : kernel_(kernel),
       width_(width),
       value_panels_(panels_of(values)),
-      rows_(kernel.rows[CENTIME_BF16]),
+      rows_(kernel.products[CENTIME_BF16].rows),
       scale_(scale),
       scores_(new float[CHUNK][PANEL]),
       weights_(new bf16[PANEL * CHUNK]),
-      wide_keys_(kernel.floats ? new char[CHUNK * float_row(width)] : nullptr),
-      wide_weights_(kernel.floats ? new float[PANEL * CHUNK] : nullptr) {}
+      wide_keys_(kernel.products[CENTIME_BF16].floats ? new char[CHUNK * float_row(width)] : nullptr),
+      wide_weights_(kernel.products[CENTIME_BF16].floats ? new float[PANEL * CHUNK] : nullptr) {}
 
 void Meeting::take(const Chunk &chunk) {
   chunk_ = chunk;
   keys_ = reinterpret_cast<const char *>(chunk.keys);
   keys_stride_ = chunk.stride * sizeof(bf16);
-  if (!kernel_.floats) return;
+  if (!wide_keys_) return;
   for (int64_t i = 0; i < chunk.count; ++i)
     kernel_.floats(chunk.keys + i * chunk.stride,
                    reinterpret_cast<float *>(wide_keys_.get() + i * float_row(width_)), width_);
@@ -34,7 +34,7 @@ void Meeting::take(const Chunk &chunk) {
 }
 
 void Meeting::operator()(const bf16 *queries, int64_t lanes, const int64_t *seen, Found &found) {
-  const Product product = kernel_.product[CENTIME_BF16];
+  const Product product = kernel_.products[CENTIME_BF16].of;
   const int64_t count = seen ? std::min(seen[lanes - 1], chunk_.count) : chunk_.count, filled = filled_up(count);
   for (int64_t i = 0; i < count; i += rows_)
     product(queries, width_, keys_ + i * keys_stride_, keys_stride_, std::min(rows_, count - i), &scores_[i]);

@@ -62,10 +62,10 @@ void product_by_tiles(const void *panel, int64_t inputs, const void *rows, int64
                       float (*out)[PANEL]) {
   const char *x = static_cast<const char *>(rows);
   if (inputs % (2 * TILE) == 0) return tiles(static_cast<const char *>(panel), inputs, x, stride, count, out);
-  const int most = AVX512_BF16.rows[CENTIME_BF16];
+  const int most = AVX512_BF16.products[CENTIME_BF16].rows;
   for (int row = 0; row < count; row += most)
-    AVX512_BF16.product[CENTIME_BF16](panel, inputs, x + row * stride, stride, count - row < most ? count - row : most,
-                                      out + row);
+    AVX512_BF16.products[CENTIME_BF16].of(panel, inputs, x + row * stride, stride,
+                                          count - row < most ? count - row : most, out + row);
 }
 
 // Whether there are tiles, and Linux lets this process use them (arch_prctl, ARCH_REQ_XCOMP_PERM of tile data).
@@ -78,7 +78,7 @@ bool runs() {
 // A product of other numbers as AVX512-BF16's processors have it, which any with tiles is one of.
 template <int KIND>
 void vectors(const void *panel, int64_t inputs, const void *x, int64_t stride, int count, float (*out)[PANEL]) {
-  AVX512_BF16.product[KIND](panel, inputs, x, stride, count, out);
+  AVX512_BF16.products[KIND].of(panel, inputs, x, stride, count, out);
 }
 
 }  // namespace
@@ -86,8 +86,7 @@ void vectors(const void *panel, int64_t inputs, const void *x, int64_t stride, i
 
 const centime::Kernels centime::AMX =
     centime::table("amx", centime::runs,
-                   {.bf16 = centime::product_by_tiles,
-                    .int8 = centime::vectors<CENTIME_INT8>,
-                    .int4 = centime::vectors<CENTIME_INT4>,
-                    .fp8 = centime::vectors<CENTIME_FP8>,
-                    .bf16_rows = centime::MOST_ROWS});
+                   {.bf16 = {centime::product_by_tiles, centime::MOST_ROWS},
+                    .int8 = {centime::vectors<CENTIME_INT8>, centime::ROWS},
+                    .int4 = {centime::vectors<CENTIME_INT4>, centime::ROWS},
+                    .fp8 = {centime::vectors<CENTIME_FP8>, centime::ROWS}});

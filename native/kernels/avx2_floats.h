@@ -144,6 +144,8 @@ void fp8_product(const void *from, int64_t inputs, const void *rows, int64_t byt
   }
 }
 
+constexpr PanelProduct BF16 = {bf16_product, FLOAT_ROWS, true}, FP8 = {fp8_product, FLOAT_ROWS, true};
+
 }  // namespace
 }  // namespace avx2
 }  // namespace centime

@@ -132,6 +132,8 @@ void whole_product(const void *from, int64_t inputs, const void *rows, int64_t s
   }
 }
 
+constexpr PanelProduct INT8 = {whole_product<8>, WHOLE_ROWS}, INT4 = {whole_product<4>, WHOLE_ROWS};
+
 }  // namespace
 }  // namespace avx2
 }  // namespace centime

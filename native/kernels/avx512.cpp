@@ -9,8 +9,4 @@ const centime::Kernels centime::AVX512 = centime::table(
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("f16c");
     },
-    {.int8 = centime::avx2::whole_product<8>,
-     .int4 = centime::avx2::whole_product<4>,
-     .fp8 = centime::avx2::fp8_product,
-     .whole_rows = centime::avx2::WHOLE_ROWS,
-     .fp8_rows = centime::avx2::FLOAT_ROWS});
+    {.int8 = centime::avx2::INT8, .int4 = centime::avx2::INT4, .fp8 = centime::avx2::FP8});

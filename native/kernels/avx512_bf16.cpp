@@ -94,4 +94,7 @@ bool runs() {
 
 const centime::Kernels centime::AVX512_BF16 =
     centime::table("avx512_bf16", centime::runs,
-                   {centime::dots, centime::whole_dots<8>, centime::whole_dots<4>, centime::fp8_dots});
+                   {.bf16 = {centime::dots, centime::ROWS},
+                    .int8 = {centime::whole_dots<8>, centime::ROWS},
+                    .int4 = {centime::whole_dots<4>, centime::ROWS},
+                    .fp8 = {centime::fp8_dots, centime::ROWS}});

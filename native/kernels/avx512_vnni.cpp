@@ -5,7 +5,6 @@
 // Cascade Lake and Ice Lake, which do not multiply bf16.
 const centime::Kernels centime::AVX512_VNNI = centime::table(
     "avx512_vnni", [] { return centime::AVX512.runs() && __builtin_cpu_supports("avx512vnni"); },
-    {.int8 = centime::whole_dots<8>,
-     .int4 = centime::whole_dots<4>,
-     .fp8 = centime::avx2::fp8_product,
-     .fp8_rows = centime::avx2::FLOAT_ROWS});
+    {.int8 = {centime::whole_dots<8>, centime::ROWS},
+     .int4 = {centime::whole_dots<4>, centime::ROWS},
+     .fp8 = centime::avx2::FP8});

@@ -56,6 +56,10 @@ inline Floats widened(const bf16 *from) {
   return (Floats)(__builtin_convertvector(load<Halves>(from), Words) << 16);
 }
 
+[[maybe_unused]] void floats(const bf16 *from, float *to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = widen(from[i]);
+}
+
 [[maybe_unused]] void narrow(const float *from, bf16 *to, int64_t count) {
   int64_t i = 0;
   for (; i + 16 <= count; i += 16) {
