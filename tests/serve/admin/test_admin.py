@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from tests.serve.gateway.put import ASK, Put
 from tests.serve.gateway.running import answer
+
+from centime.serve.telemetry.request_log import RequestLog
 
 ADMIN = {"Authorization": "Bearer the-admin"}
 
@@ -110,13 +113,83 @@ def test_what_cannot_be_is_a_sentence(made: Put, method: str, path: str, body: A
     assert admin(made, "GET", "/keys").json() == {"keys": []}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "param"),
+    [
+        ("POST", "/keys", {"name": "no spaces"}, "name"),
+        ("POST", "/keys", {"name": "taken"}, "name"),
+        ("POST", "/keys", {"name": "x", "budget": "much"}, "budget"),
+        ("POST", "/keys", {"name": "x", "budget": "5 EUR", "price_list": "1,2,3"}, "budget"),
+        ("POST", "/keys", {"name": "x", "price_list": "none such"}, "price_list"),
+        ("POST", "/keys", {"name": "x", "place": "a/b/c"}, "place"),
+        ("POST", "/keys", {"name": "x", "requests_per_minute": 0}, "requests_per_minute"),
+        ("POST", "/keys", {"name": "x", "concurrency": 10**10}, "concurrency"),
+        ("POST", "/keys", {"name": "x", "expires": "tomorrow"}, "expires"),
+        ("PATCH", "/keys/taken", {"add_budget": "$1"}, "add_budget"),
+        ("PATCH", "/keys/taken", {"place": "a b"}, "place"),
+        ("POST", "/keys/taken/rotate", {"overlap_seconds": -1}, "overlap_seconds"),
+        ("POST", "/budgets", {"target": "a b", "amount": "$1"}, "target"),
+        ("POST", "/budgets", {"target": "acme", "amount": "$1"}, "target"),
+        ("POST", "/budgets", {"target": "x", "amount": "$1", "per": "ever", "zone": "UTC"}, "zone"),
+        ("POST", "/budgets", {"target": "x", "amount": "$1", "zone": "Mars"}, "zone"),
+        ("POST", "/budgets", {"target": "x", "amount": "$1", "alerts": "200"}, "alerts"),
+        ("POST", "/budgets", {"target": "x", "amount": "$1", "webhook": "hooks"}, "webhook"),
+        ("PATCH", "/budgets/acme", {"amount": "1 EUR"}, "amount"),
+    ],
+)
+def test_an_error_names_the_field_that_it_is_about(
+    made: Put, method: str, path: str, body: dict[str, Any], param: str
+) -> None:
+    admin(made, "POST", "/keys", {"name": "taken"})
+    admin(made, "POST", "/budgets", {"target": "acme", "amount": "$1"})
+    told = admin(made, method, path, body)
+    assert told.status_code == 422, told.text
+    assert told.json()["error"]["param"] == param
+    assert told.json()["error"]["message"].startswith(f"{param}: ")
+    assert ": --" not in told.json()["error"]["message"]
+
+
+def test_what_a_webhooks_address_holds_is_told_nobody(
+    made: Put, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = "https://u:S3CRET@hooks.example/T1/S3CRET?token=S3CRET"
+    log = RequestLog(str(tmp_path / "requests.jsonl"), bodies=True)
+    made.observers.append(log)
+    told = [
+        admin(made, "POST", "/budgets", {"target": "acme", "amount": "$1", "webhook": address}),
+        admin(made, "PATCH", "/budgets/acme", {"webhook": f"{address}&again"}),
+        admin(made, "PATCH", "/budgets/acme", {"webhook": f"hooks.example/{address}"}),
+        admin(made, "POST", "/keys", {"name": "bob"}),
+    ]
+    with sqlite3.connect(made.home / "ledger.sqlite") as ledger:  # as an earlier version wrote it
+        kept = ledger.execute("SELECT details FROM audit").fetchall()
+        ledger.execute("UPDATE audit SET details = ? WHERE id = 1", (json.dumps({"webhook": address}),))
+        assert ledger.execute("SELECT webhook FROM budgets").fetchone() == (f"{address}&again",)
+    told += [admin(made, "GET", path) for path in ("/budgets", "/audit", "/metrics")]
+    assert [one.status_code for one in told] == [201, 200, 422, 201, 200, 200, 200]
+    assert told[0].json()["webhook"] == "https://hooks.example/…"
+    again = admin(made, "PATCH", "/budgets/acme", {"webhook": told[0].json()["webhook"]})
+    assert again.status_code == 422
+    assert "as it is shown" in again.json()["error"]["message"]
+    told.append(made.client.get("/page/spending", headers=ADMIN))
+    told.append(admin(made, "DELETE", "/budgets/acme"))
+    log.close()
+    lines = (tmp_path / "requests.jsonl").read_text()
+    assert '"/admin/keys"' in lines
+    assert told[3].json()["secret"] not in lines
+    assert "S3CRET" not in "".join([*(one.text for one in told), str(kept), lines, *capfd.readouterr()])
+
+
 def test_only_the_administrator_is_let_in(made: Put) -> None:
     for header in ({}, {"Authorization": "Bearer the-admi"}, {"x-api-key": "e"}):
         assert admin(made, "GET", "/keys", header=header).status_code == 401
         assert admin(made, "POST", "/keys", {"name": "x"}, header).status_code == 401
     assert admin(made, "GET", "/keys", header={"x-api-key": "the-admin"}).status_code == 200
-    foreign = admin(made, "POST", "/keys", {"name": "x"}, {**ADMIN, "Origin": "https://evil.example"})
-    assert foreign.status_code == 403
+    foreign = {**ADMIN, "Origin": "https://evil.example"}
+    admin(made, "POST", "/keys", {"name": "y"})
+    for method, path, body in (("POST", "", {"name": "x"}), ("PATCH", "/y", {"place": "a"}), ("DELETE", "/y", None)):
+        assert admin(made, method, f"/keys{path}", body, foreign).status_code == 403
+    assert [one["revoked"] for one in admin(made, "GET", "/keys").json()["keys"]] == [None]
     assert "/admin/keys" in made.client.get("/openapi.json").json()["paths"]
 
 

@@ -16,6 +16,7 @@ from centime.ledger.served import Served, served_rows
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
 from centime.serve.gateway.gateway import Gateway
+from centime.serve.telemetry.exchange import Observer
 
 ASK = {"model": "org/m", "messages": [{"role": "user", "content": "Hello"}]}
 STREAM = [chunk("Hel"), chunk("lo"), chunk(finish="stop"), usage_chunk(100, 2, 60), DONE]
@@ -27,6 +28,7 @@ class Put:
 
     def __init__(self, home: Path, stack: ExitStack, upstream: Scripted, **given: Any) -> None:
         self.upstream, self.home = upstream, home
+        self.observers: list[Observer] = given.setdefault("observers", [])  # one may be added while it runs
         self.inner = stack.enter_context(serving(upstream.app))
         self.url, self.gateway = stack.enter_context(gateway_over(self.inner, home, **given))
         self.client = stack.enter_context(httpx2.Client(base_url=self.url, timeout=30))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from centime.addresses import shown_address
 from centime.errors import UserError
 from centime.ledger.book import Book
 from centime.ledger.engines.statements import Statements
@@ -30,7 +31,7 @@ def metered(book: Book, origin: str, terms: Terms, seconds: float | None, every:
     with _until_signal() as stop:
         for reading in readings(watch, seconds, stop.wait):
             if statements is None:
-                statements, booked_ns = Statements(origin, terms, reading.moment_ns), reading.moment_ns
+                statements, booked_ns = Statements(shown_address(origin), terms, reading.moment_ns), reading.moment_ns
             if reading.moment_ns - booked_ns >= BOOK_EVERY_NS:
                 booked_ns = reading.moment_ns
                 _write(book, watch, statements)

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from centime.addresses import shown_address
 from centime.catalogue.tariffs import decimal
 from centime.ledger.engines.spans import KINDS, EngineWork
 from centime.ledger.engines.split import HourPart, MeteredHour
@@ -55,7 +56,7 @@ def meter_json(watch: EngineWatch, terms: Terms) -> dict[str, Any]:
     """What `centime meter --json` prints (docs/meter.md names the keys)."""
     sums, weights = MeterSums(watch.hours(), terms), watch.weights
     return {
-        "engine": watch.origin,
+        "engine": shown_address(watch.origin),
         "kind": watch.last.dialect if watch.last else None,
         "devices": terms.devices or 1,
         "device_ns": sums.device_ns,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit, urlunsplit
 
+from centime.addresses import shown_address
 from centime.errors import UserError
 from centime.ledger.engines.dialects import EngineReading, read_engine
 from centime.ledger.engines.spans import GAP, EngineSpan, began_anew, by_hours, span_between
@@ -24,7 +25,7 @@ def page_of(engine: str) -> str:
     """
     parts = urlsplit(engine)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UserError(f"--engine {engine!r} is no address; give one such as http://localhost:8000.")
+        raise UserError(f"--engine {shown_address(engine)!r} is no address; give one such as http://localhost:8000.")
     return urlunsplit(parts._replace(path="/metrics")) if parts.path in ("", "/") else engine
 
 
@@ -118,7 +119,7 @@ def readings(watch: EngineWatch, seconds: float | None, stop: Callable[[float], 
         asked_ns = time.monotonic_ns()
         try:
             text, _ = fetch_page(watch.origin)
-            reading = read_engine(text, watch.origin, wall_ns + (asked_ns - begun_ns))
+            reading = read_engine(text, shown_address(watch.origin), wall_ns + (asked_ns - begun_ns))
         except UserError:
             if watch.last is None:
                 raise

@@ -9,6 +9,7 @@ import urllib.request
 import zlib
 from pathlib import Path
 
+from centime.addresses import shown_address
 from centime.errors import UserError
 from centime.input_files import read_input
 from centime.ledger.imported import Imported
@@ -42,15 +43,16 @@ def read_statements(source: str, terms: Terms) -> list[Imported]:
 
 def fetch_page(url: str) -> tuple[str, int]:
     """The text of a page and the moment at which it spoke, ns since the epoch. Raises UserError where there is none."""
+    shown = shown_address(url)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             body: bytes = answer.read()
     except urllib.error.HTTPError as error:
-        raise UserError(f"{url} answered {error.code} {error.reason}; give the page that shows metrics.") from None
+        raise UserError(f"{shown} answered {error.code} {error.reason}; give the page that shows metrics.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise UserError(f"{url} cannot be read ({reason}); is the server up, and reachable from here?") from None
-    return _text(body, url), time.time_ns()
+        raise UserError(f"{shown} cannot be read ({reason}); is the server up, and reachable from here?") from None
+    return _text(body, shown), time.time_ns()
 
 
 def _open(name: str) -> tuple[str, int]:

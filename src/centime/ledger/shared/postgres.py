@@ -14,6 +14,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from centime.addresses import without_secrets
 from centime.errors import UserError
 from centime.installation import needs
 
@@ -75,7 +76,8 @@ class Postgres:
                 self._connection.execute("ROLLBACK")
             return self._connection.execute(words, values or None)
         except psycopg.Error as error:
-            raise LedgerLost(str(error).strip().partition("\n")[0]) from None
+            said = str(error).strip().partition("\n")[0]
+            raise LedgerLost(without_secrets(said, self._url)) from None
 
     def _open(self) -> Any:
         import psycopg
@@ -101,19 +103,12 @@ def shared_ledger() -> str | None:
     if not url:
         return None
     if urlsplit(url).scheme not in SCHEMES:
-        raise UserError(
-            f"{VARIABLE} is {url[:40]!r}; give the address of a PostgreSQL, postgresql://USER@HOST/DATABASE."
-        )
+        raise UserError(f"{VARIABLE} is no address of a PostgreSQL; give one such as postgresql://USER@HOST/DATABASE.")
     try:
         import psycopg  # noqa: F401
     except ImportError:
         raise needs("postgres", VARIABLE, "psycopg") from None
     return url
-
-
-def without_password(url: str) -> str:
-    """The address as it may be shown."""
-    return re.sub(r"(//[^:@/]*):[^@/]*@", r"\1@", url)
 
 
 def is_shared(connection: object) -> bool:

@@ -85,10 +85,7 @@ def add_key(
     asked. place: the organisation or team that it stands in. Raises UserError for a name that is taken or cannot be
     one, a limit out of range, or a budget in a currency that no server on this ledger asks prices in.
     """
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"{name!r} cannot name a key: use up to 64 letters, digits and . _ @ -, a letter or digit first."
-        )
+    check_name(name)
     for flag, value in (("--per-minute", per_minute), ("--concurrency", concurrency)):
         if value is not None and value < 1:
             raise UserError(f"{flag} {value} lets nothing through; give 1 or more, or leave it out.")
@@ -111,14 +108,28 @@ def add_key(
         balance, balance or 0, per_minute, concurrency, place,
     )  # fmt: skip
     with store.writing() as connection:
-        taken = connection.execute("SELECT revoked_ns FROM keys WHERE name = ?", (name,)).fetchone()
-        if taken is not None:
-            state = "is revoked, and its line on the bill stays its own" if taken[0] else "exists"
-            raise UserError(f"a key {name!r} {state}; choose another name.")
+        check_free(connection, name)
         if budget is not None and tariff is None:
             _check_currency(connection, budget, str(currency))
         connection.execute(f"INSERT INTO keys ({_ALL}) VALUES ({', '.join('?' * len(row))})", row)
     return secret
+
+
+def check_name(name: str) -> str:
+    """The name. Raises UserError for one that no key can have."""
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{name!r} cannot name a key: use up to 64 letters, digits and . _ @ -, a letter or digit first."
+        )
+    return name
+
+
+def check_free(connection: sqlite3.Connection, name: str) -> None:
+    """Raises UserError for a name that a key has, or had."""
+    taken = connection.execute("SELECT revoked_ns FROM keys WHERE name = ?", (name,)).fetchone()
+    if taken is not None:
+        state = "is revoked, and its line on the bill stays its own" if taken[0] else "exists"
+        raise UserError(f"a key {name!r} {state}; choose another name.")
 
 
 def list_keys(store: Store) -> list[Key]:

@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
+from centime.addresses import shown_address
 from centime.catalogue.tariffs import Tariff
 from centime.errors import UserError
 from centime.ledger.book import BUSY_SECONDS, connect, default_book_path
 from centime.ledger.shared import LedgerLost, Postgres, shared_ledger
-from centime.ledger.shared.postgres import without_password
 from centime.ledger.shared.tables import make_shared
 from centime.serve.accounts.access.access_tables import SCHEMA as ACCESS_SCHEMA
 from centime.serve.accounts.budgets.tables import SCHEMA as BUDGETS_SCHEMA
@@ -83,13 +83,13 @@ class Store:
 
     def _open_shared(self, url: str) -> None:
         """The same tables in a database that machines share. Raises UserError where it cannot be reached."""
-        self.path = Path(without_password(url))
+        self.path = Path(shown_address(url))
         self._connection, self._reader = (cast(sqlite3.Connection, Postgres(url)) for _ in range(2))
         try:
             with self.writing() as connection:
                 make_shared(connection, f"{_SCHEMA}{BUDGETS_SCHEMA}{ACCESS_SCHEMA}", _LATER)
         except LedgerLost as error:
-            raise UserError(f"the ledger {without_password(url)} cannot be reached ({error}).") from None
+            raise UserError(f"the ledger {shown_address(url)} cannot be reached ({error}).") from None
 
     def read(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """Rows of a query that writes nothing."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,13 +14,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import HTTPConnection
 
 from centime.catalogue.tariffs import tariff_for
+from centime.errors import UserError
 from centime.serve.accounts.access import audit
 from centime.serve.accounts.access.lifetimes import ends, instant_ns, rotate, set_end
 from centime.serve.accounts.budgets.edit import CapTerms, add_budget, budgets, change_budget, remove_budget
 from centime.serve.accounts.budgets.tree import tree
-from centime.serve.accounts.keys import add_key, amount, list_keys, move, revoke, set_limits, top_up
+from centime.serve.accounts.keys import add_key, amount, check_free, list_keys, move, revoke, set_limits, top_up
 from centime.serve.accounts.store import Store
-from centime.serve.admin.bodies import ChangedBudget, ChangedKey, KeyRotation, NewBudget, NewKey
+from centime.serve.admin.bodies import ChangedBudget, ChangedKey, KeyRotation, NewBudget, NewKey, told
 from centime.serve.admin.ledger_metrics import LedgerMetrics
 from centime.serve.http.auth import is_administrator, secret_of
 from centime.serve.http.errors import ApiError, error_responses
@@ -71,11 +73,14 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
         """Make a key. Its secret is in this answer alone: the ledger keeps a hash of it."""
         end = instant_ns(body.expires) if body.expires else None
         tariff = tariff_for(body.price_list, hours=body.peak_hours) if body.price_list is not None else None
-        with noting("create key", body.name, body.model_dump()):
-            secret = add_key(
-                store(), body.name, tariff=tariff, budget=body.budget, per_minute=body.requests_per_minute,
-                concurrency=body.concurrency, place=body.place,
-            )  # fmt: skip
+        with noting("create key", body.name, body.model_dump()) as connection:
+            with _about("name"):
+                check_free(connection, body.name)
+            with _about("budget"):
+                secret = add_key(
+                    store(), body.name, tariff=tariff, budget=body.budget, per_minute=body.requests_per_minute,
+                    concurrency=body.concurrency, place=body.place,
+                )  # fmt: skip
             if end is not None:
                 set_end(store(), body.name, end)
         return {**one(body.name), "secret": secret}
@@ -94,7 +99,8 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
             if body.place is not None:
                 move(store(), name, body.place)
             if body.add_budget is not None:
-                top_up(store(), name, body.add_budget)
+                with _about("add_budget"):
+                    top_up(store(), name, body.add_budget)
             set_limits(store(), name, per_minute=body.requests_per_minute, concurrency=body.concurrency)
             if body.expires is not None:
                 set_end(store(), name, end)
@@ -127,7 +133,7 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
     def new_budget(body: NewBudget) -> dict[str, Any]:
         """Make a budget."""
         terms = CapTerms(amount(body.amount), body.zone, body.hard, body.alerts, body.webhook)
-        with noting("create budget", body.target, body.model_dump()) as connection:
+        with noting("create budget", body.target, body.model_dump()) as connection, _about("target"):
             return add_budget(connection, body.target, body.per, terms).as_json()
 
     @routes.patch("/budgets/{target:path}")
@@ -135,7 +141,7 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
         """Change what is given of a budget; what was spent stays counted."""
         money = None if body.amount is None else amount(body.amount)
         terms = CapTerms(money, body.zone, body.hard, body.alerts, body.webhook)
-        with noting("change budget", target, {"per": per, **body.model_dump()}) as connection:
+        with noting("change budget", target, {"per": per, **body.model_dump()}) as connection, _about("amount"):
             return change_budget(connection, target, per, terms).as_json()
 
     @routes.delete("/budgets/{target:path}")
@@ -155,3 +161,15 @@ def admin_routes(store: Callable[[], Store], admin_key: str | None) -> APIRouter
         return {"audit": audit.latest(store(), limit)}
 
     return routes
+
+
+@contextmanager
+def _about(param: str) -> Iterator[None]:
+    """What only the ledger knows cannot be is told of the field that it is about: the option that its sentence begins
+    with, else `param`."""
+    try:
+        yield
+    except UserError as error:
+        if named := re.match(r"--([a-z]+) ", str(error)):
+            param = named[1]
+        raise ApiError(422, f"{param}: {told(error)}.", param=param) from None

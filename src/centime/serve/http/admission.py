@@ -33,6 +33,7 @@ BODY_SECONDS = 60.0  # without a byte of a body, after which its place is anothe
 READ_AWAY_BYTES, READ_AWAY_SECONDS = 2**20, 1.0  # of a refused body
 # The page's own questions and the administrator's: they need a key, but are no requests to the model.
 UNADMITTED = ("/page/", "/admin/")
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def largest_body(context: int | None) -> int:
@@ -104,9 +105,11 @@ class Admission:
 
     async def _ticket(self, connection: HTTPConnection) -> Ticket | None:
         """None for what is not admitted: everything but a POST to the API."""
-        if connection.scope["method"] != "POST":
+        if connection.scope["method"] in READS:
             return None
         self._check_origin(connection)
+        if connection.scope["method"] != "POST":
+            return None
         if connection.scope["path"].startswith(UNADMITTED):
             return None
         if self._draining():

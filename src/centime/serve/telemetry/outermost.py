@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _ID = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}"
 )  # what a client may call its request; anything else is passed over
+SECRET = "/admin/"  # whose bodies are kept nowhere: there are new secrets in them, and addresses of webhooks
 MOST_KEPT = 2**20  # bytes of a request's body, and of an answer's, where somebody wants them
 
 
@@ -37,7 +38,7 @@ class Outermost:
         exchange = Exchange(number, scope["method"], scope["path"], headers, observers)
         if observers:
             begin(exchange)
-        keeps = any(one.bodies for one in observers)
+        keeps = any(one.bodies for one in observers) and not scope["path"].startswith(SECRET)
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":  # under the name OpenAI's clients read, and Anthropic's

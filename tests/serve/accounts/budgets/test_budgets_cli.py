@@ -63,7 +63,7 @@ def test_a_tree_is_made_shown_changed_and_removed() -> None:
         (["add", "acme", "$1", "--zone", "Mars"], "is no time zone"),
         (["add", "acme", "$1", "--alert", "0"], "are no shares"),
         (["add", "acme", "$1", "--alert", "50,x"], "are no shares"),
-        (["add", "acme", "$1", "--webhook", "ftp://x"], "is no address"),
+        (["add", "acme", "$1", "--webhook", "ftp://x"], "is no address of http"),
         (["add", "there", "$1"], "there has a budget --per month"),
         (["change", "thare"], "Did you mean 'there'"),
         (["change", "there", "€5"], "is in USD and has been spent from"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from centime.addresses import shown_host
 from centime.serve.accounts.store import Store
 
 COMMAND_LINE, ADMINISTRATOR = "command line", "admin"  # who does it
@@ -19,9 +20,10 @@ COMMAND_LINE, ADMINISTRATOR = "command line", "admin"  # who does it
 def noting(store: Store, who: str, action: str, target: str, details: dict[str, Any]) -> Iterator[sqlite3.Connection]:
     """What the block does, and the line that says so, in one transaction: neither is there without the other.
 
-    details: JSON values without any secret; those that are None are left out.
+    details: JSON values; those that are None are left out. Of a webhook's address, which may hold a secret, the host is
+    kept.
     """
-    said = {name: value for name, value in details.items() if value is not None}
+    said = _masked({name: value for name, value in details.items() if value is not None})
     with store.writing() as connection:
         yield connection
         connection.execute(
@@ -40,7 +42,11 @@ def latest(store: Store, most: int) -> list[dict[str, Any]]:
             "who": who,
             "action": action,
             "target": target,
-            "details": json.loads(str(details)),
+            "details": _masked(json.loads(str(details))),  # lines of an earlier version have the whole address
         }
         for number, at, who, action, target, details in rows
     ]
+
+
+def _masked(details: dict[str, Any]) -> dict[str, Any]:
+    return {name: shown_host(str(value)) if name == "webhook" else value for name, value in details.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from centime.addresses import LEFT_OUT, shown_host
 from centime.catalogue.tariffs import decimal
 from centime.errors import UserError, nearest
 from centime.serve.accounts.budgets.targets import EACH, check_target, kind_of, split_person
@@ -33,7 +34,8 @@ class Cap:
     webhook: str
 
     def as_json(self) -> dict[str, Any]:
-        """The budget as JSON values; money as exact decimal strings."""
+        """The budget as JSON values; money as exact decimal strings. Of the webhook the host alone: its path may be a
+        secret."""
         return {
             "target": self.target,
             "kind": kind_of(self.target),
@@ -43,7 +45,7 @@ class Cap:
             "currency": self.currency,
             "hard": self.hard,
             "alerts": [int(share) for share in filter(None, self.shares.split(","))],
-            "webhook": self.webhook or None,
+            "webhook": shown_host(self.webhook) or None,
         }
 
 
@@ -167,7 +169,9 @@ def check_webhook(text: str) -> str:
     except ValueError:
         good = False
     if not good:
-        raise UserError(f"--webhook {text[:100]!r} is no address; give one such as https://hooks.example/budget.")
+        raise UserError("--webhook is no address of http or https; give one such as https://hooks.example/budget.")
+    if text.endswith(f"/{LEFT_OUT}"):
+        raise UserError("--webhook is an address as it is shown, without its secret; give the whole of it.")
     return text
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from centime.addresses import shown_address
 from centime.catalogue.tariffs import Tariff, tariff_for
 from centime.errors import UserError, nearest
 from centime.input_files import parse_toml, read_text
@@ -145,7 +146,7 @@ def _contradictions(found: GatewayFile, folder: Path) -> Iterator[str]:
         except httpx2.InvalidURL:
             scheme = ""
         if scheme not in {"http", "https"}:
-            yield f"The url of upstream {one.name!r} is {one.url!r}; give one such as http://127.0.0.1:8001."
+            yield f"The url of upstream {one.name!r} is {shown_address(one.url)!r}; give one such as http://127.0.0.1:8001."
         if one.key_env is not None and one.key_file is not None:
             yield f"Upstream {one.name!r} has key_env and key_file; give one of them."
         yield from _said(f"Upstream {one.name!r}", one.tariff)

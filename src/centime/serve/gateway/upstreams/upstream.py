@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from centime.addresses import shown_address
 from centime.errors import UserError
 from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.sse import Malformed
@@ -47,6 +48,7 @@ class Facts:
 class Upstream:
     """A server that speaks OpenAI's API. url: with or without its /v1. key: what it asks of us, if anything.
 
+    A user and a password in the url are sent to it (RFC 7617) and not shown: `url` is without them.
     connect_s, silence_s: seconds to a connection, and between two pieces of an answer; None: no end.
     """
 
@@ -54,16 +56,17 @@ class Upstream:
         self, url: str, key: str | None = None, *, connect_s: float = CONNECT_S, silence_s: float | None = None
     ) -> None:
         self._connect_s, self._silence_s = connect_s, silence_s
-        self.url = url.rstrip("/").removesuffix("/v1")
+        address = url.rstrip("/").removesuffix("/v1")
+        self.url = shown_address(address)
         try:
-            scheme = httpx2.URL(self.url).scheme
+            scheme = httpx2.URL(address).scheme
         except httpx2.InvalidURL:
             scheme = ""
         if scheme not in {"http", "https"}:
-            raise UserError(f"the upstream {url!r} is no address; give one such as http://127.0.0.1:8001.")
+            raise UserError(f"the upstream {self.url!r} is no address; give one such as http://127.0.0.1:8001.")
         no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         self.client = httpx2.AsyncClient(
-            base_url=self.url,
+            base_url=address,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(None, connect=connect_s),  # an answer takes as long as it takes
             # let go of before the other side does (uvicorn, and so vLLM, after 5 s): a request must not meet its end
