@@ -16,56 +16,60 @@ export function setKey(value, keep) {
   if (value) (keep ? kept : keptHere).set("key", value);
 }
 
-/** What went wrong, as a sentence; `code` is the HTTP status, 0 where there was no answer. */
+/** What went wrong, as a sentence; `code`: the HTTP status, 0 where there was no answer; `param`: the field it is about. */
 export class ServerError extends Error {
-  constructor(message, code) {
+  constructor(message, code, param = null) {
     super(message);
     this.code = code;
+    this.param = param;
   }
 }
 
 /**
  * The response of the server, asked again once a key is given after a 401. Paths are relative, so that the page works
  * below a prefix too. Throws ServerError for every other status of 400 and up, and AbortError when stopped.
+ * secret: a key to use in place of the page's, and then no other is asked for.
  */
-export async function ask(path, { body, signal } = {}) {
+export async function ask(path, { body, signal, secret = null, method = body ? "POST" : "GET" } = {}) {
   for (;;) {
-    const used = key();
-    const response = await send(path, body, signal, used);
+    const used = secret ?? key();
+    const response = await send(path, { method, body, signal }, used);
     if (response.ok) return response;
-    if (response.status === 401 && (await askForKey(used !== null))) continue;
-    throw new ServerError(await sentence(response), response.status);
+    if (response.status === 401 && secret === null && (await askForKey(used !== null))) continue;
+    const { said, param } = await sentence(response);
+    throw new ServerError(said, response.status, param);
   }
 }
 
 export const askJson = async (path, options) => (await ask(path, options)).json();
 
-async function send(path, body, signal, used) {
+async function send(path, { method, body, signal }, used) {
   const headers = {
     ...(body && { "Content-Type": "application/json" }),
     ...(used && { Authorization: `Bearer ${used}` }),
   };
   try {
-    return await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+    return await fetch(path, { method, headers, body: body && JSON.stringify(body), signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ServerError(t("error-offline"), 0);
   }
 }
 
-/** The server's own words, else the code; when it says how long to wait, that too. */
+/** The server's own words, else the code; when it says how long to wait, that too; and the field they are about. */
 async function sentence(response) {
   let said = "";
+  let param = null;
   try {
     const found = await response.json();
     said = found.error?.message ?? (typeof found.detail === "string" ? found.detail : "");
+    param = found.error?.param ?? null;
   } catch {
     // not JSON: a proxy's page, which says less than the code
   }
   const wait = Number(response.headers.get("Retry-After"));
-  return [said || t("error-code", { code: response.status }), wait > 0 ? t("error-wait", { time: roundTime(wait) }) : ""]
-    .filter(Boolean)
-    .join(" ");
+  const waits = wait > 0 ? t("error-wait", { time: roundTime(wait) }) : "";
+  return { said: [said || t("error-code", { code: response.status }), waits].filter(Boolean).join(" "), param };
 }
 
 const BURST_MS = 8; // of events that came together; then the page has its turn

@@ -1,5 +1,6 @@
 // The page's frame: which view is shown, language, colours, key. Start reading here.
 
+import { showAdmin, startAdmin } from "./admin.js";
 import { showBill, startBill } from "./bill.js";
 import { showChat, startChat } from "./chat.js";
 import { byId, kept } from "./dom.js";
@@ -13,6 +14,7 @@ const VIEWS = {
   engine: { show: showEngine, hide: hideEngine },
   bill: { show: showBill },
   plan: { show: showPlan },
+  admin: { show: showAdmin },
 };
 const THEMES = ["auto", "light", "dark"];
 let shown = null;
@@ -34,6 +36,7 @@ startChat();
 startEngine();
 startBill();
 startPlan();
+startAdmin();
 window.addEventListener("hashchange", () => open(true));
 open(false);
 
