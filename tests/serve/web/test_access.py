@@ -263,7 +263,7 @@ def test_the_language_is_switched_and_remembered(new_page: NewPage, served: Serv
     assert page.locator("html").get_attribute("lang") == "en"
     page.click("#language")
     assert page.locator("html").get_attribute("lang") == "fr"
-    assert page.locator(".views a").all_inner_texts() == ["Dialogue", "Moteur", "Facture", "Devis"]
+    assert page.locator(".views a").all_inner_texts() == ["Dialogue", "Moteur", "Facture", "Devis", "Clés"]
     assert page.locator("#send").inner_text() == "Envoyer"
     assert page.get_attribute("#prompt", "placeholder") == "Votre message"
     assert page.locator("#language").inner_text() == "English"

@@ -115,6 +115,7 @@ def test_budgets_and_what_is_wrong_beside_its_field_at_390_pixels_in_french(made
     page = entered(new_page, made, width=390, height=780, locale="fr-FR")
     page.click("#new-budget")
     for field, text in (("target", "a b"), ("amount", "peu"), ("zone", "Mars"), ("alerts", "300"), ("webhook", "x")):
+        before = page.input_value(f"#budget-new-{field}")
         page.fill("#budget-new-target", "acme/research")
         page.fill("#budget-new-amount", "$5")
         page.fill(f"#budget-new-{field}", text)
@@ -125,7 +126,9 @@ def test_budgets_and_what_is_wrong_beside_its_field_at_390_pixels_in_french(made
         assert page.locator("#budget-new [aria-invalid]").count() == 1
         described = page.get_attribute(f"#budget-new-{field}", "aria-describedby")
         assert f"budget-new-{field}-wrong" in described.split()
-        page.fill(f"#budget-new-{field}", "")
+        page.fill(f"#budget-new-{field}", before)
+    page.fill("#budget-new-target", "acme/research")
+    page.fill("#budget-new-amount", "$5")
     page.fill("#budget-new-webhook", "https://hooks.example/T/S3CRET")
     page.click("#language")  # what is typed stays
     assert page.input_value("#budget-new-target") == "acme/research"
