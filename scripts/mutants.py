@@ -44,7 +44,7 @@ import pytest
 from room_tests import Forks, Ordered, Recorder, Tests
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDED = ("src", "tests", "scripts", "benchmarks", "docs", "recipes", ".ci")
+NEEDED = ("src", "tests", "scripts", "benchmarks", "docs", "recipes", "native", "deploy", ".ci")
 GOAL = 0.9
 PR_SET_CHILD_SUBREAPER = 36
 
