@@ -14,7 +14,15 @@ from centime.catalogue.models import architecture
 from centime.errors import UserError
 from centime.plan.serving.costs import ModelCost, busiest, model_cost, visited
 from centime.plan.serving.engine import EngineModel, decoding, prefilling, steady
-from centime.plan.serving.roofline import Load, PlacedModel, bandwidth, experts_seconds, peak, step_time
+from centime.plan.serving.roofline import (
+    NIC_EFFICIENCY,
+    Load,
+    PlacedModel,
+    bandwidth,
+    experts_seconds,
+    peak,
+    step_time,
+)
 from centime.plan.serving.speeds import BASES, ServingConstants, ServingSoftware, Speeds, constants, speeds
 from centime.plan.serving.units import Unit, computed_on, kv_bytes_per_sequence, number_format, weight_bytes
 
@@ -249,3 +257,26 @@ def test_int8_has_its_own_weights_and_what_a_chip_lacks_is_refused() -> None:
         with pytest.raises(UserError, match=f"does not compute in {word}; take bf16"):
             computed_on(chip(on), number_format(word, True))
     assert computed_on(chip("h100"), number_format("mxfp4", True)).expert_compute == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("ranks", "what"), [(4, "decode"), (8, "decode"), (8, "prefill"), (32, "decode"), (32, "prefill")]
+)
+def test_an_exchange_moves_what_leaves_a_chip_when_tokens_go_anywhere(ranks: int, what: str) -> None:
+    """V3's 8 experts of a token drawn over the ranks, 3 D bytes a copy: one for each other chip of the scale-up domain;
+    beyond it one for each other node in prefill (forwarded there), and in decode for each expert of another node."""
+    cost, kind, rates = model_cost(architecture("deepseek-v3")), chip("h800"), speeds(chip("h800"), SOFTWARE)
+    placed = PlacedModel(cost, kind, Unit(dp=ranks, ep=ranks), number_format("fp8", True), rates)
+    drawn = np.random.default_rng(0).integers(0, ranks, (20_000, 8))
+    if ranks <= 8:
+        left = [len(set(row) - {0}) for row in drawn.tolist()]
+        rate = (kind.scaleup_gb_s or 0.0) * 1e9 * rates.link
+    elif what == "prefill":
+        left = [len({rank // 8 for rank in row} - {0}) for row in drawn.tolist()]
+        rate = (kind.scaleout_gb_s or 0.0) * 1e9 * NIC_EFFICIENCY
+    else:
+        left = [sum(rank >= 8 for rank in row) for row in drawn.tolist()]
+        rate = (kind.scaleout_gb_s or 0.0) * 1e9 * NIC_EFFICIENCY
+    few, many = (step_time(placed, Load(**{what: tokens * ranks})).communication for tokens in (1e3, 2e3))
+    mixtures = sum(layer.repeat for layer in cost.layers if layer.experts)
+    assert many - few == pytest.approx(mixtures * 1e3 * np.mean(left) * 3 * 7168 / rate, rel=0.01)
