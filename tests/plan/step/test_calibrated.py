@@ -54,3 +54,20 @@ def test_factors_scale_their_part_alone() -> None:
     raw = step_parts(profile, from_depth(2), Step(128, 8, 2, "muon", "5"))
     doubled = predict(replace(profile, factors={"attention": 2.0}), raw)
     assert doubled == raw | {"attention": 2 * raw["attention"]}
+
+
+def test_each_part_follows_one_measured_rate_and_numbers_are_as_wide_as_the_machine_computes() -> None:
+    profile, shape, step = machine(), preset("centime-d5"), Step(256, 4, 3, "muon", "5", mtp=True)
+    raw = step_parts(profile, shape, step)
+    at_rates = {
+        ("products",): {"gemms": [replace(one, flops_per_s=2 * one.flops_per_s) for one in profile.gemms]},
+        ("attention",): {"attention": [replace(one, flops_per_s=2 * one.flops_per_s) for one in profile.attention]},
+        ("muon",): {"muon": [replace(one, flops_per_s=2 * one.flops_per_s) for one in profile.muon]},
+        ("element-wise", "vocabulary", "update"): {"memory_bytes_per_s": 2 * profile.memory_bytes_per_s},
+        ("operators",): {"operator_s": profile.operator_s / 2},
+    }
+    for parts, twice in at_rates.items():
+        faster = step_parts(replace(profile, **twice), shape, step)  # type: ignore[arg-type]
+        assert faster == pytest.approx(raw | {part: raw[part] / 2 for part in parts})
+    wide = step_parts(replace(profile, dtype="fp32"), shape, step)
+    assert wide == pytest.approx(raw | {"element-wise": 2 * raw["element-wise"]})

@@ -12,8 +12,9 @@ from centime.errors import UserError
 from centime.plan.step.cost import StepCost
 from centime.plan.step.job import Job
 from centime.plan.step.layout import parse
-from centime.plan.step.memory import memory_of
+from centime.plan.step.memory import local_params, memory_of
 from centime.plan.step.prediction import software_of
+from centime.plan.step.times import once_of
 from centime.plan.training.plan import plan_training
 from centime.plan.training.request import TrainingRequest
 
@@ -58,3 +59,28 @@ def test_a_run_fits_where_adamw_does_not() -> None:
     plan = plan_training(replace(tight, optimizer="adam8bit"))
     assert plan.to_json()["optimizer"] == "adam8bit"
     assert any("no measured step" in line for line in plan.assumptions)
+
+
+def orthogonalised(short: int, long: int) -> float:
+    """FLOPs of five Newton-Schulz steps on a matrix [short, long], product by product."""
+    products = ((short, long, short), (short, short, short), (short, short, long))  # X X^T, its square, times X
+    return 5.0 * sum(2 * m * k * n for m, k, n in products)
+
+
+@pytest.mark.parametrize(
+    ("model", "short", "long"),
+    [("deepseek-v2-lite", 1408, 2048), ("gpt-oss-20b", 2880, 2880), ("mixtral-8x7b", 4096, 14336)],
+)
+def test_muons_products_are_those_of_matrices_of_the_experts_shape(model: str, short: int, long: int) -> None:
+    """Every other matrix is taken as [D, 3 D]; the rest of the update reads and writes the states."""
+    layout = parse("ep=8,zero=1", 64)
+    load = StepCost(job(model, "muon")).load
+    dense, expert = local_params(load.work, layout)
+    dense, expert = dense / 64, expert / 8  # as they are sharded
+    hidden = load.work.hidden
+    flops = dense * orthogonalised(hidden, 3 * hidden) / (3 * hidden**2) + expert * orthogonalised(short, long) / (
+        short * long
+    )
+    at_once = replace(load, rates=replace(load.rates, gemm_bf16=1e300))
+    seconds, without = (once_of(one, layout).optimizer for one in (load, at_once))
+    assert seconds - without == pytest.approx(flops / load.rates.gemm_bf16, rel=1e-6)
