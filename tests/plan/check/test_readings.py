@@ -153,6 +153,24 @@ def test_a_replicas_whole_batch_called_its_micro_batch_is_cut_up_by_a_pipeline()
     assert kept.layout.micro_batch == 4
 
 
+@pytest.mark.parametrize("pp", [1, 2])
+@pytest.mark.parametrize("micro", [1, 2, 4])
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_of_a_layout_that_is_stated_nothing_is_assumed(pp: int, micro: int, rounds: int) -> None:
+    """But a replica's batch in one piece, which a pipeline cuts up."""
+    batch = micro * rounds * 8 // pp
+    row = DENSE | {"pp": str(pp), "micro_batch": str(micro), "global_batch_seqs": str(batch), "recompute": "none"}
+    run = read_run(row)
+    cut = pp > 1 and micro > 1 and rounds == 1
+    assert [text for text in run.assumed if "batch" in text or "layout" in text] == (
+        ["micro_batch is the replica's whole batch: the pipeline takes it one sequence at a time"] if cut else []
+    )
+    assert run.layout.micro_batch == (1 if cut else micro)
+    assert (run.job.global_batch, run.layout.dp) == (batch, 8 // pp)
+    unsaid = read_run(row | {"global_batch_seqs": ""})
+    assert unsaid.job.global_batch == micro * 8 // pp
+
+
 SERVED = {
     "id": "A", "group": "bench", "model": "meta-llama/Meta-Llama-3-8B", "precision": "bf16", "gpu": "Nvidia H100 GPU",
     "n_gpus": "1", "engine": "vLLM", "config": "TP1", "phase": "decode", "isl": "1024", "osl": "1024",

@@ -129,6 +129,19 @@ def test_other_scenarios_and_limits() -> None:
     assert "no limits here" in predict_row({**MLPERF, "model": "mixtral-8x7b", "phase": "Interactive"}).reason
 
 
+def test_of_a_scenario_only_layouts_that_hold_the_model_are_in_question() -> None:
+    """A model of 70 billion in two bytes fits two chips of 80 GB and not one."""
+    found = [
+        predict_row(MLPERF | {"gpu": "H100 SXM 80GB", "precision": "bf16", "n_gpus": str(gpus), "phase": phase})
+        for phase in ("Offline", "Server")
+        for gpus in (1, 4)
+    ]
+    for one, four in (found[:2], found[2:]):
+        assert one.predicted is None
+        assert "no layout of these chips holds the model" in one.reason
+        assert four.predicted is not None
+
+
 WIDE = ARGONNE | {
     "model": "DeepSeek-V3",
     "precision": "fp8",
@@ -242,7 +255,9 @@ def test_times_to_first_token_follow_from_the_load() -> None:
     assert "needs concurrency_or_batch" in predict_row({**loop, "concurrency_or_batch": "", "config": "TP8"}).reason
     apart = loop | {"phase": "disagg", "config": "disagg P:1x(TP8,DP1,EP8) D:1x(TP8,DP1,EP8,bs16)", "n_gpus": "16"}
     assert (predict_row(apart).predicted or 0) > 20
-    assert "which nobody serves with" in predict_row({**loop, "config": "agg TP72 PP1 attnDP1 moeTP72 EP1"}).reason
+    for wide, answered in ((16, True), (17, False), (72, False)):
+        found = predict_row({**loop, "config": f"agg TP{wide} PP1 attnDP1 moeTP{wide} EP1", "n_gpus": str(wide)})
+        assert ("which nobody serves with" not in found.reason) == found.answered == answered
 
 
 def test_engines_dates_and_formats() -> None:

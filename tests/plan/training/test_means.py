@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from centime.cli import app
 from centime.errors import UserError
-from centime.plan.training.means import verdict
+from centime.plan.training.means import Means, verdict
+from centime.plan.training.request import TrainingRequest
 
 MODEL = ["plan", "train", "--model", "deepseek-v2-lite"]
 H100 = ["--gpu", "h100", "--gpus", "64"]
@@ -75,6 +76,14 @@ def test_a_deadline_is_a_day_or_a_time_from_the_start() -> None:
         by_day["interval"]["high"] / 64 / 24,
         30,
     )
+
+
+@pytest.mark.parametrize(
+    ("deadline", "days"), [("36h", 1.5), ("30d", 30.0), ("2w", 14.0), ("0.5 d", 0.5), ("2026-01-31", 30.0)]
+)
+def test_a_deadline_has_the_unit_that_is_written(deadline: str, days: float) -> None:
+    run = TrainingRequest("deepseek-v2-lite", 1e12, "h100", 64, date="2026-01-01")
+    assert Means(run, deadline=deadline).days == pytest.approx(days)
 
 
 @pytest.mark.slow

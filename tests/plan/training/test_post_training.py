@@ -39,6 +39,18 @@ def test_as_people_write_it() -> None:
     assert parse_reinforcement("steps=1,rollouts=2,prompt=3,answer=4,longest=32K").longest_tokens == 32_000
 
 
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.floats(1.0, 1e6), st.floats(1.0, 1e6), st.integers(1, 100))
+def test_steps_are_whole_and_lengths_are_means(
+    steps: int, rollouts: int, prompt: float, answer: float, each: int
+) -> None:
+    found = parse_reinforcement(
+        f"steps={steps},rollouts={rollouts},prompt={prompt:f},answer={answer:f},steps_per_rollout={each}"
+    )
+    assert (found.steps, found.rollouts, found.steps_per_rollout) == (steps, rollouts, each)
+    assert all(type(one) is int for one in (found.steps, found.rollouts, found.steps_per_rollout))
+    assert (found.prompt_tokens, found.answer_tokens) == pytest.approx((prompt, answer), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -10,6 +10,7 @@ import pytest
 from tests.plan.show.shown import figures, notes, one, rows
 
 from centime.plan import verbs
+from centime.plan.counts.adapters import parse_adapters
 from centime.plan.show.language import writer
 from centime.plan.show.sections import Section, StackedBars, Table, Timeline
 from centime.plan.training.plan import TrainingPlan, plan_training
@@ -201,3 +202,13 @@ def test_phases_are_those_of_the_schedule() -> None:
     )
     assert [name for name in plain if "1W" in name] == []
     assert "bubble" in plain
+
+
+@pytest.mark.parametrize("lora", ["16", "64,targets=attention,base=nf4"])
+def test_what_is_trained_of_a_frozen_model_is_said_as_its_share(lora: str) -> None:
+    asked = TrainingRequest("llama-3.1-8b", 1e7, "h100", 1, seq=2048, price="$2/h", lora=parse_adapters(lora))
+    told = plan_training(asked).to_json()
+    trained, whole = told["adapters"]["parameters"], told["parameters"]["total"]
+    shown = figures(verbs.sections(plan_training(asked), "en"))
+    share = f"{100 * trained / whole:.2f}% of the model's, rank {told['adapters']['rank']}"
+    assert shown["Trained parameters"] == (W.count(trained), share)
