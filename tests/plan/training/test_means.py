@@ -54,6 +54,7 @@ def test_later_stages_are_paid_first() -> None:
     assert tuned["tokens"] == pytest.approx(plain["tokens"] * 2 / 3, rel=1e-6)
     assert tuned["cost"] == pytest.approx(300e3, rel=1e-6)
     assert "post-hours" in refusal(*H100, "--budget", "$300k", "--price", "$2/h", "--post-hours", "200K")
+    assert "--budget: $0.00000000100 buy not one token" in refusal(*H100, "--budget", "$0.000000001", "--price", "$2/h")
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,8 @@ def _planned(means: Means, gpu: str, gpus: int, quick: bool) -> TrainingPlan:
     tokens = _tokens(first, means.money, 1)
     if not tokens > 0:
         later = first.cost - first.stages[0].gpu_hours * first.price.per_device_hour
+        if not later > 0:
+            raise UserError(said("--budget: {budget:money} buy not one token; give more.", budget=means.money))
         raise UserError(
             said(
                 "--budget: {budget:money} do not pay for the stages after pre-training, {cost:money} on {chip}; give "
