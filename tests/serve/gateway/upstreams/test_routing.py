@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ from centime.serve.accounts.store import Store
 from centime.serve.gateway.app import create_app
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.upstreams.pool import FilePool
+from centime.serve.http.responses import new_id
+from centime.serve.telemetry.exchange import Observer
+from centime.serve.telemetry.outermost import Outermost
+from centime.serve.telemetry.request_log import RequestLog
 
 ASK = {"model": "chat", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 10}
 
@@ -44,13 +48,14 @@ class Front:
 
 
 @contextmanager
-def front(file: Path, text: str) -> Iterator[Front]:
+def front(file: Path, text: str, observers: Sequence[Observer] = ()) -> Iterator[Front]:
     file.write_text(text)
     accounts = Accounts(file.parent / "ledger.sqlite", run="gateway", priced_later=True)
     pool = FilePool(file, accounts, lambda *_: nullcontext())
-    gateway = Gateway(pool=pool, accounts=accounts)
+    gateway = Gateway(pool=pool, accounts=accounts, observers=observers)
+    app = Outermost(create_app(gateway), lambda: new_id("req_"), lambda: observers)
     try:
-        with serving(create_app(gateway)) as url:
+        with serving(app) as url:
             until(lambda: all(one.facts.models or not one.health.up for one in pool.backends))
             made = Front(url, gateway, file)
             yield made
@@ -161,6 +166,28 @@ def test_who_fails_costs_nothing_and_who_answers_is_charged_once(two: Two, tmp_p
         assert (refused.status_code, refused.json()["error"]["message"]) == (500, "later")
         assert sum(row.requests for row in made.rows()) == 1
         assert made.gateway.pool.running == 0
+
+
+def test_the_log_tells_who_answered_and_how_often_it_was_sent(two: Two, tmp_path: Path) -> None:
+    log, path = RequestLog(str(tmp_path / "log")), tmp_path / "log"
+    text = two.file("", "fallback = true", "attempts = 3", PRICED)
+    with front(tmp_path / "gateway.toml", text, observers=[log]) as made:
+        made.ask()
+        two.one.answer = lambda _: BUSY
+        made.ask()
+        two.two.answer = lambda _: BUSY
+        made.ask()
+        made.rows()
+        until(lambda: path.read_text().count("\n") > 3)
+    log.close()
+    _, *told = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(one["status"], one["upstream"], one.get("attempts", 1)) for one in told] == [
+        (200, "first", 1),
+        (200, "second", 2),
+        (500, "first", 3),
+    ]
+    sent = [len(server.bodies) for server in (two.one, two.two)]
+    assert sum(sent) == sum(one.get("attempts", 1) for one in told)
 
 
 def test_what_is_wrong_with_the_request_is_not_asked_twice(two: Two, tmp_path: Path) -> None:
