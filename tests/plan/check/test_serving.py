@@ -167,6 +167,9 @@ def test_a_stated_batch_of_decoding_is_kept_to() -> None:
     layout = parse_layout("TP8", 8, True)
     assert layout is not None
     assert stated_batch("16", layout) == 16
+    of_each_group = parse_layout("agg TP1 PP1 attnDP8 moeTP1 EP8 bs137", 8, True)
+    assert of_each_group is not None
+    assert stated_batch("16", of_each_group) == 137 * 8
     assert stated_batch("256", RowLayout(Unit(dp=72, ep=72))) is None  # of a rank, or of all: not said
 
 

@@ -101,6 +101,22 @@ def test_the_cheapest_chips_that_finish_come_first() -> None:
     assert any("no price" in row["why_not"] for row in found["means"]["candidates"])
 
 
+def test_where_no_chip_finishes_the_fastest_comes_first() -> None:
+    """Of so many chips as are given, whichever they are; of one kind, however many would do."""
+    done = CliRunner().invoke(app, [*MODEL, "--tokens", "2T", "--gpus", "8", "--deadline", "1d"])
+    assert done.exit_code == 0, done.output
+    assert "Fastest of all" in done.output
+    assert "no ranking" not in done.output
+    rows = [
+        row
+        for row in asked("--tokens", "2T", "--gpus", "8", "--deadline", "1d")["means"]["candidates"]
+        if not row["why_not"]
+    ]
+    assert [row["days"] for row in rows] == sorted(row["days"] for row in rows)
+    assert all(row["by_deadline"] == "past" for row in rows)
+    assert "do not finish" in refusal("--gpu", "h100", "--tokens", "2T", "--deadline", "0.01h")
+
+
 @pytest.mark.slow
 def test_what_may_not_be_bought_is_not_advised() -> None:
     found = asked("--tokens", "2T", "--deadline", "60d", "--date", "2025-06-01", "--region", "cn")

@@ -13,6 +13,7 @@ from centime.plan import verbs
 from centime.plan.counts.adapters import parse_adapters
 from centime.plan.show.language import writer
 from centime.plan.show.sections import Section, StackedBars, Table, Timeline
+from centime.plan.training.layout_report import search_sections
 from centime.plan.training.plan import TrainingPlan, plan_training
 from centime.plan.training.post_training import Reinforcement
 from centime.plan.training.report import PHASES
@@ -184,6 +185,9 @@ def test_the_search_is_shown_fastest_first() -> None:
         assert candidate.seconds >= best
     assert f"{made.search.tried:,} layouts tried, of which {made.search.feasible:,} fit" in table.note
     assert f"leaves {made.search.idle} of 67 chips idle" in table.note
+    assert "ran out of time" not in table.note
+    cut = search_sections(replace(made.search, complete=False), W)
+    assert one(cut, Table, table.title).note == f"{table.note} The search ran out of time."
     drawn = one(sections, StackedBars, "A step of the best layout and of the runner-up")
     (of_best, first), (of_next, second) = drawn.bars
     assert (of_best, of_next) == ("best", "runner-up")

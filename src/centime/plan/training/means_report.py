@@ -35,8 +35,8 @@ def sections(plan: TrainingPlan | AffordedPlan, w: Writer) -> list[Section]:
     tried = [one for one in plan.candidates if one.plan is not None]
     if tried:
         out.append(_table(plan, tried, w))
-        first, *others = (one.plan for one in tried if one.plan is not None and _finishes(plan, one.plan))
-        if any(_overlap(first, other) for other in others if other.chip != first.chip):
+        finish = [one.plan for one in tried if one.plan is not None and _finishes(plan, one.plan)]
+        if any(_overlap(finish[0], other) for other in finish[1:] if other.chip != finish[0].chip):
             out.append(Notes("", [w.say("The intervals of the cheapest overlap: their order is no ranking.")]))
     left = [one for one in plan.candidates if one.plan is None]
     if left:
