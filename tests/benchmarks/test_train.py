@@ -77,7 +77,7 @@ def test_an_unknown_peer_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "'nobody'" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ours_beside_transformers_with_the_same_losses(root: Path) -> None:
     if importlib.util.find_spec("transformers") is None:
         pytest.skip("transformers is not installed")

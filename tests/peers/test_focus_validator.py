@@ -69,6 +69,7 @@ def test_the_checker_has_nothing_to_say(validator: Path, exported: Path) -> None
     assert complaints(validator, exported) == NO_INVOICE
 
 
+@pytest.mark.long
 def test_the_checker_would_have_seen_a_mistake(validator: Path, exported: Path) -> None:
     text = exported.read_text()
     exported.write_text(text.replace("AI and Machine Learning", "Artificial Sweetener").replace(",EUR,", ",Euro,"))

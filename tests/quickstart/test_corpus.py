@@ -40,6 +40,14 @@ def test_files_are_held_out_by_their_path_whoever_reads_them(tmp_path: Path) -> 
     assert one.held_out_bytes == 20_000 * len(one.held_out)
 
 
+@pytest.mark.parametrize(("most", "files"), [(0, 1), (20_000, 1), (59_999, 2), (60_000, 3), (10**9, None)])
+def test_a_part_of_it_is_the_first_files(tmp_path: Path, most: int, files: int | None) -> None:
+    found = corpus(folder_of(tmp_path / "one", files=64, each=20_000))
+    part = found.of_at_most(most)
+    assert (part.root, part.held_out) == (found.root, found.held_out)
+    assert part.train == found.train[:files]
+
+
 def test_no_more_is_held_out_than_may_be(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "text", files=64, each=20_000)
     whole = corpus(folder)

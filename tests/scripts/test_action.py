@@ -31,7 +31,7 @@ class GitHub(http.server.ThreadingHTTPServer):
         self.comments: list[dict[str, Any]] = [{"id": 1, "body": "Looks good to me."}]
         self.asked: list[str] = []
         super().__init__(("127.0.0.1", 0), _Comments)
-        threading.Thread(target=self.serve_forever).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,)).start()
 
 
 class _Comments(http.server.BaseHTTPRequestHandler):

@@ -142,7 +142,7 @@ def test_a_run_tells_what_noticed_each_mutant_and_shows_what_nothing_noticed(tmp
     assert (tmp_path / "src/centime/room/sums.py").read_text() == HOUSE["src/centime/room/sums.py"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_house_whose_tests_notice_everything_passes(tmp_path: Path) -> None:
     done = judged(tmp_path, "assert [wait(n) for n in (3, 1, 0, -1)] == [2, 0, 0, -1]", "if")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sysconfig
 import zlib
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from centime.errors import UserError
@@ -26,6 +28,11 @@ class Corpus:
     @property
     def train_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.train)
+
+    def of_at_most(self, train_bytes: int) -> Corpus:
+        """The same with the first of the files to learn from alone: so many bytes together at most, one at least."""
+        ends = list(accumulate(path.stat().st_size for path in self.train))
+        return replace(self, train=self.train[: max(1, bisect_right(ends, train_bytes))])
 
     @property
     def held_out_bytes(self) -> int:

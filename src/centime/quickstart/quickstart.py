@@ -23,7 +23,7 @@ from centime.ledger.device import this_device
 from centime.model import Transformer
 from centime.model.checkpoint import load, save
 from centime.plan.counts import count
-from centime.quickstart.corpus import Corpus, corpus, standard_library
+from centime.quickstart.corpus import SMALLEST, Corpus, corpus, standard_library
 from centime.quickstart.materials import TOP, free_folder, make_recipe, make_shards, make_sums, make_tokenizer
 from centime.quickstart.stage import before_sft
 from centime.serve.engine.request import SamplingParams
@@ -54,6 +54,8 @@ def quickstart(
     if budget is not None:
         parse_budget(budget).seconds(price, 1)
     found = corpus(text) if text is not None else standard_library()
+    if smoke:
+        found = found.of_at_most(SMALLEST)
     with free_folder(wanted) as folder, Book(default_book_path()) as book:
         with Meter(book, run=folder, verb="quickstart", stage="tokenizer", device=device, price=price) as meter:
             out.print(

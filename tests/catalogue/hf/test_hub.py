@@ -75,7 +75,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalHub]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made = LocalHub(server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", made.endpoint)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))

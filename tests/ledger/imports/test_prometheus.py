@@ -113,7 +113,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     made_server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=made_server.serve_forever, daemon=True).start()
+    threading.Thread(target=made_server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{made_server.server_port}"
     made_server.shutdown()
     made_server.server_close()

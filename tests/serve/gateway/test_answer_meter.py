@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -229,8 +230,11 @@ def test_a_whole_answer_whose_client_leaves_is_charged_at_the_pace_of_others(put
 
 
 def test_the_estimate_is_no_more_than_was_asked_for(put: Callable[..., Put]) -> None:
+    left = threading.Event()
+
     async def reply(body: dict[str, Any]) -> Any:
-        await asyncio.sleep(8)
+        while not left.is_set():
+            await asyncio.sleep(0.05)
         return answer("Hello", 20, 3)
 
     made = put(reply)
@@ -238,6 +242,7 @@ def test_the_estimate_is_no_more_than_was_asked_for(put: Callable[..., Put]) -> 
         made.client.post(
             "/v1/chat/completions", json=ASK | {"max_tokens": 3}, timeout=4.0
         )  # on busy cores too it has reached the other server by then
+    left.set()
     assert made.sums()[3] == 3
 
 

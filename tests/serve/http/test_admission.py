@@ -69,8 +69,11 @@ def test_every_path_that_works_is_admitted(guarded: Guarded, path: str) -> None:
 
 @pytest.mark.parametrize("path", WORKS)
 @pytest.mark.parametrize("key_is", ["absent", "wrong", "empty"])
-def test_a_body_is_not_read_for_who_may_not_ask(guarded: Guarded, path: str, key_is: str) -> None:
+def test_a_body_is_not_read_for_who_may_not_ask(
+    guarded: Guarded, path: str, key_is: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The answer is there while the body has hardly begun: nothing waits for it, nothing parses it."""
+    monkeypatch.setattr(admission, "READ_AWAY_SECONDS", 0.05)
     url, _, key = guarded
     empty = key(f"{path.strip('/').replace('/', '-')}-{key_is}", budget="$0.000000000001")
     given = {"absent": "", "wrong": "Bearer sk-no", "empty": empty["Authorization"]}[key_is]

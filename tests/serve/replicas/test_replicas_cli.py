@@ -19,7 +19,7 @@ from tests.serve.process import ServerProcess
 from tests.small import small_folder
 
 pytest.importorskip("ray", reason="no Ray: pip install 'centime[replicas]'")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long  # Ray takes most of a minute to start and to end
 
 LONG = "the cat sat on the mat and the dog ate the hat " * 8
 
@@ -124,7 +124,6 @@ def test_two_replicas_are_one_server_with_one_bill(tmp_path: Path) -> None:
     assert min(parts) >= 0
 
 
-@pytest.mark.long
 def test_a_folder_that_no_replica_can_open_is_told(tmp_path: Path) -> None:
     """By a Ray of its own, which takes a minute to start and end; test_ray_serve.py has its sentences."""
     folder = small_folder(tmp_path / "small", positions=64)

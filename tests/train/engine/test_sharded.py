@@ -80,7 +80,7 @@ def test_ranks_book_all_tokens_of_a_step(tokens: int, world: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adamw", marks=pytest.mark.long), "muon"])
 def test_two_ranks_have_the_losses_of_one(optimizer: str, recipe: Path, alone: Path, tmp_path: Path) -> None:
     """All three stages, uneven batches (the ramp passes through odd ones), loads and bias counted over both."""
     chosen = ("--set", f"optimizer.name={optimizer}", *FP32)

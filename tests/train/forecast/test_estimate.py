@@ -6,7 +6,6 @@ import random
 import statistics
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +15,10 @@ from hypothesis import strategies as st
 
 from centime import recipe as recipes
 from centime.catalogue.prices import Price
-from centime.train.engine import new_engine
+from centime.train.engine import Trainer, new_engine
 from centime.train.forecast.estimate import UNTIMED_S, Forecast, StageForecast, interval
 from centime.train.forecast.timing import (
+    SHARE,
     StepKind,
     StepSeconds,
     _enough,
@@ -79,16 +79,11 @@ def test_steps_of_one_and_of_two_micro_batches_tell_both_parts(overhead: float, 
         assert found.micro_batch == pytest.approx(each)
 
 
-def plan_of(steps: int) -> Any:
-    """What the timing asks of a stage's plan."""
-    return SimpleNamespace(schedule=SimpleNamespace(steps=steps))
-
-
 def test_a_stage_is_timed_until_it_is_known_or_its_time_is_up() -> None:
     """For half of what it will take itself, for a second where its mean is known by then, for `most` at last."""
 
     def enough(seconds: list[float], steps: int, most: float = 3.0) -> bool:
-        return _enough([StepKind(lambda _: None, 1, seconds)], plan_of(steps), 8, 1, most)
+        return _enough([StepKind(lambda _: None, 1, seconds)], SHARE * steps, most)
 
     assert [enough([0.125] * n, 10) for n in (4, 5)] == [False, True]
     assert [enough([0.125] * n, 10**6) for n in (7, 8)] == [False, True]
@@ -97,11 +92,32 @@ def test_a_stage_is_timed_until_it_is_known_or_its_time_is_up() -> None:
     assert [enough(noisy[:n], 10**6, most=1.0) for n in (7, 8)] == [False, True]
 
 
-def test_what_is_timed_lasts_no_longer_than_the_timing(small: Path, tmp_path: Path) -> None:
-    """Each stage's steps by the run's own shapes; nothing of them stays."""
+def set_up(small: Path, tmp_path: Path) -> Setup:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CENTIME_HOME", str(tmp_path))
-        setup = Setup(recipes.read(small), tmp_path / "run", resume=False, budget=None, price="$1/h")
+        return Setup(recipes.read(small), tmp_path / "run", resume=False, budget=None, price="$1/h")
+
+
+def test_a_run_of_next_to_no_steps_is_timed_for_next_to_none(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stage once to warm up and once by the clock, where the whole recipe is timed for seconds."""
+    setup, steps = set_up(small, tmp_path), [0]
+    engine = new_engine(setup.stages[0].config, setup.recipe, setup.device, setup.dtype, setup.ranks)
+    real = Trainer.step
+
+    def counted(self: Trainer, *given: Any) -> Any:
+        steps[0] += 1
+        return real(self, *given)
+
+    monkeypatch.setattr(Trainer, "step", counted)
+    measure(engine, setup.stages, setup.micro_batches, 1.0, part=1e-6)
+    assert steps[0] == 2 * len(setup.stages)  # whose steps are of one micro-batch each
+
+
+def test_what_is_timed_lasts_no_longer_than_the_timing(small: Path, tmp_path: Path) -> None:
+    """Each stage's steps by the run's own shapes; nothing of them stays."""
+    setup = set_up(small, tmp_path)
     engine = new_engine(setup.stages[0].config, setup.recipe, setup.device, setup.dtype, setup.ranks)
     before = {name: tensor.clone() for name, tensor in engine.state().items()}
     began = time.perf_counter()

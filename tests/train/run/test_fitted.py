@@ -108,8 +108,8 @@ def test_a_budget_in_time_ends_in_time(
         return real(self, batch, settings)
 
     monkeypatch.setattr(Trainer, "step", step)
-    assert train(small, tmp_path / "run", "train.tokens=100M", "context.tokens=10M", "sft.epochs=200", budget="2m") == 0
-    assert clock.ahead < 120
+    assert train(small, tmp_path / "run", "train.tokens=100M", "context.tokens=9M", "sft.epochs=99", budget="40s") == 0
+    assert clock.ahead < 40
     lines = metrics(tmp_path / "run")
     assert {line["stage"] for line in lines} == {"pretrain", "context", "sft"}
     newest = Checkpoints.newest(tmp_path / "run/checkpoints")
@@ -118,7 +118,7 @@ def test_a_budget_in_time_ends_in_time(
     assert (tmp_path / "run/model/config.json").exists()
 
 
-@pytest.mark.parametrize("step", [1, 10, 21, 25])
+@pytest.mark.parametrize("step", [1, 21, 25])
 def test_a_clock_that_jumps_past_the_deadline_ends_in_a_model(
     step: int, small: Path, tmp_path: Path, clock: Jumping, monkeypatch: pytest.MonkeyPatch
 ) -> None:

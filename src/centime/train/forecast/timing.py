@@ -96,15 +96,18 @@ def measure(
     micro_batches: Sequence[int],
     clip: float,
     budget: float = math.inf,
+    part: float = 1.0,
 ) -> list[StepSeconds]:
     """Times steps of every stage's shapes with a learning rate of zero, then forgets the optimizer's moments.
 
-    budget: seconds that the run may take; a tenth of them at most go into the timing.
+    budget: seconds that the run may take; a tenth of them at most go into the timing. part: of each stage's steps, what
+    the run will take, where its budget is one of tokens: no stage is timed for more than SHARE of that.
     """
+    steps = [SHARE * part * plan.schedule.steps for plan in plans]
     stages = [_kinds(engine, plan, micro, clip) for plan, micro in zip(plans, micro_batches, strict=True)]
-    for kinds in stages:
+    for kinds, most_steps in zip(stages, steps, strict=True):
         for kind in kinds:
-            _warm_up(engine, kind)
+            _warm_up(engine, kind, min(WARM_UP, math.ceil(most_steps)))
     most = min(MOST_S, max(0.0, budget) / 10 / len(stages))
     open_ = list(range(len(stages)))
     turn = WARM_UP
@@ -115,17 +118,17 @@ def measure(
                 kind.step(turn)
                 kind.seconds.append(time.perf_counter() - begin)
         turn += 1
-        enough = [_enough(stages[i], plans[i], micro_batches[i], engine.world, most) for i in open_]
+        enough = [_enough(stages[i], steps[i], most) for i in open_]
         votes = _shared(engine, enough)  # a step is a collective: every rank takes as many
         open_ = [i for i, done in zip(open_, votes, strict=True) if not done]
     engine.forget_moments()
     return [cost_of(kinds) for kinds in stages]
 
 
-def _warm_up(engine: TrainingEngine, kind: StepKind) -> None:
-    """Steps that are not counted: WARM_UP, or fewer where they are long."""
+def _warm_up(engine: TrainingEngine, kind: StepKind, steps: int) -> None:
+    """Steps that are not counted: so many, or fewer where they are long."""
     began = time.perf_counter()
-    for turn in range(WARM_UP):
+    for turn in range(steps):
         kind.step(turn)
         if _shared(engine, [time.perf_counter() - began > LEAST_S])[0]:
             return
@@ -169,10 +172,11 @@ def _some(rows: StageRows, count: int, turn: int) -> Batch:
     return rows.rows.batch(start, count, *rows.place)
 
 
-def _enough(kinds: Sequence[StepKind], plan: StagePlan, micro_batch: int, world: int, most: float) -> bool:
+def _enough(kinds: Sequence[StepKind], steps: float, most: float) -> bool:
+    """Whether a stage that is worth so many steps of timing, or `most` seconds, has been timed for long enough."""
     spent = sum(sum(kind.seconds) for kind in kinds)
     cost = cost_of(kinds)
-    whole = SHARE * plan.schedule.steps * (cost.overhead + cost.micro_batch)
+    whole = steps * (cost.overhead + cost.micro_batch)
     if spent >= min(most, max(whole, 0.0)):
         return True
     return spent >= LEAST_S and cost.error < ERROR

@@ -230,11 +230,12 @@ class TrainingRun:
         """The plan, from a few timed steps of each stage's shapes."""
         setup = self.setup
         left = self.began + setup.allowed_seconds - time.monotonic()
+        part = min(1.0, setup.allowed_tokens / sum(plan.tokens for plan in setup.stages))
         with self._interruptible():
             lives = [self._live(engine, plan, 0, timing=True) for plan in setup.stages]
             for live in lives:
                 setup.kinds[live.plan.stage.kind].begin(live)
-            costs = measure(engine, setup.stages, setup.micro_batches, setup.recipe.optimizer.clip, left)
+            costs = measure(engine, setup.stages, setup.micro_batches, setup.recipe.optimizer.clip, left, part)
             besides = [setup.kinds[live.plan.stage.kind].seconds_beside(live) for live in lives]
             costs = [replace(cost, beside=beside) for cost, beside in zip(costs, besides, strict=True)]
         memory = peak_bytes(setup.device)  # the timed steps have used all but a checkpoint's copy
