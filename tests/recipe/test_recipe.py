@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from centime import recipe
 from centime.errors import UserError
-from centime.recipe.reinforcement import is_reinforcement, read_reinforcement
 
 TEXT = """
 name = "small"
@@ -76,13 +75,18 @@ def test_an_item_of_a_list_is_set_by_its_number_and_no_other() -> None:
 def test_a_recipe_of_reinforcement_says_all_that_was_asked(tmp_path: Path) -> None:
     path = tmp_path / "rl.toml"
     path.write_text('name = "small"\n[model]\nfrom = "there"\n[rl.problems]\nsource = "chains"\n')
-    read = read_reinforcement(path, ["rl.lr=1e-4", "rl.problems.hardest=3", f"name={'n' * 100}"])
-    assert (read.start, read.rl.lr, read.rl.problems.hardest, read.name) == (Path("there"), 1e-4, 3, "n" * 100)
-    assert (read.rl.problems.source, read.rl.steps) == ("chains", 100)
+    read = recipe.read(path, ["rl.lr=1e-4", "rl.problems.hardest=3", f"name={'n' * 100}"])
+    ((name, stage),) = read.stages
+    assert isinstance(stage, recipe.Rl)
+    assert (read.start, stage.lr, stage.problems.hardest, read.name) == (Path("there"), 1e-4, 3, "n" * 100)
+    assert (name, stage.problems.source, stage.steps, stage.deterministic) == ("rl", "chains", 100, False)
+    assert (read.run.micro_batch, read.run.checkpoint_every, read.run.deterministic) == (64, 20, False)
+    same = recipe.read(path, ["run.deterministic=true"])
+    assert (same.stage[0].deterministic, same.run.deterministic) == (True, True)
+    assert recipe.parse(recipe.write(read)) == read
     for bad, said in ((f"name={'n' * 101}", "at most 100"), ("rl.samples=1", "greater than 1"), ("rl.lr=0", "than 0")):
         with pytest.raises(UserError, match=said):
-            read_reinforcement(path, [bad])
-    assert [is_reinforcement(one) for one in (path, tmp_path)] == [True, False]
+            recipe.read(path, [bad])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.train.made import CONFIG
+from tests.train.made import CONFIG, train
 
 from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
@@ -17,6 +17,7 @@ from centime.model.checkpoint import save
 from centime.recipe import Optimizer
 from centime.train.engine import SingleDevice, Trainer
 from centime.train.stages import Batch, StepSettings
+from centime.tune.stage import every_kind
 
 RECIPE = """
 name = "small"
@@ -77,8 +78,17 @@ def write_recipe(folder: Path, start_from: Path, text: str = RECIPE) -> Path:
     return path
 
 
+def reinforce(recipe: Path, settings: list[str], folder: Path, **options: Any) -> dict[str, Any]:
+    """`centime train` of a recipe of reinforcement, its steps timed for a moment; the record of its last step."""
+    assert train(recipe, folder, *settings, kinds=every_kind(), **options) == 0
+    return [line for line in lines(folder) if "loss" in line][-1]
+
+
 def lines(folder: Path) -> list[dict[str, Any]]:
     """A run's metrics without what depends on the clock."""
-    clock = {"seconds", "rollout_seconds", "update_seconds", "tokens_per_s", "seconds_left", "cost", "cost_per_point"}
+    clock = {
+        *("seconds", "rollout_seconds", "update_seconds", "tokens_per_s", "seconds_left", "mfu"),
+        *("cost", "cost_per_point", "projected_cost"),
+    }
     found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key not in clock} for line in found]

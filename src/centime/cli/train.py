@@ -21,23 +21,12 @@ def train(
     as_json: bool = typer.Option(False, "--json", help="Print JSON at the end (docs/train.md names its keys)."),
 ) -> None:
     """Train a model from a recipe: pretrain, context extension, sft, or reinforcement; metered to the device-second."""
-    from centime.recipe.reinforcement import is_reinforcement
     from centime.train.run import train as run_train
+    from centime.tune.stage import every_kind
 
-    if is_reinforcement(recipe):
-        from centime.tune.run import reinforce
-
-        tuned = reinforce(recipe, settings, out, resume=resume, budget=budget, price=price)
-        code, tree = tuned.code, tuned.as_json()
-    else:
-        from centime.train.kinds import KINDS
-        from centime.tune.stage import OnPolicyDistilKind, RlKind
-
-        kinds = {**KINDS, "distil": OnPolicyDistilKind(), "rl": RlKind()}
-        done = run_train(recipe, settings, out, resume=resume, budget=budget, price=price, kinds=kinds)
-        code, tree = done.code, done.as_json()
+    done = run_train(recipe, settings, out, resume=resume, budget=budget, price=price, kinds=every_kind())
     if as_json:
         import json
 
-        typer.echo(json.dumps(tree, indent=2))
-    raise typer.Exit(code)
+        typer.echo(json.dumps(done.as_json(), indent=2))
+    raise typer.Exit(done.code)

@@ -34,6 +34,8 @@ def parse(text: str, overrides: list[str] | None = None, where: str = "the recip
         recipe = Recipe.model_validate(tree, strict=True)  # true is no number, and 3.7 no whole one
     except ValidationError as error:
         faults = explain(error, Recipe, "a recipe", also={"model": {"preset", "depth", "from"}}, instead=ABSENT)
+        if "rl" in tree:
+            faults = faults.replace("stage.0", "rl")  # as its writer knows it
         raise UserError(f"{where}: {faults}") from error
     if found := list(contradictions(recipe)):
         raise UserError(f"{where}: {' '.join(found)}")

@@ -13,9 +13,13 @@ from centime.typed_trees import as_written
 def expanded(tree: dict[str, Any]) -> dict[str, Any]:
     """`[context]` once is a list of one, and so is `[stage]`; `[model] preset/depth` becomes the fields they stand for.
 
+    `[rl]` is a recipe's one stage, of that kind.
+
     `[model] from` is the recipe's `start`. A recipe that has one, or says [[stage]], has a [train] where it states it.
     """
     tree = dict(tree)
+    if "rl" in tree:
+        _reinforced(tree)
     for key in ("context", "stage"):
         if isinstance(tree.get(key), dict):
             tree[key] = [tree[key]]
@@ -30,6 +34,19 @@ def expanded(tree: dict[str, Any]) -> dict[str, Any]:
         for number, table in enumerate(tree["stage"]):
             _require_kind(table, number)
     return tree
+
+
+def _reinforced(tree: dict[str, Any]) -> None:
+    """`[rl]` as a [[stage]], with what its runs have where they do not state it: answers are short, and steps long."""
+    if other := next((key for key in ("stage", "train", "context", "sft") if tree.get(key)), None):
+        raise UserError(f"[rl] and [{other}] are both stated; among others it is a [[stage]] of kind 'rl', as all are.")
+    table, run = tree.pop("rl"), tree.get("run", {})
+    if isinstance(table, dict) and isinstance(run, dict):
+        table = {"deterministic": run.get("deterministic", False), **table, "kind": "rl"}
+        tree["run"] = {"micro_batch": 64, "checkpoint_every": 20, "deterministic": False, **run}
+    tree["stage"] = [table]
+    if "start" in tree:
+        tree.setdefault("model", {})  # as earlier versions wrote it
 
 
 def _start(table: dict[str, Any], stated: Any) -> Any:

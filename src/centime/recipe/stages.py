@@ -169,7 +169,10 @@ class Rl(ReinforcementSection, StageSection):
 
     kind: Literal["rl"] = Field("rl", description="what the stage is")
     sequence_length: int = Field(
-        256, gt=1, le=MOST_LENGTH, description="tokens of the longest prompt and its answer together, at least"
+        256,
+        gt=1,
+        le=MOST_LENGTH,
+        description="tokens of the longest prompt and its answer together, at least; not stated: as they are",
     )
     batch_size: int = Field(
         512, gt=0, le=MOST_SEQUENCES, description="answers a step: prompts times samples, from which it follows"

@@ -13,11 +13,10 @@ from tests.tune.made import lines, start
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.billing import bill_of
-from centime.train.kinds import KINDS
 from centime.train.stages import StepSettings
 from centime.tune.groups import Drawn
-from centime.tune.run.steps import Learned, ReinforcedSteps
-from centime.tune.stage import RlKind
+from centime.tune.stage import every_kind
+from centime.tune.stage.steps import Learned, ReinforcedSteps
 
 RL = """
 [[stage]]
@@ -71,13 +70,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def records(folder: Path) -> list[dict[str, object]]:
-    clock = {"mfu", "projected_cost"}
-    return [{key: value for key, value in line.items() if key not in clock} for line in lines(folder)]
-
-
 def run(recipe: Path, folder: Path, *settings: str, **options: object) -> int:
-    return train(recipe, folder, *settings, kinds={**KINDS, "rl": RlKind()}, **options)
+    return train(recipe, folder, *settings, kinds=every_kind(), **options)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +129,7 @@ def test_cut_off_within_stages_it_goes_on_to_the_same_bits_and_draws_nothing_twi
             with pytest.raises(MemoryError):
                 run(recipe, folder, resume=resume)
     assert run(recipe, folder, resume=True) == 0
-    assert records(folder) == records(whole)
+    assert lines(folder) == lines(whole)
     weights = "model/model.safetensors"
     assert (folder / weights).read_bytes() == (whole / weights).read_bytes()
     bills = [booked(folder), json.loads((whole / "booked.json").read_text())]

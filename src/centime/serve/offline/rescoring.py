@@ -5,7 +5,7 @@ expands keys and values (model/attention.py), so that float32 log-probabilities 
 that compares the two would correct for rounding. So deterministic roll-outs are told as training computes them: each
 answer alone, with its gradients' own operations, padded to a whole number of POSITIONS. A trainer whose micro-batch is
 that one row, so padded, gets the same bits by construction. In other shapes or company a row gets them where the matrix
-library treats it alike, which none promises: `centime train` lets each update tell its own (tune/run/steps.py).
+library treats it alike, which none promises: `centime train` lets each update tell its own (tune/stage/steps.py).
 
 Letters of shapes: S tokens read, D the model's width, V the vocabulary.
 """

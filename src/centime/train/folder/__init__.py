@@ -4,6 +4,7 @@ A file or a checkpoint is whole or absent, and what is damaged is named; a check
 """
 
 from centime.train.folder.checkpoints import META, Checkpoints, step_of, weights_in
+from centime.train.folder.earlier import resolved
 from centime.train.folder.origin import Origin, find_origin, require_adaptable, require_same_shapes, tokenizer_for
 from centime.train.folder.progress import RunProgress
 from centime.train.folder.resume import (
@@ -43,6 +44,7 @@ __all__ = [
     "require_base",
     "require_place",
     "require_same_shapes",
+    "resolved",
     "step_of",
     "tokenizer_for",
     "versions",

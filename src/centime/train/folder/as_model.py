@@ -20,9 +20,9 @@ from centime.model.adapted.sites import sites_named
 from centime.model.checkpoint import load, save, save_state
 from centime.ops.finite import first_not_finite
 from centime.recipe import Recipe
-from centime.recipe.reinforcement import is_reinforcement
 from centime.train.engine import adapter_of, low_rank_settings
 from centime.train.folder.checkpoints import META, Checkpoints, checkpoints_in, step_of, weights_in
+from centime.train.folder.earlier import require_resolved
 from centime.train.folder.resume import read_checkpoint
 from centime.train.folder.run_folder import RunFolder
 from centime.train.stages import stage_configs
@@ -76,7 +76,7 @@ def export(path: Path, out: Path, step: int | None) -> str:
 def write(run: RunFolder, checkpoint: Path, out: Path) -> None:
     """A checkpoint's weights as a Hugging Face folder with its tokenizer, in the type that the run computed in; of
     adapters as PEFT's folder."""
-    recipe = recipes.read(run.recipe)
+    recipe = require_resolved(recipes.read(run.recipe), run.path)
     found = read_checkpoint(checkpoint)
     if (bad := first_not_finite(found.tensors)) is not None:
         raise UserError(f"{checkpoint} has numbers that are not finite (first in {bad}); give an earlier step.")
@@ -98,7 +98,7 @@ def is_of_adapter(path: Path) -> bool:
     """Whether a run, or one of its checkpoints, trains an adapter."""
     run = path if (path / "recipe.toml").is_file() else path.parent.parent
     recipe = run / "recipe.toml"
-    return recipe.is_file() and not is_reinforcement(run) and recipes.read(recipe).lora is not None
+    return recipe.is_file() and recipes.read(recipe).lora is not None
 
 
 def base_name(recipe: Recipe) -> str:

@@ -26,6 +26,7 @@ from centime.model.folder import StoredModel
 from centime.recipe import Recipe
 from centime.train.folder.as_model import chosen, how_far, run_of
 from centime.train.folder.checkpoints import META
+from centime.train.folder.earlier import require_resolved
 from centime.train.folder.hub_model import description_of, weights_of
 from centime.train.folder.progress import RunProgress
 from centime.train.folder.resume import place_of, read_checkpoint
@@ -116,14 +117,14 @@ def _of_run(start: Path, run: RunFolder, step: int | None) -> Origin:
     with _still(start, run):
         checkpoint = chosen(run, step)
         said = how_far(run, checkpoint).rstrip(".")
-        recipe = recipes.read(run.recipe)
+        recipe = require_resolved(recipes.read(run.recipe), run.path)
         if recipe.lora is not None:
             raise UserError(
                 f"{start} is a run that trains an adapter, not a model; merge it into the model that it is of: centime "
                 f"export {start} --merge --hf FOLDER"
             )
         stage = _progress(checkpoint, run).stage
-    assert recipe.data.tokenizer is not None  # of a resolved recipe
+    assert recipe.data.tokenizer is not None
 
     def read() -> dict[str, Tensor]:
         with _still(start, run):

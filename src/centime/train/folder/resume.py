@@ -17,6 +17,7 @@ from centime.json_files import kind, read_object
 from centime.ops.finite import first_not_finite
 from centime.train.engine import MOMENTS, TrainingEngine
 from centime.train.folder.checkpoints import META, Checkpoints, checkpoints_in, read, step_of
+from centime.train.folder.earlier import REFERENCE, counted
 from centime.train.folder.progress import RunProgress
 from centime.train.folder.run_folder import RunFolder
 from centime.train.stages import StagePlan
@@ -177,7 +178,7 @@ def place_of(tree: dict[str, Any], where: Path) -> Place:
 
 def _own(tree: dict[str, Any], where: Path) -> dict[str, float]:
     """What a stage's kind has counted; nothing in the checkpoints of earlier versions."""
-    found = tree.get("own", {})
+    found = counted(tree)
     if not isinstance(found, dict) or not all(type(v) in (int, float) and math.isfinite(v) for v in found.values()):
         raise UserError(f"{where} is damaged: own is {_what(found)}; expected numbers by their names.")
     return {key: float(value) for key, value in found.items()}
@@ -206,7 +207,8 @@ BESIDE = "beside/"  # before the names of tensors that a stage's own loop keeps 
 
 def beside_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Those of a checkpoint that are no part of the model or its optimizer, by the names that their stage gave them."""
-    return {name.removeprefix(BESIDE): tensor for name, tensor in tensors.items() if name.startswith(BESIDE)}
+    own = (BESIDE, REFERENCE)
+    return {name.removeprefix(BESIDE): tensor for name, tensor in tensors.items() if name.startswith(own)}
 
 
 def is_moment(name: str) -> bool:

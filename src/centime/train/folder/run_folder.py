@@ -40,6 +40,7 @@ from centime.model.adapted.files import ADAPTER
 from centime.model.checkpoint import MODEL
 from centime.recipe import Recipe
 from centime.train.folder.changes import RecipeChange, changes
+from centime.train.folder.earlier import completed, resolved
 
 
 class RunFolder:
@@ -66,6 +67,11 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether its result is there, a model or an adapter."""
         return (self.model / "config.json").exists() or (self.adapter / "adapter_config.json").exists()
+
+    @property
+    def resolved(self) -> bool:
+        """Whether recipe.toml says all that follows from tokenizer and weights: of a run that has begun."""
+        return resolved(recipes.read(self.recipe))
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -104,7 +110,8 @@ class RunFolder:
             self._require_kinds()
             for result, kind in ((self.model, MODEL), (self.adapter, ADAPTER)):
                 require_replaceable(result, kind, place="folder for the run")  # now, not when it is trained
-            found = changes(recipes.read(self.recipe), recipe)
+            own = recipes.read(self.recipe)
+            found = changes(own if resolved(own) else completed(own, recipe), recipe)
             changed = [change.key for change in found if not change.meant(settings)]
             if changed:
                 more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""

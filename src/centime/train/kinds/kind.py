@@ -42,6 +42,10 @@ class StageKind(ABC):
 
     text = False
 
+    def settled(self, asked: RowsAsked) -> StageSection:
+        """The stage's section, with what follows from its data alone where the recipe does not state it."""
+        return asked.section
+
     @abstractmethod
     def rows(self, asked: RowsAsked) -> Rows:
         """The stage's rows, read once. Raises UserError where its data is missing, empty or of another tokenizer."""

@@ -39,7 +39,8 @@ class TrainedRun:
         return 0 if self.outcome.signal is None else 128 + self.outcome.signal
 
     def as_json(self) -> dict[str, Any]:
-        """{run, model, stopped_by, saved, report, bill}: docs/train.md names the keys."""
+        """{run, model, stopped_by, saved, report, bill}, and where the last stage was one of reinforcement {accuracy,
+        first_accuracy}: docs/train.md names the keys."""
         done = self.outcome.signal is None
         return {
             "run": str(self.outcome.folder),
@@ -48,6 +49,7 @@ class TrainedRun:
             "saved": self.outcome.saved,
             "report": None if self.report is None else str(self.report),
             "bill": None if self.bill is None else self.bill.as_json(),
+            **{key: of for key, of in self.outcome.counted.items() if key in ("accuracy", "first_accuracy")},
         }
 
 

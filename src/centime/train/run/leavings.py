@@ -10,6 +10,7 @@ from centime.train.engine import AdaptedDevice, SingleDevice, TrainingEngine
 from centime.train.folder import Checkpoints, RunProgress, weights_in
 from centime.train.folder.as_model import base_name
 from centime.train.run.callbacks import Callback, MetricsFile, ProgressBar, TensorBoard
+from centime.train.run.loop import StageLoop
 from centime.train.run.samples import write_sample
 from centime.train.run.setup import Setup
 from centime.train.run.signals import Interrupted, StopSignals
@@ -35,8 +36,9 @@ def checkpoints_of(setup: Setup, callbacks: list[Callback]) -> Checkpoints:
     return Checkpoints(setup.folder.checkpoints, setup.recipe.run.keep, tell)
 
 
-def sample(setup: Setup, engine: TrainingEngine, plan: StagePlan, where: RunProgress, signals: StopSignals) -> bool:
-    """A few words of the model at the end of a stage; on one device only, as generation runs the whole model.
+def sample(setup: Setup, engine: TrainingEngine, plan: StagePlan, loop: StageLoop, signals: StopSignals) -> bool:
+    """A few words of the model at the end of a stage, beside what its loop has; on one device only, as generation runs
+    the whole model.
 
     False if a signal has cut it short.
     """
@@ -44,7 +46,8 @@ def sample(setup: Setup, engine: TrainingEngine, plan: StagePlan, where: RunProg
         return True
     try:
         with signals.interruptible():
-            write_sample(setup.folder.samples, engine.model, setup.tokenizer, plan, where.tokens, setup.recipe)
+            path, tokens = setup.folder.samples, loop.progress.tokens
+            write_sample(path, engine.model, setup.tokenizer, plan, tokens, setup.recipe, loop.samples)
     except Interrupted:
         return False
     except Exception as error:  # whatever it was: a sample is for the reader, and the model is not saved yet

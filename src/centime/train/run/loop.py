@@ -16,7 +16,7 @@ from centime.ledger import Meter
 from centime.recipe import RunSection
 from centime.train.engine import LossShare, StepResult, Trainer, diagnose, imbalance
 from centime.train.folder import Checkpoints, RunProgress
-from centime.train.run.callbacks import Callback
+from centime.train.run.callbacks import Callback, Record
 from centime.train.run.clock import RunClock
 from centime.train.run.evaluation import HeldOut, bits_per_byte
 from centime.train.run.signals import Interrupted, StopSignals
@@ -61,6 +61,7 @@ class StageLoop:
     correct: Callable[[StageLoop], None] | None = None  # called once, after CORRECT_AFTER_S of steps
     stepped: int = 0  # steps done by this loop
     stepping_s: float = 0.0  # and the seconds they took, records included, evaluations and checkpoints left out
+    samples: list[Record] = field(default_factory=list)  # {stage, prompt, text}: what its last step shows of the model
     rows: StageRows = field(init=False)  # of the stage, as this rank takes them
     saved: bool = True  # whether the checkpoint that was waited for last is on the disk
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from centime.data.tokenizers import Tokenizer
@@ -13,27 +14,36 @@ from centime.model import Transformer
 from centime.recipe import Recipe
 from centime.serve.engine.request import SamplingParams
 from centime.serve.offline.session import Session
+from centime.train.run.callbacks import Record
 from centime.train.stages import StagePlan, TextRows
 
 PROMPT, LENGTH = 24, 64  # tokens
 
 
 def write_sample(
-    path: Path, model: Transformer, tokenizer: Tokenizer, plan: StagePlan, tokens: int, recipe: Recipe
+    path: Path,
+    model: Transformer,
+    tokenizer: Tokenizer,
+    plan: StagePlan,
+    tokens: int,
+    recipe: Recipe,
+    more: Sequence[Record] = (),
 ) -> None:
     """Adds the model's continuation of a held-out beginning (of a prompt, after sft), greedily drawn.
 
-    A stage has one sample, the latest; its key `tokens` is how many the run had trained on. A full disk, a model that
+    A stage has one sample, the latest; its key `tokens` is how many the run had trained on. more: of the same stage,
+    whose name theirs begin with ("rl, best of ..."). A full disk, a model that
     cannot answer (of one position, or not finite) and a damaged file lose samples, never the run.
     """
     try:
         prompt = _prompt(plan, recipe)
         answer = Session(model, tokenizer).answer(prompt, SamplingParams(temperature=0.0, max_tokens=LENGTH))
-        record = {"stage": plan.name, "tokens": tokens, "prompt": tokenizer.decode(prompt), "text": answer.text}
+        own = {"stage": plan.name, "prompt": tokenizer.decode(prompt), "text": answer.text}
+        made = [{"stage": one["stage"], "tokens": tokens, **one} for one in (*more, own)]
         earlier = whole_lines(path) if path.exists() else ()
-        kept = [line for line in earlier if "stage" in line and line["stage"] != plan.name]
+        kept = [line for line in earlier if "stage" in line and line["stage"].partition(", ")[0] != plan.name]
         with whole_file(path) as partial:
-            lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in [*kept, record])
+            lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in [*kept, *made])
             partial.write_text("".join(lines), encoding="utf-8", errors="replace")
     except (OSError, UserError):
         pass

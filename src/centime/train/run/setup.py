@@ -27,6 +27,7 @@ from centime.train.folder import (
     order_of,
     require_adaptable,
     require_same_shapes,
+    resolved,
     step_of,
     tokenizer_for,
 )
@@ -42,7 +43,7 @@ from centime.train.forecast import (
 )
 from centime.train.kinds import KINDS, StageKind
 from centime.train.run.evaluation import require_held_out
-from centime.train.stages import StagePlan, plan_stages, resolve
+from centime.train.stages import StagePlan, plan_stages, resolve, settle
 
 
 class AlreadyFinished(Exception):
@@ -82,6 +83,7 @@ class Setup:
         self.origin = self._origin(recipe) if recipe.start is not None else None
         self.tokenizer = tokenizer_for(recipe.data.tokenizer, self.origin)
         self.recipe = resolve(recipe, self.tokenizer, self.origin.config if self.origin else None)
+        self.recipe = settle(self.recipe, self.tokenizer, kinds)
         if self.origin is not None:
             require_same_shapes(self.origin, self.recipe, recipe.model.model_fields_set)
         if self.recipe.lora is not None and self.origin is not None:
@@ -145,9 +147,10 @@ class Setup:
         if recipe.lora is not None:  # the weights are needed as long as the run is
             return find_origin(recipe.start, frozen=True)
         own = recipes.read(self.folder.recipe) if self.folder.begun else None
-        if own is None or own.start != recipe.start or Checkpoints.newest(self.folder.checkpoints) is None:
+        kept = Checkpoints.newest(self.folder.checkpoints) is not None
+        if own is None or not (kept and resolved(own)) or own.start != recipe.start:
             return find_origin(recipe.start)
-        assert own.data.tokenizer is not None  # of a resolved recipe
+        assert own.data.tokenizer is not None
         return Origin(str(own.start), own.model, own.data.tokenizer, dict, f"the weights of {own.start}")
 
     def _micro_batch(self, plan: StagePlan) -> int:

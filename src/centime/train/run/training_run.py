@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,15 @@ from centime.train.stages import StagePlan
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended. signal: the one that stopped it, None when it is finished; saved: nothing was lost by it."""
+    """How a run ended. signal: the one that stopped it, None when it is finished; saved: nothing was lost by it.
+
+    counted: by the kind of its last stage, as RunProgress has it.
+    """
 
     folder: Path
     signal: signal.Signals | None
     saved: bool = True
+    counted: Mapping[str, float] = field(default_factory=dict)
 
 
 class TrainingRun:
@@ -98,9 +102,10 @@ class TrainingRun:
         self.fitted = self._fitted(engine)
         if not setup.resuming:
             self._begin()
-        elif setup.changed:
-            setup.say(f"From here on {', '.join(map(str, setup.changed))}.")
-            if self.first:
+        else:
+            if setup.changed:
+                setup.say(f"From here on {', '.join(map(str, setup.changed))}.")
+            if self.first and (setup.changed or not setup.folder.resolved):
                 setup.folder.change(setup.recipe, self._info())
         self.beside = beside_of(found.tensors) if found else {}
         if found:
@@ -128,7 +133,7 @@ class TrainingRun:
             if ending is StageEnding.BUDGET:
                 for callback in callbacks:
                     callback.on_note(f"{plan.name} stops at step {where.step}: its share of the budget is spent.")
-            if not sample(setup, engine, plan, where, self.signals):
+            if not sample(setup, engine, plan, loop, self.signals):
                 saved = checkpoints is None or checkpoints.wait()
                 return RunOutcome(setup.folder.path, signal.Signals(self.signals.received or signal.SIGTERM), saved)
             if where.stage + 1 == len(self.fitted.stages):
@@ -147,7 +152,7 @@ class TrainingRun:
         if self.first:
             with contextlib.suppress(OSError):  # a full disk: the next --resume sees by the checkpoint that it is done
                 setup.folder.write_info(self._info() | {"finished": True})
-        return RunOutcome(setup.folder.path, None)
+        return RunOutcome(setup.folder.path, None, counted=where.own)
 
     def _found(self) -> Checkpoint | None:
         """The checkpoint to go on from: the first rank chooses it, every rank reads it."""

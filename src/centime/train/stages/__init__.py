@@ -7,7 +7,7 @@ from centime.train.stages.batches import EXAMPLES, Batch, PackedRows, PairRows, 
 from centime.train.stages.kind import RowsAsked, RowsKind
 from centime.train.stages.resolved import resolve, stage_configs
 from centime.train.stages.schedule import Schedule, StepSettings, make_schedule
-from centime.train.stages.stage_plan import StagePlan, plan_stages
+from centime.train.stages.stage_plan import StagePlan, plan_stages, settle
 
 __all__ = [
     "EXAMPLES",
@@ -26,5 +26,6 @@ __all__ = [
     "own_share",
     "plan_stages",
     "resolve",
+    "settle",
     "stage_configs",
 ]

@@ -28,6 +28,9 @@ class RowsKind(Protocol):
 
     text: bool  # its rows are shards': held-out text says how far it is, the next stage of text goes on after them
 
+    def settled(self, asked: RowsAsked) -> StageSection:
+        """The stage's section, with what follows from its data alone where the recipe does not state it."""
+
     def rows(self, asked: RowsAsked) -> Rows:
         """The stage's rows. Raises UserError where its data is missing, empty or made with another tokenizer."""
 

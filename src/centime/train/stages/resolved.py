@@ -6,7 +6,7 @@ from centime.catalogue.model_config import ModelConfig, YarnScaling
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
 from centime.plan.counts import count
-from centime.recipe import Context, Pretrain, Recipe
+from centime.recipe import Context, Pretrain, Recipe, Rl
 
 VOCABULARY_MULTIPLE = (
     64  # unstated vocab_size is the tokenizer's, rounded up to whole GEMM tiles (V3: 128,815 to 129,280)
@@ -81,6 +81,8 @@ def _require_lengths(recipe: Recipe, positions: int, origin: ModelConfig | None)
     longest = positions
     for name, section in recipe.stages:
         length = section.sequence_length
+        if isinstance(section, Rl) and "sequence_length" not in section.model_fields_set:
+            continue  # as long as its problems are: `settle` says so
         if isinstance(section, Context) or (origin is None and isinstance(section, Pretrain)):
             longest = max(longest, length)
         elif length > longest and isinstance(section, Pretrain):

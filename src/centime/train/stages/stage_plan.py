@@ -66,6 +66,15 @@ def adapter_flops(config: ModelConfig, lora: Lora) -> float:
     return 6.0 * met
 
 
+def settle(recipe: Recipe, tokenizer: Tokenizer, kinds: Mapping[str, RowsKind]) -> Recipe:
+    """A resolved recipe with what follows from the data of its stages.
+
+    Raises UserError where that is missing, or longer than the model can read.
+    """
+    stages = [kinds[one.kind].settled(RowsAsked(recipe, one, tokenizer)) for one in recipe.stage]
+    return recipe.model_copy(update={"stage": stages})
+
+
 def plan_stages(
     recipe: Recipe,
     tokenizer: Tokenizer,

@@ -12,17 +12,18 @@ from centime.errors import UserError
 from centime.model import Transformer
 from centime.plan.counts import count
 from centime.recipe import Rl, StageSection
+from centime.recipe.values import MOST_LENGTH
 from centime.train.engine import SingleDevice, ranks
 from centime.train.kinds import LiveStage, StageKind
 from centime.train.stages import Rows, RowsAsked
 from centime.tune.objective import PolicyObjective
 from centime.tune.reference import copy_of, restore
 from centime.tune.rewards import open_grader
-from centime.tune.run.journal import Journal
-from centime.tune.run.steps import Asking
 from centime.tune.sampling import Sampler
+from centime.tune.stage.journal import Journal
 from centime.tune.stage.loop import Prepared, RlLoop
 from centime.tune.stage.rows import AnswerRows
+from centime.tune.stage.steps import Asking
 
 
 class RlKind(StageKind):
@@ -31,6 +32,21 @@ class RlKind(StageKind):
     def __init__(self) -> None:
         self._tokenizer: Tokenizer | None = None  # of the run, once its rows were asked for
         self._prepared: Prepared | None = None  # of the stage that was begun last
+
+    def settled(self, asked: RowsAsked) -> Rl:
+        """Rows as long as the longest of some held-out prompts and an answer, where the recipe does not state it."""
+        section, positions = asked.section, asked.recipe.model.max_position_embeddings
+        assert isinstance(section, Rl)
+        if "sequence_length" in section.model_fields_set:
+            return section
+        longest = AnswerRows(section.model_copy(update={"sequence_length": MOST_LENGTH}), asked.tokenizer, 0).longest
+        if longest > positions:
+            raise UserError(
+                f"A prompt of {longest - section.max_tokens} tokens and an answer of rl.max_tokens = "
+                f"{section.max_tokens} need more than the model's {positions} positions; lower rl.max_tokens, or "
+                "extend the context first."
+            )
+        return section.model_copy(update={"sequence_length": longest})
 
     def rows(self, asked: RowsAsked) -> AnswerRows:
         section, recipe = asked.section, asked.recipe

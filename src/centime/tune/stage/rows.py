@@ -28,7 +28,8 @@ class AnswerRows(Rows):
         prompts = Prompts(tokenizer, chat=section.problems.chat)
         self._prompts = [prompts(problem) for problem in self.held_out[:LOOKED_AT]]
         longest, mean = max(map(len, self._prompts)), sum(map(len, self._prompts)) / len(self._prompts)
-        if longest + section.max_tokens > section.sequence_length:
+        self.longest = longest + section.max_tokens  # tokens of a row
+        if self.longest > section.sequence_length:
             raise UserError(
                 f"a prompt of {longest} tokens and an answer of max_tokens = {section.max_tokens} need more than "
                 f"sequence_length = {section.sequence_length}; raise it, or lower max_tokens."

@@ -9,15 +9,15 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.forked import centime, centime_process
-from tests.tune.made import lines, start, write_recipe
+from tests.tune.made import lines, reinforce, start, write_recipe
 
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.billing import bill_of
-from centime.tune.run import reinforce
 
 PRICE = ("--price", "$1/h")
 
@@ -36,8 +36,15 @@ def recipe(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nobody disturbs."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    reinforce(recipe, [], folder, resume=False, budget=None, price="$1/h")
+    reinforce(recipe, [], folder)
+    (folder / "booked.json").write_text(json.dumps(booked(folder)))  # each test has a ledger of its own
     return folder
+
+
+def booked(folder: Path) -> dict[str, Any]:
+    """The run's bill."""
+    with Book() as book:
+        return bill_of(book, str(folder)).as_json()
 
 
 def test_a_run_leaves_its_figures_its_model_and_its_report(whole: Path) -> None:
@@ -67,27 +74,33 @@ def test_a_run_leaves_its_figures_its_model_and_its_report(whole: Path) -> None:
     for title in ("Reward", "Accuracy", "Length of answers", "Groups without a signal", "Entropy"):
         assert title in page
     samples = [json.loads(line) for line in (whole / "samples.jsonl").read_text().splitlines()]
-    assert len(samples) == 2
+    assert [line["stage"].partition(" ")[0].rstrip(",") for line in samples] == ["rl", "rl", "rl"]
+    assert [line["stage"].partition(" of ")[0] for line in samples] == ["rl, best", "rl, worst", "rl"]
 
 
-def test_the_bill_has_each_part_apart_with_its_tokens(recipe: Path, tmp_path: Path) -> None:
-    done = reinforce(recipe, ["rl.steps=2"], tmp_path / "run", resume=False, budget=None, price="$1/h")
-    with Book() as book:
-        made = bill_of(book, str(tmp_path / "run")).as_json()
-    text = json.dumps(made)
-    for stage in ("rollout", "reward", "update", "evaluate"):
-        assert f'"{stage}"' in text
-    assert done.code == 0
-    assert done.as_json()["ended"] == "its steps are done"
+def test_the_bill_has_each_part_apart_beside_what_it_was_forecast_to_take(whole: Path) -> None:
+    made = json.loads((whole / "booked.json").read_text())
+    parts = {"rl", "rollout", "reward", "evaluate"}
+    assert parts <= {line["stage"] for line in made["lines"]}
+    assert parts <= made["plan"]["predicted"]["stages"].keys()
+    assert made["plan"]["state"] == "finished"
+    assert made["plan"]["predicted"]["seconds"] > 0
 
 
-def test_a_target_and_a_budget_stop_a_run(recipe: Path, tmp_path: Path) -> None:
-    spent = reinforce(recipe, [], tmp_path / "a", resume=False, budget="100-tokens", price=None)
-    assert spent.as_json()["ended"] == "the budget is spent"
-    assert spent.progress.step == 1
-    settings = ["rl.target=0.01", "rl.reward=number", "rl.steps=50", "rl.problems.held_out_count=60"]
-    met = reinforce(recipe, settings, tmp_path / "b", resume=False, budget=None, price=None)
-    assert met.as_json()["ended"] in ("the target is reached", "its steps are done")
+def test_a_target_and_a_budget_stop_a_run(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    last = reinforce(recipe, [], tmp_path / "a", budget="400-tokens")
+    assert last["step"] == 2, "16 answers of some ten tokens a step"
+    once = tmp_path / "once.py"  # nothing is right before the first evaluation, and everything after it
+    once.write_text(
+        "asked = []\n"
+        "def rewards(prompts, answers, rows):\n"
+        "    asked.append(1)\n"
+        "    return [float(len(asked) > 1)] * len(prompts)\n"
+    )
+    settings = ["rl.target=0.5", f"rl.reward={once}", "rl.steps=50", "rl.evaluate_every=2"]
+    assert reinforce(recipe, settings, tmp_path / "b")["step"] == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "rl: from 0.0 to 100.0 % of 6 held-out problems right after 2 steps; the target is reached." in said
 
 
 @pytest.mark.parametrize(
@@ -100,8 +113,7 @@ def test_a_target_and_a_budget_stop_a_run(recipe: Path, tmp_path: Path) -> None:
     ],
 )
 def test_every_setting_runs(recipe: Path, tmp_path: Path, settings: list[str]) -> None:
-    done = reinforce(recipe, ["rl.steps=3", *settings], tmp_path / "run", resume=False, budget=None, price=None)
-    assert done.progress.step == 3
+    assert reinforce(recipe, ["rl.steps=3", *settings], tmp_path / "run")["step"] == 3
     if "rl.loss.algorithm=grpo" in settings:
         kl = [line["kl"] for line in lines(tmp_path / "run") if "kl" in line]
         assert kl[0] == pytest.approx(0, abs=1e-6), "the reference is the policy as it was"
@@ -114,14 +126,15 @@ def test_rewards_beyond_right_and_wrong_are_told_and_what_is_not_finite_updates_
     vast = tmp_path / "vast.py"
     vast.write_text("def reward(prompt, answer, row):\n    return -1e30 * len(set(answer))\n")
     settings = ["rl.steps=2", "rl.loss.algorithm=dr-grpo", f"rl.reward={vast}"]
-    done = reinforce(recipe, settings, tmp_path / "run", resume=False, budget=None, price=None)
+    reinforce(recipe, settings, tmp_path / "run")
     losses = [line for line in lines(tmp_path / "run") if "loss" in line]
-    assert (done.progress.step, len(losses)) == (2, 2)
-    assert done.progress.skipped == sum(line["silent"] < 1 for line in losses) > 0
+    assert len(losses) == 2
+    state = json.loads((tmp_path / "run" / "checkpoints" / "step-00000002" / "state.json").read_text())
+    assert state["skipped"] == sum(line["silent"] < 1 for line in losses) > 0
     weights = "model.safetensors"
     assert (tmp_path / "run" / "model" / weights).read_bytes() == (base / weights).read_bytes()
     (first, *_) = (line for line in lines(tmp_path / "run") if "eval_accuracy" in line)
-    assert first["eval_accuracy"] == done.progress.first_accuracy < -1e29
+    assert first["eval_accuracy"] == state["own"]["first_accuracy"] < -1e29
     assert 0 <= first["eval_interval"] < 1e31
 
 
@@ -133,9 +146,6 @@ def test_a_dead_run_stops_itself_and_says_why(recipe: Path, tmp_path: Path, caps
             recipe,
             ["rl.dead_after=2", f"rl.reward={never}"],
             tmp_path / "run",
-            resume=False,
-            budget=None,
-            price=None,
         )
     said = " ".join(capsys.readouterr().err.split())
     assert "the loss is 0, for 100% of the groups have no signal" in said
@@ -151,23 +161,27 @@ def test_a_dead_run_stops_itself_and_says_why(recipe: Path, tmp_path: Path, caps
         (["rl.reward=exakt"], "known are exact, number, code, math"),
         (["rl.reward=none.py"], "is no file"),
         (["rl.max_tokens=64"], "more than the model's 64 positions"),
-        (["rl.sampels=3"], "rl.sampels is not a key of a recipe of reinforcement"),
+        (["rl.sampels=3"], "rl.sampels is not a key of a recipe. Did you mean 'samples'"),
+        (["rl=3"], "rl is 3, which does not fit"),
+        (["train.lr=1e-3"], "among others it is a ..stage.. of kind 'rl'"),
+        (["rl.sequence_length=6"], "need more than sequence_length = 6"),
         (["rl.loss.algorithm=ppo"], "algorithm"),
-        (["model.depth=3"], "leave the rest out"),
+        (["model.depth=3"], "keep one of them"),
+        (["model.hidden_size=8"], "leave it out"),
         (["model.from=/nowhere"], "nowhere"),
     ],
 )
 def test_what_cannot_be_run_is_a_sentence(recipe: Path, tmp_path: Path, settings: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said.replace("'", ".")):
-        reinforce(recipe, settings, tmp_path / "run", resume=False, budget=None, price=None)
+        reinforce(recipe, settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_resumed_with_its_own_recipe_alone(whole: Path, recipe: Path) -> None:
     with pytest.raises(UserError, match="already holds a run"):
-        reinforce(recipe, [], whole, resume=False, budget=None, price=None)
-    with pytest.raises(UserError, match="begun with another recipe"):
-        reinforce(recipe, ["rl.lr=1"], whole, resume=True, budget=None, price=None)
+        reinforce(recipe, [], whole)
+    with pytest.raises(UserError, match=r"begun with another recipe: stage.0.batch_size, stage.0.samples differ"):
+        reinforce(recipe, ["rl.samples=5"], whole, resume=True)
 
 
 @pytest.mark.slow

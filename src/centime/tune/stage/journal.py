@@ -24,6 +24,9 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        for earlier in folder.parent.glob("*-????????.json"):  # of runs that were one stage, as they once kept them
+            folder.mkdir(exist_ok=True)
+            earlier.rename(folder / earlier.name)
 
     def write(self, step: int, drawn: Drawn, after: int) -> None:
         """Keeps a step's groups, and the number of the first problem after them. Raises UserError on a full disk."""

@@ -17,8 +17,8 @@ from centime.train.run.callbacks.rewards import reward_parts
 from centime.tune.groups import Drawn, Group, Sample
 from centime.tune.problems import Problem
 from centime.tune.rewards import Grade
-from centime.tune.run.health import RunHealth
-from centime.tune.run.journal import Journal
+from centime.tune.stage.health import RunHealth
+from centime.tune.stage.journal import Journal
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 samples = st.builds(

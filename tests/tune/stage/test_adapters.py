@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from tests.tune.made import RECIPE, lines, start, write_recipe
+from tests.tune.made import RECIPE, lines, reinforce, start, write_recipe
 
 import centime
 from centime.errors import UserError
 from centime.model.digest import weights_digest
-from centime.tune.run import reinforce
 
 LORA = (
     RECIPE.replace("steps = 6", "steps = 4")
@@ -28,7 +27,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(recipe: Path, folder: Path, *settings: str, resume: bool = False) -> None:
-    reinforce(recipe, list(settings), folder, resume=resume, budget=None, price="$1/h")
+    reinforce(recipe, list(settings), folder, resume=resume)
 
 
 @pytest.mark.slow
@@ -44,7 +43,7 @@ def test_samples_are_drawn_by_what_is_trained_and_a_run_goes_on_to_the_same_bits
     assert weights_digest(centime.load(out)) != weights_digest(centime.load(base))
     newest = load_file(out / "checkpoints" / "step-00000004" / "tensors.safetensors")
     assert all(name == "adamw/step" or name.endswith((".a", ".b")) for name in newest)
-    assert any(name.startswith("reference/") for name in newest)
+    assert any(name.startswith("beside/reference/") for name in newest)
     again = tmp_path / "again"
     shutil.copytree(out, again)
     shutil.rmtree(again / "adapter")
@@ -52,11 +51,12 @@ def test_samples_are_drawn_by_what_is_trained_and_a_run_goes_on_to_the_same_bits
     run(again, again, resume=True)
     weights = "adapter/adapter_model.safetensors"
     assert (again / weights).read_bytes() == (out / weights).read_bytes()
+    shutil.rmtree(again / "adapter")
     meta = again / "checkpoints" / "step-00000004" / "state.json"
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"base": "another"}))
     with pytest.raises(UserError, match="have changed since its last checkpoint"):
         run(again, again, resume=True)
-    with pytest.raises(UserError, match="is an adapter, not a model"):
+    with pytest.raises(UserError, match=r"holds an adapter .LoRA., not a model"):
         run(recipe, tmp_path / "no", f"model.from={out}")
 
 
@@ -65,7 +65,7 @@ def test_samples_are_drawn_by_what_is_trained_and_a_run_goes_on_to_the_same_bits
     [
         ("lora.dropout=0.1", "other likelihoods than it drew with"),
         ("optimizer.name=muon", "orthogonalises whole matrices"),
-        ("rl.bias_update_speed=0.1", "moves what is frozen"),
+        ("rl.bias_update_speed=0.1", "rl.bias_update_speed trains what is frozen"),
     ],
 )
 def test_what_adapters_cannot_be_reinforced_with_is_said(setting: str, said: str, recipe: Path, tmp_path: Path) -> None:

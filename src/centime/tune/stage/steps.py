@@ -1,4 +1,4 @@
-"""What a step of reinforcement is made of, whoever runs it: answers drawn and graded, learned from, and judged."""
+"""What a step of reinforcement is made of: answers drawn and graded, learned from, and judged."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from centime.tune.groups import Drawn, Sample, batches
 from centime.tune.objective import PolicyObjective
 from centime.tune.problems import Problem, ProblemSource
 from centime.tune.rewards import Grader
-from centime.tune.run.journal import Journal
 from centime.tune.sampling import Sampler
+from centime.tune.stage.journal import Journal
 
 
 @dataclass(frozen=True)
 class Asking:
-    """Who is asked what, and how answers are graded: all that a run of reinforcement keeps from step to step."""
+    """Who is asked what, and how answers are graded: all that a stage of reinforcement keeps from step to step."""
 
     settings: ReinforcementSection
     problems: ProblemSource
@@ -53,10 +53,10 @@ class Learned:
 
 
 class ReinforcedSteps:
-    """The parts of a step, each on a line of the bill of its own: rollout, reward, update, evaluate.
+    """The parts of a step, each on a line of the bill of its own: rollout, reward, evaluate; updates on the stage's.
 
-    suffix: behind these names, "-2" in a run's second stage of reinforcement. updates: the line of updates, where it is
-    not "update": a stage's own. note: hears what a person should know.
+    stage: its name, "rl", or "rl-2" of a run's second one, whose number the other lines have too. note: hears what a
+    person should know.
     """
 
     def __init__(
@@ -66,16 +66,15 @@ class ReinforcedSteps:
         meter: Meter,
         journal: Journal,
         note: Callable[[str], None],
-        suffix: str = "",
-        updates: str = "update",
+        stage: str,
     ) -> None:
         self.asking, self.trainer, self.meter, self.journal = asking, trainer, meter, journal
-        self._note, self._suffix, self._updates = note, suffix, updates
+        self._note, self._stage = note, stage
         self._told: set[str] = set()  # what went wrong with rewards, as far as it was said
 
     def line(self, part: str) -> None:
         """From here on time is booked under this part of a step."""
-        self.meter.stage(part + self._suffix)
+        self.meter.stage(part + self._stage.removeprefix("rl"))
 
     def drawn(self, step: int, problems: int, share: float) -> tuple[Drawn, int]:
         """A step's graded groups, from problem number `problems` on, and the number of the first one after them.
@@ -107,7 +106,7 @@ class ReinforcedSteps:
     def learn(self, step: int, drawn: Drawn, settings: StepSettings) -> Learned:
         """The step's updates, booked. Before the first, every `reference_every` steps, the reference is renewed."""
         asking = self.asking
-        self.meter.stage(self._updates)
+        self.meter.stage(self._stage)
         if asking.reference is not None and step % asking.settings.reference_every == 0:
             asking.reference.load_state_dict(asking.objective.model.state_dict())
         tokens, skipped, result = 0, 0, None
