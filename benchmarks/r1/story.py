@@ -12,6 +12,7 @@ from benchmarks.r1.base import fresh_model, keep, make_base
 from benchmarks.r1.bench import Bench, Clock
 from benchmarks.r1.machine import CHOOSING, Machine, write_problems
 from benchmarks.r1.marks import marks
+from centime.recipe.reinforcement import read_reinforcement
 
 from centime.catalogue.prices import Price
 from centime.data.tokenizers import Tokenizer
@@ -20,8 +21,6 @@ from centime.ledger.device import this_device
 from centime.model import Transformer
 from centime.model.checkpoint import load
 from centime.plan.counts import count
-from centime.recipe.reinforcement import read_reinforcement
-from centime.tune.run import reinforce
 
 WIDTH, HALF = 64, 40  # of the base; of the student, which has half of its parameters
 BASE_STEPS = 120

@@ -12,6 +12,8 @@ from tests.train.made import CONFIG, train
 
 from centime.data.tokenizers import Tokenizer, load_tokenizer
 from centime.data.tokenizers.bpe import train_tokenizer, write_tokenizer
+from centime.ledger import Book
+from centime.ledger.billing import bill_of
 from centime.model import Transformer
 from centime.model.checkpoint import save
 from centime.recipe import Optimizer
@@ -92,3 +94,17 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     }
     found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key not in clock} for line in found]
+
+
+def booked(folder: Path) -> dict[str, Any]:
+    """The run's bill."""
+    with Book() as book:
+        return bill_of(book, str(folder)).as_json()
+
+
+def assert_none_twice(found: dict[str, Any], undisturbed: dict[str, Any]) -> None:
+    """No answer is drawn and graded twice on a run's bill: its lines have an undisturbed one's tokens, or fewer."""
+    own, other = ({line["stage"]: line["tokens"] for line in bill["lines"]} for bill in (found, undisturbed))
+    drawn = [stage for stage in other if stage.startswith(("rollout", "evaluate"))]
+    assert drawn
+    assert all(0 < own[stage] <= other[stage] for stage in drawn), (own, other)

@@ -5,5 +5,5 @@ rewards      what an answer is worth; sandbox, where programs of a model's run
 sampling     from problems to graded groups, by the roll-out engine
 policy_loss  GRPO and its kin as settings of one function, and advantage.py, what a reward is worth in its group
 objective    that loss on the training engine
-run          a whole run; stage, the same as one stage among others of a recipe
+stage        all of it as a stage of a recipe, and on-policy distillation as another
 """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 import torch
-from tests.train.made import metrics, train
+from tests.train.killed import finish_in_spite_of
+from tests.train.made import losses, metrics, train
 
 from centime.errors import UserError
 from centime.train.kinds import preference
@@ -80,6 +82,18 @@ def test_a_run_that_is_killed_as_it_asks_its_reference_asks_on(
     assert train(recipe, out, "run.micro_batch=4", resume=True) == 0
     assert [numbers[0] for numbers in asked] == [0, 4, 8, 7, 11, 15]
     assert [line["main_loss"] for line in metrics(out)] == pytest.approx([line["main_loss"] for line in metrics(whole)])
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 10))])
+@pytest.mark.slow
+def test_killed_at_any_instant_it_goes_on_to_the_same_bits(seed: int, recipe: Path, tmp_path: Path) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "out"
+    assert train(recipe, whole) == 0
+    kills = random.Random(seed).sample(range(1, len(metrics(whole))), 1 if not seed else 3)
+    assert finish_in_spite_of(recipe, folder, sorted(kills), seed) >= 1
+    assert losses(folder) == losses(whole)
+    weights = "model/model.safetensors"
+    assert (folder / weights).read_bytes() == (whole / weights).read_bytes()
 
 
 def test_a_reference_of_something_else_is_made_anew_or_missed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.forked import centime, centime_process
+from tests.train.killed import finish_in_spite_of
 from tests.train.made import losses, metrics, write_recipe
 
 from centime.train.run import yardstick
@@ -73,29 +74,9 @@ def same(folder: Path, whole: Path) -> None:
 @pytest.mark.slow
 def test_killed_three_times_while_it_trains(recipe: Path, whole: tuple[Path, float], tmp_path: Path) -> None:
     """Each kill comes a random moment after a step, so that it falls into training however busy the machine is."""
-    folder, generator, steps = tmp_path / "run", random.Random(0), len(losses(whole[0]))
-    for share in (0.2, 0.4, 0.7):
-        process = centime_process(
-            "train",
-            recipe,
-            "--out",
-            folder,
-            *SETTINGS,
-            "--resume",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wanted = int(share * steps)
-        record = folder / "metrics.jsonl"
-        while process.poll() is None and not (record.exists() and record.read_text().count("\n") >= wanted):
-            time.sleep(0.01)
-        time.sleep(generator.uniform(0, 0.03))
-        assert process.poll() is None, "the run ended before it could be killed"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    done = centime("train", recipe, "--out", folder, *SETTINGS, "--resume")
-    assert done.returncode == 0, done.stderr
+    folder, steps = tmp_path / "run", len(losses(whole[0]))
+    kills = [int(share * steps) for share in (0.2, 0.4, 0.7)]
+    assert finish_in_spite_of(recipe, folder, kills, 0, *SETTINGS) == 3, "the run ended before it could be killed"
     same(folder, whole[0])
 
 

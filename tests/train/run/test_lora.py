@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.small import small_folder
-from tests.train.made import metrics, train
+from tests.train.killed import finish_in_spite_of
+from tests.train.made import losses, metrics, train
 
 import centime
 from centime.errors import UserError
@@ -96,6 +98,20 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(tuned: Path, tmp_path: P
     names = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json")
     for name in names:
         assert (again / name).read_bytes() == (tuned / name).read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_at_any_instant_it_goes_on_to_the_same_bits(
+    seed: int, recipe: Path, tuned: Path, tmp_path: Path
+) -> None:
+    """While adapters learn from pairs, while their model is asked what it prefers, and while they learn from that."""
+    folder = tmp_path / "run"
+    kills = random.Random(seed).sample(range(1, len(metrics(tuned))), 2)
+    assert finish_in_spite_of(recipe, folder, sorted(kills), seed) >= 1
+    assert losses(folder) == losses(tuned)
+    name = "adapter/adapter_model.safetensors"
+    assert (folder / name).read_bytes() == (tuned / name).read_bytes()
 
 
 @pytest.mark.slow

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.train.killed import finish_in_spite_of
 from tests.train.made import train
-from tests.tune.made import lines, start
+from tests.tune.made import assert_none_twice, booked, lines, start
 
 from centime.errors import UserError
-from centime.ledger import Book
-from centime.ledger.billing import bill_of
 from centime.train.stages import StepSettings
 from centime.tune.groups import Drawn
 from centime.tune.stage import every_kind
@@ -82,12 +81,6 @@ def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def booked(folder: Path) -> dict[str, Any]:
-    """The run's bill."""
-    with Book() as book:
-        return bill_of(book, str(folder)).as_json()
-
-
 def test_four_stages_have_their_steps_evaluations_and_lines(whole: Path) -> None:
     found = lines(whole)
     assert [(line["stage"], line["step"]) for line in found if "loss" in line] == [
@@ -138,6 +131,20 @@ def test_cut_off_within_stages_it_goes_on_to_the_same_bits_and_draws_nothing_twi
         for bill in bills
     )
     assert drawn == undisturbed
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 10))])
+@pytest.mark.slow
+def test_killed_at_any_instant_of_any_stage_it_goes_on_to_the_same_bits_and_draws_nothing_twice(
+    seed: int, recipe: Path, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    kills = random.Random(seed).sample(range(1, len(lines(whole))), 2 if not seed else 4)
+    assert finish_in_spite_of(recipe, folder, sorted(kills), seed) >= 1
+    assert lines(folder) == lines(whole)
+    weights = "model/model.safetensors"
+    assert (folder / weights).read_bytes() == (whole / weights).read_bytes()
+    assert_none_twice(booked(folder), json.loads((whole / "booked.json").read_text()))
 
 
 @pytest.mark.parametrize(

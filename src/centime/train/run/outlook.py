@@ -36,9 +36,13 @@ class Outlook:
             }
         self._book.set_plan(setup.folder.path, self._said)
 
-    def correct(self, forecast: Forecast, after_seconds: float) -> None:
-        """The forecast by the first seconds of steps; the one before it stays beside it."""
-        self._setup.say(f"Forecast after {after_seconds:.0f} s: {in_words(forecast)}.")
+    def correct(self, forecast: Forecast, after_seconds: float, later: str | None) -> None:
+        """The forecast by the first seconds of steps; the one before it stays beside it. later: a stage whose first
+        seconds they are, where it is not the run's first one; that is said and no more."""
+        where = f" of {later}" if later else ""
+        self._setup.say(f"Forecast after {after_seconds:.0f} s{where}: {in_words(forecast)}.")
+        if later is not None:
+            return
         plan = forecast.as_plan(*self._spent)
         self._said["corrected"] = {key: plan[key] for key in CORRECTED} | {"after_seconds": after_seconds}
         self._book.set_plan(self._setup.folder.path, self._said)

@@ -189,9 +189,14 @@ class TrainingRun:
             deadline=self.fitted.deadline(where.stage),
             peak_flops=self.yardstick.of_all,
             above_peak=lambda flops_per_s: self.yardstick.above(flops_per_s, self.meter),
-            correct=None if setup.resuming or where.stage else self._correct,
+            correct=self._correct if not setup.resuming and self._unlike(where.stage) else None,
         )
         return made
+
+    def _unlike(self, stage: int) -> bool:
+        """Whether steps of a stage may well take other seconds than those that were timed: of the first, for nothing
+        but timing came before it, and of one that draws its answers, which the first one's weights drew."""
+        return stage == 0 or bool(self.fitted.costs[stage].beside)
 
     def _also_saved(self) -> dict[str, Any]:
         """What a checkpoint says of the run as a whole: how a budget resized its stages, and their steps."""
@@ -209,7 +214,7 @@ class TrainingRun:
         loop.clock.planned = [each.seconds for each in fitted.forecast.stages]
         loop.deadline = fitted.deadline(stage)
         if self.first:
-            self.outlook.correct(fitted.forecast, loop.stepping_s)
+            self.outlook.correct(fitted.forecast, loop.stepping_s, loop.plan.name if stage else None)
 
     def _enter(self, engine: TrainingEngine, plan: StagePlan, step: int) -> bool:
         """What the stage's kind does before it steps; False if a signal has cut it short."""
