@@ -1,4 +1,4 @@
-"""The model that the story begins with: it answers at once, or works as those do whom it has read, mostly wrongly."""
+"""The model that the story begins with: it mostly answers at once, and works one problem in five, often wrongly."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from centime.train.engine import SingleDevice, Trainer
 from centime.train.stages import Batch, StepSettings
 
 VOCABULARY = 288  # every byte, and the special tokens
-WORKED = 0.5  # share of the documents with a working
-SLOPPY = 0.75  # of these, those by writers who believe the machine to be another
+WORKED = 0.2  # share of the documents with a working
 BATCH, LR = 64, 2e-2  # documents a step; of Muon
 Pair = tuple[list[int], list[int]]  # token ids of a prompt, and of an answer with its end
 MUON = Optimizer(name="muon", muon_steps="5")
@@ -66,12 +65,10 @@ def fresh_model(width: int, tokenizer: Tokenizer, seed: int) -> Transformer:
 
 
 def document(machine: Machine, draw: random.Random) -> tuple[str, str]:
-    """A problem of those that are trained on and how it goes on: with its answer at once, which is right, or with a
-    working, of which most are the believed ones."""
-    row = machine.row(draw, draw.randint(SHORTEST, LONGEST))
-    if draw.random() >= WORKED:
-        return row.prompt, machine.answer(row.states, worked=False)
-    return row.prompt, machine.answer(row.believed if draw.random() < SLOPPY else row.states)
+    """A problem of those that are trained on and how it goes on: mostly with its answer at once."""
+    prompt, states = machine.row(draw, draw.randint(SHORTEST, LONGEST))
+    working = "".join(map(str, states)) if draw.random() < WORKED else ""
+    return prompt, f"{working}={states[-1]}"
 
 
 def batch(pairs: list[Pair]) -> Batch:

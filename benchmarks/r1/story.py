@@ -12,7 +12,6 @@ from benchmarks.r1.base import fresh_model, keep, make_base
 from benchmarks.r1.bench import Bench, Clock
 from benchmarks.r1.machine import CHOOSING, Machine, write_problems
 from benchmarks.r1.marks import marks
-from centime.recipe.reinforcement import read_reinforcement
 
 from centime.catalogue.prices import Price
 from centime.data.tokenizers import Tokenizer
@@ -21,6 +20,9 @@ from centime.ledger.device import this_device
 from centime.model import Transformer
 from centime.model.checkpoint import load
 from centime.plan.counts import count
+from centime.recipe import Rl, read
+from centime.train.run import train
+from centime.tune.stage import every_kind
 
 WIDTH, HALF = 64, 40  # of the base; of the student, which has half of its parameters
 BASE_STEPS = 120
@@ -78,10 +80,12 @@ def tell(
         _, cost = booked("base", "pretrain", lambda m: make_base(model, machine, tokenizer, BASE_STEPS, seed, m))
         keep(model, base, tokenizer)
         recipe = _recipe(out, machine, seed, base, steps)
-        bench = Bench(base, machine, tokenizer, read_reinforcement(recipe).rl, seed)
+        ((_, settings),) = read(recipe).stages
+        assert isinstance(settings, Rl)
+        bench = Bench(base, machine, tokenizer, settings, seed)
         told("base", load(base), cost)
         clock = Clock()
-        reinforce(recipe, [f"seed={seed}"], out / "rl", resume=False, budget=None, price=price)
+        train(recipe, [f"seed={seed}"], out / "rl", resume=False, budget=None, price=price, kinds=every_kind())
         spent = clock.seconds
         teacher = load(taught)
         told("reinforced", teacher, spent)
