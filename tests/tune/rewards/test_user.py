@@ -11,7 +11,7 @@ import pytest
 
 from centime.errors import UserError
 from centime.tune.problems import Problem
-from centime.tune.rewards import AnswerText
+from centime.tune.rewards import AnswerText, user
 from centime.tune.rewards.user import UserRule
 
 ONE = """
@@ -42,7 +42,9 @@ Opened = Callable[[str], UserRule]
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Opened:
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    monkeypatch.setattr(user, "GRACE", 0.1)
+
     def make(source: str) -> UserRule:
         path = tmp_path / "mine.py"
         path.write_text(source)

@@ -20,6 +20,7 @@ from centime.tune.rewards.grader import AnswerText
 WORKER = Path(__file__).with_name("worker.py")
 SECONDS = 10.0  # that one answer may take to be graded
 MEMORY = 8 * 2**30  # bytes of address space of the process
+GRACE = 1.0  # seconds more, in which the process says by itself that an answer took too long
 START_SECONDS = 120.0  # that the file may take to be imported
 
 
@@ -77,7 +78,7 @@ class UserRule:
             for at in asked
         ]
         self._send({"samples": samples, "together": together})
-        while not (said := self._hear(self._seconds + 1)).get("done"):
+        while not (said := self._hear(self._seconds + GRACE)).get("done"):
             at = asked[said["at"]]
             if "reward" in said:
                 rewards[at] = said["reward"]
