@@ -31,7 +31,7 @@ from centime.ledger.imported import Imported, imported_rows, write_imported
 from centime.ledger.interval import COLUMNS, HEARTBEAT_NS, OPEN, RECOVERED, Interval
 from centime.ledger.people import erase, rows_of
 from centime.ledger.process import Identity, alive
-from centime.ledger.requests import ADDED as TAGS_ADDED
+from centime.ledger.requests import ADDED as REQUESTS_ADDED
 from centime.ledger.requests import SCHEMA as REQUESTS_SCHEMA
 from centime.ledger.requests import ServedRequest, served_requests
 from centime.ledger.served import SCHEMA as SERVED_SCHEMA
@@ -40,7 +40,7 @@ from centime.ledger.shared import Postgres, shared_ledger
 from centime.ledger.tagged import SCHEMA as TAGGED_SCHEMA
 from centime.ledger.tagged import TaggedLine, tagged_lines
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 BUSY_SECONDS = 10.0
 
 _TYPES = {
@@ -279,8 +279,9 @@ def _migrate(connection: sqlite3.Connection) -> None:
     known = [row[1] for row in connection.execute("PRAGMA table_info(intervals)")]
     added = _ADDED if known and "device_ids" not in known else ""
     asked = [row[1] for row in connection.execute("PRAGMA table_info(requests)")]
-    tags = TAGS_ADDED if asked and "tags" not in asked else ""
-    for statement in f"{added} {tags} {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT".split(";"):
+    lacking = [name for name in REQUESTS_ADDED if asked and name not in asked]
+    columns = "".join(f"ALTER TABLE requests ADD COLUMN {name} {REQUESTS_ADDED[name]};" for name in lacking)
+    for statement in f"{added} {columns} {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT".split(";"):
         connection.execute(statement)  # not executescript, which would end the transaction first
 
 

@@ -39,6 +39,9 @@ def erase(connection: sqlite3.Connection, user: str) -> int:
         (count,) = connection.execute(
             "SELECT count(*) FROM requests JOIN request_tags ON request_tags.id = tags WHERE by_user = ?", (user,)
         ).fetchone()
+        connection.execute(  # a client's own id may name him
+            "UPDATE requests SET request_id = '' WHERE tags IN (SELECT id FROM request_tags WHERE by_user = ?)", (user,)
+        )
         _merge_tags(connection, user)
         _merge_sums(connection, user)
         connection.execute("DELETE FROM tag_values WHERE tag = 'user' AND value = ?", (user,))

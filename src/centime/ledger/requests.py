@@ -1,7 +1,7 @@
 """Served requests in the book one by one: when each came, what it asked and was answered, how long, for how much.
 
-Beside the hours' sums (`served`), for what sums cannot say: a trace of the load. A request is about 50 bytes: its names
-stand once in a table of their own.
+Beside the hours' sums (`served`), for what sums cannot say: a trace of the load. A request is about 80
+bytes, 30 of them its id: its names stand once in a table of their own.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ CREATE TABLE IF NOT EXISTS request_names (
   id INTEGER PRIMARY KEY, {", ".join(f"{name} TEXT NOT NULL" for name in _NAMES)}, UNIQUE ({", ".join(_NAMES)}));
 CREATE TABLE IF NOT EXISTS requests (
   names INTEGER NOT NULL, {", ".join(f"{name} INTEGER NOT NULL" for name in _FIGURES)},
-  tags INTEGER NOT NULL DEFAULT 0);
+  tags INTEGER NOT NULL DEFAULT 0, request_id TEXT NOT NULL DEFAULT '');
 """
-ADDED = "ALTER TABLE requests ADD COLUMN tags INTEGER NOT NULL DEFAULT 0;"  # by version 7
+ADDED = {"tags": "INTEGER NOT NULL DEFAULT 0", "request_id": "TEXT NOT NULL DEFAULT ''"}  # by versions 7 and 9
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ServedRequest:
     """A finished request. run, run_path, key, tariff, currency: as in `served.Served`.
 
     arrived_ns: since the epoch; first_token_ns, total_ns: from then to the first token (0: none came) and to the end;
-    list_pico: what the price list asks for it, in pico-units of `currency`.
+    list_pico: what the price list asks for it, in pico-units of `currency`; request_id: as its client was told it.
     """
 
     run: str
@@ -45,12 +45,13 @@ class ServedRequest:
     first_token_ns: int
     total_ns: int
     list_pico: int
+    request_id: str = ""
 
 
 def add_request(connection: sqlite3.Connection, row: ServedRequest, tags: int = 0) -> None:
     """Add a request, inside the caller's transaction. tags: the number of its tags (`tagged.py`), 0: it has none."""
     values = astuple(row)
-    names, figures = values[: len(_NAMES)], values[len(_NAMES) :]
+    names, figures = values[: len(_NAMES)], values[len(_NAMES) :]  # the id behind them
     where = " AND ".join(f"{name} = ?" for name in _NAMES)
     found = connection.execute(f"SELECT id FROM request_names WHERE {where}", names).fetchone()
     if found is None:
@@ -60,14 +61,14 @@ def add_request(connection: sqlite3.Connection, row: ServedRequest, tags: int = 
         ).fetchone()[0]
     else:
         known = found[0]
-    marks = ", ".join("?" * (len(_FIGURES) + 2))
-    columns = ", ".join(("names", *_FIGURES, "tags"))
+    marks = ", ".join("?" * (len(_FIGURES) + 3))
+    columns = ", ".join(("names", *_FIGURES, "request_id", "tags"))
     connection.execute(f"INSERT INTO requests ({columns}) VALUES ({marks})", (known, *figures, tags))
 
 
 def served_requests(connection: sqlite3.Connection) -> Iterator[ServedRequest]:
     """Every request, in the order in which they came."""
-    columns = ", ".join((*_NAMES, *_FIGURES))
+    columns = ", ".join((*_NAMES, *_FIGURES, "request_id"))
     source = "requests JOIN request_names ON request_names.id = names ORDER BY arrived_ns"
     for values in connection.execute(f"SELECT {columns} FROM {source}"):
         yield ServedRequest(*values)

@@ -76,6 +76,7 @@ def test_an_upstream_that_counts_no_conversation_is_told_so(put: Callable[..., P
             "type": "not_found_error",
             "message": "The model's server does not count the tokens of a conversation.",
         },
+        "request_id": response.headers["request-id"],
     }
 
 
@@ -139,7 +140,10 @@ def test_what_is_wrong_is_told_behind_the_gateway_as_at_our_server(
     both: tuple[str, str, Any, Any], wrong: dict[str, Any]
 ) -> None:
     body = {"model": "small", "messages": TURN, **wrong}
-    inner, outer = (httpx2.post(base + "/v1/chat/completions", json=body, timeout=60) for base in both[:2])
+    named = {"X-Request-Id": "the-same"}
+    inner, outer = (
+        httpx2.post(base + "/v1/chat/completions", json=body, timeout=60, headers=named) for base in both[:2]
+    )
     assert 400 <= outer.status_code == inner.status_code < 500
     assert outer.json() == inner.json()
     error = outer.json()["error"]

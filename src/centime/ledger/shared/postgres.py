@@ -103,7 +103,7 @@ def shared_ledger() -> str | None:
     if not url:
         return None
     if urlsplit(url).scheme not in SCHEMES:
-        raise UserError(f"{VARIABLE} is no address of a PostgreSQL; give one such as postgresql://USER@HOST/DATABASE.")
+        raise UserError(f"{VARIABLE} is none: give the address of a PostgreSQL, postgresql://USER@HOST/DATABASE.")
     try:
         import psycopg  # noqa: F401
     except ImportError:

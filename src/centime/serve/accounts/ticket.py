@@ -29,7 +29,7 @@ class Ticket:
 
     def __init__(self, reservations: Reservations, pricing: Pricing, held: Held, asked: Asked) -> None:
         self._reservations, self._pricing = reservations, pricing
-        self._held, self._said = held, held.tags
+        self._held, self._said, self._request_id = held, held.tags, ""
         self._asked = asked  # the prices at which it was admitted
         self._changing = threading.Lock()  # so that nothing is reserved for a request that has just ended
         self._forgotten = weakref.finalize(self, reservations.bookings.later, Booking(held.number))
@@ -51,9 +51,9 @@ class Ticket:
         """Whose request it is."""
         return self._held.account
 
-    def tag(self, tags: RequestTags) -> None:
-        """What the request says of itself, before anything is reserved for it."""
-        self._said = tags
+    def tag(self, tags: RequestTags, request_id: str = "") -> None:
+        """What the request says of itself, before anything is reserved for it; request_id: what its client calls it."""
+        self._said, self._request_id = tags, request_id
 
     def raise_to(self, *, prompt_tokens: int, max_tokens: int, least: int | None = None) -> int:
         """Reserve what the request could cost, at the ticket's own prices, where it holds less; the limits count once.
@@ -84,6 +84,7 @@ class Ticket:
             charge, row, itself = pricing.charge(self._held.account, self._asked, used)
             self._forgotten.detach()
         held = self._held
+        itself = dataclasses.replace(itself, request_id=self._request_id)
         booking = Booking(held.number, row, itself, held.lines, held.account.place, self._said)
         self._reservations.bookings.book(booking)
         return charge

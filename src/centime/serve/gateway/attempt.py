@@ -19,6 +19,7 @@ from centime.serve.gateway.upstreams.routing import Target
 from centime.serve.gateway.upstreams.upstream import read_whole, unusable
 from centime.serve.http.errors import ApiError
 from centime.serve.http.responses import DONE
+from centime.serve.telemetry.exchange import current_exchange
 
 AFTER_END, AFTER_END_S = 64, 2.0  # events and seconds that an upstream may add to an answer that has ended
 
@@ -67,7 +68,9 @@ class Attempt:
         if self.model is not None:
             body["model"] = self.model
         body = salted(body, inbound.kind, facts.kind, key, secret)
-        response = await self.backend.upstream.send(inbound.kind, body, facts)
+        exchange = current_exchange()
+        request_id = exchange.request_id if exchange is not None else None
+        response = await self.backend.upstream.send(inbound.kind, body, facts, request_id)
         try:
             said = response.headers.get("content-type", "").lower()
             if "event-stream" in said or (inbound.stream and "json" not in said):

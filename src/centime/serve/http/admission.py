@@ -186,7 +186,8 @@ def take_ticket(request: Request) -> Ticket:
     """
     tags = tags_of(request.headers.get(HEADER), sent_object(request))
     ticket: Ticket = request.scope["state"].pop("ticket")
-    ticket.tag(tags)
-    if (exchange := current_exchange()) is not None:
+    exchange = current_exchange()
+    ticket.tag(tags, exchange.request_id if exchange is not None else "")
+    if exchange is not None:
         exchange.tags = tags
     return ticket

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NotRequired
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -57,13 +57,15 @@ class ApiError(Exception):
         self.code = code or ("server_error" if status >= 500 else "invalid_request_error")
 
     def body(self, path: str) -> dict[str, Any]:
-        """The JSON body for a request to `path`, which is told of it."""
+        """The JSON body for a request to `path`, which is told of it; with the request's id, as Anthropic's has it."""
+        number = {}
         if (exchange := current_exchange()) is not None:
             exchange.failed(self.code, self.message)
+            number = {"request_id": exchange.request_id}
         ours, theirs = _TYPES.get(self.status, _TYPES[400 if self.status < 500 else 500])
         if dialect(path) == "anthropic":
-            return {"type": "error", "error": {"type": theirs, "message": self.for_anthropic}}
-        return {"error": {"message": self.message, "type": ours, "param": self.param, "code": self.code}}
+            return {"type": "error", "error": {"type": theirs, "message": self.for_anthropic}, **number}
+        return {"error": {"message": self.message, "type": ours, "param": self.param, "code": self.code}, **number}
 
     @property
     def for_anthropic(self) -> str:
@@ -109,6 +111,7 @@ class ErrorBody(TypedDict):
     """The body of every answer that is an error."""
 
     error: ErrorDetail
+    request_id: NotRequired[str]
 
 
 class AnthropicErrorDetail(TypedDict):
@@ -123,6 +126,7 @@ class AnthropicErrorBody(TypedDict):
 
     type: str
     error: AnthropicErrorDetail
+    request_id: NotRequired[str]
 
 
 def error_responses(statuses: Sequence[int], body: type[Any] = ErrorBody) -> dict[int | str, dict[str, Any]]:

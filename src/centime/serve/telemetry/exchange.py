@@ -34,9 +34,10 @@ class Observer(Protocol):
 
 @dataclass(eq=False)
 class Exchange:
-    """request_id: in the answer's headers; headers: those that came, by lower-case names. Times in nanoseconds.
+    """request_id: in the answer's headers, the body of an error and the ledger, and sent on to an upstream.
 
-    model: as the upstream was asked for it, where there is one; provider: what answers, by the name of its software.
+    headers: those that came, by lower-case names. Times in nanoseconds. model: as the upstream was asked for it, where
+    there is one; provider: what answers, by the name of its software.
     """
 
     request_id: str
@@ -98,7 +99,7 @@ _current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 def current_exchange() -> Exchange | None:
-    """That of the request that is being answered here; None outside of any, or where nobody is told."""
+    """That of the request that is being answered here; None outside of any."""
     return _current.get()
 
 

@@ -36,8 +36,7 @@ class Outermost:
         asked, observers = headers.get("x-request-id", ""), self._observers()
         number = asked if _ID.fullmatch(asked) else self._new_id()
         exchange = Exchange(number, scope["method"], scope["path"], headers, observers)
-        if observers:
-            begin(exchange)
+        begin(exchange)
         keeps = any(one.bodies for one in observers) and not scope["path"].startswith(SECRET)
 
         async def named(message: Message) -> None:

@@ -7,6 +7,7 @@ import http.cookiejar
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -175,29 +176,40 @@ class Upstream:
             raise unusable("something that is no JSON object")
         return found
 
-    async def send(self, kind: Kind, body: Mapping[str, Any], facts: Facts) -> httpx2.Response:
-        """The upstream's answer once its head is there, its body still to be read and closed.
+    async def send(
+        self, kind: Kind, body: Mapping[str, Any], facts: Facts, request_id: str | None = None
+    ) -> httpx2.Response:
+        """The upstream's answer once its head is there, its body still to be read and closed. request_id: sent along in
+        x-request-id, so that its log and ours can be laid side by side.
 
         A server may close a connection that was kept just as a request is written to it; that one is asked once more.
         Raises ApiError: 503 when it cannot be reached, else what it answered.
         """
         path, content = _path(kind, facts), as_json(body)
+        headers = {} if request_id is None else {"X-Request-Id": request_id}
         try:
             try:
-                return await self._open("POST", path, content, self._silence_s)
+                return await self._open("POST", path, content, self._silence_s, headers)
             except httpx2.RemoteProtocolError as error:
                 if "disconnected without sending a response" not in str(error):
                     raise
-                return await self._open("POST", path, content, self._silence_s)
+                return await self._open("POST", path, content, self._silence_s, headers)
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             raise lost(error) from None
 
-    async def _open(self, method: str, path: str, content: bytes | None, read_s: float | None) -> httpx2.Response:
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        read_s: float | None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> httpx2.Response:
         request = self.client.build_request(
             method,
             path,
             content=content,
-            headers={} if content is None else {"Content-Type": "application/json"},
+            headers={**headers, **({} if content is None else {"Content-Type": "application/json"})},
             timeout=httpx2.Timeout(read_s, connect=self._connect_s),
         )
         response = await self.client.send(request, stream=True)
