@@ -198,3 +198,18 @@ def test_drafts_change_the_speed_and_nothing_else(
         assert (accepted > 0) == drafts
     assert answers[0] == answers[1]
     assert steps[0] < steps[1]
+
+
+def test_after_a_beginning_that_was_found_as_much_is_guessed(
+    tokenizer: Tokenizer,
+) -> None:
+    served = engine(made_model(tokenizer, num_nextn_predict_layers=1), tokenizer, drafts=True)
+    drafted, answers = [0], []
+    for _ in range(2):
+        asked = Asked(range(3, 25), max_tokens=20)
+        run(served, asked)
+        drafted.append(served.stats().drafted_tokens)
+        answers.append(asked.tokens)
+    assert asked.end.usage.hit_tokens == 21
+    assert answers[0] == answers[1]
+    assert drafted[2] - drafted[1] == drafted[1] - drafted[0] > 0
