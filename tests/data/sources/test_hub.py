@@ -143,7 +143,7 @@ def test_refusals(hub: Hub, tokenizer: Tokenizer, tmp_path: Path, spec: str, mes
     [
         *((status, "nor a dataset that the Hub shows you") for status in (401, 403, 404)),
         *(
-            (status, r"The Hub at http://127\.0\.0\.1:\d+ did not give someone/stories")
+            (status, rf"The Hub at http://127\.0\.0\.1:\d+ did not give someone/stories \(.*{status}")
             for status in (400, 402, 418, 500)
         ),
     ],
@@ -170,4 +170,5 @@ def test_no_server_at_all(tokenizer: Tokenizer, tmp_path: Path) -> None:
     done = prepare(Hub({}, endpoint="http://127.0.0.1:9"), "someone/stories", tokenizer, tmp_path / "out")
     assert done.returncode == 2
     assert "The Hub at http://127.0.0.1:9 did not give someone/stories (" in done.stderr
+    assert "refused)" in done.stderr
     assert "If that is a path here, check its spelling; else check the network" in done.stderr
