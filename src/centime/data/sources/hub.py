@@ -144,7 +144,10 @@ def _open(system: HfFileSystem, name: str, commit: str, path: str) -> BinaryIO:
 
 
 def _unreachable(what: str, endpoint: str, error: Exception) -> UserError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".: ")
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status and str(status) not in reason:
+        reason += f", HTTP status {status}"
     return UserError(
         f"The Hub at {endpoint} did not give {what} ({reason}). If that is a path here, check its spelling; else check "
         "the network, set HF_ENDPOINT to a mirror, or download the files and give their folder."
