@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,7 @@ class Engine:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._incoming: deque[Generation] = deque()
+        self._incoming_of = Counter[str]()  # how many of them each owner has
         self._aborts: set[int] = set()
         self._stopping = self._failed = False
         self._thread: threading.Thread | None = None
@@ -113,10 +114,10 @@ class Engine:
         with self._wake:
             if self._failed or self._stopping:
                 raise QueueFull("the engine has failed" if self._failed else "the server is shutting down")
-            waiting = self.scheduler.waiting_of(owner) + sum(g.request.owner == owner for g in self._incoming)
-            if waiting >= max(1, self.settings.max_waiting):
+            if self.scheduler.waiting_of(owner) + self._incoming_of[owner] >= max(1, self.settings.max_waiting):
                 raise QueueFull.of(owner)
             self._incoming.append(generation)
+            self._incoming_of[owner] += 1
             self._wake.notify_all()
 
     def abort(self, request_id: int) -> None:
@@ -241,8 +242,10 @@ class Engine:
         with self._wake:
             while self._incoming:
                 self.scheduler.add(self._incoming.popleft())
+            self._incoming_of.clear()
             aborts, self._aborts = self._aborts, set()
-        return [(g, Ending("aborted")) for g in self.scheduler.all() if g.request.id in aborts]
+        left = self.scheduler.all() if aborts else ()
+        return [(g, Ending("aborted")) for g in left if g.request.id in aborts]
 
     def _begin(self, generation: Generation) -> None:
         if generation.begun_ns is None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from centime.errors import UserError
+from centime.ops.finite import is_finite
 from centime.serve.engine.draws.drawer import NOT_FINITE, Drawer, RequestPart
 from centime.serve.engine.draws.sampler import log_probabilities
 from centime.serve.engine.generation import Generation
@@ -65,10 +66,13 @@ class Executor:
     def _forward(self, work: Sequence[ScheduledWork]) -> list[RequestPart]:
         """The hidden states of every request's tokens. Raises UserError where they are no numbers."""
         hidden_ND = self.runner.hidden([item.span for item in work], [token for item in work for token in item.tokens])
-        if not bool(hidden_ND.isfinite().all()):
+        if not is_finite(hidden_ND):
             raise UserError(NOT_FINITE)
-        parts = hidden_ND.split([item.span.count for item in work])
-        return [RequestPart(item, hidden_TD) for item, hidden_TD in zip(work, parts, strict=True)]
+        parts, at = list[RequestPart](), 0
+        for item in work:
+            parts.append(RequestPart(item, hidden_ND, at))
+            at += item.span.count
+        return parts
 
     def _settled(self, part: RequestPart) -> list[Outcome]:
         """What comes of a part; of one that raises, its end."""

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from centime.errors import UserError
 
@@ -80,6 +80,11 @@ class SamplingParams:
         """Whether tokens are left out of the draw."""
         return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether tokens are drawn from the scores as they are, neither warmed nor cooled nor cut."""
+        return self.temperature == 1 and not self.cuts
+
     def __post_init__(self) -> None:
         def within(name: str, low: float, high: float, *, open_low: bool = False) -> None:
             value = getattr(self, name)
@@ -113,8 +118,7 @@ class SamplingParams:
             raise UserError("logit_bias takes numbers from -100 to 100 by token id.")
 
 
-@dataclass(frozen=True)
-class TokenLogprob:
+class TokenLogprob(NamedTuple):
     """A token and its natural log-probability before temperature, penalties and cuts; the best ones beside it."""
 
     token: int

@@ -32,19 +32,28 @@ NOT_FINITE = (
 
 @dataclass(slots=True)
 class RequestPart:
-    """One request's part of a step: `hidden_TD` of its tokens, what was drawn after them, and how likely that was."""
+    """One request's part of a step: what was drawn after its tokens, and how likely that was.
+
+    step_ND: the states of all tokens that were computed together, of which its own begin at row `first`.
+    """
 
     work: ScheduledWork
-    hidden_TD: Tensor
+    step_ND: Tensor
+    first: int
     drawn: Sequence[int] = ()  # as many as work.draws
     logprobs: Sequence[TokenLogprob] = ()  # of each one drawn, where the request asks for any
     drawn_logprobs: Sequence[float] = ()  # the same under what it was drawn from, where the request keeps a record
 
     @property
-    def drawn_from_RD(self) -> Tensor:
-        """The states of its last tokens, each of which something is drawn after."""
-        draws = self.work.draws
-        return self.hidden_TD if draws == self.work.span.count else self.hidden_TD[-draws:]
+    def hidden_TD(self) -> Tensor:
+        """The states of its own tokens."""
+        return self.step_ND[self.first : self.first + self.work.span.count]
+
+    @property
+    def drawn_from(self) -> range:
+        """The rows of its last tokens, each of which something is drawn after."""
+        end = self.first + self.work.span.count
+        return range(end - self.work.draws, end)
 
     @property
     def best(self) -> int | None:
@@ -64,7 +73,7 @@ class Drawer:
 
     def draw(self, parts: Sequence[RequestPart]) -> Sequence[RequestPart]:
         """Fills in what each part draws. Raises UserError on logits that are no numbers, DeadEnd as a grammar does."""
-        logits_RV = self.logits(torch.cat([part.drawn_from_RD for part in parts]))
+        logits_RV = self.logits(_drawn_from(parts))
         rows = list[tuple[RequestPart, slice]]()
         draws = list[Draw]()
         for part in parts:
@@ -85,6 +94,19 @@ class Drawer:
         if not bool(finite_rows(logits_RV).all()):
             raise UserError(NOT_FINITE)
         return logits_RV
+
+
+def _drawn_from(parts: Sequence[RequestPart]) -> Tensor:
+    """The states [R, D] that tokens are drawn after, part by part."""
+    step_ND = parts[0].step_ND
+    if any(part.step_ND is not step_ND for part in parts):  # they were computed each by itself
+        return torch.cat([part.step_ND[part.drawn_from.start : part.drawn_from.stop] for part in parts])
+    return _rows(step_ND, [row for part in parts for row in part.drawn_from])
+
+
+def _rows(every_ND: Tensor, chosen: Sequence[int]) -> Tensor:
+    """The chosen rows, which ascend: the tensor itself where they are all."""
+    return every_ND if len(chosen) == len(every_ND) else every_ND[chosen]
 
 
 def _scores(rows: Rows, logits_RV: Tensor) -> Tensor:
@@ -124,7 +146,7 @@ def _tell(rows: Rows, logits_RV: Tensor) -> None:
             continue
         alike = [(part, own) for part, own in rows if part.best == best]
         chosen = [row for _, own in alike for row in range(own.start, own.stop)]
-        found = log_probabilities(logits_RV[chosen], [token for part, _ in alike for token in part.drawn], best)
+        found = log_probabilities(_rows(logits_RV, chosen), [token for part, _ in alike for token in part.drawn], best)
         at = 0
         for part, _ in alike:
             part.logprobs = found[at : at + part.work.draws]
@@ -137,7 +159,7 @@ def _record(rows: Rows, scores_RV: Tensor, draws: Sequence[Draw]) -> None:
     for part, own in rows:
         if part.work.generation.request.record is None:
             continue
-        if _changes(part.work.generation) or not all(draw.is_plain for draw in draws[own]):
+        if _changes(part.work.generation) or not part.work.generation.request.params.is_plain:
             other.append((part, own))
         else:  # drawn from what the model says itself
             part.drawn_logprobs = [found.logprob for found in part.logprobs]
@@ -145,7 +167,7 @@ def _record(rows: Rows, scores_RV: Tensor, draws: Sequence[Draw]) -> None:
         return
     chosen = [row for _, own in other for row in range(own.start, own.stop)]
     tokens = [token for part, _ in other for token in part.drawn]
-    logprobs = drawn_log_probabilities(scores_RV[chosen], tokens, [draws[row] for row in chosen])
+    logprobs = drawn_log_probabilities(_rows(scores_RV, chosen), tokens, [draws[row] for row in chosen])
     at = 0
     for part, _ in other:
         part.drawn_logprobs = logprobs[at : at + part.work.draws]

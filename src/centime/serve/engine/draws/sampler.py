@@ -29,11 +29,6 @@ class Draw:
     seed: int
     number: int
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the draw is from the scores as they are, neither warmed nor cooled nor cut."""
-        return self.params.temperature == 1 and not self.params.cuts
-
 
 def uniform(seed: int, number: int) -> float:
     """A number in [0, 1) with 53 random bits for the `number`-th token of an answer."""
