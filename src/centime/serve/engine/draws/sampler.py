@@ -10,7 +10,7 @@ Letters of shapes: R rows, V the vocabulary.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from centime.serve.engine.request import SamplingParams, TokenLogprob
 
 PIECE = 64  # ids whose probabilities are added up first
+FEW = (256, 4096)  # of the likeliest, which are looked at before a whole vocabulary is put in order
 
 
 @dataclass(slots=True)
@@ -104,26 +105,60 @@ def _first_above(cumulative_RN: Tensor, point_R1: Tensor) -> Tensor:
     return torch.minimum(place_R1, last_R1)
 
 
+@dataclass(slots=True)
+class _Cut:
+    """What the cuts leave of some rows, likeliest first: their N likeliest at least as far as anything is kept."""
+
+    rows: Tensor  # which they are [C]
+    ids: Tensor  # [C, N], the lowest first among equals
+    cumulative: Tensor  # their probabilities added up [C, N]
+    kept: Tensor  # how many of them are drawn from [C]
+
+
 def _draw_kept(scores_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     """One token a row by inverse transform over the tokens that top-k, top-p and min-p keep, likeliest first."""
-    ids, cumulative, kept = _kept(scores_RV, draws)
-    mass = cumulative.gather(1, kept[:, None] - 1)
-    place = torch.searchsorted(cumulative, _points(draws, mass), right=True)[:, 0].clamp(max=ids.shape[1] - 1)
-    return ids.gather(1, torch.minimum(place, kept - 1)[:, None])[:, 0]
+    chosen_R = torch.empty(len(draws), dtype=torch.int64)
+    for cut in _cuts(scores_RV, draws):
+        mass = cut.cumulative.gather(1, cut.kept[:, None] - 1)
+        points = _points([draws[row] for row in cut.rows.tolist()], mass)
+        place = torch.searchsorted(cut.cumulative, points, right=True)[:, 0]
+        chosen_R[cut.rows] = cut.ids.gather(1, torch.minimum(place, cut.kept - 1)[:, None])[:, 0]
+    return chosen_R
 
 
-def _kept(scores_RV: Tensor, draws: Sequence[Draw]) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids by likelihood [R, V], their cumulative probabilities [R, V], and how many the cuts keep of each row [R]."""
-    ordered, ids = scores_RV.sort(dim=-1, descending=True, stable=True)
-    probabilities = _warmed(ordered, draws).softmax(-1)
-    cumulative = probabilities.cumsum(-1)
-    V = scores_RV.shape[1]
-    top_p = torch.tensor([draw.params.top_p if draw.params.top_p < 1 else 2.0 for draw in draws], dtype=torch.float64)
-    top_k = torch.tensor([draw.params.top_k or V for draw in draws])
-    min_p = torch.tensor([draw.params.min_p for draw in draws], dtype=torch.float64)
-    kept_p = (cumulative < top_p[:, None]).sum(-1) + 1  # the smallest set that reaches top_p
-    kept_m = (probabilities >= min_p[:, None] * probabilities[:, :1]).sum(-1)
-    return ids, cumulative, torch.minimum(torch.minimum(kept_p, kept_m), top_k).clamp(1, V)
+def _cuts(scores_RV: Tensor, draws: Sequence[Draw]) -> Iterator[_Cut]:
+    """What the cuts leave of every row: by its FEW likeliest where they tell, else with all of it put in order.
+
+    Either way has the same bits: probabilities are those of the whole row, and are added up likeliest first.
+    """
+    likely_RV, V = _warmed(scores_RV, draws).softmax(-1), scores_RV.shape[1]
+    left_C, left_CV = torch.arange(len(draws)), scores_RV  # rows that are not told yet
+    for few in (few for few in FEW if 2 * few < V):
+        values, ids = left_CV.topk(few, sorted=False)
+        ids, by_id = ids.sort()
+        values, by_value = values.gather(1, by_id).sort(descending=True, stable=True)
+        cut = _cut(left_C, ids.gather(1, by_value), likely_RV, draws)
+        # of those equal to the last there may be more, of which the lowest ids come first
+        told_C = cut.kept <= (values > values[:, -1:]).sum(-1)
+        yield _Cut(left_C[told_C], cut.ids[told_C], cut.cumulative[told_C], cut.kept[told_C])
+        if bool(told_C.all()):
+            return
+        left_C, left_CV = left_C[~told_C], left_CV[~told_C]
+    yield _cut(left_C, left_CV.sort(dim=-1, descending=True, stable=True).indices, likely_RV, draws)
+
+
+def _cut(rows_C: Tensor, ids_CN: Tensor, likely_RV: Tensor, draws: Sequence[Draw]) -> _Cut:
+    """The cuts on some rows, of which the likeliest ids are known: what is kept seems to end where they do."""
+    likely_CN = likely_RV[rows_C[:, None], ids_CN]
+    cumulative_CN = likely_CN.cumsum(-1)
+    V, params = likely_RV.shape[1], [draws[row].params for row in rows_C.tolist()]
+    top_p = torch.tensor([one.top_p if one.top_p < 1 else 2.0 for one in params], dtype=torch.float64)
+    top_k = torch.tensor([one.top_k or V for one in params])
+    min_p = torch.tensor([one.min_p for one in params], dtype=torch.float64)
+    kept_p = (cumulative_CN < top_p[:, None]).sum(-1) + 1  # the smallest set that reaches top_p
+    kept_m = ((likely_CN >= min_p[:, None] * likely_CN[:, :1]) & (likely_CN > 0)).sum(-1)
+    kept = torch.minimum(torch.minimum(kept_p, kept_m), top_k).clamp(1, ids_CN.shape[1])
+    return _Cut(rows_C, ids_CN, cumulative_CN, kept)
 
 
 def drawn_log_probabilities(scores_RV: Tensor, tokens: Sequence[int], draws: Sequence[Draw]) -> list[float]:
@@ -134,11 +169,12 @@ def drawn_log_probabilities(scores_RV: Tensor, tokens: Sequence[int], draws: Seq
         return found
     chosen = [draws[row] for row in rows]
     warm_RV = _warmed(scores_RV[rows], chosen).float()
-    cut = [place for place, draw in enumerate(chosen) if draw.params.cuts]
-    if cut:
-        ids, _, kept = _kept(scores_RV[[rows[place] for place in cut]], [chosen[place] for place in cut])
-        outside = torch.arange(ids.shape[1]) >= kept[:, None]
-        warm_RV[cut] = warm_RV[cut].masked_fill(torch.zeros_like(outside).scatter_(1, ids, outside), float("-inf"))
+    places = [place for place, draw in enumerate(chosen) if draw.params.cuts]
+    if places:
+        inside = torch.zeros(len(places), scores_RV.shape[1], dtype=torch.bool)
+        for cut in _cuts(scores_RV[[rows[place] for place in places]], [chosen[place] for place in places]):
+            inside[cut.rows[:, None], cut.ids] = torch.arange(cut.ids.shape[1]) < cut.kept[:, None]
+        warm_RV[places] = warm_RV[places].masked_fill(~inside, float("-inf"))
     own = warm_RV.log_softmax(-1).gather(1, torch.tensor([tokens[row] for row in rows])[:, None])[:, 0]
     for row, logprob in zip(rows, own.tolist(), strict=True):
         found[row] = logprob
