@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from centime.errors import UserError
 from centime.serve.faults import LOGGING
+from centime.serve.http.connections import Connections
 from centime.serve.http.responses import new_id
 from centime.serve.http.state import ServerState
 from centime.serve.telemetry.outermost import Outermost
@@ -47,12 +48,22 @@ def url_of(listening: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn over the API. `ready` is called when clients can connect; `should_exit` set makes it drain and return."""
+    """uvicorn over the API. `ready` is called when clients can connect; `should_exit` set makes it drain and return.
 
-    def __init__(self, app: ASGIApp, state: ServerState, ready: Callable[[], None] = lambda: None) -> None:
+    connections: how many it holds, and for how long.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        state: ServerState,
+        ready: Callable[[], None] = lambda: None,
+        connections: Connections | None = None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 Outermost(app, lambda: new_id("req_"), lambda: state.observers),
+                http=connections or Connections(),  # type: ignore[arg-type]
                 log_config=LOGGING,
                 access_log=False,
                 ws="none",
