@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -85,14 +85,13 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is of no class of asyncio's
         self._inner.connection_made(transport)
         if self._connections.opened(self):
             self._wait_for_head()
         else:
-            transport.write(_REFUSAL)
-            transport.close()
+            self._transport.write(_REFUSAL)
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._connections.heard(self)
