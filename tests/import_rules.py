@@ -107,6 +107,7 @@ SERVE_MAY_IMPORT: dict[str, set[str]] = {
     "fair_pool": set(),
     "json_body": set(),
     "token_bytes": set(),
+    "wording": set(),
     "weight_cache": set(),
     "loading": {"weight_cache"},
     # what computes an answer
@@ -119,13 +120,13 @@ SERVE_MAY_IMPORT: dict[str, set[str]] = {
     "accounts": set(),
     # what the applications are made of
     "telemetry": {"accounts", "engine"},
-    "http": {"telemetry", "accounts", "engine", "fair_pool", "json_body", "faults"},
+    "http": {"telemetry", "accounts", "engine", "fair_pool", "json_body", "faults", "wording"},
     "admin": {"http", "accounts"},
     "formats": {"json_body"},
-    "protocol": {"http", "formats", "grammar", "engine"},
+    "protocol": {"http", "formats", "grammar", "engine", "wording"},
     "pages": {"http", "accounts", "engine"},
     # the applications: neither knows the other
-    "gateway": {"admin", "pages", "protocol", "http", "telemetry", "accounts", "engine", "json_body"},
+    "gateway": {"admin", "pages", "protocol", "http", "telemetry", "accounts", "engine", "json_body", "wording"},
     "api": {
         *("admin", "pages", "protocol", "formats", "http", "telemetry", "accounts", "replicas", "grammar", "engine"),
         *("kv_cache", "loading", "fair_pool", "json_body", "token_bytes"),

@@ -16,10 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 from centime.serve.api.information import TokenizeRequest
 from centime.serve.http.errors import ApiError
 from centime.serve.http.validation import Misfit, misfit
-from centime.serve.http.wording import in_words, plain
 from centime.serve.protocol.chat_request import ChatRequest
 from centime.serve.protocol.completion_request import CompletionRequest
 from centime.serve.protocol.messages_request import CountRequest, MessagesRequest
+from centime.serve.wording import in_words, plain
 
 FUNCTION = {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
 CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}

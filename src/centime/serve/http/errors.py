@@ -16,8 +16,8 @@ from centime.errors import UserError
 from centime.serve.accounts import Refused
 from centime.serve.http.paths import dialect
 from centime.serve.http.validation import misfit
-from centime.serve.http.wording import plain
 from centime.serve.telemetry.exchange import current_exchange
+from centime.serve.wording import plain
 
 # status -> (OpenAI's and DeepSeek's `type`, Anthropic's `type`). 402 is "unknown_error" at DeepSeek.
 _TYPES = {

@@ -15,8 +15,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from centime.errors import UserError
-from centime.serve.connections import Connections
 from centime.serve.faults import LOGGING
+from centime.serve.http.connections import Connections
 from centime.serve.http.responses import new_id
 from centime.serve.http.state import ServerState
 from centime.serve.telemetry.outermost import Outermost

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic_core.core_schema import ErrorType
 
-from centime.serve.http.wording import in_words
+from centime.serve.wording import in_words
 
 # What our own validators call their errors, whose messages are told as they are: 400, 422 and 400 again.
 FORM, VALUE, UNSUPPORTED = "form", "value", "unsupported"

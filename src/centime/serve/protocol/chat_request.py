@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from centime.serve.http.errors import ApiError
 from centime.serve.http.validation import FORM
-from centime.serve.http.wording import in_words
 from centime.serve.protocol.fields import Body, Logprobs, MaxTokens, Sampled, Text, Thinking, not_taken
+from centime.serve.wording import in_words
 
 MAX_MESSAGES = 100_000  # in one request, as at Anthropic
 MAX_TOOLS = 128  # as at OpenAI and DeepSeek

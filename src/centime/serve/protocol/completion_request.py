@@ -13,8 +13,8 @@ from centime.data.tokenizers.tokenizer import FIM_BEGIN, FIM_END, FIM_HOLE
 from centime.serve.engine.request import MAX_LOGPROBS, SamplingParams
 from centime.serve.http.errors import ApiError
 from centime.serve.http.validation import FORM, VALUE
-from centime.serve.http.wording import in_words
 from centime.serve.protocol.fields import HeldElsewhere, MaxTokensOrNone, Sampled
+from centime.serve.wording import in_words
 
 if TYPE_CHECKING:
     from centime.data.tokenizers import Tokenizer

@@ -12,7 +12,7 @@ from centime.errors import UserError
 from centime.serve.engine.request import MAX_LOGPROBS, MAX_STOPS, SamplingParams
 from centime.serve.http.errors import ApiError
 from centime.serve.http.validation import FORM, UNSUPPORTED
-from centime.serve.http.wording import in_words
+from centime.serve.wording import in_words
 
 MAX_CHOICES = 16  # answers to one call
 MAX_STOP_LENGTH = 1024  # characters: every stop string is looked for after every token

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from centime.serve.http.errors import ApiError
-from centime.serve.http.wording import in_words
 from centime.serve.protocol.chat_request import (
     MAX_MESSAGES,
     MAX_TOOLS,
@@ -27,6 +26,7 @@ from centime.serve.protocol.chat_request import (
     ToolName,
 )
 from centime.serve.protocol.fields import Body, Stops, Thinking, TopK
+from centime.serve.wording import in_words
 
 
 class ContentPart(Body):

@@ -20,8 +20,8 @@ from centime.serve.gateway.upstreams.tokenize_requests import count_of, prompt_q
 from centime.serve.http.errors import ApiError
 from centime.serve.http.paths import Kind
 from centime.serve.http.responses import as_json
-from centime.serve.http.wording import plain
 from centime.serve.json_body import UnreadableJson, read_json
+from centime.serve.wording import plain
 
 CONNECT_S = 10.0
 ASK_S = 10.0  # for questions that take no model: names, token counts

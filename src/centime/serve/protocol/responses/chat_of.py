@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from centime.serve.http.errors import ApiError
 from centime.serve.http.validation import misfit
-from centime.serve.http.wording import in_words
 from centime.serve.protocol.responses.responses_request import Item, ResponsesRequest
+from centime.serve.wording import in_words
 
 THOUGHTS = "centime:"  # begins a thought that went out as `encrypted_content`
 CUSTOM = "input"  # the one argument of a function that stands for a custom tool

@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from tests.loops import run_apart
 
-from centime.serve import connections
-from centime.serve.connections import Connections, most_connections
+from centime.serve.http import connections
+from centime.serve.http.connections import Connections, most_connections
 from centime.serve.http.server import Server, bind
 
 WHOLE = b"GET /quick HTTP/1.1\r\nhost: localhost\r\n\r\n"
