@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from tests.ledger.made import CPU
 
-from centime.ledger import Book, Meter, energy
+from centime.ledger import Book, Meter
 from centime.ledger.energy import EnergyCounter
+from centime.ledger.energy import counter as counters
 
 SECOND = 10**9
 
@@ -48,8 +49,35 @@ def test_rapl_adds_the_packages_up_and_survives_their_wrap_around(tmp_path: Path
     assert counter.microjoules(SECOND) == 500
     second.write_text("41")  # 999,000 -> 1,000,000 -> 0 -> 41
     assert counter.microjoules(SECOND) == 500 + 1_042
-    second.unlink()  # a domain that goes away keeps its last word
-    assert counter.microjoules(SECOND) == 1_542
+    first.write_text("999600")
+    second.unlink()  # nothing is told while one of them is silent
+    assert counter.microjoules(2 * SECOND) == 1_542
+    second.write_text("51")  # and all of it when it is back
+    assert counter.microjoules(3 * SECOND) == 1_652
+
+
+def test_a_counter_that_is_lost_is_estimated_from_then_on(tmp_path: Path) -> None:
+    first, _ = powercap(tmp_path)
+    counter = EnergyCounter(CPU, 1, powercap=tmp_path)
+    first.write_text("999500")
+    assert counter.microjoules(SECOND) == 500
+    first.unlink()
+    assert (counter.microjoules(11 * SECOND), counter.source) == (500, "rapl")
+    lost = counter.microjoules(12 * SECOND)
+    assert lost == 500 + 11 * 10 * 10**6  # 10 W since it was last heard of
+    assert counter.source == "tdp"
+    assert "was lost" in counter.note
+    first.write_text("0")
+    assert counter.microjoules(13 * SECOND) == lost + 10 * 10**6
+
+
+def test_what_is_lost_without_a_power_is_unknown(tmp_path: Path) -> None:
+    first, _ = powercap(tmp_path)
+    counter = EnergyCounter(dataclasses.replace(CPU, tdp_watts=None), 1, powercap=tmp_path)
+    first.write_text("not a number")
+    readings = [counter.microjoules(n * SECOND) for n in (1, 2, 30, 40)]
+    assert (readings, counter.source) == ([0] * 4, "none")
+    assert "no count of microjoules" in counter.note
 
 
 def test_ranks_on_one_processor_share_its_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +92,18 @@ def test_rapl_that_may_not_be_read_is_no_counter(tmp_path: Path) -> None:
     first, _ = powercap(tmp_path)
     first.unlink()
     first.mkdir()  # reading it raises, as it does for those who are not root
-    assert EnergyCounter(CPU, 1, powercap=tmp_path).source == "tdp"
+    counter = EnergyCounter(CPU, 1, powercap=tmp_path)
+    assert counter.source == "tdp"
+    assert "cannot be read" in counter.note
+
+
+def test_the_folder_of_the_counters_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    powercap(tmp_path)
+    monkeypatch.setenv("CENTIME_POWERCAP", str(tmp_path))
+    assert EnergyCounter(CPU, 1).source == "rapl"
+    assert EnergyCounter(dataclasses.replace(CPU, counters=""), 1).source == "tdp"  # a device somewhere else
+    monkeypatch.setenv("CENTIME_POWERCAP", str(tmp_path / "none"))
+    assert "shows no energy counter" in EnergyCounter(CPU, 1).note
 
 
 class Driver:
@@ -95,7 +134,7 @@ class Driver:
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     driver = Driver()
-    monkeypatch.setattr(energy, "nvml_library", lambda: driver)
+    monkeypatch.setattr(counters, "nvml_library", lambda: driver)
     for name in ("CUDA_VISIBLE_DEVICES", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     return driver
@@ -137,7 +176,7 @@ def test_no_joule_falls_between_two_stages(tmp_path: Path, monkeypatch: pytest.M
         total[0] += 7  # a counter that never stands still
         return total[0]
 
-    monkeypatch.setattr(energy, "_rapl", lambda _: read)
+    monkeypatch.setattr(counters, "_rapl", lambda _: read)
     with Meter(book, run="x", verb="train", stage="pretrain", device=CPU) as meter:
         for number in range(5):
             meter.stage(f"stage{number}")

@@ -39,11 +39,12 @@ def test_a_row_says_when_how_much_how_long_and_for_what(book: Book, tmp_path: Pa
     assert write_requests(book, path) == 2
     head, first, second = path.read_text().splitlines()
     assert head == (
-        "instant,key,model,prompt_tokens,cached_tokens,answer_tokens,ttft_s,seconds,price,currency,price_list"
+        "instant,key,model,prompt_tokens,cached_tokens,answer_tokens,ttft_s,seconds,price,currency,price_list,"
+        "energy_joules,energy_source"
     )
-    assert first == "2025-11-30T21:30:45.123456Z,,other,100,60,10,,1.500000001,,,"
+    assert first == "2025-11-30T21:30:45.123456Z,,other,100,60,10,,1.500000001,,,,,none"
     assert second == (
-        "2025-11-30T21:30:45.123456Z,alice,tiny,100,60,10,0.250000000,1.500000001,0.000042,USD,deepseek-r1"
+        "2025-11-30T21:30:45.123456Z,alice,tiny,100,60,10,0.250000000,1.500000001,0.000042,USD,deepseek-r1,,none"
     )
     assert write_requests(book, path) == 2  # its own file is replaced
     path.write_text("a,b\n1,2\n")

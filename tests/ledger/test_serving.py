@@ -19,7 +19,7 @@ from centime.catalogue.tariffs import tariff_for
 from centime.ledger import Book
 from centime.ledger.billing import bill_of, table_of
 from centime.ledger.book import connect
-from centime.ledger.served import EngineTime, Served, add_served, engine_hours, hour_of, served_rows
+from centime.ledger.served import EngineTime, EngineTotals, Served, add_served, engine_hours, hour_of, served_rows
 from centime.ledger.serving import ServingBill, serving_bill
 
 SECOND = 10**9
@@ -197,7 +197,7 @@ def test_shares_and_idle_equal_the_meters_clock_to_the_nanosecond(steps: list[St
 
 
 def report(clock: EngineTime, connection: sqlite3.Connection, requests_ns: int, idle_ns: int, wall_ns: int) -> None:
-    clock.read(requests_ns, idle_ns, wall_ns)
+    clock.read(EngineTotals(requests_ns, idle_ns), wall_ns)
     clock.write(connection)
 
 
@@ -247,7 +247,7 @@ class Unwritable:
 
     def report(self, clock: EngineTime, requests_ns: int, idle_ns: int, wall_ns: int) -> None:
         if not self._at_commit:
-            clock.read(requests_ns, idle_ns, wall_ns)
+            clock.read(EngineTotals(requests_ns, idle_ns), wall_ns)
             return
         self._connection.execute("BEGIN")
         report(clock, self._connection, requests_ns, idle_ns, wall_ns)

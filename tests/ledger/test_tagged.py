@@ -24,7 +24,7 @@ from centime.ledger.tags import OTHER, RequestTags, tags_of
 from centime.serve.accounts import Accounts
 
 ALL = (datetime.date(1970, 1, 1), datetime.date.max)
-SUMS = (1500, 1, 0, 1, 1, 7)
+SUMS = (1500, 1, 0, 1, 1, 7, 0, 5, 1)
 ROW = Served(490_000, "m", "", "ann", "1,2,3", "USD", "", 1, 100, 0, 10, 5, 0, 200, 30)
 
 
@@ -116,7 +116,7 @@ def test_a_year_is_asked_in_under_a_second(path: Path) -> None:
         connection = book._connection
         connection.execute("BEGIN")
         connection.executemany(
-            f"INSERT INTO tagged VALUES ({', '.join('?' * 16)})",
+            f"INSERT INTO tagged VALUES ({', '.join('?' * 19)})",
             (
                 (20_000 + day, "acme", f"t{user % 9}", "k", f"u{user}", f"m{model}", "", "m", "1,2,3", "USD", *SUMS)
                 for day in range(365)

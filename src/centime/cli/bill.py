@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from centime.ledger.book import Book
+    from centime.ledger.energy import Footprint
     from centime.ledger.imports import Terms
 
 
@@ -42,6 +43,15 @@ def bill(
         None,
         "--price",
         help="Per device-hour, such as '$2/h': for what was booked without a price, or for what is imported.",
+    ),
+    grid: str = typer.Option(
+        None,
+        "--grid",
+        help="Where the electricity comes from, for its carbon: a country (FRA) or a figure ('56 g/kWh'). Without it: "
+        "your own carbon.toml, or no carbon at all.",
+    ),
+    pue: float = typer.Option(
+        None, "--pue", help="What the building draws over what its devices do, such as 1.2, for the carbon."
     ),
     focus: Path = typer.Option(
         None,
@@ -82,11 +92,13 @@ def bill(
     from centime.ledger.billing.focus_forms import version_named
     from centime.ledger.billing.focus_tokens import kind_named, write_focus_tokens
     from centime.ledger.book import Book, default_book_path
+    from centime.ledger.energy import Footprint
     from centime.ledger.imports import Terms
     from centime.units import plural
 
     if not imports and any(given is not None for given in (device, devices, price_list)):
         raise UserError("--device, --devices and --price-list say what an import does not; give them with --import.")
+    footprint = Footprint.chosen(grid, pue)
     version, kind = version_named(focus_version), kind_named(focus_of)
     if focus is not None:
         focus_file(focus, [Path(source) for source in imports]).require_writable()
@@ -101,7 +113,7 @@ def bill(
         _reprice(reprice, month, as_json)
         return
     if by is not None or month is not None:
-        _by_tag(by, month, as_json)
+        _by_tag(by, month, footprint, as_json)
         return
     path = default_book_path()
     writes = focus is not None or requests is not None
@@ -115,12 +127,12 @@ def bill(
             tariff = tariff_for(price_list) if price_list is not None else None
             _take_in(book, imports, Terms(price, device, devices, tariff))
         given = price_given(price) if price is not None else None
-        made = bill_of(book, run, given)
+        made = bill_of(book, run, given, footprint)
         if focus is not None:
             if kind == "tokens":
                 written, left_out = write_focus_tokens(book, focus, run, version)
             else:
-                written, left_out = write_focus(book, focus, run, given, version)
+                written, left_out = write_focus(book, focus, run, given, version, footprint)
         if requests is not None:
             listed = write_requests(book, requests, run)
     if as_json:
@@ -139,7 +151,7 @@ def bill(
         typer.echo(f"{requests}: {plural(listed, 'request')}, each as it came.", err=True)
 
 
-def _by_tag(by: str | None, month: str | None, as_json: bool) -> None:
+def _by_tag(by: str | None, month: str | None, footprint: Footprint, as_json: bool) -> None:
     from centime.errors import UserError
     from centime.ledger.billing.by_tag import as_json as tree_of
     from centime.ledger.billing.by_tag import lines_by, table_by
@@ -152,13 +164,13 @@ def _by_tag(by: str | None, month: str | None, as_json: bool) -> None:
     if as_json:
         import json
 
-        typer.echo(json.dumps(tree_of(names, lines), indent=2))
+        typer.echo(json.dumps(tree_of(names, lines, footprint), indent=2))
     elif not lines:
         typer.echo("Nothing was served in that time, or before the ledger sorted it.")
     else:
         from rich.console import Console
 
-        Console(highlight=False, markup=False, emoji=False).print(table_by(names, lines))
+        Console(highlight=False, markup=False, emoji=False).print(table_by(names, lines, footprint))
 
 
 def _reprice(text: str, month: str | None, as_json: bool) -> None:

@@ -19,50 +19,26 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 from centime.catalogue.home import centime_home
 from centime.errors import UserError
-from centime.ledger.imported import SCHEMA as IMPORTED_SCHEMA
+from centime.ledger.engines.lease import end_lease, keep_lease, take_lease
 from centime.ledger.imported import Imported, imported_rows, write_imported
 from centime.ledger.interval import COLUMNS, HEARTBEAT_NS, OPEN, RECOVERED, Interval
 from centime.ledger.people import erase, rows_of
 from centime.ledger.process import Identity, alive
-from centime.ledger.requests import ADDED as REQUESTS_ADDED
-from centime.ledger.requests import SCHEMA as REQUESTS_SCHEMA
 from centime.ledger.requests import ServedRequest, served_requests
-from centime.ledger.served import SCHEMA as SERVED_SCHEMA
+from centime.ledger.schema import SCHEMA_VERSION, migrate
 from centime.ledger.served import EngineHour, Served, engine_hours, served_rows
 from centime.ledger.shared import Postgres, shared_ledger
-from centime.ledger.tagged import SCHEMA as TAGGED_SCHEMA
 from centime.ledger.tagged import TaggedLine, tagged_lines
 
-SCHEMA_VERSION = 9
 BUSY_SECONDS = 10.0
 
-_TYPES = {
-    "int": "INTEGER NOT NULL",
-    "float": "REAL NOT NULL",
-    "str": "TEXT NOT NULL",
-    "float | None": "REAL",
-    "str | None": "TEXT",
-}
-_ADDED = "ALTER TABLE intervals ADD COLUMN device_ids TEXT NOT NULL DEFAULT '';"  # by version 4
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS intervals (
-  {", ".join(f"{f.name} {_TYPES[str(f.type)]}" for f in dataclasses.fields(Interval))}, PRIMARY KEY (id)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS intervals_run ON intervals (run);
-CREATE INDEX IF NOT EXISTS intervals_open ON intervals (state) WHERE state = 'open';
-CREATE TABLE IF NOT EXISTS plans (
-  run TEXT NOT NULL, run_path TEXT NOT NULL, wall_ns INTEGER NOT NULL, plan TEXT NOT NULL, PRIMARY KEY (run, run_path));
-{SERVED_SCHEMA}
-{REQUESTS_SCHEMA}
-{TAGGED_SCHEMA}
-{IMPORTED_SCHEMA}
-"""
 _UPSERT = (
     f"INSERT INTO intervals ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
     "ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
@@ -100,7 +76,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint = 32")  # heartbeats rewrite a page or two: a log of 128 KiB
         if version < SCHEMA_VERSION:
             _wal(connection)
-            _migrate(connection)
+            migrate(connection)
     except (sqlite3.Error, OSError) as error:
         raise UserError(
             f"the ledger {path} cannot be opened ({error}); "
@@ -222,6 +198,26 @@ class Book:
         with self._lock:
             return write_imported(self._connection, rows)
 
+    @contextmanager
+    def metering(self, page: str) -> Iterator[Callable[[], None]]:
+        """This process alone meters the engine of a metrics page, until the block ends; what it yields is to be called
+        now and then. Raises UserError while another process does, or where the ledger cannot be written."""
+        try:
+            with self._lock:
+                take_lease(self._connection, page)
+        except sqlite3.Error as error:
+            raise UserError(f"the ledger {self.path} cannot be written ({error}); free its disk.") from None
+
+        def keep() -> None:
+            with self._lock, suppress(sqlite3.Error):
+                keep_lease(self._connection, page)
+
+        try:
+            yield keep
+        finally:
+            with self._lock, suppress(sqlite3.Error):
+                end_lease(self._connection, page)
+
     def set_plan(self, run: str | os.PathLike[str], plan: dict[str, Any]) -> None:
         """Keep the forecast made before the run's first step, for `bill` to show beside the actual; a later one wins.
 
@@ -271,18 +267,6 @@ def _keep_private(path: Path) -> None:
             found = each.stat()
             if found.st_uid == os.geteuid() and found.st_mode & 0o077:
                 each.chmod(0o600)
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Make the tables, or bring those of an earlier version up to this one; another process may be at it too."""
-    connection.execute("BEGIN IMMEDIATE")
-    known = [row[1] for row in connection.execute("PRAGMA table_info(intervals)")]
-    added = _ADDED if known and "device_ids" not in known else ""
-    asked = [row[1] for row in connection.execute("PRAGMA table_info(requests)")]
-    lacking = [name for name in REQUESTS_ADDED if asked and name not in asked]
-    columns = "".join(f"ALTER TABLE requests ADD COLUMN {name} {REQUESTS_ADDED[name]};" for name in lacking)
-    for statement in f"{added} {columns} {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT".split(";"):
-        connection.execute(statement)  # not executescript, which would end the transaction first
 
 
 def _wal(connection: sqlite3.Connection) -> None:

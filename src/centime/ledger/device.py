@@ -36,6 +36,7 @@ class Device:
     instance: str | None = None  # the cloud's instance type, where the machine says so
     uuids: tuple[str, ...] = field(default=())  # of the GPUs, in the order that the process sees them
     part: str = ""  # of this machine's CPU: 'cpu', or a rank's share of it, such as 'cpu:0/2'; '' for a GPU
+    counters: str | None = None  # of this machine, that count its energy: 'gpu', 'cpu', '' for none; None: of its kind
 
     @property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from centime.ledger.energy.use import ENERGY_COLUMNS, NO_ENERGY, EnergyUse
 from centime.ledger.serving import units
 from centime.units import HOUR_NS
 
@@ -40,6 +41,9 @@ class Imported:
     list_pico: int | None = None
     currency: str = ""  # of the price list
     counts_up: bool = False  # counters without a start: smaller than before means that their server began anew
+    measured_uj: int = 0  # energy.use.EnergyUse has their meaning
+    estimated_uj: int = 0
+    known_ns: int = 0
 
 
 _MONEY = ("cost_pico", "list_pico")
@@ -50,6 +54,7 @@ SCHEMA = (
     + ", ".join(f"{f.name} {_TYPES[str(f.type)]}" for f in dataclasses.fields(Imported))
     + ", PRIMARY KEY (id)) WITHOUT ROWID;"
 )
+ADDED = tuple(("imported", name, "INTEGER NOT NULL DEFAULT 0") for name in ENERGY_COLUMNS)  # by version 10
 
 
 def imported_rows(connection: sqlite3.Connection) -> list[Imported]:
@@ -72,7 +77,8 @@ def write_imported(connection: sqlite3.Connection, rows: Iterable[Imported]) -> 
                 str(value) if name in _MONEY and value is not None else value
                 for name, value in dataclasses.asdict(placed).items()
             ]
-            connection.execute(f"INSERT OR REPLACE INTO imported VALUES ({', '.join('?' * len(values))})", values)
+            marks = ", ".join("?" * len(values))
+            connection.execute(f"INSERT OR REPLACE INTO imported ({', '.join(_NAMES)}) VALUES ({marks})", values)
             written += 1
         connection.execute("COMMIT")
     except BaseException:
@@ -154,12 +160,14 @@ class ImportedLine:
     cost_pico: int | None = None
     list_pico: int | None = None
     unpriced: int = 0  # statements without a cost
+    energy: EnergyUse = NO_ENERGY
 
     def add(self, row: Imported) -> None:
         """Sum a statement in."""
         self.statements += 1
         for name in ("device_ns", "requests", "prompt_tokens", "hit_tokens", "output_tokens"):
             setattr(self, name, getattr(self, name) + getattr(row, name))
+        self.energy += EnergyUse(row.measured_uj, row.estimated_uj, row.known_ns)
         if row.cost_pico is None:
             self.unpriced += 1
         else:
@@ -184,6 +192,7 @@ class ImportedLine:
             "cost_currency": self.cost_currency or None,
             "list_price": None if self.list_pico is None else units(self.list_pico),
             "currency": self.currency or None,
+            **self.energy.as_json(),
             "imported": True,
         }
 

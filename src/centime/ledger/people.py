@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from centime.catalogue.tariffs import decimal
+from centime.ledger.tagged import SUMS
 
 ERASED = "(erased)"
 COLUMNS = (
@@ -77,11 +78,10 @@ def _merge_tags(connection: sqlite3.Connection, user: str) -> None:
 
 def _merge_sums(connection: sqlite3.Connection, user: str) -> None:
     names = "day, by_organisation, by_team, by_key, by_model, by_feature, by_run, by_price_list, by_currency"
-    sums = ("requests", "prompt_tokens", "hit_tokens", "output_tokens", "machine_ns", "list_pico")
-    added = ", ".join(f"{name} = tagged.{name} + excluded.{name}" for name in sums)
+    added = ", ".join(f"{name} = tagged.{name} + excluded.{name}" for name in SUMS)
     connection.execute(
-        f"INSERT INTO tagged ({names}, by_user, {', '.join(sums)}) "
-        f"SELECT {names}, ?, {', '.join(sums)} FROM tagged WHERE by_user = ? "
+        f"INSERT INTO tagged ({names}, by_user, {', '.join(SUMS)}) "
+        f"SELECT {names}, ?, {', '.join(SUMS)} FROM tagged WHERE by_user = ? "
         f"ON CONFLICT (day, by_organisation, by_team, by_key, by_user, by_model, by_feature, by_run, by_price_list, "
         f"by_currency) DO UPDATE SET {added}",
         (ERASED, user),

@@ -34,6 +34,7 @@ class _Running:
         """Bring the interval's figures up to `now_ns`."""
         self.interval.measured_ns = now_ns - self.interval.mono_start_ns
         self.interval.energy_uj = reading_uj - self.first_uj
+        self.interval.energy_source = self.counter.source  # which changes where a counter is lost
         return self.interval
 
 

@@ -14,15 +14,21 @@ _NAMES = ("run", "run_path", "key", "tariff", "currency")
 _FIGURES = (
     "arrived_ns", "prompt_tokens", "hit_tokens", "output_tokens", "first_token_ns", "total_ns", "list_pico",
 )  # fmt: skip
+_ENERGY = ("measured_uj", "estimated_uj")  # null: nobody knows
 
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS request_names (
   id INTEGER PRIMARY KEY, {", ".join(f"{name} TEXT NOT NULL" for name in _NAMES)}, UNIQUE ({", ".join(_NAMES)}));
 CREATE TABLE IF NOT EXISTS requests (
   names INTEGER NOT NULL, {", ".join(f"{name} INTEGER NOT NULL" for name in _FIGURES)},
-  tags INTEGER NOT NULL DEFAULT 0, request_id TEXT NOT NULL DEFAULT '');
+  tags INTEGER NOT NULL DEFAULT 0, request_id TEXT NOT NULL DEFAULT '',
+  {", ".join(f"{name} INTEGER" for name in _ENERGY)});
 """
-ADDED = {"tags": "INTEGER NOT NULL DEFAULT 0", "request_id": "TEXT NOT NULL DEFAULT ''"}  # by versions 7 and 9
+ADDED = (  # (table, column, type)
+    ("requests", "tags", "INTEGER NOT NULL DEFAULT 0"),  # by version 7
+    ("requests", "request_id", "TEXT NOT NULL DEFAULT ''"),  # by version 9
+    *(("requests", name, "INTEGER") for name in _ENERGY),  # by version 10
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class ServedRequest:
     """A finished request. run, run_path, key, tariff, currency: as in `served.Served`.
 
     arrived_ns: since the epoch; first_token_ns, total_ns: from then to the first token (0: none came) and to the end;
-    list_pico: what the price list asks for it, in pico-units of `currency`; request_id: as its client was told it.
+    list_pico: what the price list asks for it, in pico-units of `currency`; request_id: as its client was told it;
+    measured_uj, estimated_uj: its energy in microjoules (energy.use), None where nobody knows.
     """
 
     run: str
@@ -46,12 +53,14 @@ class ServedRequest:
     total_ns: int
     list_pico: int
     request_id: str = ""
+    measured_uj: int | None = None
+    estimated_uj: int | None = None
 
 
 def add_request(connection: sqlite3.Connection, row: ServedRequest, tags: int = 0) -> None:
     """Add a request, inside the caller's transaction. tags: the number of its tags (`tagged.py`), 0: it has none."""
     values = astuple(row)
-    names, figures = values[: len(_NAMES)], values[len(_NAMES) :]  # the id behind them
+    names, figures = values[: len(_NAMES)], values[len(_NAMES) :]  # behind them its id and its energy
     where = " AND ".join(f"{name} = ?" for name in _NAMES)
     found = connection.execute(f"SELECT id FROM request_names WHERE {where}", names).fetchone()
     if found is None:
@@ -61,14 +70,15 @@ def add_request(connection: sqlite3.Connection, row: ServedRequest, tags: int = 
         ).fetchone()[0]
     else:
         known = found[0]
-    marks = ", ".join("?" * (len(_FIGURES) + 3))
-    columns = ", ".join(("names", *_FIGURES, "request_id", "tags"))
-    connection.execute(f"INSERT INTO requests ({columns}) VALUES ({marks})", (known, *figures, tags))
+    columns = ("names", *_FIGURES, "request_id", *_ENERGY, "tags")
+    connection.execute(
+        f"INSERT INTO requests ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", (known, *figures, tags)
+    )
 
 
 def served_requests(connection: sqlite3.Connection) -> Iterator[ServedRequest]:
     """Every request, in the order in which they came."""
-    columns = ", ".join((*_NAMES, *_FIGURES, "request_id"))
+    columns = ", ".join((*_NAMES, *_FIGURES, "request_id", *_ENERGY))
     source = "requests JOIN request_names ON request_names.id = names ORDER BY arrived_ns"
     for values in connection.execute(f"SELECT {columns} FROM {source}"):
         yield ServedRequest(*values)

@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from centime.catalogue.tariffs import PICO
+from centime.ledger.energy import NO_ENERGY, EnergyUse
+from centime.ledger.energy.use import ENERGY_COLUMNS
 from centime.ledger.interval import Interval
 from centime.ledger.served import EngineHour, Served
 
@@ -35,6 +37,9 @@ class ServedLine:
     hit_pico: int = 0
     miss_pico: int = 0
     output_pico: int = 0
+    measured_uj: int = 0
+    estimated_uj: int = 0
+    known_ns: int = 0
 
     def add(self, row: Served | ServedLine) -> None:
         """Sum a row in."""
@@ -45,6 +50,11 @@ class ServedLine:
     def list_pico(self) -> int:
         """What the price list asks."""
         return self.hit_pico + self.miss_pico + self.output_pico
+
+    @property
+    def energy(self) -> EnergyUse:
+        """Its share of the devices' joules."""
+        return EnergyUse(self.measured_uj, self.estimated_uj, self.known_ns)
 
     @property
     def list_price(self) -> float | None:
@@ -60,6 +70,7 @@ class ServedLine:
             "hit_tokens": self.hit_tokens,
             "output_tokens": self.output_tokens,
             "machine_ns": self.machine_ns,
+            **self.energy.as_json(),
             "list_price": self.list_price,
             "list_price_parts": [units(pico) for pico in parts] if self.currency else None,
             "currency": self.currency or None,
@@ -68,6 +79,7 @@ class ServedLine:
 
 _SUMS = (
     "requests", "prompt_tokens", "hit_tokens", "output_tokens", "machine_ns", "hit_pico", "miss_pico", "output_pico",
+    *ENERGY_COLUMNS,
 )  # fmt: skip
 
 
@@ -93,7 +105,8 @@ class ServedHour:
 @dataclass
 class ServingBill:
     """Everything served by some runs. device_ns is what the meter booked for the verb `serve`, and is the sum of
-    `total.machine_ns`, `unfinished_ns`, `idle_ns` and `other_ns`, to the nanosecond."""
+    `total.machine_ns`, `unfinished_ns`, `idle_ns` and `other_ns`, to the nanosecond. The engines' joules are split the
+    same way: `requests_energy` and `idle_energy` are all that their counters told, to the microjoule."""
 
     lines: list[ServedLine]
     hours: list[ServedHour]
@@ -103,6 +116,13 @@ class ServingBill:
     idle_ns: int
     cost: float | None  # of device_ns; None without a price, or in several currencies
     cost_currency: str | None
+    requests_energy: EnergyUse = NO_ENERGY
+    idle_energy: EnergyUse = NO_ENERGY
+
+    @property
+    def unfinished_energy(self) -> EnergyUse:
+        """Of requests that are in no line."""
+        return self.requests_energy - self.total.energy
 
     @property
     def unfinished_ns(self) -> int:
@@ -145,6 +165,14 @@ class ServingBill:
             "machine_currency": self.cost_currency,
             "machine_cost_of_requests": self.share_of_cost(self.total.machine_ns),
             "margin": self.margin,
+            "energy": {
+                name: energy.as_json()
+                for name, energy in (
+                    ("finished", self.total.energy),
+                    ("unfinished", self.unfinished_energy),
+                    ("idle", self.idle_energy),
+                )
+            },
             "hours": [hour.as_json() for hour in self.hours],
         }
 
@@ -156,6 +184,7 @@ def serving_bill(
 
     intervals: those on the bill, of any verb; run: only rows of their runs, None for all rows.
     """
+    requests_energy = idle_energy = NO_ENERGY
     own = [interval for interval in intervals if interval.verb == "serve"]
     runs = {(interval.run, interval.run_path or "") for interval in intervals}
     lines: dict[tuple[str, str, str, str], ServedLine] = {}
@@ -172,6 +201,8 @@ def serving_bill(
             hour = hours.setdefault(engine.hour, ServedHour(engine.hour))
             hour.requests_ns += engine.requests_ns
             hour.idle_ns += engine.idle_ns
+            requests_energy += engine.requests_energy
+            idle_energy += engine.idle_energy
     if not own and not hours:
         return None
     currencies = {line.currency for line in lines.values() if line.tariff}
@@ -188,6 +219,8 @@ def serving_bill(
         sum(hour.idle_ns for hour in hours.values()),
         cost,
         cost_currency,
+        requests_energy.at_least(total.energy),  # as of the time
+        idle_energy,
     )
 
 

@@ -10,6 +10,7 @@ import datetime
 import sqlite3
 from dataclasses import dataclass, replace
 
+from centime.ledger.energy.use import ENERGY_COLUMNS, NO_ENERGY, EnergyUse
 from centime.ledger.served import MOST, Served
 from centime.ledger.tags import OTHER, TAG_NAMES, RequestTags
 
@@ -18,7 +19,7 @@ MOST_VALUES = 10_000  # different ones of one tag, of one key, in a month
 _LIMITED = ("user", "session", "team", "model", "feature", "other")
 _NAMES = ("organisation", "team", "key", "user", "model", "feature", "run", "price_list", "currency")
 _COLUMNS = ("day", *(f"by_{name}" for name in _NAMES))
-_SUMS = ("requests", "prompt_tokens", "hit_tokens", "output_tokens", "machine_ns", "list_pico")
+SUMS = ("requests", "prompt_tokens", "hit_tokens", "output_tokens", "machine_ns", "list_pico", *ENERGY_COLUMNS)
 _TAG_COLUMNS = tuple(f"by_{name}" for name in TAG_NAMES)
 BY = ("day", *_NAMES[:-1])  # what a bill is sorted by
 
@@ -32,8 +33,9 @@ CREATE TABLE IF NOT EXISTS tag_values (
   PRIMARY KEY (by_key, tag, month, value));
 CREATE TABLE IF NOT EXISTS tagged (
   day INTEGER NOT NULL, {", ".join(f"{name} TEXT NOT NULL" for name in _COLUMNS[1:])},
-  {", ".join(f"{name} INTEGER NOT NULL" for name in _SUMS)}, PRIMARY KEY ({", ".join(_COLUMNS)}));
+  {", ".join(f"{name} INTEGER NOT NULL DEFAULT 0" for name in SUMS)}, PRIMARY KEY ({", ".join(_COLUMNS)}));
 """
+ADDED = tuple(("tagged", name, "INTEGER NOT NULL DEFAULT 0") for name in ENERGY_COLUMNS)  # by version 10
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class TaggedLine:
     output_tokens: int
     machine_ns: int
     list_pico: int
+    energy: EnergyUse = NO_ENERGY
 
 
 def add_tagged(connection: sqlite3.Connection, row: Served, place: str, tags: RequestTags) -> int:
@@ -61,11 +64,14 @@ def add_tagged(connection: sqlite3.Connection, row: Served, place: str, tags: Re
         row.hour // DAY_HOURS, organisation, team or kept.team, row.key, kept.user, kept.model, kept.feature, row.run,
         row.tariff, row.currency,
     )  # fmt: skip
-    added = (row.requests, row.prompt_tokens, row.hit_tokens, row.output_tokens, row.machine_ns, row.list_pico)
-    update = ", ".join(map(_added, _SUMS))
+    added = (
+        row.requests, row.prompt_tokens, row.hit_tokens, row.output_tokens, row.machine_ns, row.list_pico,
+        row.measured_uj, row.estimated_uj, row.known_ns,
+    )  # fmt: skip
+    update = ", ".join(map(_added, SUMS))
     marks = ", ".join("?" * (len(names) + len(added)))
     connection.execute(
-        f"INSERT INTO tagged ({', '.join(_COLUMNS + _SUMS)}) VALUES ({marks}) "
+        f"INSERT INTO tagged ({', '.join(_COLUMNS + SUMS)}) VALUES ({marks}) "
         f"ON CONFLICT ({', '.join(_COLUMNS)}) DO UPDATE SET {update}",
         (*names, *added),
     )
@@ -83,7 +89,7 @@ def tagged_lines(
     """The sums from one day to another, both included (UTC), the dearest first. by: of BY."""
     columns = ["day" if name == "day" else f"by_{name}" for name in by]
     # in halves, which are added up here: SQLite's sum ends at 64 bits
-    sums = ", ".join(f"sum({name} / 4294967296), sum({name} % 4294967296)" for name in _SUMS)
+    sums = ", ".join(f"sum({name} / 4294967296), sum({name} % 4294967296)" for name in SUMS)
     rows = connection.execute(
         f"SELECT {', '.join([*columns, 'by_currency'])}, {sums} FROM tagged WHERE day BETWEEN ? AND ? "
         f"GROUP BY {', '.join([*columns, 'by_currency'])}",
@@ -96,7 +102,10 @@ def tagged_lines(
         shown = tuple(
             date_of(value).isoformat() if name == "day" else value for name, value in zip(by, values, strict=True)
         )
-        found.append(TaggedLine(shown, currency, *whole))
+        requests, prompt, hits, output, machine_ns, list_pico, *energy = whole
+        found.append(
+            TaggedLine(shown, currency, requests, prompt, hits, output, machine_ns, list_pico, EnergyUse(*energy))
+        )
     return sorted(found, key=lambda line: (-line.list_pico, line.by))
 
 

@@ -16,6 +16,7 @@ from centime.cli import app
 from centime.errors import UserError
 from centime.ledger import Book
 from centime.ledger.billing import bill_of
+from centime.ledger.energy import Footprint
 from centime.ledger.engines.metering import metered
 from centime.ledger.engines.shown import meter_json, meter_table
 from centime.ledger.engines.watch import page_of
@@ -38,7 +39,7 @@ def test_what_is_booked_is_what_is_shown(book: Book) -> None:
     terms = Terms("$2.10/h", None, 8)
     with shown(Working(silent=(3,)).page) as address:
         watch = metered(book, page_of(address), terms, 0.3, 0.05)
-    said = json.loads(json.dumps(meter_json(watch, terms)))
+    said = json.loads(json.dumps(meter_json(watch, terms, Footprint(None))))
     lines = {line.name: line for line in bill_of(book).imported}
     host = address.removeprefix("http://")
     (model,) = (part for hour in said["hours"] for part in hour["parts"] if part["model"])
@@ -46,7 +47,7 @@ def test_what_is_booked_is_what_is_shown(book: Book) -> None:
     assert lines[f"{host} m"].output_tokens == model["decoded"] > 0
     assert sum(line.device_ns for line in lines.values()) == said["device_ns"] >= 8 * 3 * 10**8
     assert watch.missed == 1
-    text = printed(meter_table(watch, terms))
+    text = printed(meter_table(watch, terms, Footprint(None)))
     assert f"{host} (vLLM), 8 devices" in text
     assert "1 reading failed" in text
     assert "are assumed (DeepSeek's Day 6" in text

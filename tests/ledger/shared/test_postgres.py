@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from centime.cli import app
 from centime.errors import UserError
+from centime.ledger.served import EngineTotals
 from centime.ledger.shared import LedgerLost
 from centime.ledger.tags import RequestTags
 from centime.serve.accounts import Accounts, Refused, limits
@@ -41,7 +42,7 @@ def test_every_verb_works_on_it(shared: Database, tmp_path: Path) -> None:
         ticket.tag(RequestTags(user=user, model="big"))
         ticket.raise_to(prompt_tokens=100, max_tokens=100)
         ticket.settle(Use(100, 0, 100))
-    accounts.machine_time(10**9, 10**9)
+    accounts.machine_time(EngineTotals(10**9, 10**9))
     accounts.tell_alerts()
     with pytest.raises(Refused, match="has"):
         accounts.admit(accounts.authenticate(secret), prompt_tokens=5000, max_tokens=0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from centime.catalogue.tariffs import Tariff, tariff_for
+from centime.ledger.energy import NO_ENERGY, EnergyUse
 from centime.serve.accounts import Account, Accounts, Refused
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
@@ -24,6 +25,7 @@ class Use:
     machine_ns: int = 1_000_000
     first_token_ns: int = 2_000_000
     total_ns: int = 5_000_000
+    energy: EnergyUse = NO_ENERGY
 
 
 def flat(amounts: str = "1,2,3") -> Tariff:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.serve.accounts.made import DOLLAR, Use, keyed, refusal
 
-from centime.ledger.served import engine_hours, served_rows
+from centime.ledger.served import EngineTotals, engine_hours, served_rows
 from centime.serve.accounts import Accounts, Refused, Ticket
 from centime.serve.accounts.keys import list_keys
 from centime.serve.accounts.store import Store
@@ -59,7 +59,7 @@ def test_a_release_is_not_lost(path: Path, unwritable: Unwritable) -> None:
     ticket = accounts.admit(account, prompt_tokens=500, max_tokens=500)
     with unwritable(accounts, path):
         ticket.release()
-    accounts.machine_time(1, 1)
+    accounts.machine_time(EngineTotals(1, 1))
     assert (list_keys(Store(path))[0].running, accounts.balance(account).held) == (0, 0)
     accounts.admit(account, prompt_tokens=500, max_tokens=500).release()
 
@@ -119,7 +119,7 @@ def test_a_settled_ticket_stays_settled_whatever_follows(path: Path, unwritable:
         with pytest.raises(RuntimeError):
             tickets[0].settle(Use())
         forget(tickets)
-    accounts.machine_time(1, 1)
+    accounts.machine_time(EngineTotals(1, 1))
     assert accounts.balance(account).left == DOLLAR - 230 * 10**6
     assert [row.requests for row in served_rows(sqlite3.connect(path))] == [1]
 
@@ -149,7 +149,7 @@ def test_many_that_end_while_the_ledger_is_locked_do_not_wait_for_one_another(pa
         for thread in threads:
             thread.join()
         assert len(begun) <= 5  # not one wait each
-    accounts.machine_time(1, 1)
+    accounts.machine_time(EngineTotals(1, 1))
     assert accounts.balance(account).left == DOLLAR - 20 * 230 * 10**6
     assert accounts.balance(account).held == 0
 
@@ -196,7 +196,7 @@ def test_whatever_happens_to_tickets_and_the_ledger_money_adds_up(
             bad.__exit__(None, None, None)
             bad = None
         elif move == "clock":
-            accounts.machine_time(number, number)
+            accounts.machine_time(EngineTotals(number, number))
         elif move == "admit":
             status = refusal(functools.partial(admit, 100 * number))
             assert status == 503 if bad is not None else status in (None, 402, 429)
@@ -215,11 +215,11 @@ def test_whatever_happens_to_tickets_and_the_ledger_money_adds_up(
     ticket = None
     if bad is not None:
         bad.__exit__(None, None, None)
-    accounts.machine_time(1, 1)
+    accounts.machine_time(EngineTotals(1, 1))
     (key,) = list_keys(Store(path))
     assert key.running == len(tickets)
     tickets.clear()
-    accounts.machine_time(2, 2)
+    accounts.machine_time(EngineTotals(2, 2))
     balance = accounts.balance(account)
     assert (balance.left, balance.held) == (budget - charged, 0)
     rows = served_rows(sqlite3.connect(path))
@@ -237,7 +237,7 @@ def test_the_engines_hours_are_booked_when_the_ledger_can_be_written_again(
     def after(minutes: int) -> None:
         now[0] += minutes * HOUR // 60
         busy, idle = (now[0] - 500_000 * HOUR) * 2 // 3, (now[0] - 500_000 * HOUR) // 3
-        accounts.machine_time(busy, idle)
+        accounts.machine_time(EngineTotals(busy, idle))
 
     after(30)
     with locked(accounts, path):

@@ -11,7 +11,7 @@ from tests.serve.accounts.made import Use, flat
 
 from centime.catalogue.prices import price_given
 from centime.catalogue.tariffs import tariff_for
-from centime.ledger.served import engine_hours, served_rows
+from centime.ledger.served import EngineTotals, engine_hours, served_rows
 from centime.serve.accounts import Accounts, Machine, Refused
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
@@ -68,8 +68,8 @@ def test_each_machine_has_its_requests_and_its_hours(path: Path) -> None:
     charge = accounts.admit(account).settle(Use(machine_ns=10**9), dear)
     assert charge.machine_cost == 4 * 10**9  # two devices, a second, 7.2 dollars an hour each
     assert accounts.admit(account).settle(Use(machine_ns=10**9), cheap).machine_cost is None
-    accounts.machine_time(10**9, 0, dear)
-    accounts.machine_time(5, 7, cheap)
+    accounts.machine_time(EngineTotals(10**9, 0), dear)
+    accounts.machine_time(EngineTotals(5, 7), cheap)
     accounts.close()
     connection = sqlite3.connect(path)
     assert sorted((row.run, row.machine_ns) for row in served_rows(connection)) == [

@@ -158,7 +158,7 @@ def test_owners_take_turns(model: Transformer, tokenizer: Tokenizer) -> None:
 def test_shares_and_idle_time_are_the_wall_clock(model: Transformer, tokenizer: Tokenizer, data: st.DataObject) -> None:
     """Over any stretch of steps, with aborts and preemption: nanosecond for nanosecond."""
     served = engine(model, tokenizer, blocks=12, step_tokens=7)
-    began = served._clock.until_ns
+    began = served.clock._clock.until_ns
     asked: list[Asked] = []
     for action in data.draw(st.lists(st.sampled_from(["ask", "step", "step", "abort"]), max_size=25)):
         if action == "ask":
@@ -170,7 +170,7 @@ def test_shares_and_idle_time_are_the_wall_clock(model: Transformer, tokenizer: 
             served.step()
     while served.step():
         pass
-    clock = served._clock
+    clock = served.clock._clock
     assert sum(request.end.usage.machine_ns for request in asked) == clock.busy_ns
     assert clock.busy_ns + clock.idle_ns == clock.until_ns - began
     assert served.stats().idle_ns > clock.idle_ns  # idle time goes on while nobody asks

@@ -228,8 +228,8 @@ def test_machine_time_is_shared_and_whole(put: Callable[..., Put]) -> None:
         thread.join()
     took = time.monotonic_ns() - began
     served = sum(row.machine_ns for row in made.served())
-    requests_ns, idle_ns = made.gateway.pool.backends[0].clock.totals()
-    assert served == requests_ns <= took  # side by side they had no more than the time that passed
-    made.gateway.accounts.machine_time(requests_ns, idle_ns)
+    totals = made.gateway.pool.backends[0].clock.totals()
+    assert served == totals.requests_ns <= took  # side by side they had no more than the time that passed
+    made.gateway.accounts.machine_time(totals)
     (hour,) = engine_hours(sqlite3.connect(made.home / "ledger.sqlite"))[-1:]
     assert hour.requests_ns + hour.idle_ns > 0

@@ -21,6 +21,7 @@ from tests.small import small_config, small_tokenizer
 
 from centime.catalogue.prices import price_given
 from centime.catalogue.tariffs import tariff_for
+from centime.ledger.served import EngineTotals
 from centime.model import Transformer
 from centime.serve.accounts import Accounts
 from centime.serve.accounts.keys import add_key, list_keys
@@ -96,7 +97,7 @@ class World:
         store, deadline = Store(self.serving.accounts._store.path), time.monotonic() + 60
         while True:
             stats = self.serving.engine.stats()
-            self.serving.accounts.machine_time(0, 0)  # what had to wait goes in
+            self.serving.accounts.machine_time(EngineTotals(0, 0))  # what had to wait goes in
             running = {key.name: key.running for key in list_keys(store) if key.running}
             over = not self.serving.calls and (stats.failed or not stats.running + stats.waiting)
             if over and not running:

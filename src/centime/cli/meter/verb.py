@@ -25,6 +25,9 @@ def meter(
         str | None, typer.Option("--for", help="How long, such as 1h; until Ctrl-C or SIGTERM if left out.")
     ] = None,
     every: Annotated[str, typer.Option(help="Time between two readings: also how finely idle time is told.")] = "2s",
+    grid: Annotated[
+        str | None, typer.Option(help="Where its electricity comes from, for the carbon: FRA, or '56 g/kWh'.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON (docs/meter.md names its keys).")] = False,
 ) -> None:
     """Split every hour of an engine's machine over what ran on it, by its own counters, idle time apart.
@@ -36,6 +39,7 @@ def meter(
     from centime.catalogue.prices import price_given
     from centime.errors import UserError
     from centime.ledger.book import Book
+    from centime.ledger.energy import Footprint
     from centime.ledger.engines.metering import metered
     from centime.ledger.engines.shown import meter_json, meter_table
     from centime.ledger.engines.statements import price_and_devices
@@ -43,6 +47,7 @@ def meter(
     from centime.ledger.imports.terms import NamedDevice, Terms
     from centime.units import parse_duration
 
+    footprint = Footprint.chosen(grid)
     hourly, devices = price_and_devices(price) if price is not None else (None, None)
     if hourly is not None:
         price_given(hourly)
@@ -61,6 +66,6 @@ def meter(
     with Book() as book:
         watch = metered(book, page_of(engine), terms, seconds, pace)
     if as_json:
-        typer.echo(json.dumps(meter_json(watch, terms), indent=2))
+        typer.echo(json.dumps(meter_json(watch, terms, footprint), indent=2))
     else:
-        Console(highlight=False, markup=False, emoji=False).print(meter_table(watch, terms))
+        Console(highlight=False, markup=False, emoji=False).print(meter_table(watch, terms, footprint))

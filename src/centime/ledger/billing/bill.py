@@ -21,12 +21,12 @@ from centime.ledger.billing.plan_actual import begun_ns, plan_against_actual
 from centime.ledger.billing.runs import intervals_of, with_price
 from centime.ledger.billing.stages import SECTIONS, TRAINING, order_of, section_of
 from centime.ledger.book import Book
+from centime.ledger.energy import Footprint
+from centime.ledger.energy.use import KWH_UJ
 from centime.ledger.imported import ImportedLine, imported_lines
 from centime.ledger.interval import Interval
 from centime.ledger.serving import ServingBill, serving_bill
 from centime.units import HOUR_NS, format_device_time
-
-KWH_UJ = 3_600_000_000_000  # microjoules in a kilowatt-hour: the same number as nanoseconds in an hour
 
 
 @dataclass
@@ -82,6 +82,11 @@ class BillLine:
         return self.flops / self.peak_flop if self.flops and self.peak_flop else None
 
     @property
+    def energy_kwh(self) -> float | None:
+        """Kilowatt-hours; None where nobody knows any."""
+        return None if self.energy_uj is None else self.energy_uj / KWH_UJ
+
+    @property
     def energy_source(self) -> str:
         """nvml or rapl (measured), estimated, mixed or none."""
         return _one(self.energy_sources)
@@ -106,7 +111,7 @@ class BillLine:
             "tokens": self.tokens,
             "flops": self.flops,
             "mfu": self.mfu,
-            "energy_kwh": None if self.energy_uj is None else self.energy_uj / KWH_UJ,
+            "energy_kwh": self.energy_kwh,
             "energy_source": self.energy_source,
             "cost": self.money,
             "cost_source": self.cost_source,
@@ -131,6 +136,7 @@ class Bill:
     notes: list[str]
     serving: ServingBill | None = None  # what `centime serve` served; None where it never ran
     imported: list[ImportedLine] = field(default_factory=list)  # by others' word; in no line and no total above
+    footprint: Footprint = Footprint(None)  # noqa: RUF009 - frozen; what carbon is counted by
 
     @property
     def currency(self) -> str | None:
@@ -142,22 +148,28 @@ class Bill:
         return {
             "currency": self.currency,
             "price_date": self.price_date,
-            "lines": [line.as_json() for line in self.lines],
-            "total": self.total.as_json(),
+            "lines": [self._line_json(line) for line in self.lines],
+            "total": self._line_json(self.total),
             "plan": self.plan,
             "run": self.run,
-            "training": self.training.as_json(),
+            "training": self._line_json(self.training),
             "runs": self.runs,
             "notes": self.notes,
             "serving": None if self.serving is None else self.serving.as_json(),
-            "imported": [line.as_json() for line in self.imported],
+            "imported": [
+                line.as_json() | {"carbon_grams": self.footprint.grams(line.energy.kwh)} for line in self.imported
+            ],
+            "carbon": self.footprint.as_json(),
         }
 
+    def _line_json(self, line: BillLine) -> dict[str, Any]:
+        return line.as_json() | {"carbon_grams": self.footprint.grams(line.energy_kwh)}
 
-def bill_of(book: Book, run: str | None = None, price: Price | None = None) -> Bill:
+
+def bill_of(book: Book, run: str | None = None, price: Price | None = None, footprint: Footprint | None = None) -> Bill:
     """The bill of one run (its folder or its name), or of everything in the book.
 
-    price: for what was booked without one.
+    price: for what was booked without one. footprint: what carbon is counted by; None: by the person's carbon.toml.
     Raises UserError for a run that the book does not know, or a name that several folders share.
     """
     chosen = with_price(intervals_of(book.intervals(), run), price)
@@ -186,6 +198,7 @@ def bill_of(book: Book, run: str | None = None, price: Price | None = None) -> B
         notes=[*notes_of(chosen), *_before(chosen, since), *_elsewhere(chosen, run)],
         serving=serving_bill(book.served(), book.engine_hours(), chosen, run),
         imported=imported_lines(book.imported()) if run is None else [],
+        footprint=Footprint.chosen() if footprint is None else footprint,
     )
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from centime.catalogue.tariffs import decimal
 from centime.errors import UserError, nearest
 from centime.files.output import Output
 from centime.ledger.book import Book
+from centime.ledger.energy import Footprint
 from centime.ledger.people import COLUMNS
 from centime.ledger.serving import units
 from centime.ledger.tagged import BY, TaggedLine
@@ -55,7 +58,7 @@ def lines_by(book: Book, by: str, month: str | None = None) -> tuple[tuple[str, 
     return names, book.tagged(names, *days_of(month))
 
 
-def as_json(names: Sequence[str], lines: Sequence[TaggedLine]) -> list[dict[str, Any]]:
+def as_json(names: Sequence[str], lines: Sequence[TaggedLine], footprint: Footprint) -> list[dict[str, Any]]:
     """The lines as JSON values; money as exact decimal strings, null without a price list."""
     return [
         dict(zip(names, line.by, strict=True))
@@ -65,6 +68,8 @@ def as_json(names: Sequence[str], lines: Sequence[TaggedLine]) -> list[dict[str,
             "cached_tokens": line.hit_tokens,
             "answer_tokens": line.output_tokens,
             "machine_ns": line.machine_ns,
+            **line.energy.as_json(),
+            "carbon_grams": footprint.grams(line.energy.kwh),
             "price": decimal(line.list_pico) if line.currency else None,
             "currency": line.currency or None,
         }
@@ -72,18 +77,24 @@ def as_json(names: Sequence[str], lines: Sequence[TaggedLine]) -> list[dict[str,
     ]
 
 
-def table_by(names: Sequence[str], lines: Sequence[TaggedLine]) -> Table:
-    """The lines for a terminal."""
+def table_by(names: Sequence[str], lines: Sequence[TaggedLine], footprint: Footprint) -> RenderableType:
+    """The lines for a terminal, and what their carbon is counted by, where anybody said."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in names:
         table.add_column(name.replace("_", " "), overflow="fold")
-    for name in ("requests", "prompt", "cached", "output", "list price"):
+    carbon = footprint.grid is not None
+    for name in ("requests", "prompt", "cached", "output", "energy", *(["CO2e"] if carbon else []), "list price"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
         counts = (line.requests, line.prompt_tokens, line.hit_tokens, line.output_tokens)
         price = format_money(units(line.list_pico), line.currency) if line.currency else "no price"
-        table.add_row(*(value or NOBODY for value in line.by), *map(format_count, counts), price)
-    return table
+        energy = line.energy.text(line.machine_ns)
+        grams = [footprint.text(line.energy.kwh) + ("~" if line.energy.estimated_uj else "")] if carbon else []
+        table.add_row(*(value or NOBODY for value in line.by), *map(format_count, counts), energy, *grams, price)
+    words = [f"CO2e: energy at {footprint.grid}."] if carbon else []
+    if any(line.energy.estimated_uj for line in lines):
+        words.append("~ estimated from power at full load: an upper bound.")
+    return Group(table, *(Text(word, style="dim") for word in words))
 
 
 def write_user(book: Book, user: str, path: Path) -> int:

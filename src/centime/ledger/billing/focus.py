@@ -14,9 +14,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from centime.catalogue.prices import Price
-from centime.ledger.billing.focus_forms import EMPTY, focus_file, write_rows
+from centime.ledger.billing.focus_forms import CARBON, EMPTY, focus_file, write_rows
 from centime.ledger.billing.runs import intervals_of, with_price
 from centime.ledger.book import Book
+from centime.ledger.energy import Footprint
 from centime.ledger.interval import Interval
 from centime.units import HOUR_NS
 
@@ -27,19 +28,33 @@ _HOUR_DIGITS = Decimal(
 
 
 def write_focus(
-    book: Book, path: Path, run: str | None = None, price: Price | None = None, version: str = "1.2"
+    book: Book,
+    path: Path,
+    run: str | None = None,
+    price: Price | None = None,
+    version: str = "1.2",
+    footprint: Footprint | None = None,
 ) -> tuple[int, int]:
     """Write the charges of a run, or of everything, to `path`; returns (rows written, unpriced intervals left out).
 
     Columns sorted by name, ours (`x_`) last; the file appears whole or not at all, as Parquet where its name ends so,
-    else as CSV. price: for what has none; version: of the specification. Raises UserError for an unknown run or a file
+    else as CSV. price: for what has none; version: of the specification; footprint: what carbon is counted by, None: by
+    the person's carbon.toml. Raises UserError for an unknown run or a file
     that cannot be written.
     """
     chosen = [i for i in with_price(intervals_of(book.intervals(), run), price) if i.device_ns > 0]
     priced = [interval for interval in chosen if interval.price_per_hour is not None]
-    rows = [row for interval in priced for row in _charges(interval)]
+    carbon = Footprint.chosen() if footprint is None else footprint
+    rows = [row | _carbon(row, carbon) for interval in priced for row in _charges(interval)]
     write_rows(rows, version, focus_file(path))
     return len(rows), len(chosen) - len(priced)
+
+
+def _carbon(row: dict[str, str], footprint: Footprint) -> dict[str, str]:
+    grams = footprint.grams(float(row["x_EnergyKwh"]) if row["x_EnergyKwh"] else None)
+    if grams is None:
+        return dict.fromkeys(CARBON, "")
+    return {"x_CarbonGrams": decimal_text(Decimal(grams).quantize(_HOUR_DIGITS)), "x_CarbonSource": str(footprint.grid)}
 
 
 def _charges(interval: Interval) -> Iterator[dict[str, str]]:

@@ -40,10 +40,14 @@ OURS = (
     "x_MeasuredDeviceNanoseconds", "x_PriceDate", "x_PriceKind", "x_PriceNote", "x_PriceSource", "x_Run", "x_RunPath",
     "x_Stage", "x_Tokens", "x_Verb",
 )  # fmt: skip
-COLUMNS = {version: (*sorted((*mandatory, *FILLED, *EMPTY)), *OURS) for version, mandatory in MANDATORY.items()}
+CARBON = ("x_CarbonGrams", "x_CarbonSource")  # ours too, since later: an older file is told by the others
+COLUMNS = {
+    version: (*sorted((*mandatory, *FILLED, *EMPTY)), *sorted((*OURS, *CARBON)))
+    for version, mandatory in MANDATORY.items()
+}
 DECIMALS = {
     *("BilledCost", "ConsumedQuantity", "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "ListCost"),
-    *("ListUnitPrice", "PricingQuantity", "x_EnergyKwh"),
+    *("ListUnitPrice", "PricingQuantity", "x_CarbonGrams", "x_EnergyKwh"),
 }
 MOMENTS = {"BillingPeriodEnd", "BillingPeriodStart", "ChargePeriodEnd", "ChargePeriodStart"}
 WHOLE = {"x_Devices", "x_EstimatedDeviceNanoseconds", "x_MeasuredDeviceNanoseconds", "x_Tokens"}

@@ -16,7 +16,7 @@ from pathlib import Path
 from centime.catalogue.tariffs import PICO
 from centime.errors import UserError
 from centime.ledger.billing.focus import decimal_text, instant_text
-from centime.ledger.billing.focus_forms import EMPTY, OURS, focus_file, write_rows
+from centime.ledger.billing.focus_forms import CARBON, EMPTY, OURS, focus_file, write_rows
 from centime.ledger.billing.runs import intervals_of
 from centime.ledger.book import Book
 from centime.ledger.served import Served
@@ -61,7 +61,7 @@ def _charge(row: Served, kind: str, tokens: int, pico: int) -> dict[str, str]:
     sku = f"{row.tariff}:{kind.replace(' ', '-')}" + (f":{row.hours}" if row.hours else "")
     key = row.key or NOBODY
     return {
-        **dict.fromkeys((*EMPTY, *OURS), ""),
+        **dict.fromkeys((*EMPTY, *OURS, *CARBON), ""),
         "BilledCost": "0.0",
         "BillingAccountId": "centime",
         "BillingAccountName": "centime ledger",

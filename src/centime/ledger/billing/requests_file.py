@@ -11,12 +11,14 @@ from centime.catalogue.tariffs import decimal
 from centime.files.output import Output
 from centime.ledger.billing.runs import intervals_of
 from centime.ledger.book import Book
+from centime.ledger.energy import NO_ENERGY, EnergyUse
 from centime.ledger.requests import ServedRequest
 
-COLUMNS = (
+_BEFORE = (  # as it was before energy came
     "instant", "key", "model", "prompt_tokens", "cached_tokens", "answer_tokens", "ttft_s", "seconds", "price",
     "currency", "price_list",
 )  # fmt: skip
+COLUMNS = (*_BEFORE, "energy_joules", "energy_source")
 
 
 def write_requests(book: Book, path: Path, run: str | None = None) -> int:
@@ -44,11 +46,15 @@ def requests_file(path: Path, inputs: Sequence[Path] = ()) -> Output:
 def _is_ours(path: Path) -> bool:
     """Whether a CSV has these columns."""
     with path.open(encoding="utf-8", newline="") as file:
-        return tuple(next(csv.reader(file), [])) == COLUMNS
+        return tuple(next(csv.reader(file), [])) in (COLUMNS, _BEFORE)
 
 
 def _row(request: ServedRequest) -> list[object]:
-    """Times to the nanosecond; empty: no first token, no price list."""
+    """Times to the nanosecond; empty: no first token, no price list, an energy that nobody knows."""
+    energy, joules = NO_ENERGY, None
+    if request.measured_uj is not None or request.estimated_uj is not None:
+        energy = EnergyUse(request.measured_uj or 0, request.estimated_uj or 0, request.total_ns)
+        joules = energy.total_uj / 1e6
     return [
         _instant(request.arrived_ns),
         request.key,
@@ -61,6 +67,8 @@ def _row(request: ServedRequest) -> list[object]:
         decimal(request.list_pico) if request.tariff else "",
         request.currency,
         request.tariff,
+        "" if joules is None else f"{joules:.6f}",
+        energy.source,
     ]
 
 

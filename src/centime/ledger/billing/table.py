@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centime.ledger.billing.bill import KWH_UJ, Bill, BillLine
+from centime.ledger.billing.bill import Bill, BillLine
 from centime.ledger.billing.plan_actual import said_between, state_in_words
 from centime.ledger.billing.stages import SECTIONS, TRAINING, stage_name
 from centime.ledger.billing.table_serving import hours_table, imported_table, serving_table
@@ -30,13 +30,16 @@ def table_of(bill: Bill, hours: bool = False) -> RenderableType:
     if not one_device:
         table.add_column("device")
         table.add_column("devices", justify="right", no_wrap=True)
-    for heading in ("device time", "tokens", "MFU", "energy", "cost"):
+    carbon = bill.footprint.grid is not None
+    for heading in ("device time", "tokens", "MFU", "energy", *(["CO2e"] if carbon else []), "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
 
     def row(label: str, line: BillLine, end: bool = False) -> None:
         device = [] if one_device else [line.device, str(line.devices)]
         style = "bold" if line is bill.total or line is bill.training else ""
-        table.add_row(label, *device, *_cells(line), style=style, end_section=end)
+        *cells, cost = _cells(line)
+        grams = [_grams(bill, line)] if carbon else []
+        table.add_row(label, *device, *cells, *grams, cost, style=style, end_section=end)
 
     many = len({line.section for line in bill.lines}) > 1
     for section, heading in SECTIONS.items():
@@ -61,6 +64,8 @@ def table_of(bill: Bill, hours: bool = False) -> RenderableType:
     if bill.run is None and len(bill.runs) > 1:
         parts.append(_runs_table(bill.runs))
     parts.append(Text(_legend(bill), style="dim"))
+    if carbon:
+        parts.append(Text(f"CO2e: energy at {bill.footprint.grid}.", style="dim"))
     parts += [Text(f"- {note}.", style="dim") for note in bill.notes]
     return Group(*parts)
 
@@ -76,9 +81,9 @@ def _legend(bill: Bill) -> str:
 def _cells(line: BillLine) -> list[str]:
     took = format_device_time(line.device_ns / 1e9) + (_ESTIMATED if line.estimated_ns else "")
     energy, cost = "", "no price"
-    if line.energy_uj is not None:
+    if line.energy_kwh is not None:
         mark = _ESTIMATED if line.energy_source in {"estimated", "mixed"} else ""
-        energy = format_energy(line.energy_uj / KWH_UJ) + mark
+        energy = format_energy(line.energy_kwh) + mark
     if line.money is not None:
         currency = next(iter(line.currencies))
         mark = _ASSUMED if line.cost_sources & {"assumed"} else ""
@@ -88,6 +93,12 @@ def _cells(line: BillLine) -> list[str]:
         cost = "see lines"
     mfu = f"{line.mfu:.1%}" if line.mfu is not None else ""
     return [took, format_count(line.tokens) if line.tokens else "", mfu, energy, cost]
+
+
+def _grams(bill: Bill, line: BillLine) -> str:
+    """With the mark of the energy that they are counted from."""
+    text = bill.footprint.text(line.energy_kwh)
+    return text + _ESTIMATED if text and line.energy_source in {"estimated", "mixed"} else text
 
 
 def _plan_table(plan: dict[str, Any], currency: str | None) -> Table:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from centime.ledger.energy import NO_ENERGY
 from centime.ledger.imported import ImportedLine
 from centime.ledger.serving import ServedLine, ServingBill, stamp, units
 from centime.units import format_count, format_device_time, format_money
@@ -16,21 +17,21 @@ from centime.units import format_count, format_device_time, format_money
 
 def serving_table(serving: ServingBill) -> RenderableType:
     """What was served, a line a key and price list; where the machine's time went; the margin."""
-    served = _table(f"Served{_span(serving)}", ("requests", "prompt", "hits", "output", "cost", "list price"))
+    served = _table(f"Served{_span(serving)}", ("requests", "prompt", "hits", "output", "energy", "cost", "list price"))
     for line in serving.lines:
         served.add_row(_label(line), *_cells(line, serving), end_section=line is serving.lines[-1])
     served.add_row("All of it", *_cells(serving.total, serving), style="bold")
-    machine = _table("The machine", ("time", "share", "cost"))
-    for label, ns in (
-        ("Requests", serving.total.machine_ns),
-        ("Unfinished", serving.unfinished_ns),
-        ("Idle", serving.idle_ns),
-        ("Start-up, loading", serving.other_ns),
+    machine = _table("The machine", ("time", "share", "energy", "cost"))
+    for label, ns, energy in (
+        ("Requests", serving.total.machine_ns, serving.total.energy),
+        ("Unfinished", serving.unfinished_ns, serving.unfinished_energy),
+        ("Idle", serving.idle_ns, serving.idle_energy),
+        ("Start-up, loading", serving.other_ns, NO_ENERGY),  # in the lines of the bill, by the whole process
     ):
         if ns:
             share = f"{ns / serving.device_ns:.1%}" if serving.device_ns else ""
-            machine.add_row(label, _time(ns), share, _money(serving, ns))
-    machine.add_row("All of it", _time(serving.device_ns), "", _money(serving, serving.device_ns), style="bold")
+            machine.add_row(label, _time(ns), share, energy.text(ns), _money(serving, ns))
+    machine.add_row("All of it", _time(serving.device_ns), "", "", _money(serving, serving.device_ns), style="bold")
     words = _margin(serving)
     tables = [served, machine] if serving.lines else [machine]
     return Group(*tables, *([Text(words, style="dim")] if words else []))
@@ -51,7 +52,7 @@ def imported_table(lines: Sequence[ImportedLine]) -> Table:
     """What others reported, a line a source, thing and device."""
     table = _table(
         "Imported: reported by others, in no line above",
-        ("device", "requests", "prompt", "hits", "output", "device time", "cost", "list price"),
+        ("device", "requests", "prompt", "hits", "output", "device time", "energy", "cost", "list price"),
     )
     for line in lines:
         cost = "no price" if line.device_ns else ""
@@ -59,7 +60,15 @@ def imported_table(lines: Sequence[ImportedLine]) -> Table:
             cost = format_money(units(line.cost_pico), line.cost_currency) + ("+" if line.unpriced else "")
         list_price = "" if line.list_pico is None else format_money(units(line.list_pico), line.currency)
         took = _time(line.device_ns) if line.device_ns else ""
-        table.add_row(f"{line.source}: {line.name}", line.device, *_tokens(line), took, cost, list_price)
+        table.add_row(
+            f"{line.source}: {line.name}",
+            line.device,
+            *_tokens(line),
+            took,
+            line.energy.text(line.device_ns),
+            cost,
+            list_price,
+        )
     return table
 
 
@@ -81,6 +90,7 @@ def _cells(line: ServedLine, serving: ServingBill) -> list[str]:
     list_price = "" if line.list_price is None else format_money(line.list_price, line.currency)
     return [
         *_tokens(line),
+        line.energy.text(line.machine_ns),
         _money(serving, line.machine_ns),
         list_price,
     ]

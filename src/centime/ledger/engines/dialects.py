@@ -8,11 +8,12 @@ cached tokens; ours, serve/http/metrics.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from centime.errors import UserError
-from centime.ledger.imports.samples import PageSample, model_of, samples_of
+from centime.ledger.energy import NO_ENERGY, EnergyUse
+from centime.ledger.imports.samples import UNNAMED, PageSample, model_of, samples_of
 
 # what is counted -> the names it goes by, newest first: the first on the page is taken. NAME{label=value} is of one
 # label's value.
@@ -92,6 +93,14 @@ class EngineReading:
     held: Decimal | None = None  # tokens in the cache that running requests hold
     started: Decimal | None = None  # a mark of this life of the server; None where the page has none
     lacking: tuple[str, ...] = field(default=())
+    energy: EnergyUse = NO_ENERGY  # of the machine since the watch began
+
+    def called(self, name: str) -> EngineReading:
+        """The same, its model without a name by this one."""
+        models = dict(self.models)
+        if name and name not in models and UNNAMED in models:
+            models[name] = models.pop(UNNAMED)
+        return replace(self, models=models)
 
 
 def read_engine(text: str, origin: str, moment_ns: int) -> EngineReading:

@@ -12,8 +12,10 @@ from typing import Any
 from centime.addresses import shown_address
 from centime.errors import UserError
 from centime.ledger.book import Book
-from centime.ledger.engines.statements import Statements
-from centime.ledger.engines.watch import EngineWatch, readings
+from centime.ledger.energy import EnergyCounter
+from centime.ledger.engines.engine_device import engine_device
+from centime.ledger.engines.statements import Statements, host_of
+from centime.ledger.engines.watch import EngineEnergy, EngineWatch, readings
 from centime.ledger.imports.terms import Terms
 
 BOOK_EVERY_NS = 10 * 10**9  # a kill loses no more than this
@@ -23,13 +25,17 @@ def metered(book: Book, origin: str, terms: Terms, seconds: float | None, every:
     """Reads `origin` every so many seconds, for `seconds` (None: until a signal), and books its hours in `book`.
 
     A ledger that is locked or a disk that is full is tried again at the next turn. Raises UserError where the engine
-    does not answer at the start, or the ledger cannot be written at the end.
+    does not answer at the start, is metered by another process, or the ledger cannot be written at the end.
     """
-    watch = EngineWatch(origin, terms.devices or 1, int(every * 1e9))
+    devices = terms.devices or 1
+    watch = EngineWatch(origin, devices, int(every * 1e9))
+    device = engine_device(origin, host_of(origin), terms.device, devices)
+    watch.meter = EngineEnergy(EnergyCounter(device, devices), devices)
     statements: Statements | None = None
     booked_ns = 0
-    with _until_signal() as stop:
+    with book.metering(origin) as keep, _until_signal() as stop:
         for reading in readings(watch, seconds, stop.wait):
+            keep()
             if statements is None:
                 statements, booked_ns = Statements(shown_address(origin), terms, reading.moment_ns), reading.moment_ns
             if reading.moment_ns - booked_ns >= BOOK_EVERY_NS:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from centime.addresses import shown_address
 from centime.catalogue.tariffs import decimal
+from centime.ledger.energy import NO_ENERGY, Footprint
 from centime.ledger.engines.spans import KINDS, EngineWork
 from centime.ledger.engines.split import HourPart, MeteredHour
 from centime.ledger.engines.statements import host_of, money_of
@@ -33,6 +34,7 @@ class MeterSums:
         self.pico: dict[str, int] = {}
         self.currency = ""
         self.device_ns = sum(hour.device_ns for hour in hours)
+        self.energy = sum((hour.energy for hour in hours), NO_ENERGY)
         for hour in hours:
             _, currency, _, shares = money_of(hour, terms)
             self.currency = currency or self.currency
@@ -40,6 +42,7 @@ class MeterSums:
                 kept = self.parts.setdefault(part.name, HourPart(part.name, 0, EngineWork(), of_work=part.of_work))
                 kept.device_ns += part.device_ns
                 kept.work.add(part.work)
+                kept.energy += part.energy
                 kept.kinds_ns = tuple(a + b for a, b in zip(kept.kinds_ns, part.kinds_ns, strict=True))
                 self.pico[part.name] = self.pico.get(part.name, 0) + pico
 
@@ -52,7 +55,7 @@ class MeterSums:
         ]
 
 
-def meter_json(watch: EngineWatch, terms: Terms) -> dict[str, Any]:
+def meter_json(watch: EngineWatch, terms: Terms, footprint: Footprint) -> dict[str, Any]:
     """What `centime meter --json` prints (docs/meter.md names the keys)."""
     sums, weights = MeterSums(watch.hours(), terms), watch.weights
     return {
@@ -62,6 +65,9 @@ def meter_json(watch: EngineWatch, terms: Terms) -> dict[str, Any]:
         "device_ns": sums.device_ns,
         "cost": decimal(sum(sums.pico.values())) if sums.currency else None,
         "currency": sums.currency or None,
+        **sums.energy.as_json(),
+        "carbon_grams": footprint.grams(sums.energy.kwh),
+        "carbon": footprint.as_json(),
         "weights": {
             "seconds": dict(zip(KINDS, weights.seconds, strict=True)),
             "assumed": weights.assumed,
@@ -84,6 +90,7 @@ def _hour_json(hour: MeteredHour, terms: Terms) -> dict[str, Any]:
                 "model": part.of_work,
                 "device_ns": part.device_ns,
                 "cost": decimal(pico) if currency else None,
+                **part.energy.as_json(),
                 "requests": part.work.requests,
                 **dict(zip(KINDS, part.work.amounts(), strict=True)),
                 "kinds_ns": dict(zip(KINDS, part.kinds_ns, strict=True)),
@@ -93,14 +100,14 @@ def _hour_json(hour: MeteredHour, terms: Terms) -> dict[str, Any]:
     }
 
 
-def meter_table(watch: EngineWatch, terms: Terms) -> RenderableType:
+def meter_table(watch: EngineWatch, terms: Terms, footprint: Footprint) -> RenderableType:
     """The same for a terminal."""
     sums = MeterSums(watch.hours(), terms)
     kind = _NAMES[watch.last.dialect] if watch.last else ""
     title = f"{host_of(watch.origin)} ({kind}), {plural(terms.devices or 1, 'device')}{_times(sums.hours)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", overflow="fold")
-    for heading in ("requests", "computed", "cached", "output", "device time", "share", "cost"):
+    for heading in ("requests", "computed", "cached", "output", "device time", "share", "energy", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, part in sums.parts.items():
         work = part.work
@@ -108,15 +115,26 @@ def meter_table(watch: EngineWatch, terms: Terms) -> RenderableType:
         table.add_row(name, *(format_count(count) if count else "" for count in counts), *_cells(sums, part))
     table.add_section()
     table.add_row("everything", *[""] * 4, *_cells(sums, None), style="bold")
-    lines = [_prices(sums), *(f"- {note}." for note in [_fit(watch), *watch.notes()] if note)]
+    lines = [_prices(sums), _carbon(sums, footprint), *(f"- {note}." for note in [_fit(watch), *watch.notes()] if note)]
     return Group(table, *(Text(line, style="dim") for line in lines if line))
 
 
-def _cells(sums: MeterSums, part: HourPart | None) -> tuple[str, str, str]:
+def _carbon(sums: MeterSums, footprint: Footprint) -> str:
+    grams = footprint.text(sums.energy.kwh)
+    return f"CO2e of all of it: {grams}, by {footprint.grid}." if grams else ""
+
+
+def _cells(sums: MeterSums, part: HourPart | None) -> tuple[str, ...]:
     ns = sums.device_ns if part is None else part.device_ns
     pico = sum(sums.pico.values()) if part is None else sums.pico[part.name]
     share = f"{ns / sums.device_ns:.1%}" if sums.device_ns else ""
-    return format_device_time(ns / 1e9), share, format_money(units(pico), sums.currency) if sums.currency else ""
+    energy = (sums.energy if part is None else part.energy).text(ns)
+    return (
+        format_device_time(ns / 1e9),
+        share,
+        energy,
+        format_money(units(pico), sums.currency) if sums.currency else "",
+    )
 
 
 def _times(hours: list[MeteredHour]) -> str:

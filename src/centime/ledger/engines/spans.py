@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from centime.ledger.energy import NO_ENERGY, EnergyUse
 from centime.ledger.engines.dialects import EngineCounters, EngineReading
 from centime.units import HOUR_NS
 
@@ -48,6 +49,7 @@ class EngineSpan:
     busy_ns: int
     work: dict[str, EngineWork] = field(default_factory=dict)  # by model
     unseen: str = ""  # why: 'restarted', 'silent'
+    energy: EnergyUse = NO_ENERGY  # of the machine, busy or not
 
 
 def span_between(before: EngineReading, after: EngineReading) -> EngineSpan:
@@ -55,10 +57,10 @@ def span_between(before: EngineReading, after: EngineReading) -> EngineSpan:
 
     Of a server that began anew in between, what it has done since counts as work, and the time as unseen.
     """
-    length = after.moment_ns - before.moment_ns
+    length, energy = after.moment_ns - before.moment_ns, after.energy - before.energy
     if began_anew(before, after):
         work = _work({}, after.models, 0)
-        return EngineSpan(before.moment_ns, after.moment_ns, 0, work, "restarted")
+        return EngineSpan(before.moment_ns, after.moment_ns, 0, work, "restarted", energy)
     work = _work(before.models, after.models, _context(before, after))
     ends = (before.running > 0) + (after.running > 0)
     if before.busy_s is not None and after.busy_s is not None:
@@ -70,7 +72,7 @@ def span_between(before: EngineReading, after: EngineReading) -> EngineSpan:
             busy = spent or length
     else:
         busy = 0
-    return EngineSpan(before.moment_ns, after.moment_ns, max(0, min(length, busy)), work)
+    return EngineSpan(before.moment_ns, after.moment_ns, max(0, min(length, busy)), work, energy=energy)
 
 
 def began_anew(before: EngineReading, after: EngineReading) -> bool:
@@ -112,13 +114,17 @@ def _context(before: EngineReading, after: EngineReading) -> int:
 
 
 def by_hours(span: EngineSpan) -> list[EngineSpan]:
-    """The span cut where hours begin; its work is in the last piece, its busy time in proportion, exact in sum."""
+    """The span cut where hours begin; its work is in the last piece, its busy time and joules in proportion, exact in
+    sum."""
     pieces = []
     start, left, busy_left = span.start_ns, span.end_ns - span.start_ns, span.busy_ns
+    energy_left = span.energy
     while start < span.end_ns:
         end = min(span.end_ns, (start // HOUR_NS + 1) * HOUR_NS)
         last = end == span.end_ns
         busy = busy_left if last else busy_left * (end - start) // left
-        pieces.append(EngineSpan(start, end, busy, span.work if last else {}, span.unseen))
+        energy = energy_left if last else energy_left.part(end - start, left)
+        pieces.append(EngineSpan(start, end, busy, span.work if last else {}, span.unseen, energy))
         start, left, busy_left = end, left - (end - start), busy_left - busy
+        energy_left -= energy
     return pieces

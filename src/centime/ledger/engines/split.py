@@ -1,10 +1,11 @@
-"""An hour of a machine split over what ran in it: whole device-nanoseconds that add up to the hour."""
+"""An hour of a machine split over what ran in it: whole device-nanoseconds and microjoules that add up to it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
+from centime.ledger.energy import NO_ENERGY, EnergyUse
 from centime.ledger.engines.spans import KINDS, EngineSpan, EngineWork, by_hours
 from centime.ledger.engines.weights import WorkWeights
 from centime.units import HOUR_NS
@@ -21,6 +22,7 @@ class HourPart:
     work: EngineWork = field(default_factory=EngineWork)
     kinds_ns: tuple[int, ...] = (0,) * len(KINDS)
     of_work: bool = False
+    energy: EnergyUse = NO_ENERGY
 
 
 @dataclass
@@ -33,6 +35,11 @@ class MeteredHour:
     device_ns: int
     parts: list[HourPart]
 
+    @property
+    def energy(self) -> EnergyUse:
+        """Of all its parts."""
+        return sum((part.energy for part in self.parts), NO_ENERGY)
+
 
 def apportioned(total: int, shares: Sequence[int]) -> list[int]:
     """`total` in whole parts in proportion to `shares` (of at least 0, one above it), exact in sum: what rounding down
@@ -43,6 +50,14 @@ def apportioned(total: int, shares: Sequence[int]) -> list[int]:
     for index in order[: total - sum(parts)]:
         parts[index] += 1
     return parts
+
+
+def energies(whole: EnergyUse, shares: Sequence[int]) -> list[EnergyUse]:
+    """`whole` in proportion to `shares`, each of its figures exact in sum."""
+    if not any(shares):
+        return [whole, *[NO_ENERGY] * (len(shares) - 1)] if shares else []
+    figures = [apportioned(figure, shares) for figure in astuple(whole)]
+    return [EnergyUse(*each) for each in zip(*figures, strict=True)]
 
 
 def split(spans: Sequence[EngineSpan], weights: WorkWeights, devices: int) -> list[MeteredHour]:
@@ -61,19 +76,27 @@ def split(spans: Sequence[EngineSpan], weights: WorkWeights, devices: int) -> li
 def _split_hour(hour: int, spans: list[EngineSpan], weights: WorkWeights, devices: int) -> MeteredHour:
     work: dict[str, EngineWork] = {}
     busy = idle = unseen = 0
+    busy_energy = idle_energy = unseen_energy = NO_ENERGY
     for span in spans:
         length = span.end_ns - span.start_ns
         if span.unseen:
             unseen += length
+            unseen_energy += span.energy
         else:
+            worked = span.energy.part(span.busy_ns, length)
             busy += span.busy_ns
             idle += length - span.busy_ns
+            busy_energy, idle_energy = busy_energy + worked, idle_energy + (span.energy - worked)
         for model, done in span.work.items():
             work.setdefault(model, EngineWork()).add(done)
     parts = _parts_of_work(busy * devices, work, weights)
-    for name, time in ((IDLE, idle), (UNSEEN, unseen)):
-        if time:
-            parts.append(HourPart(name, time * devices))
+    for part, energy in zip(parts, energies(busy_energy, [part.device_ns for part in parts]), strict=True):
+        part.energy = energy
+    if not parts:  # what rounding left, of no busy time at all
+        idle_energy += busy_energy
+    for name, time, energy in ((IDLE, idle, idle_energy), (UNSEEN, unseen, unseen_energy)):
+        if time or energy.total_uj:
+            parts.append(HourPart(name, time * devices, energy=energy))
     length = sum(span.end_ns - span.start_ns for span in spans)
     return MeteredHour(hour, spans[0].start_ns, spans[-1].end_ns, length * devices, parts)
 

@@ -57,6 +57,9 @@ class Statements:
                 cost_pico=share if cost is not None else None,
                 cost_currency=currency,
                 cost_source=source,
+                measured_uj=part.energy.measured_uj,
+                estimated_uj=part.energy.estimated_uj,
+                known_ns=part.energy.known_ns,
             )
             for part, share in zip(parts, shares, strict=True)
         ]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
 from centime.addresses import shown_address
 from centime.errors import UserError
+from centime.ledger.energy import NO_ENERGY, EnergyCounter, EnergyUse
 from centime.ledger.engines.dialects import EngineReading, read_engine
+from centime.ledger.engines.model_name import model_behind
 from centime.ledger.engines.spans import GAP, EngineSpan, began_anew, by_hours, span_between
 from centime.ledger.engines.split import MeteredHour, split
 from centime.ledger.engines.weights import WindowsSeen, WorkWeights
 from centime.ledger.imports.read import fetch_page
+from centime.ledger.imports.samples import UNNAMED
 from centime.units import HOUR_NS, plural
 
 _SECOND_NS = 10**9
@@ -38,6 +42,7 @@ class EngineWatch:
     def __init__(self, origin: str, devices: int, every_ns: int) -> None:
         self.origin, self._devices, self.every_ns = origin, devices, every_ns
         self.last: EngineReading | None = None
+        self.meter: EngineEnergy | None = None  # of its joules, where somebody asks
         self._spans: list[EngineSpan] = []  # of the hour of the last reading
         self._closed: list[MeteredHour] = []
         self._booked = 0  # of those, in a ledger for good
@@ -59,7 +64,7 @@ class EngineWatch:
         self.restarts += began_anew(before, reading)
         silent = reading.moment_ns - before.moment_ns > GAP * self.every_ns and reading.busy_s is None
         if silent and not span.unseen:
-            span = EngineSpan(span.start_ns, span.end_ns, 0, span.work, "silent")
+            span = EngineSpan(span.start_ns, span.end_ns, 0, span.work, "silent", span.energy)
         self._windows.add(span)
         self._spans.append(span)
         hour = reading.moment_ns // HOUR_NS
@@ -100,6 +105,8 @@ class EngineWatch:
             )
         if self.restarts:
             found.append(f"the engine began anew {plural(self.restarts, 'time')}: unseen from the reading before")
+        if self.meter is not None and self.meter.note:
+            found.append(self.meter.note)
         if self.missed:
             found.append(f"{plural(self.missed, 'reading')} failed")
         return found
@@ -108,13 +115,13 @@ class EngineWatch:
 def readings(watch: EngineWatch, seconds: float | None, stop: Callable[[float], bool]) -> Iterator[EngineReading]:
     """Reads the engine and gives each reading to `watch`, at its pace, for so long (None: for ever).
 
-    stop: waits for so many seconds, and says whether to end before them. The moments are those of the monotonic clock,
-    begun at the wall clock's: setting that moves nothing. The first reading raises UserError where it fails, later ones
-    are counted as missed.
+    stop: waits for so many seconds, and says whether to end before them. The moments
+    are those of the monotonic clock, begun at the wall clock's: setting that moves nothing. The first reading raises
+    UserError where it fails, later ones are counted as missed.
     """
     wall_ns, begun_ns = time.time_ns(), time.monotonic_ns()
     end_ns = None if seconds is None else begun_ns + int(seconds * _SECOND_NS)
-    turn = 0
+    turn, named = 0, ""
     while True:
         asked_ns = time.monotonic_ns()
         try:
@@ -125,6 +132,11 @@ def readings(watch: EngineWatch, seconds: float | None, stop: Callable[[float], 
                 raise
             watch.missed += 1
         else:
+            if UNNAMED in reading.models:
+                named = named or model_behind(watch.origin)
+                reading = reading.called(named)
+            if watch.meter is not None:
+                reading = replace(reading, energy=watch.meter.read(asked_ns))
             watch.take(reading)
             yield reading
         if end_ns is not None and asked_ns >= end_ns:
@@ -135,3 +147,29 @@ def readings(watch: EngineWatch, seconds: float | None, stop: Callable[[float], 
             next_ns = min(next_ns, end_ns)
         if stop(max(0.0, (next_ns - time.monotonic_ns()) / _SECOND_NS)):
             return
+
+
+class EngineEnergy:
+    """Joules of an engine's devices since it was made, with how they are known."""
+
+    def __init__(self, counter: EnergyCounter, devices: int) -> None:
+        self._counter, self._devices = counter, devices
+        self._ns = time.monotonic_ns()
+        self._uj, self._use = counter.microjoules(self._ns), NO_ENERGY
+
+    def read(self, now_ns: int) -> EnergyUse:
+        """Until a moment of the monotonic clock."""
+        now_ns = max(self._ns, now_ns)
+        reading = self._counter.microjoules(now_ns)
+        passed = (now_ns - self._ns) * self._devices
+        self._use += EnergyUse.of(self._counter.source, reading - self._uj, passed)
+        self._ns, self._uj = now_ns, reading
+        return self._use
+
+    @property
+    def note(self) -> str:
+        """How the joules are known, a sentence without its full stop."""
+        if not self._counter.note:
+            return ""
+        how = "it is not known" if self._counter.source == "none" else "power at full load, an upper bound"
+        return f"energy: {how}, since {self._counter.note}"

@@ -11,6 +11,7 @@ from centime.errors import UserError
 
 _SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)\s*(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
 _LABEL = re.compile(r'\s*(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
+UNNAMED = "(unnamed model)"
 
 
 @dataclass(frozen=True)
@@ -51,4 +52,4 @@ def samples_of(text: str, origin: str, wanted: Collection[str]) -> list[PageSamp
 
 def model_of(sample: PageSample) -> str:
     """The model that a sample is about."""
-    return sample.labels.get("model_name", "(unnamed model)")
+    return sample.labels.get("model_name", UNNAMED)

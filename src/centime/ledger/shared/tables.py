@@ -7,8 +7,11 @@ import sqlite3
 from collections.abc import Iterable
 
 from centime.errors import UserError
+from centime.ledger.requests import ADDED as REQUESTS_ADDED
 from centime.ledger.requests import SCHEMA as REQUESTS
+from centime.ledger.served import ADDED as SERVED_ADDED
 from centime.ledger.served import SCHEMA as SERVED
+from centime.ledger.tagged import ADDED as TAGGED_ADDED
 from centime.ledger.tagged import SCHEMA as TAGGED
 
 VERSION = 1
@@ -27,7 +30,7 @@ def make_shared(connection: sqlite3.Connection, accounts: str, later: Iterable[t
     for statement in re.sub("--.*", "", f"{_OWN}{SERVED}{REQUESTS}{TAGGED}{accounts}").split(";"):
         if statement.strip():
             connection.execute(statement)
-    for table, column, kind in later:
+    for table, column, kind in (*SERVED_ADDED, *REQUESTS_ADDED, *TAGGED_ADDED, *later):
         connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {kind}")
     found = connection.execute("SELECT max(version) FROM ledger_version").fetchone()[0]
     if found is not None and found > VERSION:

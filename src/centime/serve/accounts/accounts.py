@@ -18,6 +18,7 @@ from contextlib import suppress
 from centime.catalogue.prices import Price
 from centime.catalogue.tariffs import Tariff
 from centime.errors import UserError
+from centime.ledger.served import EngineTotals
 from centime.serve.accounts.account import Account, Balance
 from centime.serve.accounts.budgets.alerts import deliver, due
 from centime.serve.accounts.keys import hash_of
@@ -157,26 +158,26 @@ class Accounts:
         with suppress(sqlite3.Error), self._store.writing() as connection:
             set_price_list(connection, name, "", tariff)
 
-    def machine_time(self, requests_ns: int, idle_ns: int, machine: Machine | None = None) -> None:
+    def machine_time(self, totals: EngineTotals, machine: Machine | None = None) -> None:
         """Book the engine's two clocks, as running totals since it started: time given to requests, and idle.
 
         machine: one of `add_machine`, else the server's own. Call it every second or so and once after the last
         request; what cannot be written now is written by a later call, on the hour that it belongs to.
         """
         clock = (machine or self._machine).clock
-        clock.read(requests_ns, idle_ns)
+        clock.read(totals)
         with suppress(sqlite3.Error), self._reservations.writing() as connection:
             clock.write(connection)
             self._reservations.keep_alive(connection)
 
-    async def book_machine_time(self, clocks: Callable[[], tuple[int, int]]) -> None:
-        """Books what `clocks` reads, (requests_ns, idle_ns) since the start, every second until it is cancelled; beside
+    async def book_machine_time(self, clocks: Callable[[], EngineTotals]) -> None:
+        """Books what `clocks` reads, the engine's totals since its start, every second until it is cancelled; beside
         it, whoever is to be told of budgets is told."""
         telling = asyncio.create_task(self._telling())
         try:
             while True:
                 await asyncio.sleep(BOOKED_EVERY_S)
-                await asyncio.to_thread(lambda: self.machine_time(*clocks()))
+                await asyncio.to_thread(lambda: self.machine_time(clocks()))
         finally:
             telling.cancel()
 

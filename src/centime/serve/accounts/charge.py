@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from centime.catalogue.prices import Price
 from centime.catalogue.tariffs import MOST, PICO, Hours, decimal
+from centime.ledger.energy import EnergyUse
 from centime.units import HOUR_NS
 
 MOST_PICO = MOST * PICO  # of one request; every sum of two is below 2^64, every one alone below 2^63
@@ -30,6 +31,8 @@ class Used(Protocol):
     def first_token_ns(self) -> int: ...
     @property
     def total_ns(self) -> int: ...
+    @property
+    def energy(self) -> EnergyUse: ...
 
 
 @dataclass(frozen=True)

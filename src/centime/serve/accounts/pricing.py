@@ -52,10 +52,12 @@ class Pricing:
             hour_of(now), self.run, self.run_path, account.name, charge.price_list,
             charge.currency, charge.hours, 1, used.prompt_tokens, used.hit_tokens, used.output_tokens,
             used.machine_ns * self.devices, charge.hit_amount, charge.miss_amount, charge.output_amount,
+            used.energy.measured_uj, used.energy.estimated_uj, used.energy.known_ns,
         )  # fmt: skip
         itself = ServedRequest(
             self.run, self.run_path, account.name, charge.price_list, charge.currency, now - used.total_ns,
             used.prompt_tokens, used.hit_tokens, used.output_tokens, used.first_token_ns, used.total_ns,
-            charge.list_price,
+            charge.list_price, measured_uj=used.energy.measured_uj if used.energy.known_ns else None,
+            estimated_uj=used.energy.estimated_uj if used.energy.known_ns else None,
         )  # fmt: skip
         return charge, row, itself

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import FastAPI
 
 from centime import __version__
+from centime.ledger.served import EngineTotals
 from centime.serve.admin.admin_routes import ADMIN_KEY, admin_routes
 from centime.serve.api import chat, completions, information, messages
 from centime.serve.api.service import Service
@@ -28,9 +29,8 @@ from centime.serve.pages.spending import SpendingView
 def create_app(service: Service, origins: Sequence[str] = ()) -> FastAPI:
     """The API over an engine that the app starts and stops with itself. origins: see `Admission`."""
 
-    def clocks() -> tuple[int, int]:
-        stats = service.engine.stats()
-        return stats.busy_ns, stats.idle_ns
+    def clocks() -> EngineTotals:
+        return service.engine.stats().totals
 
     view = EngineView(
         service.engine,
@@ -54,7 +54,7 @@ def create_app(service: Service, origins: Sequence[str] = ()) -> FastAPI:
             booking.cancel()
             watching.cancel()
             await asyncio.to_thread(service.stop)
-            service.accounts.machine_time(*clocks())
+            service.accounts.machine_time(clocks())
 
     app = FastAPI(
         title="centime serve",

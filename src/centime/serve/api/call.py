@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from centime.ledger.energy import NO_ENERGY
 from centime.serve.accounts import Charge, Ticket
 from centime.serve.api.service import Service
 from centime.serve.engine.request import (
@@ -227,6 +228,7 @@ def _together(choices: Sequence[Choice], usages: Sequence[Usage]) -> Usage:
         total_ns=max(usage.total_ns for usage in usages),
         drafted_tokens=sum(usage.drafted_tokens for usage in usages),
         accepted_tokens=sum(usage.accepted_tokens for usage in usages),
+        energy=sum((usage.energy for usage in usages), NO_ENERGY),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from centime.catalogue.prices import ask_for_price, price_for
 from centime.installation import needs
+from centime.ledger.energy import EnergyCounter
 from centime.serve.accounts import Accounts
 from centime.serve.api.app import create_app
 from centime.serve.api.service import Service
@@ -89,7 +90,9 @@ def _engine(options: ServeOptions, found: ModelFolder) -> tuple[EngineClient, in
         if settings.disk is not None:
             CacheFolder(settings.disk).close()  # another server's is known before the weights are read
         opened = load_for_inference(found, options.dtype, keep=True)
-        return Engine(opened.model, opened.tokenizer, settings, opened.files), 1
+        engine = Engine(opened.model, opened.tokenizer, settings, opened.files)
+        engine.clock.measure(EnergyCounter(found.device, 1))
+        return engine, 1
     try:
         from centime.serve.replicas.ray_serve import UNLIMITED, RayReplicas
     except ImportError:

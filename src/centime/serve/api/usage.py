@@ -8,11 +8,17 @@ from centime.serve.api.call import Call
 
 
 class Cost(TypedDict):
-    """Money as exact decimal strings; null where there is no price. hours: which of the list's prices applied;
-    doubt: why that is a reading of the list, null where the list is plain. max_tokens_lowered_to: of each answer, where
-    what is left of a budget paid no more than so many; null where it paid for all."""
+    """Money as exact decimal strings; null where there is no price.
+
+    energy_joules: its share of the devices' energy, null where nobody knows; energy_source: measured, estimated (power
+    at full load), mixed or none. hours: which of the list's prices applied; doubt: why that is a reading of the list,
+    null where the list is plain. max_tokens_lowered_to: of each answer, where what is left of a budget paid no more
+    than so many; null where it paid for all.
+    """
 
     machine_seconds: float
+    energy_joules: float | None
+    energy_source: str
     machine_cost: str | None
     machine_currency: str | None
     list_price: str | None
@@ -55,7 +61,7 @@ def cost_of(call: Call) -> Cost | None:
     """What an ended call cost; None when it could not be charged."""
     if call.charge is None or call.usage is None:
         return None
-    told = {"machine_seconds": call.usage.machine_ns / 1e9, **call.charge.as_json()}
+    told = {"machine_seconds": call.usage.machine_ns / 1e9, **call.usage.energy.told(), **call.charge.as_json()}
     cost: Cost = told | {"max_tokens_lowered_to": call.lowered}  # type: ignore[assignment]
     return cost
 

@@ -28,8 +28,8 @@ from centime.serve.engine.outcome import Ending, Outcome
 from centime.serve.engine.request import Event, Piece, QueueFull, Request, check_prompt
 from centime.serve.engine.scheduler import ScheduledWork, Scheduler
 from centime.serve.engine.settings import EngineSettings
-from centime.serve.engine.shares import split
-from centime.serve.engine.stats import EngineClock, EngineStats
+from centime.serve.engine.stats import EngineStats
+from centime.serve.engine.work_clock import WorkClock
 from centime.serve.faults import report
 from centime.serve.kv_cache.block_pool import BlockPool
 from centime.serve.kv_cache.disk_tier import DiskTier, open_disk
@@ -81,9 +81,9 @@ class Engine:
             kind = GraphedModelRunner
         self.executor = Executor(kind(model, self.pages, self.vocabulary), tokenizer, drafting)
         counts = count(config, 1)
-        self._token_work = max(1, round(counts.forward_flops_per_token))
         longer = count(config, 3)  # causal: a token of three sees one key more, in the mean, than a token alone
-        self._read_work = max(1, round(longer.forward_flops_per_token - counts.forward_flops_per_token))
+        reads = max(1, round(longer.forward_flops_per_token - counts.forward_flops_per_token))
+        self.clock = WorkClock(max(1, round(counts.forward_flops_per_token)), reads)
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._incoming: deque[Generation] = deque()
@@ -91,7 +91,6 @@ class Engine:
         self._aborts: set[int] = set()
         self._stopping = self._failed = False
         self._thread: threading.Thread | None = None
-        self._clock = EngineClock(time.monotonic_ns())
         self._steps = self._finished = 0
         self._prompt = self._hits = self._output = 0
         self._recent: deque[tuple[int, int, int]] = deque()  # (when, tokens computed, tokens put out)
@@ -100,7 +99,7 @@ class Engine:
 
     def start(self) -> None:
         """Starts the thread."""
-        self._clock = EngineClock(time.monotonic_ns())
+        self.clock.start()
         self._thread = threading.Thread(target=self._loop, name="centime-engine", daemon=True)
         self._thread.start()
 
@@ -160,7 +159,7 @@ class Engine:
         now, pool = time.monotonic_ns(), self.pool
         with self._lock:
             waiting = self.scheduler.waiting + len(self._incoming)
-        clock, idling = self._clock, not (waiting or self.scheduler.running)
+        totals = self.clock.totals(idling=not (waiting or self.scheduler.running))
         recent = [entry for entry in list(self._recent) if entry[0] > now - WINDOW_NS]
         return EngineStats(
             running=len(self.scheduler.running),
@@ -178,11 +177,13 @@ class Engine:
             output_tokens=self._output,
             drafted_tokens=self.executor.drafted,
             accepted_tokens=self.executor.accepted,
-            busy_ns=clock.busy_ns,
-            idle_ns=clock.idle_ns + (now - clock.until_ns if idling else 0),
+            busy_ns=totals.requests_ns,
+            idle_ns=totals.idle_ns,
             output_tokens_per_s=sum(entry[2] for entry in recent) * 1e9 / WINDOW_NS,
             computed_tokens_per_s=sum(entry[1] for entry in recent) * 1e9 / WINDOW_NS,
             failed=self._failed,
+            busy_energy=totals.requests_energy,
+            idle_energy=totals.idle_energy,
         )
 
     def _open_disk(self, files: str | None) -> DiskTier | None:
@@ -201,7 +202,7 @@ class Engine:
                     if self.scheduler.waiting:
                         break
                     self._wake.wait()
-            self._share([])  # what passed was idle
+            self.clock.share([])  # what passed was idle
             if self._stopping:
                 return
             try:
@@ -231,7 +232,9 @@ class Engine:
             for item in work:
                 self.cache.publish(item.generation)
             self._remember(work, outcomes)
-        self._share(work)
+        self.clock.share(work)
+        if any(isinstance(event, Ending) for _, event in outcomes):
+            self.clock.settle()
         self._hand_out(outcomes)
         if self.settings.check:
             self.pool.check([[SCRATCH], *(generation.table for generation in self.scheduler.all())])
@@ -261,22 +264,6 @@ class Engine:
         self._recent.append((now, sum(item.span.count for item in work), put_out))
         while self._recent[0][0] < now - WINDOW_NS:
             self._recent.popleft()
-
-    def _share(self, work: Sequence[ScheduledWork]) -> None:
-        """All wall-clock since the last call: among those in the step by the work they caused, or idle."""
-        now, clock = time.monotonic_ns(), self._clock
-        passed = now - clock.until_ns
-        if not work:
-            self._clock = EngineClock(now, clock.busy_ns, clock.idle_ns + passed)
-            return
-        self._clock = EngineClock(now, clock.busy_ns + passed, clock.idle_ns)
-        weights = []
-        for item in work:
-            span = item.span
-            reads = (span.start + 1 + span.end) * span.count // 2  # each token reads every entry up to its own
-            weights.append(span.count * self._token_work + reads * self._read_work)
-        for item, part in zip(work, split(passed, weights), strict=True):
-            item.generation.machine_ns += part
 
     def _hand_out(self, outcomes: Sequence[Outcome]) -> None:
         """Delivers what has come out, in order; last, so that a request's share of this step is in its usage."""

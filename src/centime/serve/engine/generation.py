@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 
+from centime.ledger.energy import NO_ENERGY
 from centime.serve.engine.detokenizer import Detokenizer, Unread
 from centime.serve.engine.draws.logits_processor import LogitsProcessor
 from centime.serve.engine.draws.sampler import Draw
@@ -38,6 +39,7 @@ class Generation:
         self.let_in = 0  # tokens it had when it got its place
         self.draft: list[int] = []
         self.hit_tokens = self.machine_ns = self.drafted = self.accepted = 0
+        self.energy = NO_ENERGY
         self.begun_ns: int | None = None  # when its first step began
         self.first_token_ns: int | None = None
 
@@ -75,5 +77,6 @@ class Generation:
             total_ns=now - arrived,
             drafted_tokens=self.drafted,
             accepted_tokens=self.accepted,
+            energy=self.energy,
         )
         return Finished(reason, usage, stop, error)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from centime.errors import UserError
+from centime.ledger.energy import NO_ENERGY, EnergyUse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,6 +143,7 @@ class Usage:
     total_ns: int  # wall-clock from arrival to the end
     drafted_tokens: int = 0  # proposed by MTP
     accepted_tokens: int = 0  # of those, kept
+    energy: EnergyUse = NO_ENERGY  # its share of the devices' joules
 
     @property
     def miss_tokens(self) -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from centime.ledger.energy import NO_ENERGY, EnergyUse
+from centime.ledger.served import EngineTotals
+
 
 @dataclass(frozen=True)
 class EngineStats:
@@ -29,6 +32,13 @@ class EngineStats:
     output_tokens_per_s: float  # over the last seconds
     computed_tokens_per_s: float
     failed: bool  # by a fault of its own it answers no more
+    busy_energy: EnergyUse = NO_ENERGY  # of the device, split as the time is
+    idle_energy: EnergyUse = NO_ENERGY
+
+    @property
+    def totals(self) -> EngineTotals:
+        """Its clocks, as the ledger books them."""
+        return EngineTotals(self.busy_ns, self.idle_ns, self.busy_energy, self.idle_energy)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from centime.serve.gateway.inbound import Inbound
 from centime.serve.gateway.sse import events_of, object_of
 from centime.serve.gateway.token_counts import TokenCounts
 from centime.serve.gateway.upstreams.cache_salt import salted
+from centime.serve.gateway.upstreams.clock import ClockShare
 from centime.serve.gateway.upstreams.routing import Target
 from centime.serve.gateway.upstreams.upstream import read_whole, unusable
 from centime.serve.http.errors import ApiError
@@ -28,7 +29,7 @@ class Attempt:
     """What one server makes of a request. most: what is reserved for it, at this server's prices.
 
     Of a stream nothing is passed on before its first token, so that until then another server may be asked instead.
-    meter: of what came; body: of an answer that is not streamed; machine_ns: of the server's time, once it is over.
+    meter: of what came; body: of an answer that is not streamed; share: of the server's time, once it is over.
     """
 
     def __init__(self, target: Target, inbound: Inbound, most: TokenCounts) -> None:
@@ -37,7 +38,8 @@ class Attempt:
         self.meter: AnswerMeter = StreamMeter(inbound) if inbound.stream else AnswerMeter(inbound)
         self.body: dict[str, Any] | None = None
         self.began_ns = time.monotonic_ns()
-        self.first_token_ns = self.machine_ns = self.total_ns = 0  # total_ns: until the server was done with it
+        self.share = ClockShare()
+        self.first_token_ns = self.total_ns = 0  # total_ns: until the server was done with it
         self.passed = False  # something of it has gone to the client
         self._held: list[bytes] = []
 
@@ -57,7 +59,7 @@ class Attempt:
                 code="upstream_timeout",
             ) from None  # fmt: skip
         finally:
-            self.machine_ns = self.backend.clock.leave(number)
+            self.share = self.backend.clock.leave(number)
             self.total_ns = time.monotonic_ns() - self.began_ns
 
     async def _run(

@@ -11,11 +11,14 @@ from centime.catalogue.home import centime_home
 from centime.catalogue.prices import Price, price_for
 from centime.ledger import Book, Meter, Spent
 from centime.ledger.device import Device
+from centime.ledger.energy import EnergyCounter
+from centime.ledger.engines.engine_device import engine_device
 from centime.serve.accounts import Accounts
 from centime.serve.gateway.app import create_app
 from centime.serve.gateway.gateway import Gateway
 from centime.serve.gateway.upstreams.backend import Backend
 from centime.serve.gateway.upstreams.cache_salt import SALTED, SHARED, installation_secret
+from centime.serve.gateway.upstreams.clock import UpstreamClock
 from centime.serve.gateway.upstreams.gateway_file import GatewayFile, read_gateway_file
 from centime.serve.gateway.upstreams.pool import FilePool, Pool, single
 from centime.serve.gateway.upstreams.upstream import Facts, Upstream
@@ -57,7 +60,7 @@ def _serve_one(options: GatewayOptions, say: Callable[[str], None]) -> None:
     listening = bind(server.host, server.port)
     observers = server.observers()
     name = options.device or f"upstream {facts.kind or 'server'}"
-    device = Device(name, "gpu", options.devices, 0, None, "", None)
+    device = engine_device(options.upstream or "", name, options.device, options.devices)
     price = price_for(device, server.price) if server.price or options.device else None
     run_name = facts.models[0].replace("/", "_") if facts.models else "upstream"
     accounts = Accounts(run=run_name, tariff=tariff, price=price, devices=options.devices)
@@ -68,7 +71,8 @@ def _serve_one(options: GatewayOptions, say: Callable[[str], None]) -> None:
             book, run=run_name, verb="serve", stage="serve", device=device, devices=options.devices, price=price
         ) as meter,
     ):
-        backend = Backend(name=run_name, upstream=_upstream(options), facts=facts)
+        clock = UpstreamClock(counter=EnergyCounter(device, options.devices), devices=options.devices)
+        backend = Backend(name=run_name, upstream=_upstream(options), facts=facts, clock=clock)
         pool = Pool(single(backend), accounts=accounts)
         gateway = _gateway(pool, accounts, server, observers)
 

@@ -198,8 +198,8 @@ class ForwardedCall:
                 return
             first_ns = attempt.first_token_ns and attempt.first_token_ns + attempt.began_ns - self._began_ns
             self.usage = Usage(
-                counts.prompt, counts.hit, counts.output, attempt.machine_ns, queued_ns=0,
-                first_token_ns=first_ns, total_ns=total_ns,
+                counts.prompt, counts.hit, counts.output, attempt.share.ns, queued_ns=0,
+                first_token_ns=first_ns, total_ns=total_ns, energy=attempt.share.energy,
             )  # fmt: skip
             attempt.backend.answered = attempt.backend.answered.plus(counts)
             self.charge = await asyncio.to_thread(self._ticket.settle, self.usage, attempt.backend.machine)
@@ -234,6 +234,7 @@ class ForwardedCall:
             return None
         return {
             "machine_seconds": self.usage.machine_ns / 1e9,
+            **self.usage.energy.told(),
             **self.charge.as_json(),
             "max_tokens_lowered_to": self.lowered,
         }

@@ -51,10 +51,10 @@ class GatewayMetrics(CallMetrics):
     def _totals(self, one: Backend) -> MachineTotals:
         pricing = (one.machine or self._accounts.machine).pricing
         model = one.facts.models[0] if len(one.facts.models) == 1 else one.name
-        busy, idle = one.clock.totals()
+        totals = one.clock.totals()
         return MachineTotals(
-            one.name, model, pricing.price, pricing.devices, busy, idle, one.answered.prompt, one.answered.hit,
-            one.answered.output,
+            one.name, model, pricing.price, pricing.devices, totals.requests_ns, totals.idle_ns, one.answered.prompt,
+            one.answered.hit, one.answered.output, totals.requests_energy, totals.idle_energy,
         )  # fmt: skip
 
 

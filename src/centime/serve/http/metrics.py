@@ -115,7 +115,7 @@ class EngineMetrics(CallMetrics):
             [
                 MachineTotals(
                     self._name, self._name, self._price, self._devices, stats.busy_ns, stats.idle_ns,
-                    stats.prompt_tokens, stats.hit_tokens, stats.output_tokens,
+                    stats.prompt_tokens, stats.hit_tokens, stats.output_tokens, stats.busy_energy, stats.idle_energy,
                 )
             ]
         )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from centime.ledger.energy import EnergyCounter
 from centime.serve.engine.engine import Engine
 from centime.serve.engine.request import Constraint, Event, Finished, Request, SamplingParams
 from centime.serve.engine.settings import EngineSettings
@@ -74,10 +75,10 @@ class Replica:
             own = settings.disk / f"replica-{rank}"
             settings = dataclasses.replace(settings, disk=own)
             CacheFolder(own, PATIENCE_S).close()  # another server's is known before the weights are read
-        opened = load_for_inference(
-            open_folder(spec.folder, spec.device, spec.dtype, spec.adapter), spec.dtype, keep=True
-        )
+        found = open_folder(spec.folder, spec.device, spec.dtype, spec.adapter)
+        opened = load_for_inference(found, spec.dtype, keep=True)
         self._engine = Engine(opened.model, opened.tokenizer, settings, opened.files)
+        self._engine.clock.measure(EnergyCounter(found.device, 1))
         self._grammars = Grammars(opened.tokenizer, self._engine.vocabulary)
         self._engine.start()
         self._life = uuid.uuid4().hex

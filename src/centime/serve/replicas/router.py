@@ -159,7 +159,8 @@ class ReplicaRouter:
         shared = self._shared[self._places[sent.replica]]
         for event in update.events:
             if isinstance(event, Finished):
-                usage = replace(event.usage, machine_ns=shared.of(event.usage.machine_ns))
+                used = event.usage
+                usage = replace(used, machine_ns=shared.of(used.machine_ns), energy=shared.energy_of(used.energy))
                 self._deliver(sent, replace(event, usage=usage))
             else:
                 self._deliver(sent, event)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
+from centime.ledger.energy import NO_ENERGY, EnergyUse
 from centime.serve.engine.stats import EngineStats
 
 # What a dead engine leaves behind: all that it counted since it started.
@@ -14,6 +16,7 @@ COUNTERS = (
     "accepted_tokens",
 )  # fmt: skip
 CLOCKS = ("busy_ns", "idle_ns")
+ENERGIES = ("busy_energy", "idle_energy")
 
 
 class Lives:
@@ -44,6 +47,10 @@ class Lives:
         """A counter over all lives."""
         return sum(getattr(stats, name) for stats in self._lives.values())
 
+    def energy(self, name: str) -> EnergyUse:
+        """Of ENERGIES, over all lives."""
+        return sum((getattr(stats, name) for stats in self._lives.values()), NO_ENERGY)
+
 
 @dataclass
 class SharedDevice:
@@ -60,18 +67,29 @@ class SharedDevice:
         whole, self._carried = divmod(engine_ns + self._carried, self.replicas)
         return whole
 
+    def energy_of(self, use: EnergyUse) -> EnergyUse:
+        """The device's joules of what one engine counted: each counts the whole device. Rounded down: what is left
+        over stays with the device's total."""
+        return EnergyUse(
+            use.measured_uj // self.replicas, use.estimated_uj // self.replicas, use.known_ns // self.replicas
+        )
+
 
 def together(lives: Mapping[str, Lives], devices: Iterable[tuple[int, Iterable[str]]]) -> EngineStats:
     """One reading of all. devices: (replicas on it, their names), whose clocks are divided by that many."""
     alive = [stats for one in lives.values() if (stats := one.alive) is not None]
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
+    devices = [(count, list(names)) for count, names in devices]
     for name in (one.name for one in fields(EngineStats)):
         if name in COUNTERS:
             found[name] = sum(one.total(name) for one in lives.values())
-        elif name not in CLOCKS:
+        elif name not in (*CLOCKS, *ENERGIES):
             found[name] = sum(getattr(stats, name) for stats in alive)
     for name in CLOCKS:
         found[name] = sum(sum(lives[one].total(name) for one in names) // count for count, names in devices)
+    for name in ENERGIES:
+        shares = (SharedDevice(count).energy_of(lives[one].energy(name)) for count, names in devices for one in names)
+        found[name] = sum(shares, NO_ENERGY)
     found["block_tokens"] = max((stats.block_tokens for stats in alive), default=0)
     found["failed"] = not alive
-    return EngineStats(**found)  # type: ignore[arg-type]
+    return EngineStats(**found)

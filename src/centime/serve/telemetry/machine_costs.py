@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from centime.catalogue.prices import Price
+from centime.ledger.energy import NO_ENERGY, EnergyUse, Footprint
+from centime.ledger.energy.use import ESTIMATED, KWH_UJ, MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +42,8 @@ class MachineTotals:
     prompt_tokens: int
     hit_tokens: int
     output_tokens: int
+    busy_energy: EnergyUse = NO_ENERGY
+    idle_energy: EnergyUse = NO_ENERGY
 
     @property
     def per_hour(self) -> float:
@@ -77,7 +81,7 @@ class MachineCosts:
         return one.since(before)
 
 
-def _totals(machines: Iterable[MachineTotals]) -> Iterator[Metric]:
+def _totals(machines: Sequence[MachineTotals]) -> Iterator[Metric]:
     hour = GaugeMetricFamily(
         "centime_machine_hour_price", "What an hour of the whole machine costs.", labels=["server", "currency"]
     )
@@ -93,6 +97,35 @@ def _totals(machines: Iterable[MachineTotals]) -> Iterator[Metric]:
         tokens.add_metric([one.name, "miss"], one.prompt_tokens - one.hit_tokens)
         tokens.add_metric([one.name, "output"], one.output_tokens)
     yield from (hour, busy, idle, tokens)
+    yield from _energy(machines)
+
+
+def _energy(machines: Sequence[MachineTotals]) -> Iterator[Metric]:
+    """Joules by how they are known, and the grams of CO2 equivalent that they come to on the grid that is stated."""
+    joules = CounterMetricFamily(
+        "centime_machine_energy_joules", "Energy of the devices, measured or estimated (power at full load).",
+        labels=["server", "use", "source"],
+    )  # fmt: skip
+    grams = CounterMetricFamily(
+        "centime_machine_carbon_grams", "CO2 equivalent of that energy, by the grid that is stated.",
+        labels=["server", "use", "source"],
+    )  # fmt: skip
+    footprint = Footprint.chosen()
+    for one in machines:
+        for use, energy in (("requests", one.busy_energy), ("idle", one.idle_energy)):
+            for source, microjoules in ((MEASURED, energy.measured_uj), (ESTIMATED, energy.estimated_uj)):
+                if microjoules:
+                    joules.add_metric([one.name, use, source], microjoules / 1e6)
+                    if (mass := footprint.grams(microjoules / KWH_UJ)) is not None:
+                        grams.add_metric([one.name, use, source], mass)
+    yield joules
+    if footprint.grid is not None:
+        intensity = GaugeMetricFamily(
+            "centime_grid_intensity_grams_per_kwh", "What the carbon is counted by.", labels=["grid", "date", "source"]
+        )
+        intensity.add_metric([footprint.grid.name, footprint.grid.date, footprint.grid.source],
+                             footprint.grid.grams_per_kwh)  # fmt: skip
+        yield from (grams, intensity)
 
 
 def _gauges(machines: Iterable[tuple[MachineTotals, MachineTotals]]) -> Iterator[Metric]:

@@ -17,6 +17,7 @@ from typing import Any
 from centime.catalogue.tariffs import decimal
 from centime.errors import UserError
 from centime.files.output import Output
+from centime.ledger.energy.use import NONE
 from centime.serve.telemetry.exchange import Exchange
 from centime.version import version
 
@@ -132,6 +133,8 @@ def _used(exchange: Exchange) -> Iterator[tuple[str, Any]]:
     yield from (("stream", exchange.stream), ("ended", [one.reason for one in exchange.ends]))
     yield from (("prompt_tokens", usage.prompt_tokens), ("cached_tokens", usage.hit_tokens))
     yield from (("answer_tokens", usage.output_tokens), ("machine_seconds", usage.machine_ns / 1e9))
+    if usage.energy.source != NONE:
+        yield from usage.energy.told().items()
     if usage.first_token_ns:
         yield "ttft_s", usage.first_token_ns / 1e9
     if charge is not None and charge.price_list:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from centime.catalogue.tariffs import PICO
 from centime.installation import needs
+from centime.ledger.energy.use import NONE
 from centime.serve.telemetry.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -157,6 +158,9 @@ def _money(exchange: Exchange) -> Iterator[tuple[str, Any]]:
         yield "centime.machine.currency", charge.machine_currency
     if exchange.usage is not None:
         yield "centime.machine.seconds", exchange.usage.machine_ns / 1e9
+        if exchange.usage.energy.source != NONE:
+            yield "centime.energy.joules", exchange.usage.energy.total_uj / 1e6
+            yield "centime.energy.source", exchange.usage.energy.source
 
 
 def _said(exchange: Exchange) -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from centime.ledger.served import EngineTotals
 from centime.serve.gateway.upstreams.clock import Pace, UpstreamClock
 
 STEPS = st.lists(st.tuples(st.integers(0, 10**12), st.sampled_from(["enter", "leave", "look"])), max_size=60)
@@ -22,12 +23,13 @@ def test_shares_and_idle_add_up(steps: list[tuple[int, str]], start: int) -> Non
             running.append(clock.enter())
         elif what == "leave" and running:
             number = running.pop(len(running) // 2)
-            had[number] = clock.leave(number)
-        requests_ns, idle_ns = clock.totals()
+            had[number] = clock.leave(number).ns
+        totals = clock.totals()
+        requests_ns, idle_ns = totals.requests_ns, totals.idle_ns
         assert requests_ns + idle_ns == now - start
         assert clock.running == len(running)
-    had |= {number: clock.leave(number) for number in running}
-    assert sum(had.values()) == clock.totals()[0]
+    had |= {number: clock.leave(number).ns for number in running}
+    assert sum(had.values()) == clock.totals().requests_ns
 
 
 def test_side_by_side_they_share_equally() -> None:
@@ -38,11 +40,11 @@ def test_side_by_side_they_share_equally() -> None:
     now = 15  # alone
     second = clock.enter()
     now = 26  # both: 6 and 5
-    assert clock.leave(first) == 10 + 6
+    assert clock.leave(first).ns == 10 + 6
     now = 30
-    assert clock.leave(second) == 5 + 4
+    assert clock.leave(second).ns == 5 + 4
     now = 37
-    assert clock.totals() == (25, 12)
+    assert clock.totals() == EngineTotals(25, 12)
 
 
 def test_the_pace_is_that_of_the_latest_answers() -> None:

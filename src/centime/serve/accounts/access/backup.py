@@ -9,7 +9,8 @@ from pathlib import Path
 
 from centime.errors import UserError
 from centime.files.durable import whole_file
-from centime.ledger.book import SCHEMA_VERSION, connect
+from centime.ledger.book import connect
+from centime.ledger.schema import SCHEMA_VERSION
 from centime.ledger.shared import shared_ledger
 from centime.serve.accounts.limits import dead
 

@@ -13,8 +13,11 @@ from typing import Any
 from centime.catalogue.prices import Price, price_for
 from centime.errors import UserError
 from centime.ledger.device import Device
+from centime.ledger.energy import EnergyCounter
+from centime.ledger.engines.engine_device import engine_device
 from centime.serve.accounts import Accounts, Machine
 from centime.serve.gateway.upstreams.backend import Backend
+from centime.serve.gateway.upstreams.clock import UpstreamClock
 from centime.serve.gateway.upstreams.gateway_file import GatewayFile, ModelSection, UpstreamSection, read_gateway_file
 from centime.serve.gateway.upstreams.routing import Route, Routes, Target
 from centime.serve.gateway.upstreams.upstream import Facts, Upstream
@@ -69,7 +72,7 @@ class Pool:
 
     async def _book(self) -> None:
         for one in (*self.backends, *self._leaving):
-            await asyncio.to_thread(self._accounts.machine_time, *one.clock.totals(), one.machine)
+            await asyncio.to_thread(self._accounts.machine_time, one.clock.totals(), one.machine)
         for one in [one for one in self._leaving if not one.clock.running]:
             self._leaving.remove(one)
             await self._end(one)
@@ -116,8 +119,9 @@ class FilePool(Pool):
 
     def _backend(self, section: UpstreamSection, key: str | None, facts: Facts) -> Backend:
         price, meter = None, ExitStack()
+        label = section.device or f"upstream {section.name}"
+        device = engine_device(section.url, label, section.device, section.devices)
         if section.price is not None or section.device is not None:
-            device = Device(section.device or f"upstream {section.name}", "gpu", section.devices, 0, None, "", None)
             price = price_for(device, section.price)
             meter.enter_context(self._metered(section.name, device, section.devices, price))
         machine = Machine(section.name, price, section.devices)
@@ -126,6 +130,7 @@ class FilePool(Pool):
         backend = Backend(
             name=section.name, upstream=upstream, facts=facts, machine=machine, tariff=section.tariff(),
             first_token_s=section.first_token_s,
+            clock=UpstreamClock(counter=EnergyCounter(device, section.devices), devices=section.devices),
         )  # fmt: skip
         self._meters[backend] = meter
         return backend
