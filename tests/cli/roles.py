@@ -103,6 +103,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "--fim",
         "--holdout",
         "--overlap",
+        "--pue",
     ),
     "quantity": (
         "--tokens",
@@ -136,6 +137,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "date": ("--date", "--software-date", "catalogue price --at"),
     "word": (
         "--gpu",
+        "--grid",
         "--chips",
         "--precision",
         "--precisions",

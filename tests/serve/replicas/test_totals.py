@@ -7,10 +7,22 @@ from dataclasses import fields, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from centime.ledger.energy import EnergyUse
 from centime.serve.engine.stats import EngineStats
-from centime.serve.replicas.totals import Lives, SharedDevice, together
+from centime.serve.replicas.totals import ENERGIES, Lives, SharedDevice, together
 
-NOTHING = EngineStats(**{field.name: 0 for field in fields(EngineStats)} | {"failed": False, "block_tokens": 32})
+_COUNTED = {field.name: 0 for field in fields(EngineStats) if field.name not in ENERGIES}
+NOTHING = EngineStats(**_COUNTED | {"failed": False, "block_tokens": 32})  # type: ignore[arg-type]
+
+
+def test_each_replica_counts_the_whole_device_and_gets_its_part_of_the_joules() -> None:
+    use = EnergyUse(1001, 0, 100)
+    lives = {name: Lives() for name in "ab"}
+    for one in lives.values():
+        one.read("life", replace(NOTHING, busy_energy=use, idle_energy=EnergyUse(0, 6, 8)))
+    both = together(lives, [(2, ["a", "b"])])
+    assert (both.busy_energy, both.idle_energy) == (EnergyUse(1000, 0, 100), EnergyUse(0, 6, 8))
+    assert SharedDevice(2).energy_of(use) == EnergyUse(500, 0, 50)
 
 
 @given(st.integers(1, 7), st.lists(st.integers(0, 10**12)))

@@ -19,7 +19,6 @@ from centime.addresses import shown_address
 from centime.catalogue.tariffs import Tariff
 from centime.errors import UserError
 from centime.ledger.book import BUSY_SECONDS, connect, default_book_path
-from centime.ledger.requests import ADDED
 from centime.ledger.shared import LedgerLost, Postgres, shared_ledger
 from centime.ledger.shared.tables import make_shared
 from centime.serve.accounts.access.access_tables import SCHEMA as ACCESS_SCHEMA
@@ -53,7 +52,6 @@ CREATE TABLE IF NOT EXISTS price_lists (  -- of the servers of each run, as the 
   PRIMARY KEY (run, run_path)) WITHOUT ROWID;
 """
 _LATER = (("keys", "place", "TEXT NOT NULL DEFAULT ''"),)  # columns that earlier versions of these tables lack
-_LATER_SHARED = [("requests", name, kind) for name, kind in ADDED.items()]  # in SQLite's file the book adds them
 
 
 class Store:
@@ -89,7 +87,7 @@ class Store:
         self._connection, self._reader = (cast(sqlite3.Connection, Postgres(url)) for _ in range(2))
         try:
             with self.writing() as connection:
-                make_shared(connection, f"{_SCHEMA}{BUDGETS_SCHEMA}{ACCESS_SCHEMA}", [*_LATER, *_LATER_SHARED])
+                make_shared(connection, f"{_SCHEMA}{BUDGETS_SCHEMA}{ACCESS_SCHEMA}", _LATER)
         except LedgerLost as error:
             raise UserError(f"the ledger {shown_address(url)} cannot be reached ({error}).") from None
 
