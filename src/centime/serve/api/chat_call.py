@@ -18,7 +18,7 @@ from centime.serve.api.service import Service
 from centime.serve.api.usage import UsageBody, usage_of
 from centime.serve.engine.request import Finished, Piece
 from centime.serve.formats import Delta
-from centime.serve.http.responses import DONE, KEEP_ALIVE, as_event, new_id
+from centime.serve.http.responses import DONE, KEEP_ALIVE, as_event, as_json, new_id
 from centime.serve.protocol.chat_request import ChatRequest
 
 
@@ -86,8 +86,8 @@ class ChatCall(Call):
         self.body, self.answers = body, answers
         self.id, self.created = new_id(self.id_prefix), int(time.time())
 
-    async def whole(self) -> Mapping[str, object]:
-        """A `ChatCompletion`."""
+    async def whole(self) -> Mapping[str, object] | bytes:
+        """A `ChatCompletion` as JSON."""
         choices = [_WholeChoice() for _ in self.answers]
         async for news in self.events():
             if news is None:
@@ -99,20 +99,23 @@ class ChatCall(Call):
                 choice.finish_reason = answer.finish_reason(event)
             elif isinstance(event, Piece):
                 if event.logprobs:
-                    reported = logprobs.for_chat(self._service.tokenizer, event.logprobs)
-                    (choice.reasoning_logprobs if answer.reasons else choice.logprobs).extend(reported)
+                    reported = as_json(logprobs.for_chat(self._service.tokenizer, event.logprobs))[1:-1]
+                    (choice.reasoning_logprobs if answer.reasons else choice.logprobs).append(reported)
                 choice.add(answer.take(event))
         with_logprobs = self.body.reported_logprobs is not None
-        completion: ChatCompletion = {
-            "id": self.id,
-            "object": "chat.completion",
-            "created": self.created,
-            "model": self.body.model,
-            "system_fingerprint": self._service.fingerprint,
-            "choices": [choice.body(index, with_logprobs) for index, choice in enumerate(choices)],
-            "usage": self._usage_body(),
-        }
-        return completion
+        body = as_json(
+            {
+                "id": self.id,
+                "object": "chat.completion",
+                "created": self.created,
+                "model": self.body.model,
+                "system_fingerprint": self._service.fingerprint,
+                "choices": [],
+                "usage": self._usage_body(),
+            }
+        )
+        filled = b",".join(choice.json(index, with_logprobs) for index, choice in enumerate(choices))
+        return body.replace(b'"choices":[]', b'"choices":[' + filled + b"]", 1)
 
     async def stream(self) -> AsyncGenerator[bytes]:
         """Chunks: the role first, then what comes, then why it ended.
@@ -176,13 +179,14 @@ class ChatCall(Call):
 
 @dataclass
 class _WholeChoice:
-    """One choice, put together."""
+    """One choice, put together; log-probabilities as JSON while they come: encoding many at once would hold up
+    everybody's answers."""
 
     content: str = ""
     reasoning: str = ""
     calls: list[ToolCallBody] = field(default_factory=list)
-    logprobs: list[ChatLogprob] = field(default_factory=list)
-    reasoning_logprobs: list[ChatLogprob] = field(default_factory=list)
+    logprobs: list[bytes] = field(default_factory=list)
+    reasoning_logprobs: list[bytes] = field(default_factory=list)
     finish_reason: FinishReason = "stop"
 
     def add(self, deltas: list[Delta]) -> None:
@@ -196,16 +200,21 @@ class _WholeChoice:
             else:
                 self.calls[delta.index]["function"]["arguments"] += delta.text
 
-    def body(self, index: int, reported: bool) -> ChoiceBody:
+    def json(self, index: int, reported: bool) -> bytes:
+        """A `ChoiceBody` as JSON."""
         message: MessageBody = {"role": "assistant", "content": self.content or (None if self.calls else "")}
         if self.reasoning:
             message["reasoning_content"] = self.reasoning
         if self.calls:
             message["tool_calls"] = self.calls
-        shown: ChatLogprobs | None = {"content": self.logprobs} if reported else None
-        if shown is not None and self.reasoning_logprobs:
-            shown["reasoning_content"] = self.reasoning_logprobs
-        return {"index": index, "message": message, "logprobs": shown, "finish_reason": self.finish_reason}
+        shown = b"null"
+        if reported:
+            shown = b'{"content":[' + b",".join(self.logprobs) + b"]"
+            if self.reasoning_logprobs:
+                shown += b',"reasoning_content":[' + b",".join(self.reasoning_logprobs) + b"]"
+            shown += b"}"
+        head, end = as_json({"index": index, "message": message}), as_json({"finish_reason": self.finish_reason})
+        return head[:-1] + b',"logprobs":' + shown + b"," + end[1:]
 
 
 def _call_body(name: str) -> ToolCallBody:
