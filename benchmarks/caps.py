@@ -23,7 +23,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -33,11 +32,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 from rich.console import Console
 from rich.table import Table
 
 from capping.load import PROMPT_BOUND, WORDS, Call, Load, probe
+from capping.processes import centime, free_port, started, wait_for
 
 HERE = Path(__file__).parent
 LEAST = 256
@@ -99,19 +98,19 @@ def run(cell: Cell, cap: float) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         environment = os.environ | {"CENTIME_HOME": name, "PYTHONPATH": str(HERE)}
-        log, port = home / "upstream.jsonl", _free_port()
+        log, port = home / "upstream.jsonl", free_port()
         script, counts = str(HERE / "capping" / "upstream.py"), str(int(cell.counts))
         upstream = subprocess.Popen([sys.executable, script, str(log), str(port), counts])
-        _wait_for(f"http://127.0.0.1:{port}/v1/models")
+        wait_for(f"http://127.0.0.1:{port}/v1/models")
         words = ["keys", "add", "racer", "--budget", f"${cap:f}", "--price-list", cell.prices]
-        secret = _centime(words, environment).stdout.strip()
+        secret = centime(words, environment).stdout.strip()
         serve = ["serve", "--upstream", f"http://127.0.0.1:{port}", "--on-budget", cell.mode, "--port"]
-        ports = [_free_port() for _ in range(cell.processes)]
-        gateways = [_started([*serve, str(one)], environment) for one in ports]
+        ports = [free_port() for _ in range(cell.processes)]
+        gateways = [started([*serve, str(one)], environment) for one in ports]
         urls = [f"http://127.0.0.1:{one}" for one in ports]
         try:
             for url in urls:
-                _wait_for(f"{url}/health")
+                wait_for(f"{url}/health")
             load = Load(cell.clients, cell.asked, cell.seconds, cell.aborts)
             disturbing = threading.Thread(target=_disturb, args=(cell.gone, gateways[0], home / "ledger.sqlite"))
             disturbing.start()
@@ -183,33 +182,6 @@ def _disturb(gone: str, gateway: subprocess.Popen[str], ledger: Path) -> None:
     time.sleep(10)
     connection.execute("ROLLBACK")
     connection.close()
-
-
-def _centime(words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "centime", *words]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-
-
-def _started(words: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "centime", *words]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, text=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _wait_for(url: str) -> None:
-    for _ in range(1200):
-        try:
-            if httpx2.get(url, timeout=5, trust_env=False).status_code == 200:
-                return
-        except httpx2.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise SystemExit(f"{re.sub('/[^/]*$', '', url)} does not answer.")
 
 
 if __name__ == "__main__":
