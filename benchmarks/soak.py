@@ -7,9 +7,9 @@ take answers whole or as streams, at once or slowly, or leave in the midst. At a
 database is cut off as by a power cut and started again; at a half the upstream is killed, and back ten seconds later.
 
 The upstream's own log is the judge. It gives each answer a number, which its clients read: an answer that a client had
-whole is charged once, at what the log says, known by its id in the ledger's rows. Of answers cut short the sums are
-compared alone, since nobody told the gateway how far they had come. In the end nothing is held, each share of the budget
-was told once, and the gateways' memory is what it was after the first tenth.
+whole is charged once, at what the log says, known by its id in the ledger's rows. Of answers cut short nobody told the
+gateway how far they had come: their sums are shown, not judged. In the end nothing is held, and each share of the
+budget was told once; how much the gateways' memory grew after the first tenth is shown.
 """
 
 from __future__ import annotations
@@ -30,23 +30,26 @@ from pathlib import Path
 from typing import Any
 
 from capping.mixed import Mixed
-from capping.postgres import Database
 from capping.processes import centime, free_port, started, wait_for
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from tests.ledger.shared.conftest import Database  # noqa: E402
+
 PRICES = (1_000_000, 2_000_000, 3_000_000)  # pico-dollars of a token: hit, miss, output
 AWAY_S = 10.0  # that database and upstream stay down
 CAP = "$2"  # of the budget whose shares are told; soft, so that nobody is refused
 
 
+TOLD: list[dict[str, Any]] = []  # by the gateways, of the budget's shares
+
+
 class Hook(http.server.BaseHTTPRequestHandler):
     """A webhook that keeps what it is told."""
 
-    told: list[dict[str, Any]] = []
-
     def do_POST(self) -> None:
         """Kept, and answered 200."""
-        self.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        TOLD.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(200)
         self.end_headers()
 
@@ -89,9 +92,8 @@ def soak(home: Path, database: Database, webhook: str, given: argparse.Namespace
     wait_for(f"http://127.0.0.1:{upstream_port}/v1/models")
     words = ["keys", "add", "soaker", "--budget", "$1000", "--price-list", "1,2,3", "--in", "acme"]
     secret = centime(words, environment).stdout.strip()
-    centime(
-        ["budgets", "add", "acme", CAP, "--per", "ever", "--soft", "--alert", "1,5", "--webhook", webhook], environment
-    )
+    terms = ["--per", "ever", "--soft", "--alert", "1,5", "--webhook", webhook]
+    centime(["budgets", "add", "acme", CAP, *terms], environment)
     ports = [free_port() for _ in range(2)]
     serve = ["serve", "--upstream", f"http://127.0.0.1:{upstream_port}", "--port"]
     gateways = [started([*serve, str(port)], environment) for port in ports]
@@ -144,13 +146,12 @@ def judged(load: Mixed, log: Path, database: Database, sizes: list[list[float]])
         if of_id.get(number) != price:
             faults.append(f"{number} was delivered whole for {price} and charged {of_id.get(number)}")
     spent = sum(pico for _, pico in rows)
-    if 1000 * 10**12 - left != spent or int(counted) != spent:
-        faults.append(
-            f"the rows come to {spent}, the balance lost {1000 * 10**12 - left}, the budget counted {counted}"
-        )
+    lost = 1000 * 10**12 - left
+    if lost != spent or int(counted) != spent:
+        faults.append(f"the rows come to {spent}, the balance lost {lost}, the budget counted {counted}")
     if held:
         faults.append(f"{held} reservations are left")
-    told = Counter(one["share"] for one in Hook.told)
+    told = Counter(one["share"] for one in TOLD)
     faults += [f"the alert of {share} % came {times} times" for share, times in told.items() if times > 1]
     grown = [after - before for before, after in zip(*sizes, strict=True)] if len(sizes) == 2 else []
     return {

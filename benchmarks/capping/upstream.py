@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 from collections.abc import AsyncIterator
@@ -43,33 +44,36 @@ class Upstream:
         except ClientDisconnect:
             return Response()
         self._asked += 1
+        number = f"{os.getpid()}-{self._asked}"
         prompt = _words(body)
         hit = prompt // 2 if self._asked % 2 else 0
         most = min(body.get("max_tokens") or MOST_TOKENS, MOST_TOKENS)
         output = self._draw.randint(1, most)
         if body.get("stream"):
-            return StreamingResponse(self._stream(prompt, hit, output), media_type="text/event-stream")
+            return StreamingResponse(self._stream(number, prompt, hit, output), media_type="text/event-stream")
         await asyncio.sleep(output * TOKEN_S)
-        self._tell(prompt, hit, output)
+        self._tell(number, prompt, hit, output)
         message = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "a " * output}}
-        return JSONResponse({"id": "x", "choices": [message], "usage": _usage(prompt, hit, output)})
+        return JSONResponse({"id": number, "choices": [message], "usage": _usage(prompt, hit, output)})
 
-    async def _stream(self, prompt: int, hit: int, output: int) -> AsyncIterator[str]:
+    async def _stream(self, number: str, prompt: int, hit: int, output: int) -> AsyncIterator[str]:
         sent = 0
         try:
             for _ in range(output):
                 await asyncio.sleep(TOKEN_S)
                 sent += 1
-                chunk = {"choices": [{"index": 0, "delta": {"content": "a "}}], "usage": _usage(prompt, hit, sent)}
+                chunk = {"id": number, "choices": [{"index": 0, "delta": {"content": "a "}}]}
+                chunk["usage"] = _usage(prompt, hit, sent)
                 yield f"data: {json.dumps(chunk)}\n\n"
-            end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+            end = {"id": number, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
             yield f"data: {json.dumps(end)}\n\n"
-            yield f"data: {json.dumps({'choices': [], 'usage': _usage(prompt, hit, sent)})}\n\ndata: [DONE]\n\n"
+            last = {"id": number, "choices": [], "usage": _usage(prompt, hit, sent)}
+            yield f"data: {json.dumps(last)}\n\ndata: [DONE]\n\n"
         finally:
-            self._tell(prompt, hit, sent)
+            self._tell(number, prompt, hit, sent)
 
-    def _tell(self, prompt: int, hit: int, output: int) -> None:
-        self._log.write(json.dumps({"prompt": prompt, "hit": hit, "output": output}) + "\n")
+    def _tell(self, number: str, prompt: int, hit: int, output: int) -> None:
+        self._log.write(json.dumps({"id": number, "prompt": prompt, "hit": hit, "output": output}) + "\n")
 
 
 def _words(body: dict[str, Any]) -> int:

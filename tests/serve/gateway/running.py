@@ -71,9 +71,10 @@ def gateway_over(
     patience: float = 10.0,
     prices: str | None = PRICES,
     key: str | None = None,
+    shared: bool = False,
     observers: Sequence[Observer] = (),
 ) -> Iterator[tuple[str, Gateway]]:
-    """A gateway in front of `url`, and its own URL; its ledger is in `home`."""
+    """A gateway in front of `url`, and its own URL; its ledger is in `home`, or what CENTIME_LEDGER names (shared)."""
 
     async def ask() -> Any:
         upstream = Upstream(url, key)
@@ -83,7 +84,8 @@ def gateway_over(
             await upstream.close()
 
     tariff = tariff_for(prices) if prices else None
-    accounts = Accounts(home / "ledger.sqlite", run="m", tariff=tariff, price=price_given("$3.6/h"))
+    ledger = None if shared else home / "ledger.sqlite"
+    accounts = Accounts(ledger, run="m", tariff=tariff, price=price_given("$3.6/h"))
     backend = Backend(name="m", upstream=Upstream(url, key), facts=run_apart(ask()))
     pool = Pool(single(backend), accounts=accounts)
     gateway = Gateway(pool=pool, accounts=accounts, patience=patience, observers=observers)

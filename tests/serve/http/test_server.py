@@ -68,7 +68,7 @@ def test_what_runs_is_finished_before_the_sockets_close_unless_it_is_told_twice(
 
     monkeypatch.setattr(uvicorn.Server, "shutdown", closed)
     monkeypatch.setattr(http_server, "DRAIN_SECONDS", 5)
-    state: Any = SimpleNamespace(draining=False)
+    state: Any = SimpleNamespace(draining=False, calls={}, settled=lambda: asyncio.sleep(0))
     app: Any = None
     run_apart(end(Server(app, state)))
     assert done == (["answered, draining: True"] if finished else []) + ["closed"]

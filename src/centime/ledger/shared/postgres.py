@@ -69,6 +69,8 @@ class Postgres:
     def _run(self, words: str, values: tuple[object, ...], *, begins: bool = False) -> Any:
         import psycopg
 
+        kept = self._connection
+        idle = kept is not None and not kept.closed and not kept.info.transaction_status
         try:
             if self._connection is None or (self._connection.closed and not words.startswith(("COMMIT", "ROLLBACK"))):
                 self._connection = self._open()
@@ -76,6 +78,8 @@ class Postgres:
                 self._connection.execute("ROLLBACK")
             return self._connection.execute(words, values or None)
         except psycopg.Error as error:
+            if idle and kept.closed and words.startswith(("BEGIN", "SELECT")):  # lost before this began: found out now
+                return self._run(words, values, begins=begins)
             said = str(error).strip().partition("\n")[0]
             raise LedgerLost(without_secrets(said, self._url)) from None
 

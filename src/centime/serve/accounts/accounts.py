@@ -173,7 +173,7 @@ class Accounts:
     async def book_machine_time(self, clocks: Callable[[], EngineTotals]) -> None:
         """Books what `clocks` reads, the engine's totals since its start, every second until it is cancelled; beside
         it, whoever is to be told of budgets is told."""
-        telling = asyncio.create_task(self._telling())
+        telling = asyncio.create_task(self.telling())
         try:
             while True:
                 await asyncio.sleep(BOOKED_EVERY_S)
@@ -181,7 +181,8 @@ class Accounts:
         finally:
             telling.cancel()
 
-    async def _telling(self) -> None:
+    async def telling(self) -> None:
+        """Tells whoever is to be told of budgets, every second until it is cancelled."""
         while True:
             await asyncio.sleep(BOOKED_EVERY_S)
             await asyncio.to_thread(self.tell_alerts)

@@ -32,13 +32,14 @@ def create_app(gateway: Gateway, origins: Sequence[str] = ()) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        working = asyncio.create_task(gateway.pool.work())
+        working = [asyncio.create_task(gateway.pool.work()), asyncio.create_task(gateway.accounts.telling())]
         try:
             yield
         finally:
             gateway.draining = True
             await gateway.settled()
-            working.cancel()
+            for task in working:
+                task.cancel()
             await gateway.pool.close()
 
     app = FastAPI(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 
+from centime.ledger.shared import LedgerLost
 from centime.serve.faults import traced
 from centime.serve.http.errors import ApiError
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("centime.serve")
 
+AWAY = "The ledger cannot be read at the moment; send the request again."
+PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 FAILED = "The server failed on this request; its log says why."
 
 
@@ -50,6 +54,13 @@ class HeadAsGet:
         await self._app(scope, receive, send)
 
 
+def _ledger_is_away(error: Exception) -> bool:
+    """Whether the ledger could not be read or written for a reason that passes: its database is gone, its file locked,
+    its disk full or failing."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # of SQLite's own, without what extends it
+    return isinstance(error, LedgerLost) or code in PASSING
+
+
 class Caught:
     """ASGI middleware. An exception that nothing foresaw is logged and answered 500, and the connection lives.
 
@@ -72,5 +83,10 @@ class Caught:
         except Exception as error:
             if begun or scope["type"] != "http":
                 raise
+            if _ledger_is_away(error):  # nobody's fault here, and no line for each of a thousand requests
+                await ApiError(503, AWAY, code="ledger_unavailable", retry_after=1).response(scope["path"])(
+                    scope, receive, send
+                )
+                return
             log.error("%s %s failed:\n%s", scope["method"], ascii(scope["path"]), traced(error))
             await ApiError(500, FAILED).response(scope["path"])(scope, receive, send)

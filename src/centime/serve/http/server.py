@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -22,6 +23,7 @@ from centime.serve.http.state import ServerState
 from centime.serve.telemetry.outermost import Outermost
 
 DRAIN_SECONDS = 600  # that running answers may take to end after SIGTERM; a second signal ends them at once
+CHARGING_SECONDS = 5.0  # that what a second signal cut off may take to be charged
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -96,6 +98,16 @@ class Server(uvicorn.Server):
         while not self.force_exit and time.monotonic() < deadline and not all(task.done() for task in running):
             await asyncio.sleep(0.05)
         await super().shutdown(sockets)
+        if self.force_exit:
+            await self._cut_off()
+
+    async def _cut_off(self) -> None:
+        """What a second signal ends is charged for what had come, as where a client leaves."""
+        for call in list(self._state.calls):
+            call.abort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CHARGING_SECONDS):
+                await self._state.settled()
 
 
 def run(app: ASGIApp, state: ServerState, listening: socket.socket, ready: Callable[[], None]) -> None:
