@@ -47,6 +47,23 @@ def test_who_asks_for_the_usage_gets_it_with_the_cost_before_the_end(put: Callab
     assert made.upstream.bodies[0]["stream_options"] == {"include_usage": True}
 
 
+@pytest.mark.parametrize("end", [[DONE], [usage_chunk(9, 2), DONE], [chunk(usage={"prompt_tokens": "?"}), DONE], []])
+def test_whoever_counted_the_usage_comes_between_the_last_word_and_the_end(
+    put: Callable[..., Put], end: list[Any]
+) -> None:
+    made = put([chunk("Hel"), chunk("lo"), chunk(finish="stop"), *end])
+    events = made.events(stream_options={"include_usage": True})
+    done = [at for at, event in enumerate(events) if event == "[DONE]"]
+    assert done == ([len(events) - 1] if DONE in end else [])
+    counted = [at for at, event in enumerate(events) if event != "[DONE]" and event.get("usage")]
+    assert counted == [len(events) - 1 - len(done)]
+    assert events[counted[0]]["usage"]["completion_tokens"] > 0
+    assert (
+        "".join(choice["delta"].get("content", "") for event in events[: counted[0]] for choice in event["choices"])
+        == "Hello"
+    )
+
+
 def test_usage_told_with_every_chunk_is_taken_out(put: Callable[..., Put]) -> None:
     chunks = [chunk("Hel", usage=usage(100, 1)), chunk("lo", "stop", usage=usage(100, 2)), usage_chunk(100, 2), DONE]
     made = put(chunks)
