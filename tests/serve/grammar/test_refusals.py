@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.serve.grammar.drawing import draw
+from tests.serve.grammar.drawing import admits, draw
 
 from centime.data.tokenizers import Tokenizer
 from centime.errors import UserError
@@ -65,6 +65,29 @@ def test_a_schema_that_cannot_be_held_is_refused_by_name(grammars: Grammars, nam
     with pytest.raises(UserError, match=f"(?s)the JSON schema cannot be used: .*{why}") as refusal:
         grammars.compile(grammar_spec("schema", schema))
     assert str(refusal.value).isprintable()
+
+
+VALUES = {"string": ["a", "2020-01-01"], "integer": [1, 7], "number": [1.5], "array": [[1]], "object": [{"a": 1}]}
+BESIDE: dict[str, tuple[Any, tuple[str, ...]]] = {  # what says something of values of these types alone
+    "minLength": (1, ("string",)), "pattern": ("a", ("string",)), "minimum": (1, ("integer", "number")),
+    "multipleOf": (1, ("integer", "number")), "maxItems": (3, ("array",)), "items": ({}, ("array",)),
+    "minProperties": (1, ("object",)), "required": (["a"], ("object",)), "format": ("date", tuple(VALUES)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("keyword", BESIDE)
+@pytest.mark.parametrize("kind", VALUES)
+def test_beside_an_enum_what_says_something_of_its_values_is_refused_and_nothing_else(
+    grammars: Grammars, tokenizer: Tokenizer, kind: str, keyword: str
+) -> None:
+    value, kinds = BESIDE[keyword]
+    spec = grammar_spec("schema", {"type": kind, "enum": VALUES[kind], keyword: value})
+    if kind in kinds:
+        with pytest.raises(UserError, match=f"'{keyword}' at # stands beside enum"):
+            grammars.compile(spec)
+    else:
+        grammar = grammars.compile(spec)
+        assert all(admits(grammar, tokenizer, json.dumps(one)) for one in VALUES[kind])
 
 
 KEYWORDS = sorted(HELD_KEYWORDS)
