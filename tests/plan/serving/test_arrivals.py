@@ -44,9 +44,12 @@ def test_a_step_of_almost_nothing_takes_what_one_sequence_takes() -> None:
     assert clock(1.0, 0.0) == pytest.approx(decoding(ENGINE, 1.0, 1000, 200).tpot_s, rel=0.05)
 
 
-def test_a_lone_request_has_its_tokens_at_the_speed_of_one() -> None:
-    found = simulate(ENGINE, 0.001, Lengths(1000, 200))
-    assert found.tpot.p50 == pytest.approx(decoding(ENGINE, 1.0, 1000, 200).tpot_s, rel=0.05)
+@pytest.mark.parametrize("what", ["mixed", "decode"])
+@pytest.mark.parametrize("answer", [2, 8, 200])
+def test_a_lone_request_has_its_tokens_at_the_speed_of_one(answer: int, what: str) -> None:
+    """As many steps as there are tokens."""
+    found = simulate(ENGINE, 0.001, Lengths(1000, answer), what, batch=8)
+    assert found.tpot.p50 == pytest.approx(decoding(ENGINE, 1.0, 1000, answer).tpot_s, rel=0.1)
 
 
 def test_groups_wait_for_the_fullest_of_them_but_share_the_experts() -> None:

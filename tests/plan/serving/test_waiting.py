@@ -80,3 +80,12 @@ def test_units_that_prefill_too_slowly_leave_others_empty() -> None:
     assert few.tpot_s < many.tpot_s  # fewer sequences decode
     assert few.ttft_s > 2 * many.ttft_s
     assert few.tokens_per_s < many.tokens_per_s
+
+
+@pytest.mark.parametrize("times", [2, 5])
+@pytest.mark.parametrize("clients", [8, 256])
+def test_so_many_times_the_units_serve_so_many_times_the_clients_alike(times: int, clients: int) -> None:
+    then = dataclasses.replace(ONE, unit=Unit(tp=8))
+    one, more = (closed_loop_apart(ONE, 2 * n, then, n, clients * n, (2048, 256)) for n in (1, times))
+    assert (more.tpot_s, more.ttft_s) == pytest.approx((one.tpot_s, one.ttft_s))
+    assert more.tokens_per_s == pytest.approx(times * one.tokens_per_s)
