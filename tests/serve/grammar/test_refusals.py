@@ -47,6 +47,7 @@ REFUSED = {
     "anyOf of none": ({"anyOf": []}, "'anyOf'"),
     "oneOf that overlaps": ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "'oneOf'"),
     "lookahead": ({"type": "string", "pattern": "(?=a)b"}, "'pattern' at # cannot be held: lookahead"),
+    "half of a character": ({"type": "string", "pattern": "[a-z]\\ud800"}, "half of a surrogate pair"),
     "a format": ({"type": "string", "format": "iri"}, "'format' at # is \"iri\""),
     "enum beside a length": ({"enum": ["a", "bcd"], "minLength": 2}, "'minLength'"),
     "an empty range": ({"type": "integer", "minimum": 3, "maximum": 2}, "admits no value"),
@@ -118,6 +119,9 @@ HELD: dict[str, tuple[Any, str]] = {
         r'\{\s*"a"\s*:\s*\{\s*"title"\s*:\s*1\s*\}\s*,\s*"b"\s*:\s*\{\s*"title"\s*:\s*"x"\s*\}\s*\}',
     ),
     "oneOf apart": ({"oneOf": [{"const": 1}, {"const": "1"}, {"type": "null"}]}, '1|"1"|null'),
+    "a pattern as long as it may be": (
+        {"type": "string", "pattern": "^(cat|dogs)$", "minLength": 3, "maxLength": 4}, '"(cat|dogs)"'
+    ),
     "large numbers": ({"const": 12345678901234567890123}, "12345678901234567890123"),
 }  # fmt: skip
 
