@@ -124,19 +124,6 @@ def test_events_are_the_same_however_they_are_cut(events: list[bytes], end: byte
     assert run_apart(collect()) == [event + b"\n\n" for event in events]
 
 
-@given(JSON, st.sampled_from([None, 1]), st.sampled_from(["", " "]), st.sampled_from(["", ": ping\n", "event: x\n"]))
-def test_data_are_the_same_whether_a_blank_follows_the_colon_and_over_how_many_lines(
-    value: Any, indent: int | None, blank: str, before: str
-) -> None:
-    """As the HTML standard has server-sent events."""
-    body = {"choices": value}
-    lines = json.dumps(body, indent=indent).splitlines()
-    found = sse.data_of((before + "".join(f"data:{blank}{line}\n" for line in lines) + "\n").encode())
-    assert found is not None
-    assert sse.object_of(found) == body
-    assert sse.data_of(f"{before}\n".encode()) is None
-
-
 @pytest.mark.parametrize(("size", "whole"), [(100, True), (101, False)])
 def test_an_event_is_no_longer_than_one_can_be(monkeypatch: pytest.MonkeyPatch, size: int, whole: bool) -> None:
     """Whatever its pieces: an upstream that never ends a line does not fill the memory. Those before it are given."""
