@@ -88,7 +88,7 @@ def snapshot(folder: Path) -> dict[str, object]:
                         found[name] = _booked(Path(entry.path))
                     continue
                 info = entry.stat(follow_symlinks=False)
-                found[name] = (info.st_mode, info.st_size, 0 if entry.is_dir() else info.st_mtime_ns)
+                found[name] = (info.st_mode, *((0, 0) if entry.is_dir() else (info.st_size, info.st_mtime_ns)))
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(Path(entry.path))
     return found
