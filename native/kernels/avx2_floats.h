@@ -2,7 +2,8 @@
 // first cache.
 #pragma once
 
-#include "avx2_tiles.h"
+#include <immintrin.h>
+
 #include "vectors.h"
 
 namespace centime {
@@ -106,7 +107,7 @@ void fp8_tile(const char *panel, int64_t inputs, const float *x, int64_t stride,
 // Calls tile(rows, vectors, first row, first output), the first two sizes as types, until all rows met the whole panel.
 template <typename Tile>
 inline void by_halves(int count, Tile &&tile) {
-  by_tiles(count, [&](auto some, int row) {
+  by_tiles<SMALL_TILE>(count, [&](auto some, int row) {
     if constexpr (some.value <= NARROW) {
       tile(some, Number<PANEL / LANES>(), row, 0);
     } else {

@@ -1,7 +1,8 @@
 // Products of whole numbers in AVX2, without VNNI: the same sums of a group as its instruction makes.
 #pragma once
 
-#include "avx2_tiles.h"
+#include <immintrin.h>
+
 #include "whole.h"
 
 namespace centime {
@@ -124,7 +125,7 @@ void whole_product(const void *from, int64_t inputs, const void *rows, int64_t s
     }
     const char *scales = panel + 2 * HALF_BYTES;
     _mm_prefetch(scales + AHEAD, _MM_HINT_T0);
-    by_tiles(count, [&](auto some, int row) {
+    by_tiles<SMALL_TILE>(count, [&](auto some, int row) {
       for (int half = 0; half < 2; ++half)
         whole_tile<BITS, some.value>(panel + half * HALF_BYTES, scales + half * HALF * 2, x + row, codes + row,
                                      out + row, half * HALF);

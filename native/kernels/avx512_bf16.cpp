@@ -30,7 +30,9 @@ void dots_of(const void *from, int64_t inputs, const void *rows, int64_t stride,
 }
 
 void dots(const void *panel, int64_t inputs, const void *x, int64_t stride, int count, float (*out)[PANEL]) {
-  CENTIME_BY_ROWS(dots_of, )
+  by_tiles<ROWS>(count, [&](auto some, int row) {
+    dots_of<some.value>(panel, inputs, row_at(x, row, stride), stride, out + row);
+  });
 }
 
 // e4m3 numbers as bf16, exactly: the exponent moves by 120; those below its range, eighths of 2^-6, from a table.
@@ -81,7 +83,9 @@ void fp8_dots_of(const void *from, int64_t inputs, const void *rows, int64_t str
 }
 
 void fp8_dots(const void *panel, int64_t inputs, const void *x, int64_t stride, int count, float (*out)[PANEL]) {
-  CENTIME_BY_ROWS(fp8_dots_of, )
+  by_tiles<ROWS>(count, [&](auto some, int row) {
+    fp8_dots_of<some.value>(panel, inputs, row_at(x, row, stride), stride, out + row);
+  });
 }
 
 // Those that have the one have had the other since the first of them (Cooper Lake, Zen 4).

@@ -43,7 +43,9 @@ template <int COUNT>
 
 [[maybe_unused]] void fp8_product(const void *panel, int64_t inputs, const void *x, int64_t stride, int count,
                                   float (*out)[PANEL]) {
-  CENTIME_BY_ROWS(fp8_product_of, )
+  by_tiles<ROWS_A_TILE>(count, [&](auto some, int row) {
+    fp8_product_of<some.value>(panel, inputs, row_at(x, row, stride), stride, out + row);
+  });
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 // all but empty.
 #pragma once
 
-#include <type_traits>
-
 #include "vectors.h"
 
 namespace centime {
@@ -67,16 +65,13 @@ void row_mix_of(const float *weights, int64_t stride, const float *shrink, const
   }
 }
 
-template <int NUMBER>
-using Fixed = std::integral_constant<int, NUMBER>;
-
-// Calls of(Fixed<some>(), first row) for `rows` rows, four at a time.
+// Calls of(Number<some>(), first row) for `rows` rows, four at a time.
 template <typename Of>
 inline void by_fours(int64_t rows, Of &&of) {
   int64_t at = 0;
-  for (; at + 4 <= rows; at += 4) of(Fixed<4>(), at);
-  if (rows - at >= 2) of(Fixed<2>(), at), at += 2;
-  if (rows > at) of(Fixed<1>(), at);
+  for (; at + 4 <= rows; at += 4) of(Number<4>(), at);
+  if (rows - at >= 2) of(Number<2>(), at), at += 2;
+  if (rows > at) of(Number<1>(), at);
 }
 
 [[maybe_unused]] void row_scores(const float *q, int64_t rows, const bf16 *keys, int64_t count, int64_t width,

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../kernels.h"
+#include "tiles.h"
 
 namespace centime {
 namespace {
@@ -166,21 +167,12 @@ inline Floats widened(const bf16 *from) {
   return all[0] ^ all[1] ^ all[2] ^ all[3] ^ all[4] ^ all[5] ^ all[6] ^ all[7];
 }
 
-// A product's way for as many rows as there are: `of` is a template of kernels. Panels of bf16 pass in pairs of inputs,
-// those of whole numbers in groups; `stride` counts numbers, and groups.
-#define CENTIME_BY_ROWS(of, ...)                          \
-  switch (count) {                                        \
-    case 1: return of<__VA_ARGS__ 1>(panel, inputs, x, stride, out); \
-    case 2: return of<__VA_ARGS__ 2>(panel, inputs, x, stride, out); \
-    case 3: return of<__VA_ARGS__ 3>(panel, inputs, x, stride, out); \
-    case 4: return of<__VA_ARGS__ 4>(panel, inputs, x, stride, out); \
-    case 5: return of<__VA_ARGS__ 5>(panel, inputs, x, stride, out); \
-    case 6: return of<__VA_ARGS__ 6>(panel, inputs, x, stride, out); \
-    case 7: return of<__VA_ARGS__ 7>(panel, inputs, x, stride, out); \
-    default: return of<__VA_ARGS__ 8>(panel, inputs, x, stride, out); \
-  }
-
-constexpr int ROWS = 8;
+constexpr int ROWS = 8;  // of a pass over a panel
+#if defined(__AVX512F__)
+constexpr int ROWS_A_TILE = ROWS;
+#else
+constexpr int ROWS_A_TILE = SMALL_TILE;
+#endif
 
 template <int COUNT>
 [[maybe_unused]] void product_of(const void *from, int64_t inputs, const void *rows, int64_t stride,
@@ -215,7 +207,9 @@ template <int COUNT>
 
 [[maybe_unused]] void product(const void *panel, int64_t inputs, const void *x, int64_t stride, int count,
                               float (*out)[PANEL]) {
-  CENTIME_BY_ROWS(product_of, )
+  by_tiles<ROWS_A_TILE>(count, [&](auto some, int row) {
+    product_of<some.value>(panel, inputs, row_at(x, row, stride), stride, out + row);
+  });
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Products of whole numbers by AVX-512's VNNI.
+// Products of whole numbers by AVX-512's VNNI. Nothing is fetched ahead: a Zen 4 by itself reads these panels as fast as
+// memory does, and a fifth to a quarter more slowly where it is told what to fetch.
 #pragma once
 
 #include <immintrin.h>
@@ -34,7 +35,6 @@ void whole_dots_of(const void *from, int64_t inputs, const void *rows, int64_t s
 #pragma GCC unroll 8
     for (int r = 0; r < COUNT; ++r) x[r] = reinterpret_cast<const Group *>(at + r * stride);
     const char *scales = panel + group_bytes(BITS) - 2 * PANEL;
-    _mm_prefetch(scales + AHEAD, _MM_HINT_T0);
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       __m512i sum[COUNT];
@@ -42,7 +42,6 @@ void whole_dots_of(const void *from, int64_t inputs, const void *rows, int64_t s
       for (int r = 0; r < COUNT; ++r) sum[r] = _mm512_set1_epi32(-addend(BITS) * x[r]->sum);
 #pragma GCC unroll 8
       for (int first = 0; first < GROUP; first += 32 / BITS, panel += 64) {
-        _mm_prefetch(panel + AHEAD, _MM_HINT_T0);
         const __m512i numbers = _mm512_loadu_si512(panel);
         if constexpr (BITS == 8) {
           multiply_four(sum, numbers, x, first);
@@ -67,7 +66,9 @@ void whole_dots_of(const void *from, int64_t inputs, const void *rows, int64_t s
 
 template <int BITS>
 void whole_dots(const void *panel, int64_t inputs, const void *x, int64_t stride, int count, float (*out)[PANEL]) {
-  CENTIME_BY_ROWS(whole_dots_of, BITS, )
+  by_tiles<SMALL_TILE>(count, [&](auto some, int row) {
+    whole_dots_of<BITS, some.value>(panel, inputs, row_at(x, row, stride), stride, out + row);
+  });
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ template <int BITS, int COUNT>
     for (int half = 0; half < 2; ++half) {
       Ints sum[COUNT];
       for (int r = 0; r < COUNT; ++r) sum[r] = Ints{} - addend(BITS) * x[r]->sum;
+#pragma GCC unroll 1
       for (int first = 0; first < GROUP; first += 32 / BITS, panel += 64) {
         const Words words = load<Words>(panel);
         for (int i = 0; i < 32 / BITS; ++i) {
@@ -82,7 +83,9 @@ template <int BITS, int COUNT>
 template <int BITS>
 [[maybe_unused]] void whole_product(const void *panel, int64_t inputs, const void *x, int64_t stride, int count,
                                     float (*out)[PANEL]) {
-  CENTIME_BY_ROWS(whole_product_of, BITS, )
+  by_tiles<ROWS_A_TILE>(count, [&](auto some, int row) {
+    whole_product_of<BITS, some.value>(panel, inputs, row_at(x, row, stride), stride, out + row);
+  });
 }
 
 }  // namespace

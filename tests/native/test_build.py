@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +17,9 @@ from types import SimpleNamespace
 import pytest
 from tests.forked import python_process
 
+from centime.native import build as building
 from centime.native import library as native
-from centime.native.build import COMPILERS, FLAGS, CannotBuild, build, kernel_flags
+from centime.native.build import COMPILERS, FLAGS, CannotBuild, build, compiled, own_flags, target
 from centime.native.library import SOURCES, Library
 from centime.version import version
 
@@ -130,8 +133,65 @@ def test_without_a_library_everything_is_computed_by_torch(
     assert reason in said
 
 
-def test_files_of_kernels_are_compiled_for_their_processor_alone() -> None:
-    assert {file.name for file in (SOURCES / "kernels").glob("*.cpp")} == {"portable.cpp", *kernel_flags(SOURCES)}
+def test_every_file_of_kernels_says_what_it_asks_of_a_processor() -> None:
+    files = {file.relative_to(SOURCES).as_posix() for file in SOURCES.rglob("*.cpp")}
+    asking = {file for file, flags in own_flags(SOURCES).items() if any(flag.startswith("-m") for flag in flags)}
+    assert asking | {"kernels/portable.cpp"} == {file for file in files if file.startswith("kernels/")}
+    assert set(own_flags(SOURCES)) <= files
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="kernels for other processors")
+@pytest.mark.parametrize(
+    ("has", "kernels"),
+    [
+        ("sse2", set()),
+        ("avx2 f16c fma", {"avx2"}),
+        ("avx2 avx512bw avx512dq avx512f avx512vl f16c fma", {"avx2", "avx512"}),
+        ("avx2 avx512_bf16 avx512_vnni avx512bw avx512dq avx512f avx512vl fma", {"avx512_bf16"}),
+        (None, {"avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx"}),
+    ],
+)
+def test_kernels_for_instructions_that_a_processor_lacks_are_not_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: str | None, kernels: set[str]
+) -> None:
+    if has is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {has}\n\nprocessor\t: 1\n")
+    whole = target(SOURCES, tmp_path)
+    monkeypatch.setattr(building, "CPU_INFO", tmp_path / "cpuinfo")
+    files = compiled(SOURCES)
+    assert {file.stem for file in files if file.parent.name == "kernels"} == {"portable", *kernels}
+    assert {file.stem for file in files if file.parent == SOURCES} == {file.stem for file in SOURCES.glob("*.cpp")}
+    assert has is None or target(SOURCES, tmp_path) != whole or "amx" in kernels
+
+
+def test_what_a_killed_build_left_is_never_loaded(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, kills = tmp_path / "cache", tmp_path / "kills"
+    kills.write_text('#!/bin/sh\nc++ "$@"\ncase "$*" in *-shared*) kill -9 $PPID;; esac\n')
+    kills.chmod(0o755)
+    monkeypatch.setenv("CXX", str(kills))
+    program = "import sys, pathlib; from centime.native.build import build; build(*map(pathlib.Path, sys.argv[1:]))"
+    assert subprocess.run([sys.executable, "-c", program, sources, cache], check=False).returncode == -9
+    library = target(sources, cache)
+    assert list(library.parent.rglob("*.so"))
+    assert not library.exists()
+    kills.write_text('#!/bin/sh\nexec c++ "$@"\n')
+    assert answer(build(sources, cache)) == 42
+    assert {path.name for path in library.parent.iterdir()} == {"lock", "libcentime.so"}
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_who_waits_at_a_terminal_is_told_for_what(tmp_path: Path, watched: bool) -> None:
+    ours, theirs = os.openpty() if watched else os.pipe()
+    known = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "CXX": "false"}
+    program = "from centime.native.library import library; library()"
+    subprocess.run([sys.executable, "-c", program], env=known, stderr=theirs, check=True)
+    os.write(theirs, b"end\n")
+    said = os.read(ours, 1000)
+    os.close(ours)
+    os.close(theirs)
+    assert (b"compiling its kernels for this processor" in said) == watched
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **package: object) -> tuple[Library | None, str]:
@@ -173,15 +233,29 @@ def test_the_wheel_runs_where_there_is_no_clone(tmp_path: Path) -> None:
     assert file.startswith(str(tmp_path))
 
 
+def checks(compiler: str, library: Path, flags: Sequence[str] = ()) -> Path:
+    """The program of native/checks, linked to a library and beside it."""
+    program, files = library.with_name("checks"), sorted(map(str, (SOURCES / "checks").glob("*.cpp")))
+    linked = [*files, str(library), f"-Wl,-rpath,{library.parent}", "-o", str(program)]
+    subprocess.run([compiler, *FLAGS, *flags, *linked], check=True)
+    return program
+
+
+def test_the_checks_call_every_function_of_the_interface() -> None:
+    """So that the sanitizers look at all that Python calls."""
+    interface = set(re.findall(r"\b(centime_\w+)\(", (SOURCES / "centime.h").read_text()))
+    callers = [*(SOURCES / "checks").glob("*.cpp"), SOURCES / "layer.cpp"]  # a layer is made of others
+    called = {name for file in callers for name in re.findall(r"\b(centime_\w+)\(", file.read_text())}
+    assert interface - called == {"centime_kernels"}
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
 def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
     """Races of the pool, and reads or writes beside memory, on every kind of kernels that this processor runs."""
     flags = [f"-fsanitize={sanitizer}", "-g", "-O1"]
     library = build(SOURCES, tmp_path, flags)
-    program, races = tmp_path / "races", SOURCES / "checks" / "races.cpp"
-    linked = [str(races), str(library), f"-Wl,-rpath,{library.parent}", "-o", str(program)]
-    subprocess.run(["c++", *FLAGS, *flags, *linked], check=True)
+    program = checks("c++", library, flags)
     known = {**os.environ, "TSAN_OPTIONS": "die_after_fork=0"}  # a child may have threads of its own
     done = subprocess.run([str(program)], env=known, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -194,9 +268,7 @@ def test_kernels_on_another_kind_of_processor(tmp_path: Path, monkeypatch: pytes
     """The portable ones on ARM of 64 bits, emulated: Debian has both in g++-aarch64-linux-gnu and qemu-user."""
     compiler, emulator = ARM
     monkeypatch.setenv("CXX", compiler)
-    library, program = build(SOURCES, tmp_path), tmp_path / "races"
-    races = [str(SOURCES / "checks" / "races.cpp"), str(library), f"-Wl,-rpath,{library.parent}", "-o", str(program)]
-    subprocess.run([compiler, *FLAGS, *races], check=True)
+    program = checks(compiler, build(SOURCES, tmp_path))
     assert program.read_bytes()[18:20] == b"\xb7\x00"  # EM_AARCH64
     command = [emulator, "-L", "/usr/aarch64-linux-gnu", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import importlib
 import os
+import sys
 from pathlib import Path
 
 from centime.native.build import CannotBuild, build, target
@@ -192,6 +193,8 @@ def _found() -> tuple[Library | None, str]:
     if os.environ.get(OFF) == "0":
         return None, f"{OFF}=0 turns our kernels off"
     try:
+        if is_to_build() and sys.stderr.isatty():
+            print("centime: compiling its kernels for this processor, this once.", file=sys.stderr)
         return Library(build(SOURCES, _cache()) if SOURCES.is_dir() else _installed()), ""
     except CannotBuild as error:
         return None, str(error)

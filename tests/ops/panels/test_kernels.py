@@ -94,7 +94,9 @@ def test_attention_over_pages(heads: int, width: int, data: st.DataObject) -> No
     latent, past = data.draw(st.integers(1, width)), draw_past(data, width)
     q = random(len(past.lengths_N), heads, width)
     out = paged_latent_attention(q, past, width**-0.5, latent)
-    assert_near(out, latent_attention_reference(q.float(), past.groups(), width**-0.5, latent), parts=60)
+    exact = latent_attention_reference(q.float(), past.groups(), width**-0.5, latent)
+    # weights are bf16: where values of about 1 all but cancel out, what is left errs by parts of those
+    assert (out.float() - exact).abs().max() <= exact.abs().max().clamp(0.3) / 60
     assert torch.equal(paged_latent_attention(q[-1:], last_alone(past), width**-0.5, latent)[0], out[-1])
 
 
@@ -105,8 +107,7 @@ def test_attention_of_groups_over_pages(K: int, group: int, width: int, data: st
     q = random(len(past.lengths_N), K * group, width)
     out = paged_grouped_attention(q, past, width**-0.5, K)
     exact = grouped_attention_reference(q.float(), past.groups(), width**-0.5, K)
-    # weights are bf16: where values of about 1 all but cancel out, what is left errs by parts of those
-    assert (out.float() - exact).abs().max() <= exact.abs().max().clamp(0.3) / 60
+    assert (out.float() - exact).abs().max() <= exact.abs().max().clamp(0.3) / 60  # as above
     assert torch.equal(paged_grouped_attention(q[-1:], last_alone(past), width**-0.5, K)[0], out[-1])
 
 
@@ -119,7 +120,8 @@ def test_attention_of_prompts(K: int, group: int, S: int, past: int, width: int,
     q = random(1, S, K * group, width + 3)[..., 3:].transpose(1, 2)
     k, v = random(1, T, K, width).transpose(1, 2), random(1, K, T, values)
     out = native_causal_attention(found, q, k, v, scale)
-    assert_near(out, causal_attention_reference(q.float(), k, v, scale), parts=60)
+    exact = causal_attention_reference(q.float(), k, v, scale)
+    assert (out.float() - exact).abs().max() <= exact.abs().max().clamp(0.3) / 60  # as above
     for s in {0, S // 2, S - 1}:  # the same bits alone, and wherever a piece of the prompt begins
         k_seen, v_seen = k[:, :, : past + s + 1], v[:, :, : past + s + 1]
         assert torch.equal(
