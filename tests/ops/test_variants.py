@@ -126,6 +126,11 @@ def prompts(data: st.DataObject) -> Case:
     q = spoilt(data, random(1, K * group, S, width))
     k, v = (spoilt(data, random(1, K, seen + S, wide)) for wide in (width, values))
     exact = causal_attention_reference(q.float(), k.float(), v.float(), width**-0.5)
+    # 0 times what is no number is none either: the reference has it in rows that do not see it
+    spoilt_at = v.isfinite().logical_not().nonzero()[:, 2]
+    sees = torch.arange(seen, seen + S)[:, None] >= (spoilt_at[0] if len(spoilt_at) else 0)
+    without = v.float().where(v.isfinite(), 0.0)
+    exact = exact.where(sees, causal_attention_reference(q.float(), k.float(), without, width**-0.5))
     assert kernels is not None
     return Case(lambda: native_causal_attention(kernels, q, k, v, width**-0.5), exact, 40, spreads=True)
 

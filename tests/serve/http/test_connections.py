@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,7 +58,7 @@ async def serving(limits: Connections) -> AsyncIterator[Served]:
     listening = bind("127.0.0.1", 0)
     served, ready = Served(listening.getsockname()[1]), asyncio.Event()
     app = Starlette(routes=[Route("/quick", served.quick), Route("/slow", served.slow)])
-    state: Any = SimpleNamespace(draining=False, observers=())
+    state: Any = SimpleNamespace(draining=False, observers=(), calls=(), settled=partial(asyncio.sleep, 0))
     server = Server(app, state, ready.set, limits)
     server.config.lifespan = "off"
     task = asyncio.create_task(server._serve([listening]))

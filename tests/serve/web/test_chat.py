@@ -179,10 +179,10 @@ def test_the_keyboard_alone_is_enough(new_page: NewPage, served: Served) -> None
     stops = []  # it begins in the field for the message
     where = "() => document.activeElement === document.body ? '' : "
     where += "document.activeElement.id || document.activeElement.textContent.trim()"
-    for _ in range(14):
+    for _ in range(15):
         page.keyboard.press("Tab")
         stops.append(page.evaluate(where))
-    wanted = ["Skip to the content", "Chat", "Engine", "Bill", "Plan", "language", "theme"]
+    wanted = ["Skip to the content", "Chat", "Engine", "Bill", "Plan", "Keys", "language", "theme"]
     assert stops == ["send", "", *wanted, "mode-chat", "model", "settings-open", "new-chat", "prompt"]
     page.focus(".skip")
     page.keyboard.press("Enter")
