@@ -68,7 +68,7 @@ class Service(ServerState):
             )
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """What `create_app` was given."""
     found: Service = request.app.state.server
     return found

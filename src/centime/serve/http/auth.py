@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -24,7 +25,7 @@ def secret_of(connection: HTTPConnection) -> str | None:
     return bearer.strip() if scheme.lower() == "bearer" and bearer else connection.headers.get("x-api-key")
 
 
-def account_of(
+async def account_of(
     request: Request,
     server: CurrentServer,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
@@ -32,7 +33,9 @@ def account_of(
 ) -> Account:
     """Whose request this is, as admission.py found out before the body was read. Raises Refused (401)."""
     admitted: Account | None = request.scope.get("state", {}).get("account")
-    return admitted or server.accounts.authenticate(secret_of(request))
+    if admitted is not None:
+        return admitted
+    return await asyncio.to_thread(server.accounts.authenticate, secret_of(request))
 
 
 def is_administrator(sent: str | None, admin_key: str | None) -> bool:
@@ -40,10 +43,10 @@ def is_administrator(sent: str | None, admin_key: str | None) -> bool:
     return admin_key is not None and hmac.compare_digest((sent or "").encode("utf-8", "replace"), admin_key.encode())
 
 
-def viewer_of(admin_key: str | None) -> Callable[..., Account]:
+def viewer_of(admin_key: str | None) -> Callable[..., Awaitable[Account]]:
     """The dependency of what is only looked at: the administrator sees what nobody's key sees, all of it."""
 
-    def viewer(
+    async def viewer(
         request: Request,
         server: CurrentServer,
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
@@ -51,7 +54,7 @@ def viewer_of(admin_key: str | None) -> Callable[..., Account]:
     ) -> Account:
         if is_administrator(secret_of(request), admin_key):
             return Account("", None, None, None, None)
-        return account_of(request, server, bearer, header)
+        return await account_of(request, server, bearer, header)
 
     return viewer
 

@@ -80,8 +80,8 @@ class ServerState(ABC):
         """Ends at once what a second signal kept the application from ending."""
 
 
-def state_of(request: Request) -> ServerState:
-    """The state that the application was made with."""
+async def state_of(request: Request) -> ServerState:
+    """The state that the application was made with: no thread is asked for what does not wait."""
     state: ServerState = request.app.state.server
     return state
 

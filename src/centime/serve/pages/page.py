@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".s
 
 
 def page_routes(
-    account: Callable[..., Account],
+    account: Callable[..., Awaitable[Account]],
     *,
     engine: EngineView | None = None,
     bill: Callable[[str | None, Account], dict[str, Any]] | None = None,
