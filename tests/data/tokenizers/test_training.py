@@ -119,7 +119,9 @@ def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(one, marks=pytest.mark.long) for one in (signal.SIGTERM, signal.SIGKILL))]
+)
 def test_any_signal_ends_the_merging(words: Path, tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "centime", "tokenizer", "train", str(words), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(

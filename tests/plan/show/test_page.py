@@ -164,7 +164,7 @@ PREDICTED = {"Where a step's time goes", "Training", "Serving", "Training and se
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_no_plan_scrolls_sideways_and_every_bar_with_an_interval_draws_it(
     tmp_path: Path, new_page: NewPage, scheme: str
 ) -> None:

@@ -32,7 +32,9 @@ def client(url: str) -> Anthropic:
 
 
 def test_a_message_and_its_cost(client: Anthropic) -> None:
-    answer = client.messages.create(model="claude-sonnet-4", max_tokens=12, system="the dog", messages=ASK)
+    answer = client.messages.create(
+        model="claude-sonnet-4", max_tokens=12, system="the dog", messages=ASK, extra_body=GREEDY
+    )
     assert answer.type == "message"
     assert answer.role == "assistant"
     assert answer.stop_reason in {"end_turn", "max_tokens"}

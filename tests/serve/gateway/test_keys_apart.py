@@ -112,23 +112,23 @@ def test_the_secret_is_kept_and_is_its_owners_alone(tmp_path: Path) -> None:
 PAGE = {"Origin": "http://evil.example"}
 
 
+FROM_PAGES: list[tuple[dict[str, str], int]] = [
+    ({"Content-Type": "text/plain", **PAGE}, 403),
+    ({"Content-Type": "application/json", **PAGE}, 403),
+    ({"Content-Type": "application/json", "Origin": "null"}, 403),
+    ({"Content-Type": "application/json", "Origin": "http://[x"}, 403),
+    ({"Content-Type": "text/plain"}, 415),
+    ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    ({"Content-Type": "text/plain; charset=application/json"}, 415),
+]
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/tokenize", "/v1/embeddings"])
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"Content-Type": "text/plain", **PAGE}, 403),
-        ({"Content-Type": "application/json", **PAGE}, 403),
-        ({"Content-Type": "application/json", "Origin": "null"}, 403),
-        ({"Content-Type": "application/json", "Origin": "http://[x"}, 403),
-        ({"Content-Type": "text/plain"}, 415),
-        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
-        ({"Content-Type": "text/plain; charset=application/json"}, 415),
-    ],
-)
-def test_no_page_can_spend(put: Callable[..., Put], path: str, headers: dict[str, str], status: int) -> None:
+def test_no_page_can_spend(put: Callable[..., Put], path: str) -> None:
     made = put(answer("Hello", 10, 1))
-    response = made.post(ASK, path, **headers)
-    assert response.status_code == status, response.text
-    assert (response.json().get("type") == "error") == ("messages" in path)
-    assert made.upstream.bodies == []
-    assert made.sums()[0] == 0
+    for headers, status in FROM_PAGES:
+        response = made.post(ASK, path, **headers)
+        assert response.status_code == status, (headers, response.text)
+        assert (response.json().get("type") == "error") == ("messages" in path)
+        assert made.upstream.bodies == []
+        assert made.sums()[0] == 0
