@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -73,8 +74,9 @@ def compared(base: Path, file: str) -> tuple[int, str]:
     words = [*shlex.split(os.environ.get("CENTIME_OPTIONS", "")), *(["--fail-over", limit] if limit else [])]
     command = [sys.executable, "-m", "centime", "plan", "diff", str(before), str(after), "--markdown", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = done.stdout.replace(f"{base}/", "base:").strip() or f"```\n{done.stderr.strip()}\n```"
-    return done.returncode, f"{title}\n\n{told}"
+    told = done.stdout.strip() or f"```\n{done.stderr.strip()}\n```"
+    where = "".join(rf"\\?{re.escape(letter)}" for letter in f"{base}/")  # Markdown may have a backslash before each
+    return done.returncode, f"{title}\n\n{re.sub(where, 'base:', told)}"
 
 
 def comment(number: int, text: str) -> None:
