@@ -1,15 +1,11 @@
 """The gateway in front of a real llama-server, over a model of ours that it reads as GGUF.
 
-CENTIME_LLAMA_SERVER names the program, else it is looked for on the PATH; without one these tests are skipped.
+llama_server.py says where the program comes from; without it these tests are skipped.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +14,10 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from tests.peers.llama_server import llama_server
 from tests.serve.gateway.running import gateway_over
-from tests.small import small_model, small_tokenizer
 
 from centime.ledger.served import served_rows
-from centime.model.gguf.export import export_gguf
 from centime.serve.accounts.keys import add_key
 from centime.serve.accounts.store import Store
 from centime.serve.gateway.gateway import Gateway
@@ -37,34 +32,8 @@ CONTEXT = 512
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a llama-server with one slot of 512 tokens."""
-    program = os.environ.get("CENTIME_LLAMA_SERVER") or shutil.which("llama-server")
-    if program is None:
-        pytest.skip("no llama-server: put llama.cpp's on the PATH, or name it in CENTIME_LLAMA_SERVER")
-    folder = tmp_path_factory.mktemp("llama")
-    tokenizer = small_tokenizer(folder / "tokenizer")
-    export_gguf(small_model(tokenizer, CONTEXT), tokenizer.folder, folder / "m.gguf", "f32")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--port", str(port), "-c", str(CONTEXT), "--parallel", "1", "-t", "1", "--metrics", "--alias", "m"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [program, "-m", str(folder / "m.gguf"), *options], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            assert process.poll() is None, (folder / "log").read_text()[-3000:]
-            try:
-                if httpx2.get(f"{url}/health").status_code == 200:
-                    break
-            except httpx2.HTTPError:
-                pass
-            time.sleep(0.1)
+    with llama_server(tmp_path_factory.mktemp("llama") / "m.gguf", CONTEXT, "--alias", "m") as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture
@@ -76,7 +45,7 @@ def gateway(llama: str, tmp_path: Path) -> Iterator[tuple[str, Gateway]]:
 def sums(gateway: Gateway, home: Path) -> tuple[int, ...]:
     """(requests, prompt, hit, output tokens) in the ledger, once what runs is settled."""
     for _ in range(2000):
-        if not gateway.exchanges:
+        if not gateway.calls:
             break
         time.sleep(0.005)
     rows = served_rows(sqlite3.connect(home / "ledger.sqlite"))
@@ -93,7 +62,7 @@ def counters(llama: str) -> tuple[int, int]:
 
 
 def test_it_knows_llama_server(gateway: tuple[str, Gateway]) -> None:
-    facts = gateway[1].facts
+    facts = gateway[1].pool.backends[0].facts
     assert (facts.kind, facts.models, facts.context) == ("llamacpp", ("m",), CONTEXT)
 
 
